@@ -1,0 +1,1 @@
+"""The border to the Dioptra REST API: an HTTP client and frozen records."""

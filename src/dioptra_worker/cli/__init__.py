@@ -1,0 +1,1 @@
+"""The commands: they translate options into calls and outcomes into exit codes."""

@@ -1,0 +1,1 @@
+"""The daemon: queue, supervision of one runner, delivery to the REST API."""

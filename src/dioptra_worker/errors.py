@@ -1,0 +1,109 @@
+"""The errors of the worker.
+
+.. code-block:: text
+
+    WorkerError
+     ├─ SettingsError            the environment or the command line is not usable
+     ├─ PayloadError             a queue entry is not a Dioptra job
+     ├─ BundleError              a plugin bundle or artifact archive cannot be unpacked
+     ├─ RunnerError              a runner could not be started or spoken to
+     └─ ServiceError             a service did not do what it was asked
+         ├─ ServiceUnavailable   it may do so later: wait and try again
+         └─ ServiceRefused       it will not: the request or our rights are wrong
+             ├─ LoginRefused     the user or the password
+             ├─ NotFound         the thing is not (or no longer) there
+             └─ Conflict         the thing is already there, or in another state
+
+The engine has its own tree in `dioptra_worker.engine`, since it imports nothing of
+the rest. A message names the thing and the way out; what a program wants to look at
+is an attribute.
+"""
+
+from __future__ import annotations
+
+
+class WorkerError(Exception):
+    """Root of every error that this package raises on purpose."""
+
+
+class SettingsError(WorkerError):
+    """The environment or the command line is not usable.
+
+    Attributes:
+        problems: One sentence per setting that is missing or malformed.
+    """
+
+    def __init__(self, problems: list[str]) -> None:
+        self.problems = problems
+        super().__init__("\n".join(problems))
+
+
+class PayloadError(WorkerError):
+    """A queue entry is not a Dioptra job; it is never called or unpickled."""
+
+
+class BundleError(WorkerError):
+    """A plugin bundle or an artifact archive cannot be unpacked safely."""
+
+
+class RunnerError(WorkerError):
+    """A runner process could not be started or spoken to."""
+
+
+class ServiceError(WorkerError):
+    """A service did not do what it was asked.
+
+    Attributes:
+        service: The service's name for people, such as ``"Dioptra API"``.
+        status: The HTTP status code, when there was an answer at all.
+        detail: The service's own words.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        service: str,
+        status: int | None = None,
+        detail: object = None,
+    ) -> None:
+        self.service = service
+        self.status = status
+        self.detail = detail
+        super().__init__(message)
+
+
+class ServiceUnavailable(ServiceError):
+    """The service may answer later: connection, timeout, 429, 5xx.
+
+    Attributes:
+        retry_after: Seconds that the service asked us to wait, if it did.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        service: str,
+        status: int | None = None,
+        detail: object = None,
+        retry_after: float | None = None,
+    ) -> None:
+        self.retry_after = retry_after
+        super().__init__(message, service=service, status=status, detail=detail)
+
+
+class ServiceRefused(ServiceError):
+    """The service will not do it, however often it is asked: a 4xx."""
+
+
+class LoginRefused(ServiceRefused):
+    """The API knows no such user, or the password is wrong."""
+
+
+class NotFound(ServiceRefused):
+    """The thing is not, or no longer, there: a 404."""
+
+
+class Conflict(ServiceRefused):
+    """The thing is already there: a 409."""

@@ -1,0 +1,1 @@
+"""The runner: one fresh process per job, and the template that hands it out."""

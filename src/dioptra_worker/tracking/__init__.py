@@ -1,0 +1,1 @@
+"""The border to MLflow and the artifact store; imported in runners only."""
