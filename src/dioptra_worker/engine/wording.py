@@ -1,0 +1,77 @@
+"""Small pieces of the sentences that people read."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+_LONGEST = 60
+_MOST = 12
+
+
+def listing(names: Sequence[object], word: str = "and") -> str:
+    """Quote names and join them: ``'a', 'b' and 'c'``; long lists are cut."""
+    shown = [repr(name) for name in names[:_MOST]]
+    if len(names) > _MOST:
+        shown.append(f"{len(names) - _MOST} more")
+    if len(shown) < 2:
+        return "".join(shown)
+    return f"{', '.join(shown[:-1])} {word} {shown[-1]}"
+
+
+def near(name: object, known: Iterable[str]) -> str | None:
+    """Find the known name that was probably meant."""
+    import difflib  # only a mistake needs it
+
+    found = difflib.get_close_matches(str(name), list(known), n=1, cutoff=0.6)
+    return found[0] if found else None
+
+
+def suggestion(name: object, known: Iterable[str], nothing: str = "") -> str:
+    """Say what was probably meant, or what there is; begins with a space.
+
+    Args:
+        name: What the author wrote.
+        known: The names that would have been right.
+        nothing: The whole hint when there are none.
+    """
+    names = list(known)
+    meant = near(name, names)
+    if meant is not None:
+        return f" Did you mean {meant!r}?"
+    if names:
+        return f" There is {listing(names)}."
+    return f" {nothing}" if nothing else ""
+
+
+def quote(value: Any) -> str:
+    """Quote what the author wrote, shortened when it is long."""
+    text = repr(value)
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
+
+
+def count(number: int, noun: str) -> str:
+    """Write a number with its noun: ``1 output``, ``no outputs``, ``3 outputs``."""
+    if number == 1:
+        return f"1 {noun}"
+    return f"{number or 'no'} {noun}s"
+
+
+def kind(value: Any) -> str:
+    """Name the kind of a value in YAML's words."""
+    if value is None:
+        return "nothing"
+    names: tuple[tuple[type | tuple[type, ...], str], ...] = (
+        (bool, "a boolean"),
+        (int, "an integer"),
+        (float, "a number"),
+        (str, "a string"),
+        (dict, "a mapping"),
+        (list, "a list"),
+    )
+    for types, name in names:
+        if isinstance(value, types):
+            return name
+    return f"a {type(value).__name__}"
