@@ -1,0 +1,210 @@
+"""``dioptra-worker local``: a whole Dioptra on one machine."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from dioptra_worker.local.config import SERVICES
+from dioptra_worker.local.environment import FORMATS
+from dioptra_worker.local.errors import StackError
+from dioptra_worker.local.paths import default_cache, default_directory
+from dioptra_worker.local.progress import State
+from dioptra_worker.local.stack import LocalStack
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from dioptra_worker.local.progress import Step
+    from dioptra_worker.local.service import Health
+
+_MARKS = {State.DONE: "✓", State.FAILED: "✗", State.NOTE: "·"}
+
+
+def _common(function: Callable[..., None]) -> Callable[..., None]:
+    """Add the options of every command, and turn errors into sentences."""
+
+    @wraps(function)
+    def translated(*arguments: Any, **options: Any) -> None:
+        try:
+            function(*arguments, **options)
+        except StackError as error:
+            raise click.ClickException(str(error)) from error
+
+    directory = click.option(
+        "--dir",
+        "directory",
+        type=click.Path(file_okay=False, path_type=Path),
+        envvar="DIOPTRA_WORKER_LOCAL_DIR",
+        default=default_directory,
+        help="The stack's folder.  [default: one in your home, see the guide; "
+        "env: DIOPTRA_WORKER_LOCAL_DIR]",
+    )
+    cache = click.option(
+        "--cache",
+        type=click.Path(file_okay=False, path_type=Path),
+        envvar="DIOPTRA_WORKER_CACHE_DIR",
+        default=default_cache,
+        help="Where the REST API's environment is kept between stacks.  "
+        "[default: your cache folder; env: DIOPTRA_WORKER_CACHE_DIR]",
+    )
+    return directory(cache(translated))
+
+
+@click.group("local")
+def local_group() -> None:
+    r"""Run a whole Dioptra on this machine, without Docker.
+
+    Valkey, the real Dioptra REST API, MLflow and an S3 endpoint, all on 127.0.0.1.
+
+    \b
+    Examples:
+      dioptra-worker local up --queue local --queue gpu
+      eval "$(dioptra-worker local env)" && dioptra-worker start local
+      dioptra-worker local down
+    """
+
+
+@local_group.command()
+@_common
+@click.option(
+    "--queue",
+    "queues",
+    multiple=True,
+    default=["local"],
+    show_default=True,
+    help="A queue to register; may be given several times.",
+)
+@click.option(
+    "--port",
+    "ports",
+    multiple=True,
+    metavar="SERVICE=PORT",
+    callback=lambda _context, _parameter, pairs: _ports(pairs),
+    help=f"A fixed port for one of {', '.join(SERVICES)}.  [default: free ones]",
+)
+@click.option(
+    "--proxied-artifacts",
+    is_flag=True,
+    help="Let artifacts pass through MLflow instead of going to S3 directly.",
+)
+@click.option(
+    "--peer-python",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="The interpreter of an environment that has dioptra-platform, to be used "
+    "instead of one made for the stack.",
+)
+@click.option(
+    "--full-peer",
+    is_flag=True,
+    help="Install all that dioptra-platform declares (800 MB), not only what its REST "
+    "API, worker and client import (185 MB).",
+)
+def up(
+    directory: Path,
+    cache: Path,
+    queues: tuple[str, ...],
+    ports: dict[str, int],
+    proxied_artifacts: bool,
+    peer_python: Path | None,
+    full_peer: bool,
+) -> None:
+    """Bring the stack up; mend it if it runs in part."""
+    stack = LocalStack.up(
+        directory,
+        queues=queues,
+        proxied_artifacts=proxied_artifacts,
+        peer_python=peer_python,
+        full_peer=full_peer,
+        ports=ports,
+        cache=cache,
+        progress=_show_step,
+    )
+    state = "was running already" if stack.was_running else "is up"
+    click.echo(f"The local stack {state}, in {stack.directory}")
+    for health in stack.status():
+        click.echo(_line(health))
+    click.echo(
+        'Next: eval "$(dioptra-worker local env)" && dioptra-worker start '
+        + " ".join(stack.config.queues)
+    )
+
+
+@local_group.command()
+@_common
+@click.option("--keep", is_flag=True, help="Leave the folder for the next `up`.")
+def down(directory: Path, cache: Path, keep: bool) -> None:
+    """End every process of the stack and remove its folder."""
+    LocalStack.attach(directory, cache=cache).down(keep=keep)
+    click.echo(f"The local stack in {directory} is down.")
+
+
+@local_group.command()
+@_common
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_context
+def status(context: click.Context, directory: Path, cache: Path, as_json: bool) -> None:
+    """Show each service; exit with 0 when all are healthy, else with 1."""
+    services = LocalStack.attach(directory, cache=cache).status()
+    if as_json:
+        click.echo(json.dumps([asdict(health) for health in services], indent=2))
+    else:
+        for health in services:
+            click.echo(_line(health))
+    context.exit(0 if all(health.healthy for health in services) else 1)
+
+
+@local_group.command()
+@_common
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(list(FORMATS)),
+    default="shell",
+    show_default=True,
+    help="shell is for `eval`, dotenv for `docker --env-file`.",
+)
+def env(directory: Path, cache: Path, form: str) -> None:
+    """Print the environment that a worker or a client of the stack needs.
+
+    It holds passwords.
+    """
+    variables = LocalStack.attach(directory, cache=cache).environment()
+    click.echo(FORMATS[form](variables))
+
+
+def _ports(pairs: tuple[str, ...]) -> dict[str, int]:
+    ports = {}
+    for pair in pairs:
+        service, _, port = pair.partition("=")
+        if service not in SERVICES or not port.isdigit() or not 0 < int(port) < 65536:
+            raise click.BadParameter(
+                f"{pair!r} is not SERVICE=PORT with one of {', '.join(SERVICES)} and "
+                "a port, such as api=5000."
+            )
+        ports[service] = int(port)
+    return ports
+
+
+def _show_step(step: Step) -> None:
+    if step.state is State.STARTED:
+        if step.name.startswith("install"):
+            click.echo(f"… {step.name}: {step.detail}", err=True)
+        return
+    took = "" if step.state is State.NOTE else f" {step.seconds:6.1f} s"
+    click.echo(f"{_MARKS[step.state]} {step.name:<32}{took}  {step.detail}", err=True)
+
+
+def _line(health: Health) -> str:
+    state = "healthy" if health.healthy else health.problem
+    pid = f"pid {health.pid}" if health.pid else "no process"
+    return f"  {health.name:<8}{health.url:<28}{pid:<13}{state}"
+
+
+if __name__ == "__main__":
+    local_group()

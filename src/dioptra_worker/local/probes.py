@@ -1,0 +1,79 @@
+"""Asking a service whether it is well."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import redis
+import requests
+
+from dioptra_worker.local.config import API, MLFLOW, S3, VALKEY
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from dioptra_worker.local.config import StackConfig
+
+
+class NotHealthy(Exception):  # noqa: N818 - a state, and never shown as an error
+    """The service does not answer as it should; the message says how."""
+
+
+def probe(service: str, config: StackConfig, *, timeout: float) -> None:
+    """Ask a service of the stack a question that only a healthy one answers.
+
+    Args:
+        service: The service's name.
+        config: The stack.
+        timeout: Seconds to wait for the answer.
+
+    Raises:
+        NotHealthy: It does not answer, or not as it should.
+    """
+    _PROBES[service](config, timeout)
+
+
+def _valkey(config: StackConfig, timeout: float) -> None:
+    client = redis.Redis.from_url(
+        config.queue_url, socket_timeout=timeout, socket_connect_timeout=timeout
+    )
+    with client:
+        try:
+            client.ping()
+        except redis.RedisError as error:
+            raise NotHealthy(str(error)) from error
+
+
+def _s3(config: StackConfig, timeout: float) -> None:
+    # The listing of all buckets: the bucket itself is made after the first start.
+    _get(config.url(S3), timeout)
+
+
+def _mlflow(config: StackConfig, timeout: float) -> None:
+    # /health answers before the database is ready; this does not.
+    _get(
+        f"{config.url(MLFLOW)}/api/2.0/mlflow/experiments/get?experiment_id=0", timeout
+    )
+
+
+def _api(config: StackConfig, timeout: float) -> None:
+    _get(f"{config.url(API)}/health", timeout)
+
+
+def _get(url: str, timeout: float) -> None:
+    with requests.Session() as session:
+        session.trust_env = False  # a proxy has no business on the loopback
+        try:
+            answer = session.get(url, timeout=timeout)
+        except requests.RequestException as error:
+            raise NotHealthy(f"{url} does not answer: {error}") from error
+    if not answer.ok:
+        raise NotHealthy(f"{url} answers {answer.status_code}: {answer.text[:200]}")
+
+
+_PROBES: dict[str, Callable[[StackConfig, float], None]] = {
+    VALKEY: _valkey,
+    S3: _s3,
+    MLFLOW: _mlflow,
+    API: _api,
+}

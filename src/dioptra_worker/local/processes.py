@@ -1,0 +1,155 @@
+"""Knowing a process again, so that a recycled process id is never signalled.
+
+A process is known by its id and its birth: the start time that the kernel keeps for
+it. Where ``/proc`` is missing (macOS), ``ps`` tells both.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import signal
+    from collections.abc import Iterator
+
+_PROC = Path("/proc")
+_POLL_SECONDS = 0.02
+
+
+@dataclass(frozen=True)
+class ProcessMark:
+    """One process, told apart from every other that had or will have its id.
+
+    Attributes:
+        pid: The process id.
+        birth: When it started, as an opaque text.
+    """
+
+    pid: int
+    birth: str
+
+    def is_alive(self) -> bool:
+        """Tell whether this very process still runs (a zombie does not)."""
+        return _birth_of(self.pid) == self.birth
+
+
+def mark(pid: int) -> ProcessMark | None:
+    """Return the mark of a running process, or None if there is none."""
+    birth = _birth_of(pid)
+    return None if birth is None else ProcessMark(pid, birth)
+
+
+def carriers(text: str) -> list[ProcessMark]:
+    """Return our processes that were started with `text` in their environment.
+
+    That is how children are found whose parent was killed, and processes that were
+    started by a command that died before it could write their id down.
+    """
+    found = (
+        mark(pid)
+        for pid, environment in _environments()
+        if text in environment and pid != os.getpid()
+    )
+    return [process for process in found if process is not None]
+
+
+def send(process: ProcessMark, number: signal.Signals) -> None:
+    """Signal the process, and the group it leads, if it is still the same."""
+    if not process.is_alive():
+        return
+    try:
+        if os.getpgid(process.pid) == process.pid:
+            os.killpg(process.pid, number)
+        else:
+            os.kill(process.pid, number)
+    except (ProcessLookupError, PermissionError):
+        # Gone in between. macOS says "not permitted" for a group of zombies.
+        return
+
+
+def wait_gone(processes: list[ProcessMark], seconds: float) -> list[ProcessMark]:
+    """Wait until the processes are gone; return those that are not."""
+    deadline = time.monotonic() + seconds
+    while left := [process for process in processes if process.is_alive()]:
+        if time.monotonic() >= deadline:
+            return left
+        time.sleep(_POLL_SECONDS)
+    return []
+
+
+def _birth_of(pid: int) -> str | None:
+    if _has_proc():
+        return _birth_from_proc(pid)
+    return _birth_from_ps(pid)
+
+
+@cache
+def _has_proc() -> bool:
+    return (_PROC / "self" / "stat").exists()
+
+
+@cache
+def _boot_id() -> str:
+    try:
+        return (_PROC / "sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""
+
+
+def _birth_from_proc(pid: int) -> str | None:
+    try:
+        stat = (_PROC / str(pid) / "stat").read_text(errors="replace")
+    except OSError:
+        return None
+    # proc(5): the second field is the name in parentheses and may hold anything;
+    # after it come the state (field 3) and, as field 22, the start in ticks.
+    fields = stat.rpartition(")")[2].split()
+    if fields[0] in "ZX":
+        return None
+    return f"{_boot_id()}:{fields[19]}"
+
+
+def _birth_from_ps(pid: int) -> str | None:
+    line = _ps("-o", "stat=,lstart=", "-p", str(pid)).strip()
+    state, _, birth = line.partition(" ")
+    if not birth or state.startswith("Z"):
+        return None
+    return birth.strip()
+
+
+def _environments() -> Iterator[tuple[int, str]]:
+    if not _has_proc():
+        yield from _environments_from_ps()
+        return
+    for entry in _PROC.iterdir():
+        if entry.name.isdigit():
+            try:
+                content = (entry / "environ").read_bytes()
+            except OSError:  # somebody else's, or gone
+                continue
+            yield int(entry.name), content.decode(errors="replace")
+
+
+def _environments_from_ps() -> Iterator[tuple[int, str]]:
+    # `e` puts the environment behind the command, `ww` leaves it whole.
+    for line in _ps("axeww", "-o", "pid=,command=").splitlines():
+        pid, _, rest = line.strip().partition(" ")
+        yield int(pid), rest
+
+
+def _ps(*arguments: str) -> str:
+    answer = subprocess.run(
+        ["ps", *arguments],  # noqa: S607 - its place differs between systems
+        capture_output=True,
+        text=True,
+        errors="replace",
+        check=False,
+        env={"PATH": os.defpath + ":/usr/sbin:/sbin", "LC_ALL": "C"},
+    )
+    return answer.stdout
