@@ -1,0 +1,39 @@
+"""Re-exports `dioptra_worker.sdk.pyplugs`."""
+
+from pkgutil import extend_path
+
+from dioptra_worker.sdk.pyplugs import (
+    PluginInfo,
+    call,
+    call_factory,
+    exists,
+    exists_factory,
+    funcs,
+    funcs_factory,
+    get,
+    get_factory,
+    info,
+    info_factory,
+    names,
+    names_factory,
+    register,
+)
+
+__all__ = [
+    "PluginInfo",
+    "call",
+    "call_factory",
+    "exists",
+    "exists_factory",
+    "funcs",
+    "funcs_factory",
+    "get",
+    "get_factory",
+    "info",
+    "info_factory",
+    "names",
+    "names_factory",
+    "register",
+]
+
+__path__ = extend_path(__path__, __name__)

@@ -1,0 +1,5 @@
+"""The interfaces that plugins implement."""
+
+from pkgutil import extend_path
+
+__path__ = extend_path(__path__, __name__)
