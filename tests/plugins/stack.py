@@ -1,0 +1,172 @@
+"""A pytest plugin: one local stack for the whole test session.
+
+It starts when the first test asks for it. Under pytest-xdist all workers share it:
+`LocalStack.up` starts it for whoever comes first and finds it running for the others.
+The session's main process takes it down at its very end; when that one is killed, a
+guard does.
+
+Put ``pytest_plugins = ["tests.plugins.stack"]`` into the top ``conftest.py``. A test
+that stops, pauses or kills services uses `fresh_stack`, not `stack`.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from dioptra_worker.local import LocalStack, NoStack
+from dioptra_worker.local.paths import default_cache
+from dioptra_worker.local.processes import ProcessMark, mark
+from tests.plugins.clients import ApiClient, MlflowReader, s3_client
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from mypy_boto3_s3 import S3Client
+
+QUEUES = ("local", "other")
+
+
+@dataclass(frozen=True)
+class Session:
+    """The test session, over all of its processes.
+
+    Attributes:
+        folder: Where its stacks lie.
+        owner: Its main process.
+    """
+
+    folder: Path
+    owner: ProcessMark
+
+
+_session = pytest.StashKey[Session]()
+
+
+def cache_folder() -> Path:
+    """Return where the REST API's environment is kept between sessions."""
+    chosen = os.environ.get("DIOPTRA_WORKER_CACHE_DIR")
+    return Path(chosen).absolute() if chosen else default_cache()
+
+
+@contextmanager
+def fresh_stack(
+    folder: Path, *, queues: Sequence[str] = QUEUES, proxied_artifacts: bool = False
+) -> Iterator[LocalStack]:
+    """A stack of one's own, whose services may be stopped, paused and killed."""
+    with LocalStack.up(
+        folder,
+        queues=queues,
+        proxied_artifacts=proxied_artifacts,
+        cache=cache_folder(),
+    ) as stack:
+        yield stack
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Learn which session this process belongs to, or begin it."""
+    given = getattr(config, "workerinput", {}).get("dioptra_stack")
+    if given:
+        folder, pid, birth = given
+        session = Session(Path(folder), ProcessMark(pid, birth))
+    else:
+        owner = mark(os.getpid())
+        assert owner is not None
+        session = Session(Path(tempfile.mkdtemp(prefix="dioptra-tests-")), owner)
+    config.stash[_session] = session
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Tell a worker of pytest-xdist which session it belongs to."""
+    session = node.config.stash[_session]
+    owner = session.owner
+    node.workerinput["dioptra_stack"] = (str(session.folder), owner.pid, owner.birth)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Take the session's stacks down, in its main process only."""
+    session = config.stash.get(_session, None)
+    if session is None or session.owner.pid != os.getpid():
+        return
+    for folder in session.folder.iterdir():
+        try:
+            LocalStack.attach(folder, cache=cache_folder()).down()
+        except NoStack:
+            continue
+    shutil.rmtree(session.folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def stack(pytestconfig: pytest.Config) -> LocalStack:
+    """The session's stack, with artifacts that go to S3 directly."""
+    return _shared(pytestconfig, "direct", proxied_artifacts=False)
+
+
+@pytest.fixture(scope="session")
+def proxied_stack(pytestconfig: pytest.Config) -> LocalStack:
+    """The session's stack whose artifacts pass through MLflow."""
+    return _shared(pytestconfig, "proxied", proxied_artifacts=True)
+
+
+@pytest.fixture(scope="session")
+def api(stack: LocalStack) -> Iterator[ApiClient]:
+    """The REST API of `stack`, logged in."""
+    client = ApiClient(stack.environment())
+    yield client
+    client.close()
+
+
+@pytest.fixture(scope="session")
+def mlflow_reader(stack: LocalStack) -> Iterator[MlflowReader]:
+    """The MLflow server of `stack`."""
+    reader = MlflowReader(stack.environment())
+    yield reader
+    reader.close()
+
+
+@pytest.fixture(scope="session")
+def s3(stack: LocalStack) -> Iterator[S3Client]:
+    """The S3 endpoint of `stack`."""
+    client = s3_client(stack.environment())
+    yield client
+    client.close()
+
+
+def _shared(config: pytest.Config, name: str, *, proxied_artifacts: bool) -> LocalStack:
+    session = config.stash[_session]
+    stack = LocalStack.up(
+        session.folder / name,
+        queues=QUEUES,
+        proxied_artifacts=proxied_artifacts,
+        cache=cache_folder(),
+    )
+    if not stack.was_running:
+        _guard(stack, session)
+    return stack
+
+
+def _guard(stack: LocalStack, session: Session) -> None:
+    process = subprocess.Popen(
+        [
+            sys.executable,
+            str(Path(__file__).with_name("guard.py")),
+            str(stack.directory),
+            str(stack.cache),
+            str(session.owner.pid),
+            session.owner.birth,
+        ],
+        stdin=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    # It outlives this process on purpose; the session's end ends it.
+    process.returncode = 0
