@@ -1,0 +1,109 @@
+"""Tracebacks for plugin authors: their lines first, our machinery left out."""
+
+from __future__ import annotations
+
+import importlib
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+_PACKAGE: Final = Path(__file__).resolve().parents[1]
+# What calls a plugin. The client (sdk/client) stays: how a plugin called it matters.
+_OURS: Final = tuple(
+    f"{_PACKAGE / part}" for part in ("engine/", "runner/", "sdk/pyplugs.py")
+)
+_MACHINERY: Final = ("<frozen importlib", str(importlib.__file__))
+
+
+def plugin_traceback(exc: BaseException, bundle_dirs: Iterable[Path | str]) -> str:
+    """Format an exception for the author of a plugin.
+
+    It begins with the error and the plugin's line that led to it. The traceback follows
+    without the frames of the engine, the runner and the import system; files of the
+    bundles are named relative to them. Causes and contexts are kept.
+
+    Args:
+        exc: The exception, with its traceback.
+        bundle_dirs: The directories whose files are plugins.
+    """
+    folders = [Path(folder).resolve() for folder in bundle_dirs]
+    formatted = traceback.TracebackException.from_exception(exc)
+    owned = [_rewrite(part, folders) for part in _chain(formatted)]
+    own = next((frame for frame in owned if frame is not None), None)
+    head = "".join(formatted.format_exception_only())
+    if own is not None:
+        head += (
+            f"raised at line {own.lineno} of plugin file {own.filename!r}, "
+            f"in {own.name}:\n    {own.line}\n"
+        )
+    return f"{head}\n{''.join(formatted.format())}"
+
+
+def plugin_frame(
+    exc: BaseException, bundle_dirs: Iterable[Path | str]
+) -> tuple[str, int] | None:
+    """Return the file, relative to its bundle, and the line that led to an error.
+
+    Args:
+        exc: The exception, with its traceback.
+        bundle_dirs: The directories whose files are plugins.
+    """
+    folders = [Path(folder).resolve() for folder in bundle_dirs]
+    found = None
+    for frame, line in traceback.walk_tb(exc.__traceback__):
+        relative = _relative(frame.f_code.co_filename, folders)
+        if relative is not None:
+            found = (relative, line)
+    return found
+
+
+def _rewrite(
+    part: traceback.TracebackException, folders: list[Path]
+) -> traceback.FrameSummary | None:
+    """Filter and rename the frames of one exception; return the plugin's last."""
+    own = None
+    kept: list[traceback.FrameSummary] = []
+    for frame in part.stack:
+        _ = frame.line  # read the source now, while the name is still the file's
+        relative = _relative(frame.filename, folders)
+        if relative is not None:
+            frame.filename = relative
+            own = frame
+        elif frame.filename.startswith((*_OURS, *_MACHINERY)):
+            continue
+        kept.append(frame)
+    if kept:  # an error of our own alone keeps its frames
+        part.stack[:] = kept
+    return own
+
+
+def _chain(
+    part: traceback.TracebackException,
+) -> Iterator[traceback.TracebackException]:
+    seen: set[int] = set()
+    waiting: list[traceback.TracebackException | None] = [part]
+    while waiting:
+        current = waiting.pop()
+        if current is None or id(current) in seen:
+            continue
+        seen.add(id(current))
+        yield current
+        waiting += [current.__cause__, current.__context__]
+        waiting += getattr(current, "exceptions", None) or []
+
+
+def _relative(filename: str, folders: list[Path]) -> str | None:
+    for folder in folders:
+        if filename.startswith(f"{folder}/"):
+            return filename[len(str(folder)) + 1 :]
+    path = Path(filename)
+    if not path.is_absolute():
+        return None
+    resolved = path.resolve()
+    for folder in folders:
+        if resolved.is_relative_to(folder):
+            return str(resolved.relative_to(folder))
+    return None
