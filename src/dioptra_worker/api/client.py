@@ -1,0 +1,386 @@
+"""The HTTP client of the Dioptra REST API, and the only place that knows `requests`.
+
+Every call has a timeout, maps failures to the errors of `dioptra_worker.errors`, and
+logs in again once when the API has forgotten the session. It never waits or retries
+by itself: who calls knows how patient to be (see `dioptra_worker.api.patience`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import html
+import threading
+from typing import TYPE_CHECKING, Any, Self
+
+import requests
+from requests.adapters import HTTPAdapter
+
+from dioptra_worker.api.models import ArtifactParameter, Job, LogRecord
+from dioptra_worker.errors import (
+    Conflict,
+    LoginRefused,
+    NotFound,
+    ServiceError,
+    ServiceRefused,
+    ServiceUnavailable,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+    from types import TracebackType
+
+SERVICE = "Dioptra API"
+CONNECT_TIMEOUT = 5.0
+READ_TIMEOUT = 60.0
+PARALLEL = 8
+_CHUNK = 1 << 20
+_TAR = {"fileType": "tar_gz"}
+
+
+class DioptraApi:
+    """One user's session with the REST API; safe to use from several threads."""
+
+    def __init__(self, *, url: str, username: str, password: str) -> None:
+        """Prepare a session; nothing is sent yet.
+
+        Args:
+            url: The base URL, such as ``http://localhost:5000``.
+            username: The user to log in as.
+            password: That user's password.
+        """
+        self.url = url
+        self.username = username
+        self._password = password
+        self._http = requests.Session()
+        adapter = HTTPAdapter(pool_connections=2, pool_maxsize=PARALLEL)
+        self._http.mount("http://", adapter)
+        self._http.mount("https://", adapter)
+        self._http.headers["User-Agent"] = "dioptra-worker"
+        self._login_lock = threading.Lock()
+        self._logins = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    # -- session ---------------------------------------------------------------
+
+    def login(self) -> None:
+        """Log in.
+
+        Raises:
+            LoginRefused: If the user or the password is wrong.
+            ServiceUnavailable: If the API cannot be reached.
+        """
+        with self._login_lock:
+            self._login()
+
+    def cookies(self, *, renew: bool = False) -> dict[str, str]:
+        """The session's cookies, for a runner that calls the API by itself.
+
+        Args:
+            renew: Log in again first.
+
+        Returns:
+            Cookie values by name.
+        """
+        if renew or not self._http.cookies:
+            self.login()
+        return {cookie.name: cookie.value or "" for cookie in self._http.cookies}
+
+    def _login(self) -> None:
+        body = {"username": self.username, "password": self._password}
+        try:
+            self._send("POST", "auth/login", json=body).close()
+        except ServiceRefused as error:
+            raise LoginRefused(
+                _login_sentence(self.username, self.url, error),
+                service=SERVICE,
+                status=error.status,
+                detail=error.detail,
+            ) from None
+        self._logins += 1
+
+    # -- a job's life ----------------------------------------------------------
+
+    def job(self, job_id: int) -> Job:
+        """Fetch a job; `NotFound` when it was deleted."""
+        return Job.read(self._json("GET", f"jobs/{job_id}"))
+
+    def set_status(self, experiment_id: int, job_id: int, status: str) -> None:
+        """Move a job to another status; a refused transition is `ServiceRefused`."""
+        self._json(
+            "PUT",
+            f"experiments/{experiment_id}/jobs/{job_id}/status",
+            json={"status": status},
+        )
+
+    def set_mlflow_run(self, job_id: int, run_id: str) -> None:
+        """Say which MLflow run a job has; setting the same one twice is harmless."""
+        try:
+            self._json("POST", f"jobs/{job_id}/mlflowRun", json={"mlflowRunId": run_id})
+        except ServiceRefused as error:
+            if error.status != 400 or self.mlflow_run(job_id) != run_id:
+                raise
+
+    def mlflow_run(self, job_id: int) -> str | None:
+        """The MLflow run that the API knows for a job, as 32 hexadecimal digits."""
+        run = self._json("GET", f"jobs/{job_id}/mlflowRun").get("mlflowRunId")
+        return str(run).replace("-", "") if run else None
+
+    def config(self, job: Job) -> dict[str, Any]:
+        """The task graph of a job, swaps chosen where the platform has them."""
+        try:
+            body: dict[str, Any] = self._json("GET", f"jobs/{job.id}/config")
+        except NotFound:  # platforms before 1.2
+            body = self._json("GET", f"{_snapshot(job)}/config")
+        return body
+
+    def parameters(self, job_id: int) -> dict[str, Any]:
+        """A job's typed values for the global parameters, by name."""
+        body: dict[str, Any] = self._json("GET", f"jobs/{job_id}/parameters")
+        return body
+
+    def artifact_parameters(self, job_id: int) -> list[ArtifactParameter]:
+        """The artifacts that a job reads."""
+        body = self._json("GET", f"jobs/{job_id}/artifactParameters")
+        return [ArtifactParameter.read(name, entry) for name, entry in body.items()]
+
+    def artifact_plugins(self, job: Job) -> list[dict[str, Any]]:
+        """The plugins whose artifact tasks a job may write with."""
+        body: list[dict[str, Any]] = self._json(
+            "GET", f"{_snapshot(job)}/artifactPlugins"
+        )
+        return body
+
+    # -- downloads -------------------------------------------------------------
+
+    def plugins_bundle(self, job: Job, target: Path) -> None:
+        """Download the plugins of a job's tasks as ``tar.gz``."""
+        self._download(f"{_snapshot(job)}/plugins/bundle", target, params=_TAR)
+
+    def artifact_plugins_bundle(self, job: Job, target: Path) -> None:
+        """Download the plugins of a job's artifact tasks as ``tar.gz``."""
+        self._download(f"{_snapshot(job)}/artifactPlugins/bundle", target, params=_TAR)
+
+    def plugin_bundle(self, plugin_id: int, snapshot_id: int, target: Path) -> None:
+        """Download one plugin snapshot as ``tar.gz``."""
+        path = f"plugins/{plugin_id}/snapshots/{snapshot_id}/files/bundle"
+        self._download(path, target, params=_TAR)
+
+    def artifact_contents(self, artifact: ArtifactParameter, target: Path) -> None:
+        """Download an artifact: the file itself, or a folder as ``tar.gz``."""
+        path = (
+            f"artifacts/{artifact.artifact_id}"
+            f"/snapshots/{artifact.artifact_snapshot_id}/contents"
+        )
+        self._download(path, target, params=_TAR if artifact.is_dir else {})
+
+    # -- results ---------------------------------------------------------------
+
+    def post_log(self, job_id: int, records: Sequence[LogRecord]) -> None:
+        """Append records to a job's log, in order.
+
+        The server strips what looks like HTML from the text, so it is sent escaped
+        and readers unescape it.
+        """
+        data = [
+            {
+                "severity": record.severity,
+                "loggerName": record.logger,
+                "message": html.escape(record.message, quote=False),
+            }
+            for record in records
+        ]
+        self._json("POST", f"jobs/{job_id}/log", json={"data": data})
+
+    def post_metric(
+        self, job_id: int, name: str, value: float | str, step: int | None
+    ) -> None:
+        """Set a metric's value at a step; the same name and step overwrites."""
+        body = {"name": name, "value": value}
+        if step is not None:
+            body["step"] = step
+        self._json("POST", f"jobs/{job_id}/metrics", json=body)
+
+    def register_artifact(
+        self,
+        *,
+        group_id: int,
+        job_id: int,
+        uri: str,
+        plugin_snapshot_id: int,
+        task_id: int,
+        description: str,
+    ) -> None:
+        """Make an artifact known; one that is known already is left as it is."""
+        body = {
+            "group": group_id,
+            "job": job_id,
+            "artifactUri": uri,
+            "pluginSnapshotId": plugin_snapshot_id,
+            "taskId": task_id,
+            "description": description,
+        }
+        with contextlib.suppress(Conflict):
+            self._json("POST", "artifacts/", json=body)
+
+    # -- queues ----------------------------------------------------------------
+
+    def queue_names(self) -> list[str]:
+        """The names of all queues that the user can see."""
+        names: list[str] = []
+        while True:
+            body = self._json(
+                "GET", "queues/", params={"index": len(names), "pageLength": 100}
+            )
+            names += [queue["name"] for queue in body["data"]]
+            if not body["data"] or len(names) >= body["totalNumResults"]:
+                return names
+
+    # -- plumbing --------------------------------------------------------------
+
+    def _json(self, method: str, path: str, **options: Any) -> Any:
+        with self._authorised(method, path, **options) as response:
+            try:
+                return response.json()
+            except requests.exceptions.JSONDecodeError as error:
+                raise ServiceUnavailable(
+                    f"the {SERVICE} answered {method} {path} with something that is"
+                    f" not JSON: {response.text[:80]!r}",
+                    service=SERVICE,
+                    status=response.status_code,
+                ) from error
+
+    def _download(self, path: str, target: Path, *, params: Mapping[str, str]) -> None:
+        with (
+            self._authorised("GET", path, params=params, stream=True) as response,
+            target.open("wb") as file,
+            _mapped("GET", path),
+        ):
+            for chunk in response.iter_content(_CHUNK):
+                file.write(chunk)
+
+    @contextlib.contextmanager
+    def _authorised(
+        self, method: str, path: str, **options: Any
+    ) -> Iterator[requests.Response]:
+        """Send a request, logging in again once if the session was forgotten."""
+        logins = self._logins
+        try:
+            response = self._send(method, path, **options)
+        except ServiceRefused as error:
+            if error.status != requests.codes.unauthorized:
+                raise
+            with self._login_lock:
+                if self._logins == logins:  # nobody else has meanwhile
+                    self._login()
+            response = self._send(method, path, **options)
+        with response:
+            yield response
+
+    def _send(self, method: str, path: str, **options: Any) -> requests.Response:
+        with _mapped(method, path):
+            response = self._http.request(
+                method,
+                f"{self.url}/api/v1/{path}",
+                timeout=(CONNECT_TIMEOUT, READ_TIMEOUT),
+                **options,
+            )
+        if response.ok:
+            return response
+        with response:
+            raise _refusal(method, path, response)
+
+
+def _snapshot(job: Job) -> str:
+    return f"entrypoints/{job.entrypoint_id}/snapshots/{job.entrypoint_snapshot_id}"
+
+
+@contextlib.contextmanager
+def _mapped(method: str, path: str) -> Iterator[None]:
+    """Turn what `requests` raises into `ServiceUnavailable`."""
+    try:
+        yield
+    except requests.exceptions.RequestException as error:
+        raise ServiceUnavailable(
+            f"the {SERVICE} cannot be reached for {method} {path}: {_root(error)}",
+            service=SERVICE,
+            detail=str(error),
+        ) from error
+
+
+def _root(error: BaseException) -> str:
+    """The innermost cause, which says more than the wrappers around it."""
+    while error.__cause__ or error.__context__:
+        error = error.__cause__ or error.__context__ or error
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+
+
+def _refusal(method: str, path: str, response: requests.Response) -> ServiceError:
+    """The error that an HTTP status other than 2xx stands for."""
+    try:
+        body = response.json()
+    except requests.exceptions.JSONDecodeError:
+        body = response.text[:500]
+    words = body.get("message") if isinstance(body, dict) else body
+    status = response.status_code
+    message = f"the {SERVICE} answered {method} {path} with {status}: {words}"
+    if status >= requests.codes.internal_server_error or status in {408, 425, 429}:
+        return ServiceUnavailable(
+            message,
+            service=SERVICE,
+            status=status,
+            detail=body,
+            retry_after=_seconds(response.headers.get("Retry-After")),
+        )
+    kinds: dict[int, type[ServiceRefused]] = {404: NotFound, 409: Conflict}
+    kind = kinds.get(status, ServiceRefused)
+    return kind(message, service=SERVICE, status=status, detail=body)
+
+
+def _seconds(retry_after: str | None) -> float | None:
+    try:
+        return max(0.0, float(retry_after)) if retry_after else None
+    except ValueError:  # an HTTP date: rare, and our own back-off serves as well
+        return None
+
+
+def _login_sentence(username: str, url: str, error: ServiceRefused) -> str:
+    """Tell an unknown user from a wrong password where the API does.
+
+    Platforms from 1.2 on answer both alike, so that nobody can find out user names.
+    """
+    words = str(error.detail).lower()
+    if "does not exist" in words or "userdoesnotexist" in words.replace(" ", ""):
+        return (
+            f"the {SERVICE} at {url} knows no user {username!r}: check"
+            " DIOPTRA_WORKER_USERNAME, or register the user first"
+        )
+    if "password" in words:
+        return (
+            f"the password for user {username!r} is wrong, says the {SERVICE} at"
+            f" {url}: check DIOPTRA_WORKER_PASSWORD"
+        )
+    if error.status == requests.codes.unauthorized:
+        return (
+            f"the {SERVICE} at {url} refused to log in user {username!r}: there is no"
+            " such user or the password is wrong (it does not say which); check"
+            " DIOPTRA_WORKER_USERNAME and DIOPTRA_WORKER_PASSWORD"
+        )
+    return (
+        f"{url} does not log anybody in ({error.status}): check that DIOPTRA_API is"
+        " the address of a Dioptra REST API"
+    )

@@ -1,0 +1,72 @@
+"""Waiting for a service that is away: capped back-off with jitter."""
+
+from __future__ import annotations
+
+import random
+import time
+from typing import TYPE_CHECKING, TypeVar
+
+from dioptra_worker.errors import ServiceUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+T = TypeVar("T")
+
+FIRST_PAUSE = 0.2
+LONGEST_PAUSE = 10.0
+
+
+def pauses(
+    first: float = FIRST_PAUSE, longest: float = LONGEST_PAUSE
+) -> Iterator[float]:
+    """Endless seconds to wait before the next try: doubling, capped, jittered.
+
+    Args:
+        first: About how long the first pause is.
+        longest: How long no pause exceeds.
+
+    Yields:
+        Between half and all of the next step, so that many workers that lost the
+        same service do not come back in step.
+    """
+    step = first
+    while True:
+        yield random.uniform(step / 2, step)  # noqa: S311 - no secret
+        step = min(step * 2, longest)
+
+
+def persist(
+    call: Callable[[], T],
+    *,
+    seconds: float,
+    sleep: Callable[[float], object] = time.sleep,
+    on_wait: Callable[[ServiceUnavailable], None] | None = None,
+) -> T:
+    """Call until it works, a refusal comes, or the time is up.
+
+    Args:
+        call: What to do; only `ServiceUnavailable` is tried again.
+        seconds: How long in all; the last error is raised after that.
+        sleep: Waits; may raise to give up early.
+        on_wait: Told once, with the first error, that waiting begins.
+
+    Returns:
+        What *call* returned.
+
+    Raises:
+        ServiceUnavailable: When the service did not come back in time.
+    """
+    deadline = time.monotonic() + seconds
+    for pause in pauses():
+        try:
+            return call()
+        except ServiceUnavailable as error:
+            wait = max(pause, error.retry_after or 0.0)
+            if time.monotonic() + wait > deadline:
+                raise
+            if on_wait is not None:
+                on_wait(error)
+                on_wait = None
+            sleep(wait)
+    raise AssertionError("pauses() is endless")  # pragma: no cover

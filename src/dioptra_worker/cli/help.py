@@ -1,0 +1,36 @@
+"""Help text that is made from the settings, so that it cannot lie."""
+
+from __future__ import annotations
+
+from dioptra_worker.settings import SECRET_NAMES, Settings
+
+
+def settings_epilog() -> str:
+    """The environment variables, as the end of a command's ``--help``."""
+    lines = ["\b", "Environment (required):"]
+    required = {k: f for k, f in Settings.model_fields.items() if f.is_required()}
+    optional = {k: f for k, f in Settings.model_fields.items() if not f.is_required()}
+    lines += [f"  {field.alias}" for field in required.values()]
+    lines += ["", "\b", "Environment (optional):"]
+    lines += [f"  {field.alias} [{shown(key)}]" for key, field in optional.items()]
+    secret = ", ".join(SECRET_NAMES[:2])
+    return (
+        "\n"
+        + "\n".join(lines)
+        + (
+            f"\n\nSecrets ({secret}, AWS and MLflow credentials) may be given as"
+            " NAME_FILE, the path of a file. docs/reference/settings.md explains every variable."
+        )
+    )
+
+
+def shown(key: str) -> str:
+    """A setting's default for people."""
+    value = Settings.model_fields[key].default
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float):
+        return f"{value:g}"
+    if isinstance(value, tuple):
+        return ",".join(value) or "none"
+    return str(value)

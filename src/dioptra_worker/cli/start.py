@@ -1,0 +1,153 @@
+"""``dioptra-worker-v1``, also ``dioptra-worker start``: the daemon."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import click
+
+from dioptra_worker import __version__
+from dioptra_worker import settings as settings_module
+from dioptra_worker.cli.exit_codes import ExitCode
+from dioptra_worker.cli.help import settings_epilog
+from dioptra_worker.errors import LoginRefused, ServiceRefused, SettingsError
+
+EXAMPLES = """
+\b
+Examples:
+  dioptra-worker-v1 tensorflow-cpu
+  dioptra-worker-v1 --url redis://localhost:6379/0 --results-ttl 500 cpu gpu
+  dioptra-worker-v1 --burst --max-jobs 1 tensorflow-cpu
+"""
+
+
+@click.command(
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=EXAMPLES + settings_epilog(),
+)
+@click.argument("queues", nargs=-1, required=True, metavar="QUEUE...")
+@click.option("--url", "-u", metavar="REDIS", help="Overrides RQ_REDIS_URI.")
+@click.option(
+    "--results-ttl",
+    type=click.IntRange(min=-1),
+    default=500,
+    show_default=True,
+    help="Seconds that RQ keeps the record of a finished job.",
+)
+@click.option("--name", "-n", help="A fixed worker name; otherwise one is made up.")
+@click.option("--burst", "-b", is_flag=True, help="End when the queues are empty.")
+@click.option(
+    "--max-jobs", type=click.IntRange(min=1), help="End after this many jobs."
+)
+@click.option(
+    "--max-idle-time",
+    type=click.FloatRange(min=0),
+    help="End after this many seconds without a job.",
+)
+@click.option(
+    "--isolation",
+    type=click.Choice(["auto", "fork", "spawn"]),
+    help="How job processes are made; overrides DIOPTRA_WORKER_ISOLATION.",
+)
+@click.option(
+    "--logging-level",
+    metavar="LEVEL",
+    help="Overrides DIOPTRA_RQ_WORKER_LOG_LEVEL.",
+)
+@click.version_option(__version__, prog_name="dioptra-worker")
+def start(
+    queues: tuple[str, ...],
+    url: str | None,
+    results_ttl: int,
+    name: str | None,
+    burst: bool,
+    max_jobs: int | None,
+    max_idle_time: float | None,
+    isolation: str | None,
+    logging_level: str | None,
+) -> None:
+    """Run the worker daemon on one or more QUEUEs, the most urgent first.
+
+    It logs in to the Dioptra REST API, takes jobs from the queues, runs each in a
+    process of its own, and delivers status, log, metrics and artifacts. SIGTERM or
+    Ctrl-C once: take no more jobs and give the running one a while to end. Twice: give
+    it back to the queue at once.
+
+    Exit status: 0 told to end or nothing left to do; 2 unusable command line or
+    environment; 3 the API refused the login.
+    """
+    given = {
+        "RQ_REDIS_URI": url,
+        "DIOPTRA_WORKER_ISOLATION": isolation,
+        "DIOPTRA_RQ_WORKER_LOG_LEVEL": logging_level,
+    }
+    try:
+        settings = settings_module.load({k: v for k, v in given.items() if v})
+    except SettingsError as error:
+        for problem in error.problems:
+            click.echo(problem, err=True)
+        sys.exit(ExitCode.USAGE)
+    for queue in queues:
+        if queue != queue.strip() or not queue:
+            click.echo(f"queue {queue!r}: a queue's name has no blank ends", err=True)
+            sys.exit(ExitCode.USAGE)
+    # Only now: --help and a wrong environment are answered without these.
+    from dioptra_worker.daemon.service import Orders
+
+    orders = Orders(
+        queues=queues,
+        name=name,
+        burst=burst,
+        max_jobs=max_jobs,
+        max_idle=max_idle_time,
+        result_ttl=results_ttl,
+    )
+    sys.exit(serve(settings, orders))
+
+
+def serve(settings: settings_module.Settings, orders: object) -> ExitCode:
+    """Run the daemon and translate how it ended.
+
+    Args:
+        settings: The daemon's settings.
+        orders: What the command line asks for.
+    """
+    from dioptra_worker import logs
+    from dioptra_worker.api.client import DioptraApi
+    from dioptra_worker.daemon.launcher import Launcher, choose_mode
+    from dioptra_worker.daemon.service import Daemon, Orders
+
+    assert isinstance(orders, Orders)
+    mask = logs.to_stderr(
+        as_json=settings.log_as_json,
+        level=settings.log_level,
+        secrets=settings.secrets(),
+    )
+    api = DioptraApi(
+        url=settings.api_url,
+        username=settings.username,
+        password=settings.password.get_secret_value(),
+    )
+    launcher = Launcher(
+        mode=choose_mode(settings.isolation),
+        preload=settings.preload,
+        grace=settings.kill_grace,
+        environment=settings_module.for_runners(settings, os.environ),
+    )
+    try:
+        with api, launcher:
+            Daemon(settings, orders, api=api, launcher=launcher, mask=mask).run()
+    except (LoginRefused, ServiceRefused) as error:
+        click.echo(str(error), err=True)
+        return ExitCode.REFUSED
+    return ExitCode.OK
+
+
+def main() -> None:
+    """Entry point of ``dioptra-worker-v1``."""
+    start(prog_name="dioptra-worker-v1")
+
+
+if __name__ == "__main__":
+    main()

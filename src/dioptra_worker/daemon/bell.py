@@ -1,0 +1,86 @@
+"""Rings when a queue has something, without taking it.
+
+Taking happens elsewhere, atomically and never blocking, so that no signal and no
+lost connection can come between a job leaving its queue and us knowing of it.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Self
+
+import redis
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from types import TracebackType
+
+BLOCK = 15
+"""Seconds that one blocking call waits; the connection's timeout is longer."""
+
+
+class Bell:
+    """Watches queues, each in a thread with a connection of its own.
+
+    A blocking ``BLMOVE`` from the head of a list to its head waits for an element and
+    changes nothing: a look that can wait (Redis 6.2 and later).
+    """
+
+    def __init__(
+        self,
+        connect: Callable[[float], redis.Redis],
+        keys: Sequence[str],
+        *,
+        ring: Callable[[], None],
+    ) -> None:
+        """Prepare; entering starts the threads.
+
+        Args:
+            connect: Makes a connection whose answers may take the given seconds.
+            keys: The lists to watch.
+            ring: Called, from any of the threads, when one of them has something.
+        """
+        self._connect = connect
+        self._ring = ring
+        self._armed = threading.Event()
+        self._closed = threading.Event()
+        self._threads = [
+            threading.Thread(
+                target=self._watch, args=[key], name="dioptra-bell", daemon=True
+            )
+            for key in keys
+        ]
+
+    def __enter__(self) -> Self:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Tell the threads to end; one that blocks ends with the process."""
+        self._closed.set()
+        self._armed.set()
+
+    def arm(self) -> None:
+        """Ring at the next occasion, also if there already is something."""
+        self._armed.set()
+
+    def _watch(self, key: str) -> None:
+        connection = self._connect(BLOCK)
+        while not self._closed.is_set():
+            self._armed.wait()
+            if self._closed.is_set():
+                return
+            try:
+                found = connection.blmove(key, key, BLOCK, "LEFT", "LEFT")
+            except redis.RedisError:
+                self._closed.wait(1.0)  # the daemon itself says that Redis is away
+                continue
+            if found is not None:
+                self._armed.clear()
+                self._ring()

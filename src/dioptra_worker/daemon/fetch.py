@@ -1,0 +1,174 @@
+"""Fetches what a job needs from the REST API, independent calls side by side."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from dioptra_worker.api.patience import persist
+from dioptra_worker.records import ArtifactTask, InputArtifact, Plan
+from dioptra_worker.runner.workspace import MAX_BYTES, Workspace, unpack
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from concurrent.futures import Future, ThreadPoolExecutor
+
+    from dioptra_worker.api.client import DioptraApi
+    from dioptra_worker.api.models import ArtifactParameter, Job
+    from dioptra_worker.errors import ServiceUnavailable
+
+T = TypeVar("T")
+
+
+class Fetcher:
+    """Gets everything that one job needs and puts it into its workspace."""
+
+    def __init__(
+        self,
+        api: DioptraApi,
+        job: Job,
+        space: Workspace,
+        *,
+        seconds: float,
+        on_wait: Callable[[ServiceUnavailable], None],
+        sleep: Callable[[float], object],
+    ) -> None:
+        """Prepare; nothing is fetched yet.
+
+        Args:
+            api: Where to fetch from.
+            job: What for.
+            space: Where to.
+            seconds: How long each call may be tried again.
+            on_wait: Told when a call has to wait for the API.
+            sleep: Waits; may raise to give up early.
+        """
+        self._api = api
+        self._job = job
+        self._space = space
+        self._seconds = seconds
+        self._on_wait = on_wait
+        self._sleep = sleep
+
+    def plan(self, pool: ThreadPoolExecutor) -> Plan:
+        """Fetch it all.
+
+        Args:
+            pool: Runs the calls side by side.
+
+        Returns:
+            What the runner is to do; its folders are filled.
+
+        Raises:
+            ServiceError: If the API refused, or did not come back in time.
+            BundleError: If an archive cannot be unpacked.
+        """
+        api, job = self._api, self._job
+        bundles = [
+            self._start(pool, self._task_plugins),
+            self._start(pool, self._artifact_plugins),
+        ]
+        config = self._start(pool, lambda: api.config(job))
+        parameters = self._start(pool, lambda: api.parameters(job.id))
+        writers = self._start(pool, lambda: api.artifact_plugins(job))
+        wanted = self._start(pool, lambda: api.artifact_parameters(job.id)).result()
+        inputs = [
+            self._start(pool, partial(self._input, artifact)) for artifact in wanted
+        ]
+        for bundle in bundles:
+            bundle.result()
+        return Plan(
+            job_id=job.id,
+            entrypoint=job.entrypoint_name,
+            config=config.result(),
+            parameters=parameters.result(),
+            artifact_tasks=tuple(_artifact_tasks(writers.result())),
+            inputs=tuple(future.result() for future in inputs),
+            plugins=str(self._space.plugins),
+            artifact_plugins=str(self._space.artifact_plugins),
+        )
+
+    def _start(self, pool: ThreadPoolExecutor, call: Callable[[], T]) -> Future[T]:
+        return pool.submit(
+            persist,
+            call,
+            seconds=self._seconds,
+            sleep=self._sleep,
+            on_wait=self._on_wait,
+        )
+
+    def _task_plugins(self) -> None:
+        with self._space.download() as archive:
+            self._api.plugins_bundle(self._job, archive)
+            unpack(archive, self._space.plugins, what="the entrypoint's plugin bundle")
+
+    def _artifact_plugins(self) -> None:
+        with self._space.download() as archive:
+            self._api.artifact_plugins_bundle(self._job, archive)
+            unpack(
+                archive,
+                self._space.artifact_plugins,
+                what="the entrypoint's artifact plugin bundle",
+            )
+
+    def _input(self, artifact: ArtifactParameter) -> InputArtifact:
+        bundle = self._space.reader(artifact.plugin_id, artifact.plugin_snapshot_id)
+        with self._space.download() as archive:
+            self._api.plugin_bundle(
+                artifact.plugin_id, artifact.plugin_snapshot_id, archive
+            )
+            unpack(archive, bundle, what=f"the plugin of artifact {artifact.name!r}")
+        folder = self._space.artifact(
+            artifact.artifact_id, artifact.artifact_snapshot_id
+        )
+        name = PurePosixPath(artifact.uri).name
+        self._contents(artifact, folder, name)
+        return InputArtifact(
+            name=artifact.name,
+            directory=str(folder),
+            file_name=name,
+            bundle=str(bundle),
+            package=artifact.plugin_name,
+            module=_module(artifact.file_name),
+            task=artifact.task,
+            outputs=artifact.outputs,
+        )
+
+    def _contents(self, artifact: ArtifactParameter, folder: Path, name: str) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not artifact.is_dir:
+            self._api.artifact_contents(artifact, folder / name)
+            return
+        with self._space.download() as archive:
+            self._api.artifact_contents(artifact, archive)
+            unpack(
+                archive,
+                folder,
+                what=f"input artifact {artifact.name!r}",
+                max_bytes=MAX_BYTES,
+            )
+
+
+def _artifact_tasks(plugins: list[dict[str, Any]]) -> list[ArtifactTask]:
+    return [
+        ArtifactTask(
+            name=task["name"],
+            package=plugin["name"],
+            module=_module(file["filename"]),
+            plugin_snapshot_id=_snapshot_id(plugin),
+            task_id=task["id"],
+        )
+        for plugin in plugins
+        for file in plugin["files"]
+        for task in file["tasks"].get("artifacts", [])
+    ]
+
+
+def _snapshot_id(plugin: Mapping[str, Any]) -> int:
+    return int(plugin["snapshotId"])
+
+
+def _module(file_name: str) -> str:
+    """The dotted module of a plugin file: ``io.images`` for ``io/images.py``."""
+    return ".".join(PurePosixPath(file_name).with_suffix("").parts)

@@ -1,0 +1,63 @@
+"""Lines out of chunks of bytes: progress bars collapsed, endless lines cut."""
+
+from __future__ import annotations
+
+LONGEST_LINE = 1 << 20
+
+
+class LineAssembler:
+    """Joins chunks and splits them into lines, without their line ends."""
+
+    def __init__(self, *, limit: int | None = LONGEST_LINE) -> None:
+        """Begin with nothing.
+
+        Args:
+            limit: Bytes after which a line is passed on although it has not ended;
+                None waits for the end however long the line is, and keeps returns.
+        """
+        self._limit = limit
+        self._parts: list[bytes] = []
+        self._size = 0
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """Add a chunk.
+
+        Args:
+            data: Any bytes.
+
+        Returns:
+            The lines that it completes. Where a line was overwritten by returning to
+            its beginning, as progress bars do, only what was shown last is left.
+        """
+        head, *tails = data.split(b"\n")
+        lines: list[bytes] = []
+        self._append(head, lines)
+        for tail in tails:
+            lines.append(self._take())
+            self._append(tail, lines)
+        return lines
+
+    def rest(self) -> bytes:
+        """What came after the last line end, taken out."""
+        return self._take()
+
+    def _append(self, part: bytes, lines: list[bytes]) -> None:
+        if part:
+            self._parts.append(part)
+            self._size += len(part)
+        while self._limit is not None and self._size > self._limit:
+            whole = b"".join(self._parts)
+            lines.append(_shown(whole[: self._limit]))
+            self._parts = [whole[self._limit :]]
+            self._size = len(self._parts[0])
+
+    def _take(self) -> bytes:
+        line = b"".join(self._parts)
+        self._parts = []
+        self._size = 0
+        return line if self._limit is None else _shown(line)
+
+
+def _shown(line: bytes) -> bytes:
+    """What a terminal would show of a line with carriage returns in it."""
+    return line.rstrip(b"\r").rpartition(b"\r")[2]

@@ -1,0 +1,97 @@
+"""Reads queue entries that nobody vouches for: no code is loaded to look at one."""
+
+from __future__ import annotations
+
+import io
+import pickle
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from rq.exceptions import DeserializationError
+
+from dioptra_worker.daemon.attempt import Order
+from dioptra_worker.errors import PayloadError
+
+if TYPE_CHECKING:
+    from rq.job import Job
+
+FUNCTION = "dioptra.rq.tasks.run_v1_dioptra_job"
+"""The only function that a queue entry may name."""
+
+DEFAULT_TIMEOUT = 24 * 3600.0
+LARGEST_ID = 2**63 - 1
+
+
+class PlainSerializer:
+    """RQ's pickle format, for plain values only: numbers, text, lists, mappings."""
+
+    @staticmethod
+    def dumps(value: object) -> bytes:
+        """Pickle a value."""
+        return pickle.dumps(value)
+
+    @staticmethod
+    def loads(data: bytes) -> Any:
+        """Unpickle a value that refers to no code.
+
+        Raises:
+            pickle.UnpicklingError: If it refers to a function or a class.
+        """
+        return _PlainUnpickler(io.BytesIO(data)).load()
+
+
+class _PlainUnpickler(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> NoReturn:
+        raise pickle.UnpicklingError(
+            f"it refers to {module}.{name}, and a job may hold plain values only"
+        )
+
+
+def read_order(job: Job, *, worker: str) -> Order:
+    """What a queue entry asks for.
+
+    Args:
+        job: The entry as RQ fetched it, with `PlainSerializer`.
+        worker: The worker's name.
+
+    Returns:
+        The order.
+
+    Raises:
+        PayloadError: If it is not a Dioptra job.
+    """
+    try:
+        function, kwargs = job.func_name, dict(job.kwargs)
+        positional, instance = job.args, job.instance
+    except (DeserializationError, TypeError, ValueError) as error:
+        cause = error.__cause__ or error.__context__ or error
+        raise PayloadError(f"it cannot be read: {cause}") from None
+    if function != FUNCTION:
+        raise PayloadError(f"it calls {function!r}; only {FUNCTION} may be called")
+    if (
+        instance is not None
+        or positional
+        or kwargs.keys() != {"job_id", "experiment_id"}
+    ):
+        raise PayloadError(
+            "it must have the keywords job_id and experiment_id and nothing else, not"
+            f" {positional!r} and {kwargs!r}"
+        )
+    return Order(
+        job_id=_identifier("job_id", kwargs["job_id"]),
+        experiment_id=_identifier("experiment_id", kwargs["experiment_id"]),
+        timeout=_timeout(job.timeout),
+        worker=worker,
+    )
+
+
+def _identifier(name: str, value: object) -> int:
+    if type(value) is not int or not 0 < value <= LARGEST_ID:
+        raise PayloadError(f"{name} must be a positive whole number, not {value!r}")
+    return value
+
+
+def _timeout(seconds: float | None) -> float | None:
+    """Seconds that a job may run; RQ says -1 for no limit, and nothing for 24 h."""
+    if seconds is None:
+        return DEFAULT_TIMEOUT
+    return None if seconds < 0 else float(seconds)

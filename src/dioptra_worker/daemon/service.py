@@ -1,0 +1,408 @@
+"""The daemon: takes jobs from the queues and drives one attempt at each.
+
+Order of lifetimes, torn down in reverse: Redis registration, commands, bell, API
+session, template, jobs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import logging
+import queue
+import signal
+import threading
+import time
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from dioptra_worker import __version__
+from dioptra_worker.api.patience import pauses, persist
+from dioptra_worker.daemon import worker as rq_border
+from dioptra_worker.daemon.attempt import Attempt, Services
+from dioptra_worker.daemon.bell import Bell
+from dioptra_worker.daemon.commands import CommandListener
+from dioptra_worker.daemon.payload import read_order
+from dioptra_worker.daemon.supervisor import Stop
+from dioptra_worker.daemon.verdict import Verdict, duration
+from dioptra_worker.daemon.worker import HEARTBEAT, RqWorker, Taken
+from dioptra_worker.errors import PayloadError, ServiceError, ServiceUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from types import FrameType
+
+    from rq import Queue
+    from rq.job import Job
+
+    from dioptra_worker.api.client import DioptraApi
+    from dioptra_worker.daemon.launcher import Launcher
+    from dioptra_worker.logs import Mask
+    from dioptra_worker.settings import Settings
+
+log = logging.getLogger("dioptra_worker.daemon")
+
+T = TypeVar("T")
+FOREVER = 10 * 365 * 24 * 3600.0
+IDLE_CHECK = 30.0
+"""Seconds after which an idle daemon looks at its queues although no bell rang."""
+SUSPENDED_CHECK = 2.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Orders:
+    """What the command line asks of the daemon.
+
+    Attributes:
+        queues: The queues to serve, the most urgent first.
+        name: The worker's name; None makes one up.
+        burst: End when all queues are empty.
+        max_jobs: End after this many jobs.
+        max_idle: End after this many seconds without a job.
+        result_ttl: Seconds that RQ keeps the record of a finished job.
+    """
+
+    queues: tuple[str, ...]
+    name: str | None = None
+    burst: bool = False
+    max_jobs: int | None = None
+    max_idle: float | None = None
+    result_ttl: int = 500
+
+
+class Daemon:
+    """One worker, from its start to its end; `run` belongs to the main thread."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        orders: Orders,
+        *,
+        api: DioptraApi,
+        launcher: Launcher,
+        mask: Mask,
+    ) -> None:
+        self._settings = settings
+        self._orders = orders
+        self._api = api
+        self._launcher = launcher
+        self._mask = mask
+        self._events: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self._stopping = threading.Event()
+        self._signals = 0
+        self._attempt: Attempt | None = None
+        self._taken: Taken | None = None
+        self._jobs = 0
+        self._idle_since = time.monotonic()
+
+    def run(self) -> None:
+        """Serve the queues until told to stop.
+
+        Raises:
+            LoginRefused: If the API does not know us.
+        """
+        with _signals(self._on_signal):
+            self._launcher.start()
+            if not self._prepare():
+                return
+            url = self._settings.redis_url.get_secret_value()
+            connect = partial(rq_border.connect, url)
+            books = self._wait_for(lambda: self._books(connect(0.0)))
+            if books is None or self._wait_for(books.register) is _STOPPED:
+                return
+            try:
+                with (
+                    _heartbeat(self._beat, books),
+                    CommandListener(
+                        connect, books.pubsub_channel_name, handle=self._on_command
+                    ),
+                    Bell(connect, books.queue_keys(), ring=self._wake) as bell,
+                ):
+                    log.info(
+                        "worker %s (dioptra-worker %s) listens on: %s",
+                        books.name,
+                        __version__,
+                        ", ".join(self._orders.queues),
+                        extra={"worker": books.name},
+                    )
+                    self._serve(books, bell)
+            finally:
+                with contextlib.suppress(ServiceUnavailable):
+                    books.unregister()
+                log.info("worker %s has ended", books.name)
+
+    # -- start -----------------------------------------------------------------
+
+    def _prepare(self) -> bool:
+        """Log in and look at the queues' names; False when told to stop meanwhile."""
+        if self._wait_for(self._api.login) is _STOPPED:
+            return False
+        log.info("logged in to %s as %r", self._api.url, self._api.username)
+        try:
+            self._check_queues()
+        except ServiceError as error:
+            log.warning("whether the queues exist could not be checked: %s", error)
+        return True
+
+    def _check_queues(self) -> None:
+        known = self._api.queue_names()
+        for name in self._orders.queues:
+            if name not in known:
+                log.warning("%s", unknown_queue(name, known))
+
+    def _books(self, connection: Any) -> RqWorker:
+        with rq_border.mapped():
+            return RqWorker(
+                self._orders.queues,
+                name=self._orders.name,
+                connection=connection,
+                result_ttl=self._orders.result_ttl,
+            )
+
+    # -- loop ------------------------------------------------------------------
+
+    def _serve(self, books: RqWorker, bell: Bell) -> None:
+        while not self._stopping.is_set():
+            found = self._next(books)
+            if found is not None:
+                self._work(books, *found)
+                self._idle_since = time.monotonic()
+                self._jobs += 1
+                if self._jobs == self._orders.max_jobs:
+                    log.info("%d jobs done, ending", self._jobs)
+                    return
+            elif self._orders.burst:
+                log.info("the queues are empty, ending")
+                return
+            elif self._idle_too_long():
+                log.info("idle for %s, ending", duration(self._orders.max_idle or 0))
+                return
+            else:
+                bell.arm()
+                self._rest(self._patience())
+
+    def _next(self, books: RqWorker) -> tuple[Job, Queue] | None:
+        """Take a job, if we may and there is one."""
+        suspended = self._wait_for(books.suspended)
+        if suspended is _STOPPED or suspended is None:
+            return None
+        if suspended:
+            log.info("suspended by 'rq suspend'; 'rq resume' ends that")
+            while self._wait_for(books.suspended) is True:
+                self._rest(SUSPENDED_CHECK)
+            return None
+        found = self._wait_for(books.take)
+        return found if isinstance(found, tuple) else None
+
+    def _work(self, books: RqWorker, job: Job, source: Queue) -> None:
+        """Run a job to its end, whatever becomes of Redis meanwhile."""
+        try:
+            order = read_order(job, worker=books.name)
+        except PayloadError as error:
+            log.error("queue entry %s was refused: %s", job.id, error)
+            reason = f"refused by dioptra-worker: {error}"
+            self._surely(lambda: books.refuse(job, source, reason))
+            return
+        taken = self._surely(lambda: books.begin(job, source))
+        services = Services(self._api, self._launcher, self._settings, self._mask)
+        attempt = Attempt(order, services)
+        started = time.monotonic()
+        log.info("job %d started", order.job_id, extra={"job_id": order.job_id})
+        self._taken, self._attempt = taken, attempt
+        verdict = self._drive(attempt)
+        self._taken = self._attempt = None
+        self._surely(lambda: books.end(taken, verdict))
+        log.info(
+            "job %d %s after %s%s",
+            order.job_id,
+            verdict.fate,
+            duration(time.monotonic() - started),
+            f": {verdict.reason}" if verdict.reason else "",
+            extra={"job_id": order.job_id, "fate": verdict.fate},
+        )
+
+    def _drive(self, attempt: Attempt) -> Verdict:
+        """Run an attempt in its thread while this one minds signals."""
+        verdicts: list[Verdict] = []
+
+        def target() -> None:
+            try:
+                verdicts.append(attempt.run())
+            except Exception as error:
+                log.exception("job %d: the attempt broke", attempt.order.job_id)
+                reason = f"the worker itself failed: {error!r}"
+                verdicts.append(Verdict(fate="failed", reason=reason, mlflow="FAILED"))
+            self._wake()
+
+        thread = threading.Thread(target=target, name="dioptra-attempt")
+        thread.start()
+        seen = 0
+        give_back_at: float | None = None
+        while thread.is_alive():
+            if self._signals > seen:
+                seen = self._signals
+                give_back_at = self._on_shutdown(attempt, seen, give_back_at)
+            left = None
+            if give_back_at is not None:
+                left = give_back_at - time.monotonic()
+                if left <= 0:
+                    attempt.stop(Stop("shutdown", "the worker was shut down"))
+                    give_back_at, left = None, None
+            self._rest(left)
+        thread.join()
+        return verdicts[0]
+
+    def _on_shutdown(
+        self, attempt: Attempt, signals: int, give_back_at: float | None
+    ) -> float | None:
+        """Say what happens next; when to give the job back."""
+        if signals == 1:
+            grace = self._settings.shutdown_grace
+            log.warning(
+                "shutting down: no more jobs are taken, job %d has %s to end, then it"
+                " is given back; a second signal gives it back at once",
+                attempt.order.job_id,
+                duration(grace),
+            )
+            return time.monotonic() + grace
+        log.warning("shutting down at once: job %d is given back", attempt.order.job_id)
+        attempt.stop(Stop("shutdown", "the worker was shut down", at_once=signals > 2))
+        return give_back_at
+
+    # -- waiting ---------------------------------------------------------------
+
+    def _wait_for(self, call: Callable[[], T]) -> T | None:
+        """Call until a service answers; `_STOPPED` when told to stop meanwhile."""
+
+        def sleep(seconds: float) -> None:
+            if self._stopping.wait(seconds):
+                raise _Stopped
+
+        try:
+            return persist(call, seconds=FOREVER, sleep=sleep, on_wait=_log_wait)
+        except _Stopped:
+            return _STOPPED  # type: ignore[return-value] # compared by identity
+
+    def _surely(self, call: Callable[[], T]) -> T:
+        """Call until a service answers, also while shutting down."""
+        for pause in pauses():
+            try:
+                return call()
+            except ServiceUnavailable as error:
+                _log_wait(error)
+                time.sleep(pause)
+        raise AssertionError("pauses() is endless")  # pragma: no cover
+
+    def _rest(self, seconds: float | None) -> None:
+        """Sleep until something happens."""
+        with contextlib.suppress(queue.Empty):
+            self._events.get(timeout=seconds)
+        while not self._events.empty():
+            self._events.get_nowait()
+
+    def _patience(self) -> float:
+        if self._orders.max_idle is None:
+            return IDLE_CHECK
+        left = self._idle_since + self._orders.max_idle - time.monotonic()
+        return max(0.05, min(IDLE_CHECK, left))
+
+    def _idle_too_long(self) -> bool:
+        limit = self._orders.max_idle
+        return limit is not None and time.monotonic() - self._idle_since >= limit
+
+    def _wake(self) -> None:
+        self._events.put(None)
+
+    # -- from elsewhere --------------------------------------------------------
+
+    def _beat(self, books: RqWorker) -> None:
+        books.beat(self._taken)
+
+    def _on_signal(self, _signum: int, _frame: FrameType | None) -> None:
+        self._signals += 1
+        self._stopping.set()
+        self._wake()
+
+    def _on_command(self, command: Mapping[str, Any]) -> None:
+        """Obey a command of RQ's; called in the listener's thread."""
+        attempt = self._attempt
+        match command["command"]:
+            case "shutdown":
+                log.info("RQ's command to shut down")
+                self._on_signal(signal.SIGTERM, None)
+            case "stop-job" | "stop-execution":
+                job_id = str(command.get("job_id"))
+                if attempt is not None and str(attempt.order.job_id) == job_id:
+                    attempt.stop(Stop("requested", "stopped by request"))
+                else:
+                    log.warning("not running job %s: stop ignored", job_id)
+            case "kill-horse":
+                if attempt is not None:
+                    attempt.stop(Stop("requested", "killed by request", at_once=True))
+            case other:
+                log.warning("unknown command %r was ignored", other)
+
+
+class _Stopped(Exception):
+    """The daemon was told to stop while it waited."""
+
+
+_STOPPED = object()
+
+
+def unknown_queue(name: str, known: list[str]) -> str:
+    """What to say of a queue that the API does not know.
+
+    Args:
+        name: The queue that we listen on.
+        known: The API's queues.
+    """
+    near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+    hint = (
+        f"did you mean {' or '.join(map(repr, near))}?"
+        if near
+        else "it knows: " + (", ".join(map(repr, sorted(known))) or "none")
+    )
+    return (
+        f"the Dioptra API has no queue {name!r}, so no job can come from it until it is"
+        f" registered; {hint}"
+    )
+
+
+def _log_wait(error: ServiceUnavailable) -> None:
+    log.warning("waiting: %s", error)
+
+
+@contextlib.contextmanager
+def _signals(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    before = {
+        number: signal.signal(number, handler)
+        for number in (signal.SIGTERM, signal.SIGINT)
+    }
+    try:
+        yield
+    finally:
+        for number, old in before.items():
+            signal.signal(number, old)
+
+
+@contextlib.contextmanager
+def _heartbeat(beat: Callable[[RqWorker], None], books: RqWorker) -> Iterator[None]:
+    """Beat from a thread of its own, so that nothing else can delay it."""
+    done = threading.Event()
+
+    def work() -> None:
+        while not done.wait(HEARTBEAT):
+            try:
+                beat(books)
+            except ServiceUnavailable as error:
+                log.debug("no heartbeat: %s", error)
+
+    thread = threading.Thread(target=work, name="dioptra-heartbeat", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join(timeout=rq_border.ANSWER)

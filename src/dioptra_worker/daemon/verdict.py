@@ -1,0 +1,108 @@
+"""From what the supervisor saw to a job's fate: its status and the words for it."""
+
+from __future__ import annotations
+
+import signal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from dioptra_worker.daemon.supervisor import Report, StopKind
+
+Fate = Literal["finished", "failed", "stopped", "given back", "dropped"]
+MlflowStatus = Literal["FINISHED", "FAILED", "KILLED"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """How a job ended.
+
+    Attributes:
+        fate: What becomes of the job: ``stopped`` is failed by request, ``given back``
+            goes to the queue again, ``dropped`` is nobody's any more.
+        reason: Why, in words; empty when it finished.
+        mlflow: The final status of its MLflow run.
+    """
+
+    fate: Fate
+    reason: str
+    mlflow: MlflowStatus
+
+
+def judge(report: Report) -> Verdict:
+    """Decide a job's fate.
+
+    Args:
+        report: What the supervisor saw of the job's runner.
+
+    Returns:
+        The verdict. A job that had finished when it was told to stop has finished.
+    """
+    ended = report.ended
+    if ended is not None and ended.ending == "finished":
+        return Verdict(fate="finished", reason="", mlflow="FINISHED")
+    if report.stop is not None:
+        return _stopped(report, report.stop.kind, report.stop.reason)
+    if ended is not None and ended.ending == "failed":
+        return Verdict(fate="failed", reason=ended.reason, mlflow="FAILED")
+    return Verdict(fate="failed", reason=_cause(report), mlflow="FAILED")
+
+
+def _stopped(report: Report, kind: StopKind, reason: str) -> Verdict:
+    where = f", in step {report.step!r}" if report.step else ""
+    killed = "; it did not stop by itself and was killed" if report.killed else ""
+    words = f"{reason}{where}{killed}"
+    match kind:
+        case "shutdown":
+            return Verdict(fate="given back", reason=words, mlflow="KILLED")
+        case "gone":
+            return Verdict(fate="dropped", reason=words, mlflow="KILLED")
+        case "requested":
+            return Verdict(fate="stopped", reason=words, mlflow="KILLED")
+        case "timeout" | "setup":
+            return Verdict(fate="failed", reason=words, mlflow="FAILED")
+
+
+def _cause(report: Report) -> str:
+    """Why a process ended without a last word."""
+    where = f" in step {report.step!r}" if report.step else ""
+    after = f" after {duration(report.seconds)}"
+    code = report.exit.code
+    peak = report.exit.peak
+    memory = f"; peak memory {size(peak)}" if peak else ""
+    if code is None:
+        return f"the job's process was lost{where}{after}"
+    if code < 0:
+        hint = ": very likely out of memory" if -code == signal.SIGKILL else ""
+        return f"killed by {_signal_name(-code)}{where}{after}{memory}{hint}"
+    return (
+        f"the job's process ended by itself with exit code {code}{where}{after}"
+        f"{memory}: a task called os._exit or something like it"
+    )
+
+
+def duration(seconds: float) -> str:
+    """Seconds for people, such as ``3 min 12 s``."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    parts = [(hours, "h"), (minutes, "min"), (rest, "s")]
+    return " ".join(f"{value} {unit}" for value, unit in parts if value) or "0 s"
+
+
+def size(count: int) -> str:
+    """Bytes for people, such as ``7.9 GiB``."""
+    amount = float(count)
+    for unit in ("B", "KiB", "MiB"):
+        if amount < 1024:
+            return f"{amount:.3g} {unit}"
+        amount /= 1024
+    return f"{amount:.3g} GiB"
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"

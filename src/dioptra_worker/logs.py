@@ -1,0 +1,92 @@
+"""The daemon's own log: JSON lines or text for people, and never a secret."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import TYPE_CHECKING, TextIO
+
+import structlog
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+SHORTEST_SECRET = 6
+"""Values shorter than this are not hidden: they would hide innocent text."""
+
+
+class Mask:
+    """Replaces secret values in text by ``***``."""
+
+    def __init__(self, secrets: Iterable[str]) -> None:
+        """Remember what to hide, the longest first."""
+        kept = {secret for secret in secrets if len(secret) >= SHORTEST_SECRET}
+        self._secrets = sorted(kept, key=len, reverse=True)
+
+    def __call__(self, text: str) -> str:
+        """The text without the secrets."""
+        for secret in self._secrets:
+            text = text.replace(secret, "***")
+        return text
+
+
+def configure(*, as_json: bool, level: str, mask: Mask, stream: TextIO) -> None:
+    """Set up logging for a daemon or a command.
+
+    Args:
+        as_json: JSON lines instead of text for people.
+        level: The least severity to show.
+        mask: Applied to every line.
+        stream: Where to write.
+    """
+    renderer: structlog.typing.Processor = (
+        structlog.processors.JSONRenderer()
+        if as_json
+        else structlog.dev.ConsoleRenderer(colors=stream.isatty())
+    )
+    handler = _MaskedHandler(stream, mask)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[
+                structlog.stdlib.add_logger_name,
+                structlog.stdlib.add_log_level,
+                structlog.stdlib.ExtraAdder(),
+                structlog.processors.TimeStamper(fmt="iso", utc=True),
+            ],
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                structlog.processors.format_exc_info,
+                renderer,
+            ],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level)
+    for chatty in ("urllib3", "rq", "rq.worker", "rq.job"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+
+
+class _MaskedHandler(logging.StreamHandler[TextIO]):
+    def __init__(self, stream: TextIO, mask: Mask) -> None:
+        super().__init__(stream)
+        self._mask = mask
+
+    def format(self, record: logging.LogRecord) -> str:
+        return self._mask(super().format(record))
+
+
+def to_stderr(*, as_json: bool, level: str, secrets: Iterable[str]) -> Mask:
+    """Log to standard error.
+
+    Args:
+        as_json: JSON lines instead of text for people.
+        level: The least severity to show.
+        secrets: Values that must not appear.
+
+    Returns:
+        The mask, to be used elsewhere too.
+    """
+    mask = Mask(secrets)
+    configure(as_json=as_json, level=level, mask=mask, stream=sys.stderr)
+    return mask

@@ -1,0 +1,276 @@
+"""What the daemon and a runner say to each other: the plan, and messages as JSON lines.
+
+A runner sends events and questions; the daemon sends the plan and answers. Nothing is
+pickled. Every record is frozen, and `encode` and `decode` are each other's inverse.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+Severity = Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
+SEVERITIES: tuple[str, ...] = get_args(Severity)
+
+Ending = Literal["finished", "failed", "stopped"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ArtifactTask:
+    """How a kind of output artifact is written, and what the API calls it.
+
+    Attributes:
+        name: The class's name, which task graphs use.
+        package: The plugin's name, a folder in the bundle.
+        module: The plugin file's name without ``.py``.
+        plugin_snapshot_id: The snapshot of the plugin that has the class.
+        task_id: The API's id of the artifact task.
+    """
+
+    name: str
+    package: str
+    module: str
+    plugin_snapshot_id: int
+    task_id: int
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class InputArtifact:
+    """One artifact that a job reads, already on disk.
+
+    Attributes:
+        name: Its name in the task graph.
+        directory: The folder that holds it.
+        file_name: Its file or folder within *directory*.
+        bundle: The folder with the code of the plugin snapshot that wrote it.
+        package: The plugin's name, a folder in the bundle.
+        module: The plugin file's name without ``.py``.
+        task: The class that reads it.
+        outputs: The names of the values that reading it gives.
+    """
+
+    name: str
+    directory: str
+    file_name: str
+    bundle: str
+    package: str
+    module: str
+    task: str
+    outputs: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Plan:
+    """Everything that a runner needs to run one job.
+
+    Attributes:
+        job_id: The job's id in the API.
+        entrypoint: The entrypoint's name.
+        config: The task graph with its types, parameters and artifacts.
+        parameters: The job's values for the graph's global parameters.
+        artifact_tasks: What can write output artifacts.
+        inputs: The artifacts that the job reads.
+        plugins: The folder with the plugins of the graph's tasks.
+        artifact_plugins: The folder with the plugins of the artifact tasks.
+    """
+
+    job_id: int
+    entrypoint: str
+    config: Mapping[str, Any]
+    parameters: Mapping[str, Any]
+    artifact_tasks: tuple[ArtifactTask, ...]
+    inputs: tuple[InputArtifact, ...]
+    plugins: str
+    artifact_plugins: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Begin:
+    """First message to a runner: which job it is, before its plan is known.
+
+    Attributes:
+        job_id: The job's id in the API.
+        entrypoint: The entrypoint's name, also the MLflow run's.
+        directory: The job's folder, to be the current directory.
+        api_url: The base URL of the Dioptra REST API.
+        log_level: The least severity of log records to send.
+        grace: Seconds between being told to stop and being killed.
+    """
+
+    job_id: int
+    directory: str
+    api_url: str
+    log_level: str
+    grace: float
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RunStarted:
+    """The runner has created the job's MLflow run."""
+
+    run_id: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class StepStarted:
+    """A step of the task graph begins; *index* counts from 1."""
+
+    step: str
+    task: str
+    index: int
+    total: int
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class StepEnded:
+    """A step of the task graph has returned after *seconds*."""
+
+    step: str
+    seconds: float
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Log:
+    """One log record of the job."""
+
+    severity: Severity
+    logger: str
+    message: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Output:
+    """Text that Python code of the job wrote to ``stdout`` or ``stderr``."""
+
+    stream: Literal["stdout", "stderr"]
+    text: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ArtifactStored:
+    """An output artifact lies in the run's artifact store at *uri*."""
+
+    name: str
+    uri: str
+    plugin_snapshot_id: int
+    task_id: int
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Metric:
+    """A metric for the API; NaN and infinities are given as text."""
+
+    name: str
+    value: float | str
+    step: int | None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SessionWanted:
+    """The runner asks for the daemon's API session; *renew* after a 401."""
+
+    question: int
+    renew: bool
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Session:
+    """Answers `SessionWanted`: cookies by name, or why there are none."""
+
+    question: int
+    url: str
+    cookies: Mapping[str, str]
+    error: str | None = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Ended:
+    """The runner's last word: how the job ended, seen from inside.
+
+    Attributes:
+        ending: What happened.
+        reason: One sentence, empty when all went well.
+        run_closed: Whether the MLflow run has its final status.
+    """
+
+    ending: Ending
+    reason: str
+    run_closed: bool
+
+
+Message = (
+    Begin
+    | Plan
+    | RunStarted
+    | StepStarted
+    | StepEnded
+    | Log
+    | Output
+    | ArtifactStored
+    | Metric
+    | SessionWanted
+    | Session
+    | Ended
+)
+
+_KINDS: dict[str, type[Any]] = {kind.__name__: kind for kind in get_args(Message)}
+_NESTED = {"artifact_tasks": ArtifactTask, "inputs": InputArtifact}
+
+
+def encode(message: Message) -> bytes:
+    """One message as a line of JSON, newline included.
+
+    Args:
+        message: What to say.
+
+    Returns:
+        UTF-8; lone surrogates, which UTF-8 cannot say, are escaped by JSON.
+    """
+    body = {"is": type(message).__name__, **_plain(message)}
+    return json.dumps(body, separators=(",", ":")).encode("ascii") + b"\n"
+
+
+def decode(line: bytes) -> Message:
+    """The message on a line of JSON.
+
+    Args:
+        line: What `encode` gave, with or without its newline.
+
+    Returns:
+        The same message.
+
+    Raises:
+        ValueError: If the line holds no message of ours.
+    """
+    body = json.loads(line)
+    if not isinstance(body, dict) or body.get("is") not in _KINDS:
+        raise ValueError(f"no message of the worker: {line[:80]!r}")
+    kind = _KINDS[body.pop("is")]
+    try:
+        for name, nested in _NESTED.items():
+            if name in body:
+                body[name] = tuple(_restore(nested, item) for item in body[name])
+        message: Message = _restore(kind, body)
+    except (TypeError, AttributeError) as error:
+        raise ValueError(f"malformed {kind.__name__}: {error}") from None
+    return message
+
+
+def _plain(record: Any) -> dict[str, Any]:
+    return {
+        field.name: [_plain(item) for item in value] if nested else value
+        for field in dataclasses.fields(record)
+        for value in (getattr(record, field.name),)
+        for nested in (field.name in _NESTED,)
+    }
+
+
+def _restore(kind: type[Any], body: Mapping[str, Any]) -> Any:
+    values = dict(body)
+    if "outputs" in values:
+        values["outputs"] = tuple(values["outputs"])
+    return kind(**values)

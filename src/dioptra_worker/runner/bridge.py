@@ -1,0 +1,45 @@
+"""What plugins ask of the platform, answered by the daemon over the channel."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from dioptra_worker.records import Metric
+from dioptra_worker.sdk.bridge import Session
+
+if TYPE_CHECKING:
+    from dioptra_worker.runner.channel import Channel
+
+PATIENCE = 120.0
+"""Seconds that a plugin waits for a session while the API may be away."""
+
+
+class ChannelBridge:
+    """The plugin SDK's bridge to the platform, inside a runner.
+
+    Attributes:
+        job_id: The running job.
+    """
+
+    def __init__(self, channel: Channel, *, job_id: int) -> None:
+        self.job_id = job_id
+        self._channel = channel
+
+    def append_metric(self, name: str, value: float, step: int | None) -> None:
+        """Put a metric into the daemon's outbox; NaN and infinities go as text."""
+        number = float(value)
+        sendable = number if math.isfinite(number) else str(number)
+        self._channel.send(Metric(name=name, value=sendable, step=step))
+
+    def session(self) -> Session:
+        """The daemon's present session with the REST API."""
+        return self._ask(renew=False)
+
+    def renew(self) -> Session:
+        """A fresh session, after the API refused the present one."""
+        return self._ask(renew=True)
+
+    def _ask(self, *, renew: bool) -> Session:
+        answer = self._channel.session(renew=renew, timeout=PATIENCE)
+        return Session(url=answer.url, cookies=answer.cookies)

@@ -1,0 +1,110 @@
+"""The runner's end of the socket to the daemon: messages out, plan and answers in."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import queue
+import threading
+from typing import TYPE_CHECKING
+
+from dioptra_worker import records
+from dioptra_worker.errors import RunnerError
+from dioptra_worker.records import Message, Plan, Session, SessionWanted
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable
+
+_CHUNK = 1 << 16
+
+
+class Channel:
+    """One runner's conversation with the daemon; any thread may speak.
+
+    A thread of its own reads, so that it notices when the daemon is gone.
+    """
+
+    def __init__(self, sock: socket.socket, *, on_hangup: Callable[[], None]) -> None:
+        """Start to listen.
+
+        Args:
+            sock: A connected stream socket; the channel owns it.
+            on_hangup: Called, in the reading thread, when the daemon is gone.
+        """
+        self._sock = sock
+        self._on_hangup = on_hangup
+        self._sending = threading.Lock()
+        self._plan: queue.SimpleQueue[Plan | None] = queue.SimpleQueue()
+        self._answers: dict[int, queue.SimpleQueue[Session | None]] = {}
+        self._questions = itertools.count(1)
+        self._reader = threading.Thread(
+            target=self._listen, name="dioptra-channel", daemon=True
+        )
+        self._reader.start()
+
+    def send(self, message: Message) -> None:
+        """Tell the daemon something; waits while the daemon is busy.
+
+        A daemon that is gone is no error here: the reading thread sees to the end.
+        """
+        line = records.encode(message)
+        with self._sending, contextlib.suppress(OSError):
+            self._sock.sendall(line)
+
+    def plan(self) -> Plan:
+        """Wait for the plan.
+
+        Raises:
+            RunnerError: If the daemon went away before it sent one.
+        """
+        plan = self._plan.get()
+        if plan is None:
+            raise RunnerError("the daemon went away before it sent a plan")
+        return plan
+
+    def session(self, *, renew: bool, timeout: float) -> Session:
+        """Ask the daemon for its session with the REST API.
+
+        Args:
+            renew: Whether the present one was refused.
+            timeout: Seconds to wait for the answer.
+
+        Raises:
+            RunnerError: If no answer came in time or the daemon has no session.
+        """
+        number = next(self._questions)
+        answers: queue.SimpleQueue[Session | None] = queue.SimpleQueue()
+        self._answers[number] = answers
+        self.send(SessionWanted(question=number, renew=renew))
+        try:
+            answer = answers.get(timeout=timeout)
+        except queue.Empty:
+            answer = None
+        finally:
+            del self._answers[number]
+        if answer is None:
+            raise RunnerError(
+                f"the worker gave no API session within {timeout:g} seconds"
+            )
+        if answer.error:
+            raise RunnerError(f"the worker has no API session: {answer.error}")
+        return answer
+
+    def _listen(self) -> None:
+        buffer = b""
+        with contextlib.suppress(OSError):
+            while chunk := self._sock.recv(_CHUNK):
+                *lines, buffer = (buffer + chunk).split(b"\n")
+                for line in lines:
+                    self._take(records.decode(line))
+        self._plan.put(None)
+        for answers in list(self._answers.values()):
+            answers.put(None)
+        self._on_hangup()
+
+    def _take(self, message: Message) -> None:
+        if isinstance(message, Plan):
+            self._plan.put(message)
+        elif isinstance(message, Session) and message.question in self._answers:
+            self._answers[message.question].put(message)

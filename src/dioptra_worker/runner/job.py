@@ -1,0 +1,262 @@
+"""Runs one job's plan: inputs read, steps called in order, outputs stored."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from dioptra_worker import engine
+from dioptra_worker.errors import ServiceError, WorkerError
+from dioptra_worker.records import (
+    ArtifactStored,
+    ArtifactTask,
+    InputArtifact,
+    Message,
+    Plan,
+    StepEnded,
+    StepStarted,
+)
+from dioptra_worker.runner.plugins import Bundle
+from dioptra_worker.sdk.tracebacks import plugin_traceback
+from dioptra_worker.tracking import run as tracking
+
+if TYPE_CHECKING:
+    from dioptra_worker.tracking.artifacts import Store
+
+log = logging.getLogger("dioptra_worker.job")
+
+Send = Callable[[Message], None]
+
+
+class JobFailed(WorkerError):
+    """The job failed and its log says why; the message is the reason."""
+
+
+def run_job(plan: Plan, *, run_id: str, store: Store, send: Send) -> None:
+    """Run a job to its end.
+
+    Args:
+        plan: What to run; its folders are in place.
+        run_id: The job's MLflow run.
+        store: Where the run's artifacts go.
+        send: Tells the daemon about steps and artifacts.
+
+    Raises:
+        JobFailed: When the graph, a plugin or a store failed; the log has the details.
+    """
+    bundles = _Bundles(plan)
+    try:
+        _describe(plan, run_id=run_id, store=store)
+        graph = bundles.compile()
+        inputs = {item.name: bundles.read(item) for item in plan.inputs}
+        engine.run(
+            graph,
+            parameters=plan.parameters,
+            artifacts=inputs,
+            call=bundles.call,
+            save=_Saver(bundles, store=store, send=send),
+            observer=_Progress(send),
+        )
+    except engine.InvalidGraph as error:
+        for issue in error.issues:
+            if issue.severity is engine.Severity.ERROR:
+                log.error("the task graph cannot be run: %s", issue)
+        raise JobFailed(f"the task graph cannot be run: {error}") from None
+    except ServiceError as error:
+        log.error("%s", error)
+        raise JobFailed(str(error)) from None
+    except (engine.EngineError, WorkerError) as error:
+        log.error("%s", plugin_traceback(error, bundles.folders))
+        raise JobFailed(str(error)) from None
+
+
+class _Bundles:
+    """The plugins of one job: of its tasks, of what it writes and of what it reads."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self._tasks = Bundle(Path(plan.plugins), label="the entrypoint's plugins")
+        self._writers = Bundle(
+            Path(plan.artifact_plugins), label="the entrypoint's artifact plugins"
+        )
+        self._readers = {
+            item.bundle: Bundle(
+                Path(item.bundle), label=f"the plugin of artifact {item.name!r}"
+            )
+            for item in plan.inputs
+        }
+        self._writer_tasks = {task.name: task for task in plan.artifact_tasks}
+
+    @property
+    def folders(self) -> list[Path]:
+        """Where the job's plugins lie."""
+        readers = [Path(folder) for folder in self._readers]
+        return [Path(self._plan.plugins), Path(self._plan.artifact_plugins), *readers]
+
+    def compile(self) -> engine.Graph:
+        """Check the graph, and that every plugin it names can be had."""
+        used = {
+            output["task"]["name"]
+            for output in (self._plan.config.get("artifact_outputs") or {}).values()
+        }
+        arguments = {
+            name: self.writer(name).validation() if name in used else None
+            for name in self._writer_tasks
+        }
+        graph = engine.compile(self._plan.config, artifact_tasks=arguments)
+        with self._tasks.active():
+            for plugin in sorted(graph.plugins()):
+                self._tasks.function(plugin)
+        return graph
+
+    def call(self, plugin: str, args: list[Any], kwargs: dict[str, Any]) -> Any:
+        """Call a task of the graph."""
+        with self._tasks.active():
+            return self._tasks.function(plugin)(*args, **kwargs)
+
+    def writer(self, name: str) -> Any:
+        """The class that writes a kind of artifact."""
+        task: ArtifactTask = self._writer_tasks[name]
+        with self._writers.active():
+            return self._writers.artifact_task(task.package, task.module, name)
+
+    def write(self, output: engine.ArtifactOutput, contents: Any) -> Path:
+        """Have an artifact written; where it lies."""
+        folder = Path.cwd()
+        task = self.writer(output.task)
+        with self._writers.active():
+            path = task.serialize(folder, output.name, contents, **output.args)
+        return _written(path, folder=folder, task=output.task, name=output.name)
+
+    def ids(self, name: str) -> ArtifactTask:
+        """What the API calls an artifact task."""
+        return self._writer_tasks[name]
+
+    def read(self, item: InputArtifact) -> Mapping[str, Any]:
+        """Read an input artifact; its values by output name."""
+        bundle = self._readers[item.bundle]
+        started = time.monotonic()
+        with bundle.active():
+            task: Any = bundle.artifact_task(item.package, item.module, item.task)
+            try:
+                value = task.deserialize(Path(item.directory), item.file_name)
+            except Exception as error:
+                raise JobFailed(
+                    f"input artifact {item.name!r} could not be read by {item.task}:"
+                    f" {type(error).__name__}: {error}"
+                ) from error
+        log.info(
+            "read input artifact %r in %.2f s", item.name, time.monotonic() - started
+        )
+        return _named(value, item)
+
+
+def _named(value: Any, item: InputArtifact) -> dict[str, Any]:
+    """The values that an input artifact holds, by output name."""
+    names = item.outputs
+    if len(names) == 1:
+        return {names[0]: value}
+    try:
+        values = list(value)
+    except TypeError:
+        raise JobFailed(
+            f"input artifact {item.name!r} has the outputs {', '.join(names)}, so"
+            f" {item.task} must return a list or tuple, not {type(value).__name__}"
+        ) from None
+    if len(values) != len(names):
+        log.warning(
+            "input artifact %r has %d outputs, but %s returned %d values",
+            item.name,
+            len(names),
+            item.task,
+            len(values),
+        )
+    return dict(zip(names, values, strict=False))
+
+
+class _Saver:
+    """Stores an output artifact as soon as its contents are complete."""
+
+    def __init__(self, bundles: _Bundles, *, store: Store, send: Send) -> None:
+        self._bundles = bundles
+        self._store = store
+        self._send = send
+
+    def __call__(self, output: engine.ArtifactOutput, contents: Any) -> None:
+        started = time.monotonic()
+        path = self._bundles.write(output, contents)
+        uri = self._store.put(path, output.name)
+        task = self._bundles.ids(output.task)
+        self._send(
+            ArtifactStored(
+                name=output.name,
+                uri=uri,
+                plugin_snapshot_id=task.plugin_snapshot_id,
+                task_id=task.task_id,
+            )
+        )
+        log.info(
+            "stored artifact %r as %s in %.2f s",
+            output.name,
+            uri,
+            time.monotonic() - started,
+        )
+
+
+class _Progress:
+    """Tells the log and the daemon which step runs."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+
+    def step_started(self, step: str, task: str, index: int, total: int) -> None:
+        self._send(StepStarted(step=step, task=task, index=index, total=total))
+        log.info("step %d of %d: %r runs task %r", index, total, step, task)
+
+    def step_finished(self, step: str, seconds: float) -> None:
+        self._send(StepEnded(step=step, seconds=seconds))
+        log.info("step %r finished in %.2f s", step, seconds)
+
+    def warning(self, message: str) -> None:
+        log.warning("%s", message)
+
+
+def _describe(plan: Plan, *, run_id: str, store: Store) -> None:
+    """Log the task graph and the parameters to MLflow; never fails the job."""
+    name = f"{plan.entrypoint} (job {plan.job_id})"
+    tracking.describe(run_id, name=name, params=plan.parameters)
+    file = Path(f"{plan.entrypoint.replace('/', '_')}.yml")
+    file.write_text(
+        yaml.safe_dump(dict(plan.config), sort_keys=False, allow_unicode=True),
+        encoding="utf-8",
+    )
+    try:
+        store.put(file, "")
+    except ServiceError as error:
+        log.warning("the task graph is not in the run's artifacts: %s", error)
+
+
+def _written(path: object, *, folder: Path, task: str, name: str) -> Path:
+    """Check what a serialiser returned."""
+    if not isinstance(path, str | Path):
+        raise JobFailed(
+            f"artifact task {task!r} must return the path of what it wrote for"
+            f" {name!r}, not {path!r}"
+        )
+    found = (folder / path).resolve()
+    if not found.exists():
+        raise JobFailed(
+            f"artifact task {task!r} returned {str(path)!r} for {name!r}, which does"
+            " not exist: return the path of the file or folder that it wrote"
+        )
+    if not found.is_relative_to(folder.resolve()):
+        raise JobFailed(
+            f"artifact task {task!r} returned {str(path)!r} for {name!r}, which lies"
+            " outside the job's folder: write below working_dir"
+        )
+    return found

@@ -1,0 +1,183 @@
+"""The runner's process from its first line to its last.
+
+It speaks to the daemon over one socket, creates the job's MLflow run while the daemon
+still fetches the plan, runs the job, and says how it ended. It never decides a job's
+fate: that is the daemon's, whatever becomes of this process.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import faulthandler
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING, NoReturn
+
+from dioptra_worker import records
+from dioptra_worker.api.patience import persist
+from dioptra_worker.errors import RunnerError, WorkerError
+from dioptra_worker.records import Begin, Ended, RunStarted
+from dioptra_worker.runner import streams
+from dioptra_worker.runner.bridge import ChannelBridge
+from dioptra_worker.runner.channel import Channel
+from dioptra_worker.runner.job import JobFailed, run_job
+from dioptra_worker.sdk import bridge as sdk_bridge
+from dioptra_worker.tracking import artifacts
+from dioptra_worker.tracking import run as tracking
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+log = logging.getLogger("dioptra_worker.runner")
+
+MLFLOW_PATIENCE = 24 * 3600.0
+"""Seconds that a runner waits for MLflow; the daemon's set-up deadline is shorter."""
+
+
+class JobStopped(BaseException):
+    """The daemon told this process to stop.
+
+    It is no `Exception`, so that ``except Exception`` in user code lets it through.
+    """
+
+
+def main(sock: socket.socket) -> NoReturn:
+    """Run one job and end the process.
+
+    The process ends without Python's clean-up at exit, which user code could hang.
+
+    Args:
+        sock: The socket to the daemon, whose first message is `Begin`.
+    """
+    faulthandler.enable(file=2)
+    begin, sock = _receive_begin(sock)
+    channel = Channel(sock, on_hangup=lambda: _end_with_daemon(begin.grace))
+    streams.capture(channel.send, level=begin.log_level)
+    signal.signal(signal.SIGTERM, _stop)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.environ["__JOB_ID"] = str(begin.job_id)
+    os.environ["DIOPTRA_API"] = begin.api_url
+    os.chdir(begin.directory)
+    sdk_bridge.install(ChannelBridge(channel, job_id=begin.job_id))
+    ended = _run(begin, channel)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    streams.flush()
+    logging.shutdown()
+    channel.send(ended)
+    os._exit(0)
+
+
+def _run(begin: Begin, channel: Channel) -> Ended:
+    """Run the job; whatever user code does short of ending the process ends here."""
+    run_id = None
+    try:
+        run_id, uri = persist(
+            lambda: tracking.start(begin.job_id),
+            seconds=MLFLOW_PATIENCE,
+            on_wait=lambda error: log.warning("waiting for MLflow: %s", error),
+        )
+        channel.send(RunStarted(run_id=run_id))
+        run_job(
+            channel.plan(), run_id=run_id, store=artifacts.store(uri), send=channel.send
+        )
+    except JobStopped:
+        return Ended(ending="stopped", reason="", run_closed=False)
+    except JobFailed as error:
+        reason = str(error)
+    except SystemExit as error:
+        reason = f"the job called sys.exit({error.code!r})"
+        log.error("%s, which ends no job well: return from the task instead", reason)
+    except WorkerError as error:
+        reason = str(error)
+        log.error("%s", error)
+    except BaseException as error:
+        reason = f"{type(error).__name__}: {error}"
+        log.exception("the job failed")
+    else:
+        return Ended(
+            ending="finished", reason="", run_closed=_close(run_id, "FINISHED")
+        )
+    return Ended(ending="failed", reason=reason, run_closed=_close(run_id, "FAILED"))
+
+
+def _close(run_id: str | None, status: tracking.RunStatus) -> bool:
+    """Close the MLflow run; whether that is done with."""
+    if run_id is None:
+        return True
+    try:
+        tracking.close(run_id, status)
+    except WorkerError as error:
+        log.warning("the MLflow run is not closed yet: %s", error)
+        return False
+    except JobStopped:
+        return False
+    return True
+
+
+def close_run(run_id: str, status: tracking.RunStatus) -> NoReturn:
+    """Close the run of a job whose runner is dead, and end this process.
+
+    Args:
+        run_id: The run that may still be open.
+        status: How the job ended.
+    """
+    try:
+        persist(lambda: tracking.close(run_id, status), seconds=60.0)
+    except Exception as error:  # noqa: BLE001 - whatever it is, stderr is all there is
+        print(f"MLflow run {run_id} is not closed: {error}", file=sys.stderr)  # noqa: T201
+        os._exit(1)
+    os._exit(0)
+
+
+def _receive_begin(sock: socket.socket) -> tuple[Begin, socket.socket]:
+    """Read the first message, byte by byte so that nothing after it is lost."""
+    line = bytearray()
+    while not line.endswith(b"\n"):
+        byte = sock.recv(1)
+        if not byte:
+            os._exit(0)  # a spare that was never needed
+        line += byte
+    message = records.decode(bytes(line))
+    if not isinstance(message, Begin):
+        raise RunnerError(f"the first message must be Begin, not {message!r}")
+    return message, sock
+
+
+def _stop(_signum: int, _frame: FrameType | None) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    raise JobStopped
+
+
+def _end_with_daemon(grace: float) -> None:
+    """Do not outlive the daemon by more than the grace period."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(grace)
+    os.killpg(0, signal.SIGKILL)
+
+
+def _spare() -> None:
+    """Entry for ``python -m``: a spare that waits for its sockets, then runs a job."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--fd", type=int, required=True)
+    parser.add_argument("--preload", default="")
+    options = parser.parse_args()
+    from dioptra_worker.runner import template  # noqa: PLC0415 - it imports us
+
+    template.preload([name for name in options.preload.split(",") if name])
+    with socket.socket(fileno=options.fd) as waiting:
+        _, descriptors, _, _ = socket.recv_fds(waiting, 1, 3)
+    if not descriptors:
+        os._exit(0)  # the template ended and no job came
+    template.become_runner(descriptors)
+
+
+if __name__ == "__main__":
+    assert threading.active_count() == 1
+    _spare()

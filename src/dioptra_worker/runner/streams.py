@@ -1,0 +1,171 @@
+"""What a job says: log records and Python's own output become messages, in order.
+
+`print` and logging share one channel, so their order is kept. Text that C libraries
+and child processes write goes to the file descriptors 1 and 2, which the daemon reads
+as pipes of their own.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import sys
+import warnings
+from collections.abc import Callable
+from typing import Any, Literal
+
+import structlog
+
+from dioptra_worker.records import SEVERITIES, Log, Message, Output, Severity
+
+Send = Callable[[Message], None]
+
+QUIET_LOGGERS = ("urllib3", "botocore", "boto3", "s3transfer", "git", "filelock")
+"""Libraries whose chatter below WARNING is not the job's business."""
+
+
+class MessageHandler(logging.Handler):
+    """Sends each log record as a `Log` message."""
+
+    def __init__(self, send: Send) -> None:
+        super().__init__()
+        self._send = send
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Send one record; a record that cannot be rendered says so instead."""
+        try:
+            text = self.format(record)
+        except Exception as error:  # noqa: BLE001 - a __str__ of user code
+            text = f"a log record could not be rendered: {error!r}; its text was"
+            text += f" {record.msg!r}"
+        self._send(
+            Log(
+                severity=severity(record.levelno),
+                logger=record.name,
+                message=text,
+            )
+        )
+
+
+class MessageStream(io.RawIOBase):
+    """A raw stream whose writes are sent as `Output` messages."""
+
+    def __init__(self, name: Literal["stdout", "stderr"], fd: int, send: Send) -> None:
+        self._stream = name
+        self._fd = fd
+        self._send = send
+
+    def writable(self) -> bool:
+        """Say that it can be written to."""
+        return True
+
+    def fileno(self) -> int:
+        """The real descriptor, for code that hands it to a child process."""
+        return self._fd
+
+    def write(self, data: Any) -> int:
+        """Send bytes as text; what is not UTF-8 is shown escaped."""
+        content = bytes(data)
+        text = content.decode("utf-8", errors="backslashreplace")
+        self._send(Output(stream=self._stream, text=text))
+        return len(content)
+
+
+def severity(level: int) -> Severity:
+    """The API's name for a logging level, custom levels included.
+
+    Args:
+        level: As in `logging`, such as 25.
+
+    Returns:
+        The highest standard severity that is not above it.
+    """
+    ladder = (50, "CRITICAL"), (40, "ERROR"), (30, "WARNING"), (20, "INFO")
+    for least, name in ladder:
+        if level >= least:
+            assert name in SEVERITIES
+            return name  # type: ignore[return-value] # a literal of the ladder
+    return "DEBUG"
+
+
+def capture(send: Send, *, level: str) -> None:
+    """Route logging, structlog, warnings, `stdout` and `stderr` of this process.
+
+    Args:
+        send: Takes each message.
+        level: The least severity of log records to send.
+    """
+    for name, fd in (("stdout", 1), ("stderr", 2)):
+        raw = MessageStream(name, fd, send)  # type: ignore[arg-type] # two literals
+        text = io.TextIOWrapper(
+            io.BufferedWriter(raw, 1 << 16),
+            encoding="utf-8",
+            errors="backslashreplace",
+            line_buffering=True,
+        )
+        setattr(sys, name, text)
+        setattr(sys, f"__{name}__", text)
+    _route_logging(MessageHandler(send), level)
+
+
+def flush() -> None:
+    """Send what Python still holds back of `stdout` and `stderr`."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError, AttributeError):  # closed or replaced by a plugin
+            continue
+
+
+def _route_logging(handler: logging.Handler, level: str) -> None:
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[structlog.stdlib.ExtraAdder()],
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                _render,
+            ],
+        )
+    )
+    root = logging.getLogger()
+    for old in list(root.handlers):
+        root.removeHandler(old)
+    root.addHandler(handler)
+    root.setLevel(level)
+    for name in QUIET_LOGGERS:
+        logging.getLogger(name).setLevel(logging.WARNING)
+    logging.captureWarnings(capture=True)
+    warnings.simplefilter("default", DeprecationWarning)
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            structlog.contextvars.merge_contextvars,
+            structlog.stdlib.PositionalArgumentsFormatter(),
+            structlog.processors.StackInfoRenderer(),
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+
+
+def _render(_: object, __: str, event: structlog.typing.EventDict) -> str:
+    """``event key=value``, and a traceback on the lines below."""
+    fields = dict(event)
+    text = str(fields.pop("event", ""))
+    trace = fields.pop("exception", None) or _trace(fields.pop("exc_info", None))
+    stack = fields.pop("stack", None)
+    pairs = [f"{name}={value!r}" for name, value in fields.items()]
+    first = " ".join(part for part in (text, *pairs) if part)
+    return "\n".join(part for part in (first, stack, trace) if part)
+
+
+def _trace(exc_info: object) -> str | None:
+    if exc_info is True:
+        exc_info = sys.exc_info()
+    if isinstance(exc_info, BaseException):
+        exc_info = (type(exc_info), exc_info, exc_info.__traceback__)
+    if isinstance(exc_info, tuple) and exc_info[0] is not None:
+        return logging.Formatter().formatException(exc_info)
+    return None

@@ -1,0 +1,140 @@
+"""A job's private folder, and unpacking into it what came from elsewhere."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import stat
+import tarfile
+import tempfile
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dioptra_worker.errors import BundleError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+MAX_FILES = 100_000
+MAX_BYTES = 64 << 30
+MAX_BUNDLE_BYTES = 1 << 30
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """The folders of one job; *root* is its current directory.
+
+    Attributes:
+        root: The job's folder.
+    """
+
+    root: Path
+
+    @property
+    def plugins(self) -> Path:
+        """The plugins of the graph's tasks."""
+        return self.root / ".dioptra" / "plugins"
+
+    @property
+    def artifact_plugins(self) -> Path:
+        """The plugins of the artifact tasks that may write."""
+        return self.root / ".dioptra" / "serialize"
+
+    def reader(self, plugin_id: int, snapshot_id: int) -> Path:
+        """The plugin snapshot that reads an input artifact."""
+        folder = self.root / ".dioptra" / "deserialize"
+        return folder / f"{plugin_id}_{snapshot_id}"
+
+    def artifact(self, artifact_id: int, snapshot_id: int) -> Path:
+        """The folder of an input artifact."""
+        folder = self.root / ".dioptra" / "artifacts"
+        return folder / f"{artifact_id}_{snapshot_id}"
+
+    @contextlib.contextmanager
+    def download(self) -> Iterator[Path]:
+        """A path to download to, removed afterwards."""
+        folder = self.root / ".dioptra"
+        descriptor, name = tempfile.mkstemp(dir=folder, prefix="download-")
+        os.close(descriptor)
+        try:
+            yield Path(name)
+        finally:
+            Path(name).unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def workspace(parent: Path, job_id: int) -> Iterator[Workspace]:
+    """Make a job's folder, readable by its owner only, and remove it at the end.
+
+    Args:
+        parent: The folder for all jobs; made when it is missing.
+        job_id: Part of the folder's name.
+
+    Yields:
+        The workspace with its folders for code and artifacts.
+    """
+    parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    root = Path(tempfile.mkdtemp(prefix=f"job-{job_id}-", dir=parent)).resolve()
+    space = Workspace(root)
+    try:
+        for folder in (space.plugins, space.artifact_plugins):
+            folder.mkdir(parents=True)
+        yield space
+    finally:
+        remove(root)
+
+
+def remove(folder: Path) -> None:
+    """Remove a folder, also when a job took away the right to do so."""
+    for _ in range(2):
+        shutil.rmtree(folder, ignore_errors=True)
+        if not folder.exists():
+            return
+        for path, _, _ in os.walk(folder):
+            with contextlib.suppress(OSError):
+                Path(path).chmod(stat.S_IRWXU)
+
+
+def unpack(
+    archive: Path,
+    target: Path,
+    *,
+    what: str,
+    max_files: int = MAX_FILES,
+    max_bytes: int = MAX_BUNDLE_BYTES,
+) -> None:
+    """Unpack a ``tar.gz`` that nobody vouches for.
+
+    Args:
+        archive: The file.
+        target: The folder to unpack into; made when it is missing.
+        what: What it is, for messages, such as ``"the plugins of job 7"``.
+        max_files: How many members it may have.
+        max_bytes: How many bytes they may have in all.
+
+    Raises:
+        BundleError: If a member would lie outside *target*, is no file, folder or
+            link, if there are too many or they are too large, or if the archive is
+            damaged.
+    """
+    target.mkdir(parents=True, exist_ok=True)
+    files = size = 0
+    try:
+        with tarfile.open(archive, mode="r:*") as tar:
+            for member in tar:
+                files += 1
+                size += member.size
+                if files > max_files:
+                    raise BundleError(f"{what} has more than {max_files:,} files")
+                if size > max_bytes:
+                    raise BundleError(
+                        f"{what} is larger than {max_bytes:,} bytes when unpacked"
+                    )
+                tar.extract(member, target, filter="data")
+    except tarfile.FilterError as error:
+        raise BundleError(f"{what} holds something unsafe: {error}") from None
+    except (tarfile.TarError, EOFError, zlib.error) as error:
+        raise BundleError(f"{what} is not a whole tar.gz archive: {error}") from None

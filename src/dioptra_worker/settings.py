@@ -1,0 +1,311 @@
+"""Settings: read once from the environment, each field explains itself.
+
+The reference page and ``--help`` are generated from the fields below. A secret may
+also be given as ``NAME_FILE``, the path of a file that holds it. Every variable that
+is missing or malformed is named in one `SettingsError`.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import (
+    AfterValidator,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+)
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from dioptra_worker.errors import SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pydantic.fields import FieldInfo
+
+SECRET_NAMES = (
+    "DIOPTRA_WORKER_PASSWORD",
+    "RQ_REDIS_URI",
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "MLFLOW_TRACKING_USERNAME",
+    "MLFLOW_TRACKING_PASSWORD",
+    "MLFLOW_TRACKING_TOKEN",
+)
+"""Variables that may also be given as ``NAME_FILE``."""
+
+WITHHELD_NAMES = ("DIOPTRA_WORKER_PASSWORD", "RQ_REDIS_URI", "RQ_REDIS_URL")
+"""Variables that a runner, and so user code, never sees (also as ``NAME_FILE``)."""
+
+
+def _http_url(value: str) -> str:
+    parts = urlsplit(value)  # raises ValueError on "http://[::1"
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ValueError("it must begin with http:// or https:// and name a host")
+    return value.rstrip("/")
+
+
+def _api_url(value: str) -> str:
+    return _http_url(value).removesuffix("/api/v1").rstrip("/")
+
+
+def _redis_url(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in {"redis", "rediss", "unix"}:
+        raise ValueError("it must begin with redis://, rediss:// or unix://")
+    if parts.scheme != "unix":
+        if not parts.hostname:
+            raise ValueError("it names no host")
+        _ = parts.port  # raises ValueError when it is no number
+    return value
+
+
+def _not_blank(value: str) -> str:
+    if not value.strip():
+        raise ValueError("it is empty")
+    return value
+
+
+Text = Annotated[str, AfterValidator(_not_blank)]
+HttpUrl = Annotated[str, AfterValidator(_http_url)]
+Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+def _required(example: str, description: str, name: str) -> Any:
+    return Field(
+        alias=name, description=description, examples=[example], validate_default=True
+    )
+
+
+def _optional(default: object, name: str, description: str) -> Any:
+    return Field(default=default, alias=name, description=description)
+
+
+class Settings(BaseSettings):
+    """Everything that the daemon reads from its environment.
+
+    Units are seconds and bytes unless the description says otherwise.
+    """
+
+    model_config = SettingsConfigDict(
+        extra="ignore", frozen=True, populate_by_name=True, env_ignore_empty=True
+    )
+
+    username: Text = _required(
+        "worker",
+        "The Dioptra user that the worker logs in as.",
+        "DIOPTRA_WORKER_USERNAME",
+    )
+    password: SecretStr = _required(
+        "correct-horse",
+        "The password of DIOPTRA_WORKER_USERNAME.",
+        "DIOPTRA_WORKER_PASSWORD",
+    )
+    api_url: Annotated[str, AfterValidator(_api_url)] = _required(
+        "http://localhost:5000", "The base URL of the Dioptra REST API.", "DIOPTRA_API"
+    )
+    redis_url: SecretStr = _required(
+        "redis://localhost:6379/0",
+        "The Redis (or Valkey) that holds the job queues.",
+        "RQ_REDIS_URI",
+    )
+    mlflow_tracking_uri: Text = _required(
+        "http://localhost:35000", "The MLflow tracking server.", "MLFLOW_TRACKING_URI"
+    )
+    s3_endpoint_url: HttpUrl = _required(
+        "http://localhost:39000",
+        "The S3-compatible store that holds MLflow's artifacts.",
+        "MLFLOW_S3_ENDPOINT_URL",
+    )
+    log_as_json: bool = _optional(
+        default=False,
+        name="DIOPTRA_RQ_WORKER_LOG_AS_JSON",
+        description="Write the daemon's own log as JSON lines instead of for people.",
+    )
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = _optional(
+        "INFO",
+        "DIOPTRA_RQ_WORKER_LOG_LEVEL",
+        "The least severity that the daemon logs: DEBUG, INFO, WARNING, ERROR or"
+        " CRITICAL.",
+    )
+    isolation: Literal["auto", "fork", "spawn"] = _optional(
+        "auto",
+        "DIOPTRA_WORKER_ISOLATION",
+        "How a runner is made: 'fork' from a template that has imported everything"
+        " (Linux), 'spawn' a spare beforehand (macOS), or 'auto'.",
+    )
+    preload: Annotated[tuple[str, ...], NoDecode] = _optional(
+        (),
+        "DIOPTRA_WORKER_PRELOAD",
+        "Modules, separated by commas, that the template imports once so that no job"
+        " waits for them, such as 'torch,torchvision'.",
+    )
+    work_dir: Path = _optional(
+        Path(tempfile.gettempdir()) / f"dioptra-worker-{os.getuid()}",
+        "DIOPTRA_WORKER_WORK_DIR",
+        "Where each job gets a private folder, removed when it ends.",
+    )
+    kill_grace: Seconds = _optional(
+        10.0,
+        "DIOPTRA_WORKER_KILL_GRACE",
+        "Seconds that a job has between being told to stop and being killed.",
+    )
+    shutdown_grace: Seconds = _optional(
+        8.0,
+        "DIOPTRA_WORKER_SHUTDOWN_GRACE",
+        "Seconds that a running job has to end by itself after SIGTERM before it is"
+        " given back.",
+    )
+    on_interruption: Literal["requeue", "fail"] = _optional(
+        "requeue",
+        "DIOPTRA_WORKER_ON_INTERRUPTION",
+        "What becomes of a job whose worker is shut down or lost: 'requeue' or 'fail'.",
+    )
+    max_attempts: Annotated[int, Field(ge=1)] = _optional(
+        2,
+        "DIOPTRA_WORKER_MAX_ATTEMPTS",
+        "How often a job is started at most when workers are lost under it.",
+    )
+    setup_deadline: Annotated[float, Field(gt=0)] = _optional(
+        300.0,
+        "DIOPTRA_WORKER_SETUP_DEADLINE",
+        "Seconds that fetching a job's code and creating its MLflow run may take in"
+        " all, retries included.",
+    )
+    status_poll: Annotated[float, Field(gt=0)] = _optional(
+        10.0,
+        "DIOPTRA_WORKER_STATUS_POLL",
+        "Seconds between two looks at whether a running job was deleted or reset.",
+    )
+    expose_credentials: bool = _optional(
+        default=False,
+        name="DIOPTRA_WORKER_EXPOSE_CREDENTIALS",
+        description="Let plugin code read DIOPTRA_WORKER_PASSWORD from its"
+        " environment. Needed only by plugins that log in by themselves.",
+    )
+
+    @field_validator("password", mode="after")
+    @classmethod
+    def _password_is_there(cls, value: SecretStr) -> SecretStr:
+        _not_blank(value.get_secret_value())
+        return value
+
+    @field_validator("redis_url", mode="after")
+    @classmethod
+    def _redis_url_is_one(cls, value: SecretStr) -> SecretStr:
+        _redis_url(value.get_secret_value())
+        return value
+
+    @field_validator("log_level", mode="before")
+    @classmethod
+    def _any_case(cls, value: object) -> object:
+        return value.strip().upper() if isinstance(value, str) else value
+
+    @field_validator("preload", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    def secrets(self) -> tuple[str, ...]:
+        """The values that must never appear in a log."""
+        redis_password = urlsplit(self.redis_url.get_secret_value()).password
+        named = (
+            os.environ.get(name) for name in SECRET_NAMES if "USERNAME" not in name
+        )
+        values = (self.password.get_secret_value(), redis_password, *named)
+        return tuple({value for value in values if value})
+
+
+def load(overrides: Mapping[str, str] | None = None) -> Settings:
+    """Read the settings from the environment.
+
+    Args:
+        overrides: Values by variable name that go before the environment's, such as
+            what the command line gave.
+
+    Returns:
+        The settings; secrets given as ``NAME_FILE`` are read and set in
+        ``os.environ`` so that the libraries that look for them there find them.
+
+    Raises:
+        SettingsError: Naming every variable that is missing or malformed.
+    """
+    problems = _read_secret_files()
+    given: dict[str, Any] = {k: v for k, v in (overrides or {}).items() if v}
+    try:
+        settings = Settings(**given)
+    except ValidationError as error:
+        already = {problem.partition(":")[0] for problem in problems}
+        problems += [
+            text
+            for details in error.errors()
+            if (text := _explain(str(details["loc"][0]), details))
+            and text.partition(":")[0] not in already
+        ]
+        raise SettingsError(problems) from None
+    if problems:
+        raise SettingsError(problems)
+    return settings
+
+
+def for_runners(settings: Settings, environment: Mapping[str, str]) -> dict[str, str]:
+    """The environment that runners get.
+
+    Args:
+        settings: The daemon's settings.
+        environment: The daemon's environment.
+
+    Returns:
+        A copy without the API password and the Redis URL (unless the settings say
+        that plugins may see the password), with MLflow's telemetry off where the
+        user has not said otherwise, and unbuffered.
+    """
+    withheld = {*WITHHELD_NAMES, *(f"{name}_FILE" for name in WITHHELD_NAMES)}
+    kept = {name: value for name, value in environment.items() if name not in withheld}
+    if settings.expose_credentials:
+        kept["DIOPTRA_WORKER_PASSWORD"] = settings.password.get_secret_value()
+    return {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true", **kept}
+
+
+def _read_secret_files() -> list[str]:
+    """Put the contents of ``NAME_FILE`` in place of ``NAME``; tell what was wrong."""
+    problems = []
+    for name in SECRET_NAMES:
+        path = os.environ.get(f"{name}_FILE")
+        if not path or os.environ.get(name):
+            continue
+        try:
+            os.environ[name] = Path(path).read_text(encoding="utf-8").strip("\r\n")
+        except (OSError, UnicodeDecodeError) as error:
+            reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
+            problems.append(
+                f"{name}: the file {path!r}, named by {name}_FILE, cannot be read:"
+                f" {reason}."
+            )
+    return problems
+
+
+def _explain(name: str, details: Any) -> str:
+    """One sentence about one setting: what is wrong, what it is for, an example."""
+    field: FieldInfo = next(
+        field
+        for key, field in Settings.model_fields.items()
+        if name in {key, field.alias}
+    )
+    purpose = field.description or ""
+    example = f" Example: {name}={field.examples[0]}" if field.examples else ""
+    if details["type"] == "missing":
+        return f"{name}: not set. {purpose}{example}"
+    reason = str(details["msg"]).removeprefix("Value error, ")
+    reason = reason[:1].lower() + reason[1:]
+    shown = "the value given" if name in SECRET_NAMES else repr(details["input"])
+    return f"{name}: {shown} cannot be used: {reason}. {purpose}{example}"

@@ -1,0 +1,149 @@
+"""One job's MLflow run: created, described, closed. Never fails a job by itself."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import time
+from typing import TYPE_CHECKING, Any, Literal
+
+import mlflow
+from mlflow.entities import Param, RunTag
+from mlflow.exceptions import MlflowException
+from mlflow.tracking import MlflowClient
+
+from dioptra_worker.errors import ServiceRefused, ServiceUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+SERVICE = "MLflow"
+JOB_ID_TAG = "dioptra.jobId"
+RunStatus = Literal["FINISHED", "FAILED", "KILLED"]
+
+PARAMS_PER_BATCH = 100
+SHORT_VALUE = 250
+"""Characters of a parameter's value that every MLflow server takes."""
+
+_PATIENCE = {
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+}
+_log = logging.getLogger("dioptra_worker.tracking")
+
+
+def start(job_id: int) -> tuple[str, str]:
+    """Create the job's run and make it the active one for ``mlflow.log_*``.
+
+    Args:
+        job_id: Becomes the tag ``dioptra.jobId``.
+
+    Returns:
+        The run's id and the URI of its artifacts.
+
+    Raises:
+        ServiceUnavailable: If MLflow cannot be reached; try again.
+        ServiceRefused: If MLflow does not want to.
+    """
+    with _hasty(), _mapped("create a run"):
+        run = mlflow.start_run(tags={JOB_ID_TAG: str(job_id)})
+    return run.info.run_id, run.info.artifact_uri
+
+
+def describe(run_id: str, *, name: str, params: Mapping[str, Any]) -> None:
+    """Give the run its name and the job's parameters; what fails is only logged.
+
+    Args:
+        run_id: The run.
+        name: What MLflow's page shows.
+        params: The job's values for the graph's global parameters, by name.
+    """
+    client = MlflowClient()
+    tags = [RunTag("mlflow.runName", name)]
+    entries = [Param(key, str(value)) for key, value in params.items()]
+    for first in range(0, max(len(entries), 1), PARAMS_PER_BATCH):
+        batch = entries[first : first + PARAMS_PER_BATCH]
+        _log_batch(client, run_id, batch, tags)
+        tags = []
+
+
+def close(run_id: str, status: RunStatus) -> None:
+    """Give a run its final status, whether or not it is the active one.
+
+    Args:
+        run_id: The run.
+        status: How it ended.
+
+    Raises:
+        ServiceUnavailable: If MLflow cannot be reached; try again.
+        ServiceRefused: If MLflow does not want to.
+    """
+    with _mapped(f"close run {run_id}"):
+        active = mlflow.active_run()
+        if active is not None and active.info.run_id == run_id:
+            mlflow.end_run(status)
+        else:
+            MlflowClient().set_terminated(run_id, status)
+
+
+def _log_batch(
+    client: MlflowClient, run_id: str, params: list[Param], tags: list[RunTag]
+) -> None:
+    try:
+        client.log_batch(run_id, params=params, tags=tags)
+    except MlflowException as error:
+        long = [entry.key for entry in params if len(entry.value) > SHORT_VALUE]
+        if not long:
+            _log.warning("MLflow did not take the job's parameters: %s", error)
+            return
+        _log.warning(
+            "MLflow takes no values that long, so the first %d characters are logged"
+            " of: %s",
+            SHORT_VALUE,
+            ", ".join(long),
+        )
+        short = [Param(entry.key, entry.value[:SHORT_VALUE]) for entry in params]
+        try:
+            client.log_batch(run_id, params=short, tags=tags)
+        except MlflowException as again:
+            _log.warning("MLflow did not take the job's parameters: %s", again)
+
+
+@contextlib.contextmanager
+def _hasty() -> Iterator[None]:
+    """Make MLflow give up soon, so that whoever waits can say what for.
+
+    What the user set in the environment is kept for everything else.
+    """
+    before = {name: os.environ.get(name) for name in _PATIENCE}
+    os.environ.update(_PATIENCE)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+@contextlib.contextmanager
+def _mapped(what: str) -> Iterator[None]:
+    """Turn what MLflow raises into our errors."""
+    started = time.monotonic()
+    try:
+        yield
+    except MlflowException as error:
+        status = error.get_http_status_code()
+        message = f"{SERVICE} did not {what}: {_first_line(error)}"
+        if status >= 500 or status == 429:
+            seconds = time.monotonic() - started
+            raise ServiceUnavailable(
+                f"{message} (after {seconds:.0f} s)", service=SERVICE, status=status
+            ) from error
+        raise ServiceRefused(message, service=SERVICE, status=status) from error
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:400]
