@@ -50,7 +50,7 @@ class TensorflowDependencyError(BaseOptionalDependencyError):
     """A function needs ``tensorflow``."""
 
 
-class BasePyPlugsException(BaseDioptraError):  # noqa: N818 - the platform's name
+class BasePyPlugsException(BaseDioptraError):
     """A plugin was asked for that is not there."""
 
 

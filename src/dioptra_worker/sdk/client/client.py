@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypeVar
 
-from dioptra_worker.sdk.client.bundles import Artifacts, Entrypoints, Plugins
+from dioptra_worker.sdk.client.artifacts import Artifacts
 from dioptra_worker.sdk.client.collections import (
     Auth,
     Groups,
@@ -16,7 +16,9 @@ from dioptra_worker.sdk.client.collections import (
     Users,
     Workflows,
 )
+from dioptra_worker.sdk.client.entrypoints import Entrypoints
 from dioptra_worker.sdk.client.jobs import Experiments, Jobs
+from dioptra_worker.sdk.client.plugins import Plugins
 from dioptra_worker.sdk.client.transport import DioptraResponseProtocol, Transport
 
 if TYPE_CHECKING:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dioptra_worker.sdk.client.endpoints import fill, given
 from dioptra_worker.sdk.client.errors import SubCollectionUrlError
 
 if TYPE_CHECKING:
+    from dioptra_worker.sdk.client.files import FileTypes
     from dioptra_worker.sdk.client.transport import Transport
 
 
@@ -75,3 +77,15 @@ class Tags(Nested):
     def remove_all(self, *resource_ids: str | int) -> Any:
         """Take all tags from a resource."""
         return self.transport.send("DELETE", self._path(*resource_ids))
+
+
+def save_archive(
+    transport: Transport,
+    path: str,
+    file_type: FileTypes,
+    output_dir: Path | None,
+    stem: str,
+) -> Path:
+    """Save an archive of files under a name, and return its path."""
+    target = Path(output_dir or "", stem).with_suffix(file_type.suffix)
+    return transport.download(path, target, {"fileType": file_type.value})
