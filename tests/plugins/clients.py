@@ -114,9 +114,9 @@ class MlflowReader:
         """Close the connections."""
         self.session.close()
 
-    def _get(self, path: str, **query: str) -> Any:
-        answer = self.session.get(self.root + path, params=query, timeout=_SECONDS)
-        assert answer.ok, f"{path} {query}: {answer.status_code} {answer.text[:2000]}"
+    def _get(self, place: str, **query: str) -> Any:
+        answer = self.session.get(self.root + place, params=query, timeout=_SECONDS)
+        assert answer.ok, f"{place} {query}: {answer.status_code} {answer.text[:2000]}"
         return answer.json()
 
 

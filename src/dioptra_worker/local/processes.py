@@ -59,12 +59,18 @@ def carriers(text: str) -> list[ProcessMark]:
     return [process for process in found if process is not None]
 
 
-def send(process: ProcessMark, number: signal.Signals) -> None:
-    """Signal the process, and the group it leads, if it is still the same."""
+def send(process: ProcessMark, number: signal.Signals, *, group: bool = True) -> None:
+    """Signal a process if it is still the same.
+
+    Args:
+        process: Whom.
+        number: The signal.
+        group: Signal the group that it leads, too.
+    """
     if not process.is_alive():
         return
     try:
-        if os.getpgid(process.pid) == process.pid:
+        if group and os.getpgid(process.pid) == process.pid:
             os.killpg(process.pid, number)
         else:
             os.kill(process.pid, number)

@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 
 # Generous: a loaded laptop with a cold disk takes ten times as long as a warm one.
 _START_SECONDS = 90.0
-_STOP_SECONDS = 10.0
+# The S3 endpoint writes its objects down then.
+_STOP_SECONDS = 60.0
+_KILL_SECONDS = 10.0
 _PROBE_SECONDS = 5.0
 _POLL_SECONDS = 0.05
 
@@ -110,7 +112,8 @@ class Service:
         """Ask the service to end (SIGTERM), and kill what does not in time."""
         if (leader := self._leader()) is not None:
             processes.send(leader, signal.SIGCONT)  # a paused one cannot obey
-            processes.send(leader, signal.SIGTERM)
+            # The leader alone: it ends its children in its own way.
+            processes.send(leader, signal.SIGTERM, group=False)
             processes.wait_gone([leader], timeout)
         self.kill()
 
@@ -118,7 +121,7 @@ class Service:
         """End every process of the service at once (SIGKILL)."""
         for process in (running := self._processes()):
             processes.send(process, signal.SIGKILL)
-        processes.wait_gone(running, _STOP_SECONDS)
+        processes.wait_gone(running, _KILL_SECONDS)
         self._record.unlink(missing_ok=True)
 
     def pause(self) -> None:

@@ -139,7 +139,9 @@ class LocalStack:
         """
         with _alone(self.directory, self.cache):
             with ThreadPoolExecutor(len(self._services)) as pool:
-                list(pool.map(Service.stop, self._services.values()))
+                # Nothing is kept, so nothing needs time to write it down.
+                end = Service.stop if keep else Service.kill
+                list(pool.map(end, self._services.values()))
             if not keep:
                 shutil.rmtree(self.directory, ignore_errors=True)
                 PortBook(self.cache).release(self.directory)

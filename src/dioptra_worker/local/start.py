@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from dioptra_worker.local.commands import require_extra
 from dioptra_worker.local.config import API, SERVICES, StackConfig
 from dioptra_worker.local.database import place_database
-from dioptra_worker.local.errors import PortTaken
+from dioptra_worker.local.errors import PortTaken, ServiceFailed
 from dioptra_worker.local.files import make_private
 from dioptra_worker.local.peer import PeerEnvironment, ensure_peer
 from dioptra_worker.local.progress import step
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from dioptra_worker.local.progress import Progress
 
 _ATTEMPTS = 3
-_PROBE_SECONDS = 2.0
+_PATIENCE_SECONDS = 20.0
 
 
 @dataclass(frozen=True)
@@ -80,12 +80,18 @@ def _is_healthy(config: StackConfig) -> bool:
 
 
 def _mended(service: Service) -> bool:
-    """Tell whether the service is well, perhaps after being woken."""
-    if service.health(timeout=_PROBE_SECONDS).healthy:
-        return True
-    service.resume()
-    if service.health(timeout=_PROBE_SECONDS).healthy:
-        return True
+    """Tell whether the service is well, perhaps after being woken.
+
+    One that runs gets time to answer: on a busy machine it is slow, not ill.
+    """
+    if service.pid is not None:
+        service.resume()
+        try:
+            service.wait_healthy(timeout=_PATIENCE_SECONDS)
+        except ServiceFailed:
+            pass
+        else:
+            return True
     service.stop()  # what is left of it would be in the way
     return False
 

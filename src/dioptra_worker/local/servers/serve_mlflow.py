@@ -45,7 +45,12 @@ def main() -> None:
     except ImportError:
         program = [sys.executable, "-m", "mlflow", "server", "--workers", "1"]
         os.execv(program[0], [*program, *sys.argv[1:]])  # noqa: S606 - none is wanted
-    uvicorn.run(app, host=options.host, port=int(options.port))
+    uvicorn.run(
+        app,
+        host=options.host,
+        port=int(options.port),
+        timeout_graceful_shutdown=2,
+    )
 
 
 if __name__ == "__main__":
