@@ -14,6 +14,7 @@ declares is in `model`; the rules about types are in `types`.
 from __future__ import annotations
 
 from dioptra_worker.engine.compiler import compile  # noqa: A004 - our own verb
+from dioptra_worker.engine.document import Document, load
 from dioptra_worker.engine.errors import (
     ArtifactError,
     EngineError,
@@ -33,6 +34,7 @@ __all__ = [
     "ArtifactInput",
     "ArtifactOutput",
     "CompiledStep",
+    "Document",
     "EngineError",
     "Graph",
     "InvalidGraph",
@@ -44,6 +46,7 @@ __all__ = [
     "Severity",
     "StepError",
     "compile",
+    "load",
     "run",
     "validate",
 ]

@@ -4,24 +4,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from dioptra_worker.engine import order, reader
+from dioptra_worker.engine import order
 from dioptra_worker.engine.checks.links import needs_of
 from dioptra_worker.engine.errors import InvalidGraph
 from dioptra_worker.engine.graph import CompiledStep, Graph
-from dioptra_worker.engine.issues import Severity
 from dioptra_worker.engine.scope import Scope
-from dioptra_worker.engine.validation import validate
+from dioptra_worker.engine.validation import inspect
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from dioptra_worker.engine.checks.artifacts import ArtifactTasks
+    from dioptra_worker.engine.document import Document
     from dioptra_worker.engine.model import Step
 
 
 def compile(  # noqa: A001 - the verb that people know, as in re.compile
-    config: Mapping[str, Any],
-    *,
-    artifact_tasks: Mapping[str, Mapping[str, Any] | None] | None = None,
+    config: Mapping[str, Any] | Document, *, artifact_tasks: ArtifactTasks | None = None
 ) -> Graph:
     """Check an entrypoint and put its steps in order.
 
@@ -35,10 +34,9 @@ def compile(  # noqa: A001 - the verb that people know, as in re.compile
     Raises:
         InvalidGraph: Something is wrong with it.
     """
-    issues = validate(config, artifact_tasks=artifact_tasks)
-    if any(issue.severity is Severity.ERROR for issue in issues):
-        raise InvalidGraph(issues)
-    entrypoint = reader.read(config)
+    entrypoint, report = inspect(config, artifact_tasks, chosen=True)
+    if entrypoint is None or report.failed:
+        raise InvalidGraph(report.issues)
     scope = Scope(entrypoint)
     needs = {name: needs_of(step, scope) for name, step in entrypoint.steps.items()}
     return Graph(

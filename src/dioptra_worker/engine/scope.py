@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from dioptra_worker.engine.model import Output, Outputs
+from dioptra_worker.engine.model import Outputs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
-    from dioptra_worker.engine.issues import Location
-    from dioptra_worker.engine.model import Entrypoint, Step
+    from dioptra_worker.engine.model import Entrypoint, Output, Step
     from dioptra_worker.engine.references import Reference
 
 
@@ -30,8 +29,8 @@ class Scope:
     def outputs(self) -> Mapping[str, Outputs | None]:
         """The outputs of every step and artifact input.
 
-        None stands for outputs that nobody can know, because the step's task does not
-        exist: what refers to them is not to blame. A name means a step before a
+        None stands for outputs that nobody can know, because the step's task or swap
+        is wrong: what refers to them is not to blame. A name means a step before a
         parameter, and a parameter before an artifact input.
         """
         found: dict[str, Outputs | None] = {
@@ -42,6 +41,10 @@ class Scope:
         for step in self.entrypoint.steps.values():
             found[step.name] = self._outputs_of(step)
         return found
+
+    def declares(self, name: str) -> bool:
+        """Whether a step or parameter has this name, even one with a dot."""
+        return name in self.entrypoint.steps or name in self.entrypoint.parameters
 
     @property
     def names(self) -> list[str]:
@@ -63,22 +66,18 @@ class Scope:
 
     def _outputs_of(self, step: Step) -> Outputs | None:
         tasks = [self.entrypoint.tasks.get(i.task) for i in step.invocations]
-        known = [task.outputs for task in tasks if task is not None]
-        if not step.swap:
-            return known[0] if known else None
-        return renamed(known[0], step.swap.outputs) if known else None
+        known = next((task.outputs for task in tasks if task is not None), None)
+        if known is None or not step.swap:
+            return known
+        return _renamed(known, step.swap.outputs)
 
 
-def renamed(outputs: Outputs, names: tuple[str, ...]) -> Outputs:
+def _renamed(outputs: Outputs, names: tuple[str, ...]) -> Outputs | None:
     """Give outputs the names that a swap declares for them, by position.
 
-    Where the numbers differ, which `check_swaps` reports, the names decide, and those
-    without an output are of any type.
+    Where the numbers differ, which `check_swaps` reports, nothing can be known.
     """
-    types: Iterator[Output] = iter(outputs.items)
-    items = []
-    for name in names:
-        output = next(types, None)
-        path: Location = output.path if output else ()
-        items.append(Output(name, output.type if output else "any", path))
+    if len(outputs) != len(names):
+        return None
+    items = (replace(o, name=n) for o, n in zip(outputs, names, strict=True))
     return Outputs(tuple(items), outputs.listed)

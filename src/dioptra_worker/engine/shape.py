@@ -10,28 +10,56 @@ from __future__ import annotations
 import functools
 import json
 import re
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from dioptra_worker.engine.places import begin, describe
 from dioptra_worker.engine.wording import kind, listing, near, quote, suggestion
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from jsonschema import Draft202012Validator
-    from jsonschema.exceptions import ValidationError
 
     from dioptra_worker.engine.issues import Location, Report
 
-SECTIONS = (
-    "types",
-    "parameters",
-    "artifact_inputs",
-    "tasks",
-    "graph",
-    "artifact_outputs",
-)
+
+@dataclass(frozen=True, slots=True)
+class _Violation:
+    """One error of the JSON Schema library, in our own terms.
+
+    Attributes:
+        path: The place in the document.
+        keyword: The keyword of the schema that is violated.
+        schema: The part of the schema that has this keyword.
+        value: What is at that place.
+    """
+
+    path: Location
+    keyword: str
+    schema: Mapping[str, Any]
+    value: Any
+
+    @property
+    def unknown(self) -> list[str]:
+        """The keys that should not be there."""
+        if self.keyword != "additionalProperties":
+            return []
+        known = self.schema.get("properties", {})
+        patterns = self.schema.get("patternProperties", {})
+        return [
+            key
+            for key in self.value
+            if key not in known and not any(re.search(p, key) for p in patterns)
+        ]
+
+    @property
+    def missing(self) -> list[str]:
+        """The keys that should be there."""
+        if self.keyword != "required":
+            return []
+        return [key for key in self.schema["required"] if key not in self.value]
 
 
 def check_shape(data: Any, report: Report) -> None:
@@ -39,11 +67,21 @@ def check_shape(data: Any, report: Report) -> None:
     if isinstance(data, dict) and data and not data.keys() & {"tasks", "graph"}:
         report.error(_no_entrypoint(data), ())
         return
-    by_place: dict[Location, list[ValidationError]] = {}
+    by_place: dict[Location, list[_Violation]] = {}
+    for violation in _violations(data):
+        by_place.setdefault(violation.path, []).append(violation)
+    for path, violations in by_place.items():
+        _tell(path, violations, report)
+
+
+def _violations(data: Any) -> Iterator[_Violation]:
     for error in _validator().iter_errors(data):
-        by_place.setdefault(tuple(error.absolute_path), []).append(error)
-    for path, errors in by_place.items():
-        _tell(path, errors, report)
+        yield _Violation(
+            tuple(error.absolute_path),
+            str(error.validator),
+            cast("Mapping[str, Any]", error.schema),
+            error.instance,
+        )
 
 
 @functools.cache
@@ -56,7 +94,7 @@ def schema() -> dict[str, Any]:
 
 @functools.cache
 def _validator() -> Draft202012Validator:
-    from jsonschema import Draft202012Validator  # slow to import, not always needed
+    from jsonschema import Draft202012Validator  # noqa: PLC0415 - slow to import
 
     return Draft202012Validator(schema())
 
@@ -69,50 +107,22 @@ def _no_entrypoint(data: Mapping[str, Any]) -> str:
     return message
 
 
-def _tell(path: Location, errors: list[ValidationError], report: Report) -> None:
-    """Report the errors at one place as the fewest issues that name every cause."""
-    unknown = [
-        (key, error)
-        for error in errors
-        if error.validator == "additionalProperties"
-        for key in _unknown_keys(error)
-    ]
-    for key, error in unknown:
-        free = [
-            k for k in error.schema.get("properties", {}) if k not in error.instance
-        ]
+def _tell(path: Location, violations: list[_Violation], report: Report) -> None:
+    """Report the violations at one place as the fewest issues that name each cause."""
+    unknown = [(key, v) for v in violations for key in v.unknown]
+    for key, violation in unknown:
+        known = violation.schema.get("properties", {})
+        free = [name for name in known if name not in violation.value]
         message = f"Unknown key {key!r} in {describe(path)}.{suggestion(key, free)}"
         report.error(message, (*path, key))
-    missing = _missing_keys(errors)
-    lost = [k for k in missing if not any(near(u, [k]) for u, _ in unknown)]
+    missing = dict.fromkeys(key for v in violations for key in v.missing)
+    lost = [key for key in missing if not any(near(u, [key]) for u, _ in unknown)]
     if lost:
         report.error(f"{begin(path)} must have {listing(lost)}.", path)
     if not unknown and not missing:
-        report.error(_must_be(errors[0], path), path)
-
-
-def _unknown_keys(error: ValidationError) -> list[str]:
-    known = error.schema.get("properties", {})
-    patterns = error.schema.get("patternProperties", {})
-    return [
-        key
-        for key in error.instance
-        if key not in known and not any(re.search(p, key) for p in patterns)
-    ]
-
-
-def _missing_keys(errors: list[ValidationError]) -> list[str]:
-    wanted = [e for e in errors if e.validator == "required"]
-    return (
-        [k for k in wanted[0].validator_value if k not in wanted[0].instance]
-        if wanted
-        else []
-    )
-
-
-def _must_be(error: ValidationError, path: Location) -> str:
-    wanted = error.schema["description"]
-    return f"{begin(path)} must be {wanted}; found {_found(error.instance)}."
+        wanted = violations[0].schema["description"]
+        found = _found(violations[0].value)
+        report.error(f"{begin(path)} must be {wanted}; found {found}.", path)
 
 
 def _found(value: Any) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -23,8 +24,6 @@ def listing(names: Sequence[object], word: str = "and") -> str:
 
 def near(name: object, known: Iterable[str]) -> str | None:
     """Find the known name that was probably meant."""
-    import difflib  # only a mistake needs it
-
     found = difflib.get_close_matches(str(name), list(known), n=1, cutoff=0.6)
     return found[0] if found else None
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dioptra_worker.engine.wording import count, listing, suggestion
+from dioptra_worker.engine.wording import count, listing, near, suggestion
 
 if TYPE_CHECKING:
     from dioptra_worker.engine.issues import Report
@@ -86,11 +86,7 @@ class _Call:
         rest = self._task.inputs[len(self._invocation.positional) :]
         lost = [i.name for i in rest if i.required and i.name not in given]
         strays = [n for n in self._invocation.keywords if n not in self._names]
-        lost = [
-            n
-            for n in lost
-            if not any(suggestion(s, [n]).startswith(" Did") for s in strays)
-        ]
+        lost = [name for name in lost if not any(near(s, [name]) for s in strays)]
         if lost:
             message = f"{self._who} calls task {self._task.name!r} without"
             message += f" {listing(lost)}, which it requires."

@@ -62,6 +62,8 @@ def check_reference(reference: Reference, scope: Scope) -> str | None:
         if reference.output is None:
             return None
         return f"{str(reference)!r}, but {name!r} is a parameter and has no outputs."
+    if scope.declares(str(reference)[1:]):
+        return None  # a name with a dot, which `check_names` reports
     escape = f" If the text itself is meant, write '${reference}'."
     hint = suggestion(name, scope.names)
     return f"{str(reference)!r}, but there is no {name!r}.{hint}{escape}"
