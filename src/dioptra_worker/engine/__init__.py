@@ -27,6 +27,7 @@ from dioptra_worker.engine.execution import Observer, run
 from dioptra_worker.engine.graph import CompiledStep, Graph
 from dioptra_worker.engine.issues import Issue, Severity
 from dioptra_worker.engine.model import ArtifactInput, ArtifactOutput, Parameter
+from dioptra_worker.engine.sources import Sources
 from dioptra_worker.engine.validation import validate
 
 __all__ = [
@@ -44,6 +45,7 @@ __all__ = [
     "OutputError",
     "Parameter",
     "Severity",
+    "Sources",
     "StepError",
     "compile",
     "load",

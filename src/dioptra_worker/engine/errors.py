@@ -29,7 +29,7 @@ class EngineError(Exception):
     """Root of every error that the engine raises on purpose."""
 
 
-class InvalidGraph(EngineError):  # noqa: N818 - named by what is wrong
+class InvalidGraph(EngineError):
     """The entrypoint is refused before its first step.
 
     Attributes:
@@ -41,7 +41,7 @@ class InvalidGraph(EngineError):  # noqa: N818 - named by what is wrong
         super().__init__("\n".join(str(issue) for issue in self.issues))
 
 
-class MissingInput(EngineError):  # noqa: N818 - named by what is wrong
+class MissingInput(EngineError):
     """The job gives no value for something that the entrypoint needs.
 
     Attributes:

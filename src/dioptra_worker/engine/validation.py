@@ -13,6 +13,7 @@ from dioptra_worker.engine.checks.definitions import build_types
 from dioptra_worker.engine.checks.keys import check_keys
 from dioptra_worker.engine.checks.links import check_links
 from dioptra_worker.engine.checks.names import check_names
+from dioptra_worker.engine.checks.plugins import check_plugins
 from dioptra_worker.engine.checks.swaps import check_chosen, check_swaps
 from dioptra_worker.engine.document import Document
 from dioptra_worker.engine.issues import Report
@@ -25,10 +26,14 @@ if TYPE_CHECKING:
     from dioptra_worker.engine.checks.artifacts import ArtifactTasks
     from dioptra_worker.engine.issues import Issue
     from dioptra_worker.engine.model import Entrypoint
+    from dioptra_worker.engine.sources import Sources
 
 
 def validate(
-    config: Mapping[str, Any] | Document, *, artifact_tasks: ArtifactTasks | None = None
+    config: Mapping[str, Any] | Document,
+    *,
+    artifact_tasks: ArtifactTasks | None = None,
+    plugins: Sources | None = None,
 ) -> list[Issue]:
     """Find everything that is wrong with an entrypoint.
 
@@ -38,12 +43,16 @@ def validate(
         config: The document, as `load` or a JSON reader returns it.
         artifact_tasks: What each known artifact task's ``validation()`` returned. None
             stands for not known, and then the names are not checked.
+        plugins: The plugins' source code, to look the tasks' functions up in.
 
     Returns:
         The issues, in the order of the document if it has lines; the entrypoint can be
         run when none of them is an error.
     """
-    return inspect(config, artifact_tasks)[1].issues
+    entrypoint, report = inspect(config, artifact_tasks)
+    if entrypoint is not None and plugins is not None:
+        check_plugins(entrypoint, plugins, report)
+    return report.issues
 
 
 def inspect(
