@@ -96,8 +96,8 @@ def connect_worker_client(
         bridge: The runner's bridge.
         client_type: The flavour of its answers.
     """
-    url = bridge.session().url
-    return DioptraClient(Transport(url, parse=client_type == "json", bridge=bridge))
+    transport = Transport(None, parse=client_type == "json", bridge=bridge)
+    return DioptraClient(transport)
 
 
 def _address(address: str | None) -> str:

@@ -77,8 +77,8 @@ class Jobs(Collection):
         problems = metric.problems()
         if not problems:
             step = None if metric_step is None else int(metric_step)
-            bridge.append_metric(metric.name, float(metric.value), step)
-        url = f"{self.url}/{job_id}/metrics"
+            bridge.append_metric(metric.name, float(metric.wire_value()), step)
+        url = self.transport.where(f"{self.path}/{job_id}/metrics")
         return self.transport.answer(metric_response(url, metric, problems))
 
     def append_logs_by_id(

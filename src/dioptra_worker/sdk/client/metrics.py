@@ -84,6 +84,7 @@ def metric_response(
     response.url = url
     response.encoding = "utf-8"
     response.headers["Content-Type"] = "application/json"
-    response.request = requests.Request("POST", url, json=metric.body()).prepare()
+    response.request = requests.PreparedRequest()
+    response.request.method, response.request.url = "POST", url
     response._content = json.dumps(body).encode()  # noqa: SLF001 - no public way
     return response

@@ -31,6 +31,7 @@ API_ROOT: Final = "api/v1"
 CONNECT_SECONDS: Final = 10.0
 READ_SECONDS: Final = 60.0
 ATTEMPTS: Final = 4
+BACKOFF_SECONDS: Final = 0.5
 _CHUNK: Final = 1 << 20
 _SUCCESS: Final = 2
 _UNAUTHORIZED: Final = 401
@@ -64,19 +65,31 @@ class Transport:
     """Sends requests to one API and gives answers in one flavour.
 
     Args:
-        address: The API's address without ``/api/v1``.
+        address: The API's address without ``/api/v1``; None for that of the bridge.
         parse: Whether answers are parsed JSON and errors are raised (``"json"``), or
             every answer is a response object (``"response"``).
         bridge: The runner's bridge, to speak with the worker's session.
     """
 
     def __init__(
-        self, address: str, *, parse: bool, bridge: Bridge | None = None
+        self, address: str | None, *, parse: bool, bridge: Bridge | None = None
     ) -> None:
-        self.url = f"{address.rstrip('/')}/{API_ROOT}"
+        self._address = address
         self.bridge = bridge
         self._parse = parse
         self._session: requests.Session | None = None
+
+    @property
+    def url(self) -> str:
+        """The API's root; asks the bridge for it if need be."""
+        if self._address is None and self.bridge is not None:
+            # Not before: a client can be made, and hand over metrics, in an outage.
+            self._address = self.bridge.session().url
+        return self.where("")
+
+    def where(self, path: str) -> str:
+        """Return the address of a path, as far as it is known without asking."""
+        return f"{(self._address or '').rstrip('/')}/{API_ROOT}{path}"
 
     def send(
         self,
@@ -154,8 +167,11 @@ class Transport:
             partial.unlink(missing_ok=True)
 
     def forget_worker(self) -> None:
-        """Speak for the user who has logged in here, no longer for the worker."""
-        self.bridge = None
+        """Speak for whoever logs in here, no longer for the worker."""
+        if self.bridge is not None:
+            self._open().cookies.clear()
+            self._address = self.bridge.session().url
+            self.bridge = None
 
     def close(self) -> None:
         """Close the connections; the next request opens new ones."""
@@ -204,8 +220,8 @@ def _new_session() -> requests.Session:
         total=ATTEMPTS - 1,
         status=0,
         other=0,
-        backoff_factor=0.5,
-        backoff_jitter=0.25,
+        backoff_factor=BACKOFF_SECONDS,
+        backoff_jitter=BACKOFF_SECONDS / 2,
         respect_retry_after_header=False,
     )
     session = requests.Session()
