@@ -8,11 +8,10 @@ import sys
 from importlib.machinery import ModuleSpec
 from importlib.util import module_from_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
-from weakref import WeakValueDictionary
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
     from types import ModuleType
 
 
@@ -22,28 +21,15 @@ class Package:
     Attributes:
         name: Its name, the first part of its modules' names.
         places: Where it lies; several, when bundles hold the same bytes.
+        digest: What tells whether it has the same bytes as another.
         modules: Its modules that have been imported so far, by their full names.
     """
 
-    _known: ClassVar[WeakValueDictionary[tuple[str, str], Package]] = (
-        WeakValueDictionary()
-    )
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.places: list[Path] = []
+    def __init__(self, places: list[Path], digest: str) -> None:
+        self.name = places[0].stem
+        self.places = places
+        self.digest = digest
         self.modules: dict[str, ModuleType] = {}
-
-    @classmethod
-    def at(cls, places: list[Path]) -> Package:
-        """Return the package with the bytes of these files and folders."""
-        name = places[0].stem
-        key = (name, _digest(places))
-        package = cls._known.get(key)
-        if package is None or not all(place.exists() for place in package.places):
-            package = cls._known[key] = cls(name)
-        package.places += [place for place in places if place not in package.places]
-        return package
 
     def owns(self, name: str, module: ModuleType) -> bool:
         """Tell whether a module's code lies in this package."""
@@ -56,6 +42,13 @@ class Package:
             location == str(place) or location.startswith(f"{place}{os.sep}")
             for place in self.places
         )
+
+    def adopt(self, name: str, module: ModuleType) -> bool:
+        """Keep a module for later if its code lies in this package."""
+        if not self.owns(name, module):
+            return False
+        self.modules[name] = module
+        return True
 
     def put_in(self) -> None:
         """Make the modules importable that have been imported so far."""
@@ -98,32 +91,44 @@ class Package:
         return file.as_posix()
 
 
-def packages(directory: Path) -> dict[str, Package]:
-    """Return the packages and top-level files of a bundle by name."""
+def packages(
+    directory: Path, beside: Iterable[Mapping[str, Package]]
+) -> dict[str, Package]:
+    """Return the packages and top-level files of a bundle by name.
+
+    Args:
+        directory: The bundle.
+        beside: The packages of other bundles; one with the same bytes is shared.
+    """
     if not directory.is_dir():
         return {}
-    places: dict[str, list[Path]] = {}
-    for entry in sorted(directory.iterdir()):
-        holds_code = next(entry.rglob("*.py"), None) if entry.is_dir() else None
-        if holds_code or (entry.is_file() and entry.suffix == ".py"):
-            places.setdefault(entry.stem, []).append(entry)
-    return {name: Package.at(found) for name, found in places.items()}
+    others = list(beside)
+    found: dict[str, Package] = {}
+    for name, places in _places(directory).items():
+        digest = _digest(places)
+        equal = (other[name] for other in others if name in other)
+        shared = next((one for one in equal if one.digest == digest), None)
+        if shared is not None:
+            shared.places += [place for place in places if place not in shared.places]
+        found[name] = shared or Package(places, digest)
+    return found
 
 
 def take_out(owners: Iterable[Package]) -> None:
     """Remember the modules of some packages and take them from ``sys.modules``."""
     known = list(owners)
     roots = tuple({f"{place.parent}{os.sep}" for own in known for place in own.places})
-    for name, module in list(sys.modules.items()):
-        location = _location(module)
-        if location is None or not location.startswith(roots):
-            continue
-        for package in known:
-            if package.owns(name, module):
-                package.modules[name] = module
-                del sys.modules[name]
-                _tell_parent(name, None)
-                break
+    taken = {
+        name: module
+        for name, module in list(sys.modules.items())
+        if (_location(module) or "").startswith(roots)
+        and any(own.adopt(name, module) for own in known)
+    }
+    # Only now, since a nested namespace package looks its parent up there.
+    for name in taken:
+        del sys.modules[name]
+    for name in taken:
+        _tell_parent(name, None)
 
 
 class FixedNamespacePath(list[str]):
@@ -164,13 +169,22 @@ def _location(module: object) -> str | None:
         location = attributes.get("__file__")
         if location is None:
             location = next(iter(attributes.get("__path__") or ()), None)
-    except (AttributeError, TypeError):
+    except (AttributeError, KeyError, TypeError):
         return None
     return location if isinstance(location, str) else None
 
 
 def _is_namespace(module: ModuleType) -> bool:
     return object.__getattribute__(module, "__dict__").get("__file__") is None
+
+
+def _places(directory: Path) -> dict[str, list[Path]]:
+    places: dict[str, list[Path]] = {}
+    for entry in sorted(directory.iterdir()):
+        holds_code = entry.is_dir() and any(entry.rglob("*.py"))
+        if holds_code or (entry.is_file() and entry.suffix == ".py"):
+            places.setdefault(entry.stem, []).append(entry)
+    return places
 
 
 def _digest(places: Iterable[Path]) -> str:

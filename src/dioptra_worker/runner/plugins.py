@@ -6,9 +6,9 @@ for different code. Python knows one module per name; so a bundle's modules are 
 ``sys.modules`` only while the bundle is active, and are kept in between. Modules from
 elsewhere are never touched: some cannot be imported twice.
 
-When two bundles hold the same package with the same bytes, they share its modules. Then
-an object that a task returns is an instance of the class that the artifact task tests
-for, and can be pickled by its name.
+Bundles that are told of each other share the modules of a package that has the same
+bytes in both. Then an object that a task returns is an instance of the class that the
+artifact task tests for, and can be pickled by its name.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from dioptra_worker.runner.plugin_errors import PluginError, PluginNotFound
 from dioptra_worker.sdk import pyplugs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
     from types import ModuleType
 
@@ -40,6 +40,7 @@ class Bundle:
     Args:
         directory: The directory; it must be complete before the first use.
         label: What it is called in messages: ``"the entrypoint's plugins"``.
+        beside: Bundles of the same job; packages with the same bytes are shared.
 
     Attributes:
         path: Its entries for ``sys.path``, with those that its code has added.
@@ -47,10 +48,13 @@ class Bundle:
 
     _stack: ClassVar[list[Bundle]] = []
 
-    def __init__(self, directory: Path, *, label: str) -> None:
+    def __init__(
+        self, directory: Path, *, label: str, beside: Iterable[Bundle] = ()
+    ) -> None:
         self.directory = directory.resolve()
         self.label = label
         self.path = [str(self.directory)]
+        self._beside = list(beside)
         self._packages: dict[str, Package] | None = None
 
     @contextmanager
@@ -144,7 +148,9 @@ class Bundle:
     def owned(self) -> dict[str, Package]:
         """The packages of this bundle by name; found at the first use."""
         if self._packages is None:
-            self._packages = packages(self.directory)
+            self._packages = packages(
+                self.directory, [bundle.owned for bundle in self._beside]
+            )
             importlib.invalidate_caches()  # the files may be younger than the last look
         return self._packages
 
