@@ -250,6 +250,21 @@ class DioptraApi:
             if not body["data"] or len(names) >= body["totalNumResults"]:
                 return names
 
+    # -- anything else ---------------------------------------------------------
+
+    def request(self, method: str, path: str, **options: Any) -> Any:
+        """Send any request; `dioptra_worker.api.resources` is made of these.
+
+        Args:
+            method: Such as ``"GET"``.
+            path: The path behind ``/api/v1/``.
+            **options: As `requests.Session.request` takes them.
+
+        Returns:
+            The JSON of the answer.
+        """
+        return self._json(method, path, **options)
+
     # -- plumbing --------------------------------------------------------------
 
     def _json(self, method: str, path: str, **options: Any) -> Any:
