@@ -56,21 +56,32 @@ def _common(function: Callable[..., None]) -> Callable[..., None]:
     return directory(cache(translated))
 
 
-@click.group("local")
+def _examples(*lines: str) -> str:
+    """The end of a command's help."""
+    return "\n".join(("\b", "Examples:", *(f"  {line}" for line in lines)))
+
+
+@click.group(
+    "local",
+    epilog=_examples(
+        "dioptra-worker local up --queue local --queue gpu",
+        'eval "$(dioptra-worker local env)" && dioptra-worker start local',
+        "dioptra-worker local down",
+    ),
+)
 def local_group() -> None:
-    r"""Run a whole Dioptra on this machine, without Docker.
+    """Run a whole Dioptra on this machine, without Docker.
 
     Valkey, the real Dioptra REST API, MLflow and an S3 endpoint, all on 127.0.0.1.
-
-    \b
-    Examples:
-      dioptra-worker local up --queue local --queue gpu
-      eval "$(dioptra-worker local env)" && dioptra-worker start local
-      dioptra-worker local down
     """
 
 
-@local_group.command()
+@local_group.command(
+    epilog=_examples(
+        "dioptra-worker local up",
+        "dioptra-worker local up --dir demo --queue cpu --queue gpu --port api=5000",
+    )
+)
 @_common
 @click.option(
     "--queue",
@@ -135,7 +146,11 @@ def up(
     )
 
 
-@local_group.command()
+@local_group.command(
+    epilog=_examples(
+        "dioptra-worker local down", "dioptra-worker local down --dir demo --keep"
+    )
+)
 @_common
 @click.option("--keep", is_flag=True, help="Leave the folder for the next `up`.")
 def down(directory: Path, cache: Path, keep: bool) -> None:
@@ -149,7 +164,12 @@ def down(directory: Path, cache: Path, keep: bool) -> None:
     click.echo(f"The local stack in {directory} is down.")
 
 
-@local_group.command()
+@local_group.command(
+    epilog=_examples(
+        "dioptra-worker local status",
+        "dioptra-worker local status --json | jq -r '.[].url'",
+    )
+)
 @_common
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
@@ -164,7 +184,12 @@ def status(context: click.Context, directory: Path, cache: Path, as_json: bool) 
     context.exit(0 if all(health.healthy for health in services) else 1)
 
 
-@local_group.command()
+@local_group.command(
+    epilog=_examples(
+        'eval "$(dioptra-worker local env)"',
+        "dioptra-worker local env --format dotenv > worker.env",
+    )
+)
 @_common
 @click.option(
     "--format",
