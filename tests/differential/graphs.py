@@ -104,7 +104,7 @@ class Maker:
         return {key: self._value(inner[1], depth + 1) for key in picked}
 
     def _value(self, definition: Any, depth: int = 0) -> Any:
-        """Write a literal, or refer to something; of the wanted type if there is one."""
+        """Write a literal, or refer to something, of the wanted type if possible."""
         if self.sources and self.random.random() < 0.45:
             exact = [name for name, kind in self.sources if kind == definition]
             if exact and self.random.random() < 0.9:
@@ -270,8 +270,8 @@ def damage(random: Random, config: dict[str, Any]) -> dict[str, Any]:
 def _holders(value: Any) -> Any:
     """Yield every container in a value with each of its keys or indices."""
     if isinstance(value, dict | list):
-        pairs = list(value.items()) if isinstance(value, dict) else list(enumerate(value))
-        for key, item in pairs:
+        pairs = value.items() if isinstance(value, dict) else enumerate(value)
+        for key, item in list(pairs):
             yield value, key
             yield from _holders(item)
 
@@ -291,7 +291,7 @@ def _damage_one(random: Random, root: Any, holder: Any, key: Any) -> None:
         other, other_key = random.choice(list(_holders(root)))
         holder[key] = copy.deepcopy(other[other_key])
     elif action == 3:
-        holder[key] = random.choice([None, 1, 2.5, True, "", "word", [], {}, [1], {"a": 1}])
+        holder[key] = random.choice([None, 1, 2.5, True, "", "word", *_containers()])
     elif action == 4:
         holder[key] = random.choice([word, f"${word}", f"${word}.out0", f"$${word}"])
     elif action == 5 and isinstance(holder, list):
@@ -305,6 +305,10 @@ def _damage_one(random: Random, root: Any, holder: Any, key: Any) -> None:
         random.shuffle(items)
         holder.clear()
         holder.update(items)
+
+
+def _containers() -> list[Any]:
+    return [[], {}, [1], {"a": 1}, [None, "word"]]
 
 
 def _words(value: Any) -> Any:

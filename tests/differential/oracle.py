@@ -7,11 +7,11 @@ only its public functions. Each line in is a question, each line out its answer.
 from __future__ import annotations
 
 import ast
-import collections
 import itertools
 import json
 import logging
 import sys
+import zlib
 from typing import Any
 
 from dioptra.sdk.utilities import entrypoint_swaps
@@ -45,24 +45,33 @@ def open_verdict(config: Any) -> dict[str, Any]:
 
 
 def run(config: Any, parameters: dict[str, Any]) -> dict[str, Any]:
-    """Run a graph whose plugins return what they were called with."""
+    """Run a graph whose plugins return two values that depend on all arguments."""
     compiled = entrypoint_swaps.compile_swaps_config(config).config
     calls: list[Any] = []
-    counts: collections.Counter[str] = collections.Counter()
 
-    def call(package: str, module: str, name: str, *args: Any, **kwargs: Any) -> Any:
-        calls.append([name, list(args), kwargs])
-        counts[name] += 1
-        return [f"{name}:{index}" for index in range(2)]
+    def call(_package: str, _module: str, name: str, *args: Any, **kwargs: Any) -> Any:
+        calls.append(repr([name, list(args), kwargs]))
+        digest = zlib.crc32(repr((name, args, sorted(kwargs.items()))).encode())
+        return [f"{name}-{digest}-{index}" for index in range(2)]
 
     task_engine.dioptra.pyplugs.call = call
     context = task_engine.EngineContext(compiled, parameters, {}, {})
     try:
-        task_engine._run_steps(context)  # noqa: SLF001 - the rest of its engine does I/O
+        task_engine._run_steps(context)
     except Exception as error:  # noqa: BLE001 - how it fails is part of the answer
         return {"calls": calls, "failed": repr(error)}
-    steps = list(util.get_sorted_steps(compiled["graph"]))
-    return {"calls": calls, "failed": None, "steps": steps}
+    graph = compiled["graph"]
+    needs = {name: sorted(needs_of(step, graph)) for name, step in graph.items()}
+    return {"calls": calls, "failed": None, "needs": needs}
+
+
+def needs_of(step: Any, graph: Any) -> set[str]:
+    """Name the steps that a step waits for, as the peer finds them."""
+    found = step.get("dependencies", [])
+    names = {found} if isinstance(found, str) else set(found)
+    for reference in util.get_references(step):
+        names.add(util.get_reference_coords(reference)[0])
+    return names & set(graph)
 
 
 def main() -> None:
@@ -77,7 +86,8 @@ def main() -> None:
             answer = open_verdict(config)
         else:
             answer = run(config, question["parameters"])
-        print(json.dumps(answer), flush=True)
+        sys.stdout.write(json.dumps(answer) + "\n")
+        sys.stdout.flush()
 
 
 if __name__ == "__main__":
