@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+import subprocess
+from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 from tests.differential import peer as peers
@@ -18,23 +19,21 @@ def peer() -> Iterator[peers.Peer]:
     """The peer as an oracle."""
     interpreter = peers.python()
     if interpreter is None:
-        _absent(f"no environment with the peer: run `make peer` or set {peers.PYTHON}")
-    else:
-        with peers.Peer(interpreter) as oracle:
-            yield oracle
+        _absent(f"no environment with the peer: use `make test` or set {peers.PYTHON}")
+    with peers.Peer(interpreter) as oracle:
+        yield oracle
 
 
 @pytest.fixture(scope="session")
 def peer_sdist() -> Path:
     """The peer's unpacked source distribution."""
-    found = peers.sdist()
-    if found is None:
-        _absent(f"no source distribution of the peer: set {peers.SDIST}")
-    assert found is not None
-    return found
+    try:
+        return peers.sdist()
+    except subprocess.CalledProcessError as error:
+        _absent(f"no source distribution of the peer: {error.stderr}")
 
 
-def _absent(what: str) -> None:
+def _absent(what: str) -> NoReturn:
     if os.environ.get("CI"):
         pytest.fail(what)
     pytest.skip(what)

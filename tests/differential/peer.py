@@ -5,8 +5,12 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
+import tarfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from dioptra_worker.local.peer import PEER_VERSION
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -15,6 +19,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 PYTHON = "DIOPTRA_WORKER_PEER_PYTHON"
 SDIST = "PEER_SDIST"
+CACHE = "DIOPTRA_WORKER_CACHE_DIR"
 
 
 def python() -> Path | None:
@@ -24,13 +29,27 @@ def python() -> Path | None:
     return path if path.exists() else None
 
 
-def sdist() -> Path | None:
-    """Find the unpacked source distribution of the peer, which has its tests."""
+def sdist() -> Path:
+    """Find the unpacked source distribution of the peer, which has its tests.
+
+    It is downloaded once into the cache, unless the environment names a folder.
+
+    Raises:
+        subprocess.CalledProcessError: It cannot be downloaded.
+    """
     chosen = os.environ.get(SDIST)
     if chosen:
-        return Path(chosen) if Path(chosen).exists() else None
-    found = sorted((ROOT / ".cache").glob("peer-sdist/dioptra_platform-*/"))
-    return found[-1] if found else None
+        return Path(chosen)
+    cache = Path(os.environ.get(CACHE, ROOT / ".cache")) / "peer-sdist"
+    name = f"dioptra_platform-{PEER_VERSION}"
+    if not (cache / name).exists():
+        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
+        command += ["--no-binary=dioptra-platform", f"--dest={cache}"]
+        command += [f"dioptra-platform=={PEER_VERSION}"]
+        subprocess.run(command, check=True, capture_output=True, text=True)
+        with tarfile.open(cache / f"{name}.tar.gz") as archive:
+            archive.extractall(cache, filter="data")
+    return cache / name
 
 
 class Peer:

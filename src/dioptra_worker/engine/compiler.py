@@ -48,6 +48,7 @@ def compile(  # noqa: A001 - the verb that people know, as in re.compile
         parameters=entrypoint.parameters,
         artifact_inputs=entrypoint.artifact_inputs,
         artifact_outputs=entrypoint.artifact_outputs,
+        warnings=tuple(report.issues),
     )
 
 

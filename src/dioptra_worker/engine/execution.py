@@ -172,8 +172,10 @@ def _save(artifact: ArtifactOutput, values: Values, save: Save) -> None:
     except EngineError:
         raise
     except Exception as error:
-        message = f"Artifact {artifact.name!r} could not be saved: artifact task"
-        message += f" {artifact.task!r} raised {type(error).__name__}: {error}"
+        message = (
+            f"Artifact {artifact.name!r} (artifact task {artifact.task!r}) could not"
+        )
+        message += f" be saved: {type(error).__name__}: {error}"
         raise ArtifactError(
             message, artifact=artifact.name, task=artifact.task
         ) from error

@@ -11,6 +11,7 @@ from dioptra_worker.engine import references
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from dioptra_worker.engine.issues import Issue
     from dioptra_worker.engine.model import ArtifactInput, ArtifactOutput, Parameter
 
 Source = tuple[str, str]
@@ -52,6 +53,7 @@ class Graph:
         parameters: The global parameters.
         artifact_inputs: The artifacts that a job is given.
         artifact_outputs: The artifacts that a job produces.
+        warnings: What validation found that does not refuse the entrypoint.
     """
 
     steps: tuple[CompiledStep, ...]
@@ -59,6 +61,7 @@ class Graph:
     parameters: Mapping[str, Parameter]
     artifact_inputs: Mapping[str, ArtifactInput]
     artifact_outputs: Mapping[str, ArtifactOutput]
+    warnings: tuple[Issue, ...] = ()
 
     def plugins(self) -> set[str]:
         """The dotted paths of the plugin functions that the steps call."""

@@ -47,10 +47,9 @@ class _Signature:
         names = [declared.name for declared in self._task.inputs]
         for position, declared in enumerate(self._task.inputs):
             if not self._takes(declared.name, position):
-                known = (*self._function.positional, *self._function.only_named)
-                hint = suggestion(declared.name, known, "It takes none.")
                 message = f"Task {self._task.name!r} declares the input"
-                message += f" {declared.name!r}, which {self._who} does not take.{hint}"
+                message += f" {declared.name!r}, which {self._who}"
+                message += self._refusal(declared.name)
                 self._report(message, declared.path)
             elif declared.name in self._function.required and not declared.required:
                 message = f"Task {self._task.name!r} declares the input"
@@ -64,6 +63,13 @@ class _Signature:
             message += f" {self._who} requires."
             self._report(message, self._task.path)
         self._check_order(names)
+
+    def _refusal(self, name: str) -> str:
+        if name in self._function.only_positional:
+            place = self._function.positional.index(name) + 1
+            return f" takes only as positional argument {place}."
+        known = (*self._function.positional, *self._function.only_named)
+        return f" does not take.{suggestion(name, known, 'It takes none.')}"
 
     def _takes(self, name: str, position: int) -> bool:
         function = self._function
