@@ -45,6 +45,14 @@ WITHHELD_NAMES = ("DIOPTRA_WORKER_PASSWORD", "RQ_REDIS_URI", "RQ_REDIS_URL")
 """Variables that a runner, and so user code, never sees (also as ``NAME_FILE``)."""
 
 
+RUNNER_DEFAULTS = {
+    "DO_NOT_TRACK": "true",
+    "MLFLOW_DISABLE_TELEMETRY": "true",  # it starts a thread at import
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # it is no output of the job
+}
+"""What runners get in their environment unless the user says otherwise."""
+
+
 def _http_url(value: str) -> str:
     parts = urlsplit(value)  # raises ValueError on "http://[::1"
     if parts.scheme not in {"http", "https"} or not parts.hostname:
@@ -147,10 +155,12 @@ class Settings(BaseSettings):
         "Modules, separated by commas, that the template imports once so that no job"
         " waits for them, such as 'torch,torchvision'.",
     )
-    work_dir: Path = _optional(
-        Path(tempfile.gettempdir()) / f"dioptra-worker-{os.getuid()}",
-        "DIOPTRA_WORKER_WORK_DIR",
-        "Where each job gets a private folder, removed when it ends.",
+    work_dir: Path = Field(
+        default_factory=lambda: (
+            Path(tempfile.gettempdir()) / f"dioptra-worker-{os.getuid()}"
+        ),
+        alias="DIOPTRA_WORKER_WORK_DIR",
+        description="Where each job gets a private folder, removed when it ends.",
     )
     kill_grace: Seconds = _optional(
         10.0,
@@ -266,14 +276,14 @@ def for_runners(settings: Settings, environment: Mapping[str, str]) -> dict[str,
 
     Returns:
         A copy without the API password and the Redis URL (unless the settings say
-        that plugins may see the password), with MLflow's telemetry off where the
-        user has not said otherwise, and unbuffered.
+        that plugins may see the password), with `RUNNER_DEFAULTS` where the user has
+        not said otherwise.
     """
     withheld = {*WITHHELD_NAMES, *(f"{name}_FILE" for name in WITHHELD_NAMES)}
     kept = {name: value for name, value in environment.items() if name not in withheld}
     if settings.expose_credentials:
         kept["DIOPTRA_WORKER_PASSWORD"] = settings.password.get_secret_value()
-    return {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true", **kept}
+    return {**RUNNER_DEFAULTS, **kept}
 
 
 def _read_secret_files() -> list[str]:

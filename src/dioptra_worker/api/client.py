@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Self
 import requests
 from requests.adapters import HTTPAdapter
 
+from dioptra_worker.api import USER_AGENT
 from dioptra_worker.api.models import ArtifactParameter, Job, LogRecord
 from dioptra_worker.errors import (
     Conflict,
@@ -56,7 +57,7 @@ class DioptraApi:
         adapter = HTTPAdapter(pool_connections=2, pool_maxsize=PARALLEL)
         self._http.mount("http://", adapter)
         self._http.mount("https://", adapter)
-        self._http.headers["User-Agent"] = "dioptra-worker"
+        self._http.headers["User-Agent"] = USER_AGENT
         self._login_lock = threading.Lock()
         self._logins = 0
 

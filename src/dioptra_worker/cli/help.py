@@ -14,19 +14,20 @@ def settings_epilog() -> str:
     lines += ["", "\b", "Environment (optional):"]
     lines += [f"  {field.alias} [{shown(key)}]" for key, field in optional.items()]
     secret = ", ".join(SECRET_NAMES[:2])
-    return (
-        "\n"
-        + "\n".join(lines)
-        + (
-            f"\n\nSecrets ({secret}, AWS and MLflow credentials) may be given as"
-            " NAME_FILE, the path of a file. docs/reference/settings.md explains every variable."
-        )
-    )
+    lines += [
+        "",
+        f"Secrets ({secret}, AWS and MLflow credentials) may be given as NAME_FILE,",
+        "the path of a file. docs/reference/settings.md explains every variable.",
+    ]
+    return "\n" + "\n".join(lines)
 
 
 def shown(key: str) -> str:
     """A setting's default for people."""
-    value = Settings.model_fields[key].default
+    field = Settings.model_fields[key]
+    if field.default_factory is not None:
+        return "a folder in the system's temporary folder"
+    value = field.default
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, float):

@@ -53,7 +53,7 @@ def run_job(plan: Plan, *, run_id: str, store: Store, send: Send) -> None:
     try:
         _describe(plan, run_id=run_id, store=store)
         graph = bundles.compile()
-        inputs = {item.name: bundles.read(item) for item in plan.inputs}
+        inputs = {item.name: bundles.read(item, graph) for item in plan.inputs}
         engine.run(
             graph,
             parameters=plan.parameters,
@@ -71,8 +71,15 @@ def run_job(plan: Plan, *, run_id: str, store: Store, send: Send) -> None:
         log.error("%s", error)
         raise JobFailed(str(error)) from None
     except (engine.EngineError, WorkerError) as error:
-        log.error("%s", plugin_traceback(error, bundles.folders))
+        log.error("%s", _explained(error, bundles.folders))
         raise JobFailed(str(error)) from None
+
+
+def _explained(error: Exception, folders: list[Path]) -> str:
+    """An error and, where a plugin raised it, that plugin's traceback."""
+    if error.__cause__ is None:
+        return str(error)
+    return f"{error}\n{plugin_traceback(error.__cause__, folders)}"
 
 
 class _Bundles:
@@ -137,8 +144,11 @@ class _Bundles:
         """What the API calls an artifact task."""
         return self._writer_tasks[name]
 
-    def read(self, item: InputArtifact) -> Mapping[str, Any]:
-        """Read an input artifact; its values by output name."""
+    def read(self, item: InputArtifact, graph: engine.Graph) -> Mapping[str, Any]:
+        """Read an input artifact; its values by the names that the graph gives them.
+
+        The artifact task may call them otherwise: the platform matches them by place.
+        """
         bundle = self._readers[item.bundle]
         started = time.monotonic()
         with bundle.active():
@@ -153,12 +163,15 @@ class _Bundles:
         log.info(
             "read input artifact %r in %.2f s", item.name, time.monotonic() - started
         )
-        return _named(value, item)
+        declared = graph.artifact_inputs.get(item.name)
+        names = item.outputs
+        if declared is not None:
+            names = tuple(output.name for output in declared.outputs)
+        return _named(value, names, item)
 
 
-def _named(value: Any, item: InputArtifact) -> dict[str, Any]:
-    """The values that an input artifact holds, by output name."""
-    names = item.outputs
+def _named(value: Any, names: tuple[str, ...], item: InputArtifact) -> dict[str, Any]:
+    """The values that an input artifact holds, by name."""
     if len(names) == 1:
         return {names[0]: value}
     try:

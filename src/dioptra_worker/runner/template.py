@@ -22,7 +22,6 @@ import gc
 import importlib
 import json
 import os
-import resource
 import selectors
 import signal
 import socket
@@ -38,6 +37,7 @@ from dioptra_worker import compat
 from dioptra_worker.runner import process
 
 if TYPE_CHECKING:
+    import resource
     from collections.abc import Callable, Iterator
 
 ALWAYS_PRELOADED = (
@@ -376,7 +376,7 @@ def _threads() -> int:
 
 
 def _reseed() -> None:
-    """Give NumPy's global generator fresh entropy, or every fork would have the same."""
+    """Give NumPy's global generator fresh entropy: forks would share it otherwise."""
     numpy = sys.modules.get("numpy")
     if numpy is not None:
         numpy.random.seed()

@@ -13,6 +13,7 @@ import requests
 from requests.adapters import HTTPAdapter
 from urllib3 import Retry
 
+from dioptra_worker.api import USER_AGENT
 from dioptra_worker.sdk.client.errors import (
     APIConnectionError,
     DioptraClientError,
@@ -225,6 +226,7 @@ def _new_session() -> requests.Session:
         respect_retry_after_header=False,
     )
     session = requests.Session()
+    session.headers["User-Agent"] = USER_AGENT
     for scheme in ("http://", "https://"):
         session.mount(scheme, HTTPAdapter(max_retries=retry))
     return session

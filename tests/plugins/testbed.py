@@ -1,0 +1,368 @@
+"""Puts plugins and entrypoints onto the platform, submits jobs, reads back what came.
+
+A test writes its plugin as a string and its graph as a mapping; what the platform
+wants to know beside (which functions, their inputs and outputs) is read off the code.
+"""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import html
+import io
+import json
+import tarfile
+import time
+import uuid
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from tests.plugins.clients import ApiClient
+
+PLUGIN_HEADER = """\
+import os, signal, subprocess, sys, time
+from pathlib import Path
+
+import structlog
+from dioptra import pyplugs
+from dioptra.sdk.api.artifact import ArtifactTaskInterface
+
+LOG = structlog.get_logger()
+
+
+class Text(ArtifactTaskInterface):
+    @staticmethod
+    def serialize(working_dir, name, contents, suffix="txt", **kwargs):
+        path = Path(working_dir, name + "." + suffix)
+        path.write_text(str(contents))
+        return path
+
+    @staticmethod
+    def deserialize(working_dir, path, **kwargs):
+        return Path(working_dir, path).read_text()
+
+    @staticmethod
+    def validation():
+        return {"suffix": {"enum": ["txt", "md"]}}
+
+
+class Folder(ArtifactTaskInterface):
+    @staticmethod
+    def serialize(working_dir, name, contents, **kwargs):
+        path = Path(working_dir, name)
+        for key, text in contents.items():
+            file = path / key
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(text)
+        return path
+
+    @staticmethod
+    def deserialize(working_dir, path, **kwargs):
+        root = Path(working_dir, path)
+        return {
+            str(file.relative_to(root)): file.read_text()
+            for file in sorted(root.rglob("*"))
+            if file.is_file()
+        }
+
+    @staticmethod
+    def validation():
+        return None
+
+"""
+"""What every test plugin begins with: imports and two artifact tasks."""
+
+
+@dataclass(frozen=True)
+class Entrypoint:
+    """An entrypoint on the platform.
+
+    Attributes:
+        id: Its id.
+        name: Its name.
+        plugin: Its plugin's name.
+    """
+
+    id: int
+    name: str
+    plugin: str
+
+
+@dataclass(frozen=True)
+class LogLine:
+    """One record of a job's log, unescaped; *text* is without its time stamp."""
+
+    severity: str
+    logger: str
+    text: str
+    created: str
+
+
+class Platform:
+    """The platform as a test's author sees it, with a queue that nobody else uses."""
+
+    def __init__(self, api: ApiClient) -> None:
+        self.api = api
+        self.queue = f"q{uuid.uuid4().hex[:10]}"
+        self.add_queue(self.queue)
+        self._experiment: int | None = None
+
+    def entrypoint(
+        self,
+        source: str,
+        graph: Mapping[str, Any],
+        *,
+        artifact_outputs: Mapping[str, Any] | None = None,
+        artifact_inputs: Mapping[str, Sequence[str]] | None = None,
+        parameters: Mapping[str, Any] | None = None,
+        files: Mapping[str, str] | None = None,
+    ) -> Entrypoint:
+        """Register a plugin and an entrypoint under a fresh name.
+
+        Args:
+            source: The plugin's ``tasks.py`` after `PLUGIN_HEADER`.
+            graph: The steps.
+            artifact_outputs: Output artifacts, with `Text` or `Folder` as task.
+            artifact_inputs: Output names by input artifact; every type is ``any``.
+            parameters: Defaults of global parameters; the type is read off them.
+            files: More files of the plugin, by name.
+        """
+        name = f"t{uuid.uuid4().hex[:10]}"
+        code = PLUGIN_HEADER + source
+        plugin_id = self.api.post(
+            "/plugins/", {"group": 1, "name": name, "description": ""}
+        )["id"]
+        types = self._types()
+        plain = {"functions": [], "artifacts": []}
+        for file, text in {"__init__.py": "", **(files or {})}.items():
+            self._file(plugin_id, file, text, plain)
+        self._file(plugin_id, "tasks.py", code, _tasks(code, types))
+        task_graph = yaml.safe_dump(dict(graph), sort_keys=False)
+        outputs = yaml.safe_dump(dict(artifact_outputs or {}), sort_keys=False)
+        body = {
+            "group": 1,
+            "name": name,
+            "description": "",
+            "taskGraph": task_graph,
+            "artifactGraph": outputs if artifact_outputs else "",
+            "parameters": [
+                {
+                    "name": key,
+                    "defaultValue": json.dumps(value)
+                    if isinstance(value, list | dict)
+                    else str(value),
+                    "parameterType": _parameter_type(value),
+                }
+                for key, value in (parameters or {}).items()
+            ],
+            "artifactParameters": [
+                {
+                    "name": key,
+                    "outputParams": [
+                        {"name": output, "parameterType": types["any"]}
+                        for output in names
+                    ],
+                }
+                for key, names in (artifact_inputs or {}).items()
+            ],
+            "plugins": [plugin_id],
+            "artifactPlugins": [plugin_id],
+        }
+        found = self.api.post("/entrypoints/", body)
+        return Entrypoint(found["id"], name, name)
+
+    def submit(
+        self,
+        entrypoint: Entrypoint,
+        queue: str | None = None,
+        *,
+        values: Mapping[str, str] | None = None,
+        artifacts: Mapping[str, Mapping[str, int]] | None = None,
+        timeout: str = "10m",
+    ) -> int:
+        """Submit a job, to this platform's own queue by default; returns its id."""
+        experiment = self.experiment
+        queue_id = self.api.queue_id(queue or self.queue)
+        self.api.post(
+            f"/experiments/{experiment}/entrypoints", {"ids": [entrypoint.id]}
+        )
+        self.api.post(f"/entrypoints/{entrypoint.id}/queues", {"ids": [queue_id]})
+        body = {
+            "description": "",
+            "queue": queue_id,
+            "entrypoint": entrypoint.id,
+            "values": dict(values or {}),
+            "artifactValues": dict(artifacts or {}),
+            "timeout": timeout,
+        }
+        job: int = self.api.post(f"/experiments/{experiment}/jobs", body)["id"]
+        return job
+
+    def add_queue(self, name: str) -> None:
+        """Register a queue."""
+        self.api.post("/queues/", {"group": 1, "name": name, "description": ""})
+
+    @property
+    def experiment(self) -> int:
+        """An experiment for this test's jobs."""
+        if self._experiment is None:
+            body = {"group": 1, "name": f"x{uuid.uuid4().hex[:10]}", "description": ""}
+            self._experiment = self.api.post("/experiments/", body)["id"]
+        return self._experiment
+
+    # -- reading back ----------------------------------------------------------
+
+    def job(self, job_id: int) -> Any:
+        """The job as the API shows it."""
+        return self.api.get(f"/jobs/{job_id}")
+
+    def status(self, job_id: int) -> str:
+        """The job's status."""
+        return str(self.job(job_id)["status"])
+
+    def wait(
+        self, job_id: int, *wanted: str, seconds: float = 60.0, every: float = 0.05
+    ) -> str:
+        """Wait until a job has one of the statuses (default: finished or failed)."""
+        ends = wanted or ("finished", "failed")
+        deadline = time.monotonic() + seconds
+        while (status := self.status(job_id)) not in ends:
+            if time.monotonic() > deadline:
+                log = "\n".join(map(str, self.log(job_id)))
+                raise AssertionError(f"job {job_id} is still {status!r}\n{log}")
+            time.sleep(every)
+        return status
+
+    def wait_for_line(self, job_id: int, text: str, *, seconds: float = 30.0) -> None:
+        """Wait until a line of a job's log has the text."""
+        deadline = time.monotonic() + seconds
+        while not any(text in line.text for line in self.log(job_id)):
+            assert time.monotonic() < deadline, self.text(job_id)
+            time.sleep(0.05)
+
+    def log(self, job_id: int) -> list[LogLine]:
+        """The job's log."""
+        found: list[Any] = []
+        page = [None]
+        while page:
+            page = self.api.get(
+                f"/jobs/{job_id}/log", index=len(found), pageLength=1000
+            )["data"]
+            found += page
+        return [
+            LogLine(
+                severity=entry["severity"],
+                logger=entry["loggerName"],
+                text=html.unescape(entry["message"]).partition("Z ")[2],
+                created=entry["createdOn"],
+            )
+            for entry in found
+        ]
+
+    def text(self, job_id: int) -> str:
+        """The job's log as text."""
+        return "\n".join(line.text for line in self.log(job_id))
+
+    def run_id(self, job_id: int) -> str:
+        """The job's MLflow run, as MLflow writes it."""
+        found = self.api.get(f"/jobs/{job_id}/mlflowRun")["mlflowRunId"]
+        return str(found).replace("-", "")
+
+    def artifacts(self, job_id: int) -> dict[str, Any]:
+        """The job's artifacts by name (the part of the URI after ``artifacts/``)."""
+        found = [
+            self.api.get(f"/artifacts/{entry['id']}")
+            for entry in self.job(job_id)["artifacts"]
+        ]
+        return {
+            entry["artifactUri"].rpartition("artifacts/")[2].split("/")[0]: entry
+            for entry in found
+        }
+
+    def content(self, artifact: Mapping[str, Any]) -> bytes:
+        """An artifact's bytes, read through the API."""
+        return self.api.content(
+            f"/artifacts/{artifact['id']}/snapshots/{artifact['snapshot']}/contents"
+        )
+
+    def folder(self, artifact: Mapping[str, Any]) -> dict[str, bytes]:
+        """A directory artifact's files by their path in the archive."""
+        data = self.api.content(
+            f"/artifacts/{artifact['id']}/snapshots/{artifact['snapshot']}/contents",
+            fileType="tar_gz",
+        )
+        with tarfile.open(fileobj=io.BytesIO(data)) as tar:
+            return {
+                member.name: file.read()
+                for member in tar
+                if (file := tar.extractfile(member)) is not None
+            }
+
+    # -- plumbing --------------------------------------------------------------
+
+    def _types(self) -> dict[str, int]:
+        found = self.api.get("/pluginParameterTypes/", pageLength=1000)["data"]
+        return {entry["name"]: entry["id"] for entry in found}
+
+    def _file(
+        self, plugin_id: int, name: str, text: str, tasks: Mapping[str, Any]
+    ) -> None:
+        body = {
+            "filename": name,
+            "contents": text,
+            "description": "",
+            "tasks": dict(tasks),
+        }
+        self.api.post(f"/plugins/{plugin_id}/files", body)
+
+
+def _tasks(source: str, types: Mapping[str, int]) -> dict[str, Any]:
+    """The tasks of a plugin file, in the API's words."""
+    any_type = types["any"]
+    output = [{"name": "value", "parameterType": any_type}]
+    functions, artifacts = [], []
+    for node in ast.parse(source).body:
+        if isinstance(node, ast.ClassDef):
+            artifacts.append({"name": node.name, "outputParams": output})
+        elif isinstance(node, ast.FunctionDef) and node.decorator_list:
+            optional = len(node.args.args) - len(node.args.defaults)
+            functions.append(
+                {
+                    "name": node.name,
+                    "inputParams": [
+                        {
+                            "name": argument.arg,
+                            "parameterType": any_type,
+                            "required": index < optional,
+                        }
+                        for index, argument in enumerate(node.args.args)
+                    ],
+                    "outputParams": output if _returns(node) else [],
+                }
+            )
+    return {"functions": functions, "artifacts": artifacts}
+
+
+def _returns(node: ast.FunctionDef) -> bool:
+    return any(
+        isinstance(child, ast.Return) and child.value is not None
+        for child in ast.walk(node)
+    )
+
+
+def _parameter_type(value: object) -> str:
+    with contextlib.suppress(KeyError):
+        return {
+            bool: "boolean",
+            int: "integer",
+            float: "float",
+            str: "string",
+            list: "list",
+            dict: "mapping",
+        }[type(value)]
+    raise TypeError(f"no parameter type for {value!r}")

@@ -1,0 +1,159 @@
+"""Starts the real ``dioptra-worker-v1`` as a process and watches it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+EXECUTABLE = Path(sys.executable).with_name("dioptra-worker-v1")
+
+
+class WorkerProcess:
+    """A running worker.
+
+    Attributes:
+        process: The daemon's process.
+        work_dir: Where it puts its jobs' folders.
+    """
+
+    def __init__(self, process: subprocess.Popen[str], work_dir: Path) -> None:
+        self.process = process
+        self.work_dir = work_dir
+        self._lines: list[str] = []
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    @property
+    def log(self) -> str:
+        """What the worker has written so far."""
+        return "\n".join(self._lines)
+
+    def wait_for(self, text: str, *, seconds: float = 30.0) -> None:
+        """Wait until the worker has written a text."""
+        deadline = time.monotonic() + seconds
+        while text not in self.log:
+            assert time.monotonic() < deadline, f"{text!r} never came:\n{self.log}"
+            time.sleep(0.02)
+
+    def send(self, signum: int = signal.SIGTERM) -> None:
+        """Signal the daemon."""
+        self.process.send_signal(signum)
+
+    def wait(self, seconds: float = 30.0) -> int:
+        """Wait for the daemon to end; its exit code."""
+        code = self.process.wait(seconds)
+        self._reader.join(5.0)
+        return code
+
+    def descendants(self) -> set[int]:
+        """The pids of all processes below the daemon."""
+        return _descendants(self.process.pid)
+
+    def _read(self) -> None:
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            self._lines.append(line.rstrip("\n"))
+
+
+@contextmanager
+def worker(
+    environment: Mapping[str, str],
+    folder: Path,
+    *arguments: str,
+    ready: bool = True,
+    **settings: str,
+) -> Iterator[WorkerProcess]:
+    """Run ``dioptra-worker-v1`` until the end of the block.
+
+    Args:
+        environment: The stack's, for the worker.
+        folder: A folder for the worker's own files.
+        arguments: The command line.
+        ready: Wait until it listens.
+        settings: More environment variables.
+    """
+    work_dir = folder / "jobs"
+    process = subprocess.Popen(
+        [str(EXECUTABLE), *arguments],
+        env={
+            "PATH": os.environ["PATH"],
+            "HOME": str(folder),
+            "DIOPTRA_WORKER_WORK_DIR": str(work_dir),
+            "DIOPTRA_RQ_WORKER_LOG_LEVEL": "DEBUG",
+            **environment,
+            **settings,
+        },
+        stderr=subprocess.PIPE,
+        stdin=subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,
+    )
+    running = WorkerProcess(process, work_dir)
+    try:
+        if ready:
+            running.wait_for("listens on")
+        yield running
+    finally:
+        below = running.descendants()
+        if process.poll() is None:
+            process.terminate()
+            try:
+                process.wait(40.0)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        _end(below)
+        running.wait()
+        assert process.stderr is not None
+        process.stderr.close()
+
+
+def alive(pid: int) -> bool:
+    """Whether a process runs; a zombie does not."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False
+    return stat.rpartition(")")[2].split()[0] != "Z"
+
+
+def wait_until_gone(pids: set[int], *, seconds: float = 15.0) -> set[int]:
+    """Wait until processes have ended; those that have not."""
+    deadline = time.monotonic() + seconds
+    while left := {pid for pid in pids if alive(pid)}:
+        if time.monotonic() > deadline:
+            return left
+        time.sleep(0.05)
+    return set()
+
+
+def _descendants(pid: int) -> set[int]:
+    found: set[int] = set()
+    for task in Path(f"/proc/{pid}/task").glob("*/children"):
+        try:
+            children = {int(child) for child in task.read_text().split()}
+        except OSError:
+            continue
+        found |= children
+        for child in children:
+            found |= _descendants(child)
+    return found
+
+
+def _end(pids: set[int]) -> None:
+    """End what is left of a worker; only processes that it started are meant."""
+    for pid in wait_until_gone(pids, seconds=15.0):
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            continue
