@@ -13,7 +13,7 @@ import requests
 from dioptra_worker.sdk.client.endpoints import given
 
 # The API's rule: a letter, or a letter or underscore with more of them or digits.
-_NAME = re.compile(r"[A-Za-z]|[A-Za-z_][A-Za-z0-9_]+")
+_NAME = re.compile(r"([A-Za-z]|[A-Za-z_][A-Za-z0-9_]+)$")
 
 
 @dataclass(frozen=True)
@@ -55,11 +55,11 @@ class Metric:
     def problems(self) -> dict[str, list[str]]:
         """Return what the API would refuse, by field, with the reason."""
         found: dict[str, list[str]] = {}
-        if not (isinstance(self.name, str) and _NAME.fullmatch(self.name)):
+        if not (isinstance(self.name, str) and _NAME.match(self.name)):
             rule = "use letters, digits and underscores, and begin with a letter"
             found["name"] = [f"{self.name!r} is no name for a metric: {rule}"]
         try:
-            int(self.step or 0)
+            int(0 if self.step is None else self.step)
         except (TypeError, ValueError):
             found["step"] = [f"{self.step!r} is no integer"]
         return found
