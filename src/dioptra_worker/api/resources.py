@@ -1,0 +1,223 @@
+"""What people and their tools ask of the REST API: import, submit, read back.
+
+The worker itself needs none of it. Errors are those of `DioptraApi`.
+"""
+
+from __future__ import annotations
+
+import html
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Self
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from dioptra_worker.api.client import DioptraApi
+
+_PAGE = 500
+
+
+@dataclass(frozen=True, kw_only=True)
+class StatusChange:
+    """A job's status, and since when it had it."""
+
+    status: str
+    at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class LogLine:
+    """One record of a job's log, as its author wrote it."""
+
+    severity: str
+    logger: str
+    message: str
+
+    @classmethod
+    def read(cls, body: Mapping[str, Any]) -> Self:
+        """Read one entry of ``GET /jobs/{id}/log``; the API keeps text escaped."""
+        return cls(
+            severity=body["severity"],
+            logger=body["loggerName"],
+            message=html.unescape(body["message"]),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class MetricPoint:
+    """A metric's value at one step of its series."""
+
+    name: str
+    value: float
+    step: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Artifact:
+    """An artifact that a job has stored.
+
+    Attributes:
+        id: The artifact.
+        snapshot_id: Its immutable state.
+        uri: Where the artifact store has it.
+        is_dir: Whether it is a folder.
+        size: Its size in bytes, if the API knows it.
+        task: The artifact task that wrote it and can read it.
+    """
+
+    id: int
+    snapshot_id: int
+    uri: str
+    is_dir: bool
+    size: int | None
+    task: str
+
+    @property
+    def file_name(self) -> str:
+        """The file's or folder's own name."""
+        return self.uri.rstrip("/").rpartition("/")[2]
+
+    @classmethod
+    def read(cls, body: Mapping[str, Any]) -> Self:
+        """Read the answer to ``GET /artifacts/{id}``."""
+        return cls(
+            id=body["id"],
+            snapshot_id=body["snapshot"],
+            uri=body["artifactUri"],
+            is_dir=body["isDir"],
+            size=body.get("fileSize"),
+            task=(body.get("task") or {}).get("name", ""),
+        )
+
+
+class Resources:
+    """The part of the REST API that is about resources and submitted jobs.
+
+    Args:
+        api: A session; logged in when the first call is made.
+    """
+
+    def __init__(self, api: DioptraApi) -> None:
+        self._api = api
+
+    # -- resources -------------------------------------------------------------
+
+    def import_archive(
+        self, archive: bytes, *, group: int, strategy: str
+    ) -> dict[str, dict[str, int]]:
+        """Import plugins, types and entrypoints.
+
+        Args:
+            archive: A ``tar.gz`` with a ``dioptra.toml`` at its top.
+            group: The group that is to own them.
+            strategy: What to do where a name is taken: ``update``, ``overwrite`` or
+                ``fail``.
+
+        Returns:
+            The ids by name, under ``plugins``, ``plugin_param_types`` and
+            ``entrypoints``.
+        """
+        body = self._api.request(
+            "POST",
+            "workflows/resourceImport",
+            data={
+                "group": group,
+                "sourceType": "upload_archive",
+                "configPath": "dioptra.toml",
+                "resolveNameConflictsStrategy": strategy,
+            },
+            files={"archiveFile": ("resources.tar.gz", archive, "application/gzip")},
+        )
+        resources: dict[str, dict[str, int]] = body["resources"]
+        return resources
+
+    def find(self, kind: str, name: str) -> int | None:
+        """Find a resource by its exact name.
+
+        Args:
+            kind: Such as ``entrypoints``, ``experiments`` or ``queues``.
+            name: Its name.
+
+        Returns:
+            Its id, or None.
+        """
+        for body in self._pages(f"{kind}/", search=f'name:"{name}"'):
+            if body["name"] == name:
+                return int(body["id"])
+        return None
+
+    def names(self, kind: str) -> list[str]:
+        """The names of all resources of a kind that the user can see."""
+        return [body["name"] for body in self._pages(f"{kind}/")]
+
+    def create_experiment(self, name: str, *, group: int) -> int:
+        """Create an experiment; its id."""
+        body = {"group": group, "name": name, "description": ""}
+        return int(self._api.request("POST", "experiments/", json=body)["id"])
+
+    def add_entrypoint(self, experiment: int, entrypoint: int) -> None:
+        """Let an experiment run an entrypoint; harmless if it may already."""
+        path = f"experiments/{experiment}/entrypoints"
+        self._api.request("POST", path, json={"ids": [entrypoint]})
+
+    def add_queue(self, entrypoint: int, queue: int) -> None:
+        """Let an entrypoint be submitted to a queue; harmless if it may already."""
+        path = f"entrypoints/{entrypoint}/queues"
+        self._api.request("POST", path, json={"ids": [queue]})
+
+    # -- jobs ------------------------------------------------------------------
+
+    def create_job(self, experiment: int, body: Mapping[str, Any]) -> int:
+        """Submit a job; its id."""
+        path = f"experiments/{experiment}/jobs"
+        return int(self._api.request("POST", path, json=dict(body))["id"])
+
+    def timeline(self, job_id: int) -> list[StatusChange]:
+        """Every status that a job had, the oldest first."""
+        return sorted(
+            (
+                StatusChange(
+                    status=body["status"],
+                    at=datetime.fromisoformat(body["snapshotCreatedOn"]),
+                )
+                for body in self._pages(f"jobs/{job_id}/snapshots")
+            ),
+            key=lambda change: change.at,
+        )
+
+    def log(self, job_id: int) -> list[LogLine]:
+        """A job's log, in order."""
+        return [LogLine.read(body) for body in self._pages(f"jobs/{job_id}/log")]
+
+    def metrics(self, job_id: int) -> list[MetricPoint]:
+        """Every value of a job's metrics, by name and step."""
+        points: list[MetricPoint] = []
+        for latest in self._api.request("GET", f"jobs/{job_id}/metrics"):
+            name = latest["name"]
+            points += [
+                MetricPoint(
+                    name=name, value=float(body["value"]), step=body.get("step") or 0
+                )
+                for body in self._pages(f"jobs/{job_id}/metrics/{name}/snapshots")
+            ]
+        return sorted(points, key=lambda point: (point.name, point.step))
+
+    def artifacts(self, job_id: int) -> list[Artifact]:
+        """The artifacts that a job has stored, the oldest first."""
+        references = self._api.request("GET", f"jobs/{job_id}")["artifacts"]
+        return [
+            Artifact.read(self._api.request("GET", f"artifacts/{reference['id']}"))
+            for reference in sorted(references, key=lambda reference: reference["id"])
+        ]
+
+    def _pages(self, path: str, **query: str) -> Iterator[dict[str, Any]]:
+        """Yield the entries of a paged list; the index is a row, not a page."""
+        index = 0
+        while True:
+            paging = {"index": index, "pageLength": _PAGE}
+            body = self._api.request("GET", path, params=query | paging)
+            yield from body["data"]
+            index += len(body["data"])
+            if not body["data"] or index >= body["totalNumResults"]:
+                return

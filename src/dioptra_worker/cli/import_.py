@@ -1,0 +1,135 @@
+"""``dioptra-worker import``: plugins and entrypoints from folders into a Dioptra."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, get_args
+
+import click
+
+from dioptra_worker.cli.exit_codes import ExitCode
+from dioptra_worker.errors import LoginRefused, ServiceError, SettingsError
+from dioptra_worker.resources.errors import ResourceError
+from dioptra_worker.resources.importing import PUBLIC_GROUP, Strategy
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from dioptra_worker.resources.importing import Imported
+
+_EPILOG = """\b
+Examples:
+  eval "$(dioptra-worker local env)" && dioptra-worker import entrypoints/
+  dioptra-worker import --group 2 my-evaluation/
+  dioptra-worker import --json entrypoints/hello-world | jq '.[].entrypoints'
+
+\b
+Environment (required):
+  DIOPTRA_API
+  DIOPTRA_WORKER_USERNAME
+  DIOPTRA_WORKER_PASSWORD  or DIOPTRA_WORKER_PASSWORD_FILE, the path of a file
+
+\b
+Exit codes:
+  0  everything is imported
+  1  something is wrong with a folder, or the API refused it
+  2  the command line or the environment is not usable
+  3  the API refused the login
+"""
+
+
+@click.command("import", epilog=_EPILOG)
+@click.argument(
+    "folders",
+    metavar="FOLDER...",
+    nargs=-1,
+    required=True,
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+)
+@click.option(
+    "--group",
+    type=click.IntRange(min=1),
+    default=PUBLIC_GROUP,
+    show_default=True,
+    metavar="ID",
+    help="The group that is to own what is imported.",
+)
+@click.option(
+    "--on-conflict",
+    "strategy",
+    type=click.Choice(get_args(Strategy)),
+    default="update",
+    show_default=True,
+    help="Where a name is taken: change what is there, put a new one in its place, or "
+    "import nothing.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON list instead.")
+def import_command(
+    folders: tuple[Path, ...], group: int, strategy: Strategy, as_json: bool
+) -> None:
+    """Import plugins and entrypoints into a Dioptra.
+
+    A FOLDER has a dioptra.toml, or holds folders that have one. Each is imported as a
+    whole or not at all; the first that is wrong ends the command.
+    """
+    done: list[Imported] = []
+    try:
+        for imported in _imports(folders, group=group, strategy=strategy):
+            done.append(imported)
+            if not as_json:
+                click.echo(_lines(imported))
+    except SettingsError as error:
+        click.echo(str(error), err=True)
+        sys.exit(ExitCode.USAGE)
+    except LoginRefused as error:
+        click.echo(str(error), err=True)
+        sys.exit(ExitCode.REFUSED)
+    except (ResourceError, ServiceError) as error:
+        click.echo(str(error), err=True)
+        sys.exit(ExitCode.FAILED)
+    finally:
+        if as_json:
+            click.echo(json.dumps([_record(imported) for imported in done], indent=2))
+
+
+def _imports(
+    paths: tuple[Path, ...], *, group: int, strategy: Strategy
+) -> Iterator[Imported]:
+    """Import one folder after the other."""
+    from dioptra_worker.api.resources import Resources
+    from dioptra_worker.resources.account import Account
+    from dioptra_worker.resources.folders import find_folders
+    from dioptra_worker.resources.importing import import_folder
+
+    account = Account.read(os.environ)
+    folders = find_folders(paths)
+    with account.session() as api:
+        resources = Resources(api)
+        for folder in folders:
+            yield import_folder(resources, folder, group=group, strategy=strategy)
+
+
+def _lines(imported: Imported) -> str:
+    kinds = {
+        "entrypoints": imported.entrypoints,
+        "plugins": imported.plugins,
+        "types": imported.types,
+    }
+    rows = [
+        f"  {kind:<12}{', '.join(f'{name} (id {id_})' for name, id_ in ids.items())}"
+        for kind, ids in kinds.items()
+        if ids
+    ]
+    return "\n".join([f"imported {imported.folder.name}", *rows])
+
+
+def _record(imported: Imported) -> dict[str, object]:
+    return {
+        "folder": str(imported.folder),
+        "entrypoints": dict(imported.entrypoints),
+        "plugins": dict(imported.plugins),
+        "types": dict(imported.types),
+    }

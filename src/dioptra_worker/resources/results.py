@@ -1,0 +1,98 @@
+"""What came of a job, as the API tells it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from dioptra_worker.resources.errors import Unknown
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from dioptra_worker.api.client import DioptraApi
+    from dioptra_worker.api.models import Job
+    from dioptra_worker.api.resources import (
+        Artifact,
+        LogLine,
+        MetricPoint,
+        Resources,
+        StatusChange,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobResult:
+    """A job with all that it has left behind.
+
+    Attributes:
+        job: The job.
+        run_id: Its MLflow run, if it has one.
+        timeline: Every status that it had, the oldest first.
+        log: Its log, in order.
+        metrics: The values of its metrics, by name and step.
+        artifacts: What it has stored, the oldest first.
+    """
+
+    job: Job
+    run_id: str | None
+    timeline: tuple[StatusChange, ...]
+    log: tuple[LogLine, ...]
+    metrics: tuple[MetricPoint, ...]
+    artifacts: tuple[Artifact, ...]
+
+    @property
+    def waited(self) -> float | None:
+        """Seconds from the submission to the start."""
+        return _between(self._first("queued"), self._last("started"))
+
+    @property
+    def ran(self) -> float | None:
+        """Seconds from the start to the end."""
+        return _between(self._last("started"), self._last("finished", "failed"))
+
+    def artifact(self, name: str) -> Artifact:
+        """Find an artifact by its name in the task graph.
+
+        Its file or folder has that name, with any extension, as is the custom of
+        artifact tasks.
+
+        Raises:
+            Unknown: There is none.
+        """
+        for artifact in self.artifacts:
+            if artifact.file_name == name or artifact.file_name.startswith(f"{name}."):
+                return artifact
+        there = ", ".join(artifact.file_name for artifact in self.artifacts)
+        raise Unknown(
+            f"job {self.job.id} has no artifact {name!r}: it has {there or 'none'}"
+        )
+
+    def _first(self, *statuses: str) -> datetime | None:
+        return next((c.at for c in self.timeline if c.status in statuses), None)
+
+    def _last(self, *statuses: str) -> datetime | None:
+        changes = reversed(self.timeline)
+        return next((c.at for c in changes if c.status in statuses), None)
+
+
+def read_result(api: DioptraApi, resources: Resources, job_id: int) -> JobResult:
+    """Read all that the API knows of a job.
+
+    Raises:
+        ServiceError: The API refused, or cannot be asked.
+    """
+    return JobResult(
+        job=api.job(job_id),
+        run_id=api.mlflow_run(job_id),
+        timeline=tuple(resources.timeline(job_id)),
+        log=tuple(resources.log(job_id)),
+        metrics=tuple(resources.metrics(job_id)),
+        artifacts=tuple(resources.artifacts(job_id)),
+    )
+
+
+def _between(start: datetime | None, end: datetime | None) -> float | None:
+    if start is None or end is None or end < start:
+        return None
+    return (end - start).total_seconds()
