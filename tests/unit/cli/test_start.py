@@ -1,0 +1,102 @@
+"""``dioptra-worker-v1`` as a process, before it needs any service."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from dioptra_worker.cli.exit_codes import ExitCode
+from dioptra_worker.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+PROGRAM = Path(sys.executable).with_name("dioptra-worker-v1")
+COMPLETE = {
+    "DIOPTRA_WORKER_USERNAME": "worker",
+    "DIOPTRA_WORKER_PASSWORD": "swordfish",
+    "DIOPTRA_API": "http://127.0.0.1:9",
+    "RQ_REDIS_URI": "redis://127.0.0.1:9",
+    "MLFLOW_TRACKING_URI": "http://127.0.0.1:9",
+    "MLFLOW_S3_ENDPOINT_URL": "http://127.0.0.1:9",
+}
+"""Settings that are well-formed and lead nowhere: port 9 discards."""
+
+
+def _run(
+    *arguments: str, environment: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [PROGRAM, *arguments],
+        env=dict(environment or {}),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_empty_environment_names_every_variable() -> None:
+    """With an empty environment every required variable is named, and the code is 2."""
+    answer = _run("tensorflow-cpu")
+    assert answer.returncode == int(ExitCode.USAGE) == 2
+    named = [line.partition(":")[0] for line in answer.stderr.splitlines()]
+    assert named == [
+        field.alias for field in Settings.model_fields.values() if field.is_required()
+    ]
+    assert answer.stdout == ""
+
+
+def test_url_stands_for_the_variable() -> None:
+    """With --url, RQ_REDIS_URI need not be set."""
+    answer = _run("--url", "redis://localhost", "tensorflow-cpu")
+    assert answer.returncode == ExitCode.USAGE
+    assert "RQ_REDIS_URI" not in answer.stderr
+    assert "DIOPTRA_API" in answer.stderr
+
+
+def test_bad_url_is_refused_without_showing_it() -> None:
+    """A --url that is none is refused with code 2, and its password is not shown."""
+    answer = _run("--url", "http://:hush@localhost", "cpu", environment=COMPLETE)
+    assert answer.returncode == ExitCode.USAGE
+    assert answer.stderr.startswith("RQ_REDIS_URI: ")
+    assert "hush" not in answer.stderr
+
+
+@pytest.mark.parametrize("queue", ["", " ", " cpu", "cpu "])
+def test_blank_queue_is_refused(queue: str) -> None:
+    """A queue's name that is empty or has blank ends is quoted, and the code is 2."""
+    answer = _run("good", queue, environment=COMPLETE)
+    assert answer.returncode == ExitCode.USAGE
+    assert repr(queue) in answer.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (),
+        ("--no-such-option", "cpu"),
+        ("--results-ttl", "soon", "cpu"),
+        ("--max-jobs", "0", "cpu"),
+        ("--isolation", "thread", "cpu"),
+    ],
+)
+def test_unusable_command_line(arguments: tuple[str, ...]) -> None:
+    """A command line that makes no sense is refused with code 2 and a pointer."""
+    answer = _run(*arguments, environment=COMPLETE)
+    assert answer.returncode == ExitCode.USAGE
+    assert "Usage: dioptra-worker-v1 [OPTIONS] QUEUE..." in answer.stderr
+    assert "Error: " in answer.stderr
+
+
+def test_help_needs_no_environment() -> None:
+    """--help works with an empty environment and names every variable."""
+    answer = _run("--help")
+    assert answer.returncode == ExitCode.OK
+    for field in Settings.model_fields.values():
+        assert str(field.alias) in answer.stdout
+    assert answer.stderr == ""

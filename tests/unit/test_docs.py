@@ -1,0 +1,67 @@
+"""The documentation says what the code does: pages made from it are up to date."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from docs import generate
+
+from dioptra_worker.settings import Settings
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = [ROOT / "README.md", ROOT / "ARCHITECTURE.md", *ROOT.glob("docs/*/*.md")]
+
+
+@pytest.mark.parametrize("path", generate.PAGES, ids=lambda path: path.name)
+def test_generated_page_is_up_to_date(path: Path) -> None:
+    """A page that is made from the code holds what the code says now: `make pages`."""
+    assert path.read_text(encoding="utf-8") == generate.PAGES[path]()
+
+
+def test_help_ends_with_examples() -> None:
+    """Every command's help begins with its usage and ends with real invocations."""
+    for words in generate.commands():
+        text, name = generate.help_text(words), " ".join(words)
+        assert text.startswith(f"Usage: {name}")
+        _, _, examples = text.partition("Examples:\n")
+        assert f"  {name}" in examples, f"{name} --help has no examples of it"
+
+
+def test_readme_lists_every_setting() -> None:
+    """The README's table has a row for each variable that the daemon reads."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    for field in Settings.model_fields.values():
+        assert f"| `{field.alias}` |" in readme
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
+def test_named_variables_exist(page: Path) -> None:
+    """A variable of ours that a page names is one that the code knows."""
+    known = "".join(
+        file.read_text(encoding="utf-8")
+        for pattern in ("src/**/*.py", "tests/**/*.py", "Makefile")
+        for file in ROOT.glob(pattern)
+    )
+    named = set(re.findall(r"\bDIOPTRA_[A-Z_]*[A-Z]", page.read_text(encoding="utf-8")))
+    unknown = {name for name in named if name.removesuffix("_FILE") not in known}
+    assert unknown == set()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
+def test_linked_files_exist(page: Path) -> None:
+    """A link to a file of the repository leads to one."""
+    links = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8"))
+    missing = [link for link in links if not (page.parent / link).exists()]
+    assert missing == []
+
+
+def test_architecture_names_real_modules() -> None:
+    """Every module that ARCHITECTURE.md names is in the source tree."""
+    text = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    source = ROOT / "src/dioptra_worker"
+    parts = {entry.stem for entry in source.iterdir()}
+    for name in re.findall(r"`([a-z_]+\.[a-z_]+)`", text):
+        if name.partition(".")[0] in parts:
+            assert (source / (name.replace(".", "/") + ".py")).exists(), name

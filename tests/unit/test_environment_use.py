@@ -1,0 +1,49 @@
+"""Who reads the environment: the settings, and a few others for a reason."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import dioptra_worker
+
+SOURCE = Path(dioptra_worker.__file__).parent
+
+ALLOWED = {
+    "settings.py": "it is what reads the environment",
+    "cli/import_.py": "a client's account, which is no setting of the daemon",
+    "cli/start.py": "it hands the daemon's environment on to runners",
+    "local/environment.py": "services of the local stack inherit PATH, HOME and others",
+    "local/paths.py": "the XDG variables say where a home's folders are",
+    "local/servers/serve_mlflow.py": "it is a program of its own, which sets MLflow's",
+    "runner/process.py": "it sets what plugins read, such as __JOB_ID",
+    "sdk/auth_client.py": "plugins log in with these by the platform's contract",
+    "sdk/client/client.py": "plugins find the API with it by the platform's contract",
+    "tracking/run.py": "MLflow's patience can be set by its variables only",
+    "tracking/s3.py": "it reads what MLflow's own S3 store reads",
+}
+"""File and reason."""
+
+
+def _uses_environment(file: Path) -> bool:
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            named = node.value.id == "os"
+            if named and node.attr in {"environ", "environb", "getenv", "putenv"}:
+                return True
+        if isinstance(node, ast.ImportFrom) and node.module == "os":
+            names = {alias.name for alias in node.names}
+            if names & {"environ", "environb", "getenv", "putenv"}:
+                return True
+    return False
+
+
+def test_only_these_use_the_environment() -> None:
+    """Whatever else needs a setting takes it as an argument; the list is no longer."""
+    users = {
+        str(file.relative_to(SOURCE))
+        for file in SOURCE.rglob("*.py")
+        if _uses_environment(file)
+    }
+    assert users == set(ALLOWED)
