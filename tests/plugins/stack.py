@@ -58,6 +58,15 @@ def cache_folder() -> Path:
     return Path(chosen).absolute() if chosen else default_cache()
 
 
+def peer_python() -> Path | None:
+    """Return the interpreter of an environment with dioptra-platform, if one is given.
+
+    Without one an environment is made in the cache folder.
+    """
+    chosen = os.environ.get("DIOPTRA_WORKER_PEER_PYTHON")
+    return Path(chosen) if chosen else None
+
+
 @contextmanager
 def fresh_stack(
     folder: Path, *, queues: Sequence[str] = QUEUES, proxied_artifacts: bool = False
@@ -67,6 +76,7 @@ def fresh_stack(
         folder,
         queues=queues,
         proxied_artifacts=proxied_artifacts,
+        peer_python=peer_python(),
         cache=cache_folder(),
     ) as stack:
         yield stack
@@ -148,6 +158,7 @@ def _shared(config: pytest.Config, name: str, *, proxied_artifacts: bool) -> Loc
         session.folder / name,
         queues=QUEUES,
         proxied_artifacts=proxied_artifacts,
+        peer_python=peer_python(),
         cache=cache_folder(),
     )
     if not stack.was_running:

@@ -106,9 +106,10 @@ def local_group() -> None:
 )
 @click.option(
     "--peer-python",
+    envvar="DIOPTRA_WORKER_PEER_PYTHON",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="The interpreter of an environment that has dioptra-platform, to be used "
-    "instead of one made for the stack.",
+    "instead of one made for the stack.  [env: DIOPTRA_WORKER_PEER_PYTHON]",
 )
 @click.option(
     "--full-peer",

@@ -90,6 +90,8 @@ def _valkey(config: StackConfig, folder: Path) -> tuple[list[str], dict[str, str
         f"port {config.ports[VALKEY]}\n"
         f"requirepass {config.queue_password}\n"
         "daemonize no\n"
+        # Its title would be written over its environment, by which we know it.
+        "set-proc-title no\n"
         'save ""\n'
         "appendonly yes\n"
         "appendfsync everysec\n"

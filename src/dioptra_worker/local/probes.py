@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import redis
 import requests
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from dioptra_worker.local.config import API, MLFLOW, S3, VALKEY
 
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
     from dioptra_worker.local.config import StackConfig
 
 
-class NotHealthy(Exception):  # noqa: N818 - a state, and never shown as an error
+class NotHealthy(Exception):
     """The service does not answer as it should; the message says how."""
 
 
@@ -35,7 +37,10 @@ def probe(service: str, config: StackConfig, *, timeout: float) -> None:
 
 def _valkey(config: StackConfig, timeout: float) -> None:
     client = redis.Redis.from_url(
-        config.queue_url, socket_timeout=timeout, socket_connect_timeout=timeout
+        config.queue_url,
+        socket_timeout=timeout,
+        socket_connect_timeout=timeout,
+        retry=Retry(NoBackoff(), 0),  # whoever probes has a deadline of its own
     )
     with client:
         try:

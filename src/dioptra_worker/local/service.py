@@ -119,9 +119,13 @@ class Service:
 
     def kill(self) -> None:
         """End every process of the service at once (SIGKILL)."""
-        for process in (running := self._processes()):
-            processes.send(process, signal.SIGKILL)
-        processes.wait_gone(running, _KILL_SECONDS)
+        deadline = time.monotonic() + _KILL_SECONDS
+        # Again until there are none: one that was being started is not seen at once.
+        while (running := self._processes()) and time.monotonic() < deadline:
+            for process in running:
+                processes.send(process, signal.SIGKILL)
+            processes.wait_gone(running, _KILL_SECONDS)
+            self._wait_port_free()
         self._record.unlink(missing_ok=True)
 
     def pause(self) -> None:
@@ -161,6 +165,13 @@ class Service:
                 raise self._failure(
                     f"is not healthy after {timeout:.0f} s ({health.problem})"
                 )
+            time.sleep(_POLL_SECONDS)
+
+    def _wait_port_free(self) -> None:
+        # A process with threads looks dead when its first one is; the kernel closes
+        # its sockets when the last one is.
+        deadline = time.monotonic() + _KILL_SECONDS
+        while not is_free(self.port) and time.monotonic() < deadline:
             time.sleep(_POLL_SECONDS)
 
     @property

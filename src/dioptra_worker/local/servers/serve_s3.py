@@ -12,7 +12,7 @@ import signal
 import sys
 from pathlib import Path
 from urllib.parse import quote
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 from moto.server import (
     DomainDispatcherApplication,
@@ -82,7 +82,7 @@ class Bucket:
         while True:
             # `start-after` and not a continuation token: it needs no quoting rules.
             query = f"?list-type=2&start-after={quote(more, safe='')}"
-            page = ElementTree.fromstring(  # noqa: S314 - moto's own answer
+            page = ET.fromstring(  # noqa: S314 - moto's own answer
                 self._ask("GET", self.path + query).data
             )
             found = [
