@@ -197,6 +197,39 @@ def test_modules_from_elsewhere_stay(make: Make, tmp_path: Path) -> None:
         sys.modules.pop("some_framework", None)
 
 
+def test_a_namespace_from_elsewhere_is_shared_and_left_clean(
+    make: Make, tmp_path: Path
+) -> None:
+    """A plugin may add to a namespace package that is loaded, and leaves no trace."""
+    (tmp_path / "site" / "plugspace").mkdir(parents=True)
+    (tmp_path / "site" / "plugspace" / "lib.py").write_text("")
+    sys.path.append(str(tmp_path / "site"))
+    try:
+        importlib.import_module("plugspace.lib")
+        for name in ("tasks", "writers"):
+            bundle = make(name, {"plugspace/tasks.py": f"value = {name!r}\n"})
+            with bundle.active():
+                importlib.import_module("plugspace.tasks")
+                space = sys.modules["plugspace"]
+                assert space.tasks.value == name
+                assert hasattr(space, "lib")
+            assert not hasattr(space, "tasks")
+            with bundle.active():
+                assert space.tasks.value == name
+    finally:
+        sys.path.remove(str(tmp_path / "site"))
+        for name in ("plugspace.lib", "plugspace"):
+            sys.modules.pop(name, None)
+
+
+def test_a_bare_folder_does_not_hide_the_standard_library(make: Make) -> None:
+    """A plugin folder named as a standard module leaves that one importable."""
+    bundle = make("tasks", {"colorsys/tasks.py": ""})
+    sys.modules.pop("colorsys", None)
+    with bundle.active():
+        assert hasattr(importlib.import_module("colorsys"), "rgb_to_hsv")
+
+
 def test_paths_that_a_plugin_adds_leave_with_it(make: Make) -> None:
     """A plugin that puts its own folder on the path disturbs no other bundle."""
     hack = """
