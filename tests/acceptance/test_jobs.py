@@ -99,7 +99,7 @@ def test_artifacts(
         },
         "tree": {"contents": "$filled", "task": {"name": "Folder"}},
     }
-    graph = {"made": {"make": []}, "filled": {"folder": []}}
+    graph: dict[str, object] = {"made": {"make": []}, "filled": {"folder": []}}
     producer = platform.entrypoint(ARTIFACTS, graph, artifact_outputs=outputs)
     first = platform.submit(producer)
     assert platform.wait(first) == "finished"
@@ -364,8 +364,10 @@ def test_json_log(
         "--max-jobs",
         "1",
         platform.queue,
-        DIOPTRA_RQ_WORKER_LOG_AS_JSON="1",
-        DIOPTRA_RQ_WORKER_LOG_LEVEL="INFO",
+        settings={
+            "DIOPTRA_RQ_WORKER_LOG_AS_JSON": "1",
+            "DIOPTRA_RQ_WORKER_LOG_LEVEL": "INFO",
+        },
     ) as running:
         assert platform.wait(job) == "finished"
         assert running.wait() == 0

@@ -138,7 +138,7 @@ class Platform:
             "/plugins/", {"group": 1, "name": name, "description": ""}
         )["id"]
         types = self._types()
-        plain = {"functions": [], "artifacts": []}
+        plain: dict[str, Any] = {"functions": [], "artifacts": []}
         for file, text in {"__init__.py": "", **(files or {})}.items():
             self._file(plugin_id, file, text, plain)
         self._file(plugin_id, "tasks.py", code, _tasks(code, types))

@@ -71,7 +71,7 @@ def worker(
     folder: Path,
     *arguments: str,
     ready: bool = True,
-    **settings: str,
+    settings: Mapping[str, str] | None = None,
 ) -> Iterator[WorkerProcess]:
     """Run ``dioptra-worker-v1`` until the end of the block.
 
@@ -91,7 +91,7 @@ def worker(
             "DIOPTRA_WORKER_WORK_DIR": str(work_dir),
             "DIOPTRA_RQ_WORKER_LOG_LEVEL": "DEBUG",
             **environment,
-            **settings,
+            **(settings or {}),
         },
         stderr=subprocess.PIPE,
         stdin=subprocess.DEVNULL,

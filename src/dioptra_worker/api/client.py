@@ -379,13 +379,13 @@ def _login_sentence(username: str, url: str, error: ServiceRefused) -> str:
 
     Platforms from 1.2 on answer both alike, so that nobody can find out user names.
     """
-    words = str(error.detail).lower()
-    if "does not exist" in words or "userdoesnotexist" in words.replace(" ", ""):
+    kind = error.detail.get("error") if isinstance(error.detail, dict) else None
+    if kind == "UserDoesNotExistError":
         return (
             f"the {SERVICE} at {url} knows no user {username!r}: check"
             " DIOPTRA_WORKER_USERNAME, or register the user first"
         )
-    if "password" in words:
+    if kind == "UserPasswordError":
         return (
             f"the password for user {username!r} is wrong, says the {SERVICE} at"
             f" {url}: check DIOPTRA_WORKER_PASSWORD"

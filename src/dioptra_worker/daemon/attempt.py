@@ -7,7 +7,7 @@ import datetime as dt
 import logging
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeVar
 
 from dioptra_worker.api.client import PARALLEL, DioptraApi
@@ -50,6 +50,8 @@ T = TypeVar("T")
 
 FOREVER = 10 * 365 * 24 * 3600.0
 CLOSE_RUN_TIMEOUT = 90.0
+GIVE_BACK_TIMEOUT = 10.0
+"""Seconds that a worker which shuts down waits for the API to take a job back."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,10 +129,26 @@ class Attempt:
             return early.verdict
         with self._courier() as conversation:
             verdict = self._watched(conversation)
-            if verdict.fate not in {"given back", "dropped"}:
+            if verdict.fate == "given back":
+                return self._give_back(conversation, verdict)
+            if verdict.fate != "dropped":
                 conversation.conclude(verdict)
             conversation.courier.drain()
         return verdict
+
+    def _give_back(self, conversation: _Conversation, verdict: Verdict) -> Verdict:
+        """Set the job back to ``queued``, or fail it where the settings say so."""
+        if self._services.settings.on_interruption == "fail":
+            verdict = replace(verdict, fate="failed")
+            conversation.conclude(verdict)
+        else:
+            conversation.say("WARNING", f"the job is given back: {verdict.reason}")
+            conversation.courier.put(Status("reset"))
+        if conversation.courier.drain(GIVE_BACK_TIMEOUT):
+            return verdict
+        return replace(
+            verdict, fate="left", reason=f"{verdict.reason}; the API is away"
+        )
 
     # -- pieces ----------------------------------------------------------------
 
@@ -252,9 +270,8 @@ class Attempt:
             reason = f"the job could not be prepared: {error!r}"
             supervisor.stop(Stop("setup", reason, at_once=True))
         else:
-            limit = self.order.timeout
-            words = f"timed out after its limit of {duration(limit or 0)}"
-            supervisor.limit(limit, Stop("timeout", words))
+            conversation.planned = True
+            conversation.begin_limit()
             # A plan larger than the socket's buffer waits for the runner to read it,
             # and the runner may be waiting for us to read what it says.
             threading.Thread(target=supervisor.send, args=[plan], daemon=True).start()
@@ -314,6 +331,7 @@ class _Conversation:
     supervisor: Supervisor | None = None
     group_id: int = 0
     run_id: str | None = None
+    planned: bool = False
 
     def message(self, message: Message) -> None:
         """A message from the runner."""
@@ -325,6 +343,7 @@ class _Conversation:
             case RunStarted(run_id=run_id):
                 self.run_id = run_id
                 self.courier.put(MlflowRun(run_id))
+                self.begin_limit()
             case SessionWanted():
                 threading.Thread(
                     target=self._answer, args=[message], daemon=True
@@ -345,6 +364,18 @@ class _Conversation:
             text,
         )
         self._record(severity, "dioptra_worker", text)
+
+    def begin_limit(self) -> None:
+        """Start the job's clock, once its runner and its plan are both there.
+
+        Until then the set-up deadline holds: waiting for a service is not the job's
+        time.
+        """
+        if self.supervisor is None or self.run_id is None or not self.planned:
+            return
+        limit = self.order.timeout
+        words = f"timed out after its limit of {duration(limit or 0)}"
+        self.supervisor.limit(limit, Stop("timeout", words))
 
     def conclude(self, verdict: Verdict) -> None:
         """The last line of the log, then the final status."""

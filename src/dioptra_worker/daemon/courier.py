@@ -283,5 +283,6 @@ class Courier:
         except NotFound:
             raise
         except ServiceRefused:
-            if self._api.job(self._address.job_id).status != status:
+            reached = "queued" if status == "reset" else status
+            if self._api.job(self._address.job_id).status != reached:
                 raise

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from dioptra_worker.daemon.supervisor import Report, StopKind
 
-Fate = Literal["finished", "failed", "stopped", "given back", "dropped"]
+Fate = Literal["finished", "failed", "stopped", "given back", "left", "dropped"]
 MlflowStatus = Literal["FINISHED", "FAILED", "KILLED"]
 
 
@@ -19,7 +19,8 @@ class Verdict:
 
     Attributes:
         fate: What becomes of the job: ``stopped`` is failed by request, ``given back``
-            goes to the queue again, ``dropped`` is nobody's any more.
+            goes to the queue again, ``left`` could not be and is for another worker's
+            recovery to find, ``dropped`` is nobody's any more.
         reason: Why, in words; empty when it finished.
         mlflow: The final status of its MLflow run.
     """

@@ -193,6 +193,8 @@ class RqWorker(BaseWorker):  # type: ignore[misc] # RQ is not typed here
                     )
                 case "given back" | "dropped":
                     self._release(taken, again=verdict.fate == "given back")
+                case "left":
+                    pass  # it stays among the started ones, without a heartbeat
             with self.connection.pipeline() as pipeline:
                 self.set_state(WorkerStatus.IDLE, pipeline=pipeline)
                 pipeline.hdel(self.key, "current_job")

@@ -1,0 +1,303 @@
+"""The executable's command line, start, signals and place among RQ's workers."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+import redis
+from rq import Queue, Worker
+from rq.job import Job
+from tests.plugins.testbed import Platform
+from tests.plugins.worker_process import worker
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.plugins.clients import ApiClient, MlflowReader
+
+    from dioptra_worker.local import LocalStack
+
+SOURCE = """
+@pyplugs.register
+def nothing():
+    print("did nothing")
+
+
+@pyplugs.register
+def wait_for(path, seconds=60):
+    print("waiting now")
+    deadline = time.time() + seconds
+    while not os.path.exists(path) and time.time() < deadline:
+        time.sleep(0.02)
+    print("waited")
+"""
+
+
+@pytest.fixture(name="platform")
+def _platform(api: ApiClient) -> Platform:
+    return Platform(api)
+
+
+@pytest.fixture(name="redis_client")
+def _redis(stack: LocalStack) -> Iterator[redis.Redis]:
+    with redis.Redis.from_url(stack.environment()["RQ_REDIS_URI"]) as client:
+        yield client
+
+
+def _nothing(platform: Platform, queue: str | None = None) -> int:
+    entrypoint = platform.entrypoint(SOURCE, {"only": {"nothing": []}})
+    return platform.submit(entrypoint, queue)
+
+
+def test_peer_command_line(
+    platform: Platform, stack: LocalStack, tmp_path: Path
+) -> None:
+    """The peer's command line works, and --url goes before RQ_REDIS_URI."""
+    environment = stack.environment()
+    url = environment["RQ_REDIS_URI"]
+    environment["RQ_REDIS_URI"] = "redis://127.0.0.1:1/0"
+    options = ["--url", url, "--results-ttl", "500", "--burst", platform.queue]
+    job = _nothing(platform)
+    with worker(environment, tmp_path, *options) as running:
+        assert running.wait() == 0
+    assert platform.status(job) == "finished"
+
+
+def test_several_queues(platform: Platform, stack: LocalStack, tmp_path: Path) -> None:
+    """Two queues are two queues, and the first named is the more urgent."""
+    urgent, later = platform.queue, platform.queue + " b"
+    platform.add_queue(later)
+    jobs = [_nothing(platform, later), _nothing(platform, later)]
+    jobs.append(_nothing(platform, urgent))
+    with worker(
+        stack.environment(), tmp_path, "--max-jobs", "3", urgent, later
+    ) as running:
+        assert running.wait() == 0
+    assert {platform.status(job) for job in jobs} == {"finished"}
+    order = [running.log.index(f"job {job} started") for job in jobs]
+    assert order[2] < order[0] < order[1]
+
+
+@pytest.mark.parametrize("place", ["first", "second"])
+def test_wakes_for_each_queue(
+    place: str, platform: Platform, stack: LocalStack, tmp_path: Path
+) -> None:
+    """A job that arrives while the worker idles is taken at once from any queue."""
+    other = platform.queue + "-b"
+    platform.add_queue(other)
+    with worker(stack.environment(), tmp_path, platform.queue, other) as running:
+        time.sleep(0.3)
+        job = _nothing(platform, platform.queue if place == "first" else other)
+        submitted = time.monotonic()
+        running.wait_for(f"job {job} started", seconds=10)
+        assert time.monotonic() - submitted < 5  # far less than any poll
+
+
+def test_rq_sees_the_worker(
+    platform: Platform,
+    stack: LocalStack,
+    redis_client: redis.Redis,
+    tmp_path: Path,
+) -> None:
+    """RQ lists the worker with name, queues and state, and forgets it at its end."""
+    name = f"named-{platform.queue}"
+    with worker(
+        stack.environment(), tmp_path, "--name", name, platform.queue
+    ) as running:
+        found = Worker.find_by_key(f"rq:worker:{name}", connection=redis_client)
+        assert found is not None
+        assert found.queue_names() == [platform.queue]
+        assert found.get_state() == "idle"
+        info = subprocess.run(
+            [
+                *(str(Path(sys.executable).with_name("rq")), "info", "--url"),
+                *(stack.environment()["RQ_REDIS_URI"], platform.queue),
+            ],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=30,
+        )
+        assert name in info.stdout
+        running.send(signal.SIGINT)
+        assert running.wait() == 0
+    assert redis_client.exists(f"rq:worker:{name}") in {0, 1}
+    names = [w.name for w in Worker.all(connection=redis_client)]
+    assert name not in names
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
+def test_idle_end(
+    signum: signal.Signals, platform: Platform, stack: LocalStack, tmp_path: Path
+) -> None:
+    """An idle worker ends at once, with exit code 0, on SIGTERM and SIGINT."""
+    with worker(stack.environment(), tmp_path, platform.queue) as running:
+        below = running.descendants()
+        started = time.monotonic()
+        running.send(signum)
+        assert running.wait(10) == 0
+        assert time.monotonic() - started < 5
+        assert not below & running.descendants()
+
+
+def test_shutdown_command(
+    platform: Platform,
+    stack: LocalStack,
+    redis_client: redis.Redis,
+    tmp_path: Path,
+) -> None:
+    """RQ's shutdown command ends the worker."""
+    name = f"ends-{platform.queue}"
+    with worker(
+        stack.environment(), tmp_path, "--name", name, platform.queue
+    ) as running:
+        deadline = time.monotonic() + 10
+        while running.process.poll() is None and time.monotonic() < deadline:
+            redis_client.publish(f"rq:pubsub:{name}", '{"command": "shutdown"}')
+            time.sleep(0.2)
+        assert running.wait(10) == 0
+
+
+def test_drain(platform: Platform, stack: LocalStack, tmp_path: Path) -> None:
+    """After SIGTERM the running job may end, and no other is taken."""
+    go = tmp_path / "go"
+    entrypoint = platform.entrypoint(SOURCE, {"one": {"wait_for": [str(go)]}})
+    running_job = platform.submit(entrypoint)
+    waiting_job = _nothing(platform)
+    with worker(stack.environment(), tmp_path, platform.queue) as running:
+        platform.wait_for_line(running_job, "waiting now")
+        running.send()
+        running.wait_for("no more jobs are taken")
+        go.touch()
+        assert running.wait(20) == 0
+    assert platform.status(running_job) == "finished"
+    assert platform.status(waiting_job) == "queued"
+
+
+def test_give_back(
+    platform: Platform,
+    stack: LocalStack,
+    redis_client: redis.Redis,
+    mlflow_reader: MlflowReader,
+    tmp_path: Path,
+) -> None:
+    """A job that does not end within the grace is given back and run by another."""
+    go = tmp_path / "go"
+    entrypoint = platform.entrypoint(SOURCE, {"one": {"wait_for": [str(go)]}})
+    job = platform.submit(entrypoint)
+    later = _nothing(platform)
+    settings = {
+        "DIOPTRA_WORKER_SHUTDOWN_GRACE": "0.5",
+        "DIOPTRA_WORKER_KILL_GRACE": "1",
+    }
+    with worker(
+        stack.environment(), tmp_path, platform.queue, settings=settings
+    ) as running:
+        platform.wait_for_line(job, "waiting now")
+        first_run = platform.run_id(job)
+        running.send()
+        assert running.wait(20) == 0
+    assert platform.status(job) == "queued"
+    assert mlflow_reader.status(first_run) == "KILLED"
+    assert Queue(platform.queue, connection=redis_client).job_ids == [
+        str(job),
+        str(later),
+    ]
+    assert Job.fetch(str(job), redis_client).get_status() == "queued"
+    assert "given back" in platform.text(job)
+    go.touch()
+    with worker(stack.environment(), tmp_path, "--burst", platform.queue) as second:
+        assert second.wait() == 0
+    assert platform.status(job) == "finished"
+    assert platform.run_id(job) != first_run
+
+
+def test_wrong_password(platform: Platform, stack: LocalStack, tmp_path: Path) -> None:
+    """A wrong password ends the worker at once with a sentence and exit code 3."""
+    environment = {**stack.environment(), "DIOPTRA_WORKER_PASSWORD": "not-the-one"}
+    with worker(environment, tmp_path, platform.queue, ready=False) as running:
+        assert running.wait(20) == 3
+    assert "refused to log in user 'worker'" in running.log
+    assert "no such user or the password is wrong" in running.log
+    assert "Traceback" not in running.log
+
+
+def test_unreachable_api(platform: Platform, stack: LocalStack, tmp_path: Path) -> None:
+    """An API that cannot be reached is waited for, and takes no job meanwhile."""
+    environment = {**stack.environment(), "DIOPTRA_API": "http://127.0.0.1:9"}
+    job = _nothing(platform)
+    with worker(environment, tmp_path, platform.queue, ready=False) as running:
+        running.wait_for("the Dioptra API cannot be reached")
+        time.sleep(1)
+        assert running.process.poll() is None
+        assert running.log.count("cannot be reached") == 1
+        running.send()
+        assert running.wait(10) == 0
+    assert platform.status(job) == "queued"
+
+
+def test_misspelt_queue(platform: Platform, stack: LocalStack, tmp_path: Path) -> None:
+    """A queue that the API does not know is warned about, with near matches."""
+    misspelt = platform.queue + "x"
+    with worker(stack.environment(), tmp_path, misspelt) as running:
+        assert f"no queue {misspelt!r}" in running.log
+        assert f"did you mean {platform.queue!r}" in running.log
+
+
+def test_foreign_entries(
+    platform: Platform,
+    stack: LocalStack,
+    redis_client: redis.Redis,
+    tmp_path: Path,
+) -> None:
+    """An entry that is no Dioptra job is refused in RQ and never called."""
+    queue = Queue(platform.queue, connection=redis_client)
+    marker = tmp_path / "called"
+    called = queue.enqueue("os.mkdir", str(marker), job_id="foreign")
+    pickled = queue.enqueue(
+        "dioptra.rq.tasks.run_v1_dioptra_job",
+        kwargs={"job_id": Path("/"), "experiment_id": 1},
+        job_id="pickled",
+    )
+    negative = queue.enqueue(
+        "dioptra.rq.tasks.run_v1_dioptra_job",
+        kwargs={"job_id": -1, "experiment_id": 1},
+        job_id="negative",
+    )
+    good = _nothing(platform)
+    with worker(stack.environment(), tmp_path, "--burst", platform.queue) as running:
+        assert running.wait() == 0
+    assert not marker.exists()
+    for job, words in (
+        (called, "may be called"),
+        (pickled, "pathlib"),
+        (negative, "positive whole number"),
+    ):
+        assert job.get_status(refresh=True) == "failed"
+        latest = job.latest_result()
+        assert latest is not None
+        assert words in str(latest.exc_string)
+    assert platform.status(good) == "finished"
+
+
+def test_secret_files(
+    platform: Platform,
+    stack: LocalStack,
+    tmp_path: Path,
+) -> None:
+    """Several secrets may come from files, and the work goes on as ever."""
+    environment = stack.environment()
+    for name in ("DIOPTRA_WORKER_PASSWORD", "RQ_REDIS_URI", "AWS_SECRET_ACCESS_KEY"):
+        file = tmp_path / name
+        file.write_text(environment.pop(name) + "\n")
+        environment[f"{name}_FILE"] = str(file)
+    job = _nothing(platform)
+    with worker(environment, tmp_path, "--burst", platform.queue) as running:
+        assert running.wait() == 0
+    assert platform.status(job) == "finished"

@@ -1,0 +1,218 @@
+"""However a job ends, status, log and MLflow say the truth, and nothing stays."""
+
+from __future__ import annotations
+
+import signal
+from typing import TYPE_CHECKING
+
+import pytest
+import redis
+from rq.command import send_kill_horse_command, send_stop_job_command
+from rq.job import Job
+from tests.plugins.testbed import Platform
+from tests.plugins.worker_process import WorkerProcess, wait_until_gone, worker
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.plugins.clients import MlflowReader
+
+    from dioptra_worker.local import LocalStack
+
+SOURCE = """
+import ctypes
+
+
+@pyplugs.register
+def end(how):
+    print("about to end")
+    if how == "sys.exit(0)":
+        sys.exit(0)
+    if how == "sys.exit(3)":
+        sys.exit(3)
+    if how == "os._exit(0)":
+        os._exit(0)
+    if how == "os._exit(1)":
+        os._exit(1)
+    if how == "SIGKILL":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if how == "SIGSEGV":
+        ctypes.string_at(0)
+    if how == "KeyboardInterrupt":
+        raise KeyboardInterrupt
+    if how == "swallow":
+        while True:
+            try:
+                time.sleep(0.05)
+            except Exception:
+                pass
+    if how == "deaf":
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        while True:
+            time.sleep(0.05)
+    if how == "sleep":
+        time.sleep(120)
+
+
+@pyplugs.register
+def leave_processes():
+    subprocess.Popen(["sleep", "300"])
+    subprocess.Popen(["sleep", "301"], start_new_session=True)
+    if os.fork() == 0:
+        os.setsid()
+        if os.fork() == 0:
+            time.sleep(302)
+        os._exit(0)
+    print("left")
+"""
+
+
+@pytest.fixture(scope="module", name="platform")
+def _platform(api: object) -> Platform:
+    return Platform(api)  # type: ignore[arg-type] # the fixture is an ApiClient
+
+
+@pytest.fixture(scope="module", name="daemon", params=["fork", "spawn"])
+def _daemon(
+    request: pytest.FixtureRequest,
+    stack: LocalStack,
+    platform: Platform,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[WorkerProcess]:
+    with worker(
+        stack.environment(),
+        tmp_path_factory.mktemp("worker"),
+        *("--isolation", request.param, platform.queue),
+        settings={
+            "DIOPTRA_WORKER_KILL_GRACE": "1",
+            "DIOPTRA_WORKER_STATUS_POLL": "0.5",
+        },
+    ) as running:
+        yield running
+
+
+@pytest.fixture(scope="module", name="redis_client")
+def _redis(stack: LocalStack) -> Iterator[redis.Redis]:
+    with redis.Redis.from_url(stack.environment()["RQ_REDIS_URI"]) as client:
+        yield client
+
+
+def _submit(platform: Platform, how: str, timeout: str = "10m") -> int:
+    entrypoint = platform.entrypoint(SOURCE, {"ending": {"end": [how]}})
+    return platform.submit(entrypoint, timeout=timeout)
+
+
+@pytest.mark.parametrize(
+    ("how", "words"),
+    [
+        ("sys.exit(0)", "the job called sys.exit(0)"),
+        ("sys.exit(3)", "the job called sys.exit(3)"),
+        ("os._exit(0)", "exit code 0 in step 'ending'"),
+        ("os._exit(1)", "exit code 1 in step 'ending'"),
+        ("SIGKILL", "killed by SIGKILL in step 'ending'"),
+        ("SIGSEGV", "killed by SIGSEGV in step 'ending'"),
+        ("KeyboardInterrupt", "KeyboardInterrupt"),
+    ],
+)
+def test_sudden_end(
+    how: str,
+    words: str,
+    platform: Platform,
+    daemon: WorkerProcess,
+    mlflow_reader: MlflowReader,
+    redis_client: redis.Redis,
+) -> None:
+    """A job whose process ends by itself fails at once, everywhere, with the cause."""
+    job = _submit(platform, how)
+    assert platform.wait(job, seconds=30) == "failed"
+    assert mlflow_reader.status(platform.run_id(job)) == "FAILED"
+    log = platform.log(job)
+    assert words in log[-1].text, platform.text(job)
+    assert "about to end" in platform.text(job)
+    daemon.wait_for(f"job {job} failed")
+    assert Job.fetch(str(job), redis_client).get_status() == "failed"
+    assert list(daemon.work_dir.iterdir()) == []
+    if how == "SIGSEGV":
+        assert "Fatal Python error: Segmentation fault" in platform.text(job)
+
+
+@pytest.mark.parametrize("how", ["swallow", "deaf"])
+def test_time_limit(
+    how: str,
+    platform: Platform,
+    daemon: WorkerProcess,
+    mlflow_reader: MlflowReader,
+) -> None:
+    """A job over its time limit is stopped, also when it will not listen."""
+    job = _submit(platform, how, timeout="1s")
+    assert platform.wait(job, seconds=20) == "failed"
+    last = platform.log(job)[-1].text
+    assert "timed out after its limit of 1.0 s, in step 'ending'" in last
+    assert ("was killed" in last) == (how == "deaf")
+    assert mlflow_reader.status(platform.run_id(job)) == "FAILED"
+    assert daemon.process.poll() is None
+
+
+@pytest.mark.parametrize("command", ["stop-job", "kill-horse"])
+def test_stop_command(
+    command: str,
+    platform: Platform,
+    daemon: WorkerProcess,
+    mlflow_reader: MlflowReader,
+    redis_client: redis.Redis,
+) -> None:
+    """RQ's commands end the job: failed, MLflow KILLED, stopped in RQ."""
+    job = _submit(platform, "sleep")
+    platform.wait_for_line(job, "about to end")
+    if command == "stop-job":
+        send_stop_job_command(redis_client, str(job))
+    else:
+        name = Job.fetch(str(job), redis_client).worker_name
+        assert name is not None
+        send_kill_horse_command(redis_client, name)
+    assert platform.wait(job, seconds=15) == "failed"
+    assert "by request, in step 'ending'" in platform.log(job)[-1].text
+    assert mlflow_reader.status(platform.run_id(job)) == "KILLED"
+    daemon.wait_for(f"job {job} stopped")
+    assert Job.fetch(str(job), redis_client).get_status() == "stopped"
+
+
+def test_deleted_job(
+    platform: Platform, daemon: WorkerProcess, mlflow_reader: MlflowReader
+) -> None:
+    """A running job that is deleted in the API is stopped."""
+    job = _submit(platform, "sleep")
+    platform.wait_for_line(job, "about to end")
+    run = platform.run_id(job)
+    platform.api.delete(f"/jobs/{job}")
+    daemon.wait_for(f"job {job} dropped", seconds=15)
+    assert mlflow_reader.status(run) == "KILLED"
+
+
+def test_no_process_left(platform: Platform, daemon: WorkerProcess) -> None:
+    """Nothing that a job has started outlives it, not even what hid from its group."""
+    entrypoint = platform.entrypoint(SOURCE, {"leaving": {"leave_processes": []}})
+    job = platform.submit(entrypoint)
+    platform.wait_for_line(job, "left")
+    during = daemon.descendants()
+    assert platform.wait(job) == "finished"
+    daemon.wait_for(f"job {job} finished")
+    after = daemon.descendants()
+    names = {pid for pid in during & after if _sleeps(pid)}
+    assert wait_until_gone(names, seconds=5) == set()
+
+
+def test_next_job(platform: Platform, daemon: WorkerProcess) -> None:
+    """After all of that the same worker runs the next job."""
+    job = _submit(platform, "return")
+    assert platform.wait(job) == "finished"
+    daemon.send(signal.SIGTERM)
+    assert daemon.wait() == 0
+
+
+def _sleeps(pid: int) -> bool:
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as file:  # noqa: PTH123 - a fact of Linux
+            return file.read().startswith(b"sleep\x00")
+    except OSError:
+        return False
