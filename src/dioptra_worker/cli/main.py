@@ -9,6 +9,12 @@ import click
 from dioptra_worker import __version__
 
 COMMANDS = {
+    "demo": ("dioptra_worker.cli.demo", "demo_command", "Watch real jobs run."),
+    "import": (
+        "dioptra_worker.cli.import_",
+        "import_command",
+        "Import plugins and entrypoints.",
+    ),
     "local": ("dioptra_worker.cli.local", "local_group", "Run a local stack."),
     "start": ("dioptra_worker.cli.start", "start", "Run the worker daemon."),
     "validate": (

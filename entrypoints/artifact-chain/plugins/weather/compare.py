@@ -9,7 +9,9 @@ LOGGER = structlog.get_logger()
 
 
 @pyplugs.register
-def summarize(readings: list[dict[str, Any]], by_day: list[dict[str, Any]]) -> str:
+def summarize(
+    readings: list[dict[str, Any]], by_day: list[dict[str, Any]]
+) -> list[dict[str, Any]]:
     """Summarize readings, after a check that both artifacts say the same.
 
     Args:
@@ -17,7 +19,7 @@ def summarize(readings: list[dict[str, Any]], by_day: list[dict[str, Any]]) -> s
         by_day: The rows of all the tables in the folder.
 
     Returns:
-        One sentence.
+        One row per day, with ``day``, ``coldest`` and ``warmest``.
 
     Raises:
         ValueError: The two artifacts do not belong together.
@@ -27,12 +29,10 @@ def summarize(readings: list[dict[str, Any]], by_day: list[dict[str, Any]]) -> s
             f"the file has {len(readings)} readings and the folder {len(by_day)}, and "
             "they are not the same: give this job two artifacts of one job"
         )
-    warmest = max(readings, key=lambda reading: reading["celsius"])
-    days = len({reading["day"] for reading in readings})
-    summary = (
-        f"{len(readings)} readings of {days} days; the warmest was "
-        f"{warmest['celsius']} degrees on day {warmest['day']}."
-    )
-    LOGGER.info("summarized", readings=len(readings), days=days)
-    print(summary)
+    summary = []
+    for day in sorted({reading["day"] for reading in readings}):
+        degrees = [row["celsius"] for row in readings if row["day"] == day]
+        print(f"day {day}: {min(degrees)} to {max(degrees)} degrees")
+        summary.append({"day": day, "coldest": min(degrees), "warmest": max(degrees)})
+    LOGGER.info("summarized", readings=len(readings), days=len(summary))
     return summary

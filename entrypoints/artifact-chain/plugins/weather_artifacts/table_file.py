@@ -1,4 +1,4 @@
-"""An artifact task for anything that JSON can hold."""
+"""An artifact task that keeps one file."""
 
 import json
 from pathlib import Path
@@ -7,23 +7,23 @@ from typing import Any
 from dioptra.sdk.api.artifact import ArtifactTaskInterface
 
 
-class JsonFile(ArtifactTaskInterface):
-    """A value, kept as a JSON file."""
+class TableFile(ArtifactTaskInterface):
+    """Rows, kept as a JSON file."""
 
     @staticmethod
     def serialize(
         working_dir: Path,
         name: str,
-        contents: Any,
+        contents: list[dict[str, Any]],
         indent: int | None = None,
         **kwargs: Any,
     ) -> Path:
-        """Write the value.
+        """Write the rows.
 
         Args:
             working_dir: The folder to write into.
             name: The artifact's name in the task graph.
-            contents: The value.
+            contents: The rows.
             indent: How far to indent each level; without it, all is on one line.
             **kwargs: Nothing today.
 
@@ -35,8 +35,10 @@ class JsonFile(ArtifactTaskInterface):
         return path
 
     @staticmethod
-    def deserialize(working_dir: Path, path: str, **kwargs: Any) -> Any:
-        """Read the value back.
+    def deserialize(
+        working_dir: Path, path: str, **kwargs: Any
+    ) -> list[dict[str, Any]]:
+        """Read the rows back.
 
         Args:
             working_dir: The folder with the file.
@@ -44,9 +46,12 @@ class JsonFile(ArtifactTaskInterface):
             **kwargs: Nothing today.
 
         Returns:
-            The value.
+            The rows.
         """
-        return json.loads((working_dir / path).read_text(encoding="utf-8"))
+        rows: list[dict[str, Any]] = json.loads(
+            (working_dir / path).read_text(encoding="utf-8")
+        )
+        return rows
 
     @staticmethod
     def validation() -> dict[str, Any] | None:
