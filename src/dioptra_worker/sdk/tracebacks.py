@@ -67,7 +67,6 @@ def _rewrite(
     own = None
     kept: list[traceback.FrameSummary] = []
     for frame in part.stack:
-        _ = frame.line  # read the source now, while the name is still the file's
         relative = _relative(frame.filename, folders)
         if relative is not None:
             frame.filename = relative

@@ -40,8 +40,9 @@ class ApiServer:
 
     Attributes:
         url: Its address.
-        answers: What it answers next: a status with a body, or ``"drop"`` to close the
-            connection without a word. When there are none left it answers 200, ``{}``.
+        answers: What it answers next: a status with a body, ``"drop"`` to close the
+            connection without a word, ``"cut"`` to close it amid the body. When there
+            are none left it answers 200, ``{}``.
         good_cookie: The session that it knows; others get a 401. None: all are good.
         seen: The requests, in order.
     """
@@ -77,10 +78,17 @@ def serving() -> Iterator[ApiServer]:
             )
             if isinstance(answer, str):
                 self.close_connection = True
+                if answer == "cut":
+                    self.send_response(200)
+                    self.send_header("Content-Length", "100")
+                    self.end_headers()
+                    self.wfile.write(b"beginning")
                 return
             status, body = answer
             self.send_response(status)
             self.send_header("Content-Length", str(len(body.encode())))
+            if status == 503:
+                self.send_header("Retry-After", "1")
             self.end_headers()
             self.wfile.write(body.encode())
 

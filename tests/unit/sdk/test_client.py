@@ -169,6 +169,26 @@ def test_worker_client_renews_once_after_a_401(api: ApiServer) -> None:
     assert api.seen[1].json() == {"group": 1, "name": "q"}
 
 
+def test_nothing_of_the_old_session_stays(api: ApiServer) -> None:
+    """After a renewal only the new session's cookies are sent."""
+
+    class OtherName(FakeBridge):
+        """A bridge whose first session has another cookie."""
+
+        def session(self) -> Session:
+            """Return the first session."""
+            return Session(self.url, {"stale": "x"})
+
+        def renew(self) -> Session:
+            """Return the second session."""
+            return Session(self.url, {"session": "second"})
+
+    bridge.install(OtherName(api.url))
+    api.good_cookie = "session=second"
+    get_authenticated_worker_client(LOG, "json").jobs.get()
+    assert [request.cookie for request in api.seen] == ["stale=x", "session=second"]
+
+
 def test_worker_client_gives_up_after_a_second_401(api: ApiServer) -> None:
     """A renewed session that is refused too is the caller's to see."""
     client, fake = worker_client(api)
@@ -327,6 +347,18 @@ def test_downloads_appear_only_when_whole(api: ApiServer, tmp_path: Path) -> Non
     with pytest.raises(StatusCodeError):
         client.artifacts.get_contents(1, output_dir=tmp_path, file_stem="q")
     assert [path.name for path in tmp_path.iterdir()] == ["new"]
+
+
+def test_a_download_that_breaks_off_leaves_nothing(
+    api: ApiServer, tmp_path: Path
+) -> None:
+    """A connection that breaks amid a download is an error, and no half file stays."""
+    api.answers = ["cut"]
+    with pytest.raises(APIConnectionError, match=r"GET .*/contents"):
+        connect_json_dioptra_client(api.url).artifacts.get_contents(
+            1, output_dir=tmp_path
+        )
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_ids_are_escaped_in_paths(api: ApiServer) -> None:
