@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 from dioptra_worker.local import LocalStack, NoStack
-from dioptra_worker.local.processes import ProcessMark
+from dioptra_worker.processes import ProcessMark
 
 
 def main() -> None:

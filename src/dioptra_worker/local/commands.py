@@ -131,7 +131,7 @@ def _api(config: StackConfig, folder: Path) -> tuple[list[str], dict[str, str]]:
         *("--bind", f"{HOST}:{config.ports[API]}"),
         *("--worker-class", "gthread", "--threads", "8", *_api_processes()),
         # No watchdog: it would kill a worker that was only paused.
-        *("--timeout", "0", "--graceful-timeout", "2", "--keep-alive", "75"),
+        *("--timeout", "0", "--graceful-timeout", "1", "--keep-alive", "75"),
         *("--access-logfile", "-", "--no-control-socket"),
         *("--pythonpath", str(SERVERS)),
         "serve_api:app",

@@ -16,7 +16,7 @@ from dioptra_worker.local.errors import PortTaken, ServiceFailed
 from dioptra_worker.local.files import tail, write_private
 from dioptra_worker.local.ports import is_free
 from dioptra_worker.local.probes import NotHealthy, probe
-from dioptra_worker.local.processes import ProcessMark
+from dioptra_worker.processes import ProcessMark
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -16,7 +16,7 @@ import pytest
 from dioptra_worker.local.config import SERVICES, VALKEY, StackConfig
 from dioptra_worker.local.errors import PortTaken
 from dioptra_worker.local.files import tail
-from dioptra_worker.local.processes import mark, wait_gone
+from dioptra_worker.processes import mark, wait_gone
 from dioptra_worker.local.service import Service
 
 if TYPE_CHECKING:
