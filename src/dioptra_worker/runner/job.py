@@ -88,12 +88,17 @@ class _Bundles:
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
         self._tasks = Bundle(Path(plan.plugins), label="the entrypoint's plugins")
+        # A package that is the same in two bundles is one, so that its classes are.
         self._writers = Bundle(
-            Path(plan.artifact_plugins), label="the entrypoint's artifact plugins"
+            Path(plan.artifact_plugins),
+            label="the entrypoint's artifact plugins",
+            beside=[self._tasks],
         )
         self._readers = {
             item.bundle: Bundle(
-                Path(item.bundle), label=f"the plugin of artifact {item.name!r}"
+                Path(item.bundle),
+                label=f"the plugin of artifact {item.name!r}",
+                beside=[self._tasks, self._writers],
             )
             for item in plan.inputs
         }
@@ -136,7 +141,7 @@ class _Bundles:
         """Have an artifact written; where it lies."""
         folder = Path.cwd()
         task = self.writer(output.task)
-        with self._writers.active():
+        with self._tasks.active(), self._writers.active():
             path = task.serialize(folder, output.name, contents, **output.args)
         return _written(path, folder=folder, task=output.task, name=output.name)
 

@@ -46,6 +46,8 @@ ALWAYS_PRELOADED = (
     "dioptra.sdk.api.artifact",
     "dioptra.sdk.utilities.auth_client",
     "dioptra_worker.engine",
+    "dioptra_worker.sdk.auth_client",
+    "dioptra_worker.sdk.client.client",
     "jsonschema",
 )
 _PR_SET_PDEATHSIG = 1
