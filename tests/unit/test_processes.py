@@ -1,0 +1,129 @@
+"""Knowing a process again."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from dioptra_worker.local import processes
+from dioptra_worker.processes import ProcessMark, mark, send, wait_gone
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+MARKER = "dioptra-unit-test-marker-1b0c"
+needs_ps = pytest.mark.skipif(shutil.which("ps") is None, reason="there is no ps")
+
+
+@pytest.fixture
+def sleeper() -> Iterator[subprocess.Popen[bytes]]:
+    """A process in a session of its own, with a child, that ends only when told."""
+    # Popen returns when the child is `sleep`: only then has it its environment.
+    program = """
+import subprocess
+with subprocess.Popen(["sleep", "60"]):
+    print("ready", flush=True)
+"""
+    with subprocess.Popen(
+        [sys.executable, "-c", program],
+        env=os.environ | {"DIOPTRA_UNIT_TEST": MARKER},
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+        yield process
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+def test_a_mark_is_alive_as_long_as_its_process(
+    sleeper: subprocess.Popen[bytes],
+) -> None:
+    """A mark tells a running process from an ended one, also before it is reaped."""
+    process = mark(sleeper.pid)
+    assert process is not None
+    assert process.is_alive()
+    os.kill(sleeper.pid, signal.SIGKILL)
+    assert wait_gone([process], 5) == []
+
+
+def test_a_process_with_a_recycled_id_is_not_signalled(
+    sleeper: subprocess.Popen[bytes],
+) -> None:
+    """The same id with another birth is somebody else."""
+    impostor = ProcessMark(sleeper.pid, "some other time")
+    assert not impostor.is_alive()
+    send(impostor, signal.SIGKILL)
+    time.sleep(0.2)
+    assert sleeper.poll() is None
+
+
+def test_signals_reach_the_children_unless_told_otherwise(
+    sleeper: subprocess.Popen[bytes],
+) -> None:
+    """A signal goes to the whole group, or to the leader alone."""
+    leader = mark(sleeper.pid)
+    assert leader is not None
+    child = next(each for each in processes.carriers(MARKER) if each != leader)
+    send(leader, signal.SIGKILL, group=False)
+    assert wait_gone([leader], 5) == []
+    assert child.is_alive()
+    os.killpg(sleeper.pid, signal.SIGKILL)
+    assert wait_gone([child], 5) == []
+
+
+def test_orphans_are_found_by_their_environment(
+    sleeper: subprocess.Popen[bytes],
+) -> None:
+    """A child whose parent was killed is found, and so is the parent before."""
+    both = processes.carriers(MARKER)
+    assert sleeper.pid in {process.pid for process in both}
+    os.kill(sleeper.pid, signal.SIGKILL)
+    sleeper.wait(5)
+    orphans = processes.carriers(MARKER)
+    assert len(orphans) == len(both) - 1 == 1
+
+
+def test_there_is_no_mark_of_a_process_that_is_not_there() -> None:
+    """An id that nobody has gives no mark."""
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait(10)
+    assert mark(process.pid) is None
+
+
+def test_who_does_not_go_in_time_is_returned() -> None:
+    """Waiting ends at its deadline and names who is left."""
+    me = mark(os.getpid())
+    assert me is not None
+    assert wait_gone([me], 0.1) == [me]
+
+
+@needs_ps
+def test_without_proc_ps_tells_the_birth(sleeper: subprocess.Popen[bytes]) -> None:
+    """What macOS uses gives a birth that stays the same, and none after the end."""
+    birth = processes._birth_from_ps(sleeper.pid)
+    assert birth
+    assert processes._birth_from_ps(sleeper.pid) == birth
+    assert processes._birth_from_ps(os.getpid()) is not None
+    os.killpg(sleeper.pid, signal.SIGKILL)
+    deadline = time.monotonic() + 5
+    while processes._birth_from_ps(sleeper.pid) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert processes._birth_from_ps(sleeper.pid) is None  # a zombie by now
+
+
+@needs_ps
+def test_without_proc_ps_tells_the_environment(
+    sleeper: subprocess.Popen[bytes],
+) -> None:
+    """What macOS uses finds the same processes as /proc."""
+    found = {pid for pid, text in processes._environments_from_ps() if MARKER in text}
+    assert {process.pid for process in processes.carriers(MARKER)} <= found
+    assert sleeper.pid in found
