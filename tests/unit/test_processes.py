@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from dioptra_worker.local import processes
+from dioptra_worker import processes
 from dioptra_worker.processes import ProcessMark, mark, send, wait_gone
 
 if TYPE_CHECKING:
@@ -40,7 +40,8 @@ with subprocess.Popen(["sleep", "60"]):
         assert process.stdout is not None
         assert process.stdout.readline() == b"ready\n"
         yield process
-        os.killpg(process.pid, signal.SIGKILL)
+        for left in processes.carriers(MARKER):
+            send(left, signal.SIGKILL)
 
 
 def test_a_mark_is_alive_as_long_as_its_process(
@@ -65,18 +66,26 @@ def test_a_process_with_a_recycled_id_is_not_signalled(
     assert sleeper.poll() is None
 
 
-def test_signals_reach_the_children_unless_told_otherwise(
+def test_a_signal_reaches_the_children(sleeper: subprocess.Popen[bytes]) -> None:
+    """A signal goes to the whole group that the process leads."""
+    family = processes.carriers(MARKER)
+    leader = mark(sleeper.pid)
+    assert leader is not None
+    send(leader, signal.SIGKILL)
+    assert wait_gone(family, 5) == []
+    assert len(family) == 2
+
+
+def test_a_signal_can_be_for_the_leader_alone(
     sleeper: subprocess.Popen[bytes],
 ) -> None:
-    """A signal goes to the whole group, or to the leader alone."""
+    """A server that ends its children in its own way is left to do so."""
     leader = mark(sleeper.pid)
     assert leader is not None
     child = next(each for each in processes.carriers(MARKER) if each != leader)
     send(leader, signal.SIGKILL, group=False)
     assert wait_gone([leader], 5) == []
     assert child.is_alive()
-    os.killpg(sleeper.pid, signal.SIGKILL)
-    assert wait_gone([child], 5) == []
 
 
 def test_orphans_are_found_by_their_environment(

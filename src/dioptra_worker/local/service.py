@@ -10,7 +10,7 @@ import time
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-from dioptra_worker.local import processes
+from dioptra_worker import processes
 from dioptra_worker.local.commands import command, token
 from dioptra_worker.local.errors import PortTaken, ServiceFailed
 from dioptra_worker.local.files import tail, write_private

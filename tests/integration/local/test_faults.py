@@ -14,7 +14,8 @@ import requests
 from tests.plugins.clients import ApiClient, s3_client
 from tests.plugins.stack import QUEUES, cache_folder, fresh_stack
 
-from dioptra_worker.local import LocalStack, ServiceFailed, processes
+from dioptra_worker import processes
+from dioptra_worker.local import LocalStack, ServiceFailed
 from dioptra_worker.local.config import BUCKET, SERVICES
 from dioptra_worker.local.ports import is_free
 

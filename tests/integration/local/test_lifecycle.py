@@ -16,7 +16,8 @@ from redis.retry import Retry
 from tests.plugins.clients import ApiClient
 from tests.plugins.stack import cache_folder
 
-from dioptra_worker.local import LocalStack, processes
+from dioptra_worker import processes
+from dioptra_worker.local import LocalStack
 from dioptra_worker.local.config import SERVICES
 from dioptra_worker.local.ports import is_free
 

@@ -16,8 +16,8 @@ import pytest
 from dioptra_worker.local.config import SERVICES, VALKEY, StackConfig
 from dioptra_worker.local.errors import PortTaken
 from dioptra_worker.local.files import tail
-from dioptra_worker.processes import mark, wait_gone
 from dioptra_worker.local.service import Service
+from dioptra_worker.processes import mark, wait_gone
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -68,7 +68,9 @@ def test_processes_without_a_record_are_ended(service: Service) -> None:
         process = mark(lost.pid)
         assert process is not None
         service.stop()
-        assert wait_gone([process], 5) == []
+        left = wait_gone([process], 5)
+        lost.kill()
+        assert left == []
 
 
 def test_another_services_processes_are_not(service: Service) -> None:
