@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dioptra_worker.demo.errors import DemoFailed
+from dioptra_worker.local.environment import inherited
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 _PATIENCE = 15.0
 _LAST_LINES = 15
-_FOREIGN = ("AWS_", "DIOPTRA_", "MLFLOW_", "RQ_")
 
 
 class Worker:
@@ -84,7 +84,7 @@ def run_worker(
         process = subprocess.Popen(
             command,
             env={
-                **_without_foreign(),
+                **inherited(),
                 "DIOPTRA_WORKER_WORK_DIR": str(folder / "jobs"),
                 **environment,
             },
@@ -108,12 +108,3 @@ def _executable() -> list[str]:
     if script.exists():
         return [str(script)]
     return [sys.executable, "-m", "dioptra_worker.cli.start"]
-
-
-def _without_foreign() -> dict[str, str]:
-    """Our environment without what a user's shell says of another Dioptra."""
-    return {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith(_FOREIGN)
-    }

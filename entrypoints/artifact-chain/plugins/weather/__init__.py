@@ -1,0 +1,1 @@
+"""Measures the weather, and compares what was kept of it."""

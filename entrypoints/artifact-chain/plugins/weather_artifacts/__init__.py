@@ -1,0 +1,1 @@
+"""Keeps tables as a file or as a folder."""

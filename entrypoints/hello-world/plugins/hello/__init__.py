@@ -1,0 +1,1 @@
+"""Greets somebody, once or several times."""

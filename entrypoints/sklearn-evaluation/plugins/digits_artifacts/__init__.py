@@ -1,0 +1,1 @@
+"""Keeps a model, a table and a figure as files."""
