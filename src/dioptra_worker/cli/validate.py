@@ -71,7 +71,8 @@ def _issues(file: Path, sources: engine.Sources | None) -> Sequence[Issue]:
     except engine.InvalidGraph as error:
         return error.issues
     except OSError as error:
-        raise click.FileError(str(file), error.strerror) from error
+        message = f"Could not read {str(file)!r}: {error.strerror}."
+        raise click.UsageError(message) from error
 
 
 def _is_valid(issues: Sequence[Issue]) -> bool:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from dioptra_worker.engine.issues import Location
 
 _LARGEST = 200_000
+_DEEPEST = 200
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _MERGE = "tag:yaml.org,2002:merge"
 
@@ -54,6 +55,7 @@ def load(source: str | Path) -> Document:
     """
     stream = source.read_bytes() if isinstance(source, Path) else source
     try:
+        _check_depth(stream)
         loader = _Loader(stream)
         try:
             root = loader.get_single_node()
@@ -65,9 +67,6 @@ def load(source: str | Path) -> Document:
         raise InvalidGraph([_syntax_issue(error)]) from error
     except (yaml.YAMLError, UnicodeError, ValueError) as error:
         message = f"This cannot be read as YAML: {error}."
-        raise InvalidGraph([Issue(Severity.ERROR, message)]) from error
-    except RecursionError as error:
-        message = "This document is nested too deeply to be read."
         raise InvalidGraph([Issue(Severity.ERROR, message)]) from error
     return Document(data, tuple(index.issues), index)
 
@@ -142,12 +141,24 @@ class _Index:
         )
 
 
+def _check_depth(stream: str | bytes) -> None:
+    """Refuse endless nesting before the fast reader of YAML overflows its stack."""
+    depth = 0
+    for event in yaml.parse(stream, Loader=_Loader):
+        depth += isinstance(event, yaml.CollectionStartEvent)
+        depth -= isinstance(event, yaml.CollectionEndEvent)
+        if depth > _DEEPEST:
+            mark: Any = event.start_mark  # either reader has its own kind of mark
+            problem = f"a value is nested deeper than {_DEEPEST} levels"
+            raise yaml.MarkedYAMLError(problem=problem, problem_mark=mark)
+
+
 def _syntax_issue(error: yaml.MarkedYAMLError) -> Issue:
     mark = error.problem_mark or error.context_mark
     context = f" {error.context}" if error.context else ""
     message = f"This is not valid YAML: {error.problem}{context}."
-    if "'\\t'" in str(error.problem):
-        message += " Indent with spaces."
+    if "cannot start any token" in str(error.problem):
+        message += " Indent with spaces, and quote what begins with @, ` or %."
     if mark is None:
         return Issue(Severity.ERROR, message)
     return Issue(Severity.ERROR, message, (), mark.line + 1, mark.column + 1)

@@ -11,6 +11,7 @@ from dioptra_worker.engine.errors import (
     ArtifactError,
     EngineError,
     MissingInput,
+    OutputError,
     StepError,
 )
 from dioptra_worker.engine.values import Values, unpack
@@ -124,8 +125,14 @@ def _start(
 
 
 def _call(step: CompiledStep, values: Values, call: Call) -> Any:
-    args = [references.resolve(value, values.get) for value in step.args]
-    kwargs = {k: references.resolve(v, values.get) for k, v in step.kwargs.items()}
+    args = [
+        _resolve(value, values, f"Step {step.name!r}, positional argument {place}")
+        for place, value in enumerate(step.args, start=1)
+    ]
+    kwargs = {
+        name: _resolve(value, values, f"Step {step.name!r}, argument {name!r}")
+        for name, value in step.kwargs.items()
+    }
     try:
         return call(step.plugin, args, kwargs)
     except EngineError:
@@ -140,6 +147,14 @@ def _call(step: CompiledStep, values: Values, call: Call) -> Any:
             plugin=step.plugin,
             argument=_refused_argument(step, error),
         ) from error
+
+
+def _resolve(value: Any, values: Values, who: str) -> Any:
+    try:
+        return references.resolve(value, values.get)
+    except OutputError as error:
+        message = f"{who}: {error}"
+        raise OutputError(message, source=error.source, output=error.output) from None
 
 
 def _refused_argument(step: CompiledStep, error: Exception) -> str | None:
@@ -166,7 +181,7 @@ def _save_complete(
 
 
 def _save(artifact: ArtifactOutput, values: Values, save: Save) -> None:
-    contents = references.resolve(artifact.contents, values.get)
+    contents = _resolve(artifact.contents, values, f"Artifact {artifact.name!r}")
     try:
         save(artifact, contents)
     except EngineError:

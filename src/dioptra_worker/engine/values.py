@@ -108,6 +108,12 @@ def unpack(
         )
         message += " is not in a list."
         raise OutputError(message, source=step.name, output=None) from error
+    if isinstance(returned, dict | str):
+        message = (
+            f"Step {step.name!r} declares its outputs as a list, and {step.plugin!r}"
+        )
+        part = "keys" if isinstance(returned, dict) else "letters"
+        warn(f"{message} returned {kind(returned)}: its {part} are the outputs.")
     values = dict(zip(step.outputs, iterator, strict=False))
     number = _length(returned, len(values))
     if number != len(step.outputs):

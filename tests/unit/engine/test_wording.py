@@ -1,0 +1,107 @@
+"""The small pieces of sentences."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+import pytest
+
+from dioptra_worker.engine.places import begin, describe
+from dioptra_worker.engine.wording import count, kind, listing, near, quote, suggestion
+
+
+@pytest.mark.parametrize(
+    ("names", "text"),
+    [
+        ([], ""),
+        (["a"], "'a'"),
+        (["a", "b"], "'a' and 'b'"),
+        (["a", "b", "c"], "'a', 'b' and 'c'"),
+    ],
+)
+def test_names_are_quoted_and_joined(names: list[str], text: str) -> None:
+    """The last two names are joined by a word."""
+    assert listing(names) == text
+
+
+def test_a_long_list_is_cut() -> None:
+    """Nobody reads a hundred names, so the rest is counted."""
+    text = listing([f"n{number}" for number in range(100)], "or")
+    assert text.endswith("'n11' or 88 more")
+
+
+def test_exactly_as_many_names_as_are_shown_are_not_cut() -> None:
+    """Twelve names fit."""
+    assert "more" not in listing([f"n{number}" for number in range(12)])
+
+
+def test_a_near_match_is_suggested() -> None:
+    """A misspelt name gets the right one, and no list."""
+    assert suggestion("laod", ["load", "save"]) == " Did you mean 'load'?"
+
+
+def test_without_a_near_match_there_is_a_list() -> None:
+    """A name like no other gets the list of what there is."""
+    assert suggestion("x", ["load", "save"]) == " There is 'load' and 'save'."
+
+
+@pytest.mark.parametrize(("nothing", "text"), [("", ""), ("None.", " None.")])
+def test_without_names_there_is_the_given_hint(nothing: str, text: str) -> None:
+    """When there is nothing to list, the caller's sentence is the hint."""
+    assert suggestion("x", [], nothing) == text
+
+
+def test_what_is_not_near_is_not_meant() -> None:
+    """Only similar names are taken for misspellings."""
+    assert near("abc", ["xyz"]) is None
+    assert near("paramter", ["parameter"]) == "parameter"
+
+
+def test_a_long_value_is_shortened() -> None:
+    """A quoted value fits into a line."""
+    assert quote("x" * 100) == "'" + "x" * 56 + "..."
+    assert quote("x" * 58) == "'" + "x" * 58 + "'"
+
+
+@pytest.mark.parametrize(
+    ("number", "text"), [(0, "no values"), (1, "1 value"), (2, "2 values")]
+)
+def test_numbers_come_with_their_noun(number: int, text: str) -> None:
+    """One is singular, and zero is a word."""
+    assert count(number, "value") == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, "nothing"),
+        (True, "a boolean"),
+        (1, "an integer"),
+        (1.5, "a number"),
+        ("a", "a string"),
+        ({}, "a mapping"),
+        ([], "a list"),
+        (dt.date(2026, 1, 1), "a date"),
+    ],
+)
+def test_kinds_are_named_in_the_words_of_yaml(value: Any, text: str) -> None:
+    """A dict is a mapping, and a bool is not an integer."""
+    assert kind(value) == text
+
+
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [
+        ((), "the document"),
+        (("graph",), "the section 'graph'"),
+        (("extra", "a"), "the section 'extra.a'"),
+        (("graph", "train"), "step 'train'"),
+        (("types", "t"), "type 't'"),
+        (("tasks", "t", "inputs", 0), "'inputs[0]' of task 't'"),
+    ],
+)
+def test_a_place_is_described(path: tuple[str | int, ...], text: str) -> None:
+    """A place is named by what is declared there."""
+    assert describe(path) == text
+    assert begin(path) == text[0].upper() + text[1:]
