@@ -125,13 +125,13 @@ def test_what_is_there_can_be_referred_to(text: str) -> None:
             ),
         ),
         (
-            "a: {take: [[$a]]}",
+            "a: {add: [$a, 1]}",
             "graph.a: Step 'a' needs itself, so it can never run.",
         ),
         (
             (
-                "x: {take: $a}, a: {make: [], dependencies: b}, b: {take: $c},"
-                " c: {take: [[$a]]}"
+                "x: {take: $a}, a: {make: [], dependencies: b}, b: {add: [$c, 1]},"
+                " c: {add: [1, 2], dependencies: [a]}"
             ),
             (
                 "graph.a: Steps wait for each other for ever: 'a' needs 'b',"
