@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import uuid
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,7 +19,8 @@ from dioptra_worker.processes import ProcessMark, mark, send, wait_gone
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-MARKER = "dioptra-unit-test-marker-1b0c"
+# Of this process alone: pytest-xdist runs these tests side by side.
+MARKER = f"dioptra-unit-test-marker-{uuid.uuid4().hex}"
 needs_ps = pytest.mark.skipif(shutil.which("ps") is None, reason="there is no ps")
 
 
