@@ -73,7 +73,8 @@ def ensure_peer(
         detail = f"for another process that makes {home}"
         progress(Step("waiting", State.NOTE, detail=detail))
 
-    with locked(home.with_suffix(".lock"), timeout=_INSTALL_SECONDS, waiting=waiting):
+    lock = home.with_name(f"{home.name}.lock")
+    with locked(lock, timeout=_INSTALL_SECONDS, waiting=waiting):
         if not _is_whole(home, environment):
             shutil.rmtree(home, ignore_errors=True)
             home.mkdir(parents=True)
