@@ -27,7 +27,6 @@ needs_ps = pytest.mark.skipif(shutil.which("ps") is None, reason="there is no ps
 @pytest.fixture
 def sleeper() -> Iterator[subprocess.Popen[bytes]]:
     """A process in a session of its own, with a child, that ends only when told."""
-    # Popen returns when the child is `sleep`: only then has it its environment.
     program = """
 import subprocess
 with subprocess.Popen(["sleep", "60"]):
@@ -41,6 +40,10 @@ with subprocess.Popen(["sleep", "60"]):
     ) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == b"ready\n"
+        # `exec` lets Popen return a moment before /proc shows the new environment.
+        until = time.monotonic() + 5
+        while len(processes.carriers(MARKER)) < 2 and time.monotonic() < until:
+            time.sleep(0.01)
         yield process
         for left in processes.carriers(MARKER):
             send(left, signal.SIGKILL)
