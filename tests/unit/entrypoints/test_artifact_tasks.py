@@ -1,16 +1,16 @@
-"""What the examples' artifact tasks write, they read back."""
+"""What the examples' artifact tasks write, they read back.
+
+The frameworks are imported by name: linting and type checking do without them.
+"""
 
 from __future__ import annotations
 
+import importlib
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import pandas as pd
 import pytest
-from matplotlib.figure import Figure
-from sklearn.linear_model import LogisticRegression
 
 from dioptra_worker import compat
 from dioptra_worker.runner.plugins import Bundle
@@ -73,8 +73,9 @@ def test_folder(tmp_path: Path) -> None:
 def test_model(tmp_path: Path) -> None:
     """A model that comes back decides as it did."""
     task = _task("sklearn-evaluation", "digits_artifacts.model", "JoblibFile")
-    x = np.array([[0.0], [1.0], [2.0], [3.0]])
-    model = LogisticRegression().fit(x, [0, 0, 1, 1])
+    x = [[0.0], [1.0], [2.0], [3.0]]
+    linear: Any = importlib.import_module("sklearn.linear_model")
+    model = linear.LogisticRegression().fit(x, [0, 0, 1, 1])
     again = _there_and_back(task, tmp_path, model, compress=3)
     assert again.predict_proba(x).tolist() == model.predict_proba(x).tolist()
 
@@ -82,7 +83,8 @@ def test_model(tmp_path: Path) -> None:
 def test_csv(tmp_path: Path) -> None:
     """A table comes back, with as many decimals as were asked for."""
     task = _task("sklearn-evaluation", "digits_artifacts.table", "CsvFile")
-    table = pd.DataFrame({"strength": [0.1], "accuracy": [2 / 3]})
+    pandas: Any = importlib.import_module("pandas")
+    table = pandas.DataFrame({"strength": [0.1], "accuracy": [2 / 3]})
     again = _there_and_back(task, tmp_path, table, decimals=3)
     assert again.to_dict("list") == {"strength": [0.1], "accuracy": [0.667]}
 
@@ -90,7 +92,9 @@ def test_csv(tmp_path: Path) -> None:
 def test_png(tmp_path: Path) -> None:
     """A figure becomes a PNG file, whose path is what a reader gets."""
     task = _task("sklearn-evaluation", "digits_artifacts.figure", "PngFile")
-    path = _there_and_back(task, tmp_path, Figure(figsize=(2, 1)), dpi=50)
+    figures: Any = importlib.import_module("matplotlib.figure")
+    figure = figures.Figure(figsize=(2, 1))
+    path = _there_and_back(task, tmp_path, figure, dpi=50)
     data = Path(path).read_bytes()
     assert data[:8] == b"\x89PNG\r\n\x1a\n"
     assert (data[16:20], data[20:24]) == (b"\x00\x00\x00\x64", b"\x00\x00\x00\x32")

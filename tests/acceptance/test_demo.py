@@ -1,0 +1,127 @@
+"""``dioptra-worker demo``, which ``make demo`` calls, as a process."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tests.plugins.stack import cache_folder
+from tests.plugins.worker_process import alive
+
+PROGRAM = Path(sys.executable).with_name("dioptra-worker")
+EXAMPLES = Path(__file__).resolve().parents[2] / "entrypoints"
+
+pytestmark = pytest.mark.timeout(300)
+
+
+def _start(folder: Path, *arguments: str | Path) -> subprocess.Popen[str]:
+    """Start a demo whose folders all lie in one of ours."""
+    return subprocess.Popen(
+        [PROGRAM, "demo", *arguments],
+        env={
+            "PATH": os.environ["PATH"],
+            "HOME": str(folder),
+            "TMPDIR": str(folder),
+            "DIOPTRA_WORKER_CACHE_DIR": str(cache_folder()),
+        },
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def _worker_pid(told: str) -> int:
+    found = re.search(r"start the worker.*\(pid (\d+)\)", told)
+    assert found, told
+    return int(found[1])
+
+
+def _nothing_left(folder: Path, told: str) -> None:
+    """The worker has ended, and so has whatever had a file in the demo's folder."""
+    assert not alive(_worker_pid(told))
+    assert list(folder.glob("dioptra-demo-*")) == []
+    assert _below(folder) == []
+
+
+def _below(folder: Path) -> list[int]:
+    """The processes whose command line names the folder (Linux)."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            command = entry.read_bytes().decode(errors="replace")
+        except OSError:
+            continue
+        if str(folder) in command:
+            found.append(int(entry.parent.name))
+    return found
+
+
+def test_demo(tmp_path: Path) -> None:
+    """It runs five jobs, tells what came of each, succeeds, and leaves nothing."""
+    demo = _start(tmp_path)
+    told, _ = demo.communicate(timeout=250)
+    assert demo.returncode == 0, told
+    assert "5 of 5 jobs ended as intended" in told
+    for words in (
+        "1. Hello, Dioptra!",
+        "read input artifact 'readings'",
+        "accuracy_attacked",
+        "accuracy-plot.png",
+        "✓ failed, as intended",
+        "ZeroDivisionError: division by zero",
+        "KEEP=1",
+    ):
+        assert words in told
+    assert len(re.findall(r"artifacts .*s3://", told)) == 4
+    assert len(re.findall(r"MLflow +http://.*/runs/[0-9a-f]{32}", told)) == 5
+    assert "\x1b" not in told
+    _nothing_left(tmp_path, told)
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted(tmp_path: Path, signum: int) -> None:
+    """Interrupted in the middle of a job, it ends with code 130 and leaves nothing."""
+    demo = _start(tmp_path)
+    assert demo.stdout is not None
+    lines = []
+    for line in demo.stdout:
+        lines.append(line)
+        if "… started" in line or "… queued" in line:
+            demo.send_signal(signum)
+            break
+    rest, _ = demo.communicate(timeout=60)
+    told = "".join(lines) + rest
+    assert demo.returncode == 130, told
+    assert "everything was taken down" in told
+    assert "Traceback" not in told
+    _nothing_left(tmp_path, told)
+
+
+def test_a_job_that_does_not_end_as_intended(tmp_path: Path) -> None:
+    """When one job's outcome is not what it was to be, the demo's exit code is 1."""
+    examples = tmp_path / "examples"
+    shutil.copytree(EXAMPLES, examples)
+    tasks = examples / "failing-job/plugins/failing/tasks.py"
+    tasks.write_text(tasks.read_text().replace("list[float] = []", "list[float] = [1]"))
+    demo = _start(tmp_path, "--entrypoints", examples)
+    told, _ = demo.communicate(timeout=250)
+    assert demo.returncode == 1, told
+    assert "finished, but it was to be failed" in told
+    assert "4 of 5 jobs ended as intended" in told
+    _nothing_left(tmp_path, told)
+
+
+def test_no_examples(tmp_path: Path) -> None:
+    """Without anything to import it fails at once, with a sentence."""
+    demo = _start(tmp_path, "--entrypoints", tmp_path)
+    told, _ = demo.communicate(timeout=30)
+    assert demo.returncode == 1
+    assert "has no dioptra.toml" in told
+    assert "Traceback" not in told

@@ -1,0 +1,333 @@
+"""The ready-made entrypoints: imported by the command, run by the real worker."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from tests.plugins.worker_process import worker
+
+from dioptra_worker import engine
+from dioptra_worker.api.resources import Resources
+from dioptra_worker.resources import JobResult, Submission, read_result, submit, wait
+from dioptra_worker.resources.account import Account
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from tests.plugins.clients import ApiClient, MlflowReader
+
+    from dioptra_worker.api.client import DioptraApi
+    from dioptra_worker.api.resources import Artifact
+    from dioptra_worker.local import LocalStack
+
+PROGRAM = Path(sys.executable).with_name("dioptra-worker")
+EXAMPLES = Path(__file__).resolve().parents[2] / "entrypoints"
+GROUP = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bench:
+    """A queue with a worker on it, and ways to submit jobs and read them back.
+
+    Attributes:
+        api: A session with the REST API.
+        client: The tests' own, to read back what nothing of ours has touched.
+        queue: The queue's name.
+        environment: What the stack's clients need.
+    """
+
+    api: DioptraApi
+    client: ApiClient
+    queue: str
+    environment: dict[str, str]
+
+    def run(
+        self,
+        entrypoint: str,
+        *,
+        values: Mapping[str, Any] | None = None,
+        artifacts: Mapping[str, Artifact] | None = None,
+    ) -> JobResult:
+        """Submit a job, wait for its end, and read it back."""
+        resources = Resources(self.api)
+        wanted = Submission(
+            entrypoint=entrypoint,
+            queue=self.queue,
+            experiment="examples",
+            values=values or {},
+            artifacts=artifacts or {},
+            timeout="5m",
+        )
+        job = submit(resources, wanted)
+        wait(self.api, job, seconds=100.0)
+        return read_result(self.api, resources, job)
+
+    def bring_in(self, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+        """Run ``dioptra-worker import``."""
+        return subprocess.run(
+            [PROGRAM, "import", *arguments],
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    def contents(self, artifact: Artifact) -> bytes:
+        """The bytes of an artifact, as the REST API hands them out."""
+        return self.client.content(f"/artifacts/{artifact.id}/contents")
+
+
+@pytest.fixture(scope="module", name="bench")
+def _bench(
+    stack: LocalStack, api: ApiClient, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Bench]:
+    queue = f"examples-{uuid.uuid4().hex[:8]}"
+    api.post("/queues/", {"name": queue, "description": "", "group": GROUP})
+    environment = stack.environment()
+    folder = tmp_path_factory.mktemp("worker")
+    with (
+        Account.read(environment).session() as session,
+        worker(environment, folder, queue),
+    ):
+        bench = Bench(api=session, client=api, queue=queue, environment=environment)
+        answer = bench.bring_in(EXAMPLES)
+        assert answer.returncode == 0, answer.stderr
+        yield bench
+
+
+def _text(result: JobResult) -> str:
+    return "\n".join(record.message for record in result.log)
+
+
+def _in_order(text: str, *parts: str) -> None:
+    """Each part is in the text, behind the one before."""
+    place = 0
+    for part in parts:
+        found = text.find(part, place)
+        assert found >= 0, f"{part!r} is not (or too early) in:\n{text}"
+        place = found + len(part)
+
+
+# -- import ----------------------------------------------------------------------
+
+
+def test_import_tells(bench: Bench) -> None:
+    """The command says what it has imported, with ids that the API knows by name."""
+    answer = bench.bring_in("--json", EXAMPLES / "artifact-chain")
+    (imported,) = json.loads(answer.stdout)
+    assert imported["entrypoints"].keys() == {"chain-produce", "chain-consume"}
+    assert imported["plugins"].keys() == {"weather", "weather_artifacts"}
+    for name, number in imported["entrypoints"].items():
+        assert bench.client.get(f"/entrypoints/{number}")["name"] == name
+    told = bench.bring_in(EXAMPLES / "artifact-chain").stdout
+    assert f"chain-produce (id {imported['entrypoints']['chain-produce']})" in told
+
+
+@pytest.mark.parametrize(
+    ("folder", "graph", "name"),
+    [
+        ("hello-world", "entrypoint.yml", "hello-world"),
+        ("artifact-chain", "produce.yml", "chain-produce"),
+        ("artifact-chain", "consume.yml", "chain-consume"),
+        ("sklearn-evaluation", "entrypoint.yml", "sklearn-evaluation"),
+        ("failing-job", "entrypoint.yml", "failing-job"),
+    ],
+)
+def test_platform_agrees(bench: Bench, folder: str, graph: str, name: str) -> None:
+    """What the platform makes of an example is what its task graph file says."""
+    found = bench.client.get("/entrypoints/", search=f'name:"{name}"')["data"][0]
+    made = bench.client.get(
+        f"/entrypoints/{found['id']}/snapshots/{found['snapshot']}/config"
+    )
+    ours = engine.load(EXAMPLES / folder / graph).data
+    types = ours.pop("types", {})
+    # The platform adds every other type that is registered.
+    assert types.items() <= made.pop("types").items()
+    assert {name: section for name, section in made.items() if section} == ours
+
+
+def test_import_again(bench: Bench, tmp_path: Path) -> None:
+    """An import changes what is there, keeps its id, and the next job runs it."""
+    folder = tmp_path / "hello"
+    shutil.copytree(EXAMPLES / "hello-world", folder)
+    toml = folder / "dioptra.toml"
+    # Under names of its own, since other tests run the example as it is.
+    (folder / "plugins/hello").rename(folder / "plugins/hello_again")
+    text = toml.read_text().replace('name = "hello-world"', 'name = "hello-again"')
+    toml.write_text(
+        text.replace('plugins/hello"', 'plugins/hello_again"').replace(
+            'plugins = ["hello"]', 'plugins = ["hello_again"]'
+        )
+    )
+    graph = folder / "entrypoint.yml"
+    graph.write_text(graph.read_text().replace("hello.tasks", "hello_again.tasks"))
+    (before,) = json.loads(bench.bring_in("--json", folder).stdout)
+    assert "Hello, World!" in _text(bench.run("hello-again"))
+    tasks = folder / "plugins/hello_again/tasks.py"
+    tasks.write_text(tasks.read_text().replace("Hello, {name}!", "Goodbye, {name}!"))
+    (after,) = json.loads(bench.bring_in("--json", folder).stdout)
+    assert after == before
+    assert "Goodbye, World!" in _text(bench.run("hello-again"))
+
+
+def test_import_refused(bench: Bench, tmp_path: Path) -> None:
+    """A refusal ends the command with code 1 and the API's own reason."""
+    folder = tmp_path / "hello"
+    shutil.copytree(EXAMPLES / "hello-world", folder)
+    toml = folder / "dioptra.toml"
+    toml.write_text(toml.read_text().replace('plugins = ["hello"]', 'plugins = ["x"]'))
+    answer = bench.bring_in(folder)
+    assert answer.returncode == 1
+    assert f"refused to import {folder}" in answer.stderr
+    assert "Plugins ['x'] used but not declared" in answer.stderr
+    assert "Traceback" not in answer.stderr
+
+
+def test_import_with_wrong_password(bench: Bench) -> None:
+    """A refused login has an exit code of its own."""
+    environment = bench.environment | {"DIOPTRA_WORKER_PASSWORD": "wrong"}
+    other = Bench(
+        api=bench.api, client=bench.client, queue=bench.queue, environment=environment
+    )
+    answer = other.bring_in(EXAMPLES)
+    assert answer.returncode == 3
+    assert "DIOPTRA_WORKER_PASSWORD" in answer.stderr
+
+
+# -- jobs ------------------------------------------------------------------------
+
+
+def test_hello(bench: Bench, mlflow_reader: MlflowReader) -> None:
+    """A greeting is logged, printed and stored, with a given name, by default thrice."""
+    result = bench.run("hello-world", values={"name": "<Ada> & Co"})
+    assert result.job.status == "finished"
+    assert [change.status for change in result.timeline] == [
+        "queued",
+        "started",
+        "finished",
+    ]
+    _in_order(
+        _text(result),
+        "step 1 of 2: 'greeting' runs task 'greet'",
+        "made a greeting name='<Ada> & Co'",
+        "step 2 of 2: 'letter' runs task 'repeat'",
+        "1. Hello, <Ada> & Co!",
+        "3. Hello, <Ada> & Co!",
+        "the job finished",
+    )
+    (letter,) = result.artifacts
+    assert letter.file_name == "letter.md"
+    assert bench.contents(letter).decode() == "Hello, <Ada> & Co!\n" * 3
+    assert result.run_id is not None
+    assert mlflow_reader.status(result.run_id) == "FINISHED"
+    assert mlflow_reader.parameters(result.run_id) == {
+        "name": "<Ada> & Co",
+        "times": "3",
+    }
+    assert mlflow_reader.tags(result.run_id)["dioptra.jobId"] == str(result.job.id)
+
+
+def test_chain(bench: Bench) -> None:
+    """One job reads the file and the folder that another one has stored."""
+    first = bench.run("chain-produce", values={"days": 2})
+    assert first.job.status == "finished"
+    readings, by_day = first.artifact("readings"), first.artifact("by-day")
+    assert not readings.is_dir
+    assert by_day.is_dir
+    rows = json.loads(bench.contents(readings))
+    assert len(rows) == 8
+    second = bench.run(
+        "chain-consume", artifacts={"readings": readings, "by_day": by_day}
+    )
+    assert second.job.status == "finished", _text(second)
+    _in_order(_text(second), "read input artifact", "day 1: ", "day 2: ")
+    degrees = [row["celsius"] for row in rows if row["day"] == 1]
+    summary = json.loads(bench.contents(second.artifact("summary")))
+    assert summary[0] == {"day": 1, "coldest": min(degrees), "warmest": max(degrees)}
+
+
+def test_chain_of_strangers(bench: Bench) -> None:
+    """Artifacts of two different jobs are refused by the plugin, in its own words."""
+    first = bench.run("chain-produce", values={"days": 1})
+    other = bench.run("chain-produce", values={"days": 2})
+    result = bench.run(
+        "chain-consume",
+        artifacts={
+            "readings": first.artifact("readings"),
+            "by_day": other.artifact("by-day"),
+        },
+    )
+    assert result.job.status == "failed"
+    assert "the file has 4 readings and the folder 8" in _text(result)
+    assert result.artifacts == ()
+
+
+def test_evaluation(bench: Bench, mlflow_reader: MlflowReader) -> None:
+    """An evaluation leaves metrics, here and in MLflow, a table, a plot and a model."""
+    result = bench.run(
+        "sklearn-evaluation", values={"strength": 0.15, "attack": "projected-gradient"}
+    )
+    assert result.job.status == "finished", _text(result)
+    metrics = {point.name: point.value for point in result.metrics}
+    assert 0.95 < metrics["accuracy_clean"] <= 1.0
+    assert metrics["accuracy_attacked"] < metrics["accuracy_clean"] - 0.2
+    curve = [p.value for p in result.metrics if p.name == "accuracy_by_strength"]
+    assert curve[0] == metrics["accuracy_clean"]
+    assert curve == sorted(curve, reverse=True)
+    assert result.run_id is not None
+    logged = mlflow_reader.metrics(result.run_id)
+    assert logged["accuracy_attacked"] == pytest.approx(metrics["accuracy_attacked"])
+    table = bench.contents(result.artifact("accuracy-by-strength")).decode()
+    head, *rows = table.splitlines()
+    assert head == "strength,accuracy"
+    assert [float(row.split(",")[0]) for row in rows] == [0.0, 0.05, 0.15, 0.2, 0.3]
+    assert [float(row.split(",")[1]) for row in rows] == pytest.approx(curve, abs=1e-3)
+    picture = bench.contents(result.artifact("accuracy-plot"))
+    assert picture.startswith(b"\x89PNG")
+    assert result.artifact("model").task == "JoblibFile"
+    assert bench.contents(result.artifact("model"))
+
+
+def test_evaluation_is_repeatable(bench: Bench) -> None:
+    """The same seed gives the same numbers, another one gives others."""
+    first, again, other = (
+        bench.run("sklearn-evaluation", values={"seed": seed}) for seed in (3, 3, 4)
+    )
+    assert first.metrics
+    assert first.metrics == again.metrics
+    assert first.metrics != other.metrics
+
+
+def test_unknown_attack(bench: Bench) -> None:
+    """A wrong value of a parameter fails the job with the plugin's own sentence."""
+    result = bench.run("sklearn-evaluation", values={"attack": "tickle"})
+    assert result.job.status == "failed"
+    assert "no attack 'tickle': choose one of fast-gradient" in _text(result)
+
+
+@pytest.mark.parametrize(
+    ("how", "words"),
+    [
+        ("exception", "ZeroDivisionError: division by zero"),
+        ("exit", "sys.exit"),
+        ("killed", "SIGKILL"),
+    ],
+)
+def test_failures(
+    bench: Bench, mlflow_reader: MlflowReader, how: str, words: str
+) -> None:
+    """However the job dies, its status says failed and its log where and of what."""
+    result = bench.run("failing-job", values={"how": how})
+    assert result.job.status == "failed"
+    _in_order(_text(result), "'averaged' runs", f"about to fail: {how}", words)
+    assert result.run_id is not None
+    assert mlflow_reader.status(result.run_id) == "FAILED"
