@@ -125,3 +125,17 @@ def test_an_extra_argument_has_no_type_to_fit() -> None:
     """An argument for which there is no input is reported once."""
     assert len(graph("{whole: [1, a]}")) == 1
     assert len(graph("{whole: {n: 1, m: a}}")) == 1
+
+
+def test_a_parameter_hides_an_artifact_input() -> None:
+    """A name that both have is of the type of the parameter, and has no outputs."""
+    text = """
+        parameters: {p: {type: integer}}
+        artifact_inputs: {p: {x: string}}
+        tasks: {whole: {plugin: a.b, inputs: [{n: integer}]}}
+        """
+    assert errors(document(f"{text}\n        graph: {{one: {{whole: $p}}}}")) == []
+    assert errors(document(f"{text}\n        graph: {{one: {{whole: $p.x}}}}")) == [
+        "graph.one.whole: Step 'one' refers to '$p.x', but 'p' is a parameter and has no"
+        " outputs."
+    ]
