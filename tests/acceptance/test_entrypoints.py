@@ -207,7 +207,7 @@ def test_import_with_wrong_password(bench: Bench) -> None:
 
 
 def test_hello(bench: Bench, mlflow_reader: MlflowReader) -> None:
-    """A greeting is logged, printed and stored, with a given name, by default thrice."""
+    """A greeting is logged, printed and stored, to a given name, by default thrice."""
     result = bench.run("hello-world", values={"name": "<Ada> & Co"})
     assert result.job.status == "finished"
     assert [change.status for change in result.timeline] == [

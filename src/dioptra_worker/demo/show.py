@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _MARKS = {State.DONE: ("✓", "green"), State.FAILED: ("✗", "red"), State.NOTE: ("·", "")}
 _TICK = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
-_LOG_LINES = 8
+_LOG_LINES = 12
 _CLEAR = "\r\x1b[2K"
 
 
