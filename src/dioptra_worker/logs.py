@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
+from functools import partial
 from typing import TYPE_CHECKING, TextIO
+from urllib.parse import quote
 
 import structlog
 
@@ -19,15 +22,26 @@ class Mask:
     """Replaces secret values in text by ``***``."""
 
     def __init__(self, secrets: Iterable[str]) -> None:
-        """Remember what to hide, the longest first."""
+        """Remember what to hide, the longest first.
+
+        A secret is hidden as it is and as JSON, `repr` and URLs write it.
+        """
         kept = {secret for secret in secrets if len(secret) >= SHORTEST_SECRET}
-        self._secrets = sorted(kept, key=len, reverse=True)
+        spellings = {spelling for secret in kept for spelling in _spellings(secret)}
+        self._secrets = sorted(spellings, key=len, reverse=True)
 
     def __call__(self, text: str) -> str:
         """The text without the secrets."""
         for secret in self._secrets:
             text = text.replace(secret, "***")
         return text
+
+
+def _spellings(secret: str) -> set[str]:
+    as_json = json.dumps(secret)[1:-1]
+    as_utf8_json = json.dumps(secret, ensure_ascii=False)[1:-1]
+    in_url = {quote(secret, safe="", errors="replace"), quote(secret, errors="replace")}
+    return {secret, as_json, as_utf8_json, repr(secret)[1:-1], *in_url}
 
 
 def configure(*, as_json: bool, level: str, mask: Mask, stream: TextIO) -> None:
@@ -42,7 +56,10 @@ def configure(*, as_json: bool, level: str, mask: Mask, stream: TextIO) -> None:
     renderer: structlog.typing.Processor = (
         structlog.processors.JSONRenderer()
         if as_json
-        else structlog.dev.ConsoleRenderer(colors=stream.isatty())
+        else structlog.dev.ConsoleRenderer(
+            colors=stream.isatty(),
+            exception_formatter=structlog.dev.plain_traceback,
+        )
     )
     handler = _MaskedHandler(stream, mask)
     handler.setFormatter(
@@ -56,6 +73,7 @@ def configure(*, as_json: bool, level: str, mask: Mask, stream: TextIO) -> None:
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 structlog.processors.format_exc_info,
+                partial(_mask_text, mask),  # JSON would escape escapes once more
                 renderer,
             ],
         )
@@ -65,6 +83,15 @@ def configure(*, as_json: bool, level: str, mask: Mask, stream: TextIO) -> None:
     root.setLevel(level)
     for chatty in ("urllib3", "rq", "rq.worker", "rq.job"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
+
+
+def _mask_text(
+    mask: Mask, _: object, __: str, event: structlog.typing.EventDict
+) -> structlog.typing.EventDict:
+    return {
+        name: mask(value) if isinstance(value, str) else value
+        for name, value in event.items()
+    }
 
 
 class _MaskedHandler(logging.StreamHandler[TextIO]):

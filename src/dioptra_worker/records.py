@@ -94,7 +94,6 @@ class Begin:
 
     Attributes:
         job_id: The job's id in the API.
-        entrypoint: The entrypoint's name, also the MLflow run's.
         directory: The job's folder, to be the current directory.
         api_url: The base URL of the Dioptra REST API.
         log_level: The least severity of log records to send.
@@ -219,6 +218,24 @@ Message = (
 
 _KINDS: dict[str, type[Any]] = {kind.__name__: kind for kind in get_args(Message)}
 _NESTED = {"artifact_tasks": ArtifactTask, "inputs": InputArtifact}
+_TYPES: dict[str, tuple[type[Any], ...]] = {
+    "bool": (bool,),
+    "float": (float, int),
+    "float | str": (float, int, str),
+    "int": (int,),
+    "int | None": (int, type(None)),
+    "str": (str,),
+    "str | None": (str, type(None)),
+    "Ending": (str,),
+    "Severity": (str,),
+    "Literal['stdout', 'stderr']": (str,),
+    "Mapping[str, Any]": (dict,),
+    "Mapping[str, str]": (dict,),
+    "tuple[ArtifactTask, ...]": (tuple,),
+    "tuple[InputArtifact, ...]": (tuple,),
+    "tuple[str, ...]": (tuple,),
+}
+"""What JSON gives for each annotation of a field."""
 
 
 def encode(message: Message) -> bytes:
@@ -246,10 +263,14 @@ def decode(line: bytes) -> Message:
     Raises:
         ValueError: If the line holds no message of ours.
     """
-    body = json.loads(line)
-    if not isinstance(body, dict) or body.get("is") not in _KINDS:
+    try:
+        body = json.loads(line)
+    except RecursionError:
+        raise ValueError(f"nested too deeply: {line[:80]!r}") from None
+    name = body.pop("is", None) if isinstance(body, dict) else None
+    kind = _KINDS.get(name) if isinstance(name, str) else None
+    if kind is None:
         raise ValueError(f"no message of the worker: {line[:80]!r}")
-    kind = _KINDS[body.pop("is")]
     try:
         for name, nested in _NESTED.items():
             if name in body:
@@ -273,4 +294,16 @@ def _restore(kind: type[Any], body: Mapping[str, Any]) -> Any:
     values = dict(body)
     if "outputs" in values:
         values["outputs"] = tuple(values["outputs"])
-    return kind(**values)
+    record = kind(**values)
+    for field in dataclasses.fields(record):
+        if not _fits(getattr(record, field.name), str(field.type)):
+            raise TypeError(f"{field.name} must be {field.type}")
+    return record
+
+
+def _fits(value: object, declared: str) -> bool:
+    """Whether a value is what its field's annotation says, items not looked at."""
+    expected = _TYPES[declared]
+    if isinstance(value, bool):  # which is a kind of int in Python, but not here
+        return bool in expected
+    return isinstance(value, expected)

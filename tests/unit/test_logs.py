@@ -1,0 +1,130 @@
+"""The daemon's log is one line per event, readable, and never shows a secret."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+import pytest
+import structlog
+
+from dioptra_worker.logs import SHORTEST_SECRET, Mask, configure
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    Configure = Callable[..., io.StringIO]
+
+log = logging.getLogger("test.logs")
+
+
+@pytest.fixture(name="configured")
+def _configured() -> Iterator[Configure]:
+    """Configure logging into memory; afterwards it is as it was."""
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    stream = io.StringIO()
+
+    def start(*secrets: str, as_json: bool = False, level: str = "INFO") -> io.StringIO:
+        configure(as_json=as_json, level=level, mask=Mask(secrets), stream=stream)
+        return stream
+
+    yield start
+    root.handlers[:] = handlers
+    root.setLevel(level)
+
+
+def test_mask_hides_the_longest_first() -> None:
+    """Where one secret begins with another, nothing of the longer one stays."""
+    mask = Mask(["swordfish", "swordfish-and-more"])
+    assert mask("a swordfish-and-more b swordfish c") == "a *** b *** c"
+
+
+def test_mask_leaves_short_values_alone() -> None:
+    """A secret so short that innocent words hold it hides nothing."""
+    short = "a" * (SHORTEST_SECRET - 1)
+    assert Mask([short, ""])(f"{short} banana") == f"{short} banana"
+    assert Mask([short + "a"])(f"is {short}a") == "is ***"
+
+
+@pytest.mark.parametrize(
+    "secret", ['quo"ted-one', "back\\slash", "pässwörd", "p@ss/word", "tab\tbed-one"]
+)
+@pytest.mark.parametrize("as_json", [False, True])
+def test_every_spelling_of_a_secret_is_hidden(
+    secret: str, as_json: bool, configured: Configure
+) -> None:
+    """However JSON, repr or a URL spell a secret, it is not in the log."""
+    stream = configured(secret, as_json=as_json)
+    log.info("plain %s, quoted %r, redis://:%s@host", secret, secret, quote(secret, ""))
+    log.info("with data", extra={"value": secret, "mapping": {"deep": [secret]}})
+    written = stream.getvalue()
+    spellings = {secret, json.dumps(secret)[1:-1], repr(secret)[1:-1], quote(secret)}
+    assert [spelling for spelling in spellings if spelling in written] == []
+    assert written.count("***") == 5
+
+
+def test_json_lines(configured: Configure) -> None:
+    """As JSON, every event is an object on a line with level, logger, time and data."""
+    stream = configured(as_json=True)
+    log.warning("job %d is\nlost", 7, extra={"job_id": 7})
+    structlog.stdlib.get_logger("other").debug("not shown")
+    line, end = stream.getvalue().split("\n")
+    assert end == ""
+    event = json.loads(line)
+    assert event.pop("timestamp").endswith("Z")
+    assert event == {
+        "event": "job 7 is\nlost",
+        "job_id": 7,
+        "level": "warning",
+        "logger": "test.logs",
+    }
+
+
+def test_console_lines(configured: Configure) -> None:
+    """As text, an event is a line without escape codes where nobody sees colours."""
+    stream = configured()
+    log.warning("job %d is lost", 7, extra={"job_id": 7})
+    written = stream.getvalue()
+    assert "\x1b" not in written
+    for part in ("warning", "job 7 is lost", "test.logs", "job_id=7"):
+        assert part in written
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_tracebacks_are_masked(as_json: bool, configured: Configure) -> None:
+    """A secret in an exception's message is hidden, and the traceback is there."""
+    stream = configured("swordfish", as_json=as_json)
+    try:
+        int("redis://:swordfish@host")
+    except ValueError:
+        log.exception("it broke")
+    written = stream.getvalue()
+    assert "swordfish" not in written
+    assert "ValueError: invalid literal" in written
+    assert "redis://:***@host" in written
+    assert "Traceback" in written
+
+
+def test_levels(configured: Configure) -> None:
+    """Below the level nothing is shown, and chatty libraries only warn."""
+    stream = configured(level="DEBUG")
+    log.debug("ours")
+    logging.getLogger("urllib3.connectionpool").info("chatter")
+    logging.getLogger("rq.worker").info("chatter")
+    assert "ours" in stream.getvalue()
+    assert "chatter" not in stream.getvalue()
+    stream = configured(level="ERROR")
+    log.warning("too small")
+    assert "too small" not in stream.getvalue()
+
+
+def test_configuring_twice_does_not_double_lines(configured: Configure) -> None:
+    """The last configuration counts alone."""
+    configured()
+    stream = configured()
+    log.info("once only")
+    assert stream.getvalue().count("once only") == 1
