@@ -136,6 +136,8 @@ def test_a_parameter_hides_an_artifact_input() -> None:
         """
     assert errors(document(f"{text}\n        graph: {{one: {{whole: $p}}}}")) == []
     assert errors(document(f"{text}\n        graph: {{one: {{whole: $p.x}}}}")) == [
-        "graph.one.whole: Step 'one' refers to '$p.x', but 'p' is a parameter and has no"
-        " outputs."
+        (
+            "graph.one.whole: Step 'one' refers to '$p.x', but 'p' is a parameter and"
+            " has no outputs."
+        )
     ]
