@@ -183,6 +183,13 @@ class Settings(BaseSettings):
         "DIOPTRA_WORKER_MAX_ATTEMPTS",
         "How often a job is started at most when workers are lost under it.",
     )
+    lost_after: Annotated[float, Field(gt=0)] = _optional(
+        60.0,
+        "DIOPTRA_WORKER_LOST_AFTER",
+        "Seconds after which a job that the API calls queued, and that is in no queue,"
+        " counts as lost and is enqueued again; three times that for a started job"
+        " that no worker holds.",
+    )
     setup_deadline: Annotated[float, Field(gt=0)] = _optional(
         300.0,
         "DIOPTRA_WORKER_SETUP_DEADLINE",

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import contextlib
 import html
+import socket
 import threading
 from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -114,11 +116,52 @@ class DioptraApi:
             ) from None
         self._logins += 1
 
+    def ping(self) -> None:
+        """See whether the API answers as itself.
+
+        Raises:
+            ServiceUnavailable: If it does not.
+        """
+        self._json("GET", "users/current")
+
+    def reach(self) -> None:
+        """See, in far less than a request, whether anybody listens at its address.
+
+        Raises:
+            ServiceUnavailable: If nobody does.
+        """
+        if requests.utils.get_environ_proxies(self.url):
+            self.ping()  # what listens there is the proxy
+            return
+        parts = urlsplit(self.url)
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+        try:
+            socket.create_connection((parts.hostname, port), CONNECT_TIMEOUT).close()
+        except OSError as error:
+            raise ServiceUnavailable(
+                f"the {SERVICE} cannot be reached at {self.url}: {error}",
+                service=SERVICE,
+            ) from error
+
     # -- a job's life ----------------------------------------------------------
 
     def job(self, job_id: int) -> Job:
         """Fetch a job; `NotFound` when it was deleted."""
         return Job.read(self._json("GET", f"jobs/{job_id}"))
+
+    def jobs_with_status(self, status: str) -> list[dict[str, Any]]:
+        """All jobs with a status, as the API shows them."""
+        jobs: list[dict[str, Any]] = []
+        while True:
+            query = {
+                "search": f'status:"{status}"',
+                "index": len(jobs),
+                "pageLength": 500,
+            }
+            body = self._json("GET", "jobs/", params=query)
+            jobs += body["data"]
+            if not body["data"] or len(jobs) >= body["totalNumResults"]:
+                return jobs
 
     def set_status(self, experiment_id: int, job_id: int, status: str) -> None:
         """Move a job to another status; a refused transition is `ServiceRefused`."""

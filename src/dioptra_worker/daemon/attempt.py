@@ -3,45 +3,39 @@
 from __future__ import annotations
 
 import contextlib
-import datetime as dt
 import logging
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
-from dioptra_worker.api.client import PARALLEL, DioptraApi
-from dioptra_worker.api.models import Job, LogRecord
+from dioptra_worker.api.client import PARALLEL
 from dioptra_worker.api.patience import persist
-from dioptra_worker.daemon.courier import Address, Courier, MlflowRun, Status
+from dioptra_worker.daemon.claim import Claim, claim
+from dioptra_worker.daemon.conversation import Conversation
+from dioptra_worker.daemon.courier import Address, Courier, Status
 from dioptra_worker.daemon.fetch import Fetcher
-from dioptra_worker.daemon.supervisor import Report, Stop, Stream, Supervisor
+from dioptra_worker.daemon.ledger import Pending
+from dioptra_worker.daemon.supervisor import Report, Stop, Supervisor
 from dioptra_worker.daemon.verdict import Fate, Verdict, duration, judge
 from dioptra_worker.errors import (
     NotFound,
     ServiceError,
-    ServiceRefused,
     ServiceUnavailable,
     WorkerError,
 )
 from dioptra_worker.records import (
-    ArtifactStored,
     Begin,
-    Log,
-    Message,
-    Metric,
     Plan,
-    RunStarted,
-    Session,
-    SessionWanted,
 )
 from dioptra_worker.runner.workspace import Workspace, workspace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from dioptra_worker.daemon.launcher import Launcher
-    from dioptra_worker.logs import Mask
+    from dioptra_worker.api.models import Job
+    from dioptra_worker.daemon.order import Order
+    from dioptra_worker.daemon.services import Services
     from dioptra_worker.settings import Settings
 
 log = logging.getLogger("dioptra_worker.attempt")
@@ -52,40 +46,6 @@ FOREVER = 10 * 365 * 24 * 3600.0
 CLOSE_RUN_TIMEOUT = 90.0
 GIVE_BACK_TIMEOUT = 10.0
 """Seconds that a worker which shuts down waits for the API to take a job back."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Order:
-    """What the queue asks for.
-
-    Attributes:
-        job_id: The job's id in the API.
-        experiment_id: Its experiment's.
-        timeout: Seconds that the job may run; None is without a limit.
-        worker: The worker's name, for the log.
-    """
-
-    job_id: int
-    experiment_id: int
-    timeout: float | None
-    worker: str
-
-
-@dataclass(frozen=True)
-class Services:
-    """What attempts share.
-
-    Attributes:
-        api: The daemon's session with the REST API.
-        launcher: Hands out runners.
-        settings: The daemon's settings.
-        mask: Hides secrets in text.
-    """
-
-    api: DioptraApi
-    launcher: Launcher
-    settings: Settings
-    mask: Mask
 
 
 class Attempt:
@@ -108,39 +68,59 @@ class Attempt:
             if self._supervisor is not None:
                 self._supervisor.stop(stop)
 
-    def run(self) -> Verdict:
+    def claim(self) -> Claim:
+        """Make the job ours in the API; see `dioptra_worker.daemon.claim`."""
+        services = self._services
+        return claim(
+            self.order,
+            api=self._api,
+            ledger=services.ledger,
+            settings=services.settings,
+            close_run=self._close_run,
+        )
+
+    def run(self, claimed: Claim) -> Verdict:
         """Run the job and deliver everything.
+
+        Args:
+            claimed: What `claim` said; the job is ours.
 
         Returns:
             How it ended. The API knows already, unless the job was given back.
         """
-        order = self.order
-        try:
-            self._patiently(
-                lambda: self._api.set_status(
-                    order.experiment_id, order.job_id, "started"
-                )
-            )
-        except NotFound:
-            return _dropped("the job was deleted before it could start")
-        except ServiceRefused as error:
-            return _dropped(f"it is not ours to start: {error}")
-        except _StoppedEarly as early:
-            return early.verdict
         with self._courier() as conversation:
-            verdict = self._watched(conversation)
+            if claimed.kind == "lost":
+                verdict = _told_late(claimed)
+            else:
+                if claimed.words:
+                    conversation.say("WARNING", claimed.words)
+                verdict = self._watched(conversation)
             if verdict.fate == "given back":
                 return self._give_back(conversation, verdict)
             if verdict.fate != "dropped":
-                conversation.conclude(verdict)
+                self._conclude(conversation, verdict)
             conversation.courier.drain()
         return verdict
 
-    def _give_back(self, conversation: _Conversation, verdict: Verdict) -> Verdict:
+    def _conclude(self, conversation: Conversation, verdict: Verdict) -> None:
+        """Leave the last line and the status, and in Redis that they are under way."""
+        pending = Pending(
+            job_id=self.order.job_id,
+            experiment_id=self.order.experiment_id,
+            status="finished" if verdict.fate == "finished" else "failed",
+            reason=verdict.reason,
+        )
+        try:
+            self._services.ledger.pend(pending)
+        except ServiceUnavailable as error:
+            log.debug("the status is in this process only: %s", error)
+        conversation.conclude(verdict)
+
+    def _give_back(self, conversation: Conversation, verdict: Verdict) -> Verdict:
         """Set the job back to ``queued``, or fail it where the settings say so."""
         if self._services.settings.on_interruption == "fail":
             verdict = replace(verdict, fate="failed")
-            conversation.conclude(verdict)
+            self._conclude(conversation, verdict)
         else:
             conversation.say("WARNING", f"the job is given back: {verdict.reason}")
             conversation.courier.put(Status("reset"))
@@ -153,8 +133,8 @@ class Attempt:
     # -- pieces ----------------------------------------------------------------
 
     @contextlib.contextmanager
-    def _courier(self) -> Iterator[_Conversation]:
-        conversation = _Conversation(self.order, self._services)
+    def _courier(self) -> Iterator[Conversation]:
+        conversation = Conversation(self.order, self._services)
         address = Address(
             job_id=self.order.job_id, experiment_id=self.order.experiment_id
         )
@@ -168,7 +148,7 @@ class Attempt:
             conversation.courier = courier
             yield conversation
 
-    def _watched(self, conversation: _Conversation) -> Verdict:
+    def _watched(self, conversation: Conversation) -> Verdict:
         """Run the job with an eye on its status in the API."""
         done = threading.Event()
         watcher = threading.Thread(
@@ -190,7 +170,7 @@ class Attempt:
             done.set()
             watcher.join()
 
-    def _supervised(self, conversation: _Conversation) -> Verdict:
+    def _supervised(self, conversation: Conversation) -> Verdict:
         settings = self._services.settings
         with (
             workspace(settings.work_dir, self.order.job_id) as space,
@@ -233,7 +213,7 @@ class Attempt:
                 supervisor.stop(self._stop)
 
     def _fetch(
-        self, space: Workspace, conversation: _Conversation, pool: ThreadPoolExecutor
+        self, space: Workspace, conversation: Conversation, pool: ThreadPoolExecutor
     ) -> Plan:
         job: Job = self._patiently(lambda: self._api.job(self.order.job_id))
         conversation.group_id = job.group_id
@@ -251,7 +231,7 @@ class Attempt:
         )
         return fetcher.plan(pool)
 
-    def _hand_over(self, fetching: Future[Plan], conversation: _Conversation) -> None:
+    def _hand_over(self, fetching: Future[Plan], conversation: Conversation) -> None:
         """Give the runner its plan, in the supervisor's thread."""
         supervisor = conversation.supervisor
         assert supervisor is not None
@@ -276,19 +256,19 @@ class Attempt:
             # and the runner may be waiting for us to read what it says.
             threading.Thread(target=supervisor.send, args=[plan], daemon=True).start()
 
-    def _settle(self, report: Report, conversation: _Conversation) -> Verdict:
+    def _settle(self, report: Report, conversation: Conversation) -> Verdict:
         """Judge, and close an MLflow run that the runner left open."""
         verdict = judge(report)
         closed = report.ended is not None and report.ended.run_closed
-        if conversation.run_id is not None and not closed:
-            done = self._services.launcher.close_run(
-                conversation.run_id, verdict.mlflow, timeout=CLOSE_RUN_TIMEOUT
-            )
-            if not done:
-                conversation.say(
-                    "WARNING", f"MLflow run {conversation.run_id} could not be closed"
-                )
+        run_id = conversation.run_id
+        if run_id and not closed and not self._close_run(run_id, verdict.mlflow):
+            conversation.say("WARNING", f"MLflow run {run_id} could not be closed")
         return verdict
+
+    def _close_run(self, run_id: str, status: str) -> bool:
+        return self._services.launcher.close_run(
+            run_id, status, timeout=CLOSE_RUN_TIMEOUT
+        )
 
     def _watch_status(self, done: threading.Event) -> None:
         """Stop the job when it is deleted or reset in the API."""
@@ -321,104 +301,14 @@ class _StoppedEarly(Exception):
         super().__init__(stop.reason)
 
 
-@dataclass
-class _Conversation:
-    """Passes on what a runner says: to the outbox, masked and stamped."""
-
-    order: Order
-    services: Services
-    courier: Courier = field(init=False)
-    supervisor: Supervisor | None = None
-    group_id: int = 0
-    run_id: str | None = None
-    planned: bool = False
-
-    def message(self, message: Message) -> None:
-        """A message from the runner."""
-        match message:
-            case Log(severity=severity, logger=logger, message=text):
-                self._record(severity, logger, text)
-            case Metric() | ArtifactStored():
-                self.courier.put(message)
-            case RunStarted(run_id=run_id):
-                self.run_id = run_id
-                self.courier.put(MlflowRun(run_id))
-                self.begin_limit()
-            case SessionWanted():
-                threading.Thread(
-                    target=self._answer, args=[message], daemon=True
-                ).start()
-            case _:
-                log.debug("job %d: %s", self.order.job_id, message)
-
-    def line(self, stream: Stream, text: str) -> None:
-        """A line that the job or a process of it wrote."""
-        self._record("INFO" if stream == "stdout" else "WARNING", stream, text)
-
-    def say(self, severity: str, text: str) -> None:
-        """A line of the worker's own in the job's log, and in the worker's."""
-        log.log(
-            logging.getLevelNamesMapping()[severity],
-            "job %d: %s",
-            self.order.job_id,
-            text,
-        )
-        self._record(severity, "dioptra_worker", text)
-
-    def begin_limit(self) -> None:
-        """Start the job's clock, once its runner and its plan are both there.
-
-        Until then the set-up deadline holds: waiting for a service is not the job's
-        time.
-        """
-        if self.supervisor is None or self.run_id is None or not self.planned:
-            return
-        limit = self.order.timeout
-        words = f"timed out after its limit of {duration(limit or 0)}"
-        self.supervisor.limit(limit, Stop("timeout", words))
-
-    def conclude(self, verdict: Verdict) -> None:
-        """The last line of the log, then the final status."""
-        if verdict.fate == "finished":
-            self.say("INFO", "the job finished")
-            self.courier.put(Status("finished"))
-            return
-        word = "was stopped" if verdict.fate == "stopped" else "failed"
-        self.say("ERROR", f"the job {word}: {verdict.reason}")
-        self.courier.put(Status("failed"))
-
-    def _record(self, severity: str, logger: str, text: str) -> None:
-        stamp = dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds")
-        message = f"{stamp[:-6]}Z {_sendable(self.services.mask(text))}"
-        self.courier.put(LogRecord(severity=severity, logger=logger, message=message))
-
-    def _answer(self, wanted: SessionWanted) -> None:
-        """Give the runner our session with the API."""
-        api = self.services.api
-        cookies: dict[str, str] = {}
-        trouble = None
-        try:
-            cookies = api.cookies(renew=wanted.renew)
-        except ServiceError as error:
-            trouble = str(error)
-        if self.supervisor is not None:
-            self.supervisor.send(
-                Session(
-                    question=wanted.question,
-                    url=api.url,
-                    cookies=cookies,
-                    error=trouble,
-                )
-            )
-
-
-def _sendable(text: str) -> str:
-    """Text that JSON over UTF-8 and the API's database can hold."""
-    return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
-
-
-def _dropped(reason: str) -> Verdict:
-    return Verdict(fate="dropped", reason=reason, mlflow="KILLED")
+def _told_late(claimed: Claim) -> Verdict:
+    """The end of a job whose worker was lost."""
+    finished = claimed.status == "finished"
+    return Verdict(
+        fate="finished" if finished else "failed",
+        reason="" if finished else claimed.words,
+        mlflow="FINISHED" if finished else "FAILED",
+    )
 
 
 def _setup_limit(settings: Settings) -> Stop:

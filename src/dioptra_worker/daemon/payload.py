@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from rq.exceptions import DeserializationError
 
-from dioptra_worker.daemon.attempt import Order
+from dioptra_worker.daemon.order import Order
 from dioptra_worker.errors import PayloadError
 
 if TYPE_CHECKING:
@@ -19,6 +19,8 @@ FUNCTION = "dioptra.rq.tasks.run_v1_dioptra_job"
 
 DEFAULT_TIMEOUT = 24 * 3600.0
 LARGEST_ID = 2**63 - 1
+LONGEST_SHOWN = 200
+"""Characters of a refused value that a message quotes."""
 
 
 class PlainSerializer:
@@ -42,7 +44,8 @@ class PlainSerializer:
 class _PlainUnpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> NoReturn:
         raise pickle.UnpicklingError(
-            f"it refers to {module}.{name}, and a job may hold plain values only"
+            f"it refers to {_shown(f'{module}.{name}')}, and a job may hold plain"
+            " values only"
         )
 
 
@@ -66,7 +69,9 @@ def read_order(job: Job, *, worker: str) -> Order:
         cause = error.__cause__ or error.__context__ or error
         raise PayloadError(f"it cannot be read: {cause}") from None
     if function != FUNCTION:
-        raise PayloadError(f"it calls {function!r}; only {FUNCTION} may be called")
+        raise PayloadError(
+            f"it calls {_shown(function)}; only {FUNCTION} may be called"
+        )
     if (
         instance is not None
         or positional
@@ -74,7 +79,7 @@ def read_order(job: Job, *, worker: str) -> Order:
     ):
         raise PayloadError(
             "it must have the keywords job_id and experiment_id and nothing else, not"
-            f" {positional!r} and {kwargs!r}"
+            f" {_shown(positional)} and {_shown(kwargs)}"
         )
     return Order(
         job_id=_identifier("job_id", kwargs["job_id"]),
@@ -86,8 +91,19 @@ def read_order(job: Job, *, worker: str) -> Order:
 
 def _identifier(name: str, value: object) -> int:
     if type(value) is not int or not 0 < value <= LARGEST_ID:
-        raise PayloadError(f"{name} must be a positive whole number, not {value!r}")
+        raise PayloadError(
+            f"{name} must be a positive whole number, not {_shown(value)}"
+        )
     return value
+
+
+def _shown(value: object) -> str:
+    """A value for people: short, and whatever it is without an error."""
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # a number of thousands of digits; nesting
+        return f"a {type(value).__name__} that cannot be shown"
+    return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}..."
 
 
 def _timeout(seconds: float | None) -> float | None:

@@ -18,16 +18,20 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from dioptra_worker import __version__
-from dioptra_worker.api.patience import pauses, persist
-from dioptra_worker.daemon import worker as rq_border
-from dioptra_worker.daemon.attempt import Attempt, Services
+from dioptra_worker.api.patience import persist
+from dioptra_worker.daemon import redis_client as rq_border
 from dioptra_worker.daemon.bell import Bell
 from dioptra_worker.daemon.commands import CommandListener
-from dioptra_worker.daemon.payload import read_order
+from dioptra_worker.daemon.handler import Handler
+from dioptra_worker.daemon.ledger import Ledger
+from dioptra_worker.daemon.leftovers import Leftovers
+from dioptra_worker.daemon.recovery import Recovery
+from dioptra_worker.daemon.services import Services
 from dioptra_worker.daemon.supervisor import Stop
-from dioptra_worker.daemon.verdict import Verdict, duration
-from dioptra_worker.daemon.worker import HEARTBEAT, RqWorker, Taken
-from dioptra_worker.errors import PayloadError, ServiceError, ServiceUnavailable
+from dioptra_worker.daemon.verdict import duration
+from dioptra_worker.daemon.worker import HEARTBEAT, RqWorker
+from dioptra_worker.errors import ServiceError, ServiceUnavailable
+from dioptra_worker.runner.workspace import remove_stale
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -91,8 +95,6 @@ class Daemon:
         self._events: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._stopping = threading.Event()
         self._signals = 0
-        self._attempt: Attempt | None = None
-        self._taken: Taken | None = None
         self._jobs = 0
         self._idle_since = time.monotonic()
 
@@ -104,6 +106,8 @@ class Daemon:
         """
         with _signals(self._on_signal):
             self._launcher.start()
+            for folder in remove_stale(self._settings.work_dir):
+                log.warning("removed %s, which a lost worker left", folder)
             if not self._prepare():
                 return
             url = self._settings.redis_url.get_secret_value()
@@ -111,13 +115,17 @@ class Daemon:
             books = self._wait_for(lambda: self._books(connect(0.0)))
             if books is None or self._wait_for(books.register) is _STOPPED:
                 return
+            handler = self._handler(books)
             try:
                 with (
-                    _heartbeat(self._beat, books),
+                    _heartbeat(handler.beat),
                     CommandListener(
-                        connect, books.pubsub_channel_name, handle=self._on_command
+                        connect,
+                        books.pubsub_channel_name,
+                        handle=partial(self._on_command, handler),
                     ),
                     Bell(connect, books.queue_keys(), ring=self._wake) as bell,
+                    self._recovering(books),
                 ):
                     log.info(
                         "worker %s (dioptra-worker %s) listens on: %s",
@@ -126,11 +134,44 @@ class Daemon:
                         ", ".join(self._orders.queues),
                         extra={"worker": books.name},
                     )
-                    self._serve(books, bell)
+                    self._serve(books, handler, bell)
             finally:
                 with contextlib.suppress(ServiceUnavailable):
                     books.unregister()
                 log.info("worker %s has ended", books.name)
+
+    def _handler(self, books: RqWorker) -> Handler:
+        self._ledger = Ledger(books.connection, worker=books.name)
+        services = Services(
+            self._api, self._launcher, self._ledger, self._settings, self._mask
+        )
+        return Handler(
+            books=books,
+            leftovers=Leftovers(books.connection),
+            services=services,
+            stopping=self._stopping,
+        )
+
+    @contextlib.contextmanager
+    def _recovering(self, books: RqWorker) -> Iterator[None]:
+        """Look for what lost workers left, from a thread of its own."""
+        recovery = Recovery(
+            api=self._api,
+            ledger=self._ledger,
+            leftovers=Leftovers(books.connection),
+            queues=books.queues,
+            lost_after=self._settings.lost_after,
+        )
+        done = threading.Event()
+        thread = threading.Thread(
+            target=recovery.run, args=[done], name="dioptra-recovery", daemon=True
+        )
+        thread.start()
+        try:
+            yield
+        finally:
+            done.set()
+            thread.join(timeout=rq_border.ANSWER)
 
     # -- start -----------------------------------------------------------------
 
@@ -162,11 +203,11 @@ class Daemon:
 
     # -- loop ------------------------------------------------------------------
 
-    def _serve(self, books: RqWorker, bell: Bell) -> None:
+    def _serve(self, books: RqWorker, handler: Handler, bell: Bell) -> None:
         while not self._stopping.is_set():
             found = self._next(books)
             if found is not None:
-                self._work(books, *found)
+                self._drive(handler, *found)
                 self._idle_since = time.monotonic()
                 self._jobs += 1
                 if self._jobs == self._orders.max_jobs:
@@ -192,47 +233,20 @@ class Daemon:
             while self._wait_for(books.suspended) is True:
                 self._rest(SUSPENDED_CHECK)
             return None
+        if self._wait_for(self._api.reach) is _STOPPED:
+            return None
         found = self._wait_for(books.take)
         return found if isinstance(found, tuple) else None
 
-    def _work(self, books: RqWorker, job: Job, source: Queue) -> None:
-        """Run a job to its end, whatever becomes of Redis meanwhile."""
-        try:
-            order = read_order(job, worker=books.name)
-        except PayloadError as error:
-            log.error("queue entry %s was refused: %s", job.id, error)
-            reason = f"refused by dioptra-worker: {error}"
-            self._surely(lambda: books.refuse(job, source, reason))
-            return
-        taken = self._surely(lambda: books.begin(job, source))
-        services = Services(self._api, self._launcher, self._settings, self._mask)
-        attempt = Attempt(order, services)
-        started = time.monotonic()
-        log.info("job %d started", order.job_id, extra={"job_id": order.job_id})
-        self._taken, self._attempt = taken, attempt
-        verdict = self._drive(attempt)
-        self._taken = self._attempt = None
-        self._surely(lambda: books.end(taken, verdict))
-        log.info(
-            "job %d %s after %s%s",
-            order.job_id,
-            verdict.fate,
-            duration(time.monotonic() - started),
-            f": {verdict.reason}" if verdict.reason else "",
-            extra={"job_id": order.job_id, "fate": verdict.fate},
-        )
-
-    def _drive(self, attempt: Attempt) -> Verdict:
-        """Run an attempt in its thread while this one minds signals."""
-        verdicts: list[Verdict] = []
+    def _drive(self, handler: Handler, job: Job, source: Queue) -> None:
+        """Handle an entry in a thread while this one minds signals."""
+        handled: list[bool] = []
 
         def target() -> None:
             try:
-                verdicts.append(attempt.run())
-            except Exception as error:
-                log.exception("job %d: the attempt broke", attempt.order.job_id)
-                reason = f"the worker itself failed: {error!r}"
-                verdicts.append(Verdict(fate="failed", reason=reason, mlflow="FAILED"))
+                handled.append(handler.handle(job, source))
+            except Exception:
+                log.exception("queue entry %s could not be handled", job.id)
             self._wake()
 
         thread = threading.Thread(target=target, name="dioptra-attempt")
@@ -242,32 +256,33 @@ class Daemon:
         while thread.is_alive():
             if self._signals > seen:
                 seen = self._signals
-                give_back_at = self._on_shutdown(attempt, seen, give_back_at)
+                give_back_at = self._on_shutdown(handler, seen, give_back_at)
             left = None
             if give_back_at is not None:
                 left = give_back_at - time.monotonic()
                 if left <= 0:
-                    attempt.stop(Stop("shutdown", "the worker was shut down"))
+                    handler.stop(Stop("shutdown", "the worker was shut down"))
                     give_back_at, left = None, None
             self._rest(left)
         thread.join()
-        return verdicts[0]
+        if handled == [False]:
+            self._wait_for(self._api.ping)
 
     def _on_shutdown(
-        self, attempt: Attempt, signals: int, give_back_at: float | None
+        self, handler: Handler, signals: int, give_back_at: float | None
     ) -> float | None:
         """Say what happens next; when to give the job back."""
         if signals == 1:
             grace = self._settings.shutdown_grace
             log.warning(
-                "shutting down: no more jobs are taken, job %d has %s to end, then it"
+                "shutting down: no more jobs are taken, job %s has %s to end, then it"
                 " is given back; a second signal gives it back at once",
-                attempt.order.job_id,
+                handler.job_id,
                 duration(grace),
             )
             return time.monotonic() + grace
-        log.warning("shutting down at once: job %d is given back", attempt.order.job_id)
-        attempt.stop(Stop("shutdown", "the worker was shut down", at_once=signals > 2))
+        log.warning("shutting down at once: job %s is given back", handler.job_id)
+        handler.stop(Stop("shutdown", "the worker was shut down", at_once=signals > 2))
         return give_back_at
 
     # -- waiting ---------------------------------------------------------------
@@ -283,16 +298,6 @@ class Daemon:
             return persist(call, seconds=FOREVER, sleep=sleep, on_wait=_log_wait)
         except _Stopped:
             return _STOPPED  # type: ignore[return-value] # compared by identity
-
-    def _surely(self, call: Callable[[], T]) -> T:
-        """Call until a service answers, also while shutting down."""
-        for pause in pauses():
-            try:
-                return call()
-            except ServiceUnavailable as error:
-                _log_wait(error)
-                time.sleep(pause)
-        raise AssertionError("pauses() is endless")  # pragma: no cover
 
     def _rest(self, seconds: float | None) -> None:
         """Sleep until something happens."""
@@ -316,30 +321,25 @@ class Daemon:
 
     # -- from elsewhere --------------------------------------------------------
 
-    def _beat(self, books: RqWorker) -> None:
-        books.beat(self._taken)
-
     def _on_signal(self, _signum: int, _frame: FrameType | None) -> None:
         self._signals += 1
         self._stopping.set()
         self._wake()
 
-    def _on_command(self, command: Mapping[str, Any]) -> None:
+    def _on_command(self, handler: Handler, command: Mapping[str, Any]) -> None:
         """Obey a command of RQ's; called in the listener's thread."""
-        attempt = self._attempt
         match command["command"]:
             case "shutdown":
                 log.info("RQ's command to shut down")
                 self._on_signal(signal.SIGTERM, None)
             case "stop-job" | "stop-execution":
                 job_id = str(command.get("job_id"))
-                if attempt is not None and str(attempt.order.job_id) == job_id:
-                    attempt.stop(Stop("requested", "stopped by request"))
+                if str(handler.job_id) == job_id:
+                    handler.stop(Stop("requested", "stopped by request"))
                 else:
                     log.warning("not running job %s: stop ignored", job_id)
             case "kill-horse":
-                if attempt is not None:
-                    attempt.stop(Stop("requested", "killed by request", at_once=True))
+                handler.stop(Stop("requested", "killed by request", at_once=True))
             case other:
                 log.warning("unknown command %r was ignored", other)
 
@@ -388,14 +388,14 @@ def _signals(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]
 
 
 @contextlib.contextmanager
-def _heartbeat(beat: Callable[[RqWorker], None], books: RqWorker) -> Iterator[None]:
+def _heartbeat(beat: Callable[[], None]) -> Iterator[None]:
     """Beat from a thread of its own, so that nothing else can delay it."""
     done = threading.Event()
 
     def work() -> None:
         while not done.wait(HEARTBEAT):
             try:
-                beat(books)
+                beat()
             except ServiceUnavailable as error:
                 log.debug("no heartbeat: %s", error)
 

@@ -6,15 +6,10 @@ so that ``rq info``, dashboards and other workers see what they expect.
 
 from __future__ import annotations
 
-import contextlib
 import logging
-from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
-import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 from rq.exceptions import NoSuchJobError
 from rq.executions import Execution
 from rq.job import Job, JobStatus
@@ -24,23 +19,21 @@ from rq.worker import BaseWorker
 from rq.worker.base import WorkerStatus
 
 from dioptra_worker.daemon.payload import PlainSerializer
+from dioptra_worker.daemon.redis_client import mapped
 from dioptra_worker.daemon.verdict import Verdict
-from dioptra_worker.errors import ServiceUnavailable
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import redis
     from rq import Queue
 
 log = logging.getLogger("dioptra_worker.worker")
 
-SERVICE = "Redis"
 HEARTBEAT = 15.0
 """Seconds between two heartbeats."""
 TTL = 90
 """Seconds after which a worker or a job without a heartbeat counts as lost."""
-ANSWER = 10.0
-"""Seconds that Redis may take to answer an ordinary command."""
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -56,23 +49,6 @@ class Taken:
     job: Job
     queue: Queue
     execution: Execution
-
-
-def connect(url: str, block: float = 0.0) -> redis.Redis:
-    """A connection to Redis that notices a dead peer.
-
-    Args:
-        url: ``redis://``, ``rediss://`` or ``unix://``.
-        block: Seconds that commands on it may block by intention.
-    """
-    return redis.Redis.from_url(
-        url,
-        socket_timeout=block + ANSWER,
-        socket_connect_timeout=ANSWER,
-        socket_keepalive=True,
-        health_check_interval=30,
-        retry=Retry(NoBackoff(), 1),
-    )
 
 
 class RqWorker(BaseWorker):  # type: ignore[misc] # RQ is not typed here
@@ -147,8 +123,8 @@ class RqWorker(BaseWorker):  # type: ignore[misc] # RQ is not typed here
     def take(self) -> tuple[Job, Queue] | None:
         """Move the next job to us in one step; None when all queues are empty.
 
-        It lies in RQ's intermediate list until `begin`, where RQ's maintenance finds
-        it should we die in between.
+        It lies in RQ's intermediate list until `begin`, where recovery finds it should
+        we die in between.
         """
         with mapped():
             for queue in self.queues:
@@ -157,6 +133,20 @@ class RqWorker(BaseWorker):  # type: ignore[misc] # RQ is not typed here
                     if job is not None:
                         return job, queue
         return None
+
+    def discard(self, job: Job, queue: Queue, status: str | None) -> None:
+        """Drop a second delivery of a job without a word about the first.
+
+        Args:
+            job: RQ's record, which both deliveries share.
+            queue: Where it came from.
+            status: How the job ended according to the API, if it has.
+        """
+        with mapped(), self.connection.pipeline() as pipeline:
+            pipeline.lrem(queue.intermediate_queue_key, 1, job.id)
+            if status in {"finished", "failed"} and job.get_status() == "queued":
+                job.set_status(JobStatus(status), pipeline=pipeline)
+            pipeline.execute()
 
     def begin(self, job: Job, queue: Queue) -> Taken:
         """Write down, in one step, that we run a job."""
@@ -234,27 +224,6 @@ class RqWorker(BaseWorker):  # type: ignore[misc] # RQ is not typed here
             pipeline.execute()
 
 
-@contextlib.contextmanager
-def mapped() -> Iterator[None]:
-    """Turn what redis-py raises into `ServiceUnavailable`."""
-    try:
-        yield
-    except (redis.RedisError, OSError) as error:
-        raise ServiceUnavailable(
-            f"{SERVICE} cannot be reached: {error}", service=SERVICE
-        ) from error
-
-
-def ping(connection: redis.Redis) -> None:
-    """See whether Redis answers.
-
-    Raises:
-        ServiceUnavailable: If it does not.
-    """
-    with mapped():
-        connection.ping()
-
-
 def _is_ours(worker: RqWorker, hostname: bytes | None) -> bool:
     """Whether a worker of our name is a dead one on this host."""
     name = (hostname or b"").decode("utf-8", "replace")
@@ -267,6 +236,3 @@ def _alive(worker: RqWorker) -> bool:
         return False
     remaining = worker.connection.ttl(worker.key)
     return isinstance(remaining, int) and remaining > TTL - 2 * HEARTBEAT
-
-
-Connect = Callable[[float], redis.Redis]

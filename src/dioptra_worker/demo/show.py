@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import shlex
+import shutil
 import sys
 import time
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -137,19 +139,25 @@ class Show:
 
     def how_to_stop(self, stack: LocalStack, worker: Worker) -> None:
         """Tell where to look at what was left running, and how to end it."""
+        local = f"{_program()} local"
         option = f"--dir {shlex.quote(str(stack.directory))}"
         self.chapter("Still running, for you to look at")
         click.echo(f"  MLflow      {stack.service('mlflow').url}")
         click.echo(f"  REST API    {stack.service('api').url}/api/v1/")
         click.echo(f"  worker log  {worker.log}")
-        click.echo(f'  shell       eval "$(dioptra-worker local env {option})"')
-        click.echo(
-            f"  to stop     kill {worker.pid}; dioptra-worker local down {option}"
-        )
+        click.echo(f'  shell       eval "$({local} env {option})"')
+        click.echo(f"  to stop     kill {worker.pid}; {local} down {option}")
 
     def _done(self, what: str, detail: str) -> None:
         mark = click.style("✓", fg="green")
         click.echo(f"  {mark} {what:<32}  {click.style(detail, dim=True)}")
+
+
+def _program() -> str:
+    """How to call ``dioptra-worker``: by its path, unless it is on the search path."""
+    path = str(Path(sys.executable).with_name("dioptra-worker"))
+    found = shutil.which("dioptra-worker")
+    return "dioptra-worker" if found == path else shlex.quote(path)
 
 
 def _verdict(scene: Scene, result: JobResult) -> str:

@@ -75,9 +75,7 @@ def play(entrypoints: Path, *, keep: bool, show: Show, cache: Path | None) -> bo
     with ExitStack() as ending:
         ending.callback(shutil.rmtree, home, ignore_errors=True)
         show.chapter("A Dioptra on this machine")
-        stack = LocalStack.up(
-            home / "stack", queues=[QUEUE], cache=cache, progress=show.step
-        )
+        stack = LocalStack.up(home, queues=[QUEUE], cache=cache, progress=show.step)
         ending.callback(stack.down)
         worker = ending.enter_context(
             run_worker(stack.environment(), QUEUE, stack.directory)

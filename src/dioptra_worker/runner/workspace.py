@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
+import re
 import shutil
+import socket
 import stat
 import tarfile
 import tempfile
@@ -14,9 +17,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dioptra_worker.errors import BundleError
+from dioptra_worker.processes import mark
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+_NAME = re.compile(
+    r"job-\d+-(?P<owner>(?P<host>[0-9a-f]{8})\.(?P<pid>\d+)\.[0-9a-f]{8})-\w+"
+)
 
 MAX_FILES = 100_000
 MAX_BYTES = 64 << 30
@@ -77,7 +85,9 @@ def workspace(parent: Path, job_id: int) -> Iterator[Workspace]:
         The workspace with its folders for code and artifacts.
     """
     parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    root = Path(tempfile.mkdtemp(prefix=f"job-{job_id}-", dir=parent)).resolve()
+    owner = _owner(os.getpid())
+    prefix = f"job-{job_id}-{owner}-"
+    root = Path(tempfile.mkdtemp(prefix=prefix, dir=parent)).resolve()
     space = Workspace(root)
     try:
         for folder in (space.plugins, space.artifact_plugins):
@@ -85,6 +95,37 @@ def workspace(parent: Path, job_id: int) -> Iterator[Workspace]:
         yield space
     finally:
         remove(root)
+
+
+def remove_stale(parent: Path) -> list[Path]:
+    """Remove the folders of jobs whose worker on this machine is dead.
+
+    Args:
+        parent: The folder for all jobs; other machines may use it too.
+
+    Returns:
+        What was removed.
+    """
+    removed = []
+    for folder in parent.glob("job-*"):
+        found = _NAME.fullmatch(folder.name)
+        if found is None or found["host"] != _digest(socket.gethostname()):
+            continue
+        if found["owner"] != _owner(int(found["pid"])):
+            remove(folder)
+            removed.append(folder)
+    return removed
+
+
+def _owner(pid: int) -> str:
+    """A process as part of a name: its machine, its id, and when it began."""
+    process = mark(pid)
+    birth = "" if process is None else process.birth
+    return f"{_digest(socket.gethostname())}.{pid}.{_digest(birth)}"
+
+
+def _digest(text: str) -> str:
+    return hashlib.blake2b(text.encode(), digest_size=4).hexdigest()
 
 
 def remove(folder: Path) -> None:

@@ -1,0 +1,126 @@
+"""What a runner says, on its way to the outbox: masked, stamped and made sendable."""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+import threading
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from dioptra_worker.api.models import LogRecord
+from dioptra_worker.daemon.courier import Courier, MlflowRun, Status
+from dioptra_worker.daemon.supervisor import Stop, Stream, Supervisor
+from dioptra_worker.daemon.verdict import Verdict, duration
+from dioptra_worker.errors import ServiceError
+from dioptra_worker.records import (
+    ArtifactStored,
+    Log,
+    Message,
+    Metric,
+    RunStarted,
+    Session,
+    SessionWanted,
+)
+
+if TYPE_CHECKING:
+    from dioptra_worker.daemon.order import Order
+    from dioptra_worker.daemon.services import Services
+
+log = logging.getLogger("dioptra_worker.conversation")
+
+
+@dataclass
+class Conversation:
+    """Passes on what a runner says: to the outbox, masked and stamped."""
+
+    order: Order
+    services: Services
+    courier: Courier = field(init=False)
+    supervisor: Supervisor | None = None
+    group_id: int = 0
+    run_id: str | None = None
+    planned: bool = False
+
+    def message(self, message: Message) -> None:
+        """A message from the runner."""
+        match message:
+            case Log(severity=severity, logger=logger, message=text):
+                self._record(severity, logger, text)
+            case Metric() | ArtifactStored():
+                self.courier.put(message)
+            case RunStarted(run_id=run_id):
+                self.run_id = run_id
+                self.courier.put(MlflowRun(run_id))
+                self.begin_limit()
+            case SessionWanted():
+                threading.Thread(
+                    target=self._answer, args=[message], daemon=True
+                ).start()
+            case _:
+                log.debug("job %d: %s", self.order.job_id, message)
+
+    def line(self, stream: Stream, text: str) -> None:
+        """A line that the job or a process of it wrote."""
+        self._record("INFO" if stream == "stdout" else "WARNING", stream, text)
+
+    def say(self, severity: str, text: str) -> None:
+        """A line of the worker's own in the job's log, and in the worker's."""
+        log.log(
+            logging.getLevelNamesMapping()[severity],
+            "job %d: %s",
+            self.order.job_id,
+            text,
+        )
+        self._record(severity, "dioptra_worker", text)
+
+    def begin_limit(self) -> None:
+        """Start the job's clock, once its runner and its plan are both there.
+
+        Until then the set-up deadline holds: waiting for a service is not the job's
+        time.
+        """
+        if self.supervisor is None or self.run_id is None or not self.planned:
+            return
+        limit = self.order.timeout
+        words = f"timed out after its limit of {duration(limit or 0)}"
+        self.supervisor.limit(limit, Stop("timeout", words))
+
+    def conclude(self, verdict: Verdict) -> None:
+        """The last line of the log, then the final status."""
+        if verdict.fate == "finished":
+            self.say("INFO", "the job finished")
+            self.courier.put(Status("finished"))
+            return
+        word = "was stopped" if verdict.fate == "stopped" else "failed"
+        self.say("ERROR", f"the job {word}: {verdict.reason}")
+        self.courier.put(Status("failed"))
+
+    def _record(self, severity: str, logger: str, text: str) -> None:
+        stamp = dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds")
+        message = f"{stamp[:-6]}Z {_sendable(self.services.mask(text))}"
+        self.courier.put(LogRecord(severity=severity, logger=logger, message=message))
+
+    def _answer(self, wanted: SessionWanted) -> None:
+        """Give the runner our session with the API."""
+        api = self.services.api
+        cookies: dict[str, str] = {}
+        trouble = None
+        try:
+            cookies = api.cookies(renew=wanted.renew)
+        except ServiceError as error:
+            trouble = str(error)
+        if self.supervisor is not None:
+            self.supervisor.send(
+                Session(
+                    question=wanted.question,
+                    url=api.url,
+                    cookies=cookies,
+                    error=trouble,
+                )
+            )
+
+
+def _sendable(text: str) -> str:
+    """Text that JSON over UTF-8 and the API's database can hold."""
+    return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")

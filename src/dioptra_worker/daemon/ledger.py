@@ -1,0 +1,210 @@
+"""What workers tell each other in Redis: who runs a job, how often, how it ended.
+
+A *lease* says which process runs a job; it runs out by itself when that process is
+lost. The *attempts* count how often a job was started. A *pending* status is what the
+API has yet to be told, so that another worker can when this one is gone.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Literal
+
+from dioptra_worker.daemon.redis_client import mapped
+from dioptra_worker.daemon.worker import TTL
+from dioptra_worker.processes import ProcessMark, mark
+
+if TYPE_CHECKING:
+    import redis
+
+PREFIX = "dioptra-worker"
+ATTEMPTS_TTL = 30 * 24 * 3600
+
+_ACQUIRE = """
+local held = redis.call('GET', KEYS[1])
+if held and held ~= ARGV[1] and held ~= ARGV[3] then return held end
+redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[2])
+return false
+"""
+_RELEASE = """
+if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end
+"""
+
+
+@dataclass(frozen=True)
+class Holder:
+    """A process that runs jobs.
+
+    Attributes:
+        worker: The worker's name.
+        host: Its machine.
+        pid: Its process id there.
+        birth: When that process began, as the system tells it.
+    """
+
+    worker: str
+    host: str
+    pid: int
+    birth: str
+
+    def is_dead(self) -> bool:
+        """Whether it ran on this machine and runs no more; False when unknown."""
+        here = self.host == socket.gethostname()
+        return here and not ProcessMark(self.pid, self.birth).is_alive()
+
+
+@dataclass(frozen=True)
+class Pending:
+    """A final status that the API has yet to be told.
+
+    Attributes:
+        job_id: The job.
+        experiment_id: Its experiment.
+        status: ``finished`` or ``failed``.
+        reason: Why, for the job's log.
+    """
+
+    job_id: int
+    experiment_id: int
+    status: str
+    reason: str
+
+
+class Ledger:
+    """One worker's page in the book that all workers share.
+
+    Every method raises `ServiceUnavailable` when Redis is away.
+    """
+
+    def __init__(self, connection: redis.Redis, *, worker: str) -> None:
+        """Open the book.
+
+        Args:
+            connection: To Redis.
+            worker: This worker's name.
+        """
+        self._redis = connection
+        process = mark(os.getpid())
+        assert process is not None
+        self.me = Holder(worker, socket.gethostname(), process.pid, process.birth)
+        self._mine = _dump(self.me)
+        self._acquire = connection.register_script(_ACQUIRE)
+        self._release = connection.register_script(_RELEASE)
+
+    # -- leases ----------------------------------------------------------------
+
+    def acquire(self, job_id: int) -> Holder | None:
+        """Take or renew the lease on a job.
+
+        Args:
+            job_id: The job.
+
+        Returns:
+            None when the lease is ours now, else who has it.
+        """
+        with mapped():
+            stale = b""
+            for _ in range(2):
+                held = self._acquire(
+                    keys=[_lease(job_id)], args=[self._mine, TTL, stale]
+                )
+                if not held:
+                    return None
+                holder = Holder(**json.loads(held))
+                if not holder.is_dead():
+                    return holder
+                stale = held
+        return holder
+
+    def release(self, job_id: int) -> None:
+        """Give the lease on a job back, if it is ours."""
+        with mapped():
+            self._release(keys=[_lease(job_id)], args=[self._mine])
+
+    def state(self, job_id: int) -> Literal["held", "dead", "free"]:
+        """Whether somebody runs a job, its holder is known to be dead, or neither."""
+        with mapped():
+            held = self._redis.get(_lease(job_id))
+        if not held:
+            return "free"
+        return "dead" if Holder(**json.loads(held)).is_dead() else "held"
+
+    # -- attempts --------------------------------------------------------------
+
+    def count_attempt(self, job_id: int) -> int:
+        """Note that a job is started; which attempt this is, from 1."""
+        with mapped(), self._redis.pipeline() as pipeline:
+            pipeline.incr(_attempts(job_id))
+            pipeline.expire(_attempts(job_id), ATTEMPTS_TTL)
+            return int(pipeline.execute()[0])
+
+    def uncount_attempt(self, job_id: int) -> None:
+        """Note that a job was given back in good order."""
+        with mapped():
+            self._redis.decr(_attempts(job_id))
+
+    def attempts(self, job_id: int) -> int:
+        """How often a job was started."""
+        with mapped():
+            return int(self._redis.get(_attempts(job_id)) or 0)
+
+    def forget_attempts(self, job_id: int) -> None:
+        """Note that a job has ended."""
+        with mapped():
+            self._redis.delete(_attempts(job_id))
+
+    # -- pending status --------------------------------------------------------
+
+    def pend(self, pending: Pending) -> None:
+        """Write down a status before the API is told."""
+        with mapped():
+            value = json.dumps(asdict(pending))
+            self._redis.hset(f"{PREFIX}:pending", str(pending.job_id), value)
+
+    def settle(self, job_id: int) -> None:
+        """Note that the API was told."""
+        with mapped():
+            self._redis.hdel(f"{PREFIX}:pending", str(job_id))
+
+    def pending(self, job_id: int) -> Pending | None:
+        """What the API has yet to be told of a job, by whichever worker."""
+        with mapped():
+            found = self._redis.hget(f"{PREFIX}:pending", str(job_id))
+        return Pending(**json.loads(found)) if found else None
+
+    def all_pending(self) -> list[Pending]:
+        """All that the API has yet to be told."""
+        with mapped():
+            found = self._redis.hgetall(f"{PREFIX}:pending")
+        return [Pending(**json.loads(value)) for value in found.values()]
+
+    # -- turns -----------------------------------------------------------------
+
+    def turn(self, what: str, seconds: float) -> bool:
+        """Whether it is our turn to do something that one worker does for all.
+
+        Args:
+            what: What it is.
+            seconds: How long nobody else gets a turn.
+        """
+        with mapped():
+            return bool(
+                self._redis.set(
+                    f"{PREFIX}:turn:{what}", self._mine, nx=True, px=int(seconds * 1000)
+                )
+            )
+
+
+def _lease(job_id: int) -> str:
+    return f"{PREFIX}:lease:{job_id}"
+
+
+def _attempts(job_id: int) -> str:
+    return f"{PREFIX}:attempts:{job_id}"
+
+
+def _dump(holder: Holder) -> bytes:
+    return json.dumps(asdict(holder), sort_keys=True).encode()

@@ -1,0 +1,112 @@
+"""Jobs that lost workers and a forgetful Redis left behind in RQ's books."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from rq.job import Job, JobStatus
+from rq.utils import as_text
+
+from dioptra_worker.daemon.payload import FUNCTION
+from dioptra_worker.daemon.redis_client import mapped
+
+if TYPE_CHECKING:
+    import redis
+    from rq import Queue
+
+    from dioptra_worker.daemon.order import Order
+
+IN_BETWEEN = 10.0
+"""Seconds after which a job that was taken but not begun counts as lost."""
+
+
+class Leftovers:
+    """Finds jobs that nobody runs, and puts them where somebody will."""
+
+    def __init__(self, connection: redis.Redis) -> None:
+        self.connection = connection
+
+    def started(self, queue: Queue) -> dict[str, bool]:
+        """The jobs that count as running, and whether their worker seems alive."""
+        with mapped():
+            return {
+                job_id: self._worker_lives(job_id) for job_id in self._entries(queue)
+            }
+
+    def in_between(self, queue: Queue) -> list[str]:
+        """The jobs that left the queue for nobody for a while.
+
+        Each is looked at twice, `IN_BETWEEN` seconds apart: its taker may be alive.
+        """
+        with mapped():
+            found = self.connection.lrange(queue.intermediate_queue_key, 0, -1)
+            return [name for job in found if self._seen_before(name := as_text(job))]
+
+    def waiting(self, queue: Queue) -> set[str]:
+        """Every job that RQ knows to be on its way: waiting, taken, or scheduled."""
+        with mapped():
+            listed = self.connection.lrange(queue.key, 0, -1)
+            listed += self.connection.lrange(queue.intermediate_queue_key, 0, -1)
+            others = [
+                *queue.scheduled_job_registry.get_job_ids(cleanup=False),
+                *queue.deferred_job_registry.get_job_ids(cleanup=False),
+            ]
+            names = {as_text(name) for name in listed}
+            return names | set(self._entries(queue)) | set(others)
+
+    def enqueue(self, order: Order, queue: Queue, timeout: str | int) -> None:
+        """Enqueue a job as the REST API does, to be the next one.
+
+        Args:
+            order: The job.
+            queue: Where to.
+            timeout: Its time limit as RQ writes it.
+        """
+        with mapped():
+            queue.enqueue_call(
+                FUNCTION,
+                kwargs={"job_id": order.job_id, "experiment_id": order.experiment_id},
+                job_id=str(order.job_id),
+                timeout=timeout,
+                at_front=True,
+            )
+
+    def _entries(self, queue: Queue) -> dict[str, list[str]]:
+        """The started registry's members by job."""
+        found: dict[str, list[str]] = {}
+        for member in self.connection.zrange(queue.started_job_registry.key, 0, -1):
+            entry = as_text(member)
+            found.setdefault(entry.partition(":")[0], []).append(entry)
+        return found
+
+    def _worker_lives(self, job_id: str) -> bool:
+        name = self.connection.hget(Job.key_for(job_id), "worker_name")
+        if not name:
+            return False
+        return bool(self.connection.exists(f"rq:worker:{as_text(name)}"))
+
+    def _seen_before(self, job_id: str) -> bool:
+        key = f"dioptra-worker:in-between:{job_id}"
+        stamp = self.connection.get(key)
+        if stamp is None:
+            self.connection.set(key, int(time.time()), ex=3600)
+            return False
+        if time.time() - int(stamp) < IN_BETWEEN:
+            return False
+        self.connection.delete(key)
+        return True
+
+    def put_back(self, job_id: str, queue: Queue) -> None:
+        """Put a job that nobody runs back to the head of its queue."""
+        registry = queue.started_job_registry
+        with mapped(), self.connection.pipeline() as pipeline:
+            for entry in self._entries(queue).get(job_id, []):
+                pipeline.zrem(registry.key, entry)
+                pipeline.delete(f"rq:execution:{entry}")
+                pipeline.srem(f"rq:executions:{job_id}", entry.rpartition(":")[2])
+            pipeline.lrem(queue.intermediate_queue_key, 0, job_id)
+            pipeline.lrem(queue.key, 0, job_id)
+            pipeline.lpush(queue.key, job_id)
+            pipeline.hset(Job.key_for(job_id), "status", JobStatus.QUEUED)
+            pipeline.execute()

@@ -1,0 +1,138 @@
+"""Finds jobs that nobody runs and nobody waits for, and puts them back into a queue.
+
+What becomes of such a job is decided where every job begins (`daemon.claim`): it is
+run again, or failed with the reason, or its undelivered end is delivered.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+from typing import TYPE_CHECKING, Any
+
+from dioptra_worker.daemon.order import Order
+from dioptra_worker.errors import ServiceError
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Sequence
+
+    from rq import Queue
+
+    from dioptra_worker.api.client import DioptraApi
+    from dioptra_worker.daemon.ledger import Ledger
+    from dioptra_worker.daemon.leftovers import Leftovers
+
+log = logging.getLogger("dioptra_worker.recovery")
+
+SWEEP = 15.0
+"""Seconds between two looks at RQ's books, at most."""
+STARTED_FACTOR = 3.0
+"""How much longer than a queued job a started one must be unknown to count as lost."""
+
+
+class Recovery:
+    """Sweeps the queues of one worker; of many workers one sweeps at a time."""
+
+    def __init__(
+        self,
+        *,
+        api: DioptraApi,
+        ledger: Ledger,
+        leftovers: Leftovers,
+        queues: Sequence[Queue],
+        lost_after: float,
+    ) -> None:
+        """Prepare; nothing is looked at yet.
+
+        Args:
+            api: Knows the jobs.
+            ledger: Knows who holds them.
+            leftovers: RQ's books.
+            queues: Where to look.
+            lost_after: Seconds after which a queued job that RQ does not know counts
+                as lost; also between two looks at the API's jobs.
+        """
+        self._api = api
+        self._ledger = ledger
+        self._leftovers = leftovers
+        self._queues = list(queues)
+        self._lost_after = lost_after
+        self._pause = min(SWEEP, lost_after)
+
+    def run(self, done: threading.Event) -> None:
+        """Sweep again and again until told to end."""
+        while True:
+            try:
+                self.sweep()
+            except ServiceError as error:
+                log.debug("no sweep now: %s", error)
+            except Exception:
+                log.exception("a sweep broke")
+            if done.wait(self._pause):
+                return
+
+    def sweep(self) -> None:
+        """Look for lost jobs once.
+
+        Raises:
+            ServiceError: If Redis or the API is away.
+        """
+        for queue in self._queues:
+            if self._ledger.turn(f"rq:{queue.name}", self._pause * 0.8):
+                self._sweep_rq(queue)
+        names = ",".join(sorted(queue.name for queue in self._queues))
+        if self._ledger.turn(f"api:{names}", self._lost_after):
+            self._sweep_api()
+
+    def _sweep_rq(self, queue: Queue) -> None:
+        for name, worker_lives in self._leftovers.started(queue).items():
+            state = self._state(name)
+            if state == "dead" or (state == "free" and not worker_lives):
+                self._put_back(name, queue, "its worker is gone")
+        for name in self._leftovers.in_between(queue):
+            if self._state(name) != "held":
+                self._put_back(name, queue, "it was taken and never begun")
+
+    def _sweep_api(self) -> None:
+        by_name = {queue.name: queue for queue in self._queues}
+        for status, age in (
+            ("queued", self._lost_after),
+            ("started", self._lost_after * STARTED_FACTOR),
+        ):
+            for job in self._api.jobs_with_status(status):
+                queue = by_name.get((job.get("queue") or {}).get("name", ""))
+                if queue is None or _age(job) < age:
+                    continue
+                name = str(job["id"])
+                if self._state(name) == "held" or self._known(name, queue):
+                    continue
+                log.warning(
+                    "job %s is %s and in no queue: it is enqueued again", name, status
+                )
+                self._leftovers.enqueue(_order(job), queue, job["timeout"])
+
+    def _known(self, name: str, queue: Queue) -> bool:
+        return name in self._leftovers.waiting(queue)
+
+    def _put_back(self, name: str, queue: Queue, why: str) -> None:
+        log.warning("job %s goes back to queue %r: %s", name, queue.name, why)
+        self._leftovers.put_back(name, queue)
+
+    def _state(self, name: str) -> str:
+        return self._ledger.state(int(name)) if name.isdigit() else "free"
+
+
+def _age(job: dict[str, Any]) -> float:
+    """Seconds since a job's status last changed."""
+    changed = dt.datetime.fromisoformat(job["lastModifiedOn"])
+    return (dt.datetime.now(dt.UTC) - changed).total_seconds()
+
+
+def _order(job: dict[str, Any]) -> Order:
+    return Order(
+        job_id=job["id"],
+        experiment_id=job["experiment"]["id"],
+        timeout=None,
+        worker="",
+    )

@@ -1,0 +1,57 @@
+"""Connections to Redis, and the one place that maps what redis-py raises."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from dioptra_worker.errors import ServiceUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SERVICE = "Redis"
+ANSWER = 10.0
+"""Seconds that Redis may take to answer an ordinary command."""
+
+
+def connect(url: str, block: float = 0.0) -> redis.Redis:
+    """A connection to Redis that notices a dead peer.
+
+    Args:
+        url: ``redis://``, ``rediss://`` or ``unix://``.
+        block: Seconds that commands on it may block by intention.
+    """
+    return redis.Redis.from_url(
+        url,
+        socket_timeout=block + ANSWER,
+        socket_connect_timeout=ANSWER,
+        socket_keepalive=True,
+        health_check_interval=30,
+        retry=Retry(NoBackoff(), 1),
+    )
+
+
+@contextlib.contextmanager
+def mapped() -> Iterator[None]:
+    """Turn what redis-py raises into `ServiceUnavailable`."""
+    try:
+        yield
+    except (redis.RedisError, OSError) as error:
+        raise ServiceUnavailable(
+            f"{SERVICE} cannot be reached: {error}", service=SERVICE
+        ) from error
+
+
+def ping(connection: redis.Redis) -> None:
+    """See whether Redis answers.
+
+    Raises:
+        ServiceUnavailable: If it does not.
+    """
+    with mapped():
+        connection.ping()

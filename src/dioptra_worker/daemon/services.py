@@ -1,0 +1,32 @@
+"""What the attempts of one worker share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from dioptra_worker.api.client import DioptraApi
+    from dioptra_worker.daemon.launcher import Launcher
+    from dioptra_worker.daemon.ledger import Ledger
+    from dioptra_worker.logs import Mask
+    from dioptra_worker.settings import Settings
+
+
+@dataclass(frozen=True)
+class Services:
+    """What attempts share.
+
+    Attributes:
+        api: The daemon's session with the REST API.
+        launcher: Hands out runners.
+        ledger: What workers tell each other.
+        settings: The daemon's settings.
+        mask: Hides secrets in text.
+    """
+
+    api: DioptraApi
+    launcher: Launcher
+    ledger: Ledger
+    settings: Settings
+    mask: Mask
