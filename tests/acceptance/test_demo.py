@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from tests.plugins.stack import cache_folder
-from tests.plugins.worker_process import alive
+from tests.plugins.worker_process import alive, wait_until_gone
 
 PROGRAM = Path(sys.executable).with_name("dioptra-worker")
 EXAMPLES = Path(__file__).resolve().parents[2] / "entrypoints"
@@ -44,21 +44,21 @@ def _worker_pid(told: str) -> int:
 
 
 def _nothing_left(folder: Path, told: str) -> None:
-    """The worker has ended, and so has whatever had a file in the demo's folder."""
+    """The worker has ended, and whatever the demo has started; its folder is gone."""
     assert not alive(_worker_pid(told))
+    assert wait_until_gone(set(_descended(folder))) == set()
     assert list(folder.glob("dioptra-demo-*")) == []
-    assert _below(folder) == []
 
 
-def _below(folder: Path) -> list[int]:
-    """The processes whose command line names the folder (Linux)."""
+def _descended(folder: Path) -> list[int]:
+    """The processes that have a demo's home, which all of them inherit (Linux)."""
     found = []
-    for entry in Path("/proc").glob("[0-9]*/cmdline"):
+    for entry in Path("/proc").glob("[0-9]*/environ"):
         try:
-            command = entry.read_bytes().decode(errors="replace")
+            environment = entry.read_bytes().split(b"\0")
         except OSError:
             continue
-        if str(folder) in command:
+        if f"HOME={folder}".encode() in environment:
             found.append(int(entry.parent.name))
     return found
 
@@ -125,3 +125,19 @@ def test_no_examples(tmp_path: Path) -> None:
     assert demo.returncode == 1
     assert "has no dioptra.toml" in told
     assert "Traceback" not in told
+
+
+def test_keep(tmp_path: Path) -> None:
+    """With --keep stack and worker go on, until what it says to type is typed."""
+    demo = _start(tmp_path, "--keep")
+    told, _ = demo.communicate(timeout=250)
+    try:
+        assert demo.returncode == 0, told
+        assert alive(_worker_pid(told))
+        assert len(_descended(tmp_path)) > 4
+    finally:
+        stop = re.search(r"to stop +(.*)", told)
+        assert stop, told
+        subprocess.run(["sh", "-c", stop[1]], check=True, timeout=60)
+    wait_until_gone({_worker_pid(told)})
+    _nothing_left(tmp_path, told)
