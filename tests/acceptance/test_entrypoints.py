@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,15 @@ from tests.plugins.worker_process import worker
 
 from dioptra_worker import engine
 from dioptra_worker.api.resources import Resources
-from dioptra_worker.resources import JobResult, Submission, read_result, submit, wait
+from dioptra_worker.resources import (
+    JobResult,
+    StillRunning,
+    Submission,
+    Unknown,
+    read_result,
+    submit,
+    wait,
+)
 from dioptra_worker.resources.account import Account
 
 if TYPE_CHECKING:
@@ -195,10 +203,7 @@ def test_import_refused(bench: Bench, tmp_path: Path) -> None:
 def test_import_with_wrong_password(bench: Bench) -> None:
     """A refused login has an exit code of its own."""
     environment = bench.environment | {"DIOPTRA_WORKER_PASSWORD": "wrong"}
-    other = Bench(
-        api=bench.api, client=bench.client, queue=bench.queue, environment=environment
-    )
-    answer = other.bring_in(EXAMPLES)
+    answer = replace(bench, environment=environment).bring_in(EXAMPLES)
     assert answer.returncode == 3
     assert "DIOPTRA_WORKER_PASSWORD" in answer.stderr
 
@@ -331,3 +336,28 @@ def test_failures(
     _in_order(_text(result), "'averaged' runs", f"about to fail: {how}", words)
     assert result.run_id is not None
     assert mlflow_reader.status(result.run_id) == "FAILED"
+
+
+# -- submitting ------------------------------------------------------------------
+
+
+def test_submit_with_a_wrong_name(bench: Bench) -> None:
+    """A name that the API does not know is answered with the names that are near it."""
+    with pytest.raises(Unknown, match=r"no entrypoint 'hello-wurld'.*'hello-world'"):
+        bench.run("hello-wurld")
+    other = replace(bench, queue=f"{bench.queue}x")
+    with pytest.raises(Unknown, match=f"no queue '{bench.queue}x'.*'{bench.queue}'"):
+        other.run("hello-world")
+
+
+def test_waiting_has_an_end(bench: Bench) -> None:
+    """Who waits for a job that nobody takes is told so when the time is up."""
+    queue = f"{bench.queue}-idle"
+    bench.client.post("/queues/", {"name": queue, "description": "", "group": GROUP})
+    wanted = Submission(entrypoint="hello-world", queue=queue, experiment="examples")
+    job = submit(Resources(bench.api), wanted)
+    seen: list[str] = []
+    with pytest.raises(StillRunning, match=f"job {job} is still queued") as caught:
+        wait(bench.api, job, seconds=0.5, on_status=seen.append)
+    assert caught.value.status == "queued"
+    assert set(seen) == {"queued"}
