@@ -1,0 +1,153 @@
+"""However a runner ends, its job's fate is decided, and the words say why."""
+
+from __future__ import annotations
+
+import signal
+from typing import Any
+
+import pytest
+
+from dioptra_worker.daemon.launcher import Exit
+from dioptra_worker.daemon.supervisor import Report, Stop, StopKind
+from dioptra_worker.daemon.verdict import duration, judge, size
+from dioptra_worker.records import Ended, Ending
+
+GIB = 1 << 30
+
+
+def _ended(ending: Ending, reason: str = "") -> Ended:
+    return Ended(ending=ending, reason=reason, run_closed=True)
+
+
+def _report(code: int | None = 0, *, peak: int | None = None, **seen: Any) -> Report:
+    usual = {"ended": None, "stop": None, "killed": False, "step": None, "seconds": 192}
+    return Report(exit=Exit(code=code, peak=peak), **{**usual, **seen})
+
+
+def test_a_finished_job_finished() -> None:
+    """A runner that says so has finished its job, and there is nothing to explain."""
+    verdict = judge(_report(ended=_ended("finished")))
+    assert (verdict.fate, verdict.reason, verdict.mlflow) == (
+        ("finished", "", "FINISHED")
+    )
+
+
+@pytest.mark.parametrize("kind", ["timeout", "requested", "shutdown", "gone", "setup"])
+def test_a_job_that_finished_in_time_has_finished(kind: StopKind) -> None:
+    """A job that finishes while it is told to stop has finished, even if killed."""
+    stop = Stop(kind, "why")
+    report = _report(-9, ended=_ended("finished"), stop=stop, killed=True)
+    assert judge(report).fate == "finished"
+
+
+def test_a_failed_job_has_the_runners_reason() -> None:
+    """When the runner tells why the job failed, those are the words."""
+    verdict = judge(_report(ended=_ended("failed", "step 'a' broke"), step="a"))
+    assert (verdict.fate, verdict.reason, verdict.mlflow) == (
+        ("failed", "step 'a' broke", "FAILED")
+    )
+
+
+@pytest.mark.parametrize(
+    ("kind", "fate", "mlflow"),
+    [
+        ("timeout", "failed", "FAILED"),
+        ("setup", "failed", "FAILED"),
+        ("requested", "stopped", "KILLED"),
+        ("shutdown", "given back", "KILLED"),
+        ("gone", "dropped", "KILLED"),
+    ],
+)
+@pytest.mark.parametrize("ended", [None, _ended("stopped"), _ended("failed", "x")])
+def test_why_it_was_stopped_decides(
+    kind: StopKind, fate: str, mlflow: str, ended: Ended | None
+) -> None:
+    """The fate of a stopped job follows from why, whatever its runner said of it."""
+    stop = Stop(kind, "timed out after 5 s")
+    verdict = judge(_report(-15, stop=stop, ended=ended, step="train"))
+    assert (verdict.fate, verdict.mlflow) == (fate, mlflow)
+    assert verdict.reason == "timed out after 5 s, in step 'train'"
+
+
+def test_a_job_that_had_to_be_killed_says_so() -> None:
+    """When stopping took a kill, the words tell."""
+    verdict = judge(_report(-9, stop=Stop("timeout", "timed out"), killed=True))
+    assert verdict.reason == "timed out; it did not stop by itself and was killed"
+
+
+@pytest.mark.parametrize(
+    ("code", "peak", "step", "words"),
+    [
+        (
+            -signal.SIGKILL,
+            8 * GIB,
+            "train",
+            (
+                "killed by SIGKILL in step 'train' after 3 min 12 s; peak memory 8 GiB:"
+                " very likely out of memory"
+            ),
+        ),
+        (-signal.SIGSEGV, None, None, "killed by SIGSEGV after 3 min 12 s"),
+        (-signal.SIGABRT, 0, "a", "killed by SIGABRT in step 'a' after 3 min 12 s"),
+        (
+            -(signal.SIGRTMIN + 1),
+            None,
+            None,
+            f"killed by signal {signal.SIGRTMIN + 1} after 3 min 12 s",
+        ),
+        (None, None, "a", "the job's process was lost in step 'a' after 3 min 12 s"),
+    ],
+)
+def test_words_for_a_runner_that_died(
+    code: int | None, peak: int | None, step: str | None, words: str
+) -> None:
+    """A runner that died failed its job; signal, step, time and memory are named."""
+    verdict = judge(_report(code, peak=peak, step=step))
+    assert (verdict.fate, verdict.reason, verdict.mlflow) == ("failed", words, "FAILED")
+
+
+@pytest.mark.parametrize("code", [0, 1, 3, 255])
+def test_a_runner_without_a_last_word_failed_its_job(code: int) -> None:
+    """A runner that just ended, with whichever code, has not finished its job."""
+    verdict = judge(_report(code, step="a"))
+    assert verdict.fate == "failed"
+    assert f"exit code {code} in step 'a'" in verdict.reason
+    assert "os._exit" in verdict.reason
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (0, "0.0 s"),
+        (0.04, "0.0 s"),
+        (9.94, "9.9 s"),
+        (10, "10 s"),
+        (59.4, "59 s"),
+        (59.7, "1 min"),
+        (192, "3 min 12 s"),
+        (3600, "1 h"),
+        (3605, "1 h 5 s"),
+        (86_400, "24 h"),
+        (100 * 86_400 + 60, "2400 h 1 min"),
+    ],
+)
+def test_durations(seconds: float, words: str) -> None:
+    """Durations are told in the units that people use for them."""
+    assert duration(seconds) == words
+
+
+@pytest.mark.parametrize(
+    ("count", "words"),
+    [
+        (0, "0 B"),
+        (999, "999 B"),
+        (1024, "1 KiB"),
+        (1536, "1.5 KiB"),
+        (83 << 20, "83 MiB"),
+        (int(7.9 * GIB), "7.9 GiB"),
+        (640 * GIB, "640 GiB"),
+    ],
+)
+def test_sizes(count: int, words: str) -> None:
+    """Sizes are told in binary units with three digits."""
+    assert size(count) == words
