@@ -37,6 +37,8 @@ SERVICE = "Dioptra API"
 CONNECT_TIMEOUT = 5.0
 READ_TIMEOUT = 60.0
 PARALLEL = 8
+LONGEST_RETRY_AFTER = 60.0
+"""Seconds after which we ask again, whatever ``Retry-After`` said."""
 _CHUNK = 1 << 20
 _TAR = {"fileType": "tar_gz"}
 
@@ -106,7 +108,8 @@ class DioptraApi:
     def _login(self) -> None:
         body = {"username": self.username, "password": self._password}
         try:
-            self._send("POST", "auth/login", json=body).close()
+            response = self._raw("POST", "auth/login", json=body)
+            _checked("POST", "auth/login", response).close()
         except ServiceRefused as error:
             raise LoginRefused(
                 _login_sentence(self.username, self.url, error),
@@ -250,6 +253,21 @@ class DioptraApi:
         ]
         self._json("POST", f"jobs/{job_id}/log", json={"data": data})
 
+    def log_ends_with(self, job_id: int, records: Sequence[LogRecord]) -> bool:
+        """Whether the last records of a job's log are these.
+
+        That settles whether a request whose answer was lost has arrived: each record
+        carries its own time, so two are never the same by chance.
+        """
+        path = f"jobs/{job_id}/log"
+        total = self._json("GET", path, params={"pageLength": 1})["totalNumResults"]
+        first = max(0, total - len(records))
+        query = {"index": first, "pageLength": len(records)}
+        found = self._json("GET", path, params=query)["data"]
+        return [entry["message"] for entry in found] == [
+            html.escape(record.message, quote=False) for record in records
+        ]
+
     def post_metric(
         self, job_id: int, name: str, value: float | str, step: int | None
     ) -> None:
@@ -338,34 +356,36 @@ class DioptraApi:
     ) -> Iterator[requests.Response]:
         """Send a request, logging in again once if the session was forgotten."""
         logins = self._logins
-        try:
-            response = self._send(method, path, **options)
-        except ServiceRefused as error:
-            if error.status != requests.codes.unauthorized:
-                raise
+        response = self._raw(method, path, **options)
+        if response.status_code == requests.codes.unauthorized:
+            response.close()
             with self._login_lock:
                 if self._logins == logins:  # nobody else has meanwhile
                     self._login()
-            response = self._send(method, path, **options)
-        with response:
+            response = self._raw(method, path, **options)
+        with _checked(method, path, response):
             yield response
 
-    def _send(self, method: str, path: str, **options: Any) -> requests.Response:
+    def _raw(self, method: str, path: str, **options: Any) -> requests.Response:
         with _mapped(method, path):
-            response = self._http.request(
+            return self._http.request(
                 method,
                 f"{self.url}/api/v1/{path}",
                 timeout=(CONNECT_TIMEOUT, READ_TIMEOUT),
                 **options,
             )
-        if response.ok:
-            return response
-        with response:
-            raise _refusal(method, path, response)
 
 
 def _snapshot(job: Job) -> str:
     return f"entrypoints/{job.entrypoint_id}/snapshots/{job.entrypoint_snapshot_id}"
+
+
+def _checked(method: str, path: str, response: requests.Response) -> requests.Response:
+    """The answer, if it is a good one."""
+    if response.ok:
+        return response
+    with response, _mapped(method, path):  # its words may still be on their way
+        raise _refusal(method, path, response)
 
 
 @contextlib.contextmanager
@@ -412,7 +432,8 @@ def _refusal(method: str, path: str, response: requests.Response) -> ServiceErro
 
 def _seconds(retry_after: str | None) -> float | None:
     try:
-        return max(0.0, float(retry_after)) if retry_after else None
+        wait = float(retry_after) if retry_after else 0.0
+        return min(wait, LONGEST_RETRY_AFTER) if wait > 0 else None
     except ValueError:  # an HTTP date: rare, and our own back-off serves as well
         return None
 

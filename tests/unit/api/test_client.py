@@ -1,0 +1,491 @@
+"""The client against a real HTTP server that misbehaves as each test says."""
+
+from __future__ import annotations
+
+import html
+import socket
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from tests.unit.api.scripted import Answer, Request, Script, ScriptedApi
+
+from dioptra_worker.api import USER_AGENT
+from dioptra_worker.api.client import LONGEST_RETRY_AFTER, DioptraApi
+from dioptra_worker.api.models import ArtifactParameter, Job, LogRecord
+from dioptra_worker.errors import (
+    Conflict,
+    LoginRefused,
+    NotFound,
+    ServiceError,
+    ServiceRefused,
+    ServiceUnavailable,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+PASSWORD = "swordfish-and-chips"
+JOB: dict[str, Any] = {
+    "id": 7,
+    "status": "queued",
+    "experiment": {"id": 3},
+    "group": {"id": 1},
+    "entrypoint": {"id": 5, "snapshotId": 50, "name": "train"},
+    "queue": {"name": "cpu"},
+}
+COOKIE = {"Set-Cookie": "session=fresh; Path=/; HttpOnly"}
+
+
+@pytest.fixture(name="serve")
+def _serve() -> Iterator[Callable[[Script], tuple[DioptraApi, ScriptedApi]]]:
+    with ExitStack() as stack:
+
+        def start(script: Script) -> tuple[DioptraApi, ScriptedApi]:
+            server = stack.enter_context(ScriptedApi(script).running())
+            client = DioptraApi(url=server.url, username="worker", password=PASSWORD)
+            return stack.enter_context(client), server
+
+        yield start
+
+
+def _always(answer: Answer) -> Script:
+    return lambda _: answer
+
+
+def _artifact(*, is_dir: bool = False) -> ArtifactParameter:
+    return ArtifactParameter(
+        name="data",
+        artifact_id=8,
+        artifact_snapshot_id=9,
+        uri="s3://bucket/data",
+        is_dir=is_dir,
+        plugin_id=1,
+        plugin_snapshot_id=2,
+        plugin_name="io",
+        file_name="csv.py",
+        task="Csv",
+        outputs=("rows",),
+    )
+
+
+class Forgetful:
+    """A script that wants a log-in, whose session can be forgotten."""
+
+    def __init__(self) -> None:
+        self.sessions = 0
+        self.valid: str | None = None
+        self.lock = threading.Lock()
+
+    def __call__(self, request: Request) -> Answer:
+        """Answer."""
+        with self.lock:
+            if request.path == "auth/login":
+                self.sessions += 1
+                self.valid = f"session=s{self.sessions}"
+                return Answer(headers={"Set-Cookie": f"{self.valid}; Path=/"})
+            if self.valid is None or request.headers.get("Cookie") != self.valid:
+                return Answer(401, {"message": "log in first"})
+            return Answer(body=JOB)
+
+    def forget(self) -> None:
+        """End the session."""
+        with self.lock:
+            self.valid = None
+
+
+# -- session -----------------------------------------------------------------------
+
+
+def test_every_request_says_who_we_are(serve: Any) -> None:
+    """Every request has our User-Agent, which the API binds its sessions to."""
+    api, server = serve(_always(Answer(body=JOB)))
+    api.login()
+    api.job(7)
+    agents = {request.headers["User-Agent"] for request in server.requests}
+    assert agents == {USER_AGENT}
+
+
+def test_a_forgotten_session_is_renewed_once(serve: Any) -> None:
+    """On 401 the client logs in and asks again, and the caller notices nothing."""
+    script = Forgetful()
+    api, server = serve(script)
+    api.login()
+    script.forget()
+    assert api.job(7).id == 7
+    assert server.asked == [
+        "POST auth/login",
+        "GET jobs/7",
+        "POST auth/login",
+        "GET jobs/7",
+    ]
+
+
+def test_many_threads_log_in_once(serve: Any) -> None:
+    """However many threads find the session forgotten, one of them logs in."""
+    script = Forgetful()
+    api, _ = serve(script)
+    api.login()
+    script.forget()
+    together = threading.Barrier(16)
+
+    def ask(_: int) -> int:
+        together.wait()
+        return int(api.job(7).id)
+
+    with ThreadPoolExecutor(16) as pool:
+        assert set(pool.map(ask, range(16))) == {7}
+    assert script.sessions == 2
+
+
+def test_a_401_that_stays_is_refused(serve: Any) -> None:
+    """Where logging in does not help, the 401 is told and nobody tries for ever."""
+
+    def script(request: Request) -> Answer:
+        return Answer() if request.path == "auth/login" else Answer(401, {"message": 1})
+
+    api, server = serve(script)
+    with pytest.raises(ServiceRefused) as caught:
+        api.job(7)
+    assert caught.value.status == 401
+    assert server.asked.count("GET jobs/7") == 2
+
+
+def test_an_api_that_goes_away_while_logging_in_again(serve: Any) -> None:
+    """When the API is away for the second log-in, the message says that and no 401."""
+
+    def script(request: Request) -> Answer:
+        return Answer(401) if request.method == "GET" else Answer(reset=True)
+
+    api, _ = serve(script)
+    with pytest.raises(ServiceUnavailable) as caught:
+        api.job(7)
+    assert "auth/login" in str(caught.value)
+    assert "401" not in str(caught.value)
+
+
+def test_cookies_for_a_runner(serve: Any) -> None:
+    """A runner gets the present session's cookies, and fresh ones when it says so."""
+    script = Forgetful()
+    api, _ = serve(script)
+    assert api.cookies() == {"session": "s1"}
+    assert api.cookies() == {"session": "s1"}
+    assert api.cookies(renew=True) == {"session": "s2"}
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (
+            Answer(401, {"error": "UserDoesNotExistError", "message": "no"}),
+            ["knows no user 'worker'", "DIOPTRA_WORKER_USERNAME"],
+        ),
+        (
+            Answer(401, {"error": "UserPasswordError", "message": "no"}),
+            ["password for user 'worker' is wrong", "DIOPTRA_WORKER_PASSWORD"],
+        ),
+        (
+            Answer(401, {"message": "invalid"}),
+            ["it does not say which", "USERNAME and DIOPTRA_WORKER_PASSWORD"],
+        ),
+        (Answer(404, b"<html>not here</html>"), ["(404)", "DIOPTRA_API"]),
+        (Answer(405, {"message": "no"}), ["(405)", "DIOPTRA_API"]),
+    ],
+)
+def test_login_refusals(answer: Answer, words: list[str], serve: Any) -> None:
+    """A refused log-in says whether user, password or address is to be checked."""
+    api, server = serve(_always(answer))
+    with pytest.raises(LoginRefused) as caught:
+        api.login()
+    for word in [*words, server.url]:
+        assert word in str(caught.value)
+    assert PASSWORD not in str(caught.value) + repr(caught.value.detail)
+
+
+def test_an_api_that_is_away_is_no_refusal(serve: Any) -> None:
+    """An API that cannot log anybody in now is away: waiting may help."""
+    api, _ = serve(_always(Answer(503)))
+    with pytest.raises(ServiceUnavailable):
+        api.login()
+
+
+# -- what goes wrong ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        (400, ServiceRefused),
+        (403, ServiceRefused),
+        (404, NotFound),
+        (409, Conflict),
+        (413, ServiceRefused),
+        (408, ServiceUnavailable),
+        (425, ServiceUnavailable),
+        (429, ServiceUnavailable),
+        (500, ServiceUnavailable),
+        (502, ServiceUnavailable),
+        (503, ServiceUnavailable),
+        (504, ServiceUnavailable),
+    ],
+)
+@pytest.mark.parametrize("body", [{"message": "its own words"}, b"its own words", []])
+def test_statuses(status: int, kind: type[ServiceError], body: Any, serve: Any) -> None:
+    """Each status is the error that tells whether to wait, with the API's words."""
+    api, _ = serve(_always(Answer(status, body)))
+    with pytest.raises(ServiceError) as caught:
+        api.job(7)
+    assert type(caught.value) is kind
+    assert caught.value.status == status
+    assert f"GET jobs/7 with {status}" in str(caught.value)
+    if body:
+        assert "its own words" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        ("3", 3.0),
+        ("0.5", 0.5),
+        ("0", None),
+        ("-1", None),
+        ("nan", None),
+        ("inf", LONGEST_RETRY_AFTER),
+        ("99999999999", LONGEST_RETRY_AFTER),
+        ("Wed, 21 Oct 2015 07:28:00 GMT", None),
+        ("soon", None),
+    ],
+)
+@pytest.mark.parametrize("status", [429, 503])
+def test_retry_after(
+    status: int, header: str, seconds: float | None, serve: Any
+) -> None:
+    """The pause that the API asks for is kept, within reason."""
+    api, _ = serve(_always(Answer(status, headers={"Retry-After": header})))
+    with pytest.raises(ServiceUnavailable) as caught:
+        api.job(7)
+    assert caught.value.retry_after == seconds
+
+
+def test_a_closed_port() -> None:
+    """Where nobody listens the API is away, and the innermost cause is told."""
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{unused.getsockname()[1]}"
+        with (
+            DioptraApi(url=url, username="worker", password=PASSWORD) as api,
+            pytest.raises(ServiceUnavailable, match="refused") as caught,
+        ):
+            api.login()
+        assert PASSWORD not in str(caught.value) + str(caught.value.detail)
+        with (
+            DioptraApi(url=url, username="worker", password=PASSWORD) as api,
+            pytest.raises(ServiceUnavailable, match="refused"),
+        ):
+            api.reach()
+
+
+def test_an_unknown_host() -> None:
+    """A name that leads nowhere is an API that is away, not a crash."""
+    with (
+        DioptraApi(
+            url="http://no-such-host.invalid", username="worker", password=PASSWORD
+        ) as api,
+        pytest.raises(ServiceUnavailable, match="cannot be reached"),
+    ):
+        api.login()
+
+
+def test_a_connection_cut_without_an_answer(serve: Any) -> None:
+    """A connection that is reset instead of answered is an API that is away."""
+    api, _ = serve(_always(Answer(reset=True)))
+    with pytest.raises(ServiceUnavailable, match="cannot be reached for GET jobs/7"):
+        api.job(7)
+
+
+@pytest.mark.parametrize("status", [200, 404, 500])
+def test_a_connection_cut_within_an_answer(
+    status: int, serve: Any, tmp_path: Path
+) -> None:
+    """An answer that ends too soon is an API that is away, also in a download."""
+    api, _ = serve(_always(Answer(status, b'{"message": ', length=5000)))
+    with pytest.raises(ServiceUnavailable):
+        api.job(7)
+    with pytest.raises(ServiceUnavailable):
+        api.plugin_bundle(1, 2, tmp_path / "bundle")
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>proxy</html>", b"\xff\xfe", b"{"])
+def test_an_answer_that_is_not_json(body: bytes, serve: Any) -> None:
+    """What is not JSON comes from something else, so the API is away."""
+    api, _ = serve(_always(Answer(200, body)))
+    with pytest.raises(ServiceUnavailable, match="not JSON"):
+        api.job(7)
+
+
+def test_an_api_that_listens_can_be_reached(serve: Any) -> None:
+    """Whether anybody listens is found out without a request."""
+    api, server = serve(_always(Answer(500)))
+    api.reach()
+    assert server.asked == []
+    with pytest.raises(ServiceUnavailable):
+        api.ping()
+
+
+# -- a job's life ------------------------------------------------------------------
+
+
+def test_a_job_is_read(serve: Any) -> None:
+    """The fields of a job come from where the API has them."""
+    api, _ = serve(_always(Answer(body={**JOB, "mlflowRunId": None, "more": 1})))
+    assert api.job(7) == Job(
+        id=7,
+        experiment_id=3,
+        group_id=1,
+        status="queued",
+        entrypoint_id=5,
+        entrypoint_snapshot_id=50,
+        entrypoint_name="train",
+        queue="cpu",
+        mlflow_run_id=None,
+    )
+    api, _ = serve(_always(Answer(body={**JOB, "queue": None})))
+    assert api.job(7).queue == ""
+
+
+def test_setting_the_mlflow_run_twice(serve: Any) -> None:
+    """A 400 is fine when the job has that very run, with or without dashes."""
+    known = {"mlflowRunId": "01234567-89ab-cdef-0123-456789abcdef"}
+
+    def script(request: Request) -> Answer:
+        if request.method == "POST":
+            return Answer(400, {"message": "it has one"})
+        return Answer(body=known)
+
+    api, _ = serve(script)
+    api.set_mlflow_run(7, "0123456789abcdef0123456789abcdef")
+    with pytest.raises(ServiceRefused, match="it has one"):
+        api.set_mlflow_run(7, "f" * 32)
+
+
+def test_a_known_artifact_is_left_as_it_is(serve: Any) -> None:
+    """Registering an artifact that is known already is no error."""
+    api, server = serve(_always(Answer(409, {"detail": {"existing_id": 4}})))
+    api.register_artifact(
+        group_id=1,
+        job_id=7,
+        uri="s3://b/k",
+        plugin_snapshot_id=2,
+        task_id=3,
+        description="d",
+    )
+    assert server.requests[0].body == {
+        "group": 1,
+        "job": 7,
+        "artifactUri": "s3://b/k",
+        "pluginSnapshotId": 2,
+        "taskId": 3,
+        "description": "d",
+    }
+
+
+def test_config_of_older_platforms(serve: Any) -> None:
+    """Platforms without a job's config have its entrypoint snapshot's."""
+
+    def script(request: Request) -> Answer:
+        if request.path == "entrypoints/5/snapshots/50/config":
+            return Answer(body={"graph": {}})
+        return Answer(404)
+
+    api, server = serve(script)
+    assert api.config(Job.read(JOB)) == {"graph": {}}
+    assert server.asked[0] == "GET jobs/7/config"
+
+
+def test_config_of_an_api_that_is_away(serve: Any) -> None:
+    """Only a 404 leads to the entrypoint's config; anything else is told."""
+    api, server = serve(_always(Answer(500)))
+    with pytest.raises(ServiceUnavailable):
+        api.config(Job.read(JOB))
+    assert server.asked == ["GET jobs/7/config"]
+
+
+@pytest.mark.parametrize(
+    "text", ["repr <class 'int'>", "a & b &amp; <b>", '"quotes"', "plain\nlines"]
+)
+def test_log_text_survives_the_servers_cleaning(text: str, serve: Any) -> None:
+    """Log text is sent escaped, so that unescaping it gives what was said."""
+    api, server = serve(_always(Answer()))
+    api.post_log(7, [LogRecord(severity="INFO", logger="l", message=text)])
+    (record,) = server.requests[0].body["data"]
+    assert record["severity"] == "INFO"
+    assert record["loggerName"] == "l"
+    assert "<" not in record["message"]
+    assert html.unescape(record["message"]) == text
+
+
+def test_metrics(serve: Any) -> None:
+    """A metric without a step is sent without one; step 0 is a step."""
+    api, server = serve(_always(Answer()))
+    api.post_metric(7, "loss", 0.5, None)
+    api.post_metric(7, "loss", "nan", 0)
+    assert [request.body for request in server.requests] == [
+        {"name": "loss", "value": 0.5},
+        {"name": "loss", "value": "nan", "step": 0},
+    ]
+
+
+@pytest.mark.parametrize("method", ["queue_names", "jobs_with_status"])
+def test_lists_are_read_page_by_page(method: str, serve: Any) -> None:
+    """Lists are read to their end, also when rows vanish on the way."""
+    rows = [{"name": f"q{i}"} for i in range(7)]
+
+    def script(request: Request) -> Answer:
+        index = int(request.query["index"])
+        return Answer(body={"data": rows[index : index + 3], "totalNumResults": 9})
+
+    api, server = serve(script)
+    if method == "queue_names":
+        assert api.queue_names() == [row["name"] for row in rows]
+    else:
+        assert api.jobs_with_status("queued") == rows
+        assert server.requests[0].query["search"] == 'status:"queued"'
+    assert len(server.requests) == 4
+
+
+def test_downloads(serve: Any, tmp_path: Path) -> None:
+    """Bytes are written as they come; folders are asked for as archives."""
+    content = bytes(range(256)) * 20_000
+    api, server = serve(_always(Answer(body=content)))
+    api.artifact_contents(_artifact(), tmp_path / "file")
+    assert (tmp_path / "file").read_bytes() == content
+    assert server.requests[-1].query == {}
+    api.artifact_contents(_artifact(is_dir=True), tmp_path / "folder")
+    assert server.requests[-1].query == {"fileType": "tar_gz"}
+    api.plugins_bundle(Job.read(JOB), tmp_path / "bundle")
+    assert server.asked[-1] == "GET entrypoints/5/snapshots/50/plugins/bundle"
+    api.artifact_plugins_bundle(Job.read(JOB), tmp_path / "bundle")
+    assert server.asked[-1] == "GET entrypoints/5/snapshots/50/artifactPlugins/bundle"
+
+
+def test_threads_do_not_wait_for_each_other(serve: Any) -> None:
+    """A slow answer does not delay another thread's request."""
+    slow = threading.Event()
+
+    def script(request: Request) -> Answer:
+        if request.path == "jobs/1":
+            slow.wait(5)
+        return Answer(body=JOB)
+
+    api, _ = serve(script)
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(api.job, 1)
+        begun = time.monotonic()
+        api.job(2)
+        assert time.monotonic() - begun < 2
+        slow.set()
+        first.result()
