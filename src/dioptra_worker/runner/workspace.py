@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import hashlib
 import os
 import re
@@ -13,7 +14,7 @@ import tarfile
 import tempfile
 import zlib
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from dioptra_worker.errors import BundleError
@@ -29,6 +30,8 @@ _NAME = re.compile(
 MAX_FILES = 100_000
 MAX_BYTES = 64 << 30
 MAX_BUNDLE_BYTES = 1 << 30
+LONGEST_HEADER = 1 << 20
+_CHUNK = 1 << 18
 
 
 @dataclass(frozen=True)
@@ -130,13 +133,20 @@ def _digest(text: str) -> str:
 
 def remove(folder: Path) -> None:
     """Remove a folder, also when a job took away the right to do so."""
-    for _ in range(2):
-        shutil.rmtree(folder, ignore_errors=True)
-        if not folder.exists():
-            return
-        for path, _, _ in os.walk(folder):
-            with contextlib.suppress(OSError):
-                Path(path).chmod(stat.S_IRWXU)
+    shutil.rmtree(folder, ignore_errors=True)
+    if not folder.exists():
+        return
+    _make_removable(folder)
+    for path, names, _ in os.walk(folder):
+        for name in names:  # before the walk goes into them
+            _make_removable(Path(path, name))
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _make_removable(folder: Path) -> None:
+    if not folder.is_symlink():  # what it leads to is not ours
+        with contextlib.suppress(OSError):
+            folder.chmod(stat.S_IRWXU)
 
 
 def unpack(
@@ -149,6 +159,10 @@ def unpack(
 ) -> None:
     """Unpack a ``tar.gz`` that nobody vouches for.
 
+    Only files and folders are made, and only inside *target*. Links are refused: the
+    platform makes none, and they are what has led out of every filter so far. Owners,
+    times and modes in the archive are not looked at.
+
     Args:
         archive: The file.
         target: The folder to unpack into; made when it is missing.
@@ -157,25 +171,72 @@ def unpack(
         max_bytes: How many bytes they may have in all.
 
     Raises:
-        BundleError: If a member would lie outside *target*, is no file, folder or
-            link, if there are too many or they are too large, or if the archive is
-            damaged.
+        BundleError: If a member would lie outside *target*, is no file or folder, if
+            there are too many or they are too large, or if the archive is damaged.
+        OSError: If they cannot be written.
     """
     target.mkdir(parents=True, exist_ok=True)
     files = size = 0
     try:
-        with tarfile.open(archive, mode="r:*") as tar:
+        with (
+            archive.open("rb") as raw,
+            _Frugal(fileobj=raw, mode="rb") as plain,
+            tarfile.open(fileobj=plain, mode="r:") as tar,
+        ):
             for member in tar:
                 files += 1
-                size += member.size
+                size += max(member.size, 0)
                 if files > max_files:
                     raise BundleError(f"{what} has more than {max_files:,} files")
                 if size > max_bytes:
                     raise BundleError(
                         f"{what} is larger than {max_bytes:,} bytes when unpacked"
                     )
-                tar.extract(member, target, filter="data")
-    except tarfile.FilterError as error:
-        raise BundleError(f"{what} holds something unsafe: {error}") from None
-    except (tarfile.TarError, EOFError, zlib.error) as error:
+                _extract(tar, member, target, what=what)
+            if len(plain.read(LONGEST_HEADER)) == LONGEST_HEADER:  # checks the sum, too
+                raise tarfile.ReadError("it goes on after its end")
+    except _DAMAGED as error:
         raise BundleError(f"{what} is not a whole tar.gz archive: {error}") from None
+
+
+_DAMAGED = (
+    tarfile.TarError,
+    gzip.BadGzipFile,
+    zlib.error,
+    EOFError,
+    ValueError,  # NULs in names, numbers that are none
+    OverflowError,
+    RecursionError,  # headers that announce headers
+)
+
+
+class _Frugal(gzip.GzipFile):
+    """Reads no more at once than any honest header has: `tarfile` keeps those whole."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        if size is None or not 0 <= size <= LONGEST_HEADER:
+            raise tarfile.ReadError(f"a header of {size} bytes")
+        return super().read(size)
+
+
+def _extract(
+    tar: tarfile.TarFile, member: tarfile.TarInfo, target: Path, *, what: str
+) -> None:
+    inside = PurePosixPath(member.name)
+    if inside.is_absolute() or ".." in inside.parts or member.size < 0:
+        raise BundleError(f"{what} holds something unsafe: {member.name[:200]!r}")
+    path = target / inside
+    if member.isdir():
+        path.mkdir(parents=True, exist_ok=True)
+        return
+    source = tar.extractfile(member) if member.isreg() else None
+    if source is None:
+        raise BundleError(
+            f"{what} holds something unsafe: {member.name[:200]!r} is neither a file"
+            " nor a folder"
+        )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with source, path.open("wb") as file:
+        shutil.copyfileobj(source, file, _CHUNK)
+        if file.tell() != member.size:
+            raise tarfile.ReadError("it ends within a file")
