@@ -18,7 +18,7 @@ export DIOPTRA_WORKER_CACHE_DIR
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready-for-
-PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --cov
+PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --cov=dioptra_worker
 INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check \
   --constraint constraints.txt
 
