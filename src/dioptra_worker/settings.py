@@ -201,6 +201,24 @@ class Settings(BaseSettings):
         "DIOPTRA_WORKER_STATUS_POLL",
         "Seconds between two looks at whether a running job was deleted or reset.",
     )
+    health_file: Path = _optional(
+        Path("health-{name}.json"),
+        "DIOPTRA_WORKER_HEALTH_FILE",
+        "The file in which the daemon says every few seconds that it is alive, for"
+        " `dioptra-worker health`. It may lie relative to DIOPTRA_WORKER_WORK_DIR;"
+        " {name} stands for the worker's --name, or else for its process id.",
+    )
+    health_port: Annotated[int, Field(ge=0, le=65535)] = _optional(
+        0,
+        "DIOPTRA_WORKER_HEALTH_PORT",
+        "The port of a small HTTP server with /livez, /readyz and /metrics; 0 is none.",
+    )
+    health_host: Text = _optional(
+        "127.0.0.1",
+        "DIOPTRA_WORKER_HEALTH_HOST",
+        "The address at which DIOPTRA_WORKER_HEALTH_PORT is opened; 0.0.0.0 lets other"
+        " machines ask.",
+    )
     expose_credentials: bool = _optional(
         default=False,
         name="DIOPTRA_WORKER_EXPOSE_CREDENTIALS",

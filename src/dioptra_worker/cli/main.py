@@ -10,6 +10,16 @@ from dioptra_worker import __version__
 
 COMMANDS = {
     "demo": ("dioptra_worker.cli.demo", "demo_command", "Watch real jobs run."),
+    "doctor": (
+        "dioptra_worker.cli.doctor",
+        "doctor_command",
+        "Try out all that the worker needs.",
+    ),
+    "health": (
+        "dioptra_worker.cli.health",
+        "health_command",
+        "See whether the worker is alive.",
+    ),
     "import": (
         "dioptra_worker.cli.import_",
         "import_command",

@@ -13,7 +13,7 @@ from dioptra_worker.api.client import PARALLEL
 from dioptra_worker.api.patience import persist
 from dioptra_worker.daemon.claim import Claim, claim
 from dioptra_worker.daemon.conversation import Conversation
-from dioptra_worker.daemon.courier import Address, Courier, Status
+from dioptra_worker.daemon.courier import FOREVER, Address, Courier
 from dioptra_worker.daemon.fetch import Fetcher
 from dioptra_worker.daemon.ledger import Pending
 from dioptra_worker.daemon.supervisor import Report, Stop, Supervisor
@@ -42,8 +42,8 @@ log = logging.getLogger("dioptra_worker.attempt")
 
 T = TypeVar("T")
 
-FOREVER = 10 * 365 * 24 * 3600.0
-CLOSE_RUN_TIMEOUT = 90.0
+CLOSE_RUN_TIMEOUT = 15.0
+"""Seconds that a job's end waits for MLflow; its run is closed later if need be."""
 GIVE_BACK_TIMEOUT = 10.0
 """Seconds that a worker which shuts down waits for the API to take a job back."""
 
@@ -97,13 +97,19 @@ class Attempt:
                 verdict = self._watched(conversation)
             if verdict.fate == "given back":
                 return self._give_back(conversation, verdict)
-            if verdict.fate != "dropped":
+            if verdict.fate == "dropped":
+                conversation.courier.finish(None)
+            else:
                 self._conclude(conversation, verdict)
-            conversation.courier.drain()
         return verdict
 
-    def _conclude(self, conversation: Conversation, verdict: Verdict) -> None:
-        """Leave the last line and the status, and in Redis that they are under way."""
+    def _conclude(
+        self,
+        conversation: Conversation,
+        verdict: Verdict,
+        timeout: float | None = None,
+    ) -> bool:
+        """Deliver the rest and the status, noting in Redis that it is under way."""
         pending = Pending(
             job_id=self.order.job_id,
             experiment_id=self.order.experiment_id,
@@ -115,22 +121,21 @@ class Attempt:
         except ServiceUnavailable as error:
             log.debug("the status is in this process only: %s", error)
         conversation.conclude(verdict)
+        return conversation.courier.finish(pending.status, timeout)
 
     def _give_back(self, conversation: Conversation, verdict: Verdict) -> Verdict:
         """Set the job back to ``queued``, or fail it where the settings say so."""
         if self._services.settings.on_interruption == "fail":
             verdict = replace(verdict, fate="failed")
-            self._conclude(conversation, verdict)
+            delivered = self._conclude(conversation, verdict, GIVE_BACK_TIMEOUT)
         else:
             conversation.say("WARNING", f"the job is given back: {verdict.reason}")
-            conversation.courier.put(Status("reset"))
-        if conversation.courier.drain(GIVE_BACK_TIMEOUT):
+            delivered = conversation.courier.finish("reset", GIVE_BACK_TIMEOUT)
+        if delivered:
             return verdict
         return replace(
             verdict, fate="left", reason=f"{verdict.reason}; the API is away"
         )
-
-    # -- pieces ----------------------------------------------------------------
 
     @contextlib.contextmanager
     def _courier(self) -> Iterator[Conversation]:
@@ -142,6 +147,7 @@ class Attempt:
             self._api,
             address,
             group_id=lambda: conversation.group_id,
+            say=conversation.say,
             on_gone=lambda: self.stop(Stop("gone", "the job was deleted")),
         )
         with courier:
@@ -262,13 +268,22 @@ class Attempt:
         closed = report.ended is not None and report.ended.run_closed
         run_id = conversation.run_id
         if run_id and not closed and not self._close_run(run_id, verdict.mlflow):
-            conversation.say("WARNING", f"MLflow run {run_id} could not be closed")
+            words = (
+                f"MLflow run {run_id} is not closed yet; it will be when MLflow is back"
+            )
+            conversation.say("WARNING", words)
         return verdict
 
     def _close_run(self, run_id: str, status: str) -> bool:
-        return self._services.launcher.close_run(
-            run_id, status, timeout=CLOSE_RUN_TIMEOUT
-        )
+        """Close an MLflow run, or leave that to recovery; whether it is closed."""
+        services = self._services
+        if services.launcher.close_run(run_id, status, timeout=CLOSE_RUN_TIMEOUT):
+            return True
+        try:
+            services.ledger.leave_run(run_id, status)
+        except ServiceUnavailable as error:
+            log.warning("MLflow run %s stays open: %s", run_id, error)
+        return False
 
     def _watch_status(self, done: threading.Event) -> None:
         """Stop the job when it is deleted or reset in the API."""

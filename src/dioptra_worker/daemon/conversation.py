@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from dioptra_worker.api.models import LogRecord
-from dioptra_worker.daemon.courier import Courier, MlflowRun, Status
+from dioptra_worker.daemon.courier import Courier, MlflowRun
 from dioptra_worker.daemon.supervisor import Stop, Stream, Supervisor
 from dioptra_worker.daemon.verdict import Verdict, duration
 from dioptra_worker.errors import ServiceError
@@ -87,14 +87,12 @@ class Conversation:
         self.supervisor.limit(limit, Stop("timeout", words))
 
     def conclude(self, verdict: Verdict) -> None:
-        """The last line of the log, then the final status."""
+        """The last line of the log."""
         if verdict.fate == "finished":
             self.say("INFO", "the job finished")
-            self.courier.put(Status("finished"))
-            return
-        word = "was stopped" if verdict.fate == "stopped" else "failed"
-        self.say("ERROR", f"the job {word}: {verdict.reason}")
-        self.courier.put(Status("failed"))
+        else:
+            word = "was stopped" if verdict.fate == "stopped" else "failed"
+            self.say("ERROR", f"the job {word}: {verdict.reason}")
 
     def _record(self, severity: str, logger: str, text: str) -> None:
         stamp = dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds")

@@ -1,42 +1,42 @@
-"""Delivers one job's results to the REST API: in order, patiently, never in the way.
+"""The outbox of one job: delivers what it produced to the REST API.
 
-Everything that a job produces for the API enters the outbox as a parcel and leaves it
-when the API has acknowledged it. A thread of its own delivers, so that the job and
-its supervisor never wait for the network.
+Log records and results travel in two lanes, so that the log can say what a result
+waits for. The job's status goes last, when both lanes are empty. A job and its
+supervisor never wait for the network.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
-import time
-from collections import deque
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Protocol, Self
 
-from dioptra_worker.api.models import LogRecord
-from dioptra_worker.api.patience import pauses
-from dioptra_worker.errors import NotFound, ServiceRefused, ServiceUnavailable
+from dioptra_worker.api.models import Job, LogRecord
+from dioptra_worker.api.patience import persist
+from dioptra_worker.daemon.lane import Batch, Lane
+from dioptra_worker.errors import (
+    NotFound,
+    ServiceError,
+    ServiceRefused,
+    ServiceUnavailable,
+)
 from dioptra_worker.records import ArtifactStored, Metric
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from types import TracebackType
-
-    from dioptra_worker.api.client import DioptraApi
 
 log = logging.getLogger("dioptra_worker.courier")
 
-BATCH = 100
-"""Records after which a batch is sent without waiting for more."""
-LARGEST_BATCH = 500
-"""Records that one request carries when many wait."""
-BATCH_AGE = 1.0
-"""Seconds that a record waits for company."""
-LARGEST_REQUEST = 4 << 20
-"""Characters that one request carries, unless a single record has more."""
+LOG_BATCH = Batch(enough=100, age=1.0, most=500, weight=4 << 20)
+"""Records go after a second or at a hundred; at most 500 or 4 Mi characters at once."""
+POISON_TRIES = 8
+"""Answers of 500 in a row after which log records or a metric are given up."""
 MOST_RECORDS = 200_000
-"""Records that wait at most; what is dropped beyond is counted and said."""
+"""Log records that wait at most; what is dropped beyond is counted and said."""
+FOREVER = 10 * 365 * 24 * 3600.0
 
 
 @dataclass(frozen=True)
@@ -46,14 +46,50 @@ class MlflowRun:
     run_id: str
 
 
-@dataclass(frozen=True)
-class Status:
-    """The job's new status."""
-
-    status: str
+Result = Metric | ArtifactStored | MlflowRun
 
 
-Parcel = LogRecord | Metric | ArtifactStored | MlflowRun | Status
+class Api(Protocol):
+    """What the courier needs of the REST API; `DioptraApi` has it."""
+
+    def job(self, job_id: int) -> Job:
+        """Fetch a job."""
+        ...
+
+    def set_status(self, experiment_id: int, job_id: int, status: str) -> None:
+        """Move a job to another status."""
+        ...
+
+    def set_mlflow_run(self, job_id: int, run_id: str) -> None:
+        """Say which MLflow run a job has."""
+        ...
+
+    def post_log(self, job_id: int, records: Sequence[LogRecord]) -> None:
+        """Append records to a job's log."""
+        ...
+
+    def log_ends_with(self, job_id: int, records: Sequence[LogRecord]) -> bool:
+        """Whether the last records of a job's log are these."""
+        ...
+
+    def post_metric(
+        self, job_id: int, name: str, value: float | str, step: int | None
+    ) -> None:
+        """Set a metric's value at a step."""
+        ...
+
+    def register_artifact(
+        self,
+        *,
+        group_id: int,
+        job_id: int,
+        uri: str,
+        plugin_snapshot_id: int,
+        task_id: int,
+        description: str,
+    ) -> None:
+        """Make an artifact known."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,40 +106,38 @@ class Address:
 
 
 class Courier:
-    """The outbox of one job and the thread that empties it."""
+    """One job's outbox; its methods may be called from any thread."""
 
     def __init__(
         self,
-        api: DioptraApi,
+        api: Api,
         address: Address,
         *,
         group_id: Callable[[], int],
+        say: Callable[[str, str], None],
         on_gone: Callable[[], None],
     ) -> None:
-        """Prepare; the thread starts on entering.
+        """Prepare; entering starts the lanes.
 
         Args:
             api: Where to deliver.
             address: The job.
             group_id: The job's group, asked for once it is known.
+            say: Puts a severity and a text into the job's log.
             on_gone: Told when the API no longer knows the job.
         """
         self._api = api
         self._address = address
-        self._group_id = group_id
         self._on_gone = on_gone
-        self._parcels: deque[tuple[float, Parcel]] = deque()
-        self._changed = threading.Condition()
-        self._closing = False
-        self._hurry = False
-        self._gone = False
-        self._busy = False
+        self._closed = threading.Event()
         self._dropped = 0
-        self._refused: list[str] = []
-        self._thread = threading.Thread(target=self._work, name="dioptra-courier")
+        self._log = Lane("log", _LogCarrier(self, api, address), batch=LOG_BATCH)
+        results = _ResultCarrier(self, api, address, group_id=group_id, say=say)
+        self._results = Lane("results", results, batch=Batch())
 
     def __enter__(self) -> Self:
-        self._thread.start()
+        self._log.__enter__()
+        self._results.__enter__()
         return self
 
     def __exit__(
@@ -112,177 +146,182 @@ class Courier:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Stop; what is not delivered by now stays in the outbox."""
-        with self._changed:
-            self._closing = True
-            self._changed.notify_all()
-        self._thread.join()
+        self._closed.set()
+        self._results.__exit__(kind, error, trace)
+        self._log.__exit__(kind, error, trace)
 
     @property
-    def refused(self) -> list[str]:
-        """What the API refused for good, in words."""
-        return list(self._refused)
+    def depth(self) -> int:
+        """How many parcels wait."""
+        return len(self._log) + len(self._results)
 
-    def put(self, parcel: Parcel) -> None:
+    def put(self, parcel: LogRecord | Result) -> None:
         """Leave a parcel; returns at once."""
-        with self._changed:
-            if self._gone:
-                return
-            if len(self._parcels) >= MOST_RECORDS and isinstance(parcel, LogRecord):
-                self._dropped += 1
-                return
-            if self._dropped and len(self._parcels) < MOST_RECORDS:
-                self._parcels.append((time.monotonic(), self._apology()))
-            self._parcels.append((time.monotonic(), parcel))
-            if len(self._parcels) in (1, BATCH) or not isinstance(parcel, LogRecord):
-                self._changed.notify_all()
+        if not isinstance(parcel, LogRecord):
+            self._results.put(parcel)
+            return
+        if len(self._log) >= MOST_RECORDS:
+            self._dropped += 1
+            return
+        if self._dropped:
+            self._log.put(self._apology())
+        self._log.put(parcel)
 
-    def drain(self, timeout: float | None = None) -> bool:
-        """Wait until everything is delivered.
+    def finish(self, status: str | None, timeout: float | None = None) -> bool:
+        """Deliver everything, and the status last.
 
         Args:
-            timeout: Seconds to wait at most; None waits however long it takes.
+            status: The job's new status; None leaves it as it is.
+            timeout: Seconds to wait at most for each part; None waits however long it
+                takes.
 
         Returns:
-            Whether the outbox is empty.
+            Whether all of it is delivered, or nobody wants it any more.
         """
-        with self._changed:
-            self._hurry = True
-            self._changed.notify_all()
-            return self._changed.wait_for(
-                lambda: not self._parcels and not self._busy, timeout
+        if not (self._results.drain(timeout) and self._log.drain(timeout)):
+            return False
+        if status is None:
+            return True
+        try:
+            persist(
+                lambda: self._set_status(status),
+                seconds=FOREVER if timeout is None else timeout,
+                sleep=self._closed.wait,
+                on_wait=lambda error: log.warning("waiting to deliver: %s", error),
             )
+        except NotFound:
+            self.forget()
+        except ServiceUnavailable:
+            return False
+        except ServiceRefused as error:
+            log.error("job %d: %s", self._address.job_id, error)
+        return True
+
+    def forget(self) -> None:
+        """The job was deleted: nobody wants the rest."""
+        self._log.clear()
+        self._results.clear()
+        self._on_gone()
 
     def _apology(self) -> LogRecord:
         count, self._dropped = self._dropped, 0
         return LogRecord(
             severity="WARNING",
-            logger="dioptra_worker.courier",
+            logger="dioptra_worker",
             message=f"{count:,} log records were dropped here: the outbox was full",
         )
 
-    # -- the thread ------------------------------------------------------------
-
-    def _work(self) -> None:
-        tries = pauses()
-        waiting = False
-        while (parcels := self._next()) is not None:
-            try:
-                self._deliver(parcels)
-            except ServiceUnavailable as error:
-                if not waiting:
-                    log.warning("waiting to deliver: %s", error)
-                waiting = True
-                self._give_back(parcels)
-                self._rest(max(next(tries), error.retry_after or 0.0))
-                continue
-            except NotFound:
-                self._forget()
-            except ServiceRefused as error:
-                log.error("job %d: %s", self._address.job_id, error)
-                self._refused.append(str(error))
-            except Exception:
-                log.exception("job %d: a parcel is lost", self._address.job_id)
-            if waiting:
-                log.info("delivering again")
-                waiting = False
-            tries = pauses()
-            self._done()
-
-    def _next(self) -> list[Parcel] | None:
-        """Take what goes out together; None when there is nothing more to do."""
-        with self._changed:
-            while True:
-                if self._closing:
-                    return None
-                wait = self._wait_for_company()
-                if wait is not None and wait <= 0:
-                    break
-                self._changed.wait(wait)
-            self._busy = True
-            return self._take()
-
-    def _wait_for_company(self) -> float | None:
-        """Seconds until the head of the outbox must go; None when it is empty."""
-        if not self._parcels:
-            return None
-        born, _ = self._parcels[0]
-        alone = all(isinstance(p, LogRecord) for _, p in self._parcels) and (
-            len(self._parcels) < BATCH
-        )
-        if self._hurry or not alone:
-            return 0.0
-        return born + BATCH_AGE - time.monotonic()
-
-    def _take(self) -> list[Parcel]:
-        _, first = self._parcels.popleft()
-        parcels = [first]
-        if isinstance(first, LogRecord):
-            size = len(first.message)
-            while self._parcels and len(parcels) < LARGEST_BATCH:
-                _, parcel = self._parcels[0]
-                if not isinstance(parcel, LogRecord):
-                    break
-                size += len(parcel.message)
-                if size > LARGEST_REQUEST:
-                    break
-                parcels.append(parcel)
-                self._parcels.popleft()
-        return parcels
-
-    def _give_back(self, parcels: list[Parcel]) -> None:
-        with self._changed:
-            now = time.monotonic()
-            self._parcels.extendleft((now, parcel) for parcel in reversed(parcels))
-            self._busy = False
-
-    def _rest(self, seconds: float) -> None:
-        with self._changed:
-            self._changed.wait_for(lambda: self._closing, seconds)
-
-    def _done(self) -> None:
-        with self._changed:
-            self._busy = False
-            self._changed.notify_all()
-
-    def _forget(self) -> None:
-        """The job was deleted: nobody wants the rest."""
-        with self._changed:
-            self._gone = True
-            self._parcels.clear()
-        self._on_gone()
-
-    def _deliver(self, parcels: list[Parcel]) -> None:
-        job_id = self._address.job_id
-        match parcels[0]:
-            case LogRecord():
-                records = [p for p in parcels if isinstance(p, LogRecord)]
-                self._api.post_log(job_id, records)
-            case Metric(name=name, value=value, step=step):
-                self._api.post_metric(job_id, name, value, step)
-            case MlflowRun(run_id=run_id):
-                self._api.set_mlflow_run(job_id, run_id)
-            case ArtifactStored() as artifact:
-                self._api.register_artifact(
-                    group_id=self._group_id(),
-                    job_id=job_id,
-                    uri=artifact.uri,
-                    plugin_snapshot_id=artifact.plugin_snapshot_id,
-                    task_id=artifact.task_id,
-                    description=f"{artifact.name}, an artifact of job {job_id}",
-                )
-            case Status(status=status):
-                self._set_status(status)
-
     def _set_status(self, status: str) -> None:
         """Set the status; that it is set already is as good."""
+        job_id = self._address.job_id
         try:
-            self._api.set_status(
-                self._address.experiment_id, self._address.job_id, status
-            )
+            self._api.set_status(self._address.experiment_id, job_id, status)
         except NotFound:
             raise
         except ServiceRefused:
             reached = "queued" if status == "reset" else status
-            if self._api.job(self._address.job_id).status != reached:
+            if self._api.job(job_id).status != reached:
                 raise
+
+
+class _Carrier:
+    """What both lanes have in common."""
+
+    def __init__(self, courier: Courier, api: Api, address: Address) -> None:
+        self._courier = courier
+        self._api = api
+        self._job_id = address.job_id
+        self._failures = 0
+
+    def on_wait(self, error: ServiceUnavailable) -> None:
+        log.warning("job %d: waiting to deliver: %s", self._job_id, error)
+
+    def on_gone(self) -> None:
+        self._courier.forget()
+
+    def _fails_here_only(self, error: ServiceUnavailable) -> bool:
+        """Whether the API has failed often at this while it works otherwise."""
+        if error.status != HTTPStatus.INTERNAL_SERVER_ERROR:
+            return False
+        self._failures += 1
+        if self._failures < POISON_TRIES:
+            return False
+        self._failures = 0
+        try:
+            self._api.job(self._job_id)
+        except ServiceError:
+            return False
+        return True
+
+
+class _LogCarrier(_Carrier):
+    """Log records: in batches, each exactly once."""
+
+    def deliver(self, parcels: list[LogRecord]) -> None:
+        self._api.post_log(self._job_id, parcels)
+        self._failures = 0
+
+    def arrived(self, parcels: list[LogRecord]) -> bool:
+        return self._api.log_ends_with(self._job_id, parcels)
+
+    def is_poison(self, parcels: list[LogRecord], error: ServiceUnavailable) -> bool:
+        del parcels
+        return self._fails_here_only(error)
+
+    def weight(self, parcel: LogRecord) -> int:
+        return len(parcel.message)
+
+    def on_refusal(self, parcels: list[LogRecord], words: str) -> None:
+        log.error("job %d: %d log records: %s", self._job_id, len(parcels), words)
+
+
+class _ResultCarrier(_Carrier):
+    """Everything but the log: one by one; a second delivery is harmless."""
+
+    def __init__(
+        self,
+        courier: Courier,
+        api: Api,
+        address: Address,
+        *,
+        group_id: Callable[[], int],
+        say: Callable[[str, str], None],
+    ) -> None:
+        super().__init__(courier, api, address)
+        self._group_id = group_id
+        self._say = say
+
+    def deliver(self, parcels: list[Result]) -> None:
+        (parcel,) = parcels
+        match parcel:
+            case Metric(name=name, value=value, step=step):
+                self._api.post_metric(self._job_id, name, value, step)
+            case MlflowRun(run_id=run_id):
+                self._api.set_mlflow_run(self._job_id, run_id)
+            case ArtifactStored(name=name):
+                self._api.register_artifact(
+                    group_id=self._group_id(),
+                    job_id=self._job_id,
+                    uri=parcel.uri,
+                    plugin_snapshot_id=parcel.plugin_snapshot_id,
+                    task_id=parcel.task_id,
+                    description=f"{name}, an artifact of job {self._job_id}",
+                )
+        self._failures = 0
+
+    def arrived(self, parcels: list[Result]) -> bool:
+        del parcels
+        return False  # delivering again does no harm
+
+    def is_poison(self, parcels: list[Result], error: ServiceUnavailable) -> bool:
+        return isinstance(parcels[0], Metric) and self._fails_here_only(error)
+
+    def weight(self, parcel: Result) -> int:
+        del parcel
+        return 1
+
+    def on_wait(self, error: ServiceUnavailable) -> None:
+        self._say("WARNING", f"waiting to deliver results: {error}")
+
+    def on_refusal(self, parcels: list[Result], words: str) -> None:
+        self._say("ERROR", f"{parcels[0]} could not be delivered: {words}")

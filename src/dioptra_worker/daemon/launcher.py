@@ -6,6 +6,7 @@ import contextlib
 import json
 import logging
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -88,7 +89,9 @@ class Pipes:
     err: int
 
     def close(self) -> None:
-        """Close all three."""
+        """Close all three; whoever still sends is woken."""
+        with contextlib.suppress(OSError):
+            self.control.shutdown(socket.SHUT_RDWR)
         self.control.close()
         for descriptor in (self.out, self.err):
             with contextlib.suppress(OSError):
@@ -136,6 +139,19 @@ class Launcher:
         """Start the template if it is not running; it gets ready by itself."""
         with self._asking:
             self._running()
+
+    def wait_until_ready(self, timeout: float) -> bool:
+        """Wait until the template hands out runners without delay.
+
+        Args:
+            timeout: Seconds to wait at most.
+
+        Returns:
+            Whether it does.
+        """
+        with self._asking:
+            template = self._running()
+        return template.ready.wait(timeout) and not template.gone
 
     def close(self) -> None:
         """Hang up; the template ends, and with it every runner."""
@@ -202,9 +218,12 @@ class Launcher:
             if self._template is not None:
                 log.warning("the template has ended unexpectedly; starting another")
                 self._template.close(wait=1.0)
-            self._template = _Template(
-                self._mode, self._preload, self._grace, self._environment
-            )
+            try:
+                self._template = _Template(
+                    self._mode, self._preload, self._grace, self._environment
+                )
+            except OSError as error:
+                raise RunnerError(f"no template can be started: {error}") from error
         return self._template
 
 
@@ -222,6 +241,8 @@ class _Template:
         self._waiting: deque[_Reply] = deque()
         self._lock = threading.Lock()
         self.gone = False
+        self._closing = False
+        self.ready = threading.Event()
         self._sock, theirs = socket.socketpair()
         options = ["--mode", mode, "--preload", ",".join(preload)]
         with theirs:
@@ -269,6 +290,7 @@ class _Template:
                 self._sock.sendall(line)
 
     def close(self, *, wait: float) -> None:
+        self._closing = True
         with contextlib.suppress(OSError):
             self._sock.shutdown(socket.SHUT_RDWR)
         try:
@@ -280,22 +302,35 @@ class _Template:
         self._sock.close()
 
     def _listen(self) -> None:
+        try:
+            self._hear()
+        finally:
+            self._note_end()
+
+    def _hear(self) -> None:
         buffer = b""
         with contextlib.suppress(OSError):
             while data := self._sock.recv(1 << 16):
                 *lines, buffer = (buffer + data).split(b"\n")
                 for line in lines:
                     self._take(json.loads(line))
+
+    def _note_end(self) -> None:
         with self._lock:
             self.gone = True
             waiting, processes = list(self._waiting), list(self._processes.values())
+        self.ready.set()
         for reply in waiting:
             reply.there.set()
         for process in processes:
+            if not self._closing:  # it was killed, and can end nothing any more
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.killpg(process.pid, signal.SIGKILL)
             process.end(Exit(code=None, peak=None))
 
     def _take(self, report: Mapping[str, Any]) -> None:
         if "ready" in report:
+            self.ready.set()
             log.debug("the template is ready: %s", report)
         elif "started" in report:
             process = Process(report["started"])

@@ -13,6 +13,8 @@ import socket
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Literal
 
+from rq.utils import as_text
+
 from dioptra_worker.daemon.redis_client import mapped
 from dioptra_worker.daemon.worker import TTL
 from dioptra_worker.processes import ProcessMark, mark
@@ -180,6 +182,24 @@ class Ledger:
         with mapped():
             found = self._redis.hgetall(f"{PREFIX}:pending")
         return [Pending(**json.loads(value)) for value in found.values()]
+
+    # -- open MLflow runs ------------------------------------------------------
+
+    def leave_run(self, run_id: str, status: str) -> None:
+        """Note that an MLflow run is still to be closed with a status."""
+        with mapped():
+            self._redis.hset(f"{PREFIX}:open-runs", run_id, status)
+
+    def close_run(self, run_id: str) -> None:
+        """Note that an MLflow run is closed."""
+        with mapped():
+            self._redis.hdel(f"{PREFIX}:open-runs", run_id)
+
+    def open_runs(self) -> dict[str, str]:
+        """The statuses that MLflow runs are to be closed with, by run."""
+        with mapped():
+            found = self._redis.hgetall(f"{PREFIX}:open-runs")
+        return {as_text(run): as_text(status) for run, status in found.items()}
 
     # -- turns -----------------------------------------------------------------
 

@@ -15,7 +15,7 @@ from dioptra_worker.errors import ServiceError
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from rq import Queue
 
@@ -42,6 +42,7 @@ class Recovery:
         leftovers: Leftovers,
         queues: Sequence[Queue],
         lost_after: float,
+        close_run: Callable[[str, str], bool],
     ) -> None:
         """Prepare; nothing is looked at yet.
 
@@ -52,12 +53,14 @@ class Recovery:
             queues: Where to look.
             lost_after: Seconds after which a queued job that RQ does not know counts
                 as lost; also between two looks at the API's jobs.
+            close_run: Closes an MLflow run with a status; whether that worked.
         """
         self._api = api
         self._ledger = ledger
         self._leftovers = leftovers
         self._queues = list(queues)
         self._lost_after = lost_after
+        self._close_run = close_run
         self._pause = min(SWEEP, lost_after)
 
     def run(self, done: threading.Event) -> None:
@@ -84,6 +87,14 @@ class Recovery:
         names = ",".join(sorted(queue.name for queue in self._queues))
         if self._ledger.turn(f"api:{names}", self._lost_after):
             self._sweep_api()
+        if self._ledger.turn("runs", self._pause * 0.8):
+            self._sweep_runs()
+
+    def _sweep_runs(self) -> None:
+        for run_id, status in self._ledger.open_runs().items():
+            if self._close_run(run_id, status):
+                log.info("MLflow run %s is closed now: %s", run_id, status)
+                self._ledger.close_run(run_id)
 
     def _sweep_rq(self, queue: Queue) -> None:
         for name, worker_lives in self._leftovers.started(queue).items():

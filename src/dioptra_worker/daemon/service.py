@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from dioptra_worker import __version__
 from dioptra_worker.api.patience import persist
 from dioptra_worker.daemon import redis_client as rq_border
+from dioptra_worker.daemon.attempt import CLOSE_RUN_TIMEOUT
 from dioptra_worker.daemon.bell import Bell
 from dioptra_worker.daemon.commands import CommandListener
 from dioptra_worker.daemon.handler import Handler
@@ -51,6 +52,8 @@ T = TypeVar("T")
 FOREVER = 10 * 365 * 24 * 3600.0
 IDLE_CHECK = 30.0
 """Seconds after which an idle daemon looks at its queues although no bell rang."""
+READY_TIMEOUT = 60.0
+"""Seconds that the template may take to import everything before jobs are taken."""
 SUSPENDED_CHECK = 2.0
 
 
@@ -127,6 +130,7 @@ class Daemon:
                     Bell(connect, books.queue_keys(), ring=self._wake) as bell,
                     self._recovering(books),
                 ):
+                    self._launcher.wait_until_ready(READY_TIMEOUT)
                     log.info(
                         "worker %s (dioptra-worker %s) listens on: %s",
                         books.name,
@@ -161,6 +165,7 @@ class Daemon:
             leftovers=Leftovers(books.connection),
             queues=books.queues,
             lost_after=self._settings.lost_after,
+            close_run=partial(self._launcher.close_run, timeout=CLOSE_RUN_TIMEOUT),
         )
         done = threading.Event()
         thread = threading.Thread(

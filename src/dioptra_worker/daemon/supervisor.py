@@ -22,7 +22,7 @@ from dioptra_worker.daemon.lines import LineAssembler
 from dioptra_worker.records import Ended, Message, StepEnded, StepStarted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from dioptra_worker.daemon.launcher import Exit, Launcher, Pipes, Process
 
@@ -33,6 +33,9 @@ Stream = Literal["stdout", "stderr"]
 
 LAST_WORDS = 2.0
 """Seconds that a runner may take to end after its last message."""
+KILL_AGAIN = 5.0
+"""Seconds after which a runner that was killed and has not ended is killed again."""
+LONGEST_WAIT = 3600.0
 DRAIN = 0.5
 """Seconds to read what a dead runner has left in its pipes."""
 _CHUNK = 1 << 16
@@ -119,6 +122,7 @@ class Supervisor:
         self._deadline: tuple[float, Stop] | None = None
         self._kill_at: float | None = None
         self._told_to_stop = False
+        self._killing = False
         self._killed = False
         self._ended: Ended | None = None
         self._step: str | None = None
@@ -170,7 +174,11 @@ class Supervisor:
             What was seen; every line and message has been passed on.
         """
         self._process.on_end(self._wake)
-        with selectors.DefaultSelector() as selector, self._closing():
+        with (
+            self._closing(),
+            self._ending_on_error(),
+            selectors.DefaultSelector() as selector,
+        ):
             selector.register(self._wake_reader, selectors.EVENT_READ, self._woken)
             sources: dict[socket.socket | int, Callable[[], bool]] = {
                 self._pipes.control: self._read_control,
@@ -209,11 +217,13 @@ class Supervisor:
             function()
         return True
 
-    def _next_deadline(self) -> float | None:
+    def _next_deadline(self) -> float:
+        """Seconds to wait at most; an hour, as more can be more than epoll takes."""
         times = [self._kill_at] if self._kill_at is not None else []
-        if self._deadline is not None and self._stop is None:
+        if self._deadline is not None and self._stop is None and not self._ended:
             times.append(self._deadline[0])
-        return max(0.0, min(times) - time.monotonic()) if times else None
+        left = min(times) - time.monotonic() if times else LONGEST_WAIT
+        return min(max(0.0, left), LONGEST_WAIT)
 
     def _keep_deadlines(self) -> None:
         now = time.monotonic()
@@ -226,21 +236,26 @@ class Supervisor:
             self._launcher.signal(self._process, signal.SIGTERM)
             self._kill_at = now + self._grace
         due = self._kill_at is not None and now >= self._kill_at
-        if (
-            due or (self._stop is not None and self._stop.at_once)
-        ) and not self._killed:
-            self._killed = self._ended is None
-            self._kill_at = now + self._grace  # once more, should it be needed
+        at_once = self._stop is not None and self._stop.at_once and not self._killing
+        if due or at_once:
+            self._killing = True
+            self._killed = self._killed or self._ended is None
+            self._kill_at = now + KILL_AGAIN
             self._launcher.signal(self._process, signal.SIGKILL)
 
     def _read_control(self) -> bool:
-        data = self._pipes.control.recv(_CHUNK)
+        try:
+            data = self._pipes.control.recv(_CHUNK)
+        except ConnectionError:  # it died before it had read all that we said
+            return False
         assembler = self._lines.setdefault("control", LineAssembler(limit=None))
         for line in assembler.feed(data):
             self._take(line)
         return bool(data)
 
     def _take(self, line: bytes) -> None:
+        if not line:  # it was stopped while it spoke, and began a new line
+            return
         try:
             message = records.decode(line)
         except ValueError:  # cut off by a signal, or user code wrote to our socket
@@ -254,7 +269,8 @@ class Supervisor:
             self._ended = message
             self._kill_at = time.monotonic() + LAST_WORDS
         if isinstance(message, records.Output):
-            self._text("python", message.stream, message.text.encode())
+            text = message.text.encode("utf-8", "backslashreplace")
+            self._text("python", message.stream, text)
         else:
             self._listener.message(message)
 
@@ -280,7 +296,17 @@ class Supervisor:
             self._wake_writer.send(b"w")
 
     @contextlib.contextmanager
-    def _closing(self):  # type: ignore[no-untyped-def] # private and short
+    def _ending_on_error(self) -> Iterator[None]:
+        """Leave no runner behind that nobody watches."""
+        try:
+            yield
+        except BaseException:
+            self._launcher.signal(self._process, signal.SIGKILL)
+            self._process.ended.wait(LAST_WORDS)
+            raise
+
+    @contextlib.contextmanager
+    def _closing(self) -> Iterator[None]:
         try:
             yield
         finally:

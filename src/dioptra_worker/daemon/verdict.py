@@ -45,7 +45,9 @@ def judge(report: Report) -> Verdict:
     if report.stop is not None:
         return _stopped(report, report.stop.kind, report.stop.reason)
     if ended is not None and ended.ending == "failed":
-        return Verdict(fate="failed", reason=ended.reason, mlflow="FAILED")
+        named = report.step is None or repr(report.step) in ended.reason
+        reason = ended.reason if named else f"{ended.reason}, in step {report.step!r}"
+        return Verdict(fate="failed", reason=reason, mlflow="FAILED")
     return Verdict(fate="failed", reason=_cause(report), mlflow="FAILED")
 
 

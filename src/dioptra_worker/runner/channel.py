@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import os
 import queue
 import threading
+import weakref
+from functools import partial
 from typing import TYPE_CHECKING
 
 from dioptra_worker import records
@@ -35,6 +38,8 @@ class Channel:
         self._sock = sock
         self._on_hangup = on_hangup
         self._sending = threading.Lock()
+        self._torn = False
+        os.register_at_fork(after_in_child=partial(_unlock, weakref.ref(self)))
         self._plan: queue.SimpleQueue[Plan | None] = queue.SimpleQueue()
         self._answers: dict[int, queue.SimpleQueue[Session | None]] = {}
         self._questions = itertools.count(1)
@@ -50,7 +55,11 @@ class Channel:
         """
         line = records.encode(message)
         with self._sending, contextlib.suppress(OSError):
+            if self._torn:  # a signal came while a message was on its way
+                line = b"\n" + line
+            self._torn = True
             self._sock.sendall(line)
+            self._torn = False
 
     def plan(self) -> Plan:
         """Wait for the plan.
@@ -106,5 +115,14 @@ class Channel:
     def _take(self, message: Message) -> None:
         if isinstance(message, Plan):
             self._plan.put(message)
-        elif isinstance(message, Session) and message.question in self._answers:
-            self._answers[message.question].put(message)
+        elif isinstance(message, Session):
+            answers = self._answers.get(message.question)  # None: nobody waits any more
+            if answers is not None:
+                answers.put(message)
+
+
+def _unlock(reference: weakref.ref[Channel]) -> None:
+    """In a child that user code forked, no other thread is there to release a lock."""
+    channel = reference()
+    if channel is not None:
+        channel._sending = threading.Lock()  # noqa: SLF001 - our own

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from dioptra_worker import engine
+from dioptra_worker.api.patience import persist
 from dioptra_worker.errors import ServiceError, WorkerError
 from dioptra_worker.records import (
     ArtifactStored,
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
 log = logging.getLogger("dioptra_worker.job")
 
 Send = Callable[[Message], None]
+
+STORE_PATIENCE = 3600.0
+"""Seconds that an output artifact waits for its store; the job's time limit holds."""
 
 
 class JobFailed(WorkerError):
@@ -53,11 +57,13 @@ def run_job(plan: Plan, *, run_id: str, store: Store, send: Send) -> None:
     try:
         _describe(plan, run_id=run_id, store=store)
         graph = bundles.compile()
-        inputs = {item.name: bundles.read(item, graph) for item in plan.inputs}
+        for warning in graph.warnings:
+            log.warning("%s", warning)
         engine.run(
             graph,
             parameters=plan.parameters,
-            artifacts=inputs,
+            # No name holds them here, so that each can go when nobody needs it more.
+            artifacts={item.name: bundles.read(item, graph) for item in plan.inputs},
             call=bundles.call,
             save=_Saver(bundles, store=store, send=send),
             observer=_Progress(send),
@@ -77,7 +83,7 @@ def run_job(plan: Plan, *, run_id: str, store: Store, send: Send) -> None:
 
 def _explained(error: Exception, folders: list[Path]) -> str:
     """An error and, where a plugin raised it, that plugin's traceback."""
-    if error.__cause__ is None:
+    if error.__cause__ is None or isinstance(error.__cause__, WorkerError):
         return str(error)
     return f"{error}\n{plugin_traceback(error.__cause__, folders)}"
 
@@ -112,10 +118,7 @@ class _Bundles:
 
     def compile(self) -> engine.Graph:
         """Check the graph, and that every plugin it names can be had."""
-        used = {
-            output["task"]["name"]
-            for output in (self._plan.config.get("artifact_outputs") or {}).values()
-        }
+        used = _artifact_tasks(self._plan.config)
         arguments = {
             name: self.writer(name).validation() if name in used else None
             for name in self._writer_tasks
@@ -175,6 +178,16 @@ class _Bundles:
         return _named(value, names, item)
 
 
+def _artifact_tasks(config: Mapping[str, Any]) -> set[object]:
+    """The artifact tasks that a graph names, as far as it is well-formed."""
+    outputs = config.get("artifact_outputs")
+    if not isinstance(outputs, Mapping):
+        return set()
+    tasks = [out.get("task") for out in outputs.values() if isinstance(out, Mapping)]
+    names = [task.get("name") for task in tasks if isinstance(task, Mapping)]
+    return {name for name in names if isinstance(name, str)}
+
+
 def _named(value: Any, names: tuple[str, ...], item: InputArtifact) -> dict[str, Any]:
     """The values that an input artifact holds, by name."""
     if len(names) == 1:
@@ -208,7 +221,13 @@ class _Saver:
     def __call__(self, output: engine.ArtifactOutput, contents: Any) -> None:
         started = time.monotonic()
         path = self._bundles.write(output, contents)
-        uri = self._store.put(path, output.name)
+        uri = persist(
+            lambda: self._store.put(path, output.name),
+            seconds=STORE_PATIENCE,
+            on_wait=lambda error: log.warning(
+                "waiting for the artifact store: %s", error
+            ),
+        )
         task = self._bundles.ids(output.task)
         self._send(
             ArtifactStored(

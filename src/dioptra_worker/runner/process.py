@@ -68,7 +68,8 @@ def main(sock: socket.socket) -> NoReturn:
     ended = _run(begin, channel)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     streams.flush()
-    logging.shutdown()
+    with contextlib.suppress(Exception):  # a plugin's own handler
+        logging.shutdown()
     channel.send(ended)
     os._exit(0)
 
@@ -128,7 +129,7 @@ def close_run(run_id: str, status: tracking.RunStatus) -> NoReturn:
         status: How the job ended.
     """
     try:
-        persist(lambda: tracking.close(run_id, status), seconds=60.0)
+        tracking.close(run_id, status)
     except Exception as error:  # noqa: BLE001 - whatever it is, stderr is all there is
         print(f"MLflow run {run_id} is not closed: {error}", file=sys.stderr)  # noqa: T201
         os._exit(1)

@@ -7,6 +7,8 @@ as pipes of their own.
 
 from __future__ import annotations
 
+import codecs
+import contextlib
 import io
 import logging
 import sys
@@ -36,8 +38,10 @@ class MessageHandler(logging.Handler):
         try:
             text = self.format(record)
         except Exception as error:  # noqa: BLE001 - a __str__ of user code
-            text = f"a log record could not be rendered: {error!r}; its text was"
-            text += f" {record.msg!r}"
+            text = (
+                f"a log record could not be rendered: {_safe_repr(error)}; its text was"
+                f" {_safe_repr(record.msg)}"
+            )
         self._send(
             Log(
                 severity=severity(record.levelno),
@@ -47,11 +51,29 @@ class MessageHandler(logging.Handler):
         )
 
 
-class MessageStream(io.RawIOBase):
-    """A raw stream whose writes are sent as `Output` messages."""
+def _safe_repr(value: object) -> str:
+    try:
+        return repr(value)
+    except Exception:  # noqa: BLE001 - a __repr__ of user code
+        return f"a {type(value).__name__} without a repr"
 
-    def __init__(self, name: Literal["stdout", "stderr"], fd: int, send: Send) -> None:
-        self._stream = name
+
+class MessageStream(io.RawIOBase):
+    """A raw stream whose writes are sent as `Output` messages.
+
+    Attributes:
+        name: What Python calls the stream, such as ``"<stdout>"``.
+        mode: How it is open.
+    """
+
+    mode = "wb"
+
+    def __init__(
+        self, stream: Literal["stdout", "stderr"], fd: int, send: Send
+    ) -> None:
+        self.name = f"<{stream}>"
+        self._stream = stream
+        self._decoder = codecs.getincrementaldecoder("utf-8")("backslashreplace")
         self._fd = fd
         self._send = send
 
@@ -66,9 +88,16 @@ class MessageStream(io.RawIOBase):
     def write(self, data: Any) -> int:
         """Send bytes as text; what is not UTF-8 is shown escaped."""
         content = bytes(data)
-        text = content.decode("utf-8", errors="backslashreplace")
-        self._send(Output(stream=self._stream, text=text))
+        self._say(self._decoder.decode(content))
         return len(content)
+
+    def finish(self) -> None:
+        """Send what was held back because it looked like half a character."""
+        self._say(self._decoder.decode(b"", final=True))
+
+    def _say(self, text: str) -> None:
+        if text:
+            self._send(Output(stream=self._stream, text=text))
 
 
 def severity(level: int) -> Severity:
@@ -110,11 +139,13 @@ def capture(send: Send, *, level: str) -> None:
 
 def flush() -> None:
     """Send what Python still holds back of `stdout` and `stderr`."""
-    for stream in (sys.stdout, sys.stderr):
-        try:
+    for stream in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__):
+        with contextlib.suppress(Exception):  # closed, or replaced by a plugin's own
+            assert stream is not None
             stream.flush()
-        except (OSError, ValueError, AttributeError):  # closed or replaced by a plugin
-            continue
+            raw = getattr(stream.buffer, "raw", None)
+            if isinstance(raw, MessageStream):
+                raw.finish()
 
 
 def _route_logging(handler: logging.Handler, level: str) -> None:
@@ -155,10 +186,10 @@ def _render(_: object, __: str, event: structlog.typing.EventDict) -> str:
     fields = dict(event)
     text = str(fields.pop("event", ""))
     trace = fields.pop("exception", None) or _trace(fields.pop("exc_info", None))
-    stack = fields.pop("stack", None)
+    stacks = (fields.pop("stack", None), fields.pop("stack_info", None))
     pairs = [f"{name}={value!r}" for name, value in fields.items()]
     first = " ".join(part for part in (text, *pairs) if part)
-    return "\n".join(part for part in (first, stack, trace) if part)
+    return "\n".join(part for part in (first, *stacks, trace) if part)
 
 
 def _trace(exc_info: object) -> str | None:

@@ -53,6 +53,8 @@ ALWAYS_PRELOADED = (
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _FDS_PER_JOB = 3
+LAST_REAPING = 1.0
+"""Seconds to wait for the end of a process that was killed."""
 
 
 def main() -> None:
@@ -100,6 +102,7 @@ def become_runner(descriptors: list[int]) -> NoReturn:
         descriptors: The socket to the daemon, standard output and standard error.
     """
     control, out, err = descriptors
+    os.set_inheritable(control, False)
     null = os.open(os.devnull, os.O_RDONLY)
     for source, target in ((null, 0), (out, 1), (err, 2)):
         os.dup2(source, target, inheritable=True)
@@ -142,6 +145,10 @@ class Template:
             while self._active and (left := deadline - time.monotonic()) > 0:
                 self._wait(selector, children, timeout=left)
             self._signal_all(signal.SIGKILL)
+            deadline = time.monotonic() + LAST_REAPING
+            while self._active and (left := deadline - time.monotonic()) > 0:
+                self._wait(selector, children, timeout=left)
+            _end_orphans(self._maker.spares())
         self._maker.close()
 
     def _wait(
@@ -257,7 +264,6 @@ class _Spawner:
 
     def __init__(self, preload: str) -> None:
         self._preload = preload
-        self._children: dict[int, subprocess.Popen[bytes]] = {}
         self._spare = self._spawn()
 
     def job(self, descriptors: list[int]) -> int:
@@ -265,11 +271,10 @@ class _Spawner:
         if spare.poll() is not None:  # it died while waiting: make another
             sock.close()
             spare, sock = self._spawn()
-        with sock:
+        with sock, contextlib.suppress(ConnectionError):  # its end will be reported
             socket.send_fds(sock, [b"j"], descriptors)
-        self._children[spare.pid] = spare
         self._spare = self._spawn()
-        return spare.pid
+        return _let_go(spare)
 
     def close_run(self, run_id: str, status: Any) -> int:
         code = (
@@ -277,8 +282,7 @@ class _Spawner:
             f"close_run({run_id!r}, {status!r})"
         )
         child = subprocess.Popen([sys.executable, "-c", code], start_new_session=True)
-        self._children[child.pid] = child
-        return child.pid
+        return _let_go(child)
 
     def spares(self) -> set[int]:
         return {self._spare[0].pid}
@@ -302,6 +306,12 @@ class _Spawner:
                 start_new_session=True,
             )
         return spare, ours
+
+
+def _let_go(child: subprocess.Popen[bytes]) -> int:
+    """Keep `subprocess` from reaping a child whose end is ours to see; its pid."""
+    child.returncode = 0
+    return child.pid
 
 
 @contextlib.contextmanager
@@ -348,9 +358,12 @@ def _collect(pid: int, *, group: bool) -> tuple[int, resource.struct_rusage] | N
 
 
 def _signal_group(pid: int, signum: int) -> None:
-    """Signal a runner and all in its process group."""
+    """Signal a runner, which is not reaped yet, and all in its process group."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(pid, signum)
+        try:
+            os.killpg(pid, signum)
+        except ProcessLookupError:  # it was forked just now and leads no group yet
+            os.kill(pid, signum)
 
 
 def _end_orphans(known: set[int]) -> None:
@@ -362,7 +375,20 @@ def _end_orphans(known: set[int]) -> None:
         for pid in orphans:
             with contextlib.suppress(ProcessLookupError, ChildProcessError):
                 os.kill(pid, signal.SIGKILL)
-                os.waitpid(pid, 0)
+        stuck = [pid for pid in orphans if not _reaped(pid)]
+        if stuck:
+            return
+
+
+def _reaped(pid: int) -> bool:
+    """Reap a child that was killed; False when it sits in the kernel and cannot die."""
+    deadline = time.monotonic() + LAST_REAPING
+    with contextlib.suppress(ChildProcessError):
+        while not os.waitpid(pid, os.WNOHANG)[0]:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.001)
+    return True
 
 
 def _children() -> set[int]:

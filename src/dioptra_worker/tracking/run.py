@@ -79,7 +79,7 @@ def close(run_id: str, status: RunStatus) -> None:
         ServiceUnavailable: If MLflow cannot be reached; try again.
         ServiceRefused: If MLflow does not want to.
     """
-    with _mapped(f"close run {run_id}"):
+    with _hasty(), _mapped(f"close run {run_id}"):
         active = mlflow.active_run()
         if active is not None and active.info.run_id == run_id:
             mlflow.end_run(status)

@@ -8,12 +8,17 @@ from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
 import boto3
-from boto3.exceptions import Boto3Error
+from boto3.exceptions import Boto3Error, S3UploadFailedError
 from boto3.s3.transfer import TransferConfig
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    ConnectionError,  # noqa: A004 - botocore's own
+    HTTPClientError,
+)
 
-from dioptra_worker.errors import ServiceError
+from dioptra_worker.errors import ServiceRefused, ServiceUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,10 +60,9 @@ class S3Store:
                 with ThreadPoolExecutor(FILES_AT_ONCE) as pool:
                     list(pool.map(lambda pair: self._upload(*pair), uploads))
         except (Boto3Error, BotoCoreError, ClientError, OSError) as error:
-            raise ServiceError(
-                f"S3 did not take {path.name!r} for {self._uri}/{inside}: {error}",
-                service=SERVICE,
-            ) from error
+            message = f"S3 did not take {path.name!r} for {self._uri}/{inside}: {error}"
+            kind = ServiceUnavailable if _may_pass(error) else ServiceRefused
+            raise kind(message, service=SERVICE) from error
         return f"{self._uri}/{inside}"
 
     def _upload(self, file: Path, key: str) -> None:
@@ -86,6 +90,17 @@ def client() -> S3Client:
             retries={"mode": "standard", "max_attempts": 5},
         ),
     )
+
+
+def _may_pass(error: BaseException) -> bool:
+    """Whether a failure may be over when it is tried again."""
+    cause = error.__cause__ or error.__context__
+    if isinstance(error, ClientError):
+        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        return status >= 500 or status == 429
+    if isinstance(error, S3UploadFailedError) and isinstance(cause, Exception):
+        return _may_pass(cause)
+    return isinstance(error, HTTPClientError | ConnectionError)
 
 
 def _uploads(path: Path, base: str) -> Iterator[tuple[Path, str]]:

@@ -1,0 +1,137 @@
+"""The heartbeat file: how it is written, found and judged.
+
+The container's health check reads it, and is started every few seconds: nothing is
+imported here that costs more than a few milliseconds.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Self
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+EVERY = 5.0
+"""Seconds between two heartbeats."""
+MAX_AGE = 30.0
+"""Seconds after which a heartbeat counts as missing."""
+_NAME = "{name}"
+
+
+class NoHeartbeat(Exception):
+    """There is no heartbeat to judge by; the message says why and what to do."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Heartbeat:
+    """What a daemon last said of itself.
+
+    Attributes:
+        written: When it said so.
+        pid: Its process id.
+        birth: When that process began, as its system tells it.
+        host: Its machine.
+        state: What it does.
+        since: Since when.
+        job_id: The job that it runs.
+        waiting_for: The services that do not answer.
+    """
+
+    written: datetime
+    pid: int
+    birth: str
+    host: str
+    state: str
+    since: datetime
+    job_id: int | None
+    waiting_for: tuple[str, ...]
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read a heartbeat file.
+
+        Raises:
+            NoHeartbeat: If there is none, or it is something else.
+        """
+        try:
+            body = json.loads(path.read_bytes())
+            return cls(
+                written=datetime.fromisoformat(body["written"]),
+                pid=int(body["pid"]),
+                birth=str(body["birth"]),
+                host=str(body["host"]),
+                state=str(body["state"]),
+                since=datetime.fromisoformat(body["since"]),
+                job_id=body["job_id"],
+                waiting_for=tuple(body["waiting_for"]),
+            )
+        except OSError as error:
+            reason = error.strerror or type(error).__name__
+            raise NoHeartbeat(f"{path} cannot be read: {reason}") from error
+        except (ValueError, KeyError, TypeError) as error:
+            raise NoHeartbeat(f"{path} is no heartbeat of a worker") from error
+
+    def age(self) -> float:
+        """Seconds since it was written; a clock that was set back gives 0."""
+        return max(0.0, (now() - self.written).total_seconds())
+
+    @property
+    def words(self) -> str:
+        """What the daemon does, for people."""
+        job = f" with job {self.job_id}" if self.job_id is not None else ""
+        away = f", waiting for {' and '.join(self.waiting_for)}"
+        seconds = max(0.0, (now() - self.since).total_seconds())
+        since = f" for {seconds:.0f} s"
+        return f"{self.state}{job}{since}{away if self.waiting_for else ''}"
+
+
+def place(pattern: Path, *, work_dir: Path, name: str) -> Path:
+    """The file of one worker.
+
+    Args:
+        pattern: The setting, in which ``{name}`` stands for the name.
+        work_dir: What it may lie relative to.
+        name: The worker's name or process id.
+    """
+    safe = name.replace("/", "-").replace("\0", "-")
+    return work_dir / str(pattern).replace(_NAME, safe)
+
+
+def candidates(pattern: Path, *, work_dir: Path) -> list[Path]:
+    """The files that workers of these settings have written."""
+    whole = work_dir / pattern
+    if _NAME not in whole.name:
+        return [whole] if whole.exists() else []
+    return sorted(whole.parent.glob(whole.name.replace(_NAME, "*")))
+
+
+def write(path: Path, body: dict[str, Any]) -> None:
+    """Put a heartbeat in the place of the last one, for the owner's eyes only.
+
+    Raises:
+        OSError: If it cannot be written.
+    """
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    new = path.with_name(f".{path.name}.new")
+    with contextlib.suppress(FileNotFoundError):
+        new.unlink()
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL  # not through somebody's link
+    descriptor = os.open(new, flags, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(json.dumps(body).encode() + b"\n")
+    new.replace(path)
+
+
+def now() -> datetime:
+    """The time, in UTC."""
+    return datetime.now(UTC)
+
+
+def moment(seconds: float) -> str:
+    """Seconds since the epoch as the file has them: ISO 8601 in UTC."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat("T", "milliseconds")
