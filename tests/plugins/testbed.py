@@ -132,24 +132,48 @@ class Platform:
             parameters: Defaults of global parameters; the type is read off them.
             files: More files of the plugin, by name.
         """
+        return self.register(
+            {"__init__.py": "", **(files or {}), "tasks.py": PLUGIN_HEADER + source},
+            yaml.safe_dump(dict(graph), sort_keys=False),
+            yaml.safe_dump(dict(artifact_outputs), sort_keys=False)
+            if artifact_outputs
+            else "",
+            artifact_inputs=artifact_inputs,
+            parameters=parameters,
+        )
+
+    def register(
+        self,
+        files: Mapping[str, str],
+        graph: str,
+        artifact_graph: str = "",
+        *,
+        artifact_inputs: Mapping[str, Sequence[str]] | None = None,
+        parameters: Mapping[str, Any] | None = None,
+        output: str = "value",
+    ) -> Entrypoint:
+        """Register a plugin's files and an entrypoint as they are.
+
+        Args:
+            files: The plugin's files by name.
+            graph: The steps, as YAML.
+            artifact_graph: The output artifacts, as YAML.
+            artifact_inputs: Output names by input artifact; every type is ``any``.
+            parameters: Defaults of global parameters; the type is read off them.
+            output: What the output of a task that returns something is called.
+        """
         name = f"t{uuid.uuid4().hex[:10]}"
-        code = PLUGIN_HEADER + source
-        plugin_id = self.api.post(
-            "/plugins/", {"group": 1, "name": name, "description": ""}
-        )["id"]
+        plugin = {"group": 1, "name": name, "description": ""}
+        plugin_id = self.api.post("/plugins/", plugin)["id"]
         types = self._types()
-        plain: dict[str, Any] = {"functions": [], "artifacts": []}
-        for file, text in {"__init__.py": "", **(files or {})}.items():
-            self._file(plugin_id, file, text, plain)
-        self._file(plugin_id, "tasks.py", code, _tasks(code, types))
-        task_graph = yaml.safe_dump(dict(graph), sort_keys=False)
-        outputs = yaml.safe_dump(dict(artifact_outputs or {}), sort_keys=False)
+        for file, text in files.items():
+            self._file(plugin_id, file, text, _tasks(text, types["any"], output))
         body = {
             "group": 1,
             "name": name,
             "description": "",
-            "taskGraph": task_graph,
-            "artifactGraph": outputs if artifact_outputs else "",
+            "taskGraph": graph,
+            "artifactGraph": artifact_graph,
             "parameters": [
                 {
                     "name": key,
@@ -164,8 +188,8 @@ class Platform:
                 {
                     "name": key,
                     "outputParams": [
-                        {"name": output, "parameterType": types["any"]}
-                        for output in names
+                        {"name": given, "parameterType": types["any"]}
+                        for given in names
                     ],
                 }
                 for key, names in (artifact_inputs or {}).items()
@@ -321,13 +345,12 @@ class Platform:
         self.api.post(f"/plugins/{plugin_id}/files", body)
 
 
-def _tasks(source: str, types: Mapping[str, int]) -> dict[str, Any]:
+def _tasks(source: str, any_type: int, name: str) -> dict[str, Any]:
     """The tasks of a plugin file, in the API's words."""
-    any_type = types["any"]
-    output = [{"name": "value", "parameterType": any_type}]
+    output = [{"name": name, "parameterType": any_type}]
     functions, artifacts = [], []
     for node in ast.parse(source).body:
-        if isinstance(node, ast.ClassDef):
+        if isinstance(node, ast.ClassDef) and node.bases:
             artifacts.append({"name": node.name, "outputParams": output})
         elif isinstance(node, ast.FunctionDef) and node.decorator_list:
             optional = len(node.args.args) - len(node.args.defaults)

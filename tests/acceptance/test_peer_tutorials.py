@@ -1,0 +1,111 @@
+"""The plugins of the platform's own tutorials run unchanged.
+
+They come out of the platform's source distribution when the test runs.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.differential import peer
+from tests.plugins.testbed import Platform
+from tests.plugins.worker_process import WorkerProcess, worker
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.plugins.clients import ApiClient
+
+    from dioptra_worker.local import LocalStack
+
+
+@pytest.fixture(scope="module", name="code")
+def _code() -> Path:
+    return peer.sdist() / "docs/source/documentation_code"
+
+
+@pytest.fixture(scope="module", name="platform")
+def _platform(api: ApiClient) -> Platform:
+    return Platform(api)
+
+
+@pytest.fixture(scope="module", name="daemon", autouse=True)
+def _daemon(
+    stack: LocalStack,
+    platform: Platform,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[WorkerProcess]:
+    folder = tmp_path_factory.mktemp("worker")
+    with worker(
+        stack.environment(), folder, platform.queue, settings={"MPLBACKEND": "Agg"}
+    ) as running:
+        yield running
+
+
+def test_hello_world(platform: Platform, code: Path) -> None:
+    """The first tutorial's plugin says hello."""
+    source = (code / "plugins/hello_world_tutorial/hello_world.py").read_text()
+    graph = "step1:\n  task: hello_world\n"
+    job = platform.submit(platform.register({"hello_world.py": source}, graph))
+    assert platform.wait(job) == "finished", platform.text(job)
+    assert "Hello, World!" in platform.text(job)
+
+
+def test_sample_and_transform(platform: Platform, code: Path) -> None:
+    """The second tutorial's plugin logs statistics and metrics through the client."""
+    folder = "essential_workflows_tutorial"
+    name = "sample_and_transform_w_metrics.py"
+    source = (code / "plugins" / folder / name).read_text()
+    graph = (code / "task_graphs" / folder / "sample_and_transform.yaml").read_text()
+    graph += (
+        "\n\nmetrics:\n  log_stats:\n    input_array: $transform_step.output\n"
+        "    plugin_step_name: 4\n"
+    )
+    parameters = {"mean": 1.5, "var": 2.0, "sample_size": 50, "transform_type": "tanh"}
+    entrypoint = platform.register(
+        {name: source}, graph, parameters=parameters, output="output"
+    )
+    job = platform.submit(entrypoint, values={"sample_size": "64"})
+    assert platform.wait(job) == "finished", platform.text(job)
+    assert "len=64" in platform.text(job)
+    metrics = {m["name"] for m in platform.api.get(f"/jobs/{job}/metrics")}
+    assert metrics, platform.text(job)
+
+
+def test_artifacts(platform: Platform, code: Path) -> None:
+    """The third tutorial's plugins hand an array from job to job and save a plot."""
+    folder = code / "plugins/essential_workflows_tutorial"
+    graphs = code / "task_graphs/essential_workflows_tutorial"
+    plots = code / "artifact_task_graphs/essential_workflows_tutorial"
+    artifacts = (folder / "artifacts.py").read_text()
+    producer = platform.register(
+        {
+            "sample_and_transform.py": (folder / "sample_and_transform.py").read_text(),
+            "artifacts.py": artifacts,
+        },
+        "draw:\n  sample_normal_distribution: {sample_size: 40, mean: 9}\n",
+        "drawn:\n  contents: $draw\n  task: {name: NumpyArrayArtifactTask}\n",
+        output="output",
+    )
+    first = platform.submit(producer)
+    assert platform.wait(first) == "finished", platform.text(first)
+    drawn = platform.artifacts(first)["drawn"]
+
+    name = "rescale_and_graph_array.py"
+    consumer = platform.register(
+        {name: (folder / name).read_text(), "artifacts.py": artifacts},
+        (graphs / "rescale_and_graph_array.yaml").read_text(),
+        (plots / "save_graph_artifacts.yaml").read_text(),
+        artifact_inputs={"artifact_input_array": ["output"]},
+        parameters={"figure_title": "Rescaled"},
+        output="output",
+    )
+    given = {
+        "artifact_input_array": {"id": drawn["id"], "snapshotId": drawn["snapshot"]}
+    }
+    second = platform.submit(consumer, artifacts=given)
+    assert platform.wait(second, seconds=90) == "finished", platform.text(second)
+    plot = platform.artifacts(second)["save_graph"]
+    assert platform.content(plot).startswith(b"\x89PNG")
