@@ -1,0 +1,20 @@
+"""Tries out all that a worker needs, before a job finds out.
+
+Each module here checks one thing with a round trip, not a ping, and is a generator of
+findings: `examination` gives it a thread and a time limit. `dioptra-worker doctor`
+runs all of them, `brief` the two that a daemon can afford at its start.
+"""
+
+from dioptra_worker.doctor.checks import all_checks, brief, everything_hidden
+from dioptra_worker.doctor.examination import Check, examine
+from dioptra_worker.doctor.finding import Finding, Result
+
+__all__ = [
+    "Check",
+    "Finding",
+    "Result",
+    "all_checks",
+    "brief",
+    "everything_hidden",
+    "examine",
+]

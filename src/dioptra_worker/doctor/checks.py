@@ -1,0 +1,140 @@
+"""Which checks there are, and what they are told."""
+
+from __future__ import annotations
+
+import contextlib
+from functools import partial
+from typing import TYPE_CHECKING
+
+from dioptra_worker.daemon.redis_client import connect
+from dioptra_worker.doctor import api, broker, disk, gpu, isolation, machine
+from dioptra_worker.doctor import store as store_check
+from dioptra_worker.doctor import tracking as tracking_check
+from dioptra_worker.doctor.examination import LATE, Check, examine
+from dioptra_worker.doctor.finding import Finding, Result, warn
+from dioptra_worker.doctor.places import passwords
+from dioptra_worker.errors import ServiceUnavailable
+from dioptra_worker.logs import Mask
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from dioptra_worker.settings import Settings
+
+BRIEFLY = 3.0
+"""Seconds that the checks at a daemon's start may take."""
+_SERVICES = (broker.NAME, api.NAME, tracking_check.NAME, store_check.NAME, disk.NAME)
+
+
+def all_checks(
+    settings: Settings | None,
+    queues: Sequence[str],
+    *,
+    environment: Mapping[str, str],
+    timeout: float,
+    deep: bool = False,
+) -> list[list[Check]]:
+    """Every check, in lanes that can run side by side.
+
+    Args:
+        settings: The worker's; without them only the machine is checked.
+        queues: The queues that the worker is to serve.
+        environment: The worker's.
+        timeout: Seconds that each check may take.
+        deep: Also start what hands out runners, which takes seconds.
+    """
+    local = [
+        [Check(name="Python", look=machine.look)],
+        [
+            Check(
+                name=gpu.NAME,
+                look=partial(gpu.look, queues, environment, timeout=timeout),
+                fix="see the driver",
+            )
+        ],
+    ]
+    if settings is None:
+        names = [*_SERVICES, *([isolation.NAME] if deep else [])]
+        return [*local, *([_skipped(name)] for name in names)]
+    lanes = [*local, *_service_checks(settings, queues, timeout)]
+    if deep:
+        look = partial(isolation.look, settings, environment)
+        lanes.append([Check(name=isolation.NAME, look=look, timeout=isolation.TIMEOUT)])
+    return lanes
+
+
+def _service_checks(
+    settings: Settings, queues: Sequence[str], timeout: float
+) -> Iterator[list[Check]]:
+    yield [_disk(settings)]
+    url = settings.redis_url.get_secret_value()
+    yield [Check(name=broker.NAME, look=partial(broker.look, url), fix=broker.REACH)]
+    yield [
+        Check(
+            name=api.NAME,
+            look=partial(api.look, settings, queues),
+            fix=api.REACH,
+            imports=("dioptra_worker.daemon.service",),
+        )
+    ]
+    trial = tracking_check.Trial()
+    uri, endpoint = settings.mlflow_tracking_uri, settings.s3_endpoint_url
+    yield [
+        Check(
+            name=tracking_check.NAME,
+            look=partial(tracking_check.look, uri, trial, timeout=timeout),
+            fix=tracking_check.REACH,
+            imports=tracking_check.IMPORTS,
+        ),
+        Check(
+            name=store_check.NAME,
+            look=partial(store_check.look, endpoint, trial),
+            fix=store_check.REACH,
+            imports=store_check.IMPORTS,
+        ),
+    ]
+
+
+def brief(settings: Settings, *, timeout: float = BRIEFLY) -> list[Result]:
+    """What a daemon should warn of at its start: Redis's fitness and the disk.
+
+    That Redis does not answer is not told here: the daemon waits for it and says so.
+
+    Args:
+        settings: The daemon's.
+        timeout: Seconds that it may take.
+
+    Returns:
+        Warnings and failures only.
+    """
+    look = partial(_fitness, settings.redis_url.get_secret_value())
+    lanes = [[Check(name=broker.NAME, look=look)], [_disk(settings)]]
+    results = examine(lanes, timeout=timeout, hide=everything_hidden(settings))
+    return [
+        result
+        for result in results
+        if result.status != "ok" and not result.detail.startswith(LATE)
+    ]
+
+
+def everything_hidden(settings: Settings) -> Mask:
+    """What takes secrets out of text, passwords in addresses included."""
+    in_urls = passwords(settings.mlflow_tracking_uri, settings.s3_endpoint_url)
+    return Mask([*settings.secrets(), *in_urls])
+
+
+def _fitness(url: str) -> Iterator[Finding]:
+    connection = connect(url)
+    with contextlib.closing(connection), contextlib.suppress(ServiceUnavailable):
+        facts = yield from broker.version(connection)
+        if facts is not None:
+            yield broker.persistence(connection, facts)
+
+
+def _disk(settings: Settings) -> Check:
+    return Check(name=disk.NAME, look=partial(disk.look, settings.work_dir))
+
+
+def _skipped(name: str) -> Check:
+    finding = warn(name, "not tried: the settings are not usable", "mend them first")
+    return Check(name=name, look=lambda: [finding])
