@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 from dioptra_worker import records
 from dioptra_worker.daemon.lines import LineAssembler
+from dioptra_worker.daemon.memory import MemoryWatch
 from dioptra_worker.records import Ended, Message, StepEnded, StepStarted
 
 if TYPE_CHECKING:
@@ -67,6 +68,8 @@ class Report:
         killed: Whether it had to be killed.
         step: The step that was running, if one was.
         seconds: How long the runner lived.
+        out_of_memory: Whether there is evidence that memory ran out meanwhile.
+        memory_limit: Bytes that it could have had.
     """
 
     exit: Exit
@@ -75,6 +78,8 @@ class Report:
     killed: bool
     step: str | None
     seconds: float
+    out_of_memory: bool = False
+    memory_limit: int | None = None
 
 
 class Listener(Protocol):
@@ -116,6 +121,7 @@ class Supervisor:
         self._listener = listener
         self._grace = grace
         self._born = time.monotonic()
+        self._memory = MemoryWatch.begin()
         self._lock = threading.Lock()
         self._stop: Stop | None = None
         self._calls: list[Callable[[], None]] = []
@@ -202,6 +208,8 @@ class Supervisor:
             killed=self._killed,
             step=self._step,
             seconds=time.monotonic() - self._born,
+            out_of_memory=self._memory.ran_out(self._process.exit.peak),
+            memory_limit=self._memory.limit,
         )
 
     def _turn(self, selector: selectors.BaseSelector, timeout: float | None) -> None:

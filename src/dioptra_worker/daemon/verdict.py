@@ -73,10 +73,13 @@ def _cause(report: Report) -> str:
     code = report.exit.code
     peak = report.exit.peak
     memory = f"; peak memory {size(peak)}" if peak else ""
+    if memory and report.memory_limit:
+        memory += f" of {size(report.memory_limit)}"
     if code is None:
         return f"the job's process was lost{where}{after}"
     if code < 0:
-        hint = ": very likely out of memory" if -code == signal.SIGKILL else ""
+        likely = -code == signal.SIGKILL and report.out_of_memory
+        hint = ": very likely out of memory" if likely else ""
         return f"killed by {_signal_name(-code)}{where}{after}{memory}{hint}"
     return (
         f"the job's process ended by itself with exit code {code}{where}{after}"

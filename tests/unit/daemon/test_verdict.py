@@ -82,10 +82,7 @@ def test_a_job_that_had_to_be_killed_says_so() -> None:
             -signal.SIGKILL,
             8 * GIB,
             "train",
-            (
-                "killed by SIGKILL in step 'train' after 3 min 12 s; peak memory 8 GiB:"
-                " very likely out of memory"
-            ),
+            ("killed by SIGKILL in step 'train' after 3 min 12 s; peak memory 8 GiB"),
         ),
         (-signal.SIGSEGV, None, None, "killed by SIGSEGV after 3 min 12 s"),
         (-signal.SIGABRT, 0, "a", "killed by SIGABRT in step 'a' after 3 min 12 s"),
@@ -104,6 +101,22 @@ def test_words_for_a_runner_that_died(
     """A runner that died failed its job; signal, step, time and memory are named."""
     verdict = judge(_report(code, peak=peak, step=step))
     assert (verdict.fate, verdict.reason, verdict.mlflow) == ("failed", words, "FAILED")
+
+
+@pytest.mark.parametrize(
+    ("code", "evidence", "words"),
+    [
+        (-signal.SIGKILL, True, "8 GiB of 9 GiB: very likely out of memory"),
+        (-signal.SIGKILL, False, "8 GiB of 9 GiB"),
+        (-signal.SIGABRT, True, "8 GiB of 9 GiB"),
+    ],
+)
+def test_out_of_memory_is_said_on_evidence(
+    code: int, evidence: bool, words: str
+) -> None:
+    """Only a kill with evidence that memory ran out is called that."""
+    report = _report(code, peak=8 * GIB, out_of_memory=evidence, memory_limit=9 * GIB)
+    assert judge(report).reason.endswith(f"peak memory {words}")
 
 
 @pytest.mark.parametrize("code", [0, 1, 3, 255])
