@@ -22,10 +22,11 @@ from dioptra_worker.daemon.vitals import Vitals
 from dioptra_worker.processes import ProcessMark, mark
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
     from types import TracebackType
 
-    from dioptra_worker.daemon.vitals import Snapshot
+    from dioptra_worker.daemon.vital_signs import Snapshot
     from dioptra_worker.settings import Settings
 
 __all__ = ["Heart", "Vitals"]
@@ -115,7 +116,7 @@ class Heart:
                 log.info("health is shown at http://%s:%d", host, self._server.port)
 
     @contextlib.contextmanager
-    def _once(self, what: str, complaint: str):  # type: ignore[no-untyped-def] # private
+    def _once(self, what: str, complaint: str) -> Iterator[None]:
         """Log a failure when it begins and when it is over; nothing depends on it."""
         try:
             yield

@@ -35,6 +35,7 @@ class HealthServer(ThreadingHTTPServer):
 
     daemon_threads = True
     allow_reuse_address = True
+    request_queue_size = 64
 
     def __init__(self, host: str, port: int, vitals: Vitals) -> None:
         """Open the port and begin to answer.

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, get_args
 
 from dioptra_worker import __version__
 from dioptra_worker.daemon.verdict import Fate
-from dioptra_worker.daemon.vitals import BUCKETS, NEEDED, State
+from dioptra_worker.daemon.vital_signs import BUCKETS, NEEDED, State
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from dioptra_worker.daemon.vitals import Durations, Snapshot
+    from dioptra_worker.daemon.vital_signs import Durations, Snapshot
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 PREFIX = "dioptra_worker"

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dioptra_worker.daemon.vitals import NEEDED
+from dioptra_worker.daemon.vital_signs import NEEDED
 
 if TYPE_CHECKING:
-    from dioptra_worker.daemon.vitals import Snapshot
+    from dioptra_worker.daemon.vital_signs import Snapshot
 
 LATELY = 90.0
 """Seconds for which a service's last answer counts; idle, each is asked far sooner."""

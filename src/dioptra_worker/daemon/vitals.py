@@ -9,113 +9,20 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from bisect import bisect_left
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
+from dioptra_worker.daemon.vital_signs import Contact, Durations, Peaks, Snapshot
 from dioptra_worker.errors import ServiceRefused, ServiceUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
-Phase = Literal["starting", "serving", "suspended", "ending"]
-State = Literal["starting", "idle", "busy", "waiting", "suspended", "ending"]
-
-REDIS = "Redis"
-API = "Dioptra API"
-NEEDED = (REDIS, API)
-"""Services without which no job can be taken."""
+    from dioptra_worker.daemon.vital_signs import Phase, State
 
 START = 120.0
 """Seconds that the daemon may take from its start to its first tick."""
 WITHIN = 30.0
 """Seconds from one tick to the next unless the loop says otherwise."""
-BUCKETS = (1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 14400.0, 86400.0)
-"""Upper bounds, in seconds, by which jobs' durations are counted."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Contact:
-    """How it stands with a service; times are seconds since the epoch.
-
-    Attributes:
-        answered: When it last answered, None if it never has.
-        away_since: When it first failed to answer since then, None if it has not.
-    """
-
-    answered: float | None = None
-    away_since: float | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Durations:
-    """How long jobs took, as Prometheus counts it.
-
-    Attributes:
-        counts: Jobs per bucket of `BUCKETS`, and those that took longer still.
-        total: Seconds of all of them together.
-    """
-
-    counts: tuple[int, ...] = (0,) * (len(BUCKETS) + 1)
-    total: float = 0.0
-
-    def plus(self, seconds: float) -> Durations:
-        """The same with one job more."""
-        place = bisect_left(BUCKETS, seconds)
-        counts = tuple(n + (i == place) for i, n in enumerate(self.counts))
-        return Durations(counts=counts, total=self.total + seconds)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Peaks:
-    """The most memory, in bytes, that jobs' processes held; None before the first.
-
-    Attributes:
-        last: The latest job's.
-        highest: The greatest of all.
-    """
-
-    last: int | None = None
-    highest: int | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Snapshot:
-    """The daemon's health at one moment; times are seconds since the epoch.
-
-    Attributes:
-        now: That moment.
-        alive: Whether the main loop is where it should be.
-        phase: How far the daemon has come.
-        state: What it does.
-        since: Since when it has done that.
-        started: When the daemon started.
-        worker: Its name, once registered.
-        queues: The queues that it serves.
-        job_id: The job that it runs.
-        waiting_for: The services that do not answer.
-        contacts: How it stands with each service, by name.
-        outbox: Parcels for the API that are not delivered yet.
-        jobs: How many jobs ended, by result.
-        durations: How long they took.
-        peaks: How much memory they took.
-    """
-
-    now: float
-    alive: bool
-    phase: Phase
-    state: State
-    since: float
-    started: float
-    worker: str | None
-    queues: tuple[str, ...]
-    job_id: int | None
-    waiting_for: tuple[str, ...]
-    contacts: Mapping[str, Contact]
-    outbox: int
-    jobs: Mapping[str, int]
-    durations: Durations
-    peaks: Peaks
 
 
 class Vitals:
@@ -143,7 +50,7 @@ class Vitals:
         self._queues: tuple[str, ...] = ()
         self._job_id: int | None = None
         self._contacts: dict[str, Contact] = {}
-        self._outbox = 0
+        self._outbox: Callable[[], int] = _nothing
         self._jobs: dict[str, int] = {}
         self._durations = Durations()
         self._peaks = Peaks()
@@ -208,25 +115,32 @@ class Vitals:
         with self._changing():
             self._job_id = job_id
 
-    def job_ended(self, fate: str, seconds: float, peak: int | None = None) -> None:
+    def job_ended(self, fate: str, seconds: float) -> None:
         """Say how a job ended.
 
         Args:
             fate: As `dioptra_worker.daemon.verdict.Verdict` has it.
             seconds: How long it took.
-            peak: The most memory, in bytes, that its process held, if anybody saw.
         """
         with self._changing():
             self._job_id = None
-            self._outbox = 0
+            self._outbox = _nothing
             self._jobs[fate] = self._jobs.get(fate, 0) + 1
             self._durations = self._durations.plus(seconds)
-            if peak is not None:
+
+    def job_peak(self, peak: int | None) -> None:
+        """Say how much memory, in bytes, a job's process held at most, if known."""
+        if peak is not None:
+            with self._lock:
                 highest = max(peak, self._peaks.highest or 0)
                 self._peaks = Peaks(last=peak, highest=highest)
 
-    def outbox(self, depth: int) -> None:
-        """Say how many parcels wait to be delivered to the API."""
+    def outbox(self, depth: Callable[[], int]) -> None:
+        """Say where to ask how much of the job waits to be delivered to the API.
+
+        Args:
+            depth: Asked from any thread, until the job has ended.
+        """
         with self._lock:
             self._outbox = depth
 
@@ -253,7 +167,7 @@ class Vitals:
                 job_id=self._job_id,
                 waiting_for=self._away(),
                 contacts=dict(self._contacts),
-                outbox=self._outbox,
+                outbox=self._outbox(),
                 jobs=dict(self._jobs),
                 durations=self._durations,
                 peaks=self._peaks,
@@ -283,3 +197,7 @@ class Vitals:
             for name, contact in sorted(self._contacts.items())
             if contact.away_since is not None
         )
+
+
+def _nothing() -> int:
+    return 0

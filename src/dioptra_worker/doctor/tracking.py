@@ -49,7 +49,7 @@ def look(uri: str, trial: Trial, *, timeout: float) -> Iterator[Finding]:
     try:
         yield _round_trip(uri, trial)
     except MlflowException as error:
-        yield _refused(uri, error.get_http_status_code(), str(error))
+        yield _refused(uri, error)
 
 
 def _round_trip(uri: str, trial: Trial) -> Finding:
@@ -84,8 +84,9 @@ def _be_hasty(timeout: float) -> None:
     patience.MLFLOW_HTTP_REQUEST_TIMEOUT.set(max(1, int(timeout)))
 
 
-def _refused(uri: str, status: int, text: str) -> Finding:
-    words = (text.splitlines() or ["it did not say why"])[0][:400]
+def _refused(uri: str, error: Exception) -> Finding:
+    text = str(error)
+    words = (text.splitlines() or [type(error).__name__])[0][:400]
     host = urlsplit(uri).netloc.rpartition("@")[2]
     if "Invalid Host header" in text:
         return fail(
@@ -102,6 +103,15 @@ def _refused(uri: str, status: int, text: str) -> Finding:
             "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or"
             " MLFLOW_TRACKING_TOKEN, to those of a user who may write",
         )
-    if status < 500 and "experiment" in text.lower():
-        return fail(NAME, words, "correct MLFLOW_EXPERIMENT_NAME or create it")
-    return fail(NAME, words, REACH)
+    if (root := _root(error)) is not error:
+        return fail(NAME, f"{shown(uri)} cannot be reached: {root}", REACH)
+    if "experiment" in text.lower():
+        return fail(NAME, words, "correct MLFLOW_EXPERIMENT_NAME, or create it")
+    return fail(NAME, words, "see the MLflow server's log, or correct the address")
+
+
+def _root(error: BaseException) -> BaseException:
+    """The innermost cause, which says more than the wrappers around it."""
+    while error.__cause__ or error.__context__:
+        error = error.__cause__ or error.__context__ or error
+    return error
