@@ -103,6 +103,7 @@ def become_runner(descriptors: list[int]) -> NoReturn:
     """
     control, out, err = descriptors
     os.set_inheritable(control, False)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # which the template ignores
     null = os.open(os.devnull, os.O_RDONLY)
     for source, target in ((null, 0), (out, 1), (err, 2)):
         os.dup2(source, target, inheritable=True)

@@ -204,7 +204,7 @@ end()
 
 
 def test_native_output_is_heard() -> None:
-    """What is written to the descriptors themselves arrives in lines, bars collapsed."""
+    """What is written to the descriptors arrives in lines, with bars collapsed."""
     report, heard = _run(
         r"""
 os.write(1, b"10%\r99%\n\xff no text\nno end")

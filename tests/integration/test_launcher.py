@@ -1,0 +1,399 @@
+"""Real templates and the processes that they hand out, in both ways to make them.
+
+A preloaded module stands in for the job: each runner runs the code that its test
+sends. So nothing here needs a service.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from textwrap import dedent
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from tests.plugins.worker_process import alive, wait_until_gone
+
+from dioptra_worker.daemon.launcher import Launcher, Mode, Process, choose_mode
+from dioptra_worker.errors import RunnerError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+LINUX = sys.platform == "linux"
+linux_only = pytest.mark.skipif(not LINUX, reason="other systems adopt no orphans")
+GRACE = 1.0
+PUPPET = """
+import json, os, signal, subprocess, sys, time
+from dioptra_worker.runner import process
+
+def main(sock):
+    with sock.makefile("rw") as file:
+        def say(*values):
+            file.write(json.dumps(values) + "\\n")
+            file.flush()
+        exec(json.loads(file.readline()), {**globals(), "say": say, "sock": sock})
+    os._exit(0)
+
+process.main = main
+"""
+STAY = "time.sleep(300)"
+DEAF = f"signal.signal(signal.SIGTERM, signal.SIG_IGN); say(os.getpid()); {STAY}"
+
+
+class Puppet:
+    """A runner that does what it is told."""
+
+    def __init__(self, launcher: Launcher, code: str) -> None:
+        self.process, self._pipes = launcher.job()
+        self._file = self._pipes.control.makefile("rw")
+        self._file.write(json.dumps(dedent(code)) + "\n")
+        self._file.flush()
+
+    def hear(self) -> Any:
+        """What it says next."""
+        return json.loads(self._file.readline())
+
+    def end(self, seconds: float = 20.0) -> Process:
+        """Wait for its end."""
+        assert self.process.ended.wait(seconds), "the runner did not end"
+        self._file.close()
+        self._pipes.close()
+        return self.process
+
+
+@pytest.fixture(name="environment", scope="module")
+def _environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    folder = tmp_path_factory.mktemp("preloaded")
+    (folder / "puppet.py").write_text(PUPPET)
+    (folder / "fatal.py").write_text("import os\nos._exit(9)")
+    return {"PATH": os.environ["PATH"], "PYTHONPATH": str(folder)}
+
+
+@contextmanager
+def _launcher(
+    mode: Mode, environment: dict[str, str], *preload: str
+) -> Iterator[Launcher]:
+    with Launcher(
+        mode=mode,
+        preload=("puppet", *preload),
+        grace=GRACE,
+        environment=environment,
+    ) as launcher:
+        yield launcher
+
+
+@pytest.fixture(name="launcher", scope="module", params=["fork", "spawn"])
+def _shared(
+    request: pytest.FixtureRequest, environment: dict[str, str]
+) -> Iterator[Launcher]:
+    with _launcher(request.param, environment, "numpy") as launcher:
+        yield launcher
+
+
+def _template_pid(launcher: Launcher) -> int:
+    assert launcher._template is not None
+    return launcher._template._child.pid
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        ("pass", 0),
+        ("os._exit(3)", 3),
+        ("raise SystemExit(7)", 1),
+        ("os.kill(os.getpid(), signal.SIGSEGV)", -signal.SIGSEGV),
+        ("os.kill(os.getpid(), signal.SIGKILL)", -signal.SIGKILL),
+        ("signal.raise_signal(signal.SIGTERM)", -signal.SIGTERM),
+    ],
+)
+def test_how_a_runner_ended_is_known(
+    code: str, expected: int, launcher: Launcher
+) -> None:
+    """The exit code or the signal arrives as it was."""
+    process = Puppet(launcher, code).end()
+    assert process.exit is not None
+    assert process.exit.code == expected
+
+
+def test_peak_memory_is_the_runners_own(launcher: Launcher) -> None:
+    """What a runner used at most is known, and does not count for the next one."""
+    large = Puppet(launcher, "block = bytearray(300 << 20)").end().exit
+    small = Puppet(launcher, "pass").end().exit
+    assert large is not None
+    assert large.peak is not None
+    assert 300 << 20 < large.peak < 900 << 20
+    assert small is not None
+    assert small.peak is not None
+    assert small.peak < large.peak - (200 << 20)
+
+
+def test_whoever_asks_late_is_told_too(launcher: Launcher) -> None:
+    """Listeners hear of the end once, also when they come after it."""
+    puppet = Puppet(launcher, "say(1)\nsys.stdin.read()")
+    heard: list[str] = []
+    puppet.process.on_end(lambda: heard.append("early"))
+    process = puppet.end()
+    process.on_end(lambda: heard.append("late"))
+    assert heard == ["early", "late"]
+
+
+def test_a_runner_is_a_fresh_process(launcher: Launcher) -> None:
+    """No runner sees what another did to its modules, folder or environment."""
+    code = """
+        say(hasattr(json, "spoilt"), "SPOILT" in os.environ, os.getcwd() == "/")
+        json.spoilt = os.environ["SPOILT"] = "yes"
+        os.chdir("/")
+    """
+    for _ in range(2):
+        puppet = Puppet(launcher, code)
+        assert puppet.hear() == [False, False, False]
+        puppet.end()
+
+
+def test_a_runner_leads_a_group_and_a_session(launcher: Launcher) -> None:
+    """A runner's group is its own, so that signals reach the job and nobody else."""
+    puppet = Puppet(launcher, "say(os.getpid(), os.getpgid(0), os.getsid(0))")
+    assert set(puppet.hear()) == {puppet.process.pid}
+    puppet.end()
+
+
+def test_the_random_numbers_of_two_runners_differ(launcher: Launcher) -> None:
+    """Forked runners do not draw the same numbers from NumPy's global generator."""
+    drawn = []
+    for _ in range(2):
+        puppet = Puppet(launcher, "import numpy; say(numpy.random.rand())")
+        drawn += puppet.hear()
+        puppet.end()
+    assert drawn[0] != drawn[1]
+
+
+def test_the_environment_is_the_given_one(
+    launcher: Launcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A runner sees the environment that was given, in /proc too, not the daemon's."""
+    monkeypatch.setenv("DIOPTRA_WORKER_PASSWORD", "swordfish")
+    puppet = Puppet(
+        launcher,
+        """
+        seen = " ".join(os.environ)
+        for pid in ("self", str(os.getppid())):
+            path = f"/proc/{pid}/environ"
+            seen += open(path).read() if os.path.exists(path) else ""
+        say("PASSWORD" in seen, "swordfish" in seen, "PYTHONPATH" in seen)
+        """,
+    )
+    assert puppet.hear() == [False, False, True]
+    puppet.end()
+
+
+def test_programs_that_a_job_starts_do_not_hold_its_socket(launcher: Launcher) -> None:
+    """A program started by a job has none of the runner's descriptors but 0, 1, 2."""
+    puppet = Puppet(
+        launcher,
+        """
+        code = '''
+        import os
+        found = []
+        for number in range(3, 200):
+            try:
+                os.fstat(number)
+            except OSError:
+                continue
+            found.append(number)
+        print(found)
+        '''
+        import textwrap
+        done = subprocess.run(
+            [sys.executable, "-c", textwrap.dedent(code)],
+            close_fds=False, capture_output=True, text=True,
+        )
+        say(done.stdout.strip())
+        """,
+    )
+    assert puppet.hear() == ["[]"]
+    puppet.end()
+
+
+@pytest.mark.parametrize("ending", ["pass", "os._exit(1)", "os.kill(os.getpid(), 9)"])
+def test_nothing_that_a_job_started_outlives_it(
+    ending: str, launcher: Launcher
+) -> None:
+    """Whatever a job leaves running ends with it; on Linux also what it detached."""
+    puppet = Puppet(
+        launcher,
+        f"""
+        child = subprocess.Popen(["sleep", "300"])
+        detached = subprocess.Popen(["sleep", "301"], start_new_session=True)
+        reader, writer = os.pipe()
+        if os.fork() == 0:
+            os.setsid()
+            orphan = os.fork()
+            if orphan == 0:
+                signal.signal(signal.SIGTERM, signal.SIG_IGN)
+                os.write(writer, str(os.getpid()).encode())
+                time.sleep(302)
+            os._exit(0)
+        orphan = int(os.read(reader, 100))
+        say(child.pid, detached.pid, orphan)
+        {ending}
+        """,
+    )
+    child, detached, orphan = puppet.hear()
+    puppet.end()
+    assert wait_until_gone({child}, seconds=3) == set()
+    if LINUX:
+        assert wait_until_gone({detached, orphan}, seconds=3) == set()
+    for pid in (detached, orphan):
+        if not LINUX and alive(pid):
+            os.kill(pid, signal.SIGKILL)
+
+
+def test_signals_reach_the_whole_group(launcher: Launcher) -> None:
+    """A signal to a runner reaches what it started, and is lost on one that ended."""
+    puppet = Puppet(
+        launcher,
+        f"child = subprocess.Popen(['sleep', '300']); say(child.pid); {STAY}",
+    )
+    (child,) = puppet.hear()
+    launcher.signal(puppet.process, signal.SIGTERM)
+    assert puppet.end().exit is not None
+    assert wait_until_gone({child}, seconds=3) == set()
+    launcher.signal(puppet.process, signal.SIGKILL)
+
+
+def test_a_runner_can_be_killed_from_its_first_moment(launcher: Launcher) -> None:
+    """A kill right after the start is not lost, however little there is to kill."""
+    for _ in range(5):
+        process, pipes = launcher.job()
+        launcher.signal(process, signal.SIGKILL)
+        assert process.ended.wait(10)
+        pipes.close()
+
+
+@linux_only
+def test_no_descriptors_and_no_zombies_stay(launcher: Launcher) -> None:
+    """However many runners there were, daemon and template hold what they held."""
+    template = Path(f"/proc/{_template_pid(launcher)}")
+
+    def held() -> tuple[int, int]:
+        return (
+            len(list(Path("/proc/self/fd").iterdir())),
+            len(list((template / "fd").iterdir())),
+        )
+
+    Puppet(launcher, "pass").end()
+    before = held()
+    for _ in range(4):
+        Puppet(launcher, "pass").end()
+    assert held() == before
+    children = (template / "task" / template.name / "children").read_text().split()
+    assert len(children) <= 1  # the spare
+
+
+@pytest.mark.parametrize("mode", ["fork", "spawn"])
+def test_a_template_that_is_killed(mode: Mode, environment: dict[str, str]) -> None:
+    """When the template is killed, its runners end, and the next request works."""
+    with _launcher(mode, environment) as launcher:
+        puppet = Puppet(
+            launcher,
+            f"child = subprocess.Popen(['sleep', '300']); say(child.pid)\n{DEAF}",
+        )
+        pids = {*puppet.hear(), *puppet.hear()}
+        os.kill(_template_pid(launcher), signal.SIGKILL)
+        process = puppet.end(5)
+        assert process.exit is not None
+        assert process.exit.code is None
+        assert wait_until_gone(pids, seconds=3) == set()
+        assert Puppet(launcher, "os._exit(4)").end().exit is not None
+
+
+@pytest.mark.parametrize("mode", ["fork", "spawn"])
+def test_closing_ends_runners_within_the_grace_period(
+    mode: Mode, environment: dict[str, str]
+) -> None:
+    """A launcher that closes leaves no runner, deaf or not, nor what it started."""
+    with _launcher(mode, environment) as launcher:
+        puppet = Puppet(
+            launcher,
+            "d = subprocess.Popen(['sleep', '300'], start_new_session=True)\n"
+            f"say(d.pid)\n{DEAF}",
+        )
+        (detached,), (runner,) = puppet.hear(), puppet.hear()
+        template = _template_pid(launcher)
+        begun = time.monotonic()
+    assert time.monotonic() - begun < GRACE + 3
+    puppet.end(0)
+    pids = {runner, template} | ({detached} if LINUX else set())
+    assert wait_until_gone(pids, seconds=3) == set()
+    if not LINUX:
+        os.kill(detached, signal.SIGKILL)
+
+
+DAEMON = """
+import os, sys, time
+from tests.integration.test_launcher import DEAF, Puppet, _launcher, _template_pid
+
+with _launcher(sys.argv[1], dict(os.environ)) as launcher:
+    puppet = Puppet(launcher, DEAF)
+    print(_template_pid(launcher), *puppet.hear(), flush=True)
+    time.sleep(300)
+"""
+
+
+@pytest.mark.parametrize("mode", ["fork", "spawn"])
+def test_runners_do_not_outlive_a_killed_daemon(
+    mode: Mode, environment: dict[str, str]
+) -> None:
+    """When the daemon is killed, template and runners end within the grace period."""
+    root = str(Path(__file__).parents[2])
+    path = os.pathsep.join([environment["PYTHONPATH"], root])
+    daemon = subprocess.Popen(
+        [sys.executable, "-c", DAEMON, mode],
+        env={**environment, "PYTHONPATH": path},
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert daemon.stdout is not None
+    with daemon.stdout:
+        pids = {int(pid) for pid in daemon.stdout.readline().split()}
+    assert len(pids) == 2
+    daemon.kill()
+    daemon.wait()
+    assert wait_until_gone(pids, seconds=GRACE + 3) == set()
+
+
+def test_a_template_that_cannot_start(environment: dict[str, str]) -> None:
+    """A template that dies while it imports is told as that, soon, every time."""
+    with Launcher(
+        mode="fork", preload=("fatal",), grace=GRACE, environment=environment
+    ) as launcher:
+        for _ in range(2):
+            with pytest.raises(RunnerError, match="ended before it gave a runner"):
+                launcher.job()
+        assert not launcher.close_run("run", "FAILED", timeout=5)
+
+
+def test_a_module_that_cannot_be_preloaded(environment: dict[str, str]) -> None:
+    """A preloaded module that cannot be had is no reason to run nothing."""
+    with _launcher("fork", environment, "no_such_module") as launcher:
+        assert launcher.wait_until_ready(60)
+        process = Puppet(launcher, "pass").end()
+        assert process.exit is not None
+        assert process.exit.code == 0
+
+
+@pytest.mark.parametrize(
+    ("isolation", "mode"),
+    [("fork", "fork"), ("spawn", "spawn"), ("auto", "fork" if LINUX else "spawn")],
+)
+def test_mode(isolation: str, mode: str) -> None:
+    """Runners are forked where that is safe, unless the settings say otherwise."""
+    assert choose_mode(isolation) == mode
