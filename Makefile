@@ -27,13 +27,16 @@ PEER := import os, pathlib; from dioptra_worker.local import ensure_peer; \
 
 .NOTPARALLEL:
 
-.PHONY: help demo test check lint types imports docs format pages constraints setup \
+.PHONY: help demo test unit services check lint types imports docs format pages constraints setup \
   clean distclean
 
 help:
 	@echo 'make demo         bring up a local Dioptra, run real jobs, show what came of'
 	@echo '                  them, and take it down; KEEP=1 leaves it running'
-	@echo 'make test         every test: unit, then integration, acceptance and faults'
+	@echo 'make test         every test: the next two'
+	@echo 'make unit         what needs no service, within a minute'
+	@echo 'make services     integration, acceptance, faults: real services, brought up'
+	@echo '                  and taken down by the tests'
 	@echo 'make check        all that is not a test: the next four'
 	@echo 'make lint         ruff: rules and format'
 	@echo 'make types        mypy'
@@ -51,8 +54,12 @@ demo: $(READY)demo
 
 # Two runs, so that a mistake that a unit test can find is found within a minute.
 # pytest's last line must stay the last one: CI reads it.
-test: $(READY)test
+test: unit services
+
+unit: $(READY)test
 	@$(PYTEST) tests/unit --session-timeout=900 --cov-report=
+
+services: $(READY)test
 	@echo 'The environment of the REST API:'
 	@DIOPTRA_WORKER_PEER_PYTHON=$$($(BIN)/python -c '$(PEER)') && \
 	  export DIOPTRA_WORKER_PEER_PYTHON && echo "$$DIOPTRA_WORKER_PEER_PYTHON" && \
