@@ -109,6 +109,7 @@ class _Bundles:
             for item in plan.inputs
         }
         self._writer_tasks = {task.name: task for task in plan.artifact_tasks}
+        self._functions: dict[str, Callable[..., Any]] = {}
 
     @property
     def folders(self) -> list[Path]:
@@ -126,13 +127,13 @@ class _Bundles:
         graph = engine.compile(self._plan.config, artifact_tasks=arguments)
         with self._tasks.active():
             for plugin in sorted(graph.plugins()):
-                self._tasks.function(plugin)
+                self._functions[plugin] = self._tasks.function(plugin)
         return graph
 
     def call(self, plugin: str, args: list[Any], kwargs: dict[str, Any]) -> Any:
         """Call a task of the graph."""
         with self._tasks.active():
-            return self._tasks.function(plugin)(*args, **kwargs)
+            return self._functions[plugin](*args, **kwargs)
 
     def writer(self, name: str) -> Any:
         """The class that writes a kind of artifact."""
