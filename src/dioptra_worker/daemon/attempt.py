@@ -46,6 +46,9 @@ CLOSE_RUN_TIMEOUT = 15.0
 """Seconds that a job's end waits for MLflow; its run is closed later if need be."""
 GIVE_BACK_TIMEOUT = 10.0
 """Seconds that a worker which shuts down waits for the API to take a job back."""
+LAST_DELIVERY = 2.0
+"""Seconds that a worker which shuts down still delivers what an ended job left."""
+_AWAY = "; the API is away, and another worker will tell it"
 
 
 class Attempt:
@@ -59,13 +62,17 @@ class Attempt:
         self._stop: Stop | None = None
         self._stopped = threading.Event()
         self._supervisor: Supervisor | None = None
+        self._concluding: Courier | None = None
 
     def stop(self, stop: Stop) -> None:
         """Stop the job, now or as soon as it has a runner; the first reason counts."""
         with self._lock:
             self._stop = self._stop or stop
             self._stopped.set()
-            if self._supervisor is not None:
+            if self._concluding is not None:
+                if stop.kind == "shutdown":
+                    _let_go(self._concluding)
+            elif self._supervisor is not None:
                 self._supervisor.stop(stop)
 
     def claim(self) -> Claim:
@@ -99,8 +106,10 @@ class Attempt:
                 return self._give_back(conversation, verdict)
             if verdict.fate == "dropped":
                 conversation.courier.finish(None)
-            else:
-                self._conclude(conversation, verdict)
+            elif not self._conclude(conversation, verdict):
+                verdict = replace(
+                    verdict, fate="left", reason=f"{verdict.reason}{_AWAY}"
+                )
         return verdict
 
     def _conclude(
@@ -121,6 +130,10 @@ class Attempt:
         except ServiceUnavailable as error:
             log.debug("the status is in this process only: %s", error)
         conversation.conclude(verdict)
+        with self._lock:
+            self._concluding = conversation.courier
+            if self._stop is not None and self._stop.kind == "shutdown":
+                _let_go(conversation.courier)
         return conversation.courier.finish(pending.status, timeout)
 
     def _give_back(self, conversation: Conversation, verdict: Verdict) -> Verdict:
@@ -133,9 +146,7 @@ class Attempt:
             delivered = conversation.courier.finish("reset", GIVE_BACK_TIMEOUT)
         if delivered:
             return verdict
-        return replace(
-            verdict, fate="left", reason=f"{verdict.reason}; the API is away"
-        )
+        return replace(verdict, fate="left", reason=f"{verdict.reason}{_AWAY}")
 
     @contextlib.contextmanager
     def _courier(self) -> Iterator[Conversation]:
@@ -171,6 +182,10 @@ class Attempt:
         except OSError as error:
             reason = f"the worker could not prepare the job: {error}"
             conversation.say("ERROR", reason)
+            return Verdict(fate="failed", reason=reason, mlflow="FAILED")
+        except Exception as error:  # a job without an end would be stuck
+            log.exception("job %d broke the worker", self.order.job_id)
+            reason = f"the worker has a bug: {error!r}"
             return Verdict(fate="failed", reason=reason, mlflow="FAILED")
         finally:
             done.set()
@@ -305,6 +320,13 @@ class Attempt:
     def _sleep(self, seconds: float) -> None:
         if self._stopped.wait(seconds):
             raise _StoppedEarly(self._stop or Stop("shutdown", "the worker stopped"))
+
+
+def _let_go(courier: Courier) -> None:
+    """End waiting for a delivery soon; what is left is told by another worker."""
+    timer = threading.Timer(LAST_DELIVERY, courier.let_go)
+    timer.daemon = True
+    timer.start()
 
 
 class _StoppedEarly(Exception):

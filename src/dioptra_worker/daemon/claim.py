@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-import logging
+import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
 
 from dioptra_worker.api.patience import persist
-from dioptra_worker.errors import NotFound, ServiceRefused
+from dioptra_worker.errors import (
+    LoginRefused,
+    NotFound,
+    ServiceRefused,
+    ServiceUnavailable,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from dioptra_worker.api.client import DioptraApi
-    from dioptra_worker.daemon.ledger import Ledger, Pending
+    from dioptra_worker.api.models import Job
+    from dioptra_worker.daemon.ledger import Pending
     from dioptra_worker.daemon.order import Order
     from dioptra_worker.settings import Settings
 
-log = logging.getLogger("dioptra_worker.claim")
+T = TypeVar("T")
 
 PATIENCE = 5.0
 """Seconds that an API which is away may take to be back before the job is put back."""
@@ -42,13 +47,38 @@ class Claim:
     words: str = ""
 
 
+class Api(Protocol):
+    """What a claim needs of the REST API; `DioptraApi` has it."""
+
+    def job(self, job_id: int) -> Job:
+        """Fetch a job."""
+        ...
+
+    def mlflow_run(self, job_id: int) -> str | None:
+        """The MLflow run of a job, if it has one."""
+        ...
+
+    def set_status(self, experiment_id: int, job_id: int, status: str) -> None:
+        """Move a job to another status."""
+        ...
+
+
+class Book(Protocol):
+    """What a claim needs of the ledger."""
+
+    def pending(self, job_id: int) -> Pending | None:
+        """What the API has yet to be told of a job."""
+        ...
+
+
 def claim(
     order: Order,
     *,
-    api: DioptraApi,
-    ledger: Ledger,
+    api: Api,
+    ledger: Book,
     settings: Settings,
     close_run: Callable[[str, str], object],
+    sleep: Callable[[float], object] = time.sleep,
 ) -> Claim:
     """Set a job to ``started``. Its lease must be ours, so nobody else runs it.
 
@@ -58,67 +88,95 @@ def claim(
         ledger: Knows about earlier attempts.
         settings: What to do with a job whose worker was lost.
         close_run: Closes the MLflow run of an earlier attempt with a status.
+        sleep: Waits between two tries.
 
     Returns:
         Whether it is ours.
 
     Raises:
-        ServiceUnavailable: If the API or Redis is away; the job can be put back.
+        ServiceUnavailable: If the API or Redis is away, or lets nobody in; the job
+            can be put back.
     """
+    claiming = _Claiming(order, api, ledger, settings, close_run, sleep)
     try:
-        persist(lambda: _start(order, api), seconds=PATIENCE)
+        return claiming.claim()
     except NotFound:
         return Claim(kind="gone", words="it was deleted before it could start")
-    except ServiceRefused as error:
-        status = persist(lambda: api.job(order.job_id).status, seconds=PATIENCE)
+    except LoginRefused as error:
+        raise ServiceUnavailable(
+            str(error), service=error.service, status=error.status, detail=error.detail
+        ) from error
+
+
+@dataclass(frozen=True)
+class _Claiming:
+    order: Order
+    api: Api
+    ledger: Book
+    settings: Settings
+    close_run: Callable[[str, str], object]
+    sleep: Callable[[float], object]
+
+    def claim(self) -> Claim:
+        refusal = self._set("started")
+        if refusal is None:
+            return Claim(kind="ours")
+        status = self._status()
         if status != "started":
-            return Claim(kind="over", status=status, words=str(error))
-        return _interrupted(
-            order, api=api, ledger=ledger, settings=settings, close_run=close_run
-        )
-    return Claim(kind="ours")
+            return Claim(kind="over", status=status, words=str(refusal))
+        return self._interrupted()
 
-
-def _interrupted(
-    order: Order,
-    *,
-    api: DioptraApi,
-    ledger: Ledger,
-    settings: Settings,
-    close_run: Callable[[str, str], object],
-) -> Claim:
-    """Decide about a job that is started and that nobody runs."""
-    job_id = order.job_id
-    pending: Pending | None = ledger.pending(job_id)
-    if pending is not None:
-        return Claim(
-            kind="lost",
-            status=pending.status,
-            words=pending.reason
-            or "its worker was lost before it could deliver that the job finished",
-        )
-    run_id = api.mlflow_run(job_id)
-    again = settings.on_interruption == "requeue"
-    if not again or order.attempt > settings.max_attempts:
+    def _interrupted(self) -> Claim:
+        """Decide about a job that is started and that nobody runs."""
+        order, settings = self.order, self.settings
+        pending = self.ledger.pending(order.job_id)
+        if pending is not None:
+            return Claim(
+                kind="lost",
+                status=pending.status,
+                words=pending.reason
+                or "its worker was lost before it could deliver that the job finished",
+            )
+        run_id = self._persist(lambda: self.api.mlflow_run(order.job_id))
+        if order.attempt == 1 and run_id is None:
+            # Nobody ran it: it was set by a request of ours whose answer was lost.
+            return Claim(kind="ours")
+        again = settings.on_interruption == "requeue"
+        if not again or order.attempt > settings.max_attempts:
+            if run_id is not None:
+                self.close_run(run_id, "FAILED")
+            times = "" if order.attempt <= 2 else f" {order.attempt - 1} times"
+            return Claim(
+                kind="lost",
+                status="failed",
+                words=f"its worker was lost{times} while the job ran: it was killed,"
+                " ran out of memory, or its machine went down",
+            )
         if run_id is not None:
-            close_run(run_id, "FAILED")
-        times = "" if order.attempt == 2 else f" {order.attempt - 1} times"
-        return Claim(
-            kind="lost",
-            status="failed",
-            words=f"its worker was lost{times} while the job ran: it was killed, ran"
-            " out of memory, or its machine went down",
+            self.close_run(run_id, "KILLED")
+        for status, reached in (("reset", "queued"), ("started", "started")):
+            refusal = self._set(status)
+            if refusal is not None and (now := self._status()) != reached:
+                return Claim(kind="over", status=now, words=str(refusal))
+        words = (
+            f"the worker that ran this job was lost; this is attempt {order.attempt} of"
+            f" at most {settings.max_attempts}"
         )
-    if run_id is not None:
-        close_run(run_id, "KILLED")
-    api.set_status(order.experiment_id, job_id, "reset")
-    persist(lambda: _start(order, api), seconds=PATIENCE)
-    words = (
-        f"the worker that ran this job was lost; this is attempt {order.attempt} of at"
-        f" most {settings.max_attempts}"
-    )
-    return Claim(kind="ours", words=words)
+        return Claim(kind="ours", words=words)
 
+    def _set(self, status: str) -> ServiceRefused | None:
+        """Set the status; what the API says if it refuses."""
+        job, experiment = self.order.job_id, self.order.experiment_id
+        try:
+            self._persist(lambda: self.api.set_status(experiment, job, status))
+        except (NotFound, LoginRefused):
+            raise
+        except ServiceRefused as error:
+            return error
+        return None
 
-def _start(order: Order, api: DioptraApi) -> None:
-    api.set_status(order.experiment_id, order.job_id, "started")
+    def _status(self) -> str:
+        return self._persist(lambda: self.api.job(self.order.job_id).status)
+
+    def _persist(self, call: Callable[[], T]) -> T:
+        return persist(call, seconds=PATIENCE, sleep=self.sleep)

@@ -1,8 +1,7 @@
-"""What a runner says, on its way to the outbox: masked, stamped and made sendable."""
+"""What a runner says, on its way to the outbox: masked and made sendable."""
 
 from __future__ import annotations
 
-import datetime as dt
 import logging
 import threading
 from dataclasses import dataclass, field
@@ -32,7 +31,7 @@ log = logging.getLogger("dioptra_worker.conversation")
 
 @dataclass
 class Conversation:
-    """Passes on what a runner says: to the outbox, masked and stamped."""
+    """Passes on what a runner says: to the outbox, masked."""
 
     order: Order
     services: Services
@@ -95,8 +94,7 @@ class Conversation:
             self.say("ERROR", f"the job {word}: {verdict.reason}")
 
     def _record(self, severity: str, logger: str, text: str) -> None:
-        stamp = dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds")
-        message = f"{stamp[:-6]}Z {_sendable(self.services.mask(text))}"
+        message = _sendable(self.services.mask(text))
         self.courier.put(LogRecord(severity=severity, logger=logger, message=message))
 
     def _answer(self, wanted: SessionWanted) -> None:

@@ -7,9 +7,12 @@ supervisor never wait for the network.
 
 from __future__ import annotations
 
+import contextlib
+import datetime as dt
 import logging
 import threading
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Protocol, Self
 
@@ -17,6 +20,7 @@ from dioptra_worker.api.models import Job, LogRecord
 from dioptra_worker.api.patience import persist
 from dioptra_worker.daemon.lane import Batch, Lane
 from dioptra_worker.errors import (
+    LoginRefused,
     NotFound,
     ServiceError,
     ServiceRefused,
@@ -25,7 +29,7 @@ from dioptra_worker.errors import (
 from dioptra_worker.records import ArtifactStored, Metric
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from types import TracebackType
 
 log = logging.getLogger("dioptra_worker.courier")
@@ -34,9 +38,24 @@ LOG_BATCH = Batch(enough=100, age=1.0, most=500, weight=4 << 20)
 """Records go after a second or at a hundred; at most 500 or 4 Mi characters at once."""
 POISON_TRIES = 8
 """Answers of 500 in a row after which log records or a metric are given up."""
-MOST_RECORDS = 200_000
-"""Log records that wait at most; what is dropped beyond is counted and said."""
+OWN_LOGGER = "dioptra_worker"
+"""The logger of the worker's own few lines, which are never dropped."""
 FOREVER = 10 * 365 * 24 * 3600.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Room:
+    """What an outbox holds at most; what it drops beyond is counted and said.
+
+    Attributes:
+        records: Log records.
+        text: Characters of log records.
+        results: Results; beyond these, metrics are dropped.
+    """
+
+    records: int = 200_000
+    text: int = 64 << 20
+    results: int = 200_000
 
 
 @dataclass(frozen=True)
@@ -47,6 +66,12 @@ class MlflowRun:
 
 
 Result = Metric | ArtifactStored | MlflowRun
+
+_TICK = dt.timedelta(microseconds=1)
+
+
+class _LetGo(Exception):
+    """Nobody waits for the delivery any more."""
 
 
 class Api(Protocol):
@@ -116,6 +141,9 @@ class Courier:
         group_id: Callable[[], int],
         say: Callable[[str, str], None],
         on_gone: Callable[[], None],
+        batch: Batch = LOG_BATCH,
+        room: Room | None = None,
+        pace: float = 1.0,
     ) -> None:
         """Prepare; entering starts the lanes.
 
@@ -125,15 +153,23 @@ class Courier:
             group_id: The job's group, asked for once it is known.
             say: Puts a severity and a text into the job's log.
             on_gone: Told when the API no longer knows the job.
+            batch: Which log records go out together.
+            room: What may wait.
+            pace: What pauses between two tries are multiplied with.
         """
         self._api = api
         self._address = address
         self._on_gone = on_gone
         self._closed = threading.Event()
-        self._dropped = 0
-        self._log = Lane("log", _LogCarrier(self, api, address), batch=LOG_BATCH)
+        self._room = room or Room()
+        self._pace = pace
+        self._dropped: Counter[str] = Counter()
+        self._latest = dt.datetime.min.replace(tzinfo=dt.UTC)
+        self._lock = threading.Lock()
+        records = _LogCarrier(self, api, address)
+        self._log = Lane("log", records, batch=batch, pace=pace)
         results = _ResultCarrier(self, api, address, group_id=group_id, say=say)
-        self._results = Lane("results", results, batch=Batch())
+        self._results = Lane("results", results, batch=Batch(), pace=pace)
 
     def __enter__(self) -> Self:
         self._log.__enter__()
@@ -157,15 +193,20 @@ class Courier:
 
     def put(self, parcel: LogRecord | Result) -> None:
         """Leave a parcel; returns at once."""
-        if not isinstance(parcel, LogRecord):
-            self._results.put(parcel)
-            return
-        if len(self._log) >= MOST_RECORDS:
-            self._dropped += 1
-            return
-        if self._dropped:
-            self._log.put(self._apology())
-        self._log.put(parcel)
+        with self._lock:
+            if isinstance(parcel, LogRecord):
+                self._put_record(parcel)
+            elif (
+                isinstance(parcel, Metric) and len(self._results) >= self._room.results
+            ):
+                self._dropped["metrics were dropped here: the outbox was full"] += 1
+            else:
+                self._results.put(parcel)
+
+    def lost(self, count: int, words: str) -> None:
+        """Have it said in the job's log that log records will never arrive."""
+        with self._lock:
+            self._dropped[f"log records could not be delivered: {words}"] += count
 
     def finish(self, status: str | None, timeout: float | None = None) -> bool:
         """Deliver everything, and the status last.
@@ -178,7 +219,7 @@ class Courier:
         Returns:
             Whether all of it is delivered, or nobody wants it any more.
         """
-        if not (self._results.drain(timeout) and self._log.drain(timeout)):
+        if not (self._results.drain(timeout) and self._drain_log(timeout)):
             return False
         if status is None:
             return True
@@ -186,12 +227,12 @@ class Courier:
             persist(
                 lambda: self._set_status(status),
                 seconds=FOREVER if timeout is None else timeout,
-                sleep=self._closed.wait,
+                sleep=self._sleep,
                 on_wait=lambda error: log.warning("waiting to deliver: %s", error),
             )
         except NotFound:
             self.forget()
-        except ServiceUnavailable:
+        except (ServiceUnavailable, _LetGo):
             return False
         except ServiceRefused as error:
             log.error("job %d: %s", self._address.job_id, error)
@@ -203,25 +244,79 @@ class Courier:
         self._results.clear()
         self._on_gone()
 
-    def _apology(self) -> LogRecord:
-        count, self._dropped = self._dropped, 0
-        return LogRecord(
-            severity="WARNING",
-            logger="dioptra_worker",
-            message=f"{count:,} log records were dropped here: the outbox was full",
-        )
+    def let_go(self) -> None:
+        """Let whoever waits in `finish` go; what is not delivered by now is not."""
+        self._closed.set()
+        self._results.let_go()
+        self._log.let_go()
+
+    def _drain_log(self, timeout: float | None) -> bool:
+        """Deliver the log, and say in it what it lacks."""
+        with self._lock:
+            self._apologize()
+        if not self._log.drain(timeout):
+            return False
+        with self._lock:  # what was refused just now
+            self._apologize()
+        return self._log.drain(timeout)
+
+    def _put_record(self, record: LogRecord) -> None:
+        room = self._room
+        full = len(self._log) >= room.records or self._log.load >= room.text
+        if full and record.logger != OWN_LOGGER:
+            self._dropped["log records were dropped here: the outbox was full"] += 1
+            return
+        self._apologize()
+        self._send(record)
+
+    def _apologize(self) -> None:
+        for words, count in self._dropped.items():
+            message = f"{count:,} {words}"
+            self._send(
+                LogRecord(severity="WARNING", logger=OWN_LOGGER, message=message)
+            )
+        self._dropped.clear()
+
+    def _send(self, record: LogRecord) -> None:
+        """Put a record into its lane with the time, which tells equal ones apart.
+
+        No two of a job have the same: else a batch that was refused would look like
+        the one before it, which arrived.
+        """
+        self._latest = max(dt.datetime.now(dt.UTC), self._latest + _TICK)
+        stamp = self._latest.replace(tzinfo=None).isoformat(timespec="microseconds")
+        self._log.put(replace(record, message=f"{stamp}Z {record.message}"))
+
+    def _sleep(self, seconds: float) -> None:
+        if self._closed.wait(seconds * self._pace):
+            raise _LetGo
 
     def _set_status(self, status: str) -> None:
         """Set the status; that it is set already is as good."""
         job_id = self._address.job_id
-        try:
-            self._api.set_status(self._address.experiment_id, job_id, status)
-        except NotFound:
-            raise
-        except ServiceRefused:
-            reached = "queued" if status == "reset" else status
-            if self._api.job(job_id).status != reached:
+        with _login_awaited():
+            try:
+                self._api.set_status(self._address.experiment_id, job_id, status)
+            except (NotFound, LoginRefused):
                 raise
+            except ServiceRefused:
+                reached = "queued" if status == "reset" else status
+                if self._api.job(job_id).status != reached:
+                    raise
+
+
+@contextlib.contextmanager
+def _login_awaited() -> Iterator[None]:
+    """Wait for rights as for the service: what was produced is worth more than haste.
+
+    A password that is changed in one place first must not cost a job its result.
+    """
+    try:
+        yield
+    except LoginRefused as error:
+        raise ServiceUnavailable(
+            str(error), service=error.service, status=error.status, detail=error.detail
+        ) from error
 
 
 class _Carrier:
@@ -258,11 +353,16 @@ class _LogCarrier(_Carrier):
     """Log records: in batches, each exactly once."""
 
     def deliver(self, parcels: list[LogRecord]) -> None:
-        self._api.post_log(self._job_id, parcels)
+        with _login_awaited():
+            self._api.post_log(self._job_id, parcels)
         self._failures = 0
 
     def arrived(self, parcels: list[LogRecord]) -> bool:
-        return self._api.log_ends_with(self._job_id, parcels)
+        with _login_awaited():
+            found = self._api.log_ends_with(self._job_id, parcels)
+        if found:
+            self._failures = 0
+        return found
 
     def is_poison(self, parcels: list[LogRecord], error: ServiceUnavailable) -> bool:
         del parcels
@@ -273,6 +373,7 @@ class _LogCarrier(_Carrier):
 
     def on_refusal(self, parcels: list[LogRecord], words: str) -> None:
         log.error("job %d: %d log records: %s", self._job_id, len(parcels), words)
+        self._courier.lost(len(parcels), words)
 
 
 class _ResultCarrier(_Carrier):
@@ -292,7 +393,11 @@ class _ResultCarrier(_Carrier):
         self._say = say
 
     def deliver(self, parcels: list[Result]) -> None:
-        (parcel,) = parcels
+        with _login_awaited():
+            self._deliver(parcels[0])
+        self._failures = 0
+
+    def _deliver(self, parcel: Result) -> None:
         match parcel:
             case Metric(name=name, value=value, step=step):
                 self._api.post_metric(self._job_id, name, value, step)
@@ -307,7 +412,6 @@ class _ResultCarrier(_Carrier):
                     task_id=parcel.task_id,
                     description=f"{name}, an artifact of job {self._job_id}",
                 )
-        self._failures = 0
 
     def arrived(self, parcels: list[Result]) -> bool:
         del parcels

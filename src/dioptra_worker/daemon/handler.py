@@ -134,6 +134,8 @@ class Handler:
             self._surely(lambda: self._leftovers.put_back(job.id, queue))
             self._surely(lambda: self._ledger.uncount_attempt(order.job_id))
             return False
+        if claimed.kind != "lost":  # an end that was never settled is of another run
+            self._surely(lambda: self._ledger.settle(order.job_id))
         if claimed.kind in {"over", "gone"}:
             log.info("job %d is not ours to run: %s", order.job_id, claimed.words)
             self._surely(lambda: self._books.discard(job, queue, claimed.status))

@@ -78,16 +78,23 @@ class Carrier(Protocol[P]):
 class Lane(Generic[P]):
     """One lane; `put` returns at once, the thread does the rest."""
 
-    def __init__(self, name: str, carrier: Carrier[P], *, batch: Batch) -> None:
+    def __init__(
+        self, name: str, carrier: Carrier[P], *, batch: Batch, pace: float = 1.0
+    ) -> None:
         """Prepare; entering starts the thread.
 
         Args:
             name: For the thread.
             carrier: Knows the parcels.
             batch: What goes out together.
+            pace: What pauses between two tries are multiplied with.
         """
         self._carrier = carrier
         self._batch = batch
+        self._pace = pace
+        self._under_way = 0
+        self._load = 0
+        self._let_go = False
         self._parcels: deque[tuple[float, P]] = deque()
         self._returned: list[P] = []
         self._busy = False
@@ -115,7 +122,12 @@ class Lane(Generic[P]):
 
     def __len__(self) -> int:
         """How many parcels wait, those under way included."""
-        return len(self._parcels) + len(self._returned)
+        return len(self._parcels) + self._under_way
+
+    @property
+    def load(self) -> int:
+        """What the parcels that wait weigh, those under way not included."""
+        return self._load
 
     def put(self, parcel: P) -> None:
         """Leave a parcel."""
@@ -123,6 +135,7 @@ class Lane(Generic[P]):
             if self._gone:
                 return
             self._parcels.append((time.monotonic(), parcel))
+            self._load += self._carrier.weight(parcel)
             if len(self._parcels) in (1, self._batch.enough):
                 self._changed.notify_all()
 
@@ -138,20 +151,29 @@ class Lane(Generic[P]):
         with self._changed:
             self._hurry = True
             self._changed.notify_all()
-            done = self._changed.wait_for(
-                lambda: not self._parcels and not self._returned and not self._busy,
-                timeout,
-            )
+            self._changed.wait_for(lambda: self._let_go or self._is_empty(), timeout)
             self._hurry = False
-            return done
+            return self._is_empty()
+
+    def let_go(self) -> None:
+        """Let whoever drains go, now and later."""
+        with self._changed:
+            self._let_go = True
+            self._changed.notify_all()
 
     def clear(self) -> None:
         """Throw everything away, now and later."""
         with self._changed:
             self._gone = True
             self._parcels.clear()
+            self._load = 0
             self._returned.clear()
+            if not self._busy:
+                self._under_way = 0
             self._changed.notify_all()
+
+    def _is_empty(self) -> bool:
+        return not self._parcels and not self._returned and not self._busy
 
     # -- the thread ------------------------------------------------------------
 
@@ -170,7 +192,7 @@ class Lane(Generic[P]):
                     self._carrier.on_refusal(parcels, str(error))
                 else:
                     self._come_back(parcels)
-                    self._rest(max(next(tries), error.retry_after or 0.0))
+                    self._rest(max(next(tries), error.retry_after or 0.0) * self._pace)
                     continue
             except NotFound:
                 self._carrier.on_gone()
@@ -212,17 +234,23 @@ class Lane(Generic[P]):
         parcels = []
         weight = 0
         while self._parcels and len(parcels) < self._batch.most:
-            weight += self._carrier.weight(self._parcels[0][1])
-            if parcels and weight > self._batch.weight:
+            more = self._carrier.weight(self._parcels[0][1])
+            if parcels and weight + more > self._batch.weight:
                 break
+            weight += more
             parcels.append(self._parcels.popleft()[1])
+        self._load -= weight
+        self._under_way = len(parcels)
         return parcels
 
     def _come_back(self, parcels: list[P]) -> None:
         with self._changed:
-            if not self._gone:
-                self._returned = parcels
             self._busy = False
+            if self._gone:
+                self._under_way = 0
+                self._changed.notify_all()
+            else:
+                self._returned = parcels
 
     def _rest(self, seconds: float) -> None:
         with self._changed:
@@ -231,4 +259,5 @@ class Lane(Generic[P]):
     def _done(self) -> None:
         with self._changed:
             self._busy = False
+            self._under_way = 0
             self._changed.notify_all()

@@ -1,0 +1,426 @@
+"""The outbox of a job, against the simulated API."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.unit.daemon.simulated_api import (
+    EXPERIMENT,
+    GROUP,
+    JOB,
+    LOST_ANSWER,
+    REFUSED,
+    Fault,
+    Gate,
+    Script,
+    SimulatedApi,
+)
+
+from dioptra_worker.api.models import LogRecord
+from dioptra_worker.daemon.courier import (
+    POISON_TRIES,
+    Address,
+    Courier,
+    MlflowRun,
+    Room,
+)
+from dioptra_worker.daemon.lane import Batch
+from dioptra_worker.errors import LoginRefused
+from dioptra_worker.records import ArtifactStored, Metric
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+SOON = 20.0
+ADDRESS = Address(job_id=JOB, experiment_id=EXPERIMENT)
+SMALL = Batch(enough=10, age=0.01, most=50, weight=1000)
+ERROR_500 = Fault(status=500)
+
+
+@dataclass
+class Outbox:
+    """A courier and what it told."""
+
+    api: SimulatedApi
+    batch: Batch = SMALL
+    room: Room = field(default_factory=Room)
+    said: list[str] = field(default_factory=list)
+    gone: int = 0
+    courier: Courier = field(init=False)
+
+    @contextlib.contextmanager
+    def open(self) -> Iterator[Courier]:
+        """Run the courier."""
+        self.courier = Courier(
+            self.api,
+            ADDRESS,
+            group_id=lambda: GROUP,
+            say=self._say,
+            on_gone=self._on_gone,
+            batch=self.batch,
+            room=self.room,
+            pace=0.001,
+        )
+        with self.courier:
+            yield self.courier
+
+    def _say(self, severity: str, text: str) -> None:
+        self.said.append(text)
+        self.courier.put(_record(text, severity, logger="dioptra_worker"))
+
+    def _on_gone(self) -> None:
+        self.gone += 1
+
+
+def _record(text: str, severity: str = "INFO", logger: str = "stdout") -> LogRecord:
+    return LogRecord(severity=severity, logger=logger, message=text)
+
+
+def _artifact(name: str) -> ArtifactStored:
+    return ArtifactStored(
+        name=name, uri=f"s3://bucket/{name}", plugin_snapshot_id=4, task_id=5
+    )
+
+
+def _metric(step: int, value: float = 1.0) -> Metric:
+    return Metric(name="loss", value=value, step=step)
+
+
+def test_batches() -> None:
+    """Many records travel in few requests, in order, each with a later time."""
+    outbox = Outbox(SimulatedApi(), Batch(enough=100, age=60, most=500, weight=1 << 20))
+    with outbox.open() as courier:
+        for number in range(1000):
+            courier.put(_record(f"line {number}"))
+        assert courier.finish("finished", SOON)
+    assert outbox.api.messages() == [f"line {number}" for number in range(1000)]
+    stamps = [record.message.partition(" ")[0] for record in outbox.api.log]
+    assert stamps == sorted(set(stamps))
+    assert outbox.api.requests.count("POST log") <= 10
+
+
+def test_status_is_last() -> None:
+    """The status follows the log and every result."""
+    api = SimulatedApi()
+    with Outbox(api).open() as courier:
+        courier.put(MlflowRun("abc"))
+        courier.put(_artifact("model"))
+        courier.put(_metric(1))
+        courier.put(_record("the end"))
+        assert courier.finish("failed", SOON)
+    assert api.statuses == [("failed", 1)]
+    assert api.requests[-1] == "PUT failed"
+    assert (api.run_id, api.artifacts) == ("abc", ["s3://bucket/model"])
+    assert api.metrics == {("loss", 1): 1.0}
+
+
+def test_no_status() -> None:
+    """Without a status all is delivered and the status left alone."""
+    api = SimulatedApi()
+    with Outbox(api).open() as courier:
+        courier.put(_record("a line"))
+        assert courier.finish(None, SOON)
+    assert (api.messages(), api.statuses) == (["a line"], [])
+
+
+@pytest.mark.parametrize("fault", [REFUSED, LOST_ANSWER, ERROR_500, Fault(True, 503)])
+def test_every_request_fails_once(fault: Fault) -> None:
+    """A failure of any request, before or after its work, leaves no trace."""
+    script = Script(
+        **{
+            name: [fault]
+            for name in (
+                "POST_log",
+                "GET_log",
+                "POST_mlflowRun",
+                "GET_mlflowRun",
+                "POST_artifact",
+                "POST_metric",
+                "PUT_finished",
+                "GET_job",
+            )
+        }
+    )
+    api = SimulatedApi(fault=script)
+    with Outbox(api).open() as courier:
+        courier.put(MlflowRun("abc"))
+        courier.put(_artifact("model"))
+        courier.put(_metric(1))
+        courier.put(_record("a line"))
+        assert courier.finish("finished", SOON)
+    assert api.statuses == [("finished", len(api.log))]
+    assert api.messages().count("a line") == 1
+    assert (api.run_id, api.artifacts) == ("abc", ["s3://bucket/model"])
+    assert api.metrics == {("loss", 1): 1.0}
+
+
+def test_equal_lines() -> None:
+    """A line that is refused is delivered although the one before it reads the same.
+
+    Their times would be the same, too, where the clock is coarse or the job quick.
+    """
+    api = SimulatedApi(fault=Script(POST_log=[None, REFUSED, None, REFUSED]))
+    with Outbox(api, Batch(most=1)).open() as courier:
+        for _ in range(4):
+            courier.put(_record("again"))
+        assert courier.finish("finished", SOON)
+    assert api.messages() == ["again"] * 4
+
+
+def test_log_goes_on_while_a_result_waits() -> None:
+    """The log says what a result waits for while it does."""
+    gate = Gate("POST metric")
+    api = SimulatedApi(fault=gate)
+    outbox = Outbox(api)
+    with outbox.open() as courier:
+        courier.put(_metric(1))
+        courier.put(_record("a line"))
+        _until(lambda: len(api.log) == 2)
+        assert any("waiting to deliver results" in text for text in api.messages())
+        assert not courier.finish("finished", 0.05)
+        assert api.statuses == []
+        gate.open()
+        assert courier.finish("finished", SOON)
+    assert api.metrics == {("loss", 1): 1.0}
+    assert len(outbox.said) == 1
+
+
+def test_depth() -> None:
+    """The depth counts what waits and what is under way."""
+    gate = Gate("POST log")
+    with Outbox(SimulatedApi(fault=gate)).open() as courier:
+        for number in range(30):
+            courier.put(_record(str(number)))
+        assert courier.depth == 30
+        gate.open()
+        assert courier.finish(None, SOON)
+        assert courier.depth == 0
+
+
+def test_poisonous_metric() -> None:
+    """A metric that the API cannot digest is given up while the API works otherwise."""
+    api = SimulatedApi(fault=Script(POST_metric=[ERROR_500] * POISON_TRIES))
+    outbox = Outbox(api)
+    with outbox.open() as courier:
+        courier.put(_metric(1))
+        courier.put(_metric(2))
+        assert courier.finish("finished", SOON)
+    assert api.metrics == {("loss", 2): 1.0}
+    assert "could not be delivered" in outbox.said[-1]
+    assert outbox.said[-1] in api.messages()
+
+
+def test_poison_or_away() -> None:
+    """While the API fails at everything nothing is given up."""
+    tries = POISON_TRIES * 3
+    api = SimulatedApi(
+        fault=Script(
+            POST_metric=[ERROR_500] * tries,
+            POST_log=[ERROR_500] * tries,
+            GET_job=[ERROR_500] * tries,
+        )
+    )
+    with Outbox(api).open() as courier:
+        courier.put(_metric(1))
+        courier.put(_record("a line"))
+        assert courier.finish("finished", SOON)
+    assert api.metrics == {("loss", 1): 1.0}
+    assert "a line" in api.messages()
+
+
+def test_artifacts_are_no_poison() -> None:
+    """The registration of an artifact is never given up for answers of 500."""
+    tries = POISON_TRIES * 2
+    api = SimulatedApi(run_id="abc", fault=Script(POST_artifact=[ERROR_500] * tries))
+    with Outbox(api).open() as courier:
+        courier.put(_artifact("model"))
+        assert courier.finish("finished", SOON)
+    assert api.artifacts == ["s3://bucket/model"]
+
+
+def test_answers_lost_again_and_again() -> None:
+    """A log that arrives with an error each time is never taken for poison."""
+    arrives = Fault(done=True, status=500)
+    api = SimulatedApi(fault=lambda what: arrives if what == "POST log" else None)
+    count = POISON_TRIES * 2
+    with Outbox(api, Batch(most=1)).open() as courier:
+        for number in range(count):
+            courier.put(_record(str(number)))
+        assert courier.finish("finished", SOON)
+    assert api.messages() == [str(number) for number in range(count)]
+
+
+def test_poisonous_log() -> None:
+    """Log records that are given up are counted, and the job's log says so."""
+    api = SimulatedApi(fault=Script(POST_log=[ERROR_500] * POISON_TRIES))
+    with Outbox(api).open() as courier:
+        courier.put(_record("poison"))
+        assert courier.finish("finished", SOON)
+    assert len(api.log) == 1
+    assert "1 log records could not be delivered" in api.messages()[0]
+    assert api.statuses == [("finished", 1)]
+
+
+def test_refused_log() -> None:
+    """Log records that the API refuses cost neither the rest nor the status."""
+    api = SimulatedApi()
+    with Outbox(api, Batch(most=1)).open() as courier:
+        courier.put(_record("odd", severity="LOUD"))
+        courier.put(_record("fine"))
+        assert courier.finish("finished", SOON)
+    assert api.messages()[0] == "fine"
+    assert "1 log records could not be delivered" in api.messages()[1]
+    assert api.status == "finished"
+
+
+def test_full() -> None:
+    """What an outbox cannot hold is dropped, counted and said, also at the very end."""
+    gate = Gate("POST log")
+    api = SimulatedApi(fault=gate)
+    with Outbox(api, room=Room(records=20)).open() as courier:
+        for number in range(50):
+            courier.put(_record(str(number)))
+        courier.put(_record("the job failed: why", logger="dioptra_worker"))
+        for number in range(5):
+            courier.put(_record(str(number)))
+        gate.open()
+        assert courier.finish("failed", SOON)
+    assert api.messages() == [
+        *(str(number) for number in range(20)),
+        "30 log records were dropped here: the outbox was full",
+        "the job failed: why",
+        "5 log records were dropped here: the outbox was full",
+    ]
+    assert api.statuses == [("failed", 23)]
+
+
+def test_full_by_weight() -> None:
+    """Few long lines fill an outbox as many short ones do."""
+    gate = Gate("POST log")
+    api = SimulatedApi(fault=gate)
+    batch = Batch(enough=100, age=60, most=1, weight=1)
+    with Outbox(api, batch, room=Room(text=1000)).open() as courier:
+        for _ in range(9):
+            courier.put(_record("x" * 300))
+        gate.open()
+        assert courier.finish("finished", SOON)
+    assert 4 <= len(api.log) <= 6
+    assert "log records were dropped here" in api.messages()[-1]
+
+
+def test_full_of_metrics() -> None:
+    """Metrics are bounded, too; what makes a job's result is never dropped."""
+    gate = Gate("POST metric")
+    api = SimulatedApi(run_id="abc", fault=gate)
+    with Outbox(api, room=Room(results=3)).open() as courier:
+        for step in range(10):
+            courier.put(_metric(step))
+        courier.put(_artifact("model"))
+        gate.open()
+        assert courier.finish("finished", SOON)
+    assert len(api.metrics) == 3
+    assert api.artifacts == ["s3://bucket/model"]
+    assert "7 metrics were dropped here" in api.messages()[-1]
+
+
+@pytest.mark.parametrize("lane", ["log", "result", "status"])
+def test_deleted(lane: str) -> None:
+    """A job that was deleted is forgotten, whichever part finds out."""
+    api = SimulatedApi(deleted=True)
+    outbox = Outbox(api)
+    with outbox.open() as courier:
+        if lane == "log":
+            courier.put(_record("a line"))
+        elif lane == "result":
+            courier.put(_metric(1))
+        assert courier.finish("finished", SOON)
+        courier.put(_record("another"))
+        assert courier.depth == 0
+    assert outbox.gone >= 1
+    assert (api.log, api.statuses) == ([], [])
+
+
+def test_timeout() -> None:
+    """Finishing with a timeout ends when the API stays away, and can be repeated."""
+    api = SimulatedApi(fault=lambda _: REFUSED)
+    with Outbox(api).open() as courier:
+        courier.put(_record("a line"))
+        assert not courier.finish("finished", 0.05)
+        api.fault = lambda _: None
+        assert courier.finish("finished", SOON)
+    assert api.statuses == [("finished", 1)]
+
+
+def test_status_with_timeout() -> None:
+    """A status that cannot be set in time is not delivered."""
+    api = SimulatedApi(fault=lambda what: REFUSED if what.startswith("PUT") else None)
+    with Outbox(api).open() as courier:
+        assert not courier.finish("finished", 0.05)
+    assert api.statuses == []
+
+
+@pytest.mark.parametrize("stuck", ["POST log", "PUT finished"])
+def test_let_go(stuck: str) -> None:
+    """Who waits without end is let go, whatever the delivery is at."""
+    api = SimulatedApi(fault=lambda what: REFUSED if what == stuck else None)
+    with Outbox(api).open() as courier:
+        courier.put(_record("a line"))
+        threading.Timer(0.1, courier.let_go).start()
+        assert not courier.finish("finished")
+    assert api.statuses == []
+
+
+@pytest.mark.parametrize(
+    ("wanted", "status"), [("finished", "finished"), ("reset", "queued")]
+)
+def test_status_is_set_already(wanted: str, status: str) -> None:
+    """That the status is what it shall be is as good as having set it."""
+    api = SimulatedApi(status=status)
+    with Outbox(api).open() as courier:
+        assert courier.finish(wanted, SOON)
+    assert api.status == status
+
+
+def test_status_refused() -> None:
+    """A job that somebody else has ended keeps that end; nobody waits for ever."""
+    api = SimulatedApi(status="failed")
+    with Outbox(api).open() as courier:
+        assert courier.finish("finished", SOON)
+    assert api.status == "failed"
+
+
+@pytest.mark.parametrize("request_name", ["POST_log", "POST_metric", "PUT_finished"])
+def test_login_refused(request_name: str) -> None:
+    """While the API lets us not in, what was produced waits."""
+    refused = LoginRefused("who are you?", service="REST API", status=401)
+    api = SimulatedApi(fault=Script(**{request_name: [refused] * 3}))
+    with Outbox(api).open() as courier:
+        courier.put(_record("a line"))
+        courier.put(_metric(1))
+        assert courier.finish("finished", SOON)
+    assert "a line" in api.messages()
+    assert api.metrics == {("loss", 1): 1.0}
+    assert api.status == "finished"
+
+
+def test_retry_after() -> None:
+    """The time that the API asks for is waited."""
+    busy = Fault(status=429, retry_after=300)
+    api = SimulatedApi(fault=Script(POST_log=[busy]))
+    began = time.monotonic()
+    with Outbox(api).open() as courier:
+        courier.put(_record("a line"))
+        assert courier.finish("finished", SOON)
+    assert time.monotonic() - began >= 0.3  # at a thousandth of the pace
+
+
+def _until(happened: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + SOON
+    while not happened():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
