@@ -71,6 +71,8 @@ def describe(run_id: str, *, name: str, params: Mapping[str, Any]) -> None:
 def close(run_id: str, status: RunStatus) -> None:
     """Give a run its final status, whether or not it is the active one.
 
+    Runs that a plugin has begun and not ended get it too, as at the end of a script.
+
     Args:
         run_id: The run.
         status: How it ended.
@@ -80,10 +82,11 @@ def close(run_id: str, status: RunStatus) -> None:
         ServiceRefused: If MLflow does not want to.
     """
     with _hasty(), _mapped(f"close run {run_id}"):
-        active = mlflow.active_run()
-        if active is not None and active.info.run_id == run_id:
+        ended = set()
+        while (active := mlflow.active_run()) is not None:
+            ended.add(active.info.run_id)
             mlflow.end_run(status)
-        else:
+        if run_id not in ended:
             MlflowClient().set_terminated(run_id, status)
 
 

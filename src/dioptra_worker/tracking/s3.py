@@ -51,15 +51,15 @@ class S3Store:
         inside = f"{folder}/{path.name}" if folder else path.name
         base = f"{self._prefix}/{inside}" if self._prefix else inside
         uploads = list(_uploads(path, base))
-        if self._s3 is None:
-            self._s3 = client()
         try:
+            if self._s3 is None:
+                self._s3 = client()
             if len(uploads) == 1:
                 self._upload(*uploads[0])
             else:
                 with ThreadPoolExecutor(FILES_AT_ONCE) as pool:
                     list(pool.map(lambda pair: self._upload(*pair), uploads))
-        except (Boto3Error, BotoCoreError, ClientError, OSError) as error:
+        except (Boto3Error, BotoCoreError, ClientError, OSError, ValueError) as error:
             message = f"S3 did not take {path.name!r} for {self._uri}/{inside}: {error}"
             kind = ServiceUnavailable if _may_pass(error) else ServiceRefused
             raise kind(message, service=SERVICE) from error
@@ -79,10 +79,11 @@ def client() -> S3Client:
     endpoint = os.environ.get("MLFLOW_S3_ENDPOINT_URL") or None
     quiet: Literal["when_required", "when_supported"]
     quiet = "when_required" if endpoint else "when_supported"
+    careless = os.environ.get("MLFLOW_S3_IGNORE_TLS", "").lower() in {"true", "1"}
     return boto3.client(
         "s3",
         endpoint_url=endpoint,
-        verify=os.environ.get("MLFLOW_S3_IGNORE_TLS", "").lower() not in {"true", "1"},
+        verify=False if careless else None,  # True would hide AWS_CA_BUNDLE
         config=Config(
             request_checksum_calculation=quiet,
             response_checksum_validation=quiet,
