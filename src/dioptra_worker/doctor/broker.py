@@ -23,7 +23,7 @@ _MINUTE = 60
 _FIXES = {
     "username-password": "correct the user and the password in RQ_REDIS_URI",
     "wrongpass": "correct the user and the password in RQ_REDIS_URI",
-    "authentication": "put the password into RQ_REDIS_URI (redis://:PASSWORD@HOST)",
+    "authenticat": "put the password into RQ_REDIS_URI (redis://:PASSWORD@HOST)",
     "noauth": "put the password into RQ_REDIS_URI (redis://:PASSWORD@HOST)",
     "read only": "RQ_REDIS_URI names a replica: name the primary",
     "no permission": "allow this user's commands on rq:* and dioptra-worker:* (ACL)",

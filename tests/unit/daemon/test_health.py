@@ -28,7 +28,7 @@ from dioptra_worker.errors import ServiceRefused, ServiceUnavailable
 from dioptra_worker.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 REQUIRED: dict[str, Any] = {
@@ -90,7 +90,7 @@ def test_alive_while_the_loop_ticks(vitals: Vitals, clock: Clock) -> None:
 def test_state_follows_what_happens(vitals: Vitals) -> None:
     """The state says what the daemon does: a job goes before waiting, before idling."""
     seen = [vitals.snapshot().state]
-    for happen in (
+    happenings: list[Callable[[], None]] = [
         lambda: vitals.registered("w", ["cpu"]),
         lambda: vitals.contact(API, ok=False),
         lambda: vitals.job_started(7),
@@ -98,7 +98,8 @@ def test_state_follows_what_happens(vitals: Vitals) -> None:
         lambda: vitals.contact(API, ok=True),
         lambda: vitals.phase("suspended"),
         lambda: vitals.phase("ending"),
-    ):
+    ]
+    for happen in happenings:
         happen()
         seen.append(vitals.snapshot().state)
     assert seen == [
