@@ -76,4 +76,7 @@ class CommandListener:
         except (ValueError, TypeError, KeyError):
             log.warning("a command that is none was ignored: %r", message["data"])
             return
-        self._handle(command)
+        try:
+            self._handle(command)
+        except Exception:
+            log.exception("command %r could not be obeyed", command)

@@ -1,0 +1,432 @@
+"""RQ's books, the bell and the commands, on the real Valkey of the local stack."""
+
+from __future__ import annotations
+
+import json
+import queue
+import time
+from functools import partial
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import pytest
+from rq import Queue
+from rq.command import send_command
+from rq.job import Job
+from rq.registry import FailedJobRegistry, FinishedJobRegistry, StartedJobRegistry
+from rq.worker import Worker
+
+from dioptra_worker.daemon.bell import Bell
+from dioptra_worker.daemon.commands import CommandListener
+from dioptra_worker.daemon.payload import FUNCTION, PlainSerializer
+from dioptra_worker.daemon.redis_client import connect
+from dioptra_worker.daemon.verdict import Verdict
+from dioptra_worker.daemon.worker import TTL, RqWorker
+from dioptra_worker.errors import ServiceUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    import redis
+
+    from dioptra_worker.local import LocalStack
+
+Fate = Any
+
+
+@pytest.fixture(name="url", scope="module")
+def _url(stack: LocalStack) -> str:
+    return stack.environment()["RQ_REDIS_URI"]
+
+
+@pytest.fixture(name="client")
+def _client(url: str) -> Iterator[redis.Redis]:
+    with connect(url) as client:
+        yield client
+
+
+class Office:
+    """Two queues of a test's own, and a worker on them."""
+
+    def __init__(self, client: redis.Redis) -> None:
+        self.client = client
+        token = uuid4().hex[:8]
+        self.names = [f"urgent-{token}", f"later-{token}"]
+        self.urgent, self.later = (self.queue(name) for name in self.names)
+        self.worker = self.hire(f"worker-{token}")
+
+    def queue(self, name: str) -> Queue:
+        """One of the queues, as the platform sees it."""
+        return Queue(name, connection=self.client, default_timeout=3600)
+
+    def hire(self, name: str | None) -> RqWorker:
+        """Make a worker."""
+        return RqWorker(self.names, name=name, connection=self.client, result_ttl=500)
+
+    def submit(self, where: Queue, **options: Any) -> str:
+        """Enqueue a job as the platform does; its id."""
+        kwargs = {"job_id": 7, "experiment_id": 3}
+        job = where.enqueue(FUNCTION, kwargs=kwargs, **options)
+        return str(job.id)
+
+    def begin(self, where: Queue | None = None) -> Any:
+        """Submit, take and begin a job."""
+        self.submit(where or self.urgent)
+        taken = self.worker.take()
+        assert taken is not None
+        return self.worker.begin(*taken)
+
+    def fetch(self, job_id: str) -> Job:
+        """RQ's record of a job."""
+        return Job.fetch(job_id, connection=self.client, serializer=PlainSerializer)
+
+    def listed(self) -> dict[str, list[str]]:
+        """Which lists and registries have which jobs; empty ones are left out."""
+        found = {}
+        for short, each in (("urgent", self.urgent), ("later", self.later)):
+            found[f"{short} queue"] = each.get_job_ids()
+            found[f"{short} intermediate"] = [
+                str(item, "ascii") if isinstance(item, bytes) else item
+                for item in self.client.lrange(each.intermediate_queue_key, 0, -1)
+            ]
+            for kind in (StartedJobRegistry, FinishedJobRegistry, FailedJobRegistry):
+                registry = kind(queue=each)
+                name = f"{short} {kind.__name__.removesuffix('JobRegistry').lower()}"
+                found[name] = registry.get_job_ids(cleanup=False)
+        return {name: ids for name, ids in found.items() if ids}
+
+
+@pytest.fixture(name="office")
+def _office(client: redis.Redis) -> Iterator[Office]:
+    office = Office(client)
+    office.worker.register()
+    yield office
+    office.worker.unregister()
+    for each in (office.urgent, office.later):
+        each.delete(delete_jobs=True)
+
+
+def _verdict(fate: Fate, reason: str = "why") -> Verdict:
+    return Verdict(fate=fate, reason=reason, mlflow="FAILED")
+
+
+# -- the worker --------------------------------------------------------------------
+
+
+def test_rq_sees_the_worker(office: Office) -> None:
+    """A worker is in RQ's lists from its registration to its end, and beats."""
+    name = office.worker.name
+    assert name in {worker.name for worker in Worker.all(queue=office.later)}
+    assert office.client.hget(office.worker.key, "state") == b"idle"
+    office.worker.beat(None)
+    assert 0 < office.client.ttl(office.worker.key) <= TTL
+    office.worker.unregister()
+    assert name not in {worker.name for worker in Worker.all(queue=office.later)}
+    office.worker.register()
+
+
+def test_a_heartbeat_registers_anew(office: Office) -> None:
+    """A worker that a Redis without memory has forgotten is in its lists again."""
+    office.client.delete(office.worker.key)
+    office.client.srem("rq:workers", office.worker.key)
+    for each in (office.urgent, office.later):
+        office.client.delete(f"rq:workers:{each.name}")
+    office.worker.beat(None)
+    names = {worker.name for worker in Worker.all(queue=office.urgent)}
+    assert office.worker.name in names
+
+
+def test_a_dead_namesake_is_replaced(office: Office) -> None:
+    """A worker with a fixed name comes back although it never said goodbye."""
+    office.client.expire(office.worker.key, 5)  # it has not beaten for long
+    again = office.hire(office.worker.name)
+    again.register()
+    assert not office.client.hexists(again.key, "death")
+    assert office.client.hget(again.key, "state") == b"idle"
+
+
+def test_a_namesake_that_lives_is_not_replaced(office: Office) -> None:
+    """Two workers of one name cannot be registered at the same time."""
+    office.worker.beat(None)
+    with pytest.raises(ValueError, match="active worker"):
+        office.hire(office.worker.name).register()
+
+
+def test_redis_that_is_away_is_a_service_that_is_away(office: Office) -> None:
+    """Where Redis does not answer, waiting may help."""
+    worker = office.hire(None)
+    worker.connection = connect("redis://127.0.0.1:9")
+    for call in (worker.take, worker.register, worker.suspended):
+        with pytest.raises(ServiceUnavailable, match="Redis"):
+            call()
+
+
+# -- jobs --------------------------------------------------------------------------
+
+
+def test_urgent_queues_first(office: Office) -> None:
+    """Jobs are taken by the order of the queues, then by their age."""
+    last = office.submit(office.later)
+    first = office.submit(office.urgent)
+    second = office.submit(office.urgent)
+    taken = []
+    while (found := office.worker.take()) is not None:
+        taken.append((found[0].id, found[1].name))
+    assert taken == [
+        (first, office.names[0]),
+        (second, office.names[0]),
+        (last, office.names[1]),
+    ]
+    assert office.worker.take() is None
+
+
+def test_a_job_is_always_in_exactly_one_place(office: Office) -> None:
+    """From queue to end, a job is in one of RQ's lists, so that none can be lost."""
+    job_id = office.submit(office.later)
+    assert office.listed() == {"later queue": [job_id]}
+    found = office.worker.take()
+    assert found is not None
+    assert office.listed() == {"later intermediate": [job_id]}
+    taken = office.worker.begin(*found)
+    assert office.listed() == {"later started": [job_id]}
+    assert office.fetch(job_id).get_status() == "started"
+    assert office.client.hget(office.worker.key, "current_job") == job_id.encode()
+    assert office.client.hget(office.worker.key, "state") == b"busy"
+    office.worker.end(taken, _verdict("finished"))
+    assert office.listed() == {"later finished": [job_id]}
+    assert office.client.hget(office.worker.key, "state") == b"idle"
+    assert office.client.hget(office.worker.key, "current_job") is None
+
+
+@pytest.mark.parametrize(
+    ("fate", "status", "place"),
+    [
+        ("finished", "finished", "urgent finished"),
+        ("failed", "failed", "urgent failed"),
+        ("stopped", "stopped", "urgent failed"),
+        ("given back", "queued", "urgent queue"),
+        ("left", "started", "urgent started"),
+    ],
+)
+def test_how_a_job_ended_is_in_the_books(
+    fate: Fate, status: str, place: str, office: Office
+) -> None:
+    """Each fate is what RQ calls it, in the registry where RQ has it."""
+    taken = office.begin()
+    office.worker.end(taken, _verdict(fate))
+    job = office.fetch(taken.job.id)
+    assert job.get_status() == status
+    assert office.listed() == {place: [job.id]}
+    if fate == "failed":
+        result = job.latest_result()
+        assert result is not None
+        assert result.exc_string == "why"
+
+
+def test_a_dropped_job_is_nobodys(office: Office) -> None:
+    """A job that was deleted in the platform is in no list of RQ's any more."""
+    taken = office.begin()
+    office.worker.end(taken, _verdict("dropped"))
+    assert office.listed() == {}
+
+
+def test_a_given_back_job_comes_first(office: Office) -> None:
+    """A job that is given back is the next one to be taken."""
+    taken = office.begin()
+    office.submit(office.urgent)
+    office.worker.end(taken, _verdict("given back"))
+    found = office.worker.take()
+    assert found is not None
+    assert found[0].id == taken.job.id
+
+
+def test_a_finished_jobs_record_goes_in_time(office: Office) -> None:
+    """The record of a finished job is kept for as long as the command line says."""
+    taken = office.begin()
+    assert office.client.ttl(taken.job.key) == -1
+    office.worker.end(taken, _verdict("finished"))
+    assert 0 < office.client.ttl(taken.job.key) <= 500
+
+
+def test_the_heartbeat_of_a_job(office: Office) -> None:
+    """While a job runs its entry among the started ones is kept from running out."""
+    taken = office.begin()
+    registry = StartedJobRegistry(queue=office.urgent)
+    entry = f"{taken.job.id}:{taken.execution.id}"
+    before = office.client.zscore(registry.key, entry)
+    assert before is not None
+    office.client.zadd(registry.key, {entry: before - 60})
+    office.worker.beat(taken)
+    after = office.client.zscore(registry.key, entry)
+    assert after is not None
+    assert after >= time.time() + 60
+    office.worker.end(taken, _verdict("finished"))
+
+
+def test_a_late_heartbeat_changes_nothing(office: Office) -> None:
+    """A heartbeat that comes after the end does not make the job a started one."""
+    taken = office.begin()
+    office.worker.end(taken, _verdict("finished"))
+    office.worker.beat(taken)
+    assert office.listed() == {"urgent finished": [taken.job.id]}
+
+
+@pytest.mark.parametrize("damage", ["gone", "no data", "bad status", "bad date"])
+def test_entries_without_a_record_are_dropped(damage: str, office: Office) -> None:
+    """An entry that RQ has no readable record of is dropped, and the next is taken."""
+    broken = office.submit(office.urgent)
+    good = office.submit(office.urgent)
+    key = Job.key_for(broken)
+    if damage == "gone":
+        office.client.delete(key)
+    elif damage == "no data":
+        office.client.hdel(key, "data")
+    elif damage == "bad status":
+        office.client.hset(key, "status", "unheard of")
+    else:
+        office.client.hset(key, "created_at", "yesterday")
+    found = office.worker.take()
+    assert found is not None
+    assert found[0].id == good
+    assert office.listed() == {"urgent intermediate": [good]}
+
+
+def test_a_refused_entry_failed_with_the_reason(office: Office) -> None:
+    """An entry that is no job of ours is failed in RQ's books, with the reason."""
+    office.submit(office.urgent)
+    found = office.worker.take()
+    assert found is not None
+    office.worker.refuse(*found, "it calls 'os.system'")
+    job = office.fetch(found[0].id)
+    assert office.listed() == {"urgent failed": [job.id]}
+    result = job.latest_result()
+    assert result is not None
+    assert result.exc_string == "it calls 'os.system'"
+
+
+def test_a_second_delivery_is_dropped(office: Office) -> None:
+    """A second delivery is dropped without a word about the first."""
+    taken = office.begin()
+    office.urgent.push_job_id(taken.job.id)
+    found = office.worker.take()
+    assert found is not None
+    office.worker.discard(*found, None)
+    assert office.listed() == {"urgent started": [taken.job.id]}
+    assert office.fetch(taken.job.id).get_status() == "started"
+
+
+# -- bell --------------------------------------------------------------------------
+
+
+def test_the_bell_rings_for_each_queue(office: Office, url: str) -> None:
+    """Whichever queue gets a job, the bell rings once, and takes nothing."""
+    rings: queue.SimpleQueue[None] = queue.SimpleQueue()
+    keys = office.worker.queue_keys()
+    with Bell(partial(connect, url), keys, ring=lambda: rings.put(None)) as bell:
+        for where in (office.urgent, office.later, office.urgent):
+            bell.arm()
+            with pytest.raises(queue.Empty):
+                rings.get(timeout=0.1)
+            job_id = office.submit(where)
+            rings.get(timeout=5)
+            assert where.get_job_ids() == [job_id]
+            with pytest.raises(queue.Empty):
+                rings.get(timeout=0.1)
+            assert office.worker.take() is not None
+
+
+def test_the_bell_rings_for_what_is_there_already(office: Office, url: str) -> None:
+    """A bell that is armed over a job that waits rings at once, each time."""
+    rings: queue.SimpleQueue[None] = queue.SimpleQueue()
+    office.submit(office.later)
+    keys = office.worker.queue_keys()
+    with Bell(partial(connect, url), keys, ring=lambda: rings.put(None)) as bell:
+        for _ in range(3):
+            bell.arm()
+            rings.get(timeout=5)
+
+
+def test_the_bell_survives_a_lost_connection(office: Office, url: str) -> None:
+    """A bell whose connections are cut rings for what comes afterwards."""
+    rings: queue.SimpleQueue[None] = queue.SimpleQueue()
+    keys = office.worker.queue_keys()
+    opened: list[redis.Redis] = []
+
+    def connect_named(block: float) -> redis.Redis:
+        client = connect(url, block)
+        client.client_setname("x")
+        opened.append(client)
+        return client
+
+    with Bell(connect_named, keys, ring=lambda: rings.put(None)) as bell:
+        bell.arm()
+        _wait_for(lambda: _kill(office.client, "blmove") == 2)
+        office.submit(office.later)
+        rings.get(timeout=10)
+
+
+# -- commands ----------------------------------------------------------------------
+
+
+class Ear:
+    """Hears commands."""
+
+    def __init__(self) -> None:
+        self.heard: queue.SimpleQueue[Mapping[str, Any]] = queue.SimpleQueue()
+
+    def __call__(self, command: Mapping[str, Any]) -> None:
+        """Hear one; the command ``fail`` cannot be obeyed."""
+        self.heard.put(command)
+        if command["command"] == "fail":
+            raise ZeroDivisionError
+
+
+def _listening(office: Office) -> bool:
+    channel = office.worker.pubsub_channel_name
+    return bool(office.client.pubsub_numsub(channel)[0][1])
+
+
+def test_commands_are_heard(office: Office, url: str) -> None:
+    """RQ's commands arrive; what is none, or cannot be obeyed, ends nothing."""
+    ear = Ear()
+    channel = office.worker.pubsub_channel_name
+    with CommandListener(partial(connect, url), channel, handle=ear):
+        _wait_for(lambda: _listening(office))
+        for junk in (b"", b"junk", b"[]", b'"command"', b"5", b"{}", b"\xff\xfe"):
+            office.client.publish(channel, junk)
+        office.client.publish(channel, json.dumps({"command": "fail"}))
+        send_command(office.client, office.worker.name, "stop-job", job_id="7")
+        assert ear.heard.get(timeout=5) == {"command": "fail"}
+        command = ear.heard.get(timeout=10)
+        assert command["command"] == "stop-job"
+        assert command["job_id"] == "7"
+
+
+def test_commands_are_heard_after_the_connection_was_cut(
+    office: Office, url: str
+) -> None:
+    """A listener whose connection is killed subscribes again by itself."""
+    ear = Ear()
+    channel = office.worker.pubsub_channel_name
+    with CommandListener(partial(connect, url), channel, handle=ear):
+        for _ in range(2):
+            _wait_for(lambda: _listening(office))
+            assert _kill(office.client, "subscribe") >= 1
+            _wait_for(lambda: _listening(office))
+        send_command(office.client, office.worker.name, "shutdown")
+        assert ear.heard.get(timeout=5)["command"] == "shutdown"
+
+
+def _kill(client: redis.Redis, command: str) -> int:
+    """Cut the connections whose last command is this one; how many there were."""
+    ids = [
+        each["id"] for each in client.client_list() if each["cmd"].startswith(command)
+    ]
+    return sum(int(client.client_kill_filter(_id=each)) for each in ids)
+
+
+def _wait_for(condition: Callable[[], bool], seconds: float = 10.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
