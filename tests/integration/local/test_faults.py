@@ -245,6 +245,7 @@ def test_a_package_index_that_cannot_be_reached_is_said_in_a_sentence(
         check=False,
         env=os.environ
         | {
+            "DIOPTRA_WORKER_PEER_PYTHON": "",  # none that the test run has made
             "PIP_NO_INDEX": "1",
             "PIP_FIND_LINKS": str(tmp_path),
             "PIP_CONFIG_FILE": os.devnull,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import uuid
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -146,7 +147,9 @@ def submit_hello(api: ApiClient, queue: int) -> int:
     """Register a plugin of one task and submit a job of it; return the job's id."""
     types = api.get("/pluginParameterTypes/", pageLength=100)["data"]
     text = next(kind["id"] for kind in types if kind["name"] == "string")
-    plugin = api.post("/plugins/", {"group": 1, "name": "hello", "description": ""})
+    # A name of its own: other tests of the session have a plugin called hello.
+    name = f"hello_{uuid.uuid4().hex[:8]}"
+    plugin = api.post("/plugins/", {"group": 1, "name": name, "description": ""})
     function = {
         "name": "hello",
         "inputParams": [{"name": "name", "parameterType": text, "required": True}],
@@ -164,7 +167,7 @@ def submit_hello(api: ApiClient, queue: int) -> int:
         "/entrypoints/",
         {
             "group": 1,
-            "name": "hello",
+            "name": name,
             "description": "",
             "taskGraph": "step:\n  task: hello\n  args: [$name]\n",
             "artifactGraph": "",
@@ -179,7 +182,7 @@ def submit_hello(api: ApiClient, queue: int) -> int:
         "/experiments/",
         {
             "group": 1,
-            "name": "hello",
+            "name": name,
             "description": "",
             "entrypoints": [entrypoint["id"]],
         },
