@@ -149,7 +149,6 @@ class Template:
             deadline = time.monotonic() + LAST_REAPING
             while self._active and (left := deadline - time.monotonic()) > 0:
                 self._wait(selector, children, timeout=left)
-            _end_orphans(self._maker.spares())
         self._maker.close()
 
     def _wait(

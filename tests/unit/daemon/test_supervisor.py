@@ -116,12 +116,14 @@ class Watched:
         signals: What was sent to it.
         supervisor: Who watches it.
         child: The process.
+        process: The same, as the launcher would hand it out.
     """
 
     def __init__(
         self, child: subprocess.Popen[bytes], process: Process, pipes: Pipes
     ) -> None:
         self.child = child
+        self.process = process
         self.heard = Heard()
         self.signals = Signals()
         self.supervisor = Supervisor(
@@ -224,17 +226,19 @@ os.kill(os.getpid(), signal.SIGSEGV)
 
 def test_all_output_of_a_dead_runner_is_read() -> None:
     """Whatever lies in socket and pipes when a runner dies is passed on."""
-    report, heard = _run(
+    with _watched(
         r"""
 os.write(1, b"x" * 60_000 + b"\n")
 os.write(2, b"y" * 60_000)
-for number in range(500):
+for number in range(100):
     log(f"record {number}")
 os._exit(3)
 """
-    )
+    ) as watched:
+        assert watched.process.ended.wait(10)  # before anybody listens
+        report, heard = watched.run(), watched.heard
     assert report.exit.code == 3
-    assert heard.texts == [f"record {number}" for number in range(500)]
+    assert heard.texts == [f"record {number}" for number in range(100)]
     assert ("stdout", "x" * 60_000) in heard.lines
     assert ("stderr", "y" * 60_000) in heard.lines
 
