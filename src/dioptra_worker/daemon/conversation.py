@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 import threading
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from dioptra_worker.api.models import LogRecord
 from dioptra_worker.daemon.courier import Courier, MlflowRun
-from dioptra_worker.daemon.supervisor import Stop, Stream, Supervisor
+from dioptra_worker.daemon.supervisor import Stop, Stream
 from dioptra_worker.daemon.verdict import Verdict, duration
 from dioptra_worker.errors import ServiceError
 from dioptra_worker.records import (
@@ -29,6 +29,22 @@ if TYPE_CHECKING:
 log = logging.getLogger("dioptra_worker.conversation")
 
 
+class Partner(Protocol):
+    """Whom the runner is reached through: its `Supervisor`."""
+
+    def send(self, message: Message) -> None:
+        """Tell it something."""
+        ...
+
+    def stop(self, stop: Stop) -> None:
+        """Stop it."""
+        ...
+
+    def limit(self, seconds: float | None, stop: Stop) -> None:
+        """Stop it after a while."""
+        ...
+
+
 @dataclass
 class Conversation:
     """Passes on what a runner says: to the outbox, masked."""
@@ -36,7 +52,7 @@ class Conversation:
     order: Order
     services: Services
     courier: Courier = field(init=False)
-    supervisor: Supervisor | None = None
+    supervisor: Partner | None = None
     group_id: int = 0
     run_id: str | None = None
     planned: bool = False
@@ -94,8 +110,13 @@ class Conversation:
             self.say("ERROR", f"the job {word}: {verdict.reason}")
 
     def _record(self, severity: str, logger: str, text: str) -> None:
-        message = _sendable(self.services.mask(text))
-        self.courier.put(LogRecord(severity=severity, logger=logger, message=message))
+        mask = self.services.mask
+        record = LogRecord(
+            severity=severity,
+            logger=_sendable(mask(logger)),
+            message=_sendable(mask(text)),
+        )
+        self.courier.put(record)
 
     def _answer(self, wanted: SessionWanted) -> None:
         """Give the runner our session with the API."""
