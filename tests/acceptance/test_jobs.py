@@ -348,7 +348,7 @@ def test_nothing_left(platform: Platform, daemon: WorkerProcess) -> None:
     job = platform.submit(platform.entrypoint(STYLES, {"one": {"number": [1]}}))
     assert platform.wait(job) == "finished"
     daemon.wait_for(f"job {job} finished")
-    assert list(daemon.work_dir.iterdir()) == []
+    assert list(daemon.work_dir.glob("job-*")) == []
 
 
 def test_json_log(

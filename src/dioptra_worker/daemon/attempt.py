@@ -18,6 +18,7 @@ from dioptra_worker.daemon.fetch import Fetcher
 from dioptra_worker.daemon.ledger import Pending
 from dioptra_worker.daemon.supervisor import Report, Stop, Supervisor
 from dioptra_worker.daemon.verdict import Fate, Verdict, duration, judge
+from dioptra_worker.daemon.vital_signs import API
 from dioptra_worker.errors import (
     NotFound,
     ServiceError,
@@ -161,6 +162,7 @@ class Attempt:
             say=conversation.say,
             on_gone=lambda: self.stop(Stop("gone", "the job was deleted")),
         )
+        self._services.vitals.outbox(lambda: courier.depth)
         with courier:
             conversation.courier = courier
             yield conversation
@@ -280,6 +282,7 @@ class Attempt:
     def _settle(self, report: Report, conversation: Conversation) -> Verdict:
         """Judge, and close an MLflow run that the runner left open."""
         verdict = judge(report)
+        self._services.vitals.job_peak(report.exit.peak)
         closed = report.ended is not None and report.ended.run_closed
         run_id = conversation.run_id
         if run_id and not closed and not self._close_run(run_id, verdict.mlflow):
@@ -304,7 +307,8 @@ class Attempt:
         """Stop the job when it is deleted or reset in the API."""
         while not done.wait(self._services.settings.status_poll):
             try:
-                status = self._api.job(self.order.job_id).status
+                with self._services.vitals.contacting(API):
+                    status = self._api.job(self.order.job_id).status
             except NotFound:
                 self.stop(Stop("gone", "the job was deleted"))
             except ServiceError as error:

@@ -12,6 +12,7 @@ from dioptra_worker.daemon.attempt import Attempt
 from dioptra_worker.daemon.payload import read_order
 from dioptra_worker.daemon.supervisor import Stop
 from dioptra_worker.daemon.verdict import Verdict, duration
+from dioptra_worker.daemon.vital_signs import REDIS
 from dioptra_worker.errors import PayloadError, ServiceUnavailable
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ class Handler:
         self._leftovers = leftovers
         self._services = services
         self._ledger = services.ledger
+        self._vitals = services.vitals
         self._stopping = stopping
         self._attempt: Attempt | None = None
         self._taken: Taken | None = None
@@ -114,6 +116,7 @@ class Handler:
             return self._ours(order, job, queue)
         finally:
             self._attempt = self._taken = None
+            self._vitals.job_over()
             self._surely(lambda: self._ledger.release(order.job_id))
 
     def _runs_elsewhere(self, job: Job, queue: Queue) -> bool:
@@ -142,11 +145,13 @@ class Handler:
             self._surely(lambda: self._ledger.forget_attempts(order.job_id))
             return True
         taken = self._taken = self._surely(lambda: self._books.begin(job, queue))
+        self._vitals.job_started(order.job_id)
         log.info("job %d started", order.job_id, extra={"job_id": order.job_id})
         started = time.monotonic()
         verdict = attempt.run(claimed)
         self._taken = None
         self._close(order, taken, verdict)
+        self._vitals.job_ended(verdict.fate, time.monotonic() - started)
         log.info(
             "job %d %s after %s%s",
             order.job_id,
@@ -172,7 +177,8 @@ class Handler:
         waiting = False
         for pause in pauses():
             try:
-                return call()
+                with self._vitals.contacting(REDIS):
+                    return call()
             except ServiceUnavailable as error:
                 if not waiting:
                     log.warning("waiting: %s", error)

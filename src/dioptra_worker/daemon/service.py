@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import difflib
 import logging
+import math
 import queue
 import signal
 import threading
@@ -24,12 +25,14 @@ from dioptra_worker.daemon.attempt import CLOSE_RUN_TIMEOUT
 from dioptra_worker.daemon.bell import Bell
 from dioptra_worker.daemon.commands import CommandListener
 from dioptra_worker.daemon.handler import Handler
+from dioptra_worker.daemon.health import Heart, Vitals
 from dioptra_worker.daemon.ledger import Ledger
 from dioptra_worker.daemon.leftovers import Leftovers
 from dioptra_worker.daemon.recovery import Recovery
 from dioptra_worker.daemon.services import Services
 from dioptra_worker.daemon.supervisor import Stop
 from dioptra_worker.daemon.verdict import duration
+from dioptra_worker.daemon.vital_signs import API, REDIS
 from dioptra_worker.daemon.worker import HEARTBEAT, RqWorker
 from dioptra_worker.errors import ServiceError, ServiceUnavailable
 from dioptra_worker.runner.workspace import remove_stale
@@ -55,6 +58,10 @@ IDLE_CHECK = 30.0
 READY_TIMEOUT = 60.0
 """Seconds that the template may take to import everything before jobs are taken."""
 SUSPENDED_CHECK = 2.0
+TICK = 5.0
+"""Seconds between two signs of life of a main loop that sleeps."""
+LONGEST_CALL = 180.0
+"""Seconds within which a call of a service ends, or breaks off, in any case."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,6 +102,7 @@ class Daemon:
         self._api = api
         self._launcher = launcher
         self._mask = mask
+        self._vitals = Vitals()
         self._events: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._stopping = threading.Event()
         self._signals = 0
@@ -107,7 +115,8 @@ class Daemon:
         Raises:
             LoginRefused: If the API does not know us.
         """
-        with _signals(self._on_signal):
+        heart = Heart(self._vitals, self._settings, name=self._orders.name)
+        with _signals(self._on_signal), heart:
             self._launcher.start()
             for folder in remove_stale(self._settings.work_dir):
                 log.warning("removed %s, which a lost worker left", folder)
@@ -121,7 +130,7 @@ class Daemon:
             handler = self._handler(books)
             try:
                 with (
-                    _heartbeat(handler.beat),
+                    _heartbeat(partial(self._contacting, REDIS, handler.beat)),
                     CommandListener(
                         connect,
                         books.pubsub_channel_name,
@@ -130,7 +139,9 @@ class Daemon:
                     Bell(connect, books.queue_keys(), ring=self._wake) as bell,
                     self._recovering(books),
                 ):
+                    self._vitals.tick(READY_TIMEOUT + TICK)
                     self._launcher.wait_until_ready(READY_TIMEOUT)
+                    self._vitals.registered(books.name, self._orders.queues)
                     log.info(
                         "worker %s (dioptra-worker %s) listens on: %s",
                         books.name,
@@ -140,6 +151,7 @@ class Daemon:
                     )
                     self._serve(books, handler, bell)
             finally:
+                self._vitals.phase("ending")
                 with contextlib.suppress(ServiceUnavailable):
                     books.unregister()
                 log.info("worker %s has ended", books.name)
@@ -147,7 +159,12 @@ class Daemon:
     def _handler(self, books: RqWorker) -> Handler:
         self._ledger = Ledger(books.connection, worker=books.name)
         services = Services(
-            self._api, self._launcher, self._ledger, self._settings, self._mask
+            self._api,
+            self._launcher,
+            self._ledger,
+            self._settings,
+            self._mask,
+            self._vitals,
         )
         return Handler(
             books=books,
@@ -182,7 +199,7 @@ class Daemon:
 
     def _prepare(self) -> bool:
         """Log in and look at the queues' names; False when told to stop meanwhile."""
-        if self._wait_for(self._api.login) is _STOPPED:
+        if self._wait_for(self._api.login, API) is _STOPPED:
             return False
         log.info("logged in to %s as %r", self._api.url, self._api.username)
         try:
@@ -235,10 +252,12 @@ class Daemon:
             return None
         if suspended:
             log.info("suspended by 'rq suspend'; 'rq resume' ends that")
+            self._vitals.phase("suspended")
             while self._wait_for(books.suspended) is True:
                 self._rest(SUSPENDED_CHECK)
+            self._vitals.phase("serving")
             return None
-        if self._wait_for(self._api.reach) is _STOPPED:
+        if self._wait_for(self._api.reach, API) is _STOPPED:
             return None
         found = self._wait_for(books.take)
         return found if isinstance(found, tuple) else None
@@ -271,12 +290,13 @@ class Daemon:
             self._rest(left)
         thread.join()
         if handled == [False]:
-            self._wait_for(self._api.ping)
+            self._wait_for(self._api.ping, API)
 
     def _on_shutdown(
         self, handler: Handler, signals: int, give_back_at: float | None
     ) -> float | None:
         """Say what happens next; when to give the job back."""
+        self._vitals.phase("ending")
         if signals == 1:
             grace = self._settings.shutdown_grace
             log.warning(
@@ -292,22 +312,37 @@ class Daemon:
 
     # -- waiting ---------------------------------------------------------------
 
-    def _wait_for(self, call: Callable[[], T]) -> T | None:
+    def _wait_for(self, call: Callable[[], T], service: str = REDIS) -> T | None:
         """Call until a service answers; `_STOPPED` when told to stop meanwhile."""
 
         def sleep(seconds: float) -> None:
+            self._vitals.tick(seconds + LONGEST_CALL)
             if self._stopping.wait(seconds):
                 raise _Stopped
 
+        self._vitals.tick(LONGEST_CALL)
+        patient = partial(self._contacting, service, call)
         try:
-            return persist(call, seconds=FOREVER, sleep=sleep, on_wait=_log_wait)
+            return persist(patient, seconds=FOREVER, sleep=sleep, on_wait=_log_wait)
         except _Stopped:
             return _STOPPED  # type: ignore[return-value] # compared by identity
 
+    def _contacting(self, service: str, call: Callable[[], T]) -> T:
+        """Call, and note whether the service answers."""
+        with self._vitals.contacting(service):
+            return call()
+
     def _rest(self, seconds: float | None) -> None:
-        """Sleep until something happens."""
-        with contextlib.suppress(queue.Empty):
-            self._events.get(timeout=seconds)
+        """Sleep until something happens, with a sign of life now and then."""
+        until = math.inf if seconds is None else time.monotonic() + seconds
+        while True:
+            self._vitals.tick()
+            left = until - time.monotonic()
+            if left <= 0:
+                break
+            with contextlib.suppress(queue.Empty):
+                self._events.get(timeout=min(left, TICK))
+                break
         while not self._events.empty():
             self._events.get_nowait()
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from dioptra_worker.daemon.vitals import Vitals
 
 if TYPE_CHECKING:
     from dioptra_worker.api.client import DioptraApi
@@ -23,6 +25,7 @@ class Services:
         ledger: What workers tell each other.
         settings: The daemon's settings.
         mask: Hides secrets in text.
+        vitals: Is told how the daemon is.
     """
 
     api: DioptraApi
@@ -30,3 +33,4 @@ class Services:
     ledger: Ledger
     settings: Settings
     mask: Mask
+    vitals: Vitals = field(default_factory=Vitals)

@@ -115,6 +115,12 @@ class Vitals:
         with self._changing():
             self._job_id = job_id
 
+    def job_over(self) -> None:
+        """Say that no job runs any more, whatever became of it."""
+        with self._changing():
+            self._job_id = None
+            self._outbox = _nothing
+
     def job_ended(self, fate: str, seconds: float) -> None:
         """Say how a job ended.
 
@@ -122,9 +128,8 @@ class Vitals:
             fate: As `dioptra_worker.daemon.verdict.Verdict` has it.
             seconds: How long it took.
         """
-        with self._changing():
-            self._job_id = None
-            self._outbox = _nothing
+        with self._lock:
+            self.job_over()
             self._jobs[fate] = self._jobs.get(fate, 0) + 1
             self._durations = self._durations.plus(seconds)
 
