@@ -111,6 +111,7 @@ class Handler:
                 holder.worker if holder else job.worker_name,
             )
             self._surely(lambda: self._books.discard(job, queue, None))
+            self._surely(lambda: self._ledger.release(order.job_id))
             return True
         try:
             return self._ours(order, job, queue)

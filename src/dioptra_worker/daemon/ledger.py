@@ -34,6 +34,10 @@ return false
 _RELEASE = """
 if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end
 """
+_UNCOUNT = """
+if tonumber(redis.call('GET', KEYS[1]) or '0') > 1 then redis.call('DECR', KEYS[1])
+else redis.call('DEL', KEYS[1]) end
+"""
 
 
 @dataclass(frozen=True)
@@ -95,6 +99,7 @@ class Ledger:
         self._mine = _dump(self.me)
         self._acquire = connection.register_script(_ACQUIRE)
         self._release = connection.register_script(_RELEASE)
+        self._uncount = connection.register_script(_UNCOUNT)
 
     # -- leases ----------------------------------------------------------------
 
@@ -146,7 +151,7 @@ class Ledger:
     def uncount_attempt(self, job_id: int) -> None:
         """Note that a job was given back in good order."""
         with mapped():
-            self._redis.decr(_attempts(job_id))
+            self._uncount(keys=[_attempts(job_id)])
 
     def attempts(self, job_id: int) -> int:
         """How often a job was started."""

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 IN_BETWEEN = 10.0
 """Seconds after which a job that was taken but not begun counts as lost."""
+SEEN_TTL = 60
+"""Seconds after which a first look counts no more: the job has been elsewhere since."""
 
 
 class Leftovers:
@@ -90,7 +92,7 @@ class Leftovers:
         key = f"dioptra-worker:in-between:{job_id}"
         stamp = self.connection.get(key)
         if stamp is None:
-            self.connection.set(key, int(time.time()), ex=3600)
+            self.connection.set(key, int(time.time()), ex=SEEN_TTL)
             return False
         if time.time() - int(stamp) < IN_BETWEEN:
             return False

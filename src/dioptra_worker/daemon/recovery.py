@@ -11,7 +11,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from dioptra_worker.daemon.order import Order
-from dioptra_worker.errors import ServiceError
+from dioptra_worker.errors import NotFound, ServiceError
 
 if TYPE_CHECKING:
     import threading
@@ -84,9 +84,13 @@ class Recovery:
         for queue in self._queues:
             if self._ledger.turn(f"rq:{queue.name}", self._pause * 0.8):
                 self._sweep_rq(queue)
-        names = ",".join(sorted(queue.name for queue in self._queues))
-        if self._ledger.turn(f"api:{names}", self._lost_after):
-            self._sweep_api()
+        turns = [
+            queue
+            for queue in self._queues
+            if self._ledger.turn(f"api:{queue.name}", self._lost_after)
+        ]
+        if turns:
+            self._sweep_api(turns)
         if self._ledger.turn("runs", self._pause * 0.8):
             self._sweep_runs()
 
@@ -105,8 +109,9 @@ class Recovery:
             if self._state(name) != "held":
                 self._put_back(name, queue, "it was taken and never begun")
 
-    def _sweep_api(self) -> None:
-        by_name = {queue.name: queue for queue in self._queues}
+    def _sweep_api(self, queues: Sequence[Queue]) -> None:
+        by_name = {queue.name: queue for queue in queues}
+        known = {queue.name: self._leftovers.waiting(queue) for queue in queues}
         for status, age in (
             ("queued", self._lost_after),
             ("started", self._lost_after * STARTED_FACTOR),
@@ -116,15 +121,26 @@ class Recovery:
                 if queue is None or _age(job) < age:
                     continue
                 name = str(job["id"])
-                if self._state(name) == "held" or self._known(name, queue):
+                if name in known[queue.name] or not self._is_lost(name, status, queue):
                     continue
                 log.warning(
                     "job %s is %s and in no queue: it is enqueued again", name, status
                 )
                 self._leftovers.enqueue(_order(job), queue, job["timeout"])
 
-    def _known(self, name: str, queue: Queue) -> bool:
-        return name in self._leftovers.waiting(queue)
+    def _is_lost(self, name: str, status: str, queue: Queue) -> bool:
+        """Look again at a job that seems lost: it may have moved while we looked."""
+        return (
+            self._state(name) != "held"
+            and name not in self._leftovers.waiting(queue)
+            and self._status(name) == status
+        )
+
+    def _status(self, name: str) -> str:
+        try:
+            return self._api.job(int(name)).status
+        except NotFound:
+            return "deleted"
 
     def _put_back(self, name: str, queue: Queue, why: str) -> None:
         log.warning("job %s goes back to queue %r: %s", name, queue.name, why)
