@@ -139,5 +139,6 @@ class Conversation:
 
 
 def _sendable(text: str) -> str:
-    """Text that JSON over UTF-8 and the API's database can hold."""
-    return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
+    """Text that JSON over UTF-8 and the API's database can hold, as they keep it."""
+    text = text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
+    return text.replace("\r\n", "\n").replace("\r", "\n")

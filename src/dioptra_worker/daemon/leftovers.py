@@ -26,8 +26,18 @@ SEEN_TTL = 60
 class Leftovers:
     """Finds jobs that nobody runs, and puts them where somebody will."""
 
-    def __init__(self, connection: redis.Redis) -> None:
+    def __init__(
+        self, connection: redis.Redis, *, in_between: float = IN_BETWEEN
+    ) -> None:
+        """Open RQ's books.
+
+        Args:
+            connection: To Redis.
+            in_between: Seconds after which a job that was taken but not begun counts
+                as lost.
+        """
         self.connection = connection
+        self._in_between = in_between
 
     def started(self, queue: Queue) -> dict[str, bool]:
         """The jobs that count as running, and whether their worker seems alive."""
@@ -39,7 +49,7 @@ class Leftovers:
     def in_between(self, queue: Queue) -> list[str]:
         """The jobs that left the queue for nobody for a while.
 
-        Each is looked at twice, `IN_BETWEEN` seconds apart: its taker may be alive.
+        Each is looked at twice, some seconds apart: its taker may be alive.
         """
         with mapped():
             found = self.connection.lrange(queue.intermediate_queue_key, 0, -1)
@@ -94,7 +104,7 @@ class Leftovers:
         if stamp is None:
             self.connection.set(key, int(time.time()), ex=SEEN_TTL)
             return False
-        if time.time() - int(stamp) < IN_BETWEEN:
+        if time.time() - int(stamp) < self._in_between:
             return False
         self.connection.delete(key)
         return True
@@ -106,7 +116,7 @@ class Leftovers:
             for entry in self._entries(queue).get(job_id, []):
                 pipeline.zrem(registry.key, entry)
                 pipeline.delete(f"rq:execution:{entry}")
-                pipeline.srem(f"rq:executions:{job_id}", entry.rpartition(":")[2])
+                pipeline.zrem(f"rq:executions:{job_id}", entry.rpartition(":")[2])
             pipeline.lrem(queue.intermediate_queue_key, 0, job_id)
             pipeline.lrem(queue.key, 0, job_id)
             pipeline.lpush(queue.key, job_id)

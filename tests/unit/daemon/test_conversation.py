@@ -129,6 +129,7 @@ def test_stamps() -> None:
         (f"the password is {SECRET}!", "the password is ***!"),
         ("a lone \udcff surrogate", "a lone \\udcff surrogate"),
         ("a\0b", "a\\x00b"),
+        ("one\r\ntwo\rthree", "one\ntwo\nthree"),
         ("ö 漢 🙂 \x1b[31mred\x1b[0m", "ö 漢 🙂 \x1b[31mred\x1b[0m"),
         ("", ""),
         ("<module> & <lambda>", "<module> & <lambda>"),

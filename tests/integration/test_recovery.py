@@ -1,0 +1,419 @@
+"""Jobs that nobody runs, in the real Valkey and the real REST API of the local stack.
+
+Each test has a queue of its own, and looks at the outcome as RQ's own tools do.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+import time
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+import pytest
+from rq import Queue
+from rq.executions import ExecutionRegistry
+from rq.job import Job
+from rq.registry import StartedJobRegistry
+from rq.worker import Worker
+from tests.plugins.testbed import Platform
+
+from dioptra_worker.api.client import DioptraApi
+from dioptra_worker.daemon.ledger import Holder, Ledger
+from dioptra_worker.daemon.leftovers import Leftovers
+from dioptra_worker.daemon.order import Order
+from dioptra_worker.daemon.payload import PlainSerializer, read_order
+from dioptra_worker.daemon.recovery import STARTED_FACTOR, Recovery
+from dioptra_worker.daemon.redis_client import connect
+from dioptra_worker.daemon.worker import TTL, RqWorker
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import redis
+    from tests.plugins.clients import ApiClient
+
+    from dioptra_worker.local import LocalStack
+
+SOURCE = """
+@pyplugs.register
+def nothing():
+    pass
+"""
+OLD = 0.2
+"""Seconds after which these tests' jobs count as lost."""
+
+
+class Place:
+    """A queue with real jobs, and all that looks at it."""
+
+    def __init__(self, stack: LocalStack, api: ApiClient, client: redis.Redis) -> None:
+        self.client = client
+        self.platform = Platform(api)
+        self.entrypoint = self.platform.entrypoint(SOURCE, {"one": {"nothing": []}})
+        self.queue = Queue(self.platform.queue, connection=client)
+        self.leftovers = Leftovers(client)
+        self.ledger = Ledger(client, worker="sweeper")
+        environment = stack.environment()
+        self.session = DioptraApi(
+            url=environment["DIOPTRA_API"],
+            username=environment["DIOPTRA_WORKER_USERNAME"],
+            password=environment["DIOPTRA_WORKER_PASSWORD"],
+        )
+        self.session.login()
+
+    def submit(self) -> str:
+        """A queued job, as RQ names it."""
+        return str(self.platform.submit(self.entrypoint))
+
+    def set_status(self, name: str, status: str) -> None:
+        """Set a job's status in the API."""
+        self.session.set_status(self.platform.experiment, int(name), status)
+
+    def recovery(self, lost_after: float = OLD) -> Recovery:
+        """A sweeper of this queue."""
+        return Recovery(
+            api=self.session,
+            ledger=Ledger(self.client, worker=f"w{uuid4().hex[:6]}"),
+            leftovers=self.leftovers,
+            queues=[self.queue],
+            lost_after=lost_after,
+            close_run=lambda *_: False,
+        )
+
+    def sweep(self, lost_after: float = OLD) -> None:
+        """Sweep as if nobody else had just done it."""
+        self.next_turn()
+        self.recovery(lost_after).sweep()
+
+    def next_turn(self) -> None:
+        """Let the next sweeper have its turn."""
+        turns = [f"dioptra-worker:turn:{kind}:{self.queue.name}" for kind in _KINDS]
+        self.client.delete(*turns)
+
+    @contextmanager
+    def worker(self) -> Iterator[RqWorker]:
+        """One of our workers in RQ's books."""
+        books = RqWorker(
+            [self.queue.name], name=None, connection=self.client, result_ttl=500
+        )
+        books.register()
+        yield books
+        self.client.delete(books.key)
+
+    def begin(self, books: RqWorker) -> str:
+        """Have a worker begin the next job."""
+        taken = books.take()
+        assert taken is not None
+        books.begin(*taken)
+        return str(taken[0].id)
+
+    @property
+    def waiting(self) -> list[str]:
+        """The jobs in the queue, as RQ sees them."""
+        return list(self.queue.job_ids)
+
+    @property
+    def running(self) -> list[str]:
+        """The jobs that run, as RQ sees them."""
+        registry = StartedJobRegistry(queue=self.queue)
+        return list(registry.get_job_ids(cleanup=False))
+
+    def job(self, name: str) -> Job:
+        """RQ's record of a job."""
+        return Job.fetch(name, connection=self.client)
+
+    def is_queued(self, name: str) -> bool:
+        """Whether RQ's books say that a job waits, once, and nothing else."""
+        job = self.job(name)
+        return (
+            self.waiting == [name]
+            and self.running == []
+            and job.get_status() == "queued"
+            and ExecutionRegistry(name, self.client).get_execution_ids() == []
+            and self.client.llen(self.queue.intermediate_queue_key) == 0
+        )
+
+    def hold(self, name: str, *, dead: bool) -> None:
+        """Have a process of this machine hold a job's lease."""
+        me = self.ledger.me
+        birth = f"not {me.birth}" if dead else me.birth
+        holder = Holder("holder", socket.gethostname(), me.pid, birth)
+        value = json.dumps(asdict(holder), sort_keys=True)
+        self.client.set(f"dioptra-worker:lease:{name}", value, ex=TTL)
+
+
+_KINDS = ("rq", "api")
+
+
+@pytest.fixture(name="place")
+def _place(stack: LocalStack, api: ApiClient) -> Iterator[Place]:
+    with connect(stack.environment()["RQ_REDIS_URI"]) as client:
+        place = Place(stack, api, client)
+        yield place
+        place.session.close()
+
+
+# -- RQ's books ----------------------------------------------------------------
+
+
+def test_put_back_started(place: Place) -> None:
+    """A job that was begun waits again, once, and nothing of its run is left."""
+    name = place.submit()
+    with place.worker() as books:
+        assert place.begin(books) == name
+        assert place.running == [name]
+        place.leftovers.put_back(name, place.queue)
+    assert place.is_queued(name)
+    assert read_order(place.job(name), worker="w").job_id == int(name)
+
+
+def test_put_back_taken(place: Place) -> None:
+    """A job that was taken and not begun waits again, before all others."""
+    first, second = place.submit(), place.submit()
+    with place.worker() as books:
+        taken = books.take()
+        assert taken is not None
+        assert taken[0].id == first
+        place.leftovers.put_back(first, place.queue)
+        place.leftovers.put_back(first, place.queue)
+    assert place.waiting == [first, second]
+
+
+def test_waiting(place: Place) -> None:
+    """A job is known wherever it is on its way, and no more when it has ended."""
+    name = place.submit()
+    assert place.leftovers.waiting(place.queue) == {name}
+    with place.worker() as books:
+        taken = books.take()
+        assert taken is not None
+        assert place.leftovers.waiting(place.queue) == {name}
+        books.begin(*taken)
+        assert place.leftovers.waiting(place.queue) == {name}
+        assert place.leftovers.started(place.queue) == {name: True}
+    assert place.leftovers.started(place.queue) == {name: False}
+    place.client.delete(place.queue.started_job_registry.key)
+    assert place.leftovers.waiting(place.queue) == set()
+
+
+def test_in_between(place: Place) -> None:
+    """A job that was taken and not begun counts as lost at the second look only."""
+    name = place.submit()
+    with place.worker() as books:
+        books.take()
+    assert place.leftovers.in_between(place.queue) == []
+    assert place.leftovers.in_between(place.queue) == []
+    impatient = Leftovers(place.client, in_between=0.0)
+    assert impatient.in_between(place.queue) == [name]
+    assert impatient.in_between(place.queue) == []
+
+
+def test_enqueue(place: Place) -> None:
+    """What we enqueue reads as what the REST API enqueues, and is the next one."""
+    first, second = place.submit(), place.submit()
+    original = place.job(second)
+    place.client.delete(original.key)
+    place.client.lrem(place.queue.key, 0, second)
+    order = Order(
+        job_id=int(second),
+        experiment_id=place.platform.experiment,
+        timeout=None,
+        worker="",
+    )
+    place.leftovers.enqueue(order, place.queue, "10m")
+    job = place.job(second)
+    assert place.waiting == [second, first]
+    assert (job.func_name, job.args, job.kwargs, job.timeout, job.origin) == (
+        original.func_name,
+        original.args,
+        original.kwargs,
+        original.timeout,
+        original.origin,
+    )
+    plain = Job.fetch(second, connection=place.client, serializer=PlainSerializer)
+    assert read_order(plain, worker="w").job_id == int(second)
+
+
+# -- sweeps --------------------------------------------------------------------
+
+
+def test_started_without_a_holder(place: Place) -> None:
+    """A job whose worker is gone from RQ and holds no lease goes back."""
+    name = place.submit()
+    with place.worker() as books:
+        place.begin(books)
+    place.sweep(lost_after=3600)
+    assert place.is_queued(name)
+
+
+def test_started_by_a_dead_process(place: Place) -> None:
+    """A job goes back at once when its holder is known to be dead."""
+    name = place.submit()
+    with place.worker() as books:
+        place.begin(books)
+        place.hold(name, dead=True)
+        place.sweep(lost_after=3600)
+        assert place.is_queued(name)
+
+
+def test_started_and_held(place: Place) -> None:
+    """A job with a live holder is left alone, also when RQ thinks its worker gone."""
+    name = place.submit()
+    with place.worker() as books:
+        place.begin(books)
+    place.set_status(name, "started")
+    place.hold(name, dead=False)
+    time.sleep(OLD * STARTED_FACTOR + 0.2)
+    place.sweep()
+    assert (place.waiting, place.running) == ([], [name])
+
+
+def test_started_by_a_worker_without_leases(place: Place) -> None:
+    """A job that the platform's own worker runs is left alone while that lives."""
+    name = place.submit()
+    place.set_status(name, "started")
+    other = Worker([place.queue], connection=place.client)
+    other.register_birth()
+    job = place.job(name)
+    place.client.lrem(place.queue.key, 0, name)
+    execution = other.prepare_execution(job)
+    with place.client.pipeline() as pipeline:
+        job.prepare_for_execution(other.name, pipeline=pipeline)
+        pipeline.execute()
+    time.sleep(OLD * STARTED_FACTOR + 0.2)
+    place.sweep()
+    assert (place.waiting, place.running) == ([], [name])
+    executions = ExecutionRegistry(name, place.client).get_execution_ids()
+    assert executions == [execution.id]
+    place.client.delete(other.key)
+    place.sweep()
+    assert place.is_queued(name)
+
+
+def test_taken_and_never_begun(place: Place) -> None:
+    """A job between queue and worker goes back at the second look, if nobody holds."""
+    place.leftovers = Leftovers(place.client, in_between=0.0)
+    name = place.submit()
+    with place.worker() as books:
+        books.take()
+        place.sweep(lost_after=3600)
+        assert place.waiting == []
+        place.hold(name, dead=False)
+        place.sweep(lost_after=3600)
+        assert place.waiting == []
+        place.client.delete(f"dioptra-worker:lease:{name}")
+        place.sweep(lost_after=3600)
+        place.sweep(lost_after=3600)
+    assert place.is_queued(name)
+
+
+def test_queued_and_lost(place: Place) -> None:
+    """A queued job that Redis has lost is enqueued again once it is old enough."""
+    name = place.submit()
+    place.client.delete(place.queue.key, Job.key_for(name))
+    place.sweep(lost_after=3600)
+    assert place.waiting == []
+    time.sleep(OLD)
+    place.sweep()
+    assert place.is_queued(name)
+    place.sweep()
+    assert place.is_queued(name)
+
+
+def test_queued_and_waiting(place: Place) -> None:
+    """A queued job that waits its turn is left alone however long it waits."""
+    names = [place.submit() for _ in range(3)]
+    time.sleep(OLD)
+    place.sweep()
+    assert place.waiting == names
+
+
+def test_started_and_lost(place: Place) -> None:
+    """A started job that nobody holds and RQ does not know is enqueued, but later."""
+    name = place.submit()
+    place.set_status(name, "started")
+    place.client.delete(place.queue.key, Job.key_for(name))
+    place.sweep(lost_after=3600)
+    assert place.waiting == []
+    time.sleep(OLD * STARTED_FACTOR)
+    place.hold(name, dead=False)
+    place.sweep()
+    assert place.waiting == []
+    place.client.delete(f"dioptra-worker:lease:{name}")
+    place.sweep()
+    assert place.is_queued(name)
+
+
+def test_ended(place: Place) -> None:
+    """A job that has ended is no lost one."""
+    name = place.submit()
+    place.set_status(name, "started")
+    place.set_status(name, "finished")
+    place.client.delete(place.queue.key, Job.key_for(name))
+    time.sleep(OLD * STARTED_FACTOR)
+    place.sweep()
+    assert place.waiting == []
+
+
+def test_two_sweepers(place: Place) -> None:
+    """Of two sweepers at once, also on other queues besides, one enqueues once."""
+    name = place.submit()
+    place.client.delete(place.queue.key, Job.key_for(name))
+    time.sleep(OLD)
+    barrier = threading.Barrier(8)
+    done: list[Recovery] = []
+
+    def sweep(recovery: Recovery) -> None:
+        barrier.wait(20)
+        recovery.sweep()
+        done.append(recovery)
+
+    other = Queue(f"{place.queue.name}-other", connection=place.client)
+    threads = []
+    for number in range(8):
+        recovery = Recovery(
+            api=place.session,
+            ledger=Ledger(place.client, worker=f"w{number}"),
+            leftovers=Leftovers(place.client),
+            queues=[place.queue, other] if number % 2 else [place.queue],
+            lost_after=OLD,
+            close_run=lambda *_: False,
+        )
+        threads.append(threading.Thread(target=sweep, args=[recovery]))
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert len(done) == 8
+    assert place.is_queued(name)
+
+
+def test_open_runs(place: Place) -> None:
+    """An MLflow run is closed by whoever sweeps, and remembered until that worked."""
+    run, closed = uuid4().hex, []
+
+    def close_run(run_id: str, status: str) -> bool:
+        if run_id != run:
+            return False  # another test's
+        closed.append(status)
+        return len(closed) > 1
+
+    recovery = Recovery(
+        api=place.session,
+        ledger=place.ledger,
+        leftovers=place.leftovers,
+        queues=[],
+        lost_after=3600,
+        close_run=close_run,
+    )
+    place.ledger.leave_run(run, "KILLED")
+    deadline = time.monotonic() + 60
+    while run in place.ledger.open_runs():
+        assert time.monotonic() < deadline
+        place.client.delete("dioptra-worker:turn:runs")
+        recovery.sweep()
+    assert closed == ["KILLED", "KILLED"]
