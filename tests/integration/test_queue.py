@@ -136,19 +136,52 @@ def test_a_heartbeat_registers_anew(office: Office) -> None:
     assert office.worker.name in names
 
 
-def test_a_dead_namesake_is_replaced(office: Office) -> None:
+@pytest.mark.parametrize(
+    "traces",
+    [{"birth": "2001-01-01T00:00:00.000000Z"}, {"pid": str(2**22 + 1)}],
+    ids=["born before us with our number", "its number is nobody's"],
+)
+def test_a_dead_namesake_is_replaced(office: Office, traces: dict[str, str]) -> None:
     """A worker with a fixed name comes back although it never said goodbye."""
-    office.client.expire(office.worker.key, 5)  # it has not beaten for long
+    for field, value in traces.items():
+        office.client.hset(office.worker.key, field, value)
     again = office.hire(office.worker.name)
     again.register()
     assert not office.client.hexists(again.key, "death")
     assert office.client.hget(again.key, "state") == b"idle"
 
 
+@pytest.mark.parametrize("timeout", ["1.5h", "soon"])
+def test_an_entry_with_a_bad_field_is_dropped(office: Office, timeout: str) -> None:
+    """An entry that RQ cannot read is dropped, and the one behind it is taken."""
+    bad = office.urgent.enqueue(FUNCTION, job_id=f"bad-{uuid4().hex}")
+    office.client.hset(bad.key, "timeout", timeout)
+    office.client.rpush(office.urgent.key, b"\xff\xfe")
+    good = office.urgent.enqueue(FUNCTION, job_id=f"good-{uuid4().hex}")
+    taken = office.worker.take()
+    assert taken is not None
+    assert taken[0].id == good.id
+    assert office.client.lrange(office.urgent.intermediate_queue_key, 0, -1) == [
+        good.id.encode()
+    ]
+
+
+def test_beginning_twice_is_one_run(office: Office) -> None:
+    """When the answer to a begin was lost, the second begin replaces the first."""
+    entry = office.urgent.enqueue(FUNCTION, job_id=f"twice-{uuid4().hex}")
+    taken = office.worker.take()
+    assert taken is not None
+    office.worker.begin(*taken)
+    office.worker._unsure[entry.id] = office.worker.executions.popitem()[1]
+    office.worker.begin(*taken)
+    registry = StartedJobRegistry(queue=office.urgent)
+    assert office.client.zcard(registry.key) == 1
+
+
 def test_a_namesake_that_lives_is_not_replaced(office: Office) -> None:
     """Two workers of one name cannot be registered at the same time."""
     office.worker.beat(None)
-    with pytest.raises(ValueError, match="active worker"):
+    with pytest.raises(ServiceUnavailable, match="already"):
         office.hire(office.worker.name).register()
 
 

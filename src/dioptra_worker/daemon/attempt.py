@@ -171,7 +171,7 @@ class Attempt:
         """Run the job with an eye on its status in the API."""
         done = threading.Event()
         watcher = threading.Thread(
-            target=self._watch_status, args=[done], name="dioptra-status"
+            target=self._watch_status, args=[done], name="dioptra-status", daemon=True
         )
         watcher.start()
         try:
@@ -191,7 +191,7 @@ class Attempt:
             return Verdict(fate="failed", reason=reason, mlflow="FAILED")
         finally:
             done.set()
-            watcher.join()
+            watcher.join(timeout=1.0)  # it may wait for an API that hangs
 
     def _supervised(self, conversation: Conversation) -> Verdict:
         settings = self._services.settings

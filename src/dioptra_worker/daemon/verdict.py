@@ -48,6 +48,10 @@ def judge(report: Report) -> Verdict:
         named = report.step is None or repr(report.step) in ended.reason
         reason = ended.reason if named else f"{ended.reason}, in step {report.step!r}"
         return Verdict(fate="failed", reason=reason, mlflow="FAILED")
+    if ended is not None and ended.ending == "stopped":
+        where = f" in step {report.step!r}" if report.step else ""
+        reason = f"stopped by a SIGTERM{where} that the worker did not send"
+        return Verdict(fate="failed", reason=reason, mlflow="FAILED")
     return Verdict(fate="failed", reason=_cause(report), mlflow="FAILED")
 
 
@@ -101,10 +105,10 @@ def size(count: int) -> str:
     """Bytes for people, such as ``7.9 GiB``."""
     amount = float(count)
     for unit in ("B", "KiB", "MiB"):
-        if amount < 1024:
+        if amount < 1000:
             return f"{amount:.3g} {unit}"
         amount /= 1024
-    return f"{amount:.3g} GiB"
+    return f"{amount:.3g} GiB" if amount < 1000 else f"{amount:.0f} GiB"
 
 
 def _signal_name(number: int) -> str:

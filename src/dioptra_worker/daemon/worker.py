@@ -7,25 +7,27 @@ so that ``rq info``, dashboards and other workers see what they expect.
 from __future__ import annotations
 
 import logging
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from rq.exceptions import NoSuchJobError
+import redis
 from rq.executions import Execution
 from rq.job import Job, JobStatus
 from rq.suspension import is_suspended
-from rq.utils import now
+from rq.utils import as_text, now, utcparse
 from rq.worker import BaseWorker
 from rq.worker.base import WorkerStatus
 
 from dioptra_worker.daemon.payload import PlainSerializer
-from dioptra_worker.daemon.redis_client import mapped
+from dioptra_worker.daemon.redis_client import SERVICE, mapped
 from dioptra_worker.daemon.verdict import Verdict
+from dioptra_worker.errors import ServiceUnavailable
+from dioptra_worker.processes import mark
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
-    import redis
     from rq import Queue
 
 log = logging.getLogger("dioptra_worker.worker")
@@ -34,6 +36,10 @@ HEARTBEAT = 15.0
 """Seconds between two heartbeats."""
 TTL = 90
 """Seconds after which a worker or a job without a heartbeat counts as lost."""
+
+
+_BORN = now()
+"""When this process began, near enough."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +85,7 @@ class RqWorker(BaseWorker):  # type: ignore[misc] # RQ is not typed here
             job_monitoring_interval=int(HEARTBEAT),
             serializer=PlainSerializer,
         )
+        self._unsure: dict[str, Execution] = {}
 
     def _set_connection(self, connection: redis.Redis) -> redis.Redis:
         return connection  # its timeouts are ours
@@ -86,12 +93,26 @@ class RqWorker(BaseWorker):  # type: ignore[misc] # RQ is not typed here
     # -- the worker ------------------------------------------------------------
 
     def register(self) -> None:
-        """Appear in RQ's list of workers; a dead one of our name is replaced."""
+        """Appear in RQ's list of workers; a dead one of our name is replaced.
+
+        Raises:
+            ServiceUnavailable: If Redis is away, or a worker of our name is alive: it
+                may be about to end, so this can be tried again.
+        """
         with mapped():
-            stale = self.connection.hget(self.key, "hostname")
-            if self.connection.exists(self.key) and _is_ours(self, stale):
+            found = self.connection.hgetall(self.key)
+            record = {as_text(key): as_text(value) for key, value in found.items()}
+            host = record.get("hostname", "?")
+            if host == self.hostname and _is_dead(record):
                 self.connection.hset(self.key, "death", "replaced")
-            self.register_birth()
+            try:
+                self.register_birth()
+            except ValueError as error:
+                raise ServiceUnavailable(
+                    f"there is a worker named {self.name!r} already, on"
+                    f" {host}: stop it, or choose another --name",
+                    service=SERVICE,
+                ) from error
             self.set_state(WorkerStatus.IDLE)
 
     def unregister(self) -> None:
@@ -149,17 +170,25 @@ class RqWorker(BaseWorker):  # type: ignore[misc] # RQ is not typed here
             pipeline.execute()
 
     def begin(self, job: Job, queue: Queue) -> Taken:
-        """Write down, in one step, that we run a job."""
+        """Write down, in one step, that we run a job.
+
+        When an answer was lost and it is called again, the run that may have been
+        written down is replaced.
+        """
         with mapped(), self.connection.pipeline() as pipeline:
+            if job.id in self._unsure:
+                self._unsure[job.id].delete(job, pipeline)
             execution = Execution.create(
                 job, TTL, pipeline=pipeline, worker_name=self.name
             )
+            self._unsure[job.id] = execution
             job.prepare_for_execution(self.name, pipeline=pipeline)
             pipeline.persist(job.key)
             pipeline.lrem(queue.intermediate_queue_key, 1, job.id)
             self.set_state(WorkerStatus.BUSY, pipeline=pipeline)
             pipeline.hset(self.key, "current_job", job.id)
             pipeline.execute()
+        del self._unsure[job.id]
         self.executions[execution.id] = execution
         return Taken(job, queue, execution)
 
@@ -168,6 +197,7 @@ class RqWorker(BaseWorker):  # type: ignore[misc] # RQ is not typed here
         job, queue, execution = taken.job, taken.queue, taken.execution
         job.ended_at = now()
         job.webhooks = []  # addresses from Redis are nobody's to call
+        job.retries_left = None  # the API, not RQ, knows whether a job runs again
         with mapped():
             match verdict.fate:
                 case "finished":
@@ -178,8 +208,9 @@ class RqWorker(BaseWorker):  # type: ignore[misc] # RQ is not typed here
                 case "failed" | "stopped":
                     if verdict.fate == "stopped":
                         self._stopped_job_id = job.id
+                    words = verdict.reason.encode("utf-8", "backslashreplace").decode()
                     self.handle_job_failure(
-                        job, queue, exc_string=verdict.reason, execution=execution
+                        job, queue, exc_string=words, execution=execution
                     )
                 case "given back" | "dropped":
                     self._release(taken, again=verdict.fate == "given back")
@@ -201,7 +232,9 @@ class RqWorker(BaseWorker):  # type: ignore[misc] # RQ is not typed here
         found = self.connection.lmove(
             queue.key, queue.intermediate_queue_key, "LEFT", "RIGHT"
         )
-        return found.decode() if isinstance(found, bytes) else None
+        if not isinstance(found, bytes):
+            return None
+        return found.decode("utf-8", "surrogateescape")
 
     def _fetch(self, job_id: str, queue: Queue) -> Job | None:
         """RQ's record of a job; an entry without one is dropped with a line."""
@@ -209,9 +242,12 @@ class RqWorker(BaseWorker):  # type: ignore[misc] # RQ is not typed here
             return Job.fetch(
                 job_id, connection=self.connection, serializer=PlainSerializer
             )
-        except (NoSuchJobError, ValueError, KeyError) as error:
-            log.warning("queue entry %r was dropped: %s", job_id, error)
-            self.connection.lrem(queue.intermediate_queue_key, 1, job_id)
+        except (redis.RedisError, OSError):
+            raise
+        except Exception as error:  # noqa: BLE001 - RQ raises what a bad field leads to
+            log.warning("queue entry %r was dropped: %r", job_id, error)
+            entry = job_id.encode("utf-8", "surrogateescape")
+            self.connection.lrem(queue.intermediate_queue_key, 1, entry)
             return None
 
     def _release(self, taken: Taken, *, again: bool) -> None:
@@ -224,15 +260,13 @@ class RqWorker(BaseWorker):  # type: ignore[misc] # RQ is not typed here
             pipeline.execute()
 
 
-def _is_ours(worker: RqWorker, hostname: bytes | None) -> bool:
-    """Whether a worker of our name is a dead one on this host."""
-    name = (hostname or b"").decode("utf-8", "replace")
-    return worker.hostname == name and not _alive(worker)
+def _is_dead(record: Mapping[str, str]) -> bool:
+    """Whether a worker of this machine, as RQ describes it, runs no more.
 
-
-def _alive(worker: RqWorker) -> bool:
-    beat = worker.connection.hget(worker.key, "last_heartbeat")
-    if beat is None:
-        return False
-    remaining = worker.connection.ttl(worker.key)
-    return isinstance(remaining, int) and remaining > TTL - 2 * HEARTBEAT
+    In a container the first process has the same number each time: one that was born
+    before us is not us.
+    """
+    pid = record.get("pid", "")
+    if pid == str(os.getpid()):
+        return utcparse(record["birth"]) < _BORN
+    return pid.isdigit() and mark(int(pid)) is None
