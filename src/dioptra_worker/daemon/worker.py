@@ -268,5 +268,5 @@ def _is_dead(record: Mapping[str, str]) -> bool:
     """
     pid = record.get("pid", "")
     if pid == str(os.getpid()):
-        return utcparse(record["birth"]) < _BORN
+        return bool(utcparse(record["birth"]) < _BORN)
     return pid.isdigit() and mark(int(pid)) is None
