@@ -156,8 +156,8 @@ def test_contacting_leaves_surprises_alone(vitals: Vitals) -> None:
 def test_jobs_are_counted(vitals: Vitals) -> None:
     """Jobs are counted by result, with their durations and the memory they took."""
     for fate, seconds, peak in (
-        ("finished", 0.5, 100),
-        ("failed", 20.0, 300),
+        ("finished", 0.5, 300),
+        ("failed", 20.0, 100),
         ("finished", 1e9, None),
     ):
         vitals.job_started(1)
@@ -167,7 +167,7 @@ def test_jobs_are_counted(vitals: Vitals) -> None:
     assert found.jobs == {"finished": 2, "failed": 1}
     assert found.durations.counts == (1, 0, 0, 1, 0, 0, 0, 0, 0, 1)
     assert found.durations.total == pytest.approx(1e9 + 20.5)
-    assert (found.peaks.last, found.peaks.highest) == (300, 300)
+    assert (found.peaks.last, found.peaks.highest) == (100, 300)
     assert found.job_id is None
 
 
@@ -345,8 +345,11 @@ def test_port_refuses_the_rest(server: HealthServer) -> None:
     """Other pages are not found, other methods not supported, HEAD has no body."""
     assert _ask(server, "/etc/passwd")[0].status == 404
     assert _ask(server, "/livez", "POST")[0].status == 501
-    answer, text = _ask(server, "/livez", "HEAD")
-    assert (answer.status, text) == (200, "")
+    with socket.create_connection(("127.0.0.1", server.port), timeout=5) as client:
+        client.sendall(b"HEAD /livez HTTP/1.0\r\n\r\n")
+        answer = b"".join(iter(lambda: client.recv(4096), b""))
+    assert answer.startswith(b"HTTP/1.0 200")
+    assert answer.endswith(b"\r\n\r\n")
 
 
 def test_slow_clients_are_hung_up_on(
@@ -367,6 +370,21 @@ def test_slow_clients_are_hung_up_on(
         assert client.recv(100) == b""
         client.close()
     assert _ask(server, "/livez")[0].status == 200
+
+
+def test_trickling_clients_are_hung_up_on(
+    server: HealthServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A client that sends a byte now and then does not keep its place for ever."""
+    monkeypatch.setattr(health_server, "LONGEST", 0.5)
+    with socket.create_connection(("127.0.0.1", server.port), timeout=5) as client:
+        for _ in range(80):  # less than the handler's own patience
+            time.sleep(0.05)
+            try:
+                client.sendall(b"G")
+            except OSError:
+                return
+    pytest.fail("it still has its place")
 
 
 # -- the file --------------------------------------------------------------------
