@@ -13,7 +13,13 @@ from uuid import uuid4
 
 import pytest
 
-from dioptra_worker.daemon.ledger import ATTEMPTS_TTL, Holder, Ledger, Pending
+from dioptra_worker.daemon.ledger import (
+    ATTEMPTS_TTL,
+    Holder,
+    Ledger,
+    Pending,
+    namespace,
+)
 from dioptra_worker.daemon.redis_client import connect
 from dioptra_worker.daemon.worker import TTL
 from dioptra_worker.errors import ServiceUnavailable
@@ -88,7 +94,7 @@ def test_dead_holder_here(client: redis.Redis, job: int) -> None:
     """A holder of this machine that is dead is taken over from, by one of many."""
     process = mark(1)
     birth = "long ago" if process is None else f"not {process.birth}"
-    dead = Holder("dead", socket.gethostname(), 1, birth)
+    dead = Holder("dead", socket.gethostname(), 1, birth, namespace())
     _hold(client, job, dead)
     assert Ledger(client, worker="x").state(job) == "dead"
     ledgers = [Ledger(client, worker=f"w{number}") for number in range(20)]
@@ -98,9 +104,16 @@ def test_dead_holder_here(client: redis.Redis, job: int) -> None:
     assert ledgers[0].state(job) == "held"
 
 
-def test_holder_elsewhere(client: redis.Redis, job: int) -> None:
-    """A holder on another machine is respected until its lease has run out."""
-    other = Holder("other", "elsewhere.test", 1, "birth")
+@pytest.mark.parametrize(
+    "place",
+    [("elsewhere.test", namespace()), (socket.gethostname(), "pid:[1]")],
+    ids=["another machine", "another container of one name"],
+)
+def test_holder_elsewhere(
+    client: redis.Redis, job: int, place: tuple[str, str]
+) -> None:
+    """A holder that we cannot see is respected until its lease has run out."""
+    other = Holder("other", place[0], 1, "birth", place[1])
     _hold(client, job, other)
     ledger = Ledger(client, worker="a")
     assert ledger.acquire(job) == other

@@ -23,7 +23,7 @@ from rq.worker import Worker
 from tests.plugins.testbed import Platform
 
 from dioptra_worker.api.client import DioptraApi
-from dioptra_worker.daemon.ledger import Holder, Ledger
+from dioptra_worker.daemon.ledger import Holder, Ledger, namespace
 from dioptra_worker.daemon.leftovers import Leftovers
 from dioptra_worker.daemon.order import Order
 from dioptra_worker.daemon.payload import PlainSerializer, read_order
@@ -142,7 +142,7 @@ class Place:
         """Have a process of this machine hold a job's lease."""
         me = self.ledger.me
         birth = f"not {me.birth}" if dead else me.birth
-        holder = Holder("holder", socket.gethostname(), me.pid, birth)
+        holder = Holder("holder", socket.gethostname(), me.pid, birth, namespace())
         value = json.dumps(asdict(holder), sort_keys=True)
         self.client.set(f"dioptra-worker:lease:{name}", value, ex=TTL)
 

@@ -264,9 +264,8 @@ class DioptraApi:
         first = max(0, total - len(records))
         query = {"index": first, "pageLength": len(records)}
         found = self._json("GET", path, params=query)["data"]
-        return [entry["message"] for entry in found] == [
-            html.escape(record.message, quote=False) for record in records
-        ]
+        stored = [html.unescape(entry["message"]) for entry in found]
+        return stored == [record.message for record in records]
 
     def post_metric(
         self, job_id: int, name: str, value: float | str, step: int | None

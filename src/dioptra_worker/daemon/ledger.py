@@ -11,6 +11,7 @@ import json
 import os
 import socket
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from rq.utils import as_text
@@ -49,17 +50,27 @@ class Holder:
         host: Its machine.
         pid: Its process id there.
         birth: When that process began, as the system tells it.
+        namespace: Where its process id counts; two containers of one machine differ.
     """
 
     worker: str
     host: str
     pid: int
     birth: str
+    namespace: str = ""
 
     def is_dead(self) -> bool:
-        """Whether it ran on this machine and runs no more; False when unknown."""
-        here = self.host == socket.gethostname()
+        """Whether it ran beside us and runs no more; False when unknown."""
+        here = (self.host, self.namespace) == (socket.gethostname(), namespace())
         return here and not ProcessMark(self.pid, self.birth).is_alive()
+
+
+def namespace() -> str:
+    """The namespace of our process ids; empty where there is no such thing."""
+    try:
+        return str(Path("/proc/self/ns/pid").readlink())
+    except OSError:
+        return ""
 
 
 @dataclass(frozen=True)
@@ -95,7 +106,13 @@ class Ledger:
         self._redis = connection
         process = mark(os.getpid())
         assert process is not None
-        self.me = Holder(worker, socket.gethostname(), process.pid, process.birth)
+        self.me = Holder(
+            worker=worker,
+            host=socket.gethostname(),
+            pid=process.pid,
+            birth=process.birth,
+            namespace=namespace(),
+        )
         self._mine = _dump(self.me)
         self._acquire = connection.register_script(_ACQUIRE)
         self._release = connection.register_script(_RELEASE)

@@ -34,7 +34,7 @@ from dioptra_worker.daemon.supervisor import Stop
 from dioptra_worker.daemon.verdict import duration
 from dioptra_worker.daemon.vital_signs import API, REDIS
 from dioptra_worker.daemon.worker import HEARTBEAT, RqWorker
-from dioptra_worker.errors import ServiceError, ServiceUnavailable
+from dioptra_worker.errors import LoginRefused, ServiceError, ServiceUnavailable
 from dioptra_worker.runner.workspace import remove_stale
 
 if TYPE_CHECKING:
@@ -290,7 +290,14 @@ class Daemon:
             self._rest(left)
         thread.join()
         if handled == [False]:
-            self._wait_for(self._api.ping, API)
+            self._wait_for(self._answering, API)
+
+    def _answering(self) -> None:
+        """See whether the API works for us; a login refused now may be mended."""
+        try:
+            self._api.ping()
+        except LoginRefused as error:
+            raise ServiceUnavailable(str(error), service=error.service) from error
 
     def _on_shutdown(
         self, handler: Handler, signals: int, give_back_at: float | None
