@@ -202,6 +202,75 @@ def test_no_process_left(platform: Platform, daemon: WorkerProcess) -> None:
     assert wait_until_gone(names, seconds=5) == set()
 
 
+BAD_PATHS = """
+class Lost(ArtifactTaskInterface):
+    @staticmethod
+    def serialize(working_dir, name, contents, **kwargs):
+        return contents if contents is None else Path(working_dir, contents)
+
+    @staticmethod
+    def deserialize(working_dir, path, **kwargs):
+        return None
+
+    @staticmethod
+    def validation():
+        return None
+
+
+@pyplugs.register
+def give(what):
+    return what
+"""
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("nowhere.txt", "does not exist: return the path of the file or folder"),
+        ("/etc/hostname", "outside the job's folder: write below working_dir"),
+        ("../..", "outside the job's folder: write below working_dir"),
+        (None, "must return the path of what it wrote for 'kept', not None"),
+    ],
+)
+def test_artifact_without_a_file(
+    path: str | None, words: str, platform: Platform, daemon: WorkerProcess
+) -> None:
+    """A serialiser that returns no file of the job fails it with that sentence."""
+    entrypoint = platform.entrypoint(
+        BAD_PATHS,
+        {"giving": {"give": [path]}},
+        artifact_outputs={"kept": {"contents": "$giving", "task": {"name": "Lost"}}},
+    )
+    job = platform.submit(entrypoint)
+    assert platform.wait(job) == "failed"
+    assert words in platform.log(job)[-1].text
+    assert "Traceback" not in platform.text(job)
+    assert daemon.process.poll() is None
+
+
+MISSING = """
+import no_such_package_anywhere
+
+
+@pyplugs.register
+def never():
+    pass
+"""
+
+
+def test_missing_package(platform: Platform, daemon: WorkerProcess) -> None:
+    """A package that the worker lacks is named, with what the bundle has, up front."""
+    entrypoint = platform.entrypoint(MISSING, {"one": {"never": []}})
+    job = platform.submit(entrypoint)
+    assert platform.wait(job) == "failed"
+    text = platform.text(job)
+    assert "imports 'no_such_package_anywhere'" in text
+    assert "not installed in this worker's environment" in text
+    assert f"{entrypoint.plugin}/tasks.py" in text
+    assert "step 1 of" not in text
+    assert daemon.process.poll() is None
+
+
 def test_next_job(platform: Platform, daemon: WorkerProcess) -> None:
     """After all of that the same worker runs the next job."""
     job = _submit(platform, "return")
