@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
+import threading
 
 import click
 
@@ -124,6 +126,7 @@ def serve(settings: settings_module.Settings, orders: object) -> ExitCode:
         level=settings.log_level,
         secrets=settings.secrets(),
     )
+    threading.Thread(target=_warn, args=[settings], daemon=True).start()
     api = DioptraApi(
         url=settings.api_url,
         username=settings.username,
@@ -142,6 +145,15 @@ def serve(settings: settings_module.Settings, orders: object) -> ExitCode:
         click.echo(str(error), err=True)
         return ExitCode.REFUSED
     return ExitCode.OK
+
+
+def _warn(settings: settings_module.Settings) -> None:
+    """Log what the doctor's quick checks find, while the daemon starts."""
+    from dioptra_worker import doctor
+
+    log = logging.getLogger("dioptra_worker.daemon")
+    for finding in doctor.brief(settings):
+        log.warning("%s", finding)
 
 
 def main() -> None:
