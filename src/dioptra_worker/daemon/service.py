@@ -57,6 +57,8 @@ IDLE_CHECK = 30.0
 """Seconds after which an idle daemon looks at its queues although no bell rang."""
 READY_TIMEOUT = 60.0
 """Seconds that the template may take to import everything before jobs are taken."""
+SWEEP_END = 1.0
+"""Seconds that a sweep for lost jobs may hold up the end; it can be broken off."""
 SUSPENDED_CHECK = 2.0
 TICK = 5.0
 """Seconds between two signs of life of a main loop that sleeps."""
@@ -193,7 +195,7 @@ class Daemon:
             yield
         finally:
             done.set()
-            thread.join(timeout=rq_border.ANSWER)
+            thread.join(timeout=SWEEP_END)
 
     # -- start -----------------------------------------------------------------
 
