@@ -478,7 +478,7 @@ def test_threads_do_not_wait_for_each_other(serve: Any) -> None:
 
     def script(request: Request) -> Answer:
         if request.path == "jobs/1":
-            slow.wait(5)
+            slow.wait(30)
         return Answer(body=JOB)
 
     api, _ = serve(script)
@@ -486,6 +486,6 @@ def test_threads_do_not_wait_for_each_other(serve: Any) -> None:
         first = pool.submit(api.job, 1)
         begun = time.monotonic()
         api.job(2)
-        assert time.monotonic() - begun < 2
+        assert time.monotonic() - begun < 15
         slow.set()
         first.result()

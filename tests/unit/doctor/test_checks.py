@@ -288,5 +288,5 @@ def test_brief_is_bounded(tmp_path: Path) -> None:
         )
         started = time.monotonic()
         assert brief(settings, timeout=0.3) == []
-        assert time.monotonic() - started < 3
+        assert time.monotonic() - started < 15
     assert list(tmp_path.iterdir()) == []
