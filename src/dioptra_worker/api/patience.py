@@ -15,6 +15,8 @@ T = TypeVar("T")
 
 FIRST_PAUSE = 0.2
 LONGEST_PAUSE = 10.0
+FOREVER = 10 * 365 * 24 * 3600.0
+"""Seconds for who does not give up."""
 
 
 def pauses(

@@ -10,10 +10,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 from dioptra_worker.api.client import PARALLEL
-from dioptra_worker.api.patience import persist
+from dioptra_worker.api.patience import FOREVER, persist
 from dioptra_worker.daemon.claim import Claim, claim
 from dioptra_worker.daemon.conversation import Conversation
-from dioptra_worker.daemon.courier import FOREVER, Address, Courier
+from dioptra_worker.daemon.courier import Address, Courier
 from dioptra_worker.daemon.fetch import Fetcher
 from dioptra_worker.daemon.ledger import Pending
 from dioptra_worker.daemon.supervisor import Report, Stop, Supervisor

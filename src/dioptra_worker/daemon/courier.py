@@ -17,7 +17,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Protocol, Self
 
 from dioptra_worker.api.models import Job, LogRecord
-from dioptra_worker.api.patience import persist
+from dioptra_worker.api.patience import FOREVER, persist
 from dioptra_worker.daemon.lane import Batch, Lane
 from dioptra_worker.errors import (
     LoginRefused,
@@ -40,7 +40,6 @@ POISON_TRIES = 8
 """Answers of 500 in a row after which log records or a metric are given up."""
 OWN_LOGGER = "dioptra_worker"
 """The logger of the worker's own few lines, which are never dropped."""
-FOREVER = 10 * 365 * 24 * 3600.0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from dioptra_worker.api.patience import persist
 from dioptra_worker.records import ArtifactTask, InputArtifact, Plan
-from dioptra_worker.runner.workspace import MAX_BYTES, Workspace, unpack
+from dioptra_worker.runner.workspace import (
+    MAX_BUNDLE_BYTES,
+    MAX_BYTES,
+    Workspace,
+    unpack,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -99,26 +104,28 @@ class Fetcher:
         )
 
     def _task_plugins(self) -> None:
-        with self._space.download() as archive:
-            self._api.plugins_bundle(self._job, archive)
-            unpack(archive, self._space.plugins, what="the entrypoint's plugin bundle")
+        self._unpacked(
+            partial(self._api.plugins_bundle, self._job),
+            self._space.plugins,
+            what="the entrypoint's plugin bundle",
+        )
 
     def _artifact_plugins(self) -> None:
-        with self._space.download() as archive:
-            self._api.artifact_plugins_bundle(self._job, archive)
-            unpack(
-                archive,
-                self._space.artifact_plugins,
-                what="the entrypoint's artifact plugin bundle",
-            )
+        self._unpacked(
+            partial(self._api.artifact_plugins_bundle, self._job),
+            self._space.artifact_plugins,
+            what="the entrypoint's artifact plugin bundle",
+        )
 
     def _input(self, artifact: ArtifactParameter) -> InputArtifact:
         bundle = self._space.reader(artifact.plugin_id, artifact.plugin_snapshot_id)
-        with self._space.download() as archive:
-            self._api.plugin_bundle(
-                artifact.plugin_id, artifact.plugin_snapshot_id, archive
-            )
-            unpack(archive, bundle, what=f"the plugin of artifact {artifact.name!r}")
+        self._unpacked(
+            partial(
+                self._api.plugin_bundle, artifact.plugin_id, artifact.plugin_snapshot_id
+            ),
+            bundle,
+            what=f"the plugin of artifact {artifact.name!r}",
+        )
         folder = self._space.artifact(
             artifact.artifact_id, artifact.artifact_snapshot_id
         )
@@ -140,14 +147,25 @@ class Fetcher:
         if not artifact.is_dir:
             self._api.artifact_contents(artifact, folder / name)
             return
+        self._unpacked(
+            partial(self._api.artifact_contents, artifact),
+            folder,
+            what=f"input artifact {artifact.name!r}",
+            max_bytes=MAX_BYTES,
+        )
+
+    def _unpacked(
+        self,
+        download: Callable[[Path], None],
+        target: Path,
+        *,
+        what: str,
+        max_bytes: int = MAX_BUNDLE_BYTES,
+    ) -> None:
+        """Download an archive and unpack it; the archive itself is not kept."""
         with self._space.download() as archive:
-            self._api.artifact_contents(artifact, archive)
-            unpack(
-                archive,
-                folder,
-                what=f"input artifact {artifact.name!r}",
-                max_bytes=MAX_BYTES,
-            )
+            download(archive)
+            unpack(archive, target, what=what, max_bytes=max_bytes)
 
 
 def _artifact_tasks(plugins: list[dict[str, Any]]) -> list[ArtifactTask]:

@@ -45,13 +45,3 @@ def mapped() -> Iterator[None]:
         raise ServiceUnavailable(
             f"{SERVICE} cannot be reached: {error}", service=SERVICE
         ) from error
-
-
-def ping(connection: redis.Redis) -> None:
-    """See whether Redis answers.
-
-    Raises:
-        ServiceUnavailable: If it does not.
-    """
-    with mapped():
-        connection.ping()

@@ -19,7 +19,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from dioptra_worker import __version__
-from dioptra_worker.api.patience import persist
+from dioptra_worker.api.patience import FOREVER, persist
 from dioptra_worker.daemon import redis_client as rq_border
 from dioptra_worker.daemon.attempt import CLOSE_RUN_TIMEOUT
 from dioptra_worker.daemon.bell import Bell
@@ -52,7 +52,6 @@ if TYPE_CHECKING:
 log = logging.getLogger("dioptra_worker.daemon")
 
 T = TypeVar("T")
-FOREVER = 10 * 365 * 24 * 3600.0
 IDLE_CHECK = 30.0
 """Seconds after which an idle daemon looks at its queues although no bell rang."""
 READY_TIMEOUT = 60.0
