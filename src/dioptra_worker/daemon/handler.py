@@ -16,7 +16,6 @@ from dioptra_worker.daemon.vital_signs import REDIS
 from dioptra_worker.errors import PayloadError, ServiceUnavailable
 
 if TYPE_CHECKING:
-    import threading
     from collections.abc import Callable
 
     from rq import Queue
@@ -44,7 +43,7 @@ class Handler:
         books: RqWorker,
         leftovers: Leftovers,
         services: Services,
-        stopping: threading.Event,
+        stopping: Callable[[], bool],
     ) -> None:
         """Prepare.
 
@@ -52,7 +51,7 @@ class Handler:
             books: RQ's books.
             leftovers: Puts entries back.
             services: What attempts need.
-            stopping: Set when the worker shuts down.
+            stopping: Whether the worker shuts down.
         """
         self._books = books
         self._leftovers = leftovers
@@ -184,7 +183,7 @@ class Handler:
                 if not waiting:
                     log.warning("waiting: %s", error)
                 waiting = True
-                if self._stopping.is_set():
+                if self._stopping():
                     give_up = give_up or time.monotonic() + LAST_TRIES
                     if time.monotonic() > give_up:
                         raise

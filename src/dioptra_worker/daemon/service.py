@@ -9,8 +9,6 @@ from __future__ import annotations
 import contextlib
 import difflib
 import logging
-import math
-import queue
 import signal
 import threading
 import time
@@ -21,6 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from dioptra_worker import __version__
 from dioptra_worker.api.patience import FOREVER, persist
 from dioptra_worker.daemon import redis_client as rq_border
+from dioptra_worker.daemon.alarm import TICK, Alarm
 from dioptra_worker.daemon.attempt import CLOSE_RUN_TIMEOUT
 from dioptra_worker.daemon.bell import Bell
 from dioptra_worker.daemon.commands import CommandListener
@@ -59,8 +58,6 @@ READY_TIMEOUT = 60.0
 SWEEP_END = 1.0
 """Seconds that a sweep for lost jobs may hold up the end; it can be broken off."""
 SUSPENDED_CHECK = 2.0
-TICK = 5.0
-"""Seconds between two signs of life of a main loop that sleeps."""
 LONGEST_CALL = 180.0
 """Seconds within which a call of a service ends, or breaks off, in any case."""
 
@@ -104,9 +101,7 @@ class Daemon:
         self._launcher = launcher
         self._mask = mask
         self._vitals = Vitals()
-        self._events: queue.SimpleQueue[None] = queue.SimpleQueue()
-        self._stopping = threading.Event()
-        self._signals = 0
+        self._alarm = Alarm(tick=self._vitals.tick)
         self._jobs = 0
         self._idle_since = time.monotonic()
 
@@ -137,7 +132,7 @@ class Daemon:
                         books.pubsub_channel_name,
                         handle=partial(self._on_command, handler),
                     ),
-                    Bell(connect, books.queue_keys(), ring=self._wake) as bell,
+                    Bell(connect, books.queue_keys(), ring=self._alarm.wake) as bell,
                     self._recovering(books),
                 ):
                     self._vitals.tick(READY_TIMEOUT + TICK)
@@ -171,7 +166,7 @@ class Daemon:
             books=books,
             leftovers=Leftovers(books.connection),
             services=services,
-            stopping=self._stopping,
+            stopping=lambda: self._alarm.stopping,
         )
 
     @contextlib.contextmanager
@@ -227,7 +222,7 @@ class Daemon:
     # -- loop ------------------------------------------------------------------
 
     def _serve(self, books: RqWorker, handler: Handler, bell: Bell) -> None:
-        while not self._stopping.is_set():
+        while not self._alarm.stopping:
             found = self._next(books)
             if found is not None:
                 self._drive(handler, *found)
@@ -244,7 +239,7 @@ class Daemon:
                 return
             else:
                 bell.arm()
-                self._rest(self._patience())
+                self._alarm.rest(self._patience())
 
     def _next(self, books: RqWorker) -> tuple[Job, Queue] | None:
         """Take a job, if we may and there is one."""
@@ -255,7 +250,7 @@ class Daemon:
             log.info("suspended by 'rq suspend'; 'rq resume' ends that")
             self._vitals.phase("suspended")
             while self._wait_for(books.suspended) is True:
-                self._rest(SUSPENDED_CHECK)
+                self._alarm.rest(SUSPENDED_CHECK)
             self._vitals.phase("serving")
             return None
         if self._wait_for(self._api.reach, API) is _STOPPED:
@@ -265,22 +260,24 @@ class Daemon:
 
     def _drive(self, handler: Handler, job: Job, source: Queue) -> None:
         """Handle an entry in a thread while this one minds signals."""
-        handled: list[bool] = []
+        handled: list[bool | None] = []
 
         def target() -> None:
+            done = None
             try:
-                handled.append(handler.handle(job, source))
+                done = handler.handle(job, source)
             except Exception:
                 log.exception("queue entry %s could not be handled", job.id)
-            self._wake()
+            handled.append(done)  # before it rings: the thread lives on a little
+            self._alarm.wake()
 
         thread = threading.Thread(target=target, name="dioptra-attempt")
         thread.start()
         seen = 0
         give_back_at: float | None = None
-        while thread.is_alive():
-            if self._signals > seen:
-                seen = self._signals
+        while not handled:
+            if self._alarm.times > seen:
+                seen = self._alarm.times
                 give_back_at = self._on_shutdown(handler, seen, give_back_at)
             left = None
             if give_back_at is not None:
@@ -288,7 +285,7 @@ class Daemon:
                 if left <= 0:
                     handler.stop(Stop("shutdown", "the worker was shut down"))
                     give_back_at, left = None, None
-            self._rest(left)
+            self._alarm.rest(left)
         thread.join()
         if handled == [False]:
             self._wait_for(self._answering, API)
@@ -324,9 +321,9 @@ class Daemon:
         """Call until a service answers; `_STOPPED` when told to stop meanwhile."""
 
         def sleep(seconds: float) -> None:
-            self._vitals.tick(seconds + LONGEST_CALL)
-            if self._stopping.wait(seconds):
+            if self._alarm.pause(seconds):
                 raise _Stopped
+            self._vitals.tick(LONGEST_CALL)
 
         self._vitals.tick(LONGEST_CALL)
         patient = partial(self._contacting, service, call)
@@ -340,20 +337,6 @@ class Daemon:
         with self._vitals.contacting(service):
             return call()
 
-    def _rest(self, seconds: float | None) -> None:
-        """Sleep until something happens, with a sign of life now and then."""
-        until = math.inf if seconds is None else time.monotonic() + seconds
-        while True:
-            self._vitals.tick()
-            left = until - time.monotonic()
-            if left <= 0:
-                break
-            with contextlib.suppress(queue.Empty):
-                self._events.get(timeout=min(left, TICK))
-                break
-        while not self._events.empty():
-            self._events.get_nowait()
-
     def _patience(self) -> float:
         if self._orders.max_idle is None:
             return IDLE_CHECK
@@ -364,22 +347,17 @@ class Daemon:
         limit = self._orders.max_idle
         return limit is not None and time.monotonic() - self._idle_since >= limit
 
-    def _wake(self) -> None:
-        self._events.put(None)
-
     # -- from elsewhere --------------------------------------------------------
 
     def _on_signal(self, _signum: int, _frame: FrameType | None) -> None:
-        self._signals += 1
-        self._stopping.set()
-        self._wake()
+        self._alarm.stop()
 
     def _on_command(self, handler: Handler, command: Mapping[str, Any]) -> None:
         """Obey a command of RQ's; called in the listener's thread."""
         match command["command"]:
             case "shutdown":
                 log.info("RQ's command to shut down")
-                self._on_signal(signal.SIGTERM, None)
+                self._alarm.stop()
             case "stop-job" | "stop-execution":
                 job_id = str(command.get("job_id"))
                 if str(handler.job_id) == job_id:
