@@ -76,6 +76,7 @@ class Plan:
         inputs: The artifacts that the job reads.
         plugins: The folder with the plugins of the graph's tasks.
         artifact_plugins: The folder with the plugins of the artifact tasks.
+        stamp: Tags for the MLflow run, by name: what worker run the job belongs to.
     """
 
     job_id: int
@@ -86,6 +87,7 @@ class Plan:
     inputs: tuple[InputArtifact, ...]
     plugins: str
     artifact_plugins: str
+    stamp: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -151,12 +153,17 @@ class Output:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ArtifactStored:
-    """An output artifact lies in the run's artifact store at *uri*."""
+    """An output artifact lies in the run's artifact store at *uri*.
+
+    Attributes:
+        worker_run: The worker run that made it; the daemon says so, not the runner.
+    """
 
     name: str
     uri: str
     plugin_snapshot_id: int
     task_id: int
+    worker_run: str = ""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -96,6 +96,10 @@ def _optional(default: object, name: str, description: str) -> Any:
     return Field(default=default, alias=name, description=description)
 
 
+DATA_PARAMETERS = ("elements", "elements_list", "sets")
+"""Parameters that say what to work on and not how, unless settings say otherwise."""
+
+
 class Settings(BaseSettings):
     """Everything that the daemon reads from its environment.
 
@@ -154,6 +158,23 @@ class Settings(BaseSettings):
         "DIOPTRA_WORKER_PRELOAD",
         "Modules, separated by commas, that the template imports once so that no job"
         " waits for them, such as 'torch,torchvision'.",
+    )
+    data_parameters: Annotated[tuple[str, ...], NoDecode] = _optional(
+        DATA_PARAMETERS,
+        "DIOPTRA_WORKER_DATA_PARAMETERS",
+        "Parameters and inputs, separated by commas, that say what to work on and not"
+        " how: they are no part of a worker run's identity.",
+    )
+    image: str = _optional(
+        "",
+        "DIOPTRA_WORKER_IMAGE",
+        "The container image that the worker runs in, to be recorded with each job.",
+    )
+    revision: str = _optional(
+        "",
+        "DIOPTRA_WORKER_REVISION",
+        "The revision of the source that the image or environment was made from, to"
+        " be recorded with each job.",
     )
     work_dir: Path = Field(
         default_factory=lambda: (
@@ -243,7 +264,7 @@ class Settings(BaseSettings):
     def _any_case(cls, value: object) -> object:
         return value.strip().upper() if isinstance(value, str) else value
 
-    @field_validator("preload", mode="before")
+    @field_validator("preload", "data_parameters", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         if isinstance(value, str):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
@@ -24,6 +24,9 @@ class Job:
         entrypoint_name: The entrypoint's name.
         queue: The queue that it was submitted to.
         mlflow_run_id: Its MLflow run, once there is one.
+        user: Who submitted it.
+        inputs: Artifact and snapshot id of each artifact that it reads, by name.
+        swaps: The chosen task alias by the swap's name.
     """
 
     id: int
@@ -35,6 +38,9 @@ class Job:
     entrypoint_name: str
     queue: str
     mlflow_run_id: str | None
+    user: str = ""
+    inputs: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    swaps: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def read(cls, body: Mapping[str, Any]) -> Self:
@@ -50,6 +56,14 @@ class Job:
             entrypoint_name=entrypoint["name"],
             queue=(body.get("queue") or {}).get("name", ""),
             mlflow_run_id=body.get("mlflowRunId"),
+            user=(body.get("user") or {}).get("username", ""),
+            inputs={
+                name: (value["id"], value["snapshotId"])
+                for name, value in (body.get("artifactValues") or {}).items()
+            },
+            swaps={
+                swap["swapName"]: swap["taskAlias"] for swap in body.get("swaps") or []
+            },
         )
 
 

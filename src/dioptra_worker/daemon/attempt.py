@@ -16,6 +16,7 @@ from dioptra_worker.daemon.conversation import Conversation
 from dioptra_worker.daemon.courier import Address, Courier
 from dioptra_worker.daemon.fetch import Fetcher
 from dioptra_worker.daemon.ledger import Pending
+from dioptra_worker.daemon.stamping import stamp
 from dioptra_worker.daemon.supervisor import Report, Stop, Supervisor
 from dioptra_worker.daemon.verdict import Fate, Verdict, duration, judge
 from dioptra_worker.daemon.vital_signs import API
@@ -25,6 +26,7 @@ from dioptra_worker.errors import (
     ServiceUnavailable,
     WorkerError,
 )
+from dioptra_worker.provenance import WORKER_RUN_ID
 from dioptra_worker.records import (
     Begin,
     Plan,
@@ -252,7 +254,10 @@ class Attempt:
             on_wait=lambda error: conversation.say("WARNING", f"waiting: {error}"),
             sleep=self._sleep,
         )
-        return fetcher.plan(pool)
+        plan = fetcher.plan(pool)
+        tags = stamp(job, plan, self._services.settings, worker=self.order.worker)
+        conversation.worker_run = tags.get(WORKER_RUN_ID, "")
+        return replace(plan, stamp=tags)
 
     def _hand_over(self, fetching: Future[Plan], conversation: Conversation) -> None:
         """Give the runner its plan, in the supervisor's thread."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
 from dioptra_worker.api.models import LogRecord
@@ -55,6 +55,7 @@ class Conversation:
     supervisor: Partner | None = None
     group_id: int = 0
     run_id: str | None = None
+    worker_run: str = ""
     planned: bool = False
 
     def message(self, message: Message) -> None:
@@ -62,8 +63,10 @@ class Conversation:
         match message:
             case Log(severity=severity, logger=logger, message=text):
                 self._record(severity, logger, text)
-            case Metric() | ArtifactStored():
+            case Metric():
                 self.courier.put(message)
+            case ArtifactStored():
+                self.courier.put(replace(message, worker_run=self.worker_run))
             case RunStarted(run_id=run_id):
                 self.run_id = run_id
                 self.courier.put(MlflowRun(run_id))

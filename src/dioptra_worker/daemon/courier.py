@@ -26,6 +26,7 @@ from dioptra_worker.errors import (
     ServiceRefused,
     ServiceUnavailable,
 )
+from dioptra_worker.provenance import signed
 from dioptra_worker.records import ArtifactStored, Metric
 
 if TYPE_CHECKING:
@@ -409,7 +410,10 @@ class _ResultCarrier(_Carrier):
                     uri=parcel.uri,
                     plugin_snapshot_id=parcel.plugin_snapshot_id,
                     task_id=parcel.task_id,
-                    description=f"{name}, an artifact of job {self._job_id}",
+                    description=signed(
+                        f"{name}, an artifact of job {self._job_id}",
+                        parcel.worker_run,
+                    ),
                 )
 
     def arrived(self, parcels: list[Result]) -> bool:

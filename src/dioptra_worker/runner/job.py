@@ -13,6 +13,7 @@ import yaml
 from dioptra_worker import engine
 from dioptra_worker.api.patience import persist
 from dioptra_worker.errors import ServiceError, WorkerError
+from dioptra_worker.provenance.surroundings import surroundings
 from dioptra_worker.records import (
     ArtifactStored,
     ArtifactTask,
@@ -267,7 +268,8 @@ class _Progress:
 def _describe(plan: Plan, *, run_id: str, store: Store) -> None:
     """Log the task graph and the parameters to MLflow; never fails the job."""
     name = f"{plan.entrypoint} (job {plan.job_id})"
-    tracking.describe(run_id, name=name, params=plan.parameters)
+    tags = {**plan.stamp, **surroundings()} if plan.stamp else {}
+    tracking.describe(run_id, name=name, params=plan.parameters, tags=tags)
     file = Path(f"{plan.entrypoint.replace('/', '_')}.yml")
     file.write_text(
         yaml.safe_dump(dict(plan.config), sort_keys=False, allow_unicode=True),

@@ -34,6 +34,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from dioptra_worker import compat
+from dioptra_worker.provenance.surroundings import surroundings
 from dioptra_worker.runner import process
 
 if TYPE_CHECKING:
@@ -88,6 +89,7 @@ def preload(names: list[str]) -> None:
         names: Modules to import beside our own.
     """
     sys.path.insert(0, str(compat.path()))
+    surroundings()  # read once, for all runners
     for name in (*ALWAYS_PRELOADED, *names):
         try:
             importlib.import_module(name)

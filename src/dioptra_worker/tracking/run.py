@@ -51,21 +51,29 @@ def start(job_id: int) -> tuple[str, str]:
     return run.info.run_id, run.info.artifact_uri
 
 
-def describe(run_id: str, *, name: str, params: Mapping[str, Any]) -> None:
-    """Give the run its name and the job's parameters; what fails is only logged.
+def describe(
+    run_id: str,
+    *,
+    name: str,
+    params: Mapping[str, Any],
+    tags: Mapping[str, str] | None = None,
+) -> None:
+    """Give the run its name, tags and parameters; what fails is only logged.
 
     Args:
         run_id: The run.
         name: What MLflow's page shows.
         params: The job's values for the graph's global parameters, by name.
+        tags: More tags of the run, by name.
     """
     client = MlflowClient()
-    tags = [RunTag("mlflow.runName", name)]
+    marks = [RunTag("mlflow.runName", name)]
+    marks += [RunTag(key, value) for key, value in (tags or {}).items()]
     entries = [Param(key, str(value)) for key, value in params.items()]
     for first in range(0, max(len(entries), 1), PARAMS_PER_BATCH):
         batch = entries[first : first + PARAMS_PER_BATCH]
-        _log_batch(client, run_id, batch, tags)
-        tags = []
+        _log_batch(client, run_id, batch, marks)
+        marks = []
 
 
 def close(run_id: str, status: RunStatus) -> None:

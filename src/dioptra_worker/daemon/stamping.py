@@ -1,0 +1,60 @@
+"""Says which worker run a job belongs to, for its MLflow run and its artifacts."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+from dioptra_worker import __version__
+from dioptra_worker.provenance import Circumstances, WorkerRun, tags
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from dioptra_worker.api.models import Job
+    from dioptra_worker.records import Plan
+    from dioptra_worker.settings import Settings
+
+log = logging.getLogger("dioptra_worker.stamping")
+
+
+def stamp(job: Job, plan: Plan, settings: Settings, *, worker: str) -> dict[str, str]:
+    """The tags of a job's MLflow run; none when they cannot be made out.
+
+    A job without a stamp is a job all the same, so nothing here fails one.
+
+    Args:
+        job: The job.
+        plan: Its plan, with the typed values of its parameters.
+        settings: The daemon's settings.
+        worker: The daemon's name.
+    """
+    try:
+        run = WorkerRun(
+            experiment_id=job.experiment_id,
+            entrypoint_id=job.entrypoint_id,
+            entrypoint_snapshot_id=job.entrypoint_snapshot_id,
+            inputs=job.inputs,
+            swaps=job.swaps,
+            configuration=plan.parameters,
+        ).without(settings.data_parameters)
+        circumstances = Circumstances(
+            user=job.user,
+            queue=job.queue,
+            worker=worker,
+            worker_version=__version__,
+            image=settings.image,
+            revision=settings.revision,
+        )
+        return tags(run, circumstances, defaults=_defaults(plan.config))
+    except Exception:
+        log.warning("job %d has no stamp", job.id, exc_info=True)
+        return {}
+
+
+def _defaults(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The typed defaults that a task graph gives its parameters."""
+    return {
+        name: entry.get("default") if isinstance(entry, dict) else entry
+        for name, entry in (config.get("parameters") or {}).items()
+    }

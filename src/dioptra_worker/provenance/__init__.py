@@ -1,0 +1,42 @@
+"""What made a result: worker runs, their configurations and their surroundings.
+
+A *worker run* is one combination of process (an experiment), worker version (an
+entrypoint snapshot), inputs, swaps and configuration. Its id is computed from these
+and nothing else, so that it is known before anything runs, and equal combinations have
+equal ids on every machine. The daemon stamps it on the MLflow run and on the artifacts
+of each job. Start reading at `identity`, then `configuration` and `stamp`.
+"""
+
+from dioptra_worker.provenance.configuration import (
+    BadValue,
+    Parameter,
+    canonical_text,
+    coerce,
+    configuration_id,
+    deviating,
+    deviations,
+)
+from dioptra_worker.provenance.identity import WorkerRun
+from dioptra_worker.provenance.stamp import (
+    WORKER_RUN_ID,
+    Circumstances,
+    signature,
+    signed,
+    tags,
+)
+
+__all__ = [
+    "WORKER_RUN_ID",
+    "BadValue",
+    "Circumstances",
+    "Parameter",
+    "WorkerRun",
+    "canonical_text",
+    "coerce",
+    "configuration_id",
+    "deviating",
+    "deviations",
+    "signature",
+    "signed",
+    "tags",
+]
