@@ -27,7 +27,7 @@ PEER := import os, pathlib; from dioptra_worker.local import ensure_peer; \
 
 .NOTPARALLEL:
 
-.PHONY: help demo test unit services check lint types imports docs format pages constraints setup \
+.PHONY: help demo test unit services faults check lint types imports docs format pages constraints setup \
   clean distclean
 
 help:
@@ -37,6 +37,8 @@ help:
 	@echo 'make unit         what needs no service, within a minute'
 	@echo 'make services     integration, acceptance, faults: real services, brought up'
 	@echo '                  and taken down by the tests'
+	@echo 'make faults       the tests of faults only; what they see becomes a page of the'
+	@echo '                  documentation'
 	@echo 'make check        all that is not a test: the next four'
 	@echo 'make lint         ruff: rules and format'
 	@echo 'make types        mypy'
@@ -65,6 +67,13 @@ services: $(READY)test
 	  export DIOPTRA_WORKER_PEER_PYTHON && echo "$$DIOPTRA_WORKER_PEER_PYTHON" && \
 	  $(PYTEST) tests --ignore=tests/unit --dist=loadfile --session-timeout=2400 \
 	    --cov-append --cov-report=term:skip-covered
+
+faults: $(READY)test $(READY)docs
+	@DIOPTRA_WORKER_PEER_PYTHON=$$($(BIN)/python -c '$(PEER)') && \
+	  export DIOPTRA_WORKER_PEER_PYTHON && \
+	  $(BIN)/python -m pytest -n $(WORKERS) tests --ignore=tests/unit --dist=loadfile \
+	    --fault-report=docs/reference/faults.json
+	@$(BIN)/python docs/generate.py
 
 check: lint types imports docs
 

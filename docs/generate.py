@@ -10,6 +10,7 @@ import ast
 import inspect
 import itertools
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,10 @@ if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
 
 ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))  # run as a file, Python looks for modules beside it only
+
+from docs import fault_table  # noqa: E402
+
 REFERENCE = ROOT / "docs/reference"
 README = ROOT / "README.md"
 BEGIN = "<!-- settings: this table is written by `make pages` -->\n"
@@ -202,6 +207,7 @@ PAGES: dict[Path, Callable[[], str]] = {
     REFERENCE / "settings.md": settings_page,
     REFERENCE / "commands.md": commands_page,
     REFERENCE / "exit-codes.md": exit_codes_page,
+    REFERENCE / "faults.md": partial(fault_table.page, NOTICE),
     README: readme,
 }
 """Every generated file and what makes its text."""

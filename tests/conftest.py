@@ -20,7 +20,7 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-pytest_plugins = ["tests.plugins.stack"]
+pytest_plugins = ["tests.plugins.stack", "tests.plugins.fault_report"]
 
 FOREIGN = ("AWS_", "DIOPTRA_", "MLFLOW_", "RQ_")
 """Beginnings of variables that change what the worker and its libraries do."""

@@ -9,6 +9,7 @@ import pytest
 import redis
 from rq.command import send_kill_horse_command, send_stop_job_command
 from rq.job import Job
+from tests.plugins.outcomes import FAILED
 from tests.plugins.testbed import Platform
 from tests.plugins.worker_process import WorkerProcess, wait_until_gone, worker
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.plugins.clients import MlflowReader
+    from tests.plugins.fault_report import FaultReport
+    from tests.plugins.outcomes import Witness
 
     from dioptra_worker.local import LocalStack
 
@@ -103,35 +106,35 @@ def _submit(platform: Platform, how: str, timeout: str = "10m") -> int:
 
 
 @pytest.mark.parametrize(
-    ("how", "words"),
+    ("row", "how", "words"),
     [
-        ("sys.exit(0)", "the job called sys.exit(0)"),
-        ("sys.exit(3)", "the job called sys.exit(3)"),
-        ("os._exit(0)", "exit code 0 in step 'ending'"),
-        ("os._exit(1)", "exit code 1 in step 'ending'"),
-        ("SIGKILL", "killed by SIGKILL in step 'ending'"),
-        ("SIGSEGV", "killed by SIGSEGV in step 'ending'"),
-        ("KeyboardInterrupt", "KeyboardInterrupt"),
+        ("2", "sys.exit(0)", "the job called sys.exit(0)"),
+        ("2", "sys.exit(3)", "the job called sys.exit(3)"),
+        ("3b", "os._exit(0)", "exit code 0 in step 'ending'"),
+        ("3", "os._exit(1)", "exit code 1 in step 'ending'"),
+        ("4", "SIGKILL", "killed by SIGKILL in step 'ending'"),
+        ("4", "SIGSEGV", "killed by SIGSEGV in step 'ending'"),
+        ("2", "KeyboardInterrupt", "KeyboardInterrupt"),
     ],
 )
 def test_sudden_end(
+    row: str,
     how: str,
     words: str,
     platform: Platform,
     daemon: WorkerProcess,
-    mlflow_reader: MlflowReader,
-    redis_client: redis.Redis,
+    witness: Witness,
+    fault_report: FaultReport,
 ) -> None:
     """A job whose process ends by itself fails at once, everywhere, with the cause."""
     job = _submit(platform, how)
-    assert platform.wait(job, seconds=30) == "failed"
-    assert mlflow_reader.status(platform.run_id(job)) == "FAILED"
-    log = platform.log(job)
-    assert words in log[-1].text, platform.text(job)
+    outcome = witness.outcome(job, says=words)
+    assert outcome.statuses == FAILED
+    assert words in platform.log(job)[-1].text, platform.text(job)
     assert "about to end" in platform.text(job)
     daemon.wait_for(f"job {job} failed")
-    assert Job.fetch(str(job), redis_client).get_status() == "failed"
     assert list(daemon.work_dir.glob("job-*")) == []
+    fault_report.job(row, f"`{how}` in a task", outcome)
     if how == "SIGSEGV":
         assert "Fatal Python error: Segmentation fault" in platform.text(job)
 
@@ -141,16 +144,18 @@ def test_time_limit(
     how: str,
     platform: Platform,
     daemon: WorkerProcess,
-    mlflow_reader: MlflowReader,
+    witness: Witness,
+    fault_report: FaultReport,
 ) -> None:
     """A job over its time limit is stopped, also when it will not listen."""
     job = _submit(platform, how, timeout="1s")
-    assert platform.wait(job, seconds=20) == "failed"
-    last = platform.log(job)[-1].text
-    assert "timed out after its limit of 1.0 s, in step 'ending'" in last
-    assert ("was killed" in last) == (how == "deaf")
-    assert mlflow_reader.status(platform.run_id(job)) == "FAILED"
+    words = "timed out after its limit of 1.0 s, in step 'ending'"
+    outcome = witness.outcome(job, says=words)
+    assert outcome.statuses == FAILED
+    assert ("was killed" in platform.log(job)[-1].text) == (how == "deaf")
     assert daemon.process.poll() is None
+    what = "`except Exception` around it" if how == "swallow" else "SIGTERM ignored"
+    fault_report.job("15c", f"time limit of 1 s, {what}", outcome)
 
 
 @pytest.mark.parametrize("command", ["stop-job", "kill-horse"])

@@ -1,0 +1,207 @@
+"""A pytest plugin: tests of faults write down what they saw, for a page of the docs.
+
+A test that takes the fixture `fault_report` calls it once for each fault::
+
+    outcome = witness.outcome(job, says="killed by SIGKILL")
+    assert outcome.statuses == FAILED
+    fault_report.job("4", "SIGKILL of the job's process", outcome)
+
+and, where a worker and no job is what one looks at::
+
+    fault_report.worker("13", "wrong password", "ends with code 3", says=running.log)
+
+The first argument is the row of ``tests/faults/peer.toml`` beside which it is shown.
+``make faults`` is ``pytest --fault-report=FILE``: it runs those tests and no others,
+and writes what they saw into that file when all of them passed.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from tests.plugins.outcomes import Witness
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from tests.plugins.outcomes import Outcome
+
+    from dioptra_worker.local import LocalStack
+
+PEER = Path(__file__).parents[1] / "faults/peer.toml"
+_PROPERTY = "fault"
+_LONGEST_LINE = 260
+_CHANCE = (
+    (re.compile(r"(?:/[\w.+-]+)*/pytest-of-[\w./+-]+"), "…"),
+    (re.compile(r"\b[0-9a-f]{32}\b"), "…"),
+    (re.compile(r"\b(127\.0\.0\.1|localhost):\d+"), r"\1:…"),
+    (re.compile(r"\b([qtx])[0-9a-f]{10}\b"), r"…"),
+    (re.compile(r"\bjobs?/\d+"), "jobs/…"),
+    (re.compile(r"\bexperiments/\d+"), "experiments/…"),
+    (re.compile(r"\bjob \d+"), "job …"),
+)
+"""What is another in each run, and what is shown instead."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seen:
+    """What was seen of one fault.
+
+    Attributes:
+        row: The row of ``peer.toml``.
+        fault: The fault, in a few words.
+        status: The status in the REST API, RQ and MLflow; or what the worker did.
+        says: The line that tells a user.
+        seconds: Until it had settled, if that means something.
+        after: What the seconds count from.
+    """
+
+    row: str
+    fault: str
+    status: str
+    says: str
+    seconds: float | None
+    after: str
+
+
+class FaultReport:
+    """Writes down what a test saw."""
+
+    def __init__(self, request: pytest.FixtureRequest) -> None:
+        self._properties = request.node.user_properties
+
+    def job(self, row: str, fault: str, outcome: Outcome) -> None:
+        """Write down how a job ended under a fault.
+
+        Args:
+            row: The row of ``tests/faults/peer.toml``, such as ``"5b"``.
+            fault: The fault in a few words, such as ``"`os._exit(1)` in a task"``.
+            outcome: What `Witness.outcome` has found.
+        """
+        self._add(
+            row,
+            fault,
+            status=" · ".join(outcome.statuses),
+            says=outcome.line,
+            seconds=round(outcome.seconds, 1),
+            after=outcome.after,
+        )
+
+    def worker(
+        self,
+        row: str,
+        fault: str,
+        what: str,
+        *,
+        says: str,
+        seconds: float | None = None,
+        after: str = "",
+    ) -> None:
+        """Write down what a worker did under a fault that no job ends by.
+
+        Args:
+            row: The row of ``tests/faults/peer.toml``.
+            fault: The fault in a few words.
+            what: What the worker did: ``the worker ends with code 3``.
+            says: The line that tells a user.
+            seconds: Until it had settled, if that means something.
+            after: What the seconds count from.
+        """
+        rounded = None if seconds is None else round(seconds, 1)
+        self._add(row, fault, status=what, says=says, seconds=rounded, after=after)
+
+    def _add(self, row: str, fault: str, *, says: str, **seen: Any) -> None:
+        assert row in rows(), f"{PEER.name} has no row {row!r}"
+        entry = Seen(row=row, fault=fault, says=_without_chance(says), **seen)
+        self._properties.append((_PROPERTY, asdict(entry)))
+
+
+@pytest.fixture
+def fault_report(request: pytest.FixtureRequest) -> FaultReport:
+    """Where a test of a fault writes down what it saw."""
+    return FaultReport(request)
+
+
+@pytest.fixture(scope="session")
+def witness(stack: LocalStack) -> Iterator[Witness]:
+    """Looks at jobs of `stack` from all sides."""
+    looking = Witness(stack.environment())
+    yield looking
+    looking.close()
+
+
+def rows() -> list[str]:
+    """The rows of ``peer.toml``."""
+    groups = tomllib.loads(PEER.read_text(encoding="utf-8"))["group"]
+    return [row["id"] for group in groups for row in group["row"]]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add ``--fault-report``."""
+    parser.addoption(
+        "--fault-report",
+        type=Path,
+        metavar="FILE",
+        help="run the tests of faults only, and write what they saw into FILE",
+    )
+
+
+def pytest_collection_modifyitems(
+    config: pytest.Config, items: list[pytest.Item]
+) -> None:
+    """With ``--fault-report``, leave the tests that report, and no others."""
+    if config.getoption("--fault-report") is None:
+        return
+    chosen = [item for item in items if "fault_report" in _fixtures(item)]
+    config.hook.pytest_deselected(items=[i for i in items if i not in chosen])
+    items[:] = chosen
+
+
+def pytest_terminal_summary(
+    terminalreporter: Any, exitstatus: int, config: pytest.Config
+) -> None:
+    """Write the file, in the session's main process."""
+    target = config.getoption("--fault-report")
+    if target is None or hasattr(config, "workerinput"):
+        return
+    if exitstatus != pytest.ExitCode.OK:
+        terminalreporter.write_line(f"{target} is left as it was: not all tests passed")
+        return
+    seen = _in_order(
+        entry
+        for report in terminalreporter.stats.get("passed", [])
+        for name, entry in report.user_properties
+        if name == _PROPERTY and report.when == "call"
+    )
+    text = json.dumps(seen, indent=1, ensure_ascii=False) + "\n"
+    target.write_text(text, encoding="utf-8")
+    terminalreporter.write_line(f"{len(seen)} faults are written to {target}")
+
+
+def _in_order(entries: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The entries as the page shows them; of one seen twice, the slower."""
+    slowest: dict[tuple[int, str], dict[str, Any]] = {}
+    order = rows()
+    for entry in entries:
+        key = (order.index(entry["row"]), entry["fault"])
+        known = slowest.get(key, entry)
+        slowest[key] = max(known, entry, key=lambda each: each["seconds"] or 0.0)
+    return [slowest[key] for key in sorted(slowest)]
+
+
+def _fixtures(item: pytest.Item) -> list[str]:
+    return list(getattr(item, "fixturenames", []))
+
+
+def _without_chance(line: str) -> str:
+    """A line for the docs: in one row, of a bearable length, alike in each run."""
+    text = " ".join(line.split())
+    for pattern, instead in _CHANCE:
+        text = pattern.sub(instead, text)
+    return text if len(text) <= _LONGEST_LINE else text[: _LONGEST_LINE - 1] + "…"
