@@ -18,6 +18,9 @@ SEVERITIES: tuple[str, ...] = get_args(Severity)
 
 Ending = Literal["finished", "failed", "stopped"]
 
+NO_JOB = 0
+"""The job's id in a run without a server, which no server gives."""
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ArtifactTask:
@@ -100,6 +103,7 @@ class Begin:
         api_url: The base URL of the Dioptra REST API.
         log_level: The least severity of log records to send.
         grace: Seconds between being told to stop and being killed.
+        folder: The folder to keep the run in instead of an MLflow server.
     """
 
     job_id: int
@@ -107,6 +111,7 @@ class Begin:
     api_url: str
     log_level: str
     grace: float
+    folder: str | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from dioptra_worker.local import LocalStack
+    from dioptra_worker.tracking.backends import RunStatus
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:botocore")
 
@@ -156,9 +157,7 @@ def test_parameters_that_mlflow_does_not_take(caplog: pytest.LogCaptureFixture) 
 
 @pytest.mark.usefixtures("runner")
 @pytest.mark.parametrize("status", ["FINISHED", "FAILED", "KILLED"])
-def test_closing_the_active_run(
-    status: tracking.RunStatus, mlflow_reader: MlflowReader
-) -> None:
+def test_closing_the_active_run(status: RunStatus, mlflow_reader: MlflowReader) -> None:
     """A run gets its final status and is the active one no more."""
     run_id, _ = tracking.start(7)
     tracking.close(run_id, status)

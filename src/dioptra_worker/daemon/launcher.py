@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from dioptra_worker.errors import RunnerError
+from dioptra_worker.tracking.backends import SERVER_MODULES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -108,6 +109,7 @@ class Launcher:
         preload: tuple[str, ...],
         grace: float,
         environment: Mapping[str, str],
+        tracking: tuple[str, ...] = SERVER_MODULES,
     ) -> None:
         """Prepare; nothing is started yet.
 
@@ -116,9 +118,10 @@ class Launcher:
             preload: Modules that the template imports beside our own.
             grace: Seconds that runners have to end when the daemon is gone.
             environment: What runners see; without the daemon's secrets.
+            tracking: Modules that runners keep their run with, to be imported, too.
         """
         self._mode = mode
-        self._preload = preload
+        self._preload = (*tracking, *preload)
         self._grace = grace
         self._environment = dict(environment)
         self._asking = threading.Lock()

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     Call = Callable[[str, list[Any], dict[str, Any]], Any]
     Save = Callable[[ArtifactOutput, Any], None]
+    Returned = Callable[[str, Mapping[str, Any]], None]
 
 
 class Observer(Protocol):
@@ -48,6 +49,7 @@ def run(
     call: Call,
     save: Save,
     observer: Observer,
+    returned: Returned | None = None,
 ) -> None:
     """Run a graph to its end.
 
@@ -64,6 +66,7 @@ def run(
             arguments, and returns what it returns.
         save: Serialises and stores an output artifact, given its contents.
         observer: Is told what happens.
+        returned: Is given each step's outputs by their names, once it has run.
 
     Raises:
         MissingInput: A parameter or artifact input has no value.
@@ -78,10 +81,13 @@ def run(
     for index, step in enumerate(graph.steps, start=1):
         observer.step_started(step.name, step.task, index, total)
         began = time.perf_counter()
-        returned = _call(step, values, call)
+        result = _call(step, values, call)
         observer.step_finished(step.name, time.perf_counter() - began)
-        values.put(step.name, unpack(step, returned, observer.warning))
-        del returned  # what nobody refers to must not live until the next step returns
+        outputs = unpack(step, result, observer.warning)
+        if returned is not None:
+            returned(step.name, outputs)
+        values.put(step.name, outputs)
+        del result, outputs  # what nobody refers to must not outlive this step
         values.release(graph.sources([*step.args, *step.kwargs.values()]))
         pending = _save_complete(graph, pending, values, save)
 

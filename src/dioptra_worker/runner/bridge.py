@@ -9,6 +9,8 @@ from dioptra_worker.records import Metric
 from dioptra_worker.sdk.bridge import Session
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from dioptra_worker.runner.channel import Channel
 
 PATIENCE = 120.0
@@ -20,10 +22,12 @@ class ChannelBridge:
 
     Attributes:
         job_id: The running job.
+        keep: Keeps a metric where no API does, given its name, value and step.
     """
 
     def __init__(self, channel: Channel, *, job_id: int) -> None:
         self.job_id = job_id
+        self.keep: Callable[[str, float, int], None] | None = None
         self._channel = channel
 
     def append_metric(self, name: str, value: float, step: int | None) -> None:
@@ -31,6 +35,8 @@ class ChannelBridge:
         number = float(value)
         sendable = number if math.isfinite(number) else str(number)
         self._channel.send(Metric(name=name, value=sendable, step=step))
+        if self.keep is not None:
+            self.keep(name, number, step or 0)
 
     def session(self) -> Session:
         """The daemon's present session with the REST API."""

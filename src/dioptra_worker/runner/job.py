@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import yaml
 
@@ -15,6 +15,7 @@ from dioptra_worker.api.patience import persist
 from dioptra_worker.errors import ServiceError, WorkerError
 from dioptra_worker.provenance.surroundings import surroundings
 from dioptra_worker.records import (
+    NO_JOB,
     ArtifactStored,
     ArtifactTask,
     InputArtifact,
@@ -25,7 +26,6 @@ from dioptra_worker.records import (
 )
 from dioptra_worker.runner.plugins import Bundle
 from dioptra_worker.sdk.tracebacks import plugin_traceback
-from dioptra_worker.tracking import run as tracking
 
 if TYPE_CHECKING:
     from dioptra_worker.tracking.artifacts import Store
@@ -33,6 +33,22 @@ if TYPE_CHECKING:
 log = logging.getLogger("dioptra_worker.job")
 
 Send = Callable[[Message], None]
+
+
+class Describe(Protocol):
+    """Gives a run its name and parameters; see `tracking.backends.Tracking`."""
+
+    def __call__(
+        self,
+        run_id: str,
+        *,
+        name: str,
+        params: Mapping[str, Any],
+        tags: Mapping[str, str],
+    ) -> None:
+        """Do it; what fails is only logged."""
+        ...
+
 
 STORE_PATIENCE = 3600.0
 """Seconds that an output artifact waits for its store; the job's time limit holds."""
@@ -42,21 +58,32 @@ class JobFailed(WorkerError):
     """The job failed and its log says why; the message is the reason."""
 
 
-def run_job(plan: Plan, *, run_id: str, store: Store, send: Send) -> None:
+def run_job(
+    plan: Plan,
+    *,
+    run_id: str,
+    store: Store,
+    describe: Describe,
+    send: Send,
+    returned: Callable[[str, Mapping[str, Any]], None] | None = None,
+) -> None:
     """Run a job to its end.
 
     Args:
         plan: What to run; its folders are in place.
         run_id: The job's MLflow run.
         store: Where the run's artifacts go.
+        describe: Gives the run its name and parameters.
         send: Tells the daemon about steps and artifacts.
+        returned: Is given each step's outputs by their names.
 
     Raises:
-        JobFailed: When the graph, a plugin or a store failed; the log has the details.
+        JobFailed: When the graph, a plugin or a store failed; the log has the details,
+            and its context is the error.
     """
     bundles = _Bundles(plan)
     try:
-        _describe(plan, run_id=run_id, store=store)
+        _describe(plan, run_id=run_id, store=store, describe=describe)
         graph = bundles.compile()
         for warning in graph.warnings:
             log.warning("%s", warning)
@@ -68,6 +95,7 @@ def run_job(plan: Plan, *, run_id: str, store: Store, send: Send) -> None:
             call=bundles.call,
             save=_Saver(bundles, store=store, send=send),
             observer=_Progress(send),
+            returned=returned,
         )
     except engine.InvalidGraph as error:
         for issue in error.issues:
@@ -265,11 +293,13 @@ class _Progress:
         log.warning("%s", message)
 
 
-def _describe(plan: Plan, *, run_id: str, store: Store) -> None:
+def _describe(plan: Plan, *, run_id: str, store: Store, describe: Describe) -> None:
     """Log the task graph and the parameters to MLflow; never fails the job."""
-    name = f"{plan.entrypoint} (job {plan.job_id})"
+    name = plan.entrypoint
+    if plan.job_id != NO_JOB:
+        name += f" (job {plan.job_id})"
     tags = {**plan.stamp, **surroundings()} if plan.stamp else {}
-    tracking.describe(run_id, name=name, params=plan.parameters, tags=tags)
+    describe(run_id, name=name, params=plan.parameters, tags=tags)
     file = Path(f"{plan.entrypoint.replace('/', '_')}.yml")
     file.write_text(
         yaml.safe_dump(dict(plan.config), sort_keys=False, allow_unicode=True),

@@ -17,22 +17,24 @@ import socket
 import sys
 import threading
 import time
+from functools import partial
 from typing import TYPE_CHECKING, NoReturn
 
 from dioptra_worker import records
 from dioptra_worker.api.patience import persist
 from dioptra_worker.errors import RunnerError, WorkerError
-from dioptra_worker.records import Begin, Ended, RunStarted
+from dioptra_worker.records import NO_JOB, Begin, Ended, RunStarted
 from dioptra_worker.runner import streams
 from dioptra_worker.runner.bridge import ChannelBridge
 from dioptra_worker.runner.channel import Channel
 from dioptra_worker.runner.job import JobFailed, run_job
 from dioptra_worker.sdk import bridge as sdk_bridge
-from dioptra_worker.tracking import artifacts
-from dioptra_worker.tracking import run as tracking
+from dioptra_worker.tracking.backends import backend
 
 if TYPE_CHECKING:
     from types import FrameType
+
+    from dioptra_worker.tracking.backends import RunStatus, Tracking
 
 log = logging.getLogger("dioptra_worker.runner")
 
@@ -62,10 +64,12 @@ def main(sock: socket.socket) -> NoReturn:
     signal.signal(signal.SIGTERM, _stop)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.environ["__JOB_ID"] = str(begin.job_id)
-    os.environ["DIOPTRA_API"] = begin.api_url
+    if begin.api_url:
+        os.environ["DIOPTRA_API"] = begin.api_url
     os.chdir(begin.directory)
-    sdk_bridge.install(ChannelBridge(channel, job_id=begin.job_id))
-    ended = _run(begin, channel)
+    bridge = ChannelBridge(channel, job_id=begin.job_id)
+    sdk_bridge.install(bridge)
+    ended = _run(begin, channel, bridge)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     streams.flush()
     with contextlib.suppress(Exception):  # a plugin's own handler
@@ -74,9 +78,10 @@ def main(sock: socket.socket) -> NoReturn:
     os._exit(0)
 
 
-def _run(begin: Begin, channel: Channel) -> Ended:
+def _run(begin: Begin, channel: Channel, bridge: ChannelBridge) -> Ended:
     """Run the job; whatever user code does short of ending the process ends here."""
     run_id = None
+    tracking = backend(begin.folder)
     try:
         run_id, uri = persist(
             lambda: tracking.start(begin.job_id),
@@ -84,8 +89,14 @@ def _run(begin: Begin, channel: Channel) -> Ended:
             on_wait=lambda error: log.warning("waiting for MLflow: %s", error),
         )
         channel.send(RunStarted(run_id=run_id))
+        if begin.job_id == NO_JOB:  # with a server, the API passes metrics on
+            bridge.keep = partial(_keep, tracking, run_id)
         run_job(
-            channel.plan(), run_id=run_id, store=artifacts.store(uri), send=channel.send
+            channel.plan(),
+            run_id=run_id,
+            store=tracking.store(uri),
+            describe=tracking.describe,
+            send=channel.send,
         )
     except JobStopped:
         return Ended(ending="stopped", reason="", run_closed=False)
@@ -102,12 +113,24 @@ def _run(begin: Begin, channel: Channel) -> Ended:
         log.exception("the job failed")
     else:
         return Ended(
-            ending="finished", reason="", run_closed=_close(run_id, "FINISHED")
+            ending="finished",
+            reason="",
+            run_closed=_close(tracking, run_id, "FINISHED"),
         )
-    return Ended(ending="failed", reason=reason, run_closed=_close(run_id, "FAILED"))
+    return Ended(
+        ending="failed", reason=reason, run_closed=_close(tracking, run_id, "FAILED")
+    )
 
 
-def _close(run_id: str | None, status: tracking.RunStatus) -> bool:
+def _keep(tracking: Tracking, run_id: str, name: str, value: float, step: int) -> None:
+    """Keep a metric in the run; what fails is only logged."""
+    try:
+        tracking.log_metric(run_id, name, value, step)
+    except (WorkerError, OSError) as error:
+        log.warning("metric %r is not in the run: %s", name, error)
+
+
+def _close(tracking: Tracking, run_id: str | None, status: RunStatus) -> bool:
     """Close the MLflow run; whether that is done with."""
     if run_id is None:
         return True
@@ -121,7 +144,7 @@ def _close(run_id: str | None, status: tracking.RunStatus) -> bool:
     return True
 
 
-def close_run(run_id: str, status: tracking.RunStatus) -> NoReturn:
+def close_run(run_id: str, status: RunStatus) -> NoReturn:
     """Close the run of a job whose runner is dead, and end this process.
 
     Args:
@@ -129,7 +152,7 @@ def close_run(run_id: str, status: tracking.RunStatus) -> NoReturn:
         status: How the job ended.
     """
     try:
-        tracking.close(run_id, status)
+        backend(None).close(run_id, status)
     except Exception as error:  # noqa: BLE001 - whatever it is, stderr is all there is
         print(f"MLflow run {run_id} is not closed: {error}", file=sys.stderr)  # noqa: T201
         os._exit(1)

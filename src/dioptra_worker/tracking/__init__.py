@@ -1,1 +1,4 @@
-"""The border to MLflow and the artifact store; imported in runners only."""
+"""The border to MLflow and the artifact store; imported in runners only.
+
+Start reading at `backends`.
+"""

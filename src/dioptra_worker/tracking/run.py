@@ -6,7 +6,7 @@ import contextlib
 import logging
 import os
 import time
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import mlflow
 from mlflow.entities import Param, RunTag
@@ -14,13 +14,15 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from dioptra_worker.errors import ServiceRefused, ServiceUnavailable
+from dioptra_worker.records import NO_JOB
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from dioptra_worker.tracking.backends import RunStatus
+
 SERVICE = "MLflow"
 JOB_ID_TAG = "dioptra.jobId"
-RunStatus = Literal["FINISHED", "FAILED", "KILLED"]
 
 PARAMS_PER_BATCH = 100
 SHORT_VALUE = 250
@@ -37,7 +39,7 @@ def start(job_id: int) -> tuple[str, str]:
     """Create the job's run and make it the active one for ``mlflow.log_*``.
 
     Args:
-        job_id: Becomes the tag ``dioptra.jobId``.
+        job_id: Becomes the tag ``dioptra.jobId``, unless there is no job.
 
     Returns:
         The run's id and the URI of its artifacts.
@@ -46,8 +48,9 @@ def start(job_id: int) -> tuple[str, str]:
         ServiceUnavailable: If MLflow cannot be reached; try again.
         ServiceRefused: If MLflow does not want to.
     """
-    with _hasty(), _mapped("create a run"):
-        run = mlflow.start_run(tags={JOB_ID_TAG: str(job_id)})
+    tags = {} if job_id == NO_JOB else {JOB_ID_TAG: str(job_id)}
+    with _hasty(), mapped("create a run"):
+        run = mlflow.start_run(tags=tags)
     return run.info.run_id, run.info.artifact_uri
 
 
@@ -89,7 +92,7 @@ def close(run_id: str, status: RunStatus) -> None:
         ServiceUnavailable: If MLflow cannot be reached; try again.
         ServiceRefused: If MLflow does not want to.
     """
-    with _hasty(), _mapped(f"close run {run_id}"):
+    with _hasty(), mapped(f"close run {run_id}"):
         ended = set()
         while (active := mlflow.active_run()) is not None:
             ended.add(active.info.run_id)
@@ -140,7 +143,7 @@ def _hasty() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _mapped(what: str) -> Iterator[None]:
+def mapped(what: str) -> Iterator[None]:
     """Turn what MLflow raises into our errors."""
     started = time.monotonic()
     try:

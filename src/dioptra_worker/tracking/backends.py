@@ -1,0 +1,77 @@
+"""Where a job's run is kept: on the MLflow server, or in a folder without any server.
+
+MLflow is imported only for the first, since that alone takes longer than a small job.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from dioptra_worker.tracking.artifacts import Store
+
+RunStatus = Literal["FINISHED", "FAILED", "KILLED"]
+
+SERVER_MODULES = ("dioptra_worker.tracking.server",)
+"""What a template imports beforehand when its jobs are tracked on a server."""
+
+
+class Tracking(Protocol):
+    """One run's keeper."""
+
+    def start(self, job_id: int) -> tuple[str, str]:
+        """Begin a run and make it the active one for ``mlflow.log_*``.
+
+        Args:
+            job_id: The job's id, or `dioptra_worker.records.NO_JOB`.
+
+        Returns:
+            The run's id and the URI of its artifacts.
+        """
+        ...
+
+    def describe(
+        self,
+        run_id: str,
+        *,
+        name: str,
+        params: Mapping[str, Any],
+        tags: Mapping[str, str],
+    ) -> None:
+        """Give the run its name, the job's parameters, and tags."""
+        ...
+
+    def store(self, uri: str) -> Store:
+        """The store of the run's artifacts."""
+        ...
+
+    def log_metric(self, run_id: str, name: str, value: float, step: int) -> None:
+        """Keep a metric of the run."""
+        ...
+
+    def metrics(self, run_id: str) -> Mapping[str, tuple[float, int]]:
+        """The last value and step of each of the run's metrics."""
+        ...
+
+    def close(self, run_id: str, status: RunStatus) -> None:
+        """Give the run its final status."""
+        ...
+
+
+def backend(folder: str | None) -> Tracking:
+    """The keeper of a run.
+
+    Args:
+        folder: A folder in the layout of MLflow's file store, or None for the server
+            that the environment names.
+    """
+    if folder is not None:
+        from dioptra_worker.tracking.folder import FolderTracking  # noqa: PLC0415
+
+        return FolderTracking(Path(folder))
+    from dioptra_worker.tracking.server import ServerTracking  # noqa: PLC0415
+
+    return ServerTracking()

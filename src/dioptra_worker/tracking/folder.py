@@ -1,0 +1,246 @@
+"""A run in a folder: the layout of MLflow's file store, written without MLflow.
+
+Importing MLflow takes longer than most runs on a laptop, so a run without a server
+writes the few small files itself. Plugins that call ``mlflow.*`` import it and find
+the same run, and MLflow's page can show the folder.
+
+The layout is that of MLflow 2.22 to 3.17: ``EXPERIMENT/RUN/`` with ``meta.yaml``, a
+file per parameter and tag, and a file per metric with lines of time, value and step.
+"""
+
+from __future__ import annotations
+
+import getpass
+import logging
+import os
+import shutil
+import sys
+import time
+import uuid
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
+
+import yaml
+
+from dioptra_worker.errors import ServiceRefused
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from dioptra_worker.tracking.backends import RunStatus
+
+_log = logging.getLogger("dioptra_worker.tracking")
+
+SERVICE = "the local store"
+EXPERIMENT = "0"
+_SOURCE_LOCAL = 4
+_RUNNING = 1
+_STATUS = {"FINISHED": 3, "FAILED": 4, "KILLED": 5}
+"""MLflow's numbers, as in its file ``meta.yaml``."""
+
+
+class FolderTracking:
+    """Keeps runs below one folder.
+
+    Args:
+        root: The folder; made when it is missing.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root.absolute()
+        self._before: dict[str, str | None] = {}
+
+    def start(self, job_id: int) -> tuple[str, str]:
+        """Begin a run; see `dioptra_worker.tracking.backends.Tracking`."""
+        del job_id  # there is no server that would know it
+        run_id = uuid.uuid4().hex
+        folder = self.run(run_id)
+        try:
+            self._experiment()
+            for name in ("artifacts", "metrics", "params", "tags"):
+                (folder / name).mkdir(parents=True)
+            self._describe(folder, _new_run(run_id, folder))
+            self._put(folder / "tags" / "mlflow.user", _user())
+        except OSError as error:
+            raise ServiceRefused(
+                f"{str(self.root)!r} cannot keep the run: {error}", service=SERVICE
+            ) from error
+        self._lead_mlflow_here(run_id)
+        return run_id, (folder / "artifacts").as_uri()
+
+    def run(self, run_id: str) -> Path:
+        """The folder of a run."""
+        return self.root / EXPERIMENT / run_id
+
+    def describe(
+        self,
+        run_id: str,
+        *,
+        name: str,
+        params: Mapping[str, Any],
+        tags: Mapping[str, str],
+    ) -> None:
+        """Give the run its name, the job's parameters, and tags."""
+        folder = self.run(run_id)
+        try:
+            self._change(folder, run_name=name)
+            self._put(folder / "tags" / "mlflow.runName", name)
+            for key, value in params.items():
+                self._put(_inside(folder / "params", key), str(value))
+            for key, text in tags.items():
+                self.tag(run_id, key, text)
+        except OSError as error:
+            _log.warning("the local store did not take the parameters: %s", error)
+
+    def tag(self, run_id: str, name: str, value: str) -> None:
+        """Give the run a tag."""
+        self._put(_inside(self.run(run_id) / "tags", name), value)
+
+    def store(self, uri: str) -> FolderStore:
+        """The store of the run's artifacts."""
+        return FolderStore(Path(unquote(urlsplit(uri).path)))
+
+    def log_metric(self, run_id: str, name: str, value: float, step: int) -> None:
+        """Keep a metric of the run."""
+        file = _inside(self.run(run_id) / "metrics", name)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with file.open("a", encoding="utf-8") as lines:
+            lines.write(f"{_now()} {value} {step}\n")
+
+    def metrics(self, run_id: str) -> Mapping[str, tuple[float, int]]:
+        """The last value and step of each of the run's metrics."""
+        folder = self.run(run_id) / "metrics"
+        return {
+            file.relative_to(folder).as_posix(): _last(file)
+            for file in sorted(folder.rglob("*"))
+            if file.is_file()
+        }
+
+    def close(self, run_id: str, status: RunStatus) -> None:
+        """Give the run its final status."""
+        mlflow = sys.modules.get("mlflow")
+        while mlflow is not None and mlflow.active_run() is not None:
+            mlflow.end_run(status)  # else it would end it as finished when Python ends
+        self._change(self.run(run_id), status=_STATUS[status], end_time=_now())
+        for name, value in self._before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+    def _lead_mlflow_here(self, run_id: str) -> None:
+        """Let a plugin's ``mlflow.*`` find this run, until it is closed."""
+        values = {
+            "MLFLOW_ALLOW_FILE_STORE": "true",  # which it has begun to discourage
+            "MLFLOW_RUN_ID": run_id,
+            "MLFLOW_TRACKING_URI": self.root.as_uri(),
+        }
+        self._before = {name: os.environ.get(name) for name in values}
+        os.environ.update(values)
+
+    def _experiment(self) -> None:
+        """Make the experiment that MLflow, too, makes in a new folder."""
+        folder = self.root / EXPERIMENT
+        folder.mkdir(parents=True, exist_ok=True)
+        file = folder / "meta.yaml"
+        if not file.exists():
+            now = _now()
+            content = {
+                "artifact_location": folder.as_uri(),
+                "creation_time": now,
+                "experiment_id": EXPERIMENT,
+                "last_update_time": now,
+                "lifecycle_stage": "active",
+                "name": "Default",
+            }
+            self._put(file, yaml.safe_dump(content))
+
+    def _change(self, folder: Path, **values: object) -> None:
+        file = folder / "meta.yaml"
+        self._describe(folder, yaml.safe_load(file.read_text("utf-8")) | values)
+
+    def _describe(self, folder: Path, content: Mapping[str, object]) -> None:
+        self._put(folder / "meta.yaml", yaml.safe_dump(dict(content)))
+
+    def _put(self, file: Path, text: str) -> None:
+        """Write a file that is never seen half written."""
+        file.parent.mkdir(parents=True, exist_ok=True)
+        part = file.with_name(f".{file.name}.part")
+        part.write_text(text, encoding="utf-8")
+        part.replace(file)
+
+
+class FolderStore:
+    """Artifacts as files below the run's folder.
+
+    Args:
+        folder: The run's artifacts.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def put(self, path: Path, folder: str) -> str:
+        """Copy a file or folder; see `dioptra_worker.tracking.artifacts.Store`."""
+        target = self._folder / folder / path.name
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if path.is_dir():
+                shutil.copytree(path, target, dirs_exist_ok=True)
+            else:
+                shutil.copy2(path, target)
+        except OSError as error:
+            raise ServiceRefused(
+                f"{str(self._folder)!r} did not take {path.name!r}: {error}",
+                service=SERVICE,
+            ) from error
+        return target.as_uri()
+
+
+def _new_run(run_id: str, folder: Path) -> dict[str, object]:
+    return {
+        "artifact_uri": (folder / "artifacts").as_uri(),
+        "end_time": None,
+        "entry_point_name": "",
+        "experiment_id": EXPERIMENT,
+        "lifecycle_stage": "active",
+        "run_id": run_id,
+        "run_name": run_id[:8],
+        "source_name": "",
+        "source_type": _SOURCE_LOCAL,
+        "source_version": "",
+        "start_time": _now(),
+        "status": _RUNNING,
+        "tags": [],
+        "user_id": _user(),
+    }
+
+
+def _inside(folder: Path, name: str) -> Path:
+    """The file for a name, which may have slashes in it, as in MLflow.
+
+    Raises:
+        OSError: It would lie elsewhere.
+    """
+    file = folder / name
+    if not name or ".." in Path(name).parts or not file.is_relative_to(folder):
+        raise OSError(f"{name!r} cannot be a name there")
+    return file
+
+
+def _last(file: Path) -> tuple[float, int]:
+    *_, last = file.read_text("utf-8").splitlines()
+    _, value, *step = last.split()
+    return float(value), int(step[0]) if step else 0
+
+
+def _now() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user without a name
+        return "unknown"

@@ -1,0 +1,33 @@
+"""A run on the server that the environment names."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mlflow.tracking import MlflowClient
+
+from dioptra_worker.tracking import artifacts, run
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class ServerTracking:
+    """Keeps a run through MLflow's client."""
+
+    start = staticmethod(run.start)
+    describe = staticmethod(run.describe)
+    store = staticmethod(artifacts.store)
+    close = staticmethod(run.close)
+
+    def log_metric(self, run_id: str, name: str, value: float, step: int) -> None:
+        """Keep a metric of the run."""
+        with run.mapped("log a metric"):
+            MlflowClient().log_metric(run_id, name, value, step=step)
+
+    def metrics(self, run_id: str) -> Mapping[str, tuple[float, int]]:
+        """The last value and step of each of the run's metrics."""
+        with run.mapped("show the run's metrics"):
+            data = MlflowClient().get_run(run_id).data
+        # MLflow tells the latest value of a metric, without its step.
+        return {name: (value, 0) for name, value in data.metrics.items()}
