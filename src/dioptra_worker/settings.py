@@ -217,6 +217,12 @@ class Settings(BaseSettings):
         "Seconds that fetching a job's code and creating its MLflow run may take in"
         " all, retries included.",
     )
+    api_timeout: Annotated[float, Field(gt=0, le=120)] = _optional(
+        60.0,
+        "DIOPTRA_WORKER_API_TIMEOUT",
+        "Seconds that the REST API may be silent during a request before the worker"
+        " breaks it off and tries again.",
+    )
     status_poll: Annotated[float, Field(gt=0)] = _optional(
         10.0,
         "DIOPTRA_WORKER_STATUS_POLL",

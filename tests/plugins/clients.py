@@ -89,6 +89,15 @@ class MlflowReader:
         """Return a run as the server describes it: ``info`` and ``data``."""
         return self._get("/runs/get", run_id=run_id)["run"]
 
+    def search(self, expression: str) -> list[Any]:
+        """Return the runs of the default experiment that fit a search expression."""
+        body = {"experiment_ids": ["0"], "filter": expression}
+        answer = self.session.post(
+            f"{self.root}/runs/search", json=body, timeout=_SECONDS
+        )
+        assert answer.ok, f"{expression}: {answer.status_code} {answer.text[:2000]}"
+        return cast("list[Any]", answer.json().get("runs", []))
+
     def status(self, run_id: str) -> str:
         """Return RUNNING, FINISHED, FAILED or KILLED."""
         return cast("str", self.run(run_id)["info"]["status"])

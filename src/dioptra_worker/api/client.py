@@ -46,17 +46,21 @@ _TAR = {"fileType": "tar_gz"}
 class DioptraApi:
     """One user's session with the REST API; safe to use from several threads."""
 
-    def __init__(self, *, url: str, username: str, password: str) -> None:
+    def __init__(
+        self, *, url: str, username: str, password: str, timeout: float = READ_TIMEOUT
+    ) -> None:
         """Prepare a session; nothing is sent yet.
 
         Args:
             url: The base URL, such as ``http://localhost:5000``.
             username: The user to log in as.
             password: That user's password.
+            timeout: Seconds that the API may be silent during a request.
         """
         self.url = url
         self.username = username
         self._password = password
+        self._timeout = timeout
         self._http = requests.Session()
         adapter = HTTPAdapter(pool_connections=2, pool_maxsize=PARALLEL)
         self._http.mount("http://", adapter)
@@ -370,7 +374,7 @@ class DioptraApi:
             return self._http.request(
                 method,
                 f"{self.url}/api/v1/{path}",
-                timeout=(CONNECT_TIMEOUT, READ_TIMEOUT),
+                timeout=(CONNECT_TIMEOUT, self._timeout),
                 **options,
             )
 

@@ -131,6 +131,7 @@ def serve(settings: settings_module.Settings, orders: object) -> ExitCode:
         url=settings.api_url,
         username=settings.username,
         password=settings.password.get_secret_value(),
+        timeout=settings.api_timeout,
     )
     launcher = Launcher(
         mode=choose_mode(settings.isolation),
