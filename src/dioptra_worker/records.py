@@ -17,6 +17,7 @@ Severity = Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
 SEVERITIES: tuple[str, ...] = get_args(Severity)
 
 Ending = Literal["finished", "failed", "stopped"]
+Activity = Literal["queued", "started", "processed", "error"]
 
 NO_JOB = 0
 """The job's id in a run without a server, which no server gives."""
@@ -54,6 +55,7 @@ class InputArtifact:
         module: The plugin file's name without ``.py``.
         task: The class that reads it.
         outputs: The names of the values that reading it gives.
+        artifact_id: The API's id of it.
     """
 
     name: str
@@ -64,6 +66,7 @@ class InputArtifact:
     module: str
     task: str
     outputs: tuple[str, ...]
+    artifact_id: int = 0
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -91,6 +94,13 @@ class Plan:
     plugins: str
     artifact_plugins: str
     stamp: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+    def defaults(self) -> dict[str, Any]:
+        """The typed defaults that the task graph gives its parameters, by name."""
+        return {
+            name: entry.get("default") if isinstance(entry, dict) else entry
+            for name, entry in (self.config.get("parameters") or {}).items()
+        }
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -199,6 +209,38 @@ class Session:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class ActivityWanted:
+    """The runner claims an element of a batch, or says what became of it.
+
+    Attributes:
+        element: The element's id.
+        state: ``started`` to claim it; ``processed``, ``error`` or ``queued`` (let go
+            of it) afterwards.
+        error: Why it failed.
+        last: Whether to claim also an element under which a job was lost before.
+    """
+
+    question: int
+    element: str
+    state: Activity
+    error: str = ""
+    last: bool = False
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ActivityAnswer:
+    """Answers `ActivityWanted`.
+
+    Attributes:
+        outcome: ``granted``, ``held``, ``processed`` or ``postponed`` for a claim;
+            ``settled`` or ``lost`` otherwise; ``off`` when nothing is recorded.
+    """
+
+    question: int
+    outcome: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Ended:
     """The runner's last word: how the job ended, seen from inside.
 
@@ -225,6 +267,8 @@ Message = (
     | Metric
     | SessionWanted
     | Session
+    | ActivityWanted
+    | ActivityAnswer
     | Ended
 )
 
@@ -238,6 +282,7 @@ _TYPES: dict[str, tuple[type[Any], ...]] = {
     "int | None": (int, type(None)),
     "str": (str,),
     "str | None": (str, type(None)),
+    "Activity": (str,),
     "Ending": (str,),
     "Severity": (str,),
     "Literal['stdout', 'stderr']": (str,),

@@ -11,6 +11,7 @@ SOURCE = Path(dioptra_worker.__file__).parent
 
 ALLOWED = {
     "settings.py": "it is what reads the environment",
+    "batch/base.py": "a batch worker on a laptop finds its elements by its contract",
     "cli/doctor.py": "it hands the environment on to checks, with runners' defaults",
     "cli/import_.py": "a client's account, which is no setting of the daemon",
     "cli/start.py": "it hands the daemon's environment on to runners",

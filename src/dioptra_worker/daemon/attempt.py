@@ -287,6 +287,7 @@ class Attempt:
     def _settle(self, report: Report, conversation: Conversation) -> Verdict:
         """Judge, and close an MLflow run that the runner left open."""
         verdict = judge(report)
+        conversation.let_go(verdict.reason)
         self._services.vitals.job_peak(report.exit.peak)
         closed = report.ended is not None and report.ended.run_closed
         run_id = conversation.run_id

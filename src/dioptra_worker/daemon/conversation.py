@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import logging
 import threading
+import uuid
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
 from dioptra_worker.api.models import LogRecord
+from dioptra_worker.daemon.claims import ClaimsDesk
 from dioptra_worker.daemon.courier import Courier, MlflowRun
 from dioptra_worker.daemon.supervisor import Stop, Stream
 from dioptra_worker.daemon.verdict import Verdict, duration
 from dioptra_worker.errors import ServiceError
 from dioptra_worker.records import (
+    ActivityAnswer,
+    ActivityWanted,
     ArtifactStored,
     Log,
     Message,
@@ -56,6 +60,7 @@ class Conversation:
     group_id: int = 0
     run_id: str | None = None
     worker_run: str = ""
+    claims: ClaimsDesk | None = None
     planned: bool = False
 
     def message(self, message: Message) -> None:
@@ -71,6 +76,8 @@ class Conversation:
                 self.run_id = run_id
                 self.courier.put(MlflowRun(run_id))
                 self.begin_limit()
+            case ActivityWanted():
+                self._claims(message)
             case SessionWanted():
                 threading.Thread(
                     target=self._answer, args=[message], daemon=True
@@ -111,6 +118,29 @@ class Conversation:
         else:
             word = "was stopped" if verdict.fate == "stopped" else "failed"
             self.say("ERROR", f"the job {word}: {verdict.reason}")
+
+    def let_go(self, reason: str) -> None:
+        """Let go of the elements that the ended job was working on."""
+        if self.claims is not None:
+            self.claims.close(reason or "its job ended")
+
+    def _claims(self, wanted: ActivityWanted) -> None:
+        supervisor = self.supervisor
+        if supervisor is None:
+            return
+        if not self.worker_run:  # nothing that jobs could share their record by
+            answer = ActivityAnswer(question=wanted.question, outcome="off")
+            supervisor.send(answer)
+            return
+        if self.claims is None:
+            self.claims = ClaimsDesk(
+                self.services.ledger.activities(self.worker_run),
+                job=self.order.job_id,
+                token=self.run_id or uuid.uuid4().hex,
+                answer=supervisor.send,
+                say=self.say,
+            )
+        self.claims.ask(wanted)
 
     def _record(self, severity: str, logger: str, text: str) -> None:
         mask = self.services.mask

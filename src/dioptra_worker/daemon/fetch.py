@@ -140,6 +140,7 @@ class Fetcher:
             module=_module(artifact.file_name),
             task=artifact.task,
             outputs=artifact.outputs,
+            artifact_id=artifact.artifact_id,
         )
 
     def _contents(self, artifact: ArtifactParameter, folder: Path, name: str) -> None:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Literal
 
 from rq.utils import as_text
 
+from dioptra_worker.daemon.activities import Activities
 from dioptra_worker.daemon.redis_client import mapped
 from dioptra_worker.daemon.worker import TTL
 from dioptra_worker.processes import ProcessMark, mark
@@ -117,6 +118,10 @@ class Ledger:
         self._acquire = connection.register_script(_ACQUIRE)
         self._release = connection.register_script(_RELEASE)
         self._uncount = connection.register_script(_UNCOUNT)
+
+    def activities(self, worker_run: str) -> Activities:
+        """The record of which elements of a batch are done."""
+        return Activities(self._redis, worker_run)
 
     # -- leases ----------------------------------------------------------------
 

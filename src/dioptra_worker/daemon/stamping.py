@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from dioptra_worker import __version__
 from dioptra_worker.provenance import Circumstances, WorkerRun, tags
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from dioptra_worker.api.models import Job
     from dioptra_worker.records import Plan
     from dioptra_worker.settings import Settings
@@ -46,15 +44,7 @@ def stamp(job: Job, plan: Plan, settings: Settings, *, worker: str) -> dict[str,
             image=settings.image,
             revision=settings.revision,
         )
-        return tags(run, circumstances, defaults=_defaults(plan.config))
+        return tags(run, circumstances, defaults=plan.defaults())
     except Exception:
         log.warning("job %d has no stamp", job.id, exc_info=True)
         return {}
-
-
-def _defaults(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The typed defaults that a task graph gives its parameters."""
-    return {
-        name: entry.get("default") if isinstance(entry, dict) else entry
-        for name, entry in (config.get("parameters") or {}).items()
-    }

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
+from dioptra_worker.provenance import WORKER_RUN_ID
 from dioptra_worker.records import Metric
-from dioptra_worker.sdk.bridge import Session
+from dioptra_worker.sdk.bridge import InputFolder, JobContext, Session
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from dioptra_worker.records import Activity, Plan
     from dioptra_worker.runner.channel import Channel
 
 PATIENCE = 120.0
@@ -23,12 +26,36 @@ class ChannelBridge:
     Attributes:
         job_id: The running job.
         keep: Keeps a metric where no API does, given its name, value and step.
+        context: What the job was given, once its plan is there.
     """
 
     def __init__(self, channel: Channel, *, job_id: int) -> None:
         self.job_id = job_id
         self.keep: Callable[[str, float, int], None] | None = None
+        self.context = JobContext()
         self._channel = channel
+
+    def begin(self, plan: Plan) -> None:
+        """Take in what the job was given."""
+        self.context = JobContext(
+            parameters=plan.parameters,
+            defaults=plan.defaults(),
+            inputs={
+                item.name: InputFolder(
+                    item.artifact_id, Path(item.directory, item.file_name)
+                )
+                for item in plan.inputs
+            },
+            worker_run=plan.stamp.get(WORKER_RUN_ID, ""),
+        )
+
+    def activity(
+        self, element: str, state: str, *, error: str = "", last: bool = False
+    ) -> str:
+        """Claim an element of a batch, or say what became of it."""
+        return self._channel.activity(
+            element, cast("Activity", state), error=error, last=last
+        )
 
     def append_metric(self, name: str, value: float, step: int | None) -> None:
         """Put a metric into the daemon's outbox; NaN and infinities go as text."""

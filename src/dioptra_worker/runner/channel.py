@@ -13,13 +13,22 @@ from typing import TYPE_CHECKING
 
 from dioptra_worker import records
 from dioptra_worker.errors import RunnerError
-from dioptra_worker.records import Message, Plan, Session, SessionWanted
+from dioptra_worker.records import (
+    Activity,
+    ActivityAnswer,
+    ActivityWanted,
+    Message,
+    Plan,
+    Session,
+    SessionWanted,
+)
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable
 
 _CHUNK = 1 << 16
+Answer = Session | ActivityAnswer
 
 
 class Channel:
@@ -41,7 +50,7 @@ class Channel:
         self._torn = False
         os.register_at_fork(after_in_child=partial(_unlock, weakref.ref(self)))
         self._plan: queue.SimpleQueue[Plan | None] = queue.SimpleQueue()
-        self._answers: dict[int, queue.SimpleQueue[Session | None]] = {}
+        self._answers: dict[int, queue.SimpleQueue[Answer | None]] = {}
         self._questions = itertools.count(1)
         self._reader = threading.Thread(
             target=self._listen, name="dioptra-channel", daemon=True
@@ -82,23 +91,51 @@ class Channel:
         Raises:
             RunnerError: If no answer came in time or the daemon has no session.
         """
-        number = next(self._questions)
-        answers: queue.SimpleQueue[Session | None] = queue.SimpleQueue()
-        self._answers[number] = answers
-        self.send(SessionWanted(question=number, renew=renew))
-        try:
-            answer = answers.get(timeout=timeout)
-        except queue.Empty:
-            answer = None
-        finally:
-            del self._answers[number]
-        if answer is None:
+        answer = self._ask(lambda n: SessionWanted(question=n, renew=renew), timeout)
+        if not isinstance(answer, Session):
             raise RunnerError(
                 f"the worker gave no API session within {timeout:g} seconds"
             )
         if answer.error:
             raise RunnerError(f"the worker has no API session: {answer.error}")
         return answer
+
+    def activity(
+        self, element: str, state: Activity, *, error: str = "", last: bool = False
+    ) -> str:
+        """Claim an element of a batch, or say what became of it.
+
+        Waits as long as the daemon does; the job's time limit holds all the same.
+
+        Returns:
+            The outcome; see `ActivityAnswer`.
+
+        Raises:
+            RunnerError: If the daemon is gone.
+        """
+        answer = self._ask(
+            lambda n: ActivityWanted(
+                question=n, element=element, state=state, error=error, last=last
+            )
+        )
+        if not isinstance(answer, ActivityAnswer):
+            raise RunnerError("the daemon went away before it answered")
+        return answer.outcome
+
+    def _ask(
+        self, question: Callable[[int], Message], timeout: float | None = None
+    ) -> Answer | None:
+        """The answer to a question; None if there is none in *timeout* seconds."""
+        number = next(self._questions)
+        answers: queue.SimpleQueue[Answer | None] = queue.SimpleQueue()
+        self._answers[number] = answers
+        try:
+            self.send(question(number))
+            return answers.get(timeout=timeout)
+        except queue.Empty:
+            return None
+        finally:
+            del self._answers[number]
 
     def _listen(self) -> None:
         buffer = b""
@@ -115,7 +152,7 @@ class Channel:
     def _take(self, message: Message) -> None:
         if isinstance(message, Plan):
             self._plan.put(message)
-        elif isinstance(message, Session):
+        elif isinstance(message, Answer):
             answers = self._answers.get(message.question)  # None: nobody waits any more
             if answers is not None:
                 answers.put(message)

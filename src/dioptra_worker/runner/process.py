@@ -91,8 +91,10 @@ def _run(begin: Begin, channel: Channel, bridge: ChannelBridge) -> Ended:
         channel.send(RunStarted(run_id=run_id))
         if begin.job_id == NO_JOB:  # with a server, the API passes metrics on
             bridge.keep = partial(_keep, tracking, run_id)
+        plan = channel.plan()
+        bridge.begin(plan)
         run_job(
-            channel.plan(),
+            plan,
             run_id=run_id,
             store=tracking.store(uri),
             describe=tracking.describe,

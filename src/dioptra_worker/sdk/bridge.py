@@ -9,10 +9,11 @@ client logs in by itself.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
 
 @dataclass(frozen=True)
@@ -28,14 +29,63 @@ class Session:
     cookies: Mapping[str, str] = field(repr=False)
 
 
+@dataclass(frozen=True)
+class InputFolder:
+    """An input artifact of the running job, on disk.
+
+    Attributes:
+        artifact_id: The API's id of the artifact.
+        path: Its file or folder.
+    """
+
+    artifact_id: int
+    path: Path
+
+
+@dataclass(frozen=True)
+class JobContext:
+    """What the running job was given.
+
+    Attributes:
+        parameters: The typed values of the entrypoint's parameters, by name.
+        defaults: Their typed defaults, by name; None for one without.
+        inputs: The input artifacts by name.
+        worker_run: The worker run that the job belongs to, or empty.
+    """
+
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    inputs: Mapping[str, InputFolder] = field(default_factory=dict)
+    worker_run: str = ""
+
+
 class Bridge(Protocol):
     """What a runner offers to the plugin code in its process.
 
     Attributes:
         job_id: The job that this process runs.
+        context: What the job was given, once that is known.
     """
 
     job_id: int
+    context: JobContext
+
+    def activity(
+        self, element: str, state: str, *, error: str = "", last: bool = False
+    ) -> str:
+        """Claim an element of a batch, or say what became of it.
+
+        Args:
+            element: The element's id.
+            state: ``started`` to claim it, then ``processed``, ``error`` or ``queued``.
+            error: Why it failed.
+            last: Whether to claim also an element under which a job was lost before.
+
+        Returns:
+            ``granted``, ``held``, ``processed``, ``postponed``, ``settled``, ``lost``;
+            ``off`` when nothing is recorded.
+        """
+        ...
 
     def append_metric(self, name: str, value: float, step: int | None) -> None:
         """Hand a metric of the running job to the daemon, which delivers it.

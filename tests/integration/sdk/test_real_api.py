@@ -15,7 +15,7 @@ import requests
 from dioptra_worker.api import USER_AGENT
 from dioptra_worker.sdk import bridge
 from dioptra_worker.sdk.auth_client import get_authenticated_worker_client
-from dioptra_worker.sdk.bridge import Session
+from dioptra_worker.sdk.bridge import JobContext, Session
 from dioptra_worker.sdk.client import (
     DioptraClient,
     DioptraFile,
@@ -94,6 +94,14 @@ class ApiBridge:
     cookies: dict[str, str]
     renewed: int = 0
     metrics: list[tuple[str, float, int | None]] = field(default_factory=list)
+    context: JobContext = field(default_factory=JobContext)
+
+    def activity(
+        self, element: str, state: str, *, error: str = "", last: bool = False
+    ) -> str:
+        """Record nothing."""
+        del element, state, error, last
+        return "off"
 
     def append_metric(self, name: str, value: float, step: int | None) -> None:
         """Take a metric."""

@@ -14,7 +14,7 @@ import requests
 
 from dioptra_worker.sdk import bridge
 from dioptra_worker.sdk.auth_client import get_authenticated_worker_client
-from dioptra_worker.sdk.bridge import Session
+from dioptra_worker.sdk.bridge import JobContext, Session
 from dioptra_worker.sdk.client import (
     DioptraFile,
     connect_json_dioptra_client,
@@ -44,6 +44,14 @@ class FakeBridge:
     cookies: list[str] = field(default_factory=lambda: ["first", "second", "third"])
     metrics: list[tuple[str, float, int | None]] = field(default_factory=list)
     asked: int = 0
+    context: JobContext = field(default_factory=JobContext)
+
+    def activity(
+        self, element: str, state: str, *, error: str = "", last: bool = False
+    ) -> str:
+        """Record nothing."""
+        del element, state, error, last
+        return "off"
 
     def append_metric(self, name: str, value: float, step: int | None) -> None:
         """Take a metric."""

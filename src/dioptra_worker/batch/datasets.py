@@ -1,0 +1,230 @@
+"""Works on one set of a data set after the other; one archive on disk at a time.
+
+A data set is an artifact that is a folder; its top-level folders are its sets.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dioptra_worker.batch.base import BaseWorker
+from dioptra_worker.batch.errors import BadBatch, MissingDatasetArchive
+from dioptra_worker.runner.workspace import MAX_BYTES, unpack
+from dioptra_worker.sdk.auth_client import get_authenticated_worker_client
+from dioptra_worker.sdk.client.errors import StatusCodeError
+from dioptra_worker.sdk.client.files import FileTypes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+log = logging.getLogger("dioptra_worker.batch")
+
+COMPLETE = "finished"
+"""The status of the job that made a data set, when the data set is whole."""
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A data set.
+
+    Attributes:
+        id: The artifact's id.
+        path: Its folder, where the job has it already.
+    """
+
+    id: int
+    path: Path | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True)
+class Set:
+    """One set of a data set.
+
+    Attributes:
+        name: Its folder's name.
+        dataset: The data set.
+        path: Where its files are, while it is processed.
+    """
+
+    name: str
+    dataset: Dataset
+    path: Path = Path()
+
+    @property
+    def id(self) -> str:
+        """What names it everywhere: ``<data set>:<set>``."""
+        return f"{self.dataset.id}:{self.name}"
+
+    def __str__(self) -> str:
+        """How the log names it."""
+        return f"set {self.id}"
+
+
+class DatasetWorker(BaseWorker):
+    """Base class of workers that process the sets of data sets.
+
+    Override `process_set`. In a job, ``run()`` takes every set of every folder among
+    the job's input artifacts, and ``run(sets=["12:train"])`` those; on a laptop,
+    ``--set 12:train`` downloads what is asked for.
+    """
+
+    def __init__(
+        self,
+        description: str = "Dioptra dataset worker",
+        support_cache: bool = False,
+    ) -> None:
+        """Prepare.
+
+        Args:
+            description: What the worker does.
+            support_cache: As for `ElementsWorker`; nothing here uses it.
+        """
+        super().__init__(description, support_cache)
+        self._downloaded: tuple[Dataset, Path] | None = None
+        self._client: Any = None
+        self.parser.add_argument(
+            "--set",
+            type=_set,
+            nargs="+",
+            default=[],
+            help="one or more sets, as <artifact id>:<set name>, such as 12:train",
+        )
+
+    def process_set(self, item: Set) -> None:
+        """Process one set; an exception makes this set failed, no other.
+
+        Args:
+            item: The set; its files are below ``item.path``.
+        """
+        raise NotImplementedError
+
+    def list_sets(self) -> Iterator[Set]:
+        """What to process when `run` is not told: the job's inputs, and ``--set``."""
+        if self.bridge is not None:
+            for item in self.bridge.context.inputs.values():
+                if item.path.is_dir():
+                    dataset = Dataset(item.artifact_id, item.path)
+                    folders = (entry for entry in item.path.iterdir() if entry.is_dir())
+                    yield from (Set(entry.name, dataset) for entry in sorted(folders))
+        yield from self.args.set
+
+    def run(self, sets: Iterable[str] | None = None) -> dict[str, int]:
+        """Process every set that nobody else has, and go on whatever fails.
+
+        Args:
+            sets: Sets as ``<artifact id>:<set name>``; by default see `list_sets`.
+
+        Returns:
+            How many were ``completed``, ``skipped`` and ``failed``.
+
+        Raises:
+            WorkerFailed: In a job, if there is nothing to process or all failed.
+            BadBatch: If a set cannot be made out.
+        """
+        with self.preparation():
+            found = list(self.list_sets() if sets is None else map(_parsed, sets))
+        try:
+            return self.run_batch(found, self._process, noun="set")
+        finally:
+            self.cleanup_downloaded_artifact()
+
+    def cleanup_downloaded_artifact(self) -> None:
+        """Remove the data set that was downloaded last, if any."""
+        if self._downloaded is not None:
+            shutil.rmtree(self._downloaded[1], ignore_errors=True)
+            self._downloaded = None
+
+    def _process(self, item: Set) -> None:
+        path = self._folder(item.dataset) / item.name
+        if not path.is_dir():
+            raise MissingDatasetArchive(
+                f"data set {item.dataset.id} has no set {item.name!r}"
+            )
+        self.process_set(Set(item.name, item.dataset, path))
+
+    def _folder(self, dataset: Dataset) -> Path:
+        """A data set's folder on disk: downloaded, unless it is there already."""
+        if dataset.path is not None:
+            return dataset.path
+        if self._downloaded is not None and self._downloaded[0] == dataset:
+            return self._only_folder(dataset)
+        self.cleanup_downloaded_artifact()
+        self._check_complete(dataset)
+        folder = self.extras_directory() / f"dataset-{dataset.id}"
+        folder.mkdir()
+        self._downloaded = (dataset, folder)
+        log.info("Downloading data set %d", dataset.id)
+        archive = self._api().artifacts.get_contents(
+            dataset.id,
+            file_type=FileTypes.TAR_GZ,
+            output_dir=folder,
+            file_stem="contents",
+        )
+        unpack(
+            archive,
+            folder / "contents",
+            what=f"data set {dataset.id}",
+            max_bytes=MAX_BYTES,
+        )
+        archive.unlink()
+        return self._only_folder(dataset)
+
+    def _only_folder(self, dataset: Dataset) -> Path:
+        """The artifact's own folder within its archive."""
+        assert self._downloaded is not None
+        entries = list((self._downloaded[1] / "contents").iterdir())
+        if len(entries) != 1 or not entries[0].is_dir():
+            raise MissingDatasetArchive(
+                f"the archive of data set {dataset.id} is empty"
+            )
+        return entries[0]
+
+    def _check_complete(self, dataset: Dataset) -> None:
+        """Refuse what is no folder, was deleted, or is not finished."""
+        artifact = self._api().artifacts.get_by_id(dataset.id)
+        if str(artifact.get("description", "")).startswith("[deleted]"):
+            raise MissingDatasetArchive(f"data set {dataset.id} was deleted")
+        if not artifact.get("isDir", True):
+            raise MissingDatasetArchive(
+                f"artifact {dataset.id} is a file: a data set is a folder of sets"
+            )
+        try:
+            status = self._api().jobs.get_status(artifact["job"])["status"]
+        except StatusCodeError:
+            log.warning(
+                "the job that made data set %d was deleted; its state is not known",
+                dataset.id,
+            )
+            return
+        if status != COMPLETE:
+            raise MissingDatasetArchive(
+                f"data set {dataset.id} is not complete: job {artifact['job']}, which"
+                f" makes it, is {status}"
+            )
+
+    def _api(self) -> Any:
+        if self._client is None:
+            self._client = get_authenticated_worker_client(log, "json")
+        return self._client
+
+
+def _parsed(text: str) -> Set:
+    id_, separator, name = str(text).partition(":")
+    if not separator or not id_.isdecimal() or not name or "/" in name or name == "..":
+        raise BadBatch(
+            f"{text!r} is no set: give <artifact id>:<set name>, such as 12:train"
+        )
+    return Set(name, Dataset(int(id_)))
+
+
+def _set(text: str) -> Set:
+    """The same for the command line."""
+    try:
+        return _parsed(text)
+    except BadBatch as error:
+        raise argparse.ArgumentTypeError(str(error)) from None

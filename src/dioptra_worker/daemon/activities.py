@@ -1,0 +1,236 @@
+"""Who works on which element of a batch: claims in Redis, with leases.
+
+One hash per worker run, a field per element. Several jobs on several machines share it:
+an element is claimed before it is worked on and settled afterwards. A claim is a lease
+that runs out by itself when its job is lost; Redis's own clock is the only one. What a
+killed job had done to its element may be done again, but never twice at once.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+from dioptra_worker.daemon.redis_client import mapped
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator
+
+    import redis
+    from redis.commands.core import Script
+
+State = Literal["queued", "started", "processed", "error"]
+STATES: tuple[State, ...] = ("queued", "started", "processed", "error")
+Outcome = Literal["granted", "held", "processed", "postponed", "settled", "lost"]
+
+PREFIX = "dioptra-worker:activity"
+LEASE = 60.0
+"""Seconds after which the claim of a worker that was lost is free again."""
+KEPT = 30 * 24 * 3600
+"""Seconds after the last change that a worker run's activities are kept."""
+
+_NOW = """
+local now = redis.call('TIME')
+now = tonumber(now[1]) + tonumber(now[2]) / 1000000
+local function read(element)
+  local raw = redis.call('HGET', KEYS[1], element)
+  if raw then return cjson.decode(raw) end
+end
+local function write(element, entry)
+  entry.at = now
+  redis.call('HSET', KEYS[1], element, cjson.encode(entry))
+  redis.call('EXPIRE', KEYS[1], ARGV[1])
+end
+"""
+_CLAIM = (
+    _NOW
+    + """
+local element, job, token, lease, last = unpack(ARGV, 2)
+local entry = read(element) or {attempts = 0, crashes = 0}
+if entry.state == 'processed' then return 'processed' end
+if entry.state == 'started' then
+  if entry.token == token then return 'granted' end
+  if entry.lease > now and entry.job ~= job then return 'held' end
+  entry.crashes = entry.crashes + 1
+  entry.state = 'error'
+  entry.error = 'its worker was lost'
+  entry.token = ''
+  write(element, entry)
+end
+if entry.crashes > 0 and last == '0' then return 'postponed' end
+entry.state = 'started'
+entry.job = job
+entry.token = token
+entry.lease = now + tonumber(lease)
+entry.attempts = entry.attempts + 1
+entry.error = ''
+write(element, entry)
+return 'granted'
+"""
+)
+_SETTLE = (
+    _NOW
+    + """
+local element, token, state, error, crashed = unpack(ARGV, 2)
+local entry = read(element)
+if not entry or entry.token ~= token then return 'lost' end
+if entry.state == state then return 'settled' end
+if entry.state ~= 'started' then return 'lost' end
+entry.state = state
+entry.error = error
+entry.crashes = entry.crashes + tonumber(crashed)
+write(element, entry)
+return 'settled'
+"""
+)
+_RENEW = (
+    _NOW
+    + """
+local token, lease = unpack(ARGV, 2)
+for i = 4, #ARGV do
+  local entry = read(ARGV[i])
+  if entry and entry.token == token and entry.state == 'started' then
+    entry.lease = now + tonumber(lease)
+    write(ARGV[i], entry)
+  end
+end
+"""
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Activity:
+    """What is known of one element.
+
+    Attributes:
+        element: Its id.
+        state: Where it stands.
+        job: The job that last worked on it.
+        attempts: How often it was begun.
+        crashes: How often a job was lost while working on it.
+        error: Why it failed, or empty.
+        at: When it last changed, in seconds since 1970 by Redis's clock.
+    """
+
+    element: str
+    state: State
+    job: int
+    attempts: int
+    crashes: int
+    error: str
+    at: float
+
+    @classmethod
+    def read(cls, element: str, body: dict[str, Any]) -> Activity:
+        """Read one field of the hash."""
+        return cls(
+            element=element,
+            state=body["state"],
+            job=int(body["job"]),
+            attempts=int(body["attempts"]),
+            crashes=int(body["crashes"]),
+            error=str(body.get("error", "")),
+            at=float(body["at"]),
+        )
+
+
+class Activities:
+    """The activities of one worker run.
+
+    Every method raises `ServiceUnavailable` when Redis is away.
+    """
+
+    def __init__(self, connection: redis.Redis, worker_run: str) -> None:
+        """Open the record.
+
+        Args:
+            connection: To Redis.
+            worker_run: The worker run's id.
+        """
+        self._redis = connection
+        self._key = f"{PREFIX}:{worker_run}"
+        self._claim = connection.register_script(_CLAIM)
+        self._settle = connection.register_script(_SETTLE)
+        self._renew = connection.register_script(_RENEW)
+
+    def claim(
+        self,
+        element: str,
+        *,
+        job: int,
+        token: str,
+        last: bool = False,
+        lease: float = LEASE,
+    ) -> Outcome:
+        """Take an element to work on.
+
+        Args:
+            element: Its id.
+            job: Who asks. A claim of the same job under another token is an attempt
+                that was lost, and is taken over at once.
+            token: Names this attempt of the job: whoever was lost cannot settle what
+                another has taken over.
+            last: Whether to take also an element under which a job was lost before.
+            lease: Seconds until the claim is free again if it is not renewed.
+
+        Returns:
+            ``granted``; ``held`` by another job; ``processed`` already; or
+            ``postponed``, to be asked for again with *last*.
+        """
+        values = (element, job, token, lease, int(last))
+        with mapped():
+            return self._call(self._claim, *values)
+
+    def settle(
+        self,
+        element: str,
+        state: State,
+        *,
+        token: str,
+        error: str = "",
+        crashed: bool = False,
+    ) -> Outcome:
+        """Say what became of a claimed element.
+
+        Args:
+            element: Its id.
+            state: ``processed``, ``error``, or ``queued`` to let go of it untouched.
+            token: What it was claimed with.
+            error: Why it failed.
+            crashed: Whether the job was lost over it.
+
+        Returns:
+            ``settled``, or ``lost`` when somebody else has claimed it meanwhile.
+        """
+        with mapped():
+            return self._call(self._settle, element, token, state, error, int(crashed))
+
+    def renew(
+        self, elements: Iterable[str], *, token: str, lease: float = LEASE
+    ) -> None:
+        """Keep claims that are still ours for another *lease* seconds."""
+        with mapped():
+            self._renew(keys=[self._key], args=[KEPT, token, lease, *elements])
+
+    def all(self) -> Iterator[Activity]:
+        """Every element that was ever begun, in no order."""
+        with mapped():
+            for field, value in self._redis.hscan_iter(self._key, count=1000):
+                yield Activity.read(field.decode(), json.loads(value))
+
+    def reset(self, states: Collection[State]) -> int:
+        """Forget the elements in some states, so that they are processed again.
+
+        Returns:
+            How many were forgotten.
+        """
+        gone = [entry.element for entry in self.all() if entry.state in states]
+        with mapped():
+            for first in range(0, len(gone), 1000):
+                self._redis.hdel(self._key, *gone[first : first + 1000])
+        return len(gone)
+
+    def _call(self, script: Script, *values: str | float) -> Outcome:
+        answer: bytes = script(keys=[self._key], args=[KEPT, *values])
+        return cast("Outcome", answer.decode())

@@ -1,0 +1,151 @@
+"""Asks and answers about elements for the runner of one job.
+
+A thread of its own: Redis may be away for a while, and neither the job's log nor its
+time limit may wait for that. It renews what the job holds, and when the runner ends it
+lets go of what is left.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+import time
+from functools import partial
+from typing import TYPE_CHECKING
+
+from dioptra_worker.api.patience import FOREVER, persist
+from dioptra_worker.daemon.activities import LEASE, Activities
+from dioptra_worker.errors import ServiceUnavailable
+from dioptra_worker.records import ActivityAnswer, ActivityWanted
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+log = logging.getLogger("dioptra_worker.claims")
+
+RENEW_EVERY = LEASE / 3
+LETTING_GO = 5.0
+"""Seconds that a job's end waits for Redis to take claims back; they run out anyway."""
+
+
+class ClaimsDesk:
+    """Keeps one job's claims; `ask` from any thread, then `close` once."""
+
+    def __init__(
+        self,
+        activities: Activities,
+        *,
+        job: int,
+        token: str,
+        answer: Callable[[ActivityAnswer], None],
+        say: Callable[[str, str], None],
+        renew_every: float = RENEW_EVERY,
+    ) -> None:
+        """Open the desk.
+
+        Args:
+            activities: The record that all jobs of the worker run share.
+            job: The job.
+            token: Names this attempt of the job.
+            answer: Tells the runner.
+            say: Puts a line into the job's log, with its severity.
+            renew_every: Seconds between two renewals of what the job holds.
+        """
+        self._activities = activities
+        self._job = job
+        self._token = token
+        self._answer = answer
+        self._say = say
+        self._renew_every = renew_every
+        self._held: set[str] = set()
+        self._questions: queue.SimpleQueue[ActivityWanted | None] = queue.SimpleQueue()
+        self._closing = threading.Event()
+        self._thread = threading.Thread(
+            target=self._work, name="dioptra-claims", daemon=True
+        )
+        self._thread.start()
+
+    def ask(self, wanted: ActivityWanted) -> None:
+        """Take a question of the runner; the answer goes to it when there is one."""
+        self._questions.put(wanted)
+
+    def close(self, reason: str) -> None:
+        """Let go of what the ended job still holds.
+
+        Args:
+            reason: How the job ended, for the elements that it was working on.
+        """
+        self._closing.set()
+        self._questions.put(None)
+        self._thread.join(LETTING_GO)
+        if self._thread.is_alive():
+            return  # Redis is away, and the claims run out by themselves
+        for element in sorted(self._held):
+            try:
+                self._activities.settle(
+                    element, "error", token=self._token, error=reason, crashed=True
+                )
+            except ServiceUnavailable as error:
+                log.warning("claims of job %d run out later: %s", self._job, error)
+                return
+
+    def _work(self) -> None:
+        due = time.monotonic() + self._renew_every
+        while not self._closing.is_set():
+            if time.monotonic() >= due:
+                self._renew()
+                due = time.monotonic() + self._renew_every
+            try:
+                wanted = self._questions.get(timeout=max(0, due - time.monotonic()))
+            except queue.Empty:
+                continue
+            if wanted is None:
+                return
+            try:
+                outcome = persist(
+                    partial(self._outcome, wanted),
+                    seconds=FOREVER,
+                    sleep=self._sleep,
+                    on_wait=self._waiting,
+                )
+            except _Closed:
+                return
+            self._answer(ActivityAnswer(question=wanted.question, outcome=outcome))
+
+    def _outcome(self, wanted: ActivityWanted) -> str:
+        element = wanted.element
+        if wanted.state == "started":
+            outcome = self._activities.claim(
+                element, job=self._job, token=self._token, last=wanted.last
+            )
+            if outcome == "granted":
+                self._held.add(element)
+            return outcome
+        outcome = self._activities.settle(
+            element,
+            wanted.state,
+            token=self._token,
+            error=wanted.error,
+        )
+        self._held.discard(element)
+        return outcome
+
+    def _renew(self) -> None:
+        if not self._held:
+            return
+        try:
+            self._activities.renew(self._held, token=self._token)
+        except ServiceUnavailable as error:
+            log.warning("claims of job %d are not renewed: %s", self._job, error)
+
+    def _waiting(self, error: ServiceUnavailable) -> None:
+        self._say("WARNING", f"waiting to claim elements: {error}")
+
+    def _sleep(self, seconds: float) -> None:
+        if self._closing.wait(seconds):
+            raise _Closed
+
+
+class _Closed(Exception):
+    """The job ended while its question waited for Redis."""
