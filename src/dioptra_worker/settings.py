@@ -47,6 +47,7 @@ WITHHELD_NAMES = ("DIOPTRA_WORKER_PASSWORD", "RQ_REDIS_URI", "RQ_REDIS_URL")
 
 RUNNER_DEFAULTS = {
     "DO_NOT_TRACK": "true",
+    "GIT_PYTHON_REFRESH": "quiet",  # or MLflow fills the log where there is no git
     "MLFLOW_DISABLE_TELEMETRY": "true",  # it starts a thread at import
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # it is no output of the job
 }

@@ -63,6 +63,8 @@ def test_peer_command_line(
     url = environment["RQ_REDIS_URI"]
     environment["RQ_REDIS_URI"] = "redis://127.0.0.1:1/0"
     options = ["--url", url, "--results-ttl", "500", "--burst", platform.queue]
+    for name in ("DIOPTRA_API", "MLFLOW_TRACKING_URI"):
+        options[:0] = ["--wait-for", environment[name].removeprefix("http://")]
     job = _nothing(platform)
     with worker(environment, tmp_path, *options) as running:
         assert running.wait() == 0

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import sys
 import threading
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -15,13 +17,30 @@ from dioptra_worker.cli.exit_codes import ExitCode
 from dioptra_worker.cli.help import settings_epilog
 from dioptra_worker.errors import LoginRefused, ServiceRefused, SettingsError
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from dioptra_worker.daemon.doorstep import Address
+
 EXAMPLES = """
 \b
 Examples:
   dioptra-worker-v1 tensorflow-cpu
   dioptra-worker-v1 --url redis://localhost:6379/0 --results-ttl 500 cpu gpu
   dioptra-worker-v1 --burst --max-jobs 1 tensorflow-cpu
+  dioptra-worker-v1 --wait-for redis:6379 --wait-for restapi:5000 pytorch-cpu
 """
+
+
+def _addresses(
+    _context: click.Context, _parameter: click.Parameter, given: tuple[str, ...]
+) -> tuple[Address, ...]:
+    from dioptra_worker.daemon.doorstep import Address
+
+    try:
+        return tuple(Address.parse(text) for text in given)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
 
 
 @click.command(
@@ -48,6 +67,14 @@ Examples:
     help="End after this many seconds without a job.",
 )
 @click.option(
+    "--wait-for",
+    multiple=True,
+    metavar="HOST:PORT",
+    callback=_addresses,
+    help="Wait, for a minute at most, until this opens; may be given several times."
+    " The worker waits for the services that it needs without being told.",
+)
+@click.option(
     "--isolation",
     type=click.Choice(["auto", "fork", "spawn"]),
     help="How job processes are made; overrides DIOPTRA_WORKER_ISOLATION.",
@@ -66,6 +93,7 @@ def start(
     burst: bool,
     max_jobs: int | None,
     max_idle_time: float | None,
+    wait_for: tuple[Address, ...],
     isolation: str | None,
     logging_level: str | None,
 ) -> None:
@@ -79,6 +107,8 @@ def start(
     Exit status: 0 told to end or nothing left to do; 2 unusable command line or
     environment; 3 the API refused the login.
     """
+    # As process 1 of a container we would not hear SIGTERM until the daemon listens.
+    signal.signal(signal.SIGTERM, _end)
     given = {
         "RQ_REDIS_URI": url,
         "DIOPTRA_WORKER_ISOLATION": isolation,
@@ -89,6 +119,9 @@ def start(
     except SettingsError as error:
         for problem in error.problems:
             click.echo(problem, err=True)
+        sys.exit(ExitCode.USAGE)
+    if complaint := _unusable(settings.work_dir):
+        click.echo(complaint, err=True)
         sys.exit(ExitCode.USAGE)
     for queue in queues:
         if queue != queue.strip() or not queue:
@@ -104,6 +137,7 @@ def start(
         max_jobs=max_jobs,
         max_idle=max_idle_time,
         result_ttl=results_ttl,
+        wait_for=wait_for,
     )
     sys.exit(serve(settings, orders))
 
@@ -146,6 +180,24 @@ def serve(settings: settings_module.Settings, orders: object) -> ExitCode:
         click.echo(str(error), err=True)
         return ExitCode.REFUSED
     return ExitCode.OK
+
+
+def _end(_signal: int, _frame: Any) -> None:
+    sys.exit(ExitCode.OK)
+
+
+def _unusable(work_dir: Path) -> str | None:
+    """One sentence about what is wrong with the work folder; it is made if need be."""
+    try:
+        work_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        next(work_dir.iterdir(), None)
+        reason = None if os.access(work_dir, os.W_OK | os.X_OK) else "Permission denied"
+    except OSError as error:
+        reason = error.strerror
+    return reason and (
+        f"DIOPTRA_WORKER_WORK_DIR: {str(work_dir)!r} cannot be used: {reason}. Name a"
+        f" folder that user {os.getuid()} may write to, or mount one there."
+    )
 
 
 def _warn(settings: settings_module.Settings) -> None:

@@ -23,6 +23,7 @@ from dioptra_worker.daemon.alarm import TICK, Alarm
 from dioptra_worker.daemon.attempt import CLOSE_RUN_TIMEOUT
 from dioptra_worker.daemon.bell import Bell
 from dioptra_worker.daemon.commands import CommandListener
+from dioptra_worker.daemon.doorstep import wait_for
 from dioptra_worker.daemon.handler import Handler
 from dioptra_worker.daemon.health import Heart, Vitals
 from dioptra_worker.daemon.ledger import Ledger
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from rq.job import Job
 
     from dioptra_worker.api.client import DioptraApi
+    from dioptra_worker.daemon.doorstep import Address
     from dioptra_worker.daemon.launcher import Launcher
     from dioptra_worker.logs import Mask
     from dioptra_worker.settings import Settings
@@ -73,6 +75,7 @@ class Orders:
         max_jobs: End after this many jobs.
         max_idle: End after this many seconds without a job.
         result_ttl: Seconds that RQ keeps the record of a finished job.
+        wait_for: Addresses that are to open before anything else is asked.
     """
 
     queues: tuple[str, ...]
@@ -81,6 +84,7 @@ class Orders:
     max_jobs: int | None = None
     max_idle: float | None = None
     result_ttl: int = 500
+    wait_for: tuple[Address, ...] = ()
 
 
 class Daemon:
@@ -195,6 +199,8 @@ class Daemon:
 
     def _prepare(self) -> bool:
         """Log in and look at the queues' names; False when told to stop meanwhile."""
+        if not wait_for(self._orders.wait_for, pause=self._rest_alive):
+            return False
         if self._wait_for(self._api.login, API) is _STOPPED:
             return False
         log.info("logged in to %s as %r", self._api.url, self._api.username)
@@ -289,6 +295,11 @@ class Daemon:
         thread.join()
         if handled == [False]:
             self._wait_for(self._answering, API)
+
+    def _rest_alive(self, seconds: float) -> bool:
+        """Pause, and show that the main loop goes on; True when told to stop."""
+        self._vitals.tick(LONGEST_CALL)
+        return self._alarm.pause(seconds)
 
     def _answering(self) -> None:
         """See whether the API works for us; a login refused now may be mended."""

@@ -100,3 +100,44 @@ def test_help_needs_no_environment() -> None:
     for field in Settings.model_fields.values():
         assert str(field.alias) in answer.stdout
     assert answer.stderr == ""
+
+
+def test_wait_for_is_refused() -> None:
+    """An address that is none is quoted, and the code is 2."""
+    answer = _run("--wait-for", "redis", "cpu", environment=COMPLETE)
+    assert answer.returncode == ExitCode.USAGE
+    assert "'redis' is no HOST:PORT, such as redis:6379" in answer.stderr
+
+
+def test_unusable_work_folder(tmp_path: Path) -> None:
+    """A work folder that cannot be is named in one sentence, and the code is 2."""
+    file = tmp_path / "file"
+    file.touch()
+    environment = {**COMPLETE, "DIOPTRA_WORKER_WORK_DIR": str(file / "jobs")}
+    answer = _run("cpu", environment=environment)
+    assert answer.returncode == ExitCode.USAGE
+    (line,) = answer.stderr.splitlines()
+    assert line.startswith(f"DIOPTRA_WORKER_WORK_DIR: {str(file / 'jobs')!r} cannot be")
+    assert "Not a directory" in line
+
+
+def test_waiting_can_be_ended(tmp_path: Path) -> None:
+    """SIGTERM ends a worker that waits for an address, with code 0."""
+    environment = {**COMPLETE, "DIOPTRA_WORKER_WORK_DIR": str(tmp_path)}
+    process = subprocess.Popen(
+        [PROGRAM, "--wait-for", "127.0.0.1:9", "cpu"],
+        env=environment,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    try:
+        for line in process.stderr:
+            if "waiting for 127.0.0.1:9" in line:
+                break
+        process.terminate()
+        assert process.wait(60) == ExitCode.OK
+    finally:
+        process.kill()
+        process.wait()
+        process.stderr.close()
