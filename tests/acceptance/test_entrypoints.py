@@ -147,6 +147,8 @@ def test_import_tells(bench: Bench) -> None:
         ("artifact-chain", "produce.yml", "chain-produce"),
         ("artifact-chain", "consume.yml", "chain-consume"),
         ("sklearn-evaluation", "entrypoint.yml", "sklearn-evaluation"),
+        ("pytorch-attack", "entrypoint.yml", "pytorch-attack"),
+        ("tensorflow-attack", "entrypoint.yml", "tensorflow-attack"),
         ("failing-job", "entrypoint.yml", "failing-job"),
     ],
 )

@@ -1,0 +1,1 @@
+"""Trains a network of PyTorch on handwritten digits, and attacks it."""

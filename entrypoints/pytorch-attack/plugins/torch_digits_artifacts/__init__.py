@@ -1,0 +1,1 @@
+"""Keeps a network of PyTorch and images as files."""

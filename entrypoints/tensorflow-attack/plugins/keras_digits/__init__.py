@@ -1,0 +1,1 @@
+"""Trains a network of TensorFlow on handwritten digits, and attacks it."""

@@ -1,0 +1,1 @@
+"""Keeps a network of TensorFlow and images as files."""
