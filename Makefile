@@ -109,7 +109,12 @@ constraints: $(BIN)/python
 	  --python-version 3.11 --no-header --no-annotate --no-emit-index-url \
 	  --no-emit-find-links --all-extras --group test --group lint --group docs \
 	  --output-file constraints.txt pyproject.toml
-	@echo 'constraints.txt is new; run make test.'
+	@$(BIN)/uv pip compile --quiet --no-config --universal \
+	  --python-version 3.11 --no-header --no-annotate --no-emit-index-url \
+	  --no-emit-find-links --extra mlflow --extra examples \
+	  --constraint constraints.txt --output-file containers/constraints.txt \
+	  pyproject.toml containers/frameworks.in
+	@echo 'Both files of constraints are new; run make test and make containers.'
 
 clean:
 	rm -rf $(VENV) build dist docs/_build .coverage .coverage.* .mypy_cache \

@@ -1,0 +1,176 @@
+"""The Dockerfiles, read line by line: what must hold without building any of them."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[3]
+CONTAINERS = ROOT / "containers"
+FRAMEWORKS = ("tensorflow-cpu", "tensorflow-gpu", "pytorch-cpu", "pytorch-gpu")
+IMAGES = ("base", *FRAMEWORKS)
+
+
+@dataclass(frozen=True)
+class Instruction:
+    """One instruction of a Dockerfile, its lines joined."""
+
+    name: str
+    value: str
+
+
+def _read(image: str) -> list[Instruction]:
+    """The instructions of an image's Dockerfile, without comments."""
+    text = (CONTAINERS / image / "Dockerfile").read_text(encoding="utf-8")
+    lines = [line for line in text.splitlines() if not line.lstrip().startswith("#")]
+    whole = re.sub(r"\\\n", " ", "\n".join(lines))
+    return [
+        Instruction(name.upper(), value.strip())
+        for name, _, value in (line.partition(" ") for line in whole.splitlines())
+        if name
+    ]
+
+
+def _values(image: str, name: str) -> list[str]:
+    return [found.value for found in _read(image) if found.name == name]
+
+
+def _last(image: str, name: str) -> str:
+    return _values(image, name)[-1]
+
+
+def _arguments(image: str) -> dict[str, str]:
+    """The build arguments with their defaults."""
+    pairs = (value.partition("=") for value in _values(image, "ARG"))
+    return {name: default.strip('"') for name, _, default in pairs if default or _}
+
+
+def _pins(path: Path) -> set[str]:
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return {line for line in lines if line and not line.startswith("#")}
+
+
+def test_every_image_is_looked_at() -> None:
+    """There is no Dockerfile in containers/ that these tests do not know."""
+    found = {path.parent.name for path in CONTAINERS.glob("*/Dockerfile")}
+    assert found - {"custom"} == set(IMAGES)
+
+
+@pytest.mark.parametrize("image", IMAGES)
+def test_user_is_not_root(image: str) -> None:
+    """An image ends with a user that is not root, told by number (Kubernetes asks)."""
+    user = _last(image, "USER")
+    if image == "base":
+        assert user == "${WORKER_UID}:${WORKER_GID}"
+        assert _arguments("base")["WORKER_UID"] == "39000"
+        assert _arguments("base")["WORKER_GID"] == "100"
+        assert "DIOPTRA_UID=${WORKER_UID}" in _last("base", "ENV")
+        assert "DIOPTRA_GID=${WORKER_GID}" in _last("base", "ENV")
+    else:
+        assert user == "${DIOPTRA_UID}:${DIOPTRA_GID}"
+
+
+def test_no_shell_is_process_1() -> None:
+    """The daemon is the entrypoint in the list form, and no image puts it elsewhere."""
+    assert json.loads(_last("base", "ENTRYPOINT")) == ["dioptra-worker-v1"]
+    for image in FRAMEWORKS:
+        assert _values(image, "ENTRYPOINT") == []
+
+
+def test_health_check() -> None:
+    """Health is asked of our own command, without a shell."""
+    check = _last("base", "HEALTHCHECK")
+    assert json.loads(check[check.index("CMD") + 3 :]) == ["dioptra-worker", "health"]
+
+
+@pytest.mark.parametrize("image", FRAMEWORKS)
+def test_framework_image(image: str) -> None:
+    """It is built on the base, serves the queue of its name, preloads its framework."""
+    assert _values(image, "FROM") == ["${BASE_IMAGE}"]
+    assert _arguments(image)["BASE_IMAGE"] == "dioptra-worker-base"
+    assert json.loads(_last(image, "CMD")) == [image]
+    module = "torch" if image.startswith("pytorch") else "tensorflow"
+    assert f"DIOPTRA_WORKER_PRELOAD={module}" in _last(image, "ENV")
+    assert "'dioptra-worker[mlflow,examples]'" in _last(image, "RUN")
+
+
+@pytest.mark.parametrize("image", FRAMEWORKS)
+def test_gpus_are_asked_for(image: str) -> None:
+    """Images for GPUs, and no others, ask NVIDIA's runtime for them."""
+    asks = "NVIDIA_VISIBLE_DEVICES=all" in _last(image, "ENV")
+    assert asks == image.endswith("-gpu")
+
+
+@pytest.mark.parametrize("image", IMAGES)
+def test_installs_are_pinned(image: str) -> None:
+    """Every installation of packages obeys the constraints and leaves no cache."""
+    installs = [
+        command
+        for run in _values(image, "RUN")
+        for command in run.split("&&")
+        if "pip install" in command
+    ]
+    assert installs
+    for command in installs:
+        assert "--constraint" in command
+        assert "--no-cache-dir" in command
+
+
+@pytest.mark.parametrize("image", IMAGES)
+def test_no_source_of_packages_is_written_down(image: str) -> None:
+    """Where packages come from is an argument or a secret, never in the file."""
+    for found in _read(image):
+        assert "://" not in found.value, found
+        if found.name == "ARG" and "OPTIONS" in found.value:
+            assert found.value.endswith('=""')
+    assert any("id=pip.conf" in run for run in _values(image, "RUN"))
+
+
+@pytest.mark.parametrize("image", IMAGES)
+def test_sources_are_in_the_build_context(image: str) -> None:
+    """What is copied is there, and .dockerignore lets it through."""
+    ignore = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
+    allowed = {line[1:] for line in ignore if line.startswith("!")}
+    assert "*" in ignore
+    for value in _values(image, "COPY"):
+        words = [word for word in value.split() if not word.startswith("--")]
+        if "--from=" in value:
+            continue
+        for source in words[:-1]:
+            path = source.replace("${CA_CERTIFICATES}", "containers/ca-certificates")
+            assert (ROOT / path).exists(), source
+            assert path.split("/")[0] in allowed, source
+
+
+def test_constraints_are_pins() -> None:
+    """Each line pins one package, and those of the tests' environment are the same."""
+    ours, tested = (
+        _pins(CONTAINERS / "constraints.txt"),
+        _pins(ROOT / "constraints.txt"),
+    )
+    for line in ours:
+        assert re.match(r"[a-z0-9][a-z0-9.-]*==[0-9][^ ]*( ; .+)?$", line), line
+
+    def named(pins: set[str]) -> dict[str, set[str]]:
+        by_name: dict[str, set[str]] = {}
+        for pin in pins:
+            by_name.setdefault(pin.partition("==")[0], set()).add(
+                pin.partition(" ;")[0]
+            )
+        return by_name
+
+    known = named(tested)
+    assert {"torch", "tensorflow", "tensorflow-cpu", "rq"} <= named(ours).keys()
+    for name, pins in named(ours).items():
+        assert pins <= known.get(name, pins), name
+
+
+def test_health_check_of_the_platform() -> None:
+    """What the platform's deployment calls for health is a program that asks ours."""
+    script = CONTAINERS / "base/healthcheck.sh"
+    assert "exec dioptra-worker health" in script.read_text(encoding="utf-8")
+    assert "/usr/local/bin/healthcheck.sh" in " ".join(_values("base", "COPY"))
