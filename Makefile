@@ -27,7 +27,7 @@ PEER := import os, pathlib; from dioptra_worker.local import ensure_peer; \
 
 .NOTPARALLEL:
 
-.PHONY: help demo test unit services faults check lint types imports docs format pages constraints setup \
+.PHONY: help demo bench test unit services faults check lint types imports docs format pages constraints setup \
   clean distclean
 
 help:
@@ -39,6 +39,8 @@ help:
 	@echo '                  and taken down by the tests'
 	@echo 'make faults       the tests of faults only; what they see becomes a page of the'
 	@echo '                  documentation'
+	@echo 'make bench        measure the worker beside the one of dioptra-platform, into'
+	@echo '                  benchmarks/results; QUICK=1 only sees that this works'
 	@echo 'make check        all that is not a test: the next four'
 	@echo 'make lint         ruff: rules and format'
 	@echo 'make types        mypy'
@@ -53,6 +55,10 @@ help:
 
 demo: $(READY)demo
 	@KEEP='$(KEEP)' $(BIN)/dioptra-worker demo
+
+# Quarter of an hour on a machine that does nothing else; see benchmarks/README.md.
+bench: $(READY)demo
+	@$(BIN)/python -m benchmarks $(if $(QUICK),--quick) $(ARGS)
 
 # Two runs, so that a mistake that a unit test can find is found within a minute.
 # pytest's last line must stay the last one: CI reads it.

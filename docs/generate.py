@@ -1,4 +1,4 @@
-"""Writes the pages that are made from the code, so that they cannot lie.
+"""Writes the pages that are made from code and measurements, so that they cannot lie.
 
 ``python docs/generate.py`` writes them, ``--check`` only says which are out of date. A
 unit test checks them, too.
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # run as a file, Python looks for modules beside it only
 
+from benchmarks import page as benchmarks  # noqa: E402
 from docs import fault_table  # noqa: E402
 
 REFERENCE = ROOT / "docs/reference"
@@ -208,6 +209,9 @@ PAGES: dict[Path, Callable[[], str]] = {
     REFERENCE / "commands.md": commands_page,
     REFERENCE / "exit-codes.md": exit_codes_page,
     REFERENCE / "faults.md": partial(fault_table.page, NOTICE),
+    REFERENCE / "benchmarks.md": lambda: f"{NOTICE}{benchmarks.page()}",
+    REFERENCE / benchmarks.RATIOS: benchmarks.ratios,
+    REFERENCE / benchmarks.SCALE: benchmarks.throughput,
     README: readme,
 }
 """Every generated file and what makes its text."""

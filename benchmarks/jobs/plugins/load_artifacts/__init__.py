@@ -1,0 +1,1 @@
+"""Artifacts of any size; their tasks note when they are called."""

@@ -1,0 +1,30 @@
+"""The scenarios, one module each, in the order in which they run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from benchmarks.scenarios import (
+    artifacts,
+    cold_start,
+    drain,
+    hello_world,
+    install,
+    log_lines,
+    memory,
+    scale,
+)
+
+if TYPE_CHECKING:
+    from benchmarks.scenario import Scenario
+
+SCENARIOS: tuple[Scenario, ...] = (
+    hello_world.SCENARIO,
+    cold_start.SCENARIO,
+    drain.SCENARIO,
+    memory.SCENARIO,
+    install.SCENARIO,
+    log_lines.SCENARIO,
+    artifacts.SCENARIO,
+    scale.SCENARIO,
+)

@@ -1,0 +1,174 @@
+"""Artifacts of many files and of many bytes, to the store and back."""
+
+from __future__ import annotations
+
+import tempfile
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchmarks.errors import BenchmarkError
+from benchmarks.results import Measure, Result, Target
+from benchmarks.rivals import OURS, PEER
+from benchmarks.scenario import Plan, Scenario
+from benchmarks.store import Boto, write_files
+from dioptra_worker.local.config import BUCKET
+
+if TYPE_CHECKING:
+    from benchmarks.rivals import Worker
+    from benchmarks.stage import Stage
+    from benchmarks.submission import Line
+    from dioptra_worker.api.resources import Artifact
+
+BOTO = "boto3"
+_WRITE_FILE, _WRITE_FOLDER, _READ = (
+    "bench-write-file",
+    "bench-write-folder",
+    "bench-read",
+)
+_KIB, _MIB = 1 << 10, 1 << 20
+
+
+@dataclass(frozen=True)
+class _Load:
+    """What is stored and read back.
+
+    Attributes:
+        text: What it is, in words.
+        entrypoint: What writes it.
+        files: How many files.
+        size: The bytes of each.
+    """
+
+    text: str
+    entrypoint: str
+    files: int
+    size: int
+
+    @property
+    def values(self) -> dict[str, int]:
+        """The job's parameters."""
+        return {"files": self.files, "size": self.size}
+
+    def measures(self) -> tuple[Measure, Measure]:
+        """Up and down."""
+        return Measure(f"{self.text} up", "s"), Measure(f"{self.text} down", "s")
+
+
+def run(stage: Stage, plan: Plan) -> Result:
+    """Have each rival store and read the same things in turn."""
+    many, large = plan.size(1000, 20), plan.size(1024, 8)
+    folder = _Load(f"{many:,} files", _WRITE_FOLDER, many, _KIB)
+    file = _Load(f"one file of {_size(large)}", _WRITE_FILE, 1, large * _MIB)
+    measures: list[Measure] = []
+    with ExitStack() as stack:
+        boto = stack.enter_context(Boto(stage.environment, BUCKET))
+        warm = [
+            stack.enter_context(stage.warm(r, _WRITE_FILE, _WRITE_FOLDER, _READ))
+            for r in stage.rivals
+        ]
+        for load, times in ((folder, plan.times(3)), (file, plan.times(2))):
+            up, down = load.measures()
+            measures += [up, down]
+            for number in range(times):
+                for worker, lines in warm:
+                    name = worker.rival.name
+                    plan.say(f"{load.text}, round {number + 1} of {times}: {name}")
+                    _round(stage, load, worker, lines, boto, up, down)
+                plan.say(f"{load.text}, round {number + 1} of {times}: {BOTO}")
+                _alone(load, boto, up, down)
+    up_many, down_many, up_large, down_large = (measure.name for measure in measures)
+    return Result(
+        measures,
+        targets=[
+            *(
+                Target(f"{name}: at least 5 × faster", name, PEER, OURS, at_least=5)
+                for name in (up_many, down_many)
+            ),
+            *(
+                Target(
+                    f"{name}: at most 10 % slower than boto3's own transfer",
+                    name,
+                    OURS,
+                    BOTO,
+                    at_most=1.1,
+                )
+                for name in (up_large, down_large)
+            ),
+        ],
+        notes=[
+            (
+                "Up: from the moment at which the artifact task has written the"
+                " artifact to its registration in the API. Down: from the job's start"
+                " to the call of the artifact task that reads it, so the job's other"
+                " requests are in it."
+            ),
+            (
+                "boto3 is its managed transfer with default settings, one call for one"
+                " large file, all small files handed over at once."
+            ),
+        ],
+    )
+
+
+def _round(
+    stage: Stage,
+    load: _Load,
+    worker: Worker,
+    lines: list[Line],
+    boto: Boto,
+    up: Measure,
+    down: Measure,
+) -> None:
+    """Store something in one job, read it in another."""
+    by_name = dict(zip((_WRITE_FILE, _WRITE_FOLDER, _READ), lines, strict=True))
+    name = worker.rival.name
+    job = stage.wait(by_name[load.entrypoint].submit(load.values), worker)
+    artifact = stage.resources.artifacts(job.id)[0]
+    written = stage.mlflow_metrics(job.id)["written"]
+    up.add(name, stage.registered(artifact.id) - written)
+    try:
+        down.add(name, _read(stage, by_name[_READ], worker, artifact, load))
+    finally:
+        boto.discard(artifact)
+
+
+def _read(
+    stage: Stage, line: Line, worker: Worker, artifact: Artifact, load: _Load
+) -> float:
+    job = stage.wait(line.submit(artifact=artifact), worker)
+    found = stage.mlflow_metrics(job.id)
+    if found["size"] != load.files * load.size:
+        raise BenchmarkError(
+            f"Job {job.id} of {worker.rival.name!r} should have read"
+            f" {load.files * load.size} bytes and has got {found['size']:.0f}: what"
+            " was measured is of no use."
+        )
+    return found["arrived"] - job.started
+
+
+def _alone(load: _Load, boto: Boto, up: Measure, down: Measure) -> None:
+    """The same files by boto3 alone."""
+    with tempfile.TemporaryDirectory() as folder:
+        here, there = Path(folder, "here"), Path(folder, "there")
+        here.mkdir()
+        there.mkdir()
+        names = write_files(here, load.files, load.size)
+        try:
+            up.add(BOTO, boto.up(here))
+            down.add(BOTO, boto.down(there, names))
+        finally:
+            boto.forget()
+
+
+def _size(mib: int) -> str:
+    return f"{mib // 1024} GiB" if mib >= 1024 else f"{mib} MiB"
+
+
+SCENARIO = Scenario(
+    name="artifacts",
+    title="Artifacts",
+    question="How fast are a folder of small files and one large file stored and read?",
+    run=run,
+)

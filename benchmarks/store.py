@@ -1,0 +1,94 @@
+"""The S3 store of the stack: what boto3 makes of it by itself, and tidying it up."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+from urllib.parse import urlsplit
+
+import boto3
+from boto3.s3.transfer import TransferConfig, create_transfer_manager
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from mypy_boto3_s3 import S3Client
+
+    from dioptra_worker.api.resources import Artifact
+
+_PREFIX = "benchmarks"
+
+
+class Boto:
+    """boto3's managed transfer with its own defaults, on the same bucket."""
+
+    def __init__(self, environment: Mapping[str, str], bucket: str) -> None:
+        self._bucket = bucket
+        self._s3: S3Client = boto3.client(
+            "s3",
+            endpoint_url=environment["MLFLOW_S3_ENDPOINT_URL"],
+            aws_access_key_id=environment["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=environment["AWS_SECRET_ACCESS_KEY"],
+            region_name=environment["AWS_DEFAULT_REGION"],
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._s3.close()
+
+    def up(self, folder: Path) -> float:
+        """Upload all files of a folder; the seconds that it took."""
+        files = [path for path in sorted(folder.iterdir()) if path.is_file()]
+        began = time.perf_counter()
+        with create_transfer_manager(self._s3, TransferConfig()) as transfers:
+            waiting = [
+                transfers.upload(str(file), self._bucket, f"{_PREFIX}/{file.name}")
+                for file in files
+            ]
+            for transfer in waiting:
+                transfer.result()
+        return time.perf_counter() - began
+
+    def down(self, folder: Path, names: list[str]) -> float:
+        """Download files that were uploaded; the seconds that it took."""
+        began = time.perf_counter()
+        with create_transfer_manager(self._s3, TransferConfig()) as transfers:
+            waiting = [
+                transfers.download(
+                    self._bucket, f"{_PREFIX}/{name}", str(folder / name)
+                )
+                for name in names
+            ]
+            for transfer in waiting:
+                transfer.result()
+        return time.perf_counter() - began
+
+    def forget(self) -> None:
+        """Remove what `up` has stored."""
+        self._remove(_PREFIX + "/")
+
+    def discard(self, artifact: Artifact) -> None:
+        """Remove an artifact's objects, which the server keeps in memory."""
+        self._remove(urlsplit(artifact.uri).path.lstrip("/"))
+
+    def _remove(self, prefix: str) -> None:
+        pages = self._s3.get_paginator("list_objects_v2")
+        for page in pages.paginate(Bucket=self._bucket, Prefix=prefix):
+            keys = [{"Key": entry["Key"]} for entry in page.get("Contents", [])]
+            for key in keys:
+                self._s3.delete_object(Bucket=self._bucket, Key=key["Key"])
+
+
+def write_files(folder: Path, files: int, size: int) -> list[str]:
+    """Write files of the same size; their names."""
+    chunk = bytes(range(256)) * 4096
+    names = [f"{number:05}.bin" for number in range(files)]
+    for name in names:
+        left = size
+        with Path(folder, name).open("wb") as file:
+            while left > 0:
+                left -= file.write(chunk[:left])
+    return names
