@@ -332,11 +332,24 @@ def for_runners(settings: Settings, environment: Mapping[str, str]) -> dict[str,
         that plugins may see the password), with `RUNNER_DEFAULTS` where the user has
         not said otherwise.
     """
-    withheld = {*WITHHELD_NAMES, *(f"{name}_FILE" for name in WITHHELD_NAMES)}
-    kept = {name: value for name, value in environment.items() if name not in withheld}
+    kept = _without_withheld(environment)
     if settings.expose_credentials:
         kept["DIOPTRA_WORKER_PASSWORD"] = settings.password.get_secret_value()
     return {**RUNNER_DEFAULTS, **kept}
+
+
+def for_local_runs(environment: Mapping[str, str]) -> dict[str, str]:
+    """The environment of a run without a daemon: that of `for_runners`.
+
+    Args:
+        environment: That of whoever wants the run.
+    """
+    return {**RUNNER_DEFAULTS, **_without_withheld(environment)}
+
+
+def _without_withheld(environment: Mapping[str, str]) -> dict[str, str]:
+    withheld = {*WITHHELD_NAMES, *(f"{name}_FILE" for name in WITHHELD_NAMES)}
+    return {name: value for name, value in environment.items() if name not in withheld}
 
 
 def _read_secret_files() -> list[str]:

@@ -26,6 +26,11 @@ COMMANDS = {
         "Import plugins and entrypoints.",
     ),
     "local": ("dioptra_worker.cli.local", "local_group", "Run a local stack."),
+    "run": (
+        "dioptra_worker.cli.run",
+        "run_command",
+        "Run an entrypoint here, without a server.",
+    ),
     "start": ("dioptra_worker.cli.start", "start", "Run the worker daemon."),
     "validate": (
         "dioptra_worker.cli.validate",

@@ -20,6 +20,21 @@ PATIENCE = 120.0
 """Seconds that a plugin waits for a session while the API may be away."""
 
 
+def context(plan: Plan) -> JobContext:
+    """What a job was given, for its plugins."""
+    return JobContext(
+        parameters=plan.parameters,
+        defaults=plan.defaults(),
+        inputs={
+            item.name: InputFolder(
+                item.artifact_id, Path(item.directory, item.file_name)
+            )
+            for item in plan.inputs
+        },
+        worker_run=plan.stamp.get(WORKER_RUN_ID, ""),
+    )
+
+
 class ChannelBridge:
     """The plugin SDK's bridge to the platform, inside a runner.
 
@@ -37,17 +52,7 @@ class ChannelBridge:
 
     def begin(self, plan: Plan) -> None:
         """Take in what the job was given."""
-        self.context = JobContext(
-            parameters=plan.parameters,
-            defaults=plan.defaults(),
-            inputs={
-                item.name: InputFolder(
-                    item.artifact_id, Path(item.directory, item.file_name)
-                )
-                for item in plan.inputs
-            },
-            worker_run=plan.stamp.get(WORKER_RUN_ID, ""),
-        )
+        self.context = context(plan)
 
     def activity(
         self, element: str, state: str, *, error: str = "", last: bool = False

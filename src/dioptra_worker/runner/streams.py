@@ -148,25 +148,23 @@ def flush() -> None:
                 raw.finish()
 
 
-def _route_logging(handler: logging.Handler, level: str) -> None:
-    handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=[structlog.stdlib.ExtraAdder()],
-            processors=[
-                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                _render,
-            ],
-        )
+def formatter() -> logging.Formatter:
+    """What makes a job's text of a log record, of structlog's and of others."""
+    return structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=[structlog.stdlib.ExtraAdder()],
+        processors=[
+            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+            _render,
+        ],
     )
-    root = logging.getLogger()
-    for old in list(root.handlers):
-        root.removeHandler(old)
-    root.addHandler(handler)
-    root.setLevel(level)
-    for name in QUIET_LOGGERS:
-        logging.getLogger(name).setLevel(logging.WARNING)
-    logging.captureWarnings(capture=True)
-    warnings.simplefilter("default", DeprecationWarning)
+
+
+def route_structlog(*, cache: bool) -> None:
+    """Let structlog log through `logging`.
+
+    Args:
+        cache: Whether each logger keeps that for ever, which is quicker.
+    """
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,
@@ -177,8 +175,22 @@ def _route_logging(handler: logging.Handler, level: str) -> None:
         ],
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
-        cache_logger_on_first_use=True,
+        cache_logger_on_first_use=cache,
     )
+
+
+def _route_logging(handler: logging.Handler, level: str) -> None:
+    handler.setFormatter(formatter())
+    root = logging.getLogger()
+    for old in list(root.handlers):
+        root.removeHandler(old)
+    root.addHandler(handler)
+    root.setLevel(level)
+    for name in QUIET_LOGGERS:
+        logging.getLogger(name).setLevel(logging.WARNING)
+    logging.captureWarnings(capture=True)
+    warnings.simplefilter("default", DeprecationWarning)
+    route_structlog(cache=True)
 
 
 def _render(_: object, __: str, event: structlog.typing.EventDict) -> str:

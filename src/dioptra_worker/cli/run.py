@@ -1,0 +1,307 @@
+"""``dioptra-worker run``: an entrypoint on one's own machine, without any server."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from dioptra_worker.cli.exit_codes import ExitCode
+from dioptra_worker.errors import WorkerError
+
+if TYPE_CHECKING:
+    from dioptra_worker.workbench.demand import Demand
+    from dioptra_worker.workbench.display import Show
+    from dioptra_worker.workbench.order import Order
+
+_EPILOG = """\b
+Examples:
+  dioptra-worker run entrypoints/hello-world -P name=Ada -P times=2
+  dioptra-worker run --watch entrypoints/hello-world
+  dioptra-worker run --debug entrypoints/failing-job
+  dioptra-worker run entrypoints/artifact-chain/consume.yml \\
+    --artifact readings=readings.json --artifact by_day:FolderOfTables=by-day
+  dioptra-worker run --json entrypoints/hello-world | jq .artifacts
+
+\b
+Environment (optional):
+  MLFLOW_TRACKING_URI  the MLflow to keep runs in, unless --store is given
+  DIOPTRA_API, DIOPTRA_WORKER_USERNAME, DIOPTRA_WORKER_PASSWORD
+                       a Dioptra, for plugins that ask for it
+
+\b
+Exit codes:
+  0  the run finished
+  1  it failed, or the task graph is wrong
+  2  there is no such entrypoint, or what is given does not fit it
+"""
+
+
+_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+class _Pair(click.ParamType[tuple[str, str]]):
+    """NAME=VALUE."""
+
+    name = "name=value"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, str]:
+        if isinstance(value, tuple):
+            return value
+        name, equals, rest = str(value).partition("=")
+        if not equals or not name:
+            self.fail(f"{value!r} has no '=': write NAME=VALUE", param, ctx)
+        return name, rest
+
+
+class _Duration(click.ParamType[float]):
+    """Seconds, or a number with s, m or h behind it."""
+
+    name = "duration"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        text = str(value).strip()
+        unit = _UNITS.get(text[-1:])
+        try:
+            seconds = float(text[:-1]) * unit if unit else float(text)
+        except ValueError:
+            seconds = 0.0
+        if not 0 < seconds < float("inf"):
+            self.fail(f"{value!r} is no time: write 90, 90s, 15m or 2h", param, ctx)
+        return seconds
+
+
+@click.command("run", epilog=_EPILOG)
+@click.argument("entrypoint", type=click.Path(path_type=Path))
+@click.option(
+    "-P",
+    "--param",
+    "parameters",
+    metavar="NAME=VALUE",
+    type=_Pair(),
+    multiple=True,
+    help="A parameter's value, read by its declared type; lists and mappings in JSON.",
+)
+@click.option(
+    "--artifact",
+    "artifacts",
+    metavar="NAME[:TASK]=PATH",
+    type=_Pair(),
+    multiple=True,
+    help="A file or folder for an artifact input, and what reads it where that is not"
+    " clear.",
+)
+@click.option(
+    "--swap",
+    "swaps",
+    metavar="NAME=CHOICE",
+    type=_Pair(),
+    multiple=True,
+    help="The choice that a swap is to be.",
+)
+@click.option(
+    "--plugins",
+    metavar="DIR",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="The folder of plugin packages, for a YAML file on its own; 'plugins' beside"
+    " it unless given.",
+)
+@click.option(
+    "--store",
+    metavar="DIR",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Keep the run in this folder, 'mlruns' unless MLFLOW_TRACKING_URI is set.",
+)
+@click.option(
+    "--timeout", metavar="TIME", type=_Duration(), help="Such as 90s, 15m or 2h."
+)
+@click.option(
+    "--watch",
+    is_flag=True,
+    help="Run again whenever a file of it changes; Ctrl-C ends.",
+)
+@click.option(
+    "--debug",
+    is_flag=True,
+    help="Run in this process, and open the debugger where a plugin fails.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead.")
+@click.option(
+    "--preload",
+    metavar="MODULES",
+    default="",
+    help="Modules, separated by commas, to import once for all runs of --watch.",
+)
+@click.option(
+    "--isolation",
+    type=click.Choice(["auto", "fork", "spawn"]),
+    default="auto",
+    show_default=True,
+    help="How the run's process is made.",
+)
+def run_command(
+    entrypoint: Path,
+    parameters: tuple[tuple[str, str], ...],
+    artifacts: tuple[tuple[str, str], ...],
+    swaps: tuple[tuple[str, str], ...],
+    plugins: Path | None,
+    store: Path | None,
+    timeout: float | None,
+    watch: bool,
+    debug: bool,
+    as_json: bool,
+    preload: str,
+    isolation: str,
+) -> None:
+    """Run an entrypoint on this machine, without any server.
+
+    ENTRYPOINT is a folder with a dioptra.toml, or the YAML file of a task graph. It
+    runs in the same process, under the same supervision, as a worker's job, and is
+    kept in the folder 'mlruns', which MLflow can read, or in the MLflow that
+    MLFLOW_TRACKING_URI names.
+    """
+    if debug and (watch or timeout or as_json):
+        raise click.UsageError(
+            "--debug goes with neither --watch, --timeout nor --json"
+        )
+    if watch and as_json:
+        raise click.UsageError("--watch does not go with --json")
+    from dioptra_worker.workbench.demand import Demand
+
+    demand = Demand(
+        path=entrypoint,
+        plugins=plugins,
+        parameters=_once("-P", parameters),
+        artifacts=_once("--artifact", artifacts),
+        swaps=_once("--swap", swaps),
+    )
+    if store is None and not os.environ.get("MLFLOW_TRACKING_URI"):
+        store = Path("mlruns")
+    store = store.absolute() if store else None
+    # Whatever asks it to end is to leave no process and no folder of the run behind.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    if debug:
+        sys.exit(_debug(demand, store))
+    sys.exit(
+        _supervised(
+            demand,
+            store,
+            watch=watch,
+            timeout=timeout,
+            as_json=as_json,
+            isolation=isolation,
+            preload=tuple(name.strip() for name in preload.split(",") if name.strip()),
+        )
+    )
+
+
+def _supervised(
+    demand: Demand,
+    store: Path | None,
+    *,
+    watch: bool,
+    timeout: float | None,
+    as_json: bool,
+    isolation: str,
+    preload: tuple[str, ...],
+) -> ExitCode:
+    from dioptra_worker.settings import for_local_runs
+    from dioptra_worker.workbench.display import Display, Show, record
+    from dioptra_worker.workbench.loop import keep_running
+    from dioptra_worker.workbench.platform import sessions
+    from dioptra_worker.workbench.supervised import Bench
+
+    show = Show(store)
+    bench = Bench(
+        folder=store,
+        isolation=isolation,
+        preload=preload,
+        environment=for_local_runs(os.environ),
+        session=sessions(os.environ),
+    )
+    with bench:
+        if watch:
+            return _code(
+                keep_running(
+                    demand, bench, show=show, audience=Display(), timeout=timeout
+                )
+            )
+        order = _order(demand, show)
+        if not as_json:
+            show.opening(order)
+        try:
+            result = bench.run(
+                order, audience=None if as_json else Display(), timeout=timeout
+            )
+        except (WorkerError, OSError) as error:
+            click.echo(f"the run could not be started: {error}", err=True)
+            return ExitCode.FAILED
+    if as_json:
+        click.echo(json.dumps(record(order, result, store=store), indent=2))
+    else:
+        show.closing(result)
+    return _code(result.finished)
+
+
+def _debug(demand: Demand, store: Path | None) -> ExitCode:
+    from dioptra_worker.settings import for_local_runs
+    from dioptra_worker.workbench.debugging import open_debugger
+    from dioptra_worker.workbench.display import Display, Show
+    from dioptra_worker.workbench.inprocess import run
+    from dioptra_worker.workbench.platform import sessions
+
+    show = Show(store)
+    order = _order(demand, show)
+    show.opening(order)
+    for name, value in for_local_runs({}).items():
+        os.environ.setdefault(name, value)
+    try:
+        result = run(
+            order,
+            folder=store,
+            audience=Display(),
+            sessions=sessions(os.environ),
+            on_failure=open_debugger,
+        )
+    except WorkerError as error:
+        click.echo(str(error), err=True)
+        return ExitCode.FAILED
+    except KeyboardInterrupt:
+        click.echo("interrupted", err=True)
+        return ExitCode.FAILED
+    show.closing(result)
+    return _code(result.finished)
+
+
+def _order(demand: Demand, show: Show) -> Order:
+    from dioptra_worker.workbench.errors import InvalidEntrypoint, WorkbenchError
+
+    try:
+        return demand.order()
+    except WorkbenchError as error:
+        show.problem(error)
+        invalid = isinstance(error, InvalidEntrypoint)
+        sys.exit(ExitCode.FAILED if invalid else ExitCode.USAGE)
+
+
+def _code(finished: bool) -> ExitCode:
+    return ExitCode.OK if finished else ExitCode.FAILED
+
+
+def _once(option: str, pairs: tuple[tuple[str, str], ...]) -> dict[str, str]:
+    """Pairs as a mapping; a name that is given twice is a mistake."""
+    found: dict[str, str] = {}
+    for name, value in pairs:
+        if name in found:
+            raise click.UsageError(f"{option} {name} is given twice")
+        found[name] = value
+    return found

@@ -1,0 +1,206 @@
+"""What came of a run: steps, metrics, artifacts and the log, gathered as it goes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import unquote, urlsplit
+
+from dioptra_worker.records import (
+    ArtifactStored,
+    Log,
+    Message,
+    Metric,
+    RunStarted,
+    StepEnded,
+    StepStarted,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from dioptra_worker.daemon.supervisor import Stream
+    from dioptra_worker.records import Severity
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """A step that ran.
+
+    Attributes:
+        name: Its name.
+        task: The task that it called.
+        seconds: How long it took; None when it did not come to its end.
+    """
+
+    name: str
+    task: str
+    seconds: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class MetricValue:
+    """The last value of a metric, and its step."""
+
+    value: float
+    step: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """One line of the log."""
+
+    severity: Severity
+    logger: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.severity} {self.logger}: {self.message}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """What came of a run.
+
+    Attributes:
+        entrypoint: The entrypoint's name.
+        status: ``finished`` or ``failed``, as the platform would say.
+        reason: Why it failed, in words.
+        seconds: How long it took.
+        run_id: Its MLflow run.
+        parameters: The value of each parameter.
+        steps: The steps that ran, in order.
+        outputs: What each step returned, by its outputs' names; only of a run in the
+            same process.
+        metrics: The last value of each metric.
+        artifacts: Where each output artifact lies, by its name: a URI.
+        lines: The log, in order.
+    """
+
+    entrypoint: str
+    status: str
+    reason: str
+    seconds: float
+    run_id: str | None
+    parameters: Mapping[str, Any]
+    steps: tuple[Step, ...]
+    outputs: Mapping[str, Mapping[str, Any]]
+    metrics: Mapping[str, MetricValue]
+    artifacts: Mapping[str, str]
+    lines: tuple[Line, ...]
+
+    @property
+    def finished(self) -> bool:
+        """Whether all went well."""
+        return self.status == "finished"
+
+    @property
+    def log(self) -> str:
+        """The log as text: one message below the other."""
+        return "\n".join(line.message for line in self.lines)
+
+    def artifact(self, name: str) -> Path:
+        """The file or folder of an artifact that lies on this machine."""
+        return as_path(self.artifacts[name])
+
+
+class Listener(Protocol):
+    """Hears what a run says."""
+
+    def message(self, message: Message) -> None:
+        """A message from the runner."""
+        ...
+
+    def line(self, stream: Stream, text: str) -> None:
+        """A line that the job or a process of it wrote."""
+        ...
+
+
+@dataclass
+class Recorder:
+    """Gathers what a run says, and passes it on.
+
+    Attributes:
+        audience: Who hears it, too.
+    """
+
+    audience: Listener | None = None
+    run_id: str | None = None
+    steps: list[Step] = field(default_factory=list)
+    outputs: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    metrics: dict[str, MetricValue] = field(default_factory=dict)
+    artifacts: dict[str, str] = field(default_factory=dict)
+    lines: list[Line] = field(default_factory=list)
+
+    def message(self, message: Message) -> None:
+        """Take a message from the runner."""
+        match message:
+            case RunStarted(run_id=run_id):
+                self.run_id = run_id
+            case StepStarted(step=step, task=task):
+                self.steps.append(Step(name=step, task=task))
+            case StepEnded(seconds=seconds):
+                self.steps[-1] = replace(self.steps[-1], seconds=seconds)
+            case Metric(name=name, value=value, step=number):
+                self.metrics[name] = MetricValue(value=float(value), step=number or 0)
+            case ArtifactStored(name=name, uri=uri):
+                self.artifacts[name] = uri
+            case Log(severity=severity, logger=logger, message=text):
+                self.lines.append(Line(severity=severity, logger=logger, message=text))
+            case _:
+                return
+        if self.audience is not None:
+            self.audience.message(message)
+
+    def metric(self, name: str, value: float, step: int) -> None:
+        """Take the last value of a metric, which may be known already."""
+        found = MetricValue(value=value, step=step)
+        if str(self.metrics.get(name)) != str(found):  # NaN is not equal to itself
+            self.message(Metric(name=name, value=value, step=step))
+
+    def line(self, stream: Stream, text: str) -> None:
+        """Take a line that the job wrote."""
+        severity: Severity = "INFO" if stream == "stdout" else "WARNING"
+        self.lines.append(Line(severity=severity, logger=stream, message=text))
+        if self.audience is not None:
+            self.audience.line(stream, text)
+
+    def returned(self, step: str, outputs: Mapping[str, Any]) -> None:
+        """Take what a step returned."""
+        self.outputs[step] = dict(outputs)
+
+    def result(
+        self,
+        *,
+        entrypoint: str,
+        parameters: Mapping[str, Any],
+        reason: str,
+        seconds: float,
+    ) -> Result:
+        """Sum it up; without a *reason* the run has finished."""
+        return Result(
+            entrypoint=entrypoint,
+            status="failed" if reason else "finished",
+            reason=reason,
+            seconds=seconds,
+            run_id=self.run_id,
+            parameters=parameters,
+            steps=tuple(self.steps),
+            outputs=self.outputs,
+            metrics=self.metrics,
+            artifacts=self.artifacts,
+            lines=tuple(self.lines),
+        )
+
+
+def as_path(uri: str) -> Path:
+    """The path that a file URI means.
+
+    Raises:
+        ValueError: It is no file URI.
+    """
+    parts = urlsplit(uri)
+    if parts.scheme != "file":
+        raise ValueError(f"{uri} is no file of this machine")
+    return Path(unquote(parts.path))

@@ -1,0 +1,386 @@
+"""``dioptra-worker run``: the real command, without any server."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from tests.plugins.worker_process import wait_until_gone
+from tests.unit.workbench.folders import EXAMPLES, sums, write
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+COMMAND = str(Path(sys.executable).with_name("dioptra-worker"))
+PATIENCE = 90.0
+SLEEPER = """
+import os, time
+from dioptra import pyplugs
+
+@pyplugs.register
+def add(a, b):
+    print("runner", os.getpid(), flush=True)
+    time.sleep(300)
+"""
+
+
+def _environment(tmp_path: Path) -> dict[str, str]:
+    return {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "LC_ALL": "C.UTF-8"}
+
+
+def _run(
+    tmp_path: Path, *arguments: str | Path, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [COMMAND, "run", *map(str, arguments)],
+        cwd=tmp_path,
+        env=_environment(tmp_path) | environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+
+
+def _json(tmp_path: Path, *arguments: str | Path, code: int = 0, **more: str) -> Any:
+    answer = _run(tmp_path, "--json", *arguments, **more)
+    assert answer.returncode == code, answer.stdout + answer.stderr
+    return json.loads(answer.stdout)
+
+
+@pytest.mark.parametrize("isolation", ["fork", "spawn"])
+def test_what_a_person_sees(tmp_path: Path, isolation: str) -> None:
+    """Steps, what tasks log and print, and where the artifact is, in this order."""
+    answer = _run(
+        tmp_path,
+        "--isolation",
+        isolation,
+        EXAMPLES / "hello-world",
+        *("-P", "name=Ada", "-P", "times=2"),
+    )
+    assert answer.returncode == 0, answer.stderr
+    said = answer.stdout
+    places = [
+        said.index(words)
+        for words in (
+            "hello-world: name='Ada', times=2",
+            "[1/2] greeting: greet",
+            "made a greeting name='Ada'",
+            "[2/2] letter: repeat",
+            "1. Hello, Ada!",
+            "2. Hello, Ada!",
+            "artifacts  letter  mlruns/0/",
+            "finished after",
+        )
+    ]
+    assert places == sorted(places)
+    (letter,) = re.findall(r"letter  (mlruns\S+)", said)
+    assert (tmp_path / letter).read_text() == "Hello, Ada!\n" * 2
+    assert not answer.stderr
+
+
+def test_json(tmp_path: Path) -> None:
+    """Programs get everything in one object."""
+    found = _json(tmp_path, sums(tmp_path), "-P", "start=5")
+    assert found["status"] == "finished"
+    assert found["parameters"] == {"start": 5}
+    assert [step["name"] for step in found["steps"]] == ["first", "second"]
+    assert Path(found["artifacts"]["total"].removeprefix("file://")).read_text() == "16"
+    assert "adding 5 1" in [line["message"] for line in found["log"]]
+
+
+@pytest.mark.parametrize(
+    ("how", "words"),
+    [
+        ("exception", "ZeroDivisionError: division by zero"),
+        ("exit", "sys.exit"),
+        ("killed", "killed by SIGKILL in step 'averaged'"),
+    ],
+)
+def test_failures_are_told_as_the_daemon_tells_them(
+    tmp_path: Path, how: str, words: str
+) -> None:
+    """However the run dies, its end says of what, and MLflow's folder says failed."""
+    found = _json(tmp_path, EXAMPLES / "failing-job", "-P", f"how={how}", code=1)
+    assert found["status"] == "failed"
+    assert words in found["reason"]
+    run = tmp_path / "mlruns/0" / found["run"]
+    assert "status: 4" in (run / "meta.yaml").read_text()
+
+
+def test_a_time_limit(tmp_path: Path) -> None:
+    """A run that takes too long is ended, and says in which step."""
+    file = sums(tmp_path)
+    write(tmp_path, {"plugins/sums/tasks.py": SLEEPER})
+    file.write_text(file.read_text().partition("artifact_outputs")[0])
+    found = _json(tmp_path, file, "--timeout", "1s", code=1)
+    assert found["reason"].startswith(
+        "timed out after its limit of 1.0 s, in step 'fir"
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["hello-wrld"], "Did you mean 'hello-world'?"),
+        (["hello-world", "-P", "tims=3"], "Did you mean 'times'?"),
+        (["hello-world", "-P", "times=x"], "parameter 'times': 'x' is no integer"),
+        (["hello-world", "-P", "times"], "write NAME=VALUE"),
+        (["hello-world", "-P", "times=1", "-P", "times=2"], "given twice"),
+        (["hello-world", "--timeout", "soon"], "is no time"),
+        (["hello-world", "--debug", "--watch"], "--debug goes with neither"),
+        (["hello-world", "--artifact", "x=y"], "no artifact input 'x'"),
+        (["artifact-chain"], "name the file of one, 'produce.yml' or 'consume.yml'"),
+    ],
+)
+def test_mistakes_of_the_command_line(
+    tmp_path: Path, arguments: list[str], words: str
+) -> None:
+    """A mistake is one sentence on standard error, and the exit code is 2."""
+    name, *options = arguments
+    answer = _run(tmp_path, EXAMPLES / name, *options)
+    assert answer.returncode == 2
+    assert words in answer.stderr
+    assert "Traceback" not in answer.stderr
+    assert not (tmp_path / "mlruns").exists()
+
+
+def test_a_wrong_graph(tmp_path: Path) -> None:
+    """A mistake in the graph is shown with its line, and nothing is run."""
+    file = sums(tmp_path)
+    file.write_text(file.read_text().replace("add: [$first", "ad: [$first"))
+    answer = _run(tmp_path, "sums.yml")
+    assert answer.returncode == 1
+    assert re.search(r"^sums\.yml:11:\d+: error: .*Did you mean 'add'", answer.stderr)
+
+
+def test_a_store_that_cannot_be_had(tmp_path: Path) -> None:
+    """A store below a file is one sentence."""
+    (tmp_path / "file").write_text("")
+    answer = _run(tmp_path, sums(tmp_path), "--store", "file/runs")
+    assert answer.returncode == 1
+    assert "cannot keep the run" in answer.stdout
+    assert "Traceback" not in answer.stdout + answer.stderr
+
+
+def test_artifacts_of_one_run_go_into_the_next(tmp_path: Path) -> None:
+    """A file and a folder that a run has kept are read by another, untouched."""
+    made = _json(tmp_path, EXAMPLES / "artifact-chain/produce.yml")["artifacts"]
+    places = {name: uri.removeprefix("file://") for name, uri in made.items()}
+    answer = _run(
+        tmp_path,
+        EXAMPLES / "artifact-chain/consume.yml",
+        *("--artifact", f"readings={places['readings']}"),
+        *("--artifact", f"by_day={places['by-day']}"),
+    )
+    assert answer.returncode == 0, answer.stdout + answer.stderr
+    assert "summarized readings=12 days=3" in answer.stdout
+
+
+def test_metrics_and_a_client_without_a_server(tmp_path: Path) -> None:
+    """Metrics are shown and kept; another call of the API says that there is none."""
+    write(
+        tmp_path,
+        {
+            "dioptra.yml": """
+            tasks:
+              measure: {plugin: probe.tasks.measure, outputs: {x: any}}
+              ask: {plugin: probe.tasks.ask, outputs: {x: any}}
+            graph:
+              measured: {task: measure}
+              asked: {task: ask, dependencies: measured}
+            """,
+            "plugins/probe/tasks.py": """
+            import os
+            import mlflow
+            import structlog
+            from dioptra import pyplugs
+            from dioptra.sdk.utilities.auth_client import (
+                get_authenticated_worker_client,
+            )
+
+            LOG = structlog.get_logger()
+
+            @pyplugs.register
+            def measure():
+                client = get_authenticated_worker_client(LOG, "json")
+                job = int(os.environ["__JOB_ID"])
+                client.jobs.append_metric_by_id(job, "loss", 0.5, 1)
+                client.jobs.append_metric_by_id(job, "loss", 0.25, 2)
+                mlflow.log_metric("direct", 7)
+
+            @pyplugs.register
+            def ask():
+                get_authenticated_worker_client(LOG, "json").queues.get()
+            """,
+        },
+    )
+    found = _json(tmp_path, "dioptra.yml", code=1)
+    assert found["metrics"] == {
+        "direct": {"value": 7.0, "step": 0},
+        "loss": {"value": 0.25, "step": 2},
+    }
+    assert "this run has no Dioptra server; set DIOPTRA_API" in found["reason"]
+    kept = tmp_path / "mlruns/0" / found["run"] / "metrics/loss"
+    assert [line.split()[1:] for line in kept.read_text().splitlines()] == [
+        ["0.5", "1"],
+        ["0.25", "2"],
+    ]
+
+
+# -- processes that are watched while they run -------------------------------------
+
+
+class Live:
+    """A command in a terminal of its own, or with a pipe."""
+
+    def __init__(self, tmp_path: Path, *arguments: str | Path, tty: bool) -> None:
+        ours, theirs = pty.openpty() if tty else os.pipe()
+        self._fd = ours
+        self.process = subprocess.Popen(
+            [COMMAND, "run", *map(str, arguments)],
+            cwd=tmp_path,
+            env=_environment(tmp_path) | {"TERM": "dumb"},
+            stdin=theirs if tty else subprocess.DEVNULL,
+            stdout=theirs,
+            stderr=theirs,
+            start_new_session=True,
+        )
+        os.close(theirs)
+        os.set_blocking(ours, False)
+        self.said = ""
+
+    def type(self, text: str) -> None:
+        """Type into its terminal."""
+        os.write(self._fd, text.encode())
+
+    def wait_for(self, words: str, times: int = 1) -> None:
+        """Wait until it has said something so many times."""
+        self._until(lambda: self.said.count(words) >= times, words)
+
+    def end(self) -> int:
+        """Wait for its end; its exit code."""
+        self._until(lambda: self.process.poll() is not None, "its end")
+        self._read()
+        return self.process.wait()
+
+    def close(self) -> None:
+        """Leave nothing behind."""
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        os.close(self._fd)
+
+    def _until(self, done: Callable[[], bool], what: str) -> None:
+        deadline = time.monotonic() + PATIENCE
+        while not done():
+            assert time.monotonic() < deadline, f"no {what!r} in:\n{self.said}"
+            self._read()
+            time.sleep(0.02)
+
+    def _read(self) -> None:
+        try:
+            while data := os.read(self._fd, 1 << 16):
+                self.said += data.decode().replace("\r\n", "\n")
+        except (BlockingIOError, OSError):
+            return
+
+
+@pytest.fixture(name="live")
+def _live(tmp_path: Path) -> Iterator[Callable[..., Live]]:
+    made: list[Live] = []
+
+    def start(*arguments: str | Path, tty: bool = False) -> Live:
+        made.append(Live(tmp_path, *arguments, tty=tty))
+        return made[-1]
+
+    yield start
+    for one in made:
+        one.close()
+
+
+def test_the_debugger_opens_in_the_plugins_frame(live: Callable[..., Live]) -> None:
+    """The prompt is in the author's own file, with the frame's variables."""
+    command = live("--debug", EXAMPLES / "failing-job", tty=True)
+    command.wait_for("(Pdb) ")
+    assert "plugins/failing/tasks.py(39)average()" in command.said
+    command.type("p 'readings are', readings\n")
+    command.wait_for("('readings are', [])")
+    command.type("q\n")
+    assert command.end() == 1
+    assert 'Traceback (most recent call last):\n  File "/' not in command.said
+
+
+def test_watch_breaks_and_mends(live: Callable[..., Live], tmp_path: Path) -> None:
+    """It runs again after each change, says what is wrong, and ends with Ctrl-C."""
+    file = sums(tmp_path)
+    plugin = tmp_path / "plugins/sums/tasks.py"
+    whole = plugin.read_text()
+    command = live("--watch", file)
+    command.wait_for("waiting for a change")
+    assert "finished after" in command.said
+    plugin.write_text(whole.replace("return a + b", "return a + undefined"))
+    command.wait_for("changed: plugins/sums/tasks.py")
+    command.wait_for("NameError: name 'undefined' is not defined")
+    command.wait_for("waiting for a change", 2)
+    plugin.write_text(whole.replace("def add", "def ad"))
+    command.wait_for("Did you mean 'ad'?")
+    command.wait_for("waiting for a change", 3)
+    file.write_text("graph: [")
+    command.wait_for("changed: sums.yml")
+    command.wait_for("error: This is not valid YAML")
+    command.wait_for("waiting for a change", 4)
+    plugin.write_text(whole)
+    sums(tmp_path)
+    command.wait_for("finished after", 2)
+    command.wait_for("waiting for a change", 5)
+    command.process.send_signal(signal.SIGINT)
+    assert command.end() == 0
+    assert "Traceback" not in command.said.replace(
+        'Traceback (most recent call last):\n        File "sums', ""
+    )
+
+
+def test_a_change_stops_a_run_that_nobody_wants_any_more(
+    live: Callable[..., Live], tmp_path: Path
+) -> None:
+    """A change in the middle of a long run begins the next one at once."""
+    file = sums(tmp_path)
+    plugin = tmp_path / "plugins/sums/tasks.py"
+    whole = plugin.read_text()
+    plugin.write_text(whole.replace("return a + b", "import time; time.sleep(300)"))
+    command = live("--watch", file)
+    command.wait_for("adding 1 1")
+    plugin.write_text(whole)
+    command.wait_for("finished after")
+    command.process.send_signal(signal.SIGINT)
+    assert command.end() == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_run_and_all_of_it(
+    live: Callable[..., Live], tmp_path: Path, number: signal.Signals
+) -> None:
+    """Ctrl-C, or SIGTERM, leaves no process and no folder of the run."""
+    file = sums(tmp_path)
+    write(tmp_path, {"plugins/sums/tasks.py": SLEEPER})
+    file.write_text(file.read_text().partition("artifact_outputs")[0])
+    command = live(file)
+    command.wait_for("runner ")
+    (pid,) = re.findall(r"runner (\d+)", command.said)
+    folder = Path(f"/proc/{pid}/cwd").readlink() if Path("/proc").exists() else None
+    command.process.send_signal(number)
+    assert command.end() == 1
+    assert "interrupted, in step 'first'" in command.said
+    assert not wait_until_gone({int(pid)})
+    assert folder is None or not folder.exists()
