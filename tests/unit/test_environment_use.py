@@ -13,6 +13,7 @@ ALLOWED = {
     "settings.py": "it is what reads the environment",
     "batch/base.py": "a batch worker on a laptop finds its elements by its contract",
     "cli/doctor.py": "it hands the environment on to checks, with runners' defaults",
+    "cli/jobs/common.py": "a person's account, which is no setting of the daemon",
     "cli/import_.py": "a client's account, which is no setting of the daemon",
     "cli/run.py": "it hands its environment on to runs, and what they ask for",
     "cli/start.py": "it hands the daemon's environment on to runners",

@@ -6,6 +6,7 @@ The worker itself needs none of it. Errors are those of `DioptraApi`.
 from __future__ import annotations
 
 import html
+import itertools
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Self
@@ -28,11 +29,19 @@ class StatusChange:
 
 @dataclass(frozen=True, kw_only=True)
 class LogLine:
-    """One record of a job's log, as its author wrote it."""
+    """One record of a job's log, as its author wrote it.
+
+    Attributes:
+        severity: ``DEBUG``, ``INFO``, ``WARNING``, ``ERROR`` or ``CRITICAL``.
+        logger: Who wrote it.
+        message: The text.
+        stored: When the API got it.
+    """
 
     severity: str
     logger: str
     message: str
+    stored: datetime | None = None
 
     @classmethod
     def read(cls, body: Mapping[str, Any]) -> Self:
@@ -41,6 +50,7 @@ class LogLine:
             severity=body["severity"],
             logger=body["loggerName"],
             message=html.unescape(body["message"]),
+            stored=datetime.fromisoformat(body["createdOn"]),
         )
 
 
@@ -151,6 +161,15 @@ class Resources:
         """The names of all resources of a kind that the user can see."""
         return [body["name"] for body in self._pages(f"{kind}/")]
 
+    def entrypoint(self, entrypoint: int) -> dict[str, Any]:
+        """An entrypoint as the API shows it."""
+        body: dict[str, Any] = self._api.request("GET", f"entrypoints/{entrypoint}")
+        return body
+
+    def artifact(self, artifact: int) -> Artifact:
+        """An artifact."""
+        return Artifact.read(self._api.request("GET", f"artifacts/{artifact}"))
+
     def create_experiment(self, name: str, *, group: int) -> int:
         """Create an experiment; its id."""
         body = {"group": group, "name": name, "description": ""}
@@ -166,7 +185,62 @@ class Resources:
         path = f"entrypoints/{entrypoint}/queues"
         self._api.request("POST", path, json={"ids": [queue]})
 
+    def tags(self) -> dict[str, int]:
+        """The ids of all tags by their names."""
+        return {body["name"]: int(body["id"]) for body in self._pages("tags/")}
+
+    def tagged_entrypoints(self, tag: int) -> list[int]:
+        """The entrypoints that have a tag.
+
+        The API answers with addresses that are not those of its own routes.
+        """
+        places = self._pages(f"tags/{tag}/resources")
+        parts = [str(place).rstrip("/").rsplit("/", 2) for place in places]
+        return [int(id_) for _, kind, id_ in parts if kind.startswith("entry")]
+
+    def whoami(self) -> str:
+        """The name of the user that is logged in."""
+        return str(self._api.request("GET", "users/current")["username"])
+
     # -- jobs ------------------------------------------------------------------
+
+    def jobs_page(
+        self,
+        *,
+        index: int,
+        length: int,
+        experiment: int | None = None,
+        status: str | None = None,
+        sort: str = "createdOn",
+    ) -> tuple[list[dict[str, Any]], int]:
+        """Some of the jobs that the user can see, the newest first.
+
+        Args:
+            index: How many to leave out.
+            length: How many to read, at most 1000.
+            experiment: Only those of one experiment.
+            status: Only those with a status.
+            sort: What newest means: ``createdOn`` or ``lastModifiedOn``.
+
+        Returns:
+            The jobs as the API shows them, and how many there are in all.
+        """
+        path = "jobs/" if experiment is None else f"experiments/{experiment}/jobs"
+        query: dict[str, Any] = {"index": index, "pageLength": length}
+        query |= {"sortBy": sort, "descending": "true"}
+        if status is not None:
+            query["search"] = f'status:"{status}"'
+        body = self._api.request("GET", path, params=query)
+        return body["data"], int(body["totalNumResults"])
+
+    def job(self, job_id: int) -> dict[str, Any]:
+        """A job as the API shows it.
+
+        Raises:
+            NotFound: There is none, or it was deleted.
+        """
+        body: dict[str, Any] = self._api.request("GET", f"jobs/{job_id}")
+        return body
 
     def create_job(self, experiment: int, body: Mapping[str, Any]) -> int:
         """Submit a job; its id."""
@@ -186,9 +260,15 @@ class Resources:
             key=lambda change: change.at,
         )
 
-    def log(self, job_id: int) -> list[LogLine]:
-        """A job's log, in order."""
-        return [LogLine.read(body) for body in self._pages(f"jobs/{job_id}/log")]
+    def log(self, job_id: int, *, start: int = 0) -> list[LogLine]:
+        """A job's log, in order.
+
+        Args:
+            job_id: The job; nothing is said about one that does not exist.
+            start: How many records to leave out at the beginning.
+        """
+        pages = self._pages(f"jobs/{job_id}/log", start=start)
+        return [LogLine.read(body) for body in pages]
 
     def metrics(self, job_id: int) -> list[MetricPoint]:
         """Every value of a job's metrics, by name and step."""
@@ -199,7 +279,7 @@ class Resources:
                 MetricPoint(
                     name=name, value=float(body["value"]), step=body.get("step") or 0
                 )
-                for body in self._pages(f"jobs/{job_id}/metrics/{name}/snapshots")
+                for body in self._series(job_id, name)
             ]
         return sorted(points, key=lambda point: (point.name, point.step))
 
@@ -207,13 +287,25 @@ class Resources:
         """The artifacts that a job has stored, the oldest first."""
         references = self._api.request("GET", f"jobs/{job_id}")["artifacts"]
         return [
-            Artifact.read(self._api.request("GET", f"artifacts/{reference['id']}"))
+            self.artifact(reference["id"])
             for reference in sorted(references, key=lambda reference: reference["id"])
         ]
 
-    def _pages(self, path: str, **query: str) -> Iterator[dict[str, Any]]:
+    def _series(self, job_id: int, name: str) -> Iterator[dict[str, Any]]:
+        """Yield a metric's values; here alone, the API's index counts pages."""
+        path = f"jobs/{job_id}/metrics/{name}/snapshots"
+        seen = 0
+        for page in itertools.count():
+            paging = {"index": page, "pageLength": _PAGE}
+            body = self._api.request("GET", path, params=paging)
+            yield from body["data"]
+            seen += len(body["data"])
+            if not body["data"] or seen >= body["totalNumResults"]:
+                return
+
+    def _pages(self, path: str, *, start: int = 0, **query: str) -> Iterator[Any]:
         """Yield the entries of a paged list; the index is a row, not a page."""
-        index = 0
+        index = start
         while True:
             paging = {"index": index, "pageLength": _PAGE}
             body = self._api.request("GET", path, params=query | paging)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import importlib
-
 import click
 
 from dioptra_worker import __version__
+from dioptra_worker.cli.lazy import LazyGroup
 
 COMMANDS = {
     "demo": ("dioptra_worker.cli.demo", "demo_command", "Watch real jobs run."),
@@ -25,6 +24,7 @@ COMMANDS = {
         "import_command",
         "Import plugins and entrypoints.",
     ),
+    "jobs": ("dioptra_worker.cli.jobs", "jobs_group", "See every job, act on it."),
     "local": ("dioptra_worker.cli.local", "local_group", "Run a local stack."),
     "run": (
         "dioptra_worker.cli.run",
@@ -41,35 +41,9 @@ COMMANDS = {
 """Module, command and summary by name."""
 
 
-class LazyGroup(click.Group):
-    """A group that imports a subcommand only when it is asked for."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """The subcommands' names."""
-        del ctx
-        return sorted(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import a subcommand."""
-        del ctx
-        if cmd_name not in COMMANDS:
-            return None
-        module, name, _ = COMMANDS[cmd_name]
-        command = getattr(importlib.import_module(module), name)
-        assert isinstance(command, click.Command)
-        return command
-
-    def format_commands(
-        self, ctx: click.Context, formatter: click.HelpFormatter
-    ) -> None:
-        """List the subcommands without importing them."""
-        del ctx
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, entry[2]) for name, entry in COMMANDS.items()])
-
-
 @click.command(
     cls=LazyGroup,
+    lazy=COMMANDS,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="""
 \b

@@ -155,11 +155,16 @@ class Ledger:
 
     def state(self, job_id: int) -> Literal["held", "dead", "free"]:
         """Whether somebody runs a job, its holder is known to be dead, or neither."""
+        holder = self.holder(job_id)
+        if holder is None:
+            return "free"
+        return "dead" if holder.is_dead() else "held"
+
+    def holder(self, job_id: int) -> Holder | None:
+        """Who has the lease on a job."""
         with mapped():
             held = self._redis.get(_lease(job_id))
-        if not held:
-            return "free"
-        return "dead" if Holder(**json.loads(held)).is_dead() else "held"
+        return Holder(**json.loads(held)) if held else None
 
     # -- attempts --------------------------------------------------------------
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rq.job import Job, JobStatus
 from rq.utils import as_text
@@ -111,14 +111,27 @@ class Leftovers:
 
     def put_back(self, job_id: str, queue: Queue) -> None:
         """Put a job that nobody runs back to the head of its queue."""
-        registry = queue.started_job_registry
         with mapped(), self.connection.pipeline() as pipeline:
-            for entry in self._entries(queue).get(job_id, []):
-                pipeline.zrem(registry.key, entry)
-                pipeline.delete(f"rq:execution:{entry}")
-                pipeline.zrem(f"rq:executions:{job_id}", entry.rpartition(":")[2])
-            pipeline.lrem(queue.intermediate_queue_key, 0, job_id)
-            pipeline.lrem(queue.key, 0, job_id)
+            self._take_out(job_id, queue, pipeline)
             pipeline.lpush(queue.key, job_id)
             pipeline.hset(Job.key_for(job_id), "status", JobStatus.QUEUED)
             pipeline.execute()
+
+    def remove(self, job_id: str, queue: Queue) -> None:
+        """Take a job that nobody runs out of RQ's books, as if it had never been."""
+        others = (queue.scheduled_job_registry, queue.deferred_job_registry)
+        with mapped(), self.connection.pipeline() as pipeline:
+            self._take_out(job_id, queue, pipeline)
+            for registry in others:
+                pipeline.zrem(registry.key, job_id)
+            pipeline.delete(Job.key_for(job_id))
+            pipeline.execute()
+
+    def _take_out(self, job_id: str, queue: Queue, pipeline: Any) -> None:
+        registry = queue.started_job_registry
+        for entry in self._entries(queue).get(job_id, []):
+            pipeline.zrem(registry.key, entry)
+            pipeline.delete(f"rq:execution:{entry}")
+            pipeline.zrem(f"rq:executions:{job_id}", entry.rpartition(":")[2])
+        pipeline.lrem(queue.intermediate_queue_key, 0, job_id)
+        pipeline.lrem(queue.key, 0, job_id)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from dioptra_worker.demo import lines
+from dioptra_worker.jobs import words
 from dioptra_worker.local.progress import State
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ class Show:
                 click.echo(f"  … {step.name}: {step.detail}")
             return
         mark, colour = _MARKS[step.state]
-        took = "" if step.state is State.NOTE else lines.seconds(step.seconds)
+        took = "" if step.state is State.NOTE else words.seconds(step.seconds)
         click.echo(
             f"  {click.style(mark, fg=colour or None)} {step.name:<24}{took:>8}"
             f"  {click.style(step.detail, dim=True)}"
@@ -79,7 +80,7 @@ class Show:
         def on_status(status: str) -> None:
             nonlocal last, turn
             turn += 1
-            took = lines.seconds(time.monotonic() - began)
+            took = words.seconds(time.monotonic() - began)
             if self._moving:
                 tick = _TICK[turn % len(_TICK)]
                 click.echo(f"{_CLEAR}  {tick} {status} {took}", nl=False)
@@ -101,10 +102,10 @@ class Show:
         for record in told:
             for line in lines.log_record(record):
                 click.echo(_coloured(record.severity, f"    {line}"))
-        _table("metrics", lines.metrics(result.metrics))
+        _table("metrics", words.metrics(result.metrics))
         _table("artifacts", lines.artifacts(result.artifacts))
         if result.run_id:
-            click.echo(f"  {'MLflow':<11}{lines.run_page(mlflow, result.run_id)}")
+            click.echo(f"  {'MLflow':<11}{words.run_page(mlflow, result.run_id)}")
 
     def summary(
         self, results: Sequence[tuple[Scene, JobResult]], *, seconds: float
@@ -121,13 +122,13 @@ class Show:
             note = "" if scene.outcome == "finished" else "  as intended"
             click.echo(
                 f"  {result.job.id:>5}  {scene.entrypoint:<20}{status}"
-                f"{lines.maybe(result.waited):>8}{lines.maybe(result.ran):>9}"
+                f"{words.maybe(result.waited):>8}{words.maybe(result.ran):>9}"
                 + (note if good else f"  was to be {scene.outcome}")
             )
         count = sum(r.job.status == s.outcome for s, r in results)
         click.echo(
             f"\n  {count} of {len(results)} jobs ended as intended; the demo took"
-            f" {lines.seconds(seconds)}."
+            f" {words.seconds(seconds)}."
         )
 
     def ending(self) -> None:

@@ -18,14 +18,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 URL = "DIOPTRA_API"
-USERNAME = "DIOPTRA_WORKER_USERNAME"
-PASSWORD = "DIOPTRA_WORKER_PASSWORD"  # noqa: S105 - a variable's name
-
-_WANTED = {
-    URL: "the address of the Dioptra REST API, such as http://localhost:5000",
-    USERNAME: "the user to log in as",
-    PASSWORD: f"that user's password; or set {PASSWORD}_FILE to the path of a file",
-}
+WORKER = "DIOPTRA_WORKER"
+PERSON = "DIOPTRA"
+"""Beginnings of the variables with user and password; a person's go before."""
+USERNAME = f"{WORKER}_USERNAME"
+PASSWORD = f"{WORKER}_PASSWORD"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,35 +40,62 @@ class Account:
     password: str = field(repr=False)
 
     @classmethod
-    def read(cls, environment: Mapping[str, str]) -> Self:
+    def read(cls, environment: Mapping[str, str], *, whose: str = WORKER) -> Self:
         """Read the account from an environment.
+
+        Args:
+            environment: The variables.
+            whose: How the names of those with user and password begin.
 
         Raises:
             SettingsError: Naming every variable that is missing or malformed.
         """
+        wanted = _wanted(whose)
+        password = f"{whose}_PASSWORD"
         problems: list[str] = []
-        values = {name: environment.get(name, "") for name in _WANTED}
-        file = environment.get(f"{PASSWORD}_FILE")
+        values = {name: environment.get(name, "") for name in wanted}
+        file = environment.get(f"{password}_FILE")
         if file:
             try:
-                values[PASSWORD] = Path(file).read_text(encoding="utf-8").strip()
+                values[password] = Path(file).read_text(encoding="utf-8").strip()
             except (OSError, UnicodeDecodeError) as error:
-                problems.append(f"{PASSWORD}_FILE: {file!r} cannot be read: {error}")
+                problems.append(f"{password}_FILE: {file!r} cannot be read: {error}")
         problems += [
-            f"{name} is missing: {_WANTED[name]}"
+            f"{name} is missing: {wanted[name]}"
             for name, value in values.items()
-            if not value and not (name == PASSWORD and file)
+            if not value and not (name == password and file)
         ]
         url = values[URL].rstrip("/")
         if url and not _is_address(url):
-            problems.append(f"{URL}: {values[URL]!r} is no address: {_WANTED[URL]}")
+            problems.append(f"{URL}: {values[URL]!r} is no address: {wanted[URL]}")
         if problems:
             raise SettingsError(problems)
-        return cls(url=url, username=values[USERNAME], password=values[PASSWORD])
+        return cls(
+            url=url, username=values[f"{whose}_USERNAME"], password=values[password]
+        )
+
+    @classmethod
+    def of_person(cls, environment: Mapping[str, str]) -> Self:
+        """Read a person's account, or the worker's where there is none.
+
+        Raises:
+            SettingsError: Naming every variable that is missing or malformed.
+        """
+        own = environment.get(f"{PERSON}_USERNAME")
+        return cls.read(environment, whose=PERSON if own else WORKER)
 
     def session(self) -> DioptraApi:
         """Make a session with the API; nothing is sent yet."""
         return DioptraApi(url=self.url, username=self.username, password=self.password)
+
+
+def _wanted(whose: str) -> dict[str, str]:
+    password = f"{whose}_PASSWORD"
+    return {
+        URL: "the address of the Dioptra REST API, such as http://localhost:5000",
+        f"{whose}_USERNAME": "the user to log in as",
+        password: f"that user's password; or set {password}_FILE to the path of a file",
+    }
 
 
 def _is_address(url: str) -> bool:

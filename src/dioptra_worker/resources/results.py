@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dioptra_worker.resources.errors import Unknown
+from dioptra_worker.resources.timeline import Timeline
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from dioptra_worker.api.client import DioptraApi
     from dioptra_worker.api.models import Job
     from dioptra_worker.api.resources import (
@@ -44,12 +43,12 @@ class JobResult:
     @property
     def waited(self) -> float | None:
         """Seconds from the submission to the start."""
-        return _between(self._first("queued"), self._last("started"))
+        return Timeline(self.timeline).waited
 
     @property
     def ran(self) -> float | None:
         """Seconds from the start to the end."""
-        return _between(self._last("started"), self._last("finished", "failed"))
+        return Timeline(self.timeline).ran
 
     def artifact(self, name: str) -> Artifact:
         """Find an artifact by its name in the task graph.
@@ -68,13 +67,6 @@ class JobResult:
             f"job {self.job.id} has no artifact {name!r}: it has {there or 'none'}"
         )
 
-    def _first(self, *statuses: str) -> datetime | None:
-        return next((c.at for c in self.timeline if c.status in statuses), None)
-
-    def _last(self, *statuses: str) -> datetime | None:
-        changes = reversed(self.timeline)
-        return next((c.at for c in changes if c.status in statuses), None)
-
 
 def read_result(api: DioptraApi, resources: Resources, job_id: int) -> JobResult:
     """Read all that the API knows of a job.
@@ -90,9 +82,3 @@ def read_result(api: DioptraApi, resources: Resources, job_id: int) -> JobResult
         metrics=tuple(resources.metrics(job_id)),
         artifacts=tuple(resources.artifacts(job_id)),
     )
-
-
-def _between(start: datetime | None, end: datetime | None) -> float | None:
-    if start is None or end is None or end < start:
-        return None
-    return (end - start).total_seconds()

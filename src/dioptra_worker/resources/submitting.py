@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING, Any
 from dioptra_worker.errors import ServiceUnavailable
 from dioptra_worker.resources.errors import StillRunning, Unknown
 from dioptra_worker.resources.importing import PUBLIC_GROUP
+from dioptra_worker.resources.timeline import ENDED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from dioptra_worker.api.client import DioptraApi
     from dioptra_worker.api.resources import Artifact, Resources
-
-ENDED = frozenset({"finished", "failed"})
 
 _PAUSE = 0.25
 
@@ -27,21 +26,23 @@ class Submission:
     """What to run, where, and on what.
 
     Attributes:
-        entrypoint: The entrypoint's name.
+        entrypoint: The entrypoint's name or id.
         queue: The queue's name.
         experiment: The experiment's name; it is created if there is none.
         values: Values for the entrypoint's parameters; the others have defaults.
         artifacts: Artifacts for its artifact parameters.
+        swaps: Which task to take where its task graph leaves a choice.
         timeout: How long the job may run, such as ``10m``.
         description: A sentence for people.
         group: The group of an experiment that is created.
     """
 
-    entrypoint: str
+    entrypoint: str | int
     queue: str
     experiment: str
     values: Mapping[str, Any] = field(default_factory=dict)
     artifacts: Mapping[str, Artifact] = field(default_factory=dict)
+    swaps: Mapping[str, str] = field(default_factory=dict)
     timeout: str = "24h"
     description: str = ""
     group: int = PUBLIC_GROUP
@@ -61,8 +62,10 @@ def submit(resources: Resources, wanted: Submission) -> int:
         Unknown: There is no such entrypoint or queue.
         ServiceError: The API refused, or cannot be asked.
     """
-    entrypoint = _known(resources, "entrypoints", wanted.entrypoint)
-    queue = _known(resources, "queues", wanted.queue)
+    entrypoint = wanted.entrypoint
+    if isinstance(entrypoint, str):
+        entrypoint = known(resources, "entrypoints", entrypoint)
+    queue = known(resources, "queues", wanted.queue)
     experiment = resources.find("experiments", wanted.experiment)
     if experiment is None:
         experiment = resources.create_experiment(wanted.experiment, group=wanted.group)
@@ -81,8 +84,17 @@ def submit(resources: Resources, wanted: Submission) -> int:
             },
             "timeout": wanted.timeout,
             "description": wanted.description,
+            **swaps_of(wanted.swaps),
         },
     )
+
+
+def swaps_of(swaps: Mapping[str, str]) -> dict[str, Any]:
+    """Swaps as the API takes them; before 1.2 it takes none, not even no swaps."""
+    if not swaps:
+        return {}
+    chosen = [{"swap_name": k, "task_alias": v} for k, v in swaps.items()]
+    return {"swaps": chosen}
 
 
 def wait(
@@ -131,7 +143,17 @@ def wait(
         sleep(_PAUSE)
 
 
-def _known(resources: Resources, kind: str, name: str) -> int:
+def known(resources: Resources, kind: str, name: str) -> int:
+    """The id of a resource by its name.
+
+    Args:
+        resources: The API.
+        kind: Such as ``entrypoints``.
+        name: The name.
+
+    Raises:
+        Unknown: There is none; with names that are near.
+    """
     found = resources.find(kind, name)
     if found is not None:
         return found

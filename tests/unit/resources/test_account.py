@@ -65,3 +65,13 @@ def test_no_password_file(tmp_path: Path) -> None:
 def test_password_is_not_shown() -> None:
     """The password is not in what is printed of an account."""
     assert "swordfish" not in repr(Account.read(COMPLETE))
+
+
+def test_person_goes_before_worker() -> None:
+    """A person's own account is taken if there is one, whole, and else the worker's."""
+    assert Account.of_person(COMPLETE) == Account.read(COMPLETE)
+    own = {"DIOPTRA_USERNAME": "ada", "DIOPTRA_PASSWORD": "lace"}
+    account = Account.of_person(COMPLETE | own)
+    assert (account.username, account.password) == ("ada", "lace")
+    with pytest.raises(SettingsError, match="DIOPTRA_PASSWORD is missing"):
+        Account.of_person(COMPLETE | {"DIOPTRA_USERNAME": "ada"})

@@ -80,5 +80,10 @@ def test_no_such_artifact() -> None:
 
 def test_log_is_unescaped() -> None:
     """A log line reads as its author wrote it, not as the API keeps it."""
-    body = {"severity": "INFO", "loggerName": "x", "message": "1 &lt; 2 &amp;amp; 3"}
+    body = {
+        "severity": "INFO",
+        "loggerName": "x",
+        "message": "1 &lt; 2 &amp;amp; 3",
+        "createdOn": "2026-01-01T12:00:00+00:00",
+    }
     assert LogLine.read(body).message == "1 < 2 &amp; 3"

@@ -1,0 +1,41 @@
+"""``dioptra-worker jobs``: every job, its log, its fate; one module per command."""
+
+from __future__ import annotations
+
+import click
+
+from dioptra_worker.cli.lazy import LazyGroup
+
+_HERE = "dioptra_worker.cli.jobs"
+
+COMMANDS = {
+    "list": (f"{_HERE}.list_", "list_command", "List jobs, the newest first."),
+    "show": (f"{_HERE}.show", "show_command", "Show all of one job but its log."),
+    "logs": (f"{_HERE}.logs", "logs_command", "Print a job's log, or follow it."),
+    "wait": (f"{_HERE}.wait", "wait_command", "Wait until a job has ended."),
+    "submit": (f"{_HERE}.submit", "submit_command", "Submit a job."),
+    "rerun": (f"{_HERE}.rerun", "rerun_command", "Submit a job once more."),
+    "cancel": (f"{_HERE}.cancel", "cancel_command", "End a job."),
+    "requeue": (f"{_HERE}.requeue", "requeue_command", "Have a lost job run again."),
+}
+"""Module, command and summary by name."""
+
+
+@click.command(
+    "jobs",
+    cls=LazyGroup,
+    lazy=COMMANDS,
+    epilog="""
+\b
+Examples:
+  dioptra-worker jobs list --status failed
+  dioptra-worker jobs show 17
+  dioptra-worker jobs logs --follow 17
+""",
+)
+def jobs_group() -> None:
+    """See every job, its log and its fate, and act on it.
+
+    It works with the REST API as the user that DIOPTRA_USERNAME names, or else as the
+    worker's user.
+    """

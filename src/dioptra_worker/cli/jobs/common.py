@@ -1,0 +1,197 @@
+"""What all commands about jobs share: the account, the sentences, the exit codes."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from dioptra_worker.cli.exit_codes import ExitCode
+from dioptra_worker.errors import (
+    LoginRefused,
+    NotFound,
+    SettingsError,
+    WorkerError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from dioptra_worker.api.client import DioptraApi
+    from dioptra_worker.api.resources import Resources
+    from dioptra_worker.jobs.actions import Actions
+    from dioptra_worker.jobs.listing import Listing
+
+_PERSON = "DIOPTRA_USERNAME"
+_PASSWORD = "DIOPTRA_PASSWORD"  # noqa: S105 - a variable's name
+INTERRUPTED = 130
+
+ENVIRONMENT = """\b
+Environment:
+  DIOPTRA_API             the address of the REST API
+  DIOPTRA_USERNAME        who you are, with DIOPTRA_PASSWORD or
+                          DIOPTRA_PASSWORD_FILE; without them the worker's user,
+                          DIOPTRA_WORKER_USERNAME and DIOPTRA_WORKER_PASSWORD
+"""
+
+EXIT_CODES = """\b
+Exit codes:
+  0  all went well
+  1  it could not be done: no such job, the API refused or cannot be reached
+  2  the command line or the environment is not usable
+  3  the API refused the login
+"""
+
+
+@dataclass(frozen=True)
+class Desk:
+    """What a command works with.
+
+    Attributes:
+        api: A session with the REST API.
+        resources: The same, for resources.
+        listing: The jobs.
+        mlflow: The address of MLflow's pages, where it is known.
+        environment: The variables that were read.
+    """
+
+    api: DioptraApi
+    resources: Resources
+    listing: Listing
+    mlflow: str | None
+    environment: Mapping[str, str]
+
+    @contextmanager
+    def actions(self, *, seconds: float) -> Iterator[Actions]:
+        """Open the queues; workers get so many seconds to stop a job."""
+        from dioptra_worker.jobs.actions import Actions
+        from dioptra_worker.jobs.broker import open_broker
+
+        name = f"dioptra-worker jobs, called by {self.api.username}"
+        with open_broker(self.environment, name=name) as broker:
+            yield Actions(
+                api=self.api, resources=self.resources, broker=broker, seconds=seconds
+            )
+
+
+def epilog(*examples: str, codes: str = EXIT_CODES) -> str:
+    """The end of a command's help."""
+    lines = "\n".join(("\b", "Examples:", *(f"  {line}" for line in examples)))
+    return f"{lines}\n\n{ENVIRONMENT}\n{codes}"
+
+
+def command(function: Callable[..., None]) -> Callable[..., None]:
+    """Add the options of every command, and turn errors into sentences."""
+
+    @wraps(function)
+    def translated(api_url: str | None, username: str | None, **options: Any) -> None:
+        try:
+            with _desk(api_url, username) as desk:
+                function(desk=desk, **options)
+        except KeyboardInterrupt:
+            sys.exit(INTERRUPTED)
+        except WorkerError as error:
+            click.echo(_sentence(error), err=True)
+            sys.exit(_code(error))
+
+    api = click.option(
+        "--api",
+        "api_url",
+        metavar="URL",
+        help="The address of the REST API.  [env: DIOPTRA_API]",
+    )
+    user = click.option(
+        "--username",
+        metavar="NAME",
+        help="Who you are; asks for the password unless DIOPTRA_PASSWORD is set."
+        "  [env: DIOPTRA_USERNAME]",
+    )
+    return api(user(translated))
+
+
+def as_json(function: Callable[..., None]) -> Callable[..., None]:
+    """Add ``--json``."""
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON.")(function)
+
+
+job_id = click.argument("job_id", metavar="JOB", type=click.IntRange(min=1))
+"""The argument of commands about one job."""
+
+
+def print_json(value: Any) -> None:
+    """Print JSON for a person or a program."""
+    click.echo(json.dumps(value, indent=2))
+
+
+def now() -> datetime:
+    """The time, for durations up to now."""
+    return datetime.now(UTC)
+
+
+def for_people() -> bool:
+    """Whether a terminal shows what is printed."""
+    return sys.stdout.isatty()
+
+
+@contextmanager
+def _desk(api_url: str | None, username: str | None) -> Iterator[Desk]:
+    from dioptra_worker.api.resources import Resources
+    from dioptra_worker.jobs.listing import Listing
+    from dioptra_worker.jobs.shelf import Shelf
+    from dioptra_worker.local.paths import default_cache
+    from dioptra_worker.resources.account import Account
+
+    environment = dict(os.environ)
+    if api_url:
+        environment["DIOPTRA_API"] = api_url
+    if username:
+        environment[_PERSON] = username
+        _ask_password(environment)
+    account = Account.of_person(environment)
+    cache = environment.get("DIOPTRA_WORKER_CACHE_DIR")
+    folder = Path(cache) if cache else default_cache()
+    shelf = Shelf.load(folder / "jobs", url=account.url, username=account.username)
+    with account.session() as api:
+        resources = Resources(api)
+        yield Desk(
+            api=api,
+            resources=resources,
+            listing=Listing(resources, shelf=shelf),
+            mlflow=environment.get("MLFLOW_TRACKING_URI", "").rstrip("/") or None,
+            environment=environment,
+        )
+
+
+def _ask_password(environment: dict[str, str]) -> None:
+    known = environment.get(_PASSWORD) or environment.get(f"{_PASSWORD}_FILE")
+    if not known and sys.stdin.isatty():
+        environment[_PASSWORD] = click.prompt("Password", hide_input=True, err=True)
+
+
+def _sentence(error: WorkerError) -> str:
+    """The error in a sentence; a thing that is not there by its kind and number."""
+    detail = error.detail if isinstance(error, NotFound) else None
+    inner = detail.get("detail") if isinstance(detail, dict) else None
+    kind = inner.get("entity_type") if isinstance(inner, dict) else None
+    if kind and isinstance(inner, dict):
+        name = inner.get(f"{kind}_id", "")
+        return f"there is no {kind} {name}: it was deleted, or never was".strip()
+    if isinstance(error, LoginRefused) and os.environ.get(_PERSON):
+        return str(error).replace("DIOPTRA_WORKER_", "DIOPTRA_")
+    return str(error)
+
+
+def _code(error: WorkerError) -> ExitCode:
+    if isinstance(error, SettingsError):
+        return ExitCode.USAGE
+    if isinstance(error, LoginRefused):
+        return ExitCode.REFUSED
+    return ExitCode.FAILED

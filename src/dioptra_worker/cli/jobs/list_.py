@@ -1,0 +1,138 @@
+"""``dioptra-worker jobs list``."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING
+
+import click
+
+from dioptra_worker.cli.jobs.common import (
+    Desk,
+    as_json,
+    command,
+    epilog,
+    for_people,
+    now,
+    print_json,
+)
+from dioptra_worker.cli.jobs.looks import ALIASES, COLOURS, MARKS, STATUSES
+from dioptra_worker.jobs.kinds import KINDS
+from dioptra_worker.jobs.table import aligned, tabbed
+from dioptra_worker.jobs.words import maybe, one_line, roughly
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from dioptra_worker.jobs.listing import Listed
+
+_HEADERS = ("ID", "STATUS", "NAME", "TYPE", "USER", "OBJECT", "AGE", "TOOK")
+_STATUS = _HEADERS.index("STATUS")
+
+
+@click.command(
+    "list",
+    epilog=epilog(
+        "dioptra-worker jobs list",
+        "dioptra-worker jobs list --status failed --queue tensorflow-gpu",
+        "dioptra-worker jobs list --type training --user ada --limit 100",
+        "dioptra-worker jobs list --json | jq '.[] | select(.took_seconds > 60).id'",
+    ),
+)
+@click.option(
+    "--type",
+    "kind",
+    type=click.Choice(KINDS),
+    help="Only jobs of a type; a tag of that name on the job or its entrypoint says"
+    " it, and a job without one is a processing.",
+)
+@click.option(
+    "--status",
+    type=click.Choice([*STATUSES, *ALIASES]),
+    help="Only jobs with a status; running, success and failure are other words for"
+    " started, finished and failed.",
+)
+@click.option("--queue", metavar="NAME", help="Only jobs of a queue.")
+@click.option(
+    "--experiment", metavar="NAME|ID", help="Only jobs of an experiment: the object."
+)
+@click.option("--user", metavar="NAME", help="Only jobs that a user submitted.")
+@click.option(
+    "--limit",
+    type=click.IntRange(min=1),
+    default=20,
+    show_default=True,
+    help="How many at most.",
+)
+@as_json
+@command
+def list_command(
+    desk: Desk,
+    *,
+    kind: str | None,
+    status: str | None,
+    queue: str | None,
+    experiment: str | None,
+    user: str | None,
+    limit: int,
+    as_json: bool,
+) -> None:
+    """List jobs, the newest first.
+
+    The object of a job is its experiment. AGE is the time since it was submitted, TOOK
+    how long it ran, or has been running. In a terminal the table is cut to its width;
+    elsewhere there is a tab between two cells, and nothing is cut.
+    """
+    from dioptra_worker.jobs.details import dump_listed
+    from dioptra_worker.jobs.listing import Filter
+
+    wanted = Filter(
+        kind=kind,
+        status=ALIASES.get(status, status) if status else None,
+        queue=queue,
+        experiment=experiment,
+        user=user,
+    )
+    found = desk.listing.find(wanted, limit=limit)
+    time = now()
+    if as_json:
+        print_json([dump_listed(listed, time) for listed in found.jobs])
+        return
+    rows = [_HEADERS, *(_cells(listed, time) for listed in found.jobs)]
+    if not for_people():
+        click.echo("\n".join(tabbed(rows)))
+        return
+    _print(rows, [listed.job.status for listed in found.jobs])
+    if not found.jobs:
+        click.secho("no such jobs", dim=True)
+    if found.more:
+        click.secho(f"more than these {limit}: see --limit", dim=True)
+
+
+def _cells(listed: Listed, time: datetime) -> tuple[str, ...]:
+    job = listed.job
+    name = f"{job.name}: {job.description}" if job.description else job.name
+    return (
+        str(job.id),
+        job.status,
+        one_line(name),
+        listed.kind,
+        one_line(job.user),
+        one_line(job.experiment),
+        roughly(listed.age(time)),
+        maybe(listed.took(time)),
+    )
+
+
+def _print(rows: list[tuple[str, ...]], statuses: list[str]) -> None:
+    marked = [
+        [*row[:_STATUS], f"{mark} {row[_STATUS]}", *row[_STATUS + 1 :]]
+        for row, mark in zip(
+            rows, [" ", *(MARKS.get(status, " ") for status in statuses)], strict=True
+        )
+    ]
+    head, *lines = aligned(marked, width=shutil.get_terminal_size().columns)
+    click.secho("".join(head), dim=True)
+    for cells, status in zip(lines, statuses, strict=True):
+        cells[_STATUS] = click.style(cells[_STATUS], fg=COLOURS.get(status))
+        click.echo("".join(cells))

@@ -1,0 +1,119 @@
+"""``dioptra-worker jobs logs``."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import click
+
+from dioptra_worker.cli.exit_codes import ExitCode
+from dioptra_worker.cli.jobs.common import Desk, command, epilog, job_id
+from dioptra_worker.cli.jobs.looks import SEVERITY_COLOURS
+from dioptra_worker.jobs.log import SEVERITIES
+from dioptra_worker.jobs.words import harmless, one_line
+
+if TYPE_CHECKING:
+    from dioptra_worker.errors import ServiceUnavailable
+    from dioptra_worker.jobs.log import Entry
+
+_CODES = """\b
+Exit codes:
+  0  the log was printed; with --follow, and the job finished
+  1  with --follow: the job failed; or there is no such job, or no answer
+  2  the command line or the environment is not usable
+  3  the API refused the login
+"""
+
+
+@click.command(
+    "logs",
+    epilog=epilog(
+        "dioptra-worker jobs logs 17",
+        "dioptra-worker jobs logs --follow 17",
+        "dioptra-worker jobs logs --severity warning --step train 17",
+        "dioptra-worker jobs logs --json 17 | jq -r .text",
+        codes=_CODES,
+    ),
+)
+@job_id
+@click.option(
+    "--follow",
+    "-f",
+    is_flag=True,
+    help="Print what comes, too, until the job has ended; an API that is away is"
+    " waited for.",
+)
+@click.option(
+    "--severity",
+    type=click.Choice(SEVERITIES, case_sensitive=False),
+    default="DEBUG",
+    help="The least severe records to print.  [default: all of them]",
+)
+@click.option("--step", metavar="NAME", help="Only what one step of the job wrote.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print a JSON object for each record."
+)
+@command
+def logs_command(
+    desk: Desk,
+    *,
+    job_id: int,
+    follow: bool,
+    severity: str,
+    step: str | None,
+    as_json: bool,
+) -> None:
+    """Print a job's log, divided by its steps.
+
+    Times are in UTC. Control characters and colours in the log are taken out or spelt
+    out, so that no job can do anything to a terminal; JSON has the log as it is.
+    """
+    from dioptra_worker.jobs import follow as following
+
+    printer = _Printer(severity=severity, step=step, as_json=as_json)
+    if not follow:
+        for entry in following.read(desk.resources, job_id):
+            printer.print(entry)
+        return
+    ends: list[str] = []
+    for entry in following.follow(
+        desk.resources, job_id, on_wait=_waiting, on_end=ends.append
+    ):
+        printer.print(entry)
+    if ends != ["finished"]:
+        raise click.exceptions.Exit(ExitCode.FAILED)
+
+
+def _waiting(error: ServiceUnavailable) -> None:
+    click.secho(f"waiting: {error}", err=True, dim=True)
+
+
+@dataclass
+class _Printer:
+    """Prints records, with a headline where a section of the log begins."""
+
+    severity: str
+    step: str | None
+    as_json: bool
+    section: int = field(default=-1)
+
+    def print(self, entry: Entry) -> None:
+        """Print a record, if it is wanted."""
+        if not entry.is_at_least(self.severity):
+            return
+        if self.step is not None and entry.section.step != self.step:
+            return
+        if self.as_json:
+            click.echo(json.dumps(entry.dump()))
+            return
+        if entry.section.number != self.section:
+            self.section = entry.section.number
+            click.secho(f"== {one_line(entry.section.title)}", bold=True)
+        time = f"{entry.at:%H:%M:%S.%f}"[:-3] if entry.at else "-"
+        first, *rest = harmless(entry.text).rstrip().split("\n")
+        head = f"{time} {one_line(entry.severity):<8} {one_line(entry.logger)}: "
+        click.secho(head, dim=True, nl=False)
+        colour = SEVERITY_COLOURS.get(entry.severity)
+        click.secho("\n    ".join((first, *rest)), fg=colour)

@@ -1,0 +1,50 @@
+"""``dioptra-worker jobs rerun``."""
+
+from __future__ import annotations
+
+import click
+
+from dioptra_worker.cli.jobs.common import (
+    Desk,
+    as_json,
+    command,
+    epilog,
+    job_id,
+    print_json,
+)
+
+
+@click.command(
+    "rerun",
+    epilog=epilog(
+        "dioptra-worker jobs rerun 17",
+        "dioptra-worker jobs rerun --latest --queue tensorflow-gpu 17",
+        "dioptra-worker jobs logs -f $(dioptra-worker jobs rerun --json 17 | jq .id)",
+    ),
+)
+@job_id
+@click.option(
+    "--latest",
+    is_flag=True,
+    help="Take the entrypoint as it is now, not as it was for the job.",
+)
+@click.option(
+    "--queue", metavar="NAME", help="Another queue.  [default: that of the job]"
+)
+@as_json
+@command
+def rerun_command(
+    desk: Desk, *, job_id: int, latest: bool, queue: str | None, as_json: bool
+) -> None:
+    """Submit a job once more, as a new job.
+
+    It has the same entrypoint snapshot, parameters, input artifacts, swaps, queue,
+    experiment and time limit.
+    """
+    from dioptra_worker.jobs.ordering import order_again
+
+    new = order_again(desk.resources, job_id, latest=latest, queue=queue)
+    if as_json:
+        print_json({"id": new, "rerun_of": job_id})
+    else:
+        click.echo(f"submitted job {new}, job {job_id} once more")

@@ -1,0 +1,119 @@
+"""``dioptra-worker jobs show``."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import click
+
+from dioptra_worker.cli.jobs.common import (
+    Desk,
+    as_json,
+    command,
+    epilog,
+    job_id,
+    now,
+    print_json,
+)
+from dioptra_worker.cli.jobs.looks import COLOURS, MARKS
+from dioptra_worker.jobs.words import maybe, metrics, one_line, roughly, size
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from dioptra_worker.jobs.details import Details
+
+_WIDTH = 12
+
+
+@click.command(
+    "show",
+    epilog=epilog(
+        "dioptra-worker jobs show 17",
+        "dioptra-worker jobs show --json 17 | jq -r '.artifacts[].uri'",
+    ),
+)
+@job_id
+@as_json
+@command
+def show_command(desk: Desk, *, job_id: int, as_json: bool) -> None:
+    """Show all of one job but its log.
+
+    Its status and times, its timeline, what it was given, what it has made, and its
+    page in MLflow if MLFLOW_TRACKING_URI is set. Times are in UTC.
+    """
+    from dioptra_worker.jobs.details import dump_details, read_details
+
+    details = read_details(desk.api, desk.resources, job_id, mlflow=desk.mlflow)
+    if as_json:
+        print_json(dump_details(details, now()))
+        return
+    job = details.job
+    mark = click.style(
+        f"{MARKS.get(job.status, '')} {job.status}",
+        fg=COLOURS.get(job.status),
+        bold=True,
+    )
+    click.secho(f"Job {job.id}: {one_line(job.name)}  ", bold=True, nl=False)
+    click.echo(mark)
+    for title, lines in _parts(details):
+        for number, line in enumerate(lines):
+            head = f"  {'' if number else title:<{_WIDTH}}"
+            click.echo(click.style(head, dim=True) + line)
+
+
+def _parts(details: Details) -> Iterator[tuple[str, list[str]]]:
+    """Titles, and what is told under each."""
+    listed, job = details.listed, details.job
+    time = now()
+    if job.description:
+        yield "about", [one_line(job.description)]
+    yield "type", [listed.kind]
+    yield "user", [one_line(job.user)]
+    yield "object", [f"experiment {one_line(job.experiment)} (id {job.experiment_id})"]
+    yield (
+        "entrypoint",
+        [f"id {job.entrypoint_id}, snapshot {details.snapshot_id}"],
+    )
+    yield "queue", [f"{one_line(job.queue)}, at most {details.timeout}"]
+    yield "submitted", [f"{roughly(listed.age(time))} ago"]
+    yield "waited", [maybe(listed.timeline.waited)]
+    yield "took", [maybe(listed.took(time))]
+    yield (
+        "timeline",
+        [
+            f"{change.at:%Y-%m-%d %H:%M:%S.%f}"[:-3] + f"  {change.status}"
+            for change in listed.timeline.changes
+        ],
+    )
+    yield (
+        "parameters",
+        [
+            f"{one_line(name)} = {one_line(json.dumps(value, ensure_ascii=False))}"
+            for name, value in details.parameters.items()
+        ],
+    )
+    yield (
+        "swaps",
+        [f"{one_line(k)} = {one_line(v)}" for k, v in details.swaps.items()],
+    )
+    yield (
+        "inputs",
+        [f"{item.name} = artifact {item.artifact_id}" for item in details.inputs],
+    )
+    yield (
+        "metrics",
+        [f"{one_line(name)} = {value}" for name, value in metrics(details.metrics)],
+    )
+    yield (
+        "artifacts",
+        [
+            f"{item.id}  {one_line(item.file_name)}"
+            f"  {'folder' if item.is_dir else size(item.size)}  {one_line(item.uri)}"
+            for item in details.artifacts
+        ],
+    )
+    run = details.run_page or details.run_id
+    yield "MLflow", [run] if run else []
+    yield "log", [f"dioptra-worker jobs logs {job.id}"]

@@ -1,0 +1,56 @@
+"""``dioptra-worker jobs wait``."""
+
+from __future__ import annotations
+
+import click
+
+from dioptra_worker.cli.exit_codes import ExitCode
+from dioptra_worker.cli.jobs.common import (
+    Desk,
+    as_json,
+    command,
+    epilog,
+    job_id,
+    print_json,
+)
+
+_CODES = """\b
+Exit codes:
+  0  the job finished
+  1  it failed, or did not end in time; or there is no such job, or no answer
+  2  the command line or the environment is not usable
+  3  the API refused the login
+"""
+
+
+@click.command(
+    "wait",
+    epilog=epilog(
+        "dioptra-worker jobs wait 17",
+        "dioptra-worker jobs wait --timeout 600 17 && ./use-its-results",
+        codes=_CODES,
+    ),
+)
+@job_id
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0),
+    metavar="SECONDS",
+    help="How long at most.  [default: however long it takes]",
+)
+@as_json
+@command
+def wait_command(
+    desk: Desk, *, job_id: int, timeout: float | None, as_json: bool
+) -> None:
+    """Wait until a job has ended; an API that is away is waited for."""
+    from dioptra_worker.api.patience import FOREVER
+    from dioptra_worker.resources.submitting import wait
+
+    status = wait(desk.api, job_id, seconds=FOREVER if timeout is None else timeout)
+    if as_json:
+        print_json({"id": job_id, "status": status})
+    else:
+        click.echo(f"job {job_id} has {status}")
+    if status != "finished":
+        raise click.exceptions.Exit(ExitCode.FAILED)

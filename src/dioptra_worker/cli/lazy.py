@@ -1,0 +1,49 @@
+"""Groups of commands that import a command only when it is called."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class LazyGroup(click.Group):
+    """A group whose commands lie in modules of their own.
+
+    Args:
+        lazy: Module, command and summary by name.
+        options: What `click.Group` takes.
+    """
+
+    def __init__(
+        self, *, lazy: Mapping[str, tuple[str, str, str]], **options: Any
+    ) -> None:
+        super().__init__(**options)
+        self._lazy = dict(lazy)
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The commands' names."""
+        del ctx
+        return sorted(self._lazy)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import a command."""
+        del ctx
+        if cmd_name not in self._lazy:
+            return None
+        module, name, _ = self._lazy[cmd_name]
+        command = getattr(importlib.import_module(module), name)
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(
+        self, ctx: click.Context, formatter: click.HelpFormatter
+    ) -> None:
+        """List the commands without importing them."""
+        del ctx
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, entry[2]) for name, entry in self._lazy.items()])

@@ -1,0 +1,118 @@
+"""A job's log: its records, each with its time and the step that it belongs to."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from dioptra_worker.api.resources import LogLine
+
+SEVERITIES = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+
+# What the worker puts before a record, since the API knows only when it arrived.
+_STAMP = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z) ")
+
+# How our worker, and the platform's own, tell that a step begins.
+_OURS = re.compile(r"step (\d+) of (\d+): ['\"](.+)['\"] runs task ['\"](.+)['\"]")
+_THEIRS = re.compile(r"Running step: (.+)")
+_BEGINS = re.compile(r"worker '.*' runs entrypoint ")
+_ENDS = re.compile(r"the job (?:finished|failed|was stopped)\b")
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of a log.
+
+    Attributes:
+        number: Its place in the log, from 0.
+        title: What to call it.
+        step: The step that it is about; None before the first and after the last.
+    """
+
+    number: int
+    title: str
+    step: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """One record of a log.
+
+    Attributes:
+        number: Its place in the log, from 0.
+        at: When it was written, or else when the API got it.
+        severity: One of `SEVERITIES`.
+        logger: Who wrote it.
+        text: What was written, as it was.
+        section: The part of the log that it belongs to.
+    """
+
+    number: int
+    at: datetime | None
+    severity: str
+    logger: str
+    text: str
+    section: Section
+
+    def is_at_least(self, severity: str) -> bool:
+        """Whether it is as severe, or more; a severity of others' making is."""
+        if self.severity not in SEVERITIES:
+            return True
+        return SEVERITIES.index(self.severity) >= SEVERITIES.index(severity)
+
+    def dump(self) -> dict[str, Any]:
+        """The same in JSON's types."""
+        return {
+            "number": self.number,
+            "at": self.at.isoformat() if self.at else None,
+            "severity": self.severity,
+            "logger": self.logger,
+            "text": self.text,
+            "section": self.section.title,
+            "step": self.section.step,
+        }
+
+
+class Chapters:
+    """Divides a log into sections while it is read, from its first record on."""
+
+    def __init__(self) -> None:
+        self._section = Section(0, "Preparation")
+        self._count = 0
+
+    def place(self, lines: Iterable[LogLine]) -> Iterator[Entry]:
+        """Say of each record, in order, what part of the log it belongs to."""
+        for line in lines:
+            stamp = _STAMP.match(line.message)
+            text = line.message[stamp.end() :] if stamp else line.message
+            self._turn(line.logger, text)
+            yield Entry(
+                number=self._count,
+                at=datetime.fromisoformat(stamp[1]) if stamp else line.stored,
+                severity=line.severity,
+                logger=line.logger,
+                text=text,
+                section=self._section,
+            )
+            self._count += 1
+
+    def _turn(self, logger: str, text: str) -> None:
+        """Begin another section where a record says so."""
+        title, step = None, None
+        if logger == "dioptra_worker.job" and (found := _OURS.match(text)):
+            number, total, step, task = found.groups()
+            title = f"Step {number} of {total}: {step} ({task})"
+        elif logger == "dioptra_worker" and _BEGINS.match(text) and self._count:
+            title = "Preparation of another attempt"
+        elif logger == "dioptra_worker" and _ENDS.match(text):
+            title = "End"
+        elif not logger.startswith("dioptra_worker") and (found := _THEIRS.match(text)):
+            step = found[1].strip()
+            title = f"Step: {step}"
+        if title is not None:
+            self._section = Section(self._section.number + 1, title, step)

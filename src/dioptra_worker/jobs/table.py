@@ -1,0 +1,73 @@
+"""Tables: aligned and cut to the terminal for people, with tabs for programs."""
+
+from __future__ import annotations
+
+import unicodedata
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_GAP = "  "
+_LEAST = 8
+"""Columns of a terminal that a cell keeps when there is not enough room."""
+
+
+def tabbed(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Rows as lines with tabs between the cells."""
+    return ["\t".join(row) for row in rows]
+
+
+def aligned(rows: Sequence[Sequence[str]], *, width: int) -> list[list[str]]:
+    """Pad the cells of each column to one width, and cut the longest ones to fit.
+
+    Args:
+        rows: The cells; the same number in every row.
+        width: The terminal's, in columns.
+
+    Returns:
+        The rows, their cells padded but for the last.
+    """
+    if not rows:
+        return []
+    widths = [max(map(columns, cells)) for cells in zip(*rows, strict=True)]
+    room = width - len(_GAP) * (len(widths) - 1)
+    while sum(widths) > room and max(widths) > _LEAST:
+        widest = widths.index(max(widths))
+        widths[widest] -= 1
+    last = len(widths) - 1
+    return [
+        [
+            cut(cell, wide) if place == last else padded(cut(cell, wide), wide) + _GAP
+            for place, (cell, wide) in enumerate(zip(row, widths, strict=True))
+        ]
+        for row in rows
+    ]
+
+
+def columns(text: str) -> int:
+    """How many columns of a terminal a text takes."""
+    return sum(_columns(letter) for letter in text)
+
+
+def cut(text: str, width: int) -> str:
+    """Text that takes at most so many columns."""
+    if columns(text) <= width:
+        return text
+    kept = ""
+    for letter in text:
+        if columns(kept + letter) > width - 1:
+            break
+        kept += letter
+    return kept + "…"
+
+
+def padded(text: str, width: int) -> str:
+    """Text with spaces behind it, up to a number of columns."""
+    return text + " " * (width - columns(text))
+
+
+def _columns(letter: str) -> int:
+    if unicodedata.combining(letter):
+        return 0
+    return 2 if unicodedata.east_asian_width(letter) in "WF" else 1

@@ -1,0 +1,111 @@
+"""Calls ``dioptra-worker`` as a person does."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+PROGRAM = Path(sys.executable).with_name("dioptra-worker")
+_SECONDS = 100.0
+
+
+class Person:
+    """Somebody with a shell, an environment and a home folder."""
+
+    def __init__(self, environment: Mapping[str, str], home: Path) -> None:
+        self.environment = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(home),
+            "DIOPTRA_WORKER_CACHE_DIR": str(home / "cache"),
+            **environment,
+        }
+
+    def call(
+        self, *words: object, **variables: str
+    ) -> subprocess.CompletedProcess[str]:
+        """Call ``dioptra-worker`` and wait for its end."""
+        return subprocess.run(
+            [PROGRAM, *map(str, words)],
+            env=self.environment | variables,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=_SECONDS,
+            check=False,
+        )
+
+    def told(self, *words: object) -> str:
+        """What a call prints that goes well.
+
+        Raises:
+            AssertionError: It does not.
+        """
+        answer = self.call(*words)
+        assert answer.returncode == 0, answer.stdout + answer.stderr
+        return answer.stdout
+
+    def json(self, *words: object) -> Any:
+        """The JSON that a call prints."""
+        return json.loads(self.told(*words))
+
+    @contextmanager
+    def calling(self, *words: object) -> Iterator[Call]:
+        """Call ``dioptra-worker`` and look at what it prints meanwhile."""
+        process = subprocess.Popen(
+            [PROGRAM, *map(str, words)],
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        try:
+            yield Call(process)
+        finally:
+            if process.poll() is None:
+                process.terminate()
+            process.wait(_SECONDS)
+
+
+class Call:
+    """A command that runs."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.process = process
+        self._lines: list[str] = []
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    @property
+    def text(self) -> str:
+        """What it has printed so far."""
+        return "".join(self._lines)
+
+    def wait_for(self, text: str, *, seconds: float = 60.0) -> None:
+        """Wait until it has printed a text."""
+        deadline = time.monotonic() + seconds
+        while text not in self.text:
+            assert time.monotonic() < deadline, f"{text!r} never came:\n{self.text}"
+            time.sleep(0.05)
+
+    def wait(self, seconds: float = 60.0) -> int:
+        """Wait for its end; its exit code."""
+        code = self.process.wait(seconds)
+        self._reader.join(5.0)
+        return code
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self._lines.append(line)
+        self.process.stdout.close()

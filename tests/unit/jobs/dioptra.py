@@ -1,0 +1,123 @@
+"""As much of the REST API as lists and logs of jobs need, with jobs that can change."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from tests.unit.api.scripted import Answer, Request, ScriptedApi
+
+from dioptra_worker.api.client import DioptraApi
+from dioptra_worker.api.resources import Resources
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+
+
+def at(seconds: float) -> str:
+    """The time so long after noon, as the API writes it."""
+    return (NOON + timedelta(seconds=seconds)).isoformat()
+
+
+@dataclass
+class Dioptra:
+    """Jobs, tags and logs behind a real HTTP server.
+
+    Attributes:
+        jobs: The jobs by id, as the API shows them.
+        timelines: Their statuses and times.
+        logs: Their logs.
+        tagged: The entrypoints with a tag.
+        away: How many requests are to fail from now on.
+    """
+
+    jobs: dict[int, dict[str, Any]] = field(default_factory=dict)
+    timelines: dict[int, list[tuple[str, float]]] = field(default_factory=dict)
+    logs: dict[int, list[tuple[str, str, str]]] = field(default_factory=dict)
+    tagged: dict[str, list[int]] = field(default_factory=dict)
+    away: int = 0
+
+    def put(
+        self,
+        job_id: int,
+        *changes: tuple[str, float],
+        queue: str = "local",
+        user: str = "ada",
+        experiment: str = "demo",
+        entrypoint: int = 5,
+        tags: Sequence[str] = (),
+    ) -> None:
+        """Make a job, or make it another one."""
+        self.timelines[job_id] = list(changes)
+        self.jobs[job_id] = {
+            "id": job_id,
+            "status": changes[-1][0],
+            "createdOn": at(changes[0][1]),
+            "lastModifiedOn": at(changes[-1][1]),
+            "description": "",
+            "user": {"username": user},
+            "queue": {"name": queue},
+            "experiment": {"id": 3, "name": experiment},
+            "entrypoint": {"id": entrypoint, "snapshotId": 50, "name": "train"},
+            "tags": [{"name": name} for name in tags],
+        }
+
+    @contextmanager
+    def running(self) -> Iterator[tuple[Resources, ScriptedApi]]:
+        """Serve until the end of the block."""
+        with (
+            ScriptedApi(self.answer).running() as server,
+            DioptraApi(url=server.url, username="ada", password="x") as api,
+        ):
+            yield Resources(api), server
+
+    def answer(self, request: Request) -> Answer:
+        """Answer as the API does."""
+        if self.away:
+            self.away -= 1
+            return Answer(503, {"message": "gone for a moment"})
+        match request.path.rstrip("/").split("/"):
+            case ["tags"]:
+                names = enumerate(self.tagged, start=1)
+                return _page(request, [{"id": id_, "name": n} for id_, n in names])
+            case ["tags", id_, "resources"]:
+                found = list(self.tagged.values())[int(id_) - 1]
+                return _page(request, [f"/api/v1/entry_point/{e}" for e in found])
+            case ["jobs"] | ["experiments", _, "jobs"]:
+                return _page(request, self._sorted(request))
+            case ["experiments"]:
+                return _page(request, [{"id": 3, "name": "demo"}])
+            case ["jobs", id_] if int(id_) in self.jobs:
+                return Answer(body=self.jobs[int(id_)])
+            case ["jobs", id_, "snapshots"] if int(id_) in self.jobs:
+                changes = self.timelines[int(id_)]
+                return _page(
+                    request,
+                    [{"status": s, "snapshotCreatedOn": at(t)} for s, t in changes],
+                )
+            case ["jobs", id_, "log"]:
+                return _page(request, self._log(int(id_)))
+        return Answer(404, {"message": f"Not Found {request.path}"})
+
+    def _sorted(self, request: Request) -> list[dict[str, Any]]:
+        wanted = request.query.get("search", "").removeprefix("status:").strip('"')
+        jobs = [job for job in self.jobs.values() if wanted in {"", job["status"]}]
+        key = request.query["sortBy"]
+        return sorted(jobs, key=lambda job: str(job[key]), reverse=True)
+
+    def _log(self, job_id: int) -> list[dict[str, str]]:
+        return [
+            {"severity": s, "loggerName": n, "message": m, "createdOn": at(0)}
+            for s, n, m in self.logs.get(job_id, [])
+        ]
+
+
+def _page(request: Request, rows: list[Any]) -> Answer:
+    index = int(request.query["index"])
+    length = int(request.query["pageLength"])
+    found = rows[index : index + length]
+    return Answer(body={"data": found, "totalNumResults": len(rows)})

@@ -1,0 +1,37 @@
+"""Tables for people and for programs."""
+
+from __future__ import annotations
+
+from dioptra_worker.jobs import table
+
+ROWS = [("ID", "NAME"), ("7", "a name that is long"), ("12", "漢字")]
+
+
+def test_tabbed() -> None:
+    """A program gets every cell whole, with one tab between two."""
+    assert table.tabbed(ROWS) == ["ID\tNAME", "7\ta name that is long", "12\t漢字"]
+
+
+def test_aligned() -> None:
+    """Columns begin below each other."""
+    lines = ["".join(row) for row in table.aligned(ROWS, width=80)]
+    assert lines == ["ID  NAME", "7   a name that is long", "12  漢字"]
+
+
+def test_cut() -> None:
+    """The longest column gives way when the terminal is narrow."""
+    lines = ["".join(row) for row in table.aligned(ROWS, width=14)]
+    assert lines == ["ID  NAME", "7   a name th…", "12  漢字"]
+
+
+def test_wide_letters() -> None:
+    """A letter that takes two columns counts as two."""
+    assert table.columns("漢字a") == 5
+    assert table.columns("e\N{COMBINING ACUTE ACCENT}") == 1
+    assert table.cut("漢字漢字", 5) == "漢字…"
+    assert table.padded("漢", 4) == "漢  "
+
+
+def test_nothing() -> None:
+    """A table without rows has no lines."""
+    assert table.aligned([], width=80) == []
