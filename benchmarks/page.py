@@ -21,6 +21,8 @@ _BUSY = 0.25  # load for each core above which a machine is not quiet
 _SCALE_SCENARIO = "scale"
 _VERDICTS = {True: "yes", False: "**no**", None: words.NOTHING}
 
+_RATIOS_TITLE = "The peer's value divided by ours: to the right of 1, ours is better"
+
 _INTRODUCTION = f"""
 # Benchmarks
 
@@ -34,7 +36,7 @@ A value is the median, with the quartiles and the number of values in brackets. 
 counts is the ratio of two values of one run: the values themselves are those of one
 machine, which also runs the services.
 
-![How many times the peer's value is ours]({RATIOS})
+![{_RATIOS_TITLE}]({RATIOS})
 """
 
 
@@ -43,8 +45,9 @@ def page(folder: Path = RESULTS) -> str:
     found = _found(folder)
     if not found:
         return f"{_INTRODUCTION}\nNothing has been measured yet.\n"
-    sections = [_section(scenario, result) for scenario, result in found]
-    return "\n".join([_INTRODUCTION, _targets(found), *sections])
+    usual = _place(found[0][1])
+    sections = [_section(scenario, result, usual) for scenario, result in found]
+    return "\n".join([_INTRODUCTION, f"{usual}\n", _targets(found), *sections])
 
 
 def ratios(folder: Path = RESULTS) -> str:
@@ -61,7 +64,7 @@ def ratios(folder: Path = RESULTS) -> str:
                     label = f"{scenario.title}: {label}"
                 text = f"{words.times(ratio)} ×"
                 bars.append(plot.Bar(label, ratio, text, good=ratio >= 1))
-    return plot.logarithmic("How many times the peer's value is ours", bars)
+    return plot.logarithmic(_RATIOS_TITLE, bars)
 
 
 def throughput(folder: Path = RESULTS) -> str:
@@ -100,7 +103,7 @@ def _targets(found: list[tuple[Scenario, Result]]) -> str:
     return f"## Targets\n\n{_grid(head, rows)}\n"
 
 
-def _section(scenario: Scenario, result: Result) -> str:
+def _section(scenario: Scenario, result: Result, usual: str) -> str:
     columns = words.columns(result)
     parts = [
         f"## {scenario.title}",
@@ -111,20 +114,29 @@ def _section(scenario: Scenario, result: Result) -> str:
         parts.append(f"![Hello Worlds a second]({SCALE})")
     for table in result.tables:
         parts += [f"{table.title}:", _grid(table.columns, table.rows)]
-    return "\n\n".join([*parts, *result.notes, *_circumstances(result)]) + "\n"
+    return "\n\n".join([*parts, *result.notes, *_circumstances(result, usual)]) + "\n"
 
 
-def _circumstances(result: Result) -> list[str]:
-    """When and on what it was measured, and what speaks against it."""
-    about = result.about
-    machine = about["machine"]
-    versions = "; ".join(_versions(about["versions"]))
-    measured = (
-        f"Measured on {about['date']}: {machine['processor']}, {machine['cores']}"
-        f" cores, {machine['memory GiB']} GiB, {machine['system']}, Python"
-        f" {machine['python']}; {versions}."
+def _place(result: Result) -> str:
+    """On what it was measured, and with which versions."""
+    machine = result.about["machine"]
+    versions = "; ".join(
+        f"{who}: " + ", ".join(f"{name} {version}" for name, version in found.items())
+        for who, found in result.about["versions"].items()
     )
-    lines = [measured]
+    return (
+        f"The machine: {machine['processor']}, {machine['cores']} cores,"
+        f" {machine['memory GiB']} GiB, {machine['system']}, Python"
+        f" {machine['python']}. {versions}."
+    )
+
+
+def _circumstances(result: Result, usual: str) -> list[str]:
+    """When it was measured, and what speaks against it."""
+    about, machine = result.about, result.about["machine"]
+    lines = [f"Measured on {about['date']}."]
+    if (place := _place(result)) != usual:
+        lines.append(place)
     if about["quick"]:
         lines.append("This is the quick form, which only shows that it works.")
     if about["peer"] == "slim" and PEER in about["versions"]:
@@ -135,13 +147,6 @@ def _circumstances(result: Result) -> list[str]:
             f" {machine['load before']}): take the numbers with care."
         )
     return lines
-
-
-def _versions(versions: dict[str, dict[str, str]]) -> list[str]:
-    return [
-        f"{who}: " + ", ".join(f"{name} {version}" for name, version in found.items())
-        for who, found in versions.items()
-    ]
 
 
 def _grid(columns: list[str], rows: list[list[str]]) -> str:

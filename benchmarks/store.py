@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from mypy_boto3_s3 import S3Client
+    from mypy_boto3_s3.type_defs import ObjectIdentifierTypeDef
 
     from dioptra_worker.api.resources import Artifact
 
@@ -77,9 +78,11 @@ class Boto:
     def _remove(self, prefix: str) -> None:
         pages = self._s3.get_paginator("list_objects_v2")
         for page in pages.paginate(Bucket=self._bucket, Prefix=prefix):
-            keys = [{"Key": entry["Key"]} for entry in page.get("Contents", [])]
-            for key in keys:
-                self._s3.delete_object(Bucket=self._bucket, Key=key["Key"])
+            keys: list[ObjectIdentifierTypeDef] = [
+                {"Key": entry["Key"]} for entry in page.get("Contents", [])
+            ]
+            if keys:
+                self._s3.delete_objects(Bucket=self._bucket, Delete={"Objects": keys})
 
 
 def write_files(folder: Path, files: int, size: int) -> list[str]:

@@ -36,7 +36,7 @@ def run(stage: Stage, plan: Plan) -> Result:
         floor = stack.enter_context(Floor(stage, _typical_log(stage, warm[0][1][0])))
         stage.done(_by_floor(floor, line))  # not measured: it opens connections
         floor.seconds.clear()
-        for number in range(times := plan.times(12)):
+        for number in range(times := plan.times(10)):
             plan.say(f"round {number + 1} of {times}")
             for worker, (own,) in warm:
                 keep(worker.rival.name, stage.wait(own.submit(), worker))

@@ -28,11 +28,11 @@ def run(stage: Stage, plan: Plan) -> Result:
     cpu = Measure(CPU, "s")
     with ExitStack() as stack:
         warm = [stack.enter_context(stage.warm(r, _HOLD)) for r in stage.rivals]
-        for number in range(times := plan.times(3)):
+        for number in range(times := plan.times(2)):
             for worker, (line,) in warm:
                 name = worker.rival.name
                 plan.say(f"round {number + 1} of {times}: {name}")
-                memory, processor = _idle(worker, plan.size(15, 2))
+                memory, processor = _idle(worker, plan.size(10, 2))
                 idle.add(name, memory)
                 cpu.add(name, processor)
                 busy.add(name, _busy(stage, line, worker, plan.size(3, 1)))
