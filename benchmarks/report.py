@@ -21,7 +21,7 @@ _CLEAR = "\r\x1b[2K"
 
 
 class Report:
-    """Tells a person; progress is one moving line in a terminal, and silent else."""
+    """Tells a person; in a terminal, progress is one moving line."""
 
     def __init__(self) -> None:
         self._moving = sys.stderr.isatty()
@@ -43,6 +43,8 @@ class Report:
         """Tell what is being measured."""
         if self._moving:
             click.echo(f"{_CLEAR}  {what} ...", nl=False, err=True)
+        else:
+            click.echo(f"  {what} ...", err=True)
 
     def failed(self, scenario: Scenario, error: Exception) -> None:
         """Tell why a scenario has no result."""

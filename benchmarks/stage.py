@@ -167,12 +167,13 @@ class Stage:
 
     def mlflow_metrics(self, job_id: int) -> dict[str, float]:
         """What a job's tasks have told MLflow."""
+        metrics = self.mlflow_run(job_id)["data"].get("metrics", [])
+        return {entry["key"]: float(entry["value"]) for entry in metrics}
+
+    def mlflow_run(self, job_id: int) -> Any:
+        """A job's run as MLflow describes it: ``info`` and ``data``."""
         run = self.api.mlflow_run(job_id)
-        body = self.mlflow("GET", "runs/get", params={"run_id": run})
-        return {
-            entry["key"]: float(entry["value"])
-            for entry in body["run"]["data"].get("metrics", [])
-        }
+        return self.mlflow("GET", "runs/get", params={"run_id": run})["run"]
 
     def mlflow(self, method: str, path: str, **options: Any) -> Any:
         """Ask the MLflow server."""

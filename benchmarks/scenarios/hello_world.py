@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from benchmarks.floor import Floor
+from benchmarks.moments import Moments
 from benchmarks.results import Measure, Result, Table, Target
 from benchmarks.rivals import OURS, PEER
 from benchmarks.scenario import Plan, Scenario
@@ -26,9 +27,13 @@ def run(stage: Stage, plan: Plan) -> Result:
     """Have every rival, and the floor, do one job in turn."""
     total, worked = Measure(TOTAL, "s"), Measure(WORKED, "s")
 
+    moments = Moments(stage)
+
     def keep(who: str, job: Done) -> None:
         total.add(who, job.total)
         worked.add(who, job.worked)
+        if who != FLOOR:
+            moments.add(who, job)
 
     with ExitStack() as stack:
         warm = [stack.enter_context(stage.warm(r, HELLO)) for r in stage.rivals]
@@ -55,7 +60,7 @@ def run(stage: Stage, plan: Plan) -> Result:
                 at_most=1.2,
             ),
         ],
-        tables=[_requests(floor)],
+        tables=[moments.table(), _requests(floor)],
         notes=[
             (
                 "The worker is warm: it has run the same job before. The API's own work"
