@@ -25,6 +25,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     memory.SCENARIO,
     install.SCENARIO,
     log_lines.SCENARIO,
-    artifacts.SCENARIO,
+    artifacts.SMALL_FILES,
+    artifacts.LARGE_FILE,
     scale.SCENARIO,
 )
