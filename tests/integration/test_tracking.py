@@ -292,6 +292,28 @@ def _assert_same(uri: str, folder: Path, tmp_path: Path) -> None:
     assert len(copies) == 3
 
 
+def test_uploads_have_what_mlflow_adds(
+    stack: LocalStack, runner: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """What MLflow's own store would add to an upload is added, in one or in parts."""
+    _, uri = tracking.start(7)
+    small, large = tmp_path / "model" / "small", tmp_path / "model" / "large"
+    small.parent.mkdir()
+    small.write_bytes(b"x")
+    large.write_bytes(bytes(9 << 20))
+    runner.setenv("MLFLOW_S3_UPLOAD_EXTRA_ARGS", '{"ContentType": "text/x-test"}')
+    found = artifacts.store(uri).put(small.parent, "")
+    bucket, _, key = found.removeprefix("s3://").partition("/")
+    for file in (small, large):
+        head = s3_client(stack.environment()).head_object(
+            Bucket=bucket, Key=f"{key}/{file.name}"
+        )
+        assert head["ContentType"] == "text/x-test"
+    runner.setenv("MLFLOW_S3_UPLOAD_EXTRA_ARGS", "aws:kms")
+    with pytest.raises(ServiceRefused, match=r"MLFLOW_S3_UPLOAD_EXTRA_ARGS.*'aws:kms'"):
+        artifacts.store(uri).put(small, "")
+
+
 @pytest.mark.usefixtures("runner")
 def test_an_empty_folder_in_s3(tmp_path: Path) -> None:
     """An empty folder has a URI although the store holds nothing of it."""

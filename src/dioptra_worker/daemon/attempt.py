@@ -15,6 +15,7 @@ from dioptra_worker.daemon.claim import Claim, claim
 from dioptra_worker.daemon.conversation import Conversation
 from dioptra_worker.daemon.courier import Address, Courier
 from dioptra_worker.daemon.fetch import Fetcher
+from dioptra_worker.daemon.headstart import HeadStart
 from dioptra_worker.daemon.ledger import Pending
 from dioptra_worker.daemon.stamping import stamp
 from dioptra_worker.daemon.supervisor import Report, Stop, Supervisor
@@ -66,6 +67,8 @@ class Attempt:
         self._stopped = threading.Event()
         self._supervisor: Supervisor | None = None
         self._concluding: Courier | None = None
+        self._ahead: HeadStart | None = None
+        self._tidying = contextlib.ExitStack()
 
     def stop(self, stop: Stop) -> None:
         """Stop the job, now or as soon as it has a runner; the first reason counts."""
@@ -81,13 +84,22 @@ class Attempt:
     def claim(self) -> Claim:
         """Make the job ours in the API; see `dioptra_worker.daemon.claim`."""
         services = self._services
-        return claim(
-            self.order,
-            api=self._api,
-            ledger=services.ledger,
-            settings=services.settings,
-            close_run=self._close_run,
-        )
+        ahead = HeadStart(self.order.job_id, api=self._api, launcher=services.launcher)
+        try:
+            claimed = claim(
+                self.order,
+                api=self._api,
+                ledger=services.ledger,
+                settings=services.settings,
+                close_run=self._close_run,
+            )
+        except BaseException:
+            ahead.close()
+            raise
+        if claimed.kind != "ours":
+            ahead.close()
+        self._ahead = self._tidying.enter_context(ahead)
+        return claimed
 
     def run(self, claimed: Claim) -> Verdict:
         """Run the job and deliver everything.
@@ -98,7 +110,7 @@ class Attempt:
         Returns:
             How it ended. The API knows already, unless the job was given back.
         """
-        with self._courier() as conversation:
+        with self._courier() as conversation, self._tidying:
             if claimed.kind == "lost":
                 verdict = _told_late(claimed)
             else:
@@ -197,12 +209,15 @@ class Attempt:
 
     def _supervised(self, conversation: Conversation) -> Verdict:
         settings = self._services.settings
-        with (
-            workspace(settings.work_dir, self.order.job_id) as space,
-            ThreadPoolExecutor(PARALLEL, thread_name_prefix="dioptra-fetch") as pool,
-        ):
+        ahead = self._ahead
+        assert ahead is not None
+        # The folder is removed after the job's end is told: it may hold many files.
+        space = self._tidying.enter_context(
+            workspace(settings.work_dir, self.order.job_id)
+        )
+        with ThreadPoolExecutor(PARALLEL, thread_name_prefix="dioptra-fetch") as pool:
             fetching = pool.submit(self._fetch, space, conversation, pool)
-            process, pipes = self._services.launcher.job()
+            process, pipes = ahead.runner()
             supervisor = Supervisor(
                 self._services.launcher,
                 process,
@@ -240,7 +255,9 @@ class Attempt:
     def _fetch(
         self, space: Workspace, conversation: Conversation, pool: ThreadPoolExecutor
     ) -> Plan:
-        job: Job = self._patiently(lambda: self._api.job(self.order.job_id))
+        job: Job | None = None if self._ahead is None else self._ahead.job()
+        if job is None:
+            job = self._patiently(lambda: self._api.job(self.order.job_id))
         conversation.group_id = job.group_id
         conversation.say(
             "INFO",

@@ -6,16 +6,12 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
-
-import yaml
+from typing import TYPE_CHECKING, Any
 
 from dioptra_worker import engine
 from dioptra_worker.api.patience import persist
 from dioptra_worker.errors import ServiceError, WorkerError
-from dioptra_worker.provenance.surroundings import surroundings
 from dioptra_worker.records import (
-    NO_JOB,
     ArtifactStored,
     ArtifactTask,
     InputArtifact,
@@ -24,6 +20,7 @@ from dioptra_worker.records import (
     StepEnded,
     StepStarted,
 )
+from dioptra_worker.runner.description import Describe, described
 from dioptra_worker.runner.plugins import Bundle
 from dioptra_worker.sdk.tracebacks import plugin_traceback
 
@@ -33,22 +30,6 @@ if TYPE_CHECKING:
 log = logging.getLogger("dioptra_worker.job")
 
 Send = Callable[[Message], None]
-
-
-class Describe(Protocol):
-    """Gives a run its name and parameters; see `tracking.backends.Tracking`."""
-
-    def __call__(
-        self,
-        run_id: str,
-        *,
-        name: str,
-        params: Mapping[str, Any],
-        tags: Mapping[str, str],
-    ) -> None:
-        """Do it; what fails is only logged."""
-        ...
-
 
 STORE_PATIENCE = 3600.0
 """Seconds that an output artifact waits for its store; the job's time limit holds."""
@@ -83,20 +64,8 @@ def run_job(
     """
     bundles = _Bundles(plan)
     try:
-        _describe(plan, run_id=run_id, store=store, describe=describe)
-        graph = bundles.compile()
-        for warning in graph.warnings:
-            log.warning("%s", warning)
-        engine.run(
-            graph,
-            parameters=plan.parameters,
-            # No name holds them here, so that each can go when nobody needs it more.
-            artifacts={item.name: bundles.read(item, graph) for item in plan.inputs},
-            call=bundles.call,
-            save=_Saver(bundles, store=store, send=send),
-            observer=_Progress(send),
-            returned=returned,
-        )
+        with described(plan, run_id=run_id, store=store, describe=describe):
+            _run(bundles, plan, store=store, send=send, returned=returned)
     except engine.InvalidGraph as error:
         for issue in error.issues:
             if issue.severity is engine.Severity.ERROR:
@@ -108,6 +77,29 @@ def run_job(
     except (engine.EngineError, WorkerError) as error:
         log.error("%s", _explained(error, bundles.folders))
         raise JobFailed(str(error)) from None
+
+
+def _run(
+    bundles: _Bundles,
+    plan: Plan,
+    *,
+    store: Store,
+    send: Send,
+    returned: Callable[[str, Mapping[str, Any]], None] | None,
+) -> None:
+    graph = bundles.compile()
+    for warning in graph.warnings:
+        log.warning("%s", warning)
+    engine.run(
+        graph,
+        parameters=plan.parameters,
+        # No name holds them here, so that each can go when nobody needs it more.
+        artifacts={item.name: bundles.read(item, graph) for item in plan.inputs},
+        call=bundles.call,
+        save=_Saver(bundles, store=store, send=send),
+        observer=_Progress(send),
+        returned=returned,
+    )
 
 
 def _explained(error: Exception, folders: list[Path]) -> str:
@@ -291,24 +283,6 @@ class _Progress:
 
     def warning(self, message: str) -> None:
         log.warning("%s", message)
-
-
-def _describe(plan: Plan, *, run_id: str, store: Store, describe: Describe) -> None:
-    """Log the task graph and the parameters to MLflow; never fails the job."""
-    name = plan.entrypoint
-    if plan.job_id != NO_JOB:
-        name += f" (job {plan.job_id})"
-    tags = {**plan.stamp, **surroundings()} if plan.stamp else {}
-    describe(run_id, name=name, params=plan.parameters, tags=tags)
-    file = Path(f"{plan.entrypoint.replace('/', '_')}.yml")
-    file.write_text(
-        yaml.safe_dump(dict(plan.config), sort_keys=False, allow_unicode=True),
-        encoding="utf-8",
-    )
-    try:
-        store.put(file, "")
-    except ServiceError as error:
-        log.warning("the task graph is not in the run's artifacts: %s", error)
 
 
 def _written(path: object, *, folder: Path, task: str, name: str) -> Path:

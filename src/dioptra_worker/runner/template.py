@@ -36,6 +36,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from dioptra_worker import compat
 from dioptra_worker.provenance.surroundings import surroundings
 from dioptra_worker.runner import process
+from dioptra_worker.runner.rehearsal import rehearse
 
 if TYPE_CHECKING:
     import resource
@@ -95,6 +96,7 @@ def preload(names: list[str]) -> None:
             importlib.import_module(name)
         except Exception as error:  # noqa: BLE001 - a module raises what it likes
             print(f"preload: {name} cannot be imported: {error!r}", file=sys.stderr)  # noqa: T201
+    rehearse()
 
 
 def become_runner(descriptors: list[int]) -> NoReturn:

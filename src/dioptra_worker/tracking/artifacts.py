@@ -9,10 +9,13 @@ from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
 from dioptra_worker.errors import ServiceError
-from dioptra_worker.tracking import s3
+from dioptra_worker.tracking.s3_store import S3Store
+from dioptra_worker.tracking.side_by_side import side_by_side
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+FILES_AT_ONCE = 8
 
 
 class Store(Protocol):
@@ -42,7 +45,7 @@ def store(uri: str) -> Store:
             or ``mlflow-artifacts:/0/abc/artifacts``.
     """
     if urlsplit(uri).scheme == "s3":
-        return s3.S3Store(uri)
+        return S3Store(uri)
     return MlflowStore(uri)
 
 
@@ -58,12 +61,25 @@ class MlflowStore:
         inside = f"{folder}/{path.name}" if folder else path.name
         try:
             if path.is_dir():
-                self._repository.log_artifacts(str(path), inside)
+                files = [file for file in sorted(path.rglob("*")) if file.is_file()]
+                side_by_side(
+                    lambda file: self._put(file, f"{inside}/{_below(path, file)}"),
+                    files,
+                    at_once=FILES_AT_ONCE,
+                )
             else:
-                self._repository.log_artifact(str(path), folder or None)
+                self._put(path, folder)
         except (MlflowException, OSError) as error:
             raise ServiceError(
                 f"the artifact store did not take {path.name!r}: {error}",
                 service="artifact store",
             ) from error
         return f"{self._uri}/{inside}"
+
+    def _put(self, file: Path, folder: str) -> None:
+        self._repository.log_artifact(str(file), folder.rstrip("/") or None)
+
+
+def _below(root: Path, file: Path) -> str:
+    """The folder of a file relative to another; ``""`` when it lies directly in it."""
+    return "/".join(file.relative_to(root).parts[:-1])

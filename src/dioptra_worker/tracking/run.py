@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import logging
 import os
 import time
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import mlflow
 from mlflow.entities import Param, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
+from mlflow.tracking.context.registry import resolve_tags
 
 from dioptra_worker.errors import ServiceRefused, ServiceUnavailable
 from dioptra_worker.records import NO_JOB
@@ -52,6 +55,14 @@ def start(job_id: int) -> tuple[str, str]:
     with _hasty(), mapped("create a run"):
         run = mlflow.start_run(tags=tags)
     return run.info.run_id, run.info.artifact_uri
+
+
+def rehearse() -> None:
+    """Do beforehand what makes the first `start` of a process slow; asks no service."""
+    resolve_tags()  # imports GitPython, among others
+    importlib.import_module("mlflow.tracking.request_header.registry")
+    if urlsplit(os.environ.get("MLFLOW_TRACKING_URI", "")).scheme in {"http", "https"}:
+        MlflowClient()
 
 
 def describe(

@@ -1,77 +1,77 @@
-"""The store behind ``s3://``: multipart for large files, many files at once."""
+"""The S3 client: made once for a process, and read up beforehand in a template."""
 
 from __future__ import annotations
 
+import functools
+import json
 import os
-from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Literal
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Any, Literal
 
 import boto3
-from boto3.exceptions import Boto3Error, S3UploadFailedError
-from boto3.s3.transfer import TransferConfig
+import botocore.session
 from botocore.config import Config
-from botocore.exceptions import (
-    BotoCoreError,
-    ClientError,
-    ConnectionError,  # noqa: A004 - botocore's own
-    HTTPClientError,
-)
 
-from dioptra_worker.errors import ServiceRefused, ServiceUnavailable
+from dioptra_worker.errors import ServiceRefused
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
+    from botocore.loaders import Loader
     from mypy_boto3_s3 import S3Client
 
 SERVICE = "S3"
-FILES_AT_ONCE = 8
-_TRANSFER = TransferConfig(max_concurrency=4)
+FILES_AT_ONCE = 16
+CONNECTIONS = 2 * FILES_AT_ONCE
+"""Connections that are kept; those of a large file's parts included."""
 
 
-class S3Store:
-    """Uploads to a prefix of a bucket."""
+def rehearse() -> None:
+    """Do beforehand what makes the first `client` of a process slow.
 
-    def __init__(self, uri: str) -> None:
-        """Prepare; nothing is sent yet.
-
-        Args:
-            uri: The run's artifacts, such as ``s3://bucket/0/abc/artifacts``.
-        """
-        parts = urlsplit(uri)
-        self._bucket = parts.netloc
-        self._prefix = parts.path.strip("/")
-        self._uri = uri.rstrip("/")
-        self._s3: S3Client | None = None
-
-    def put(self, path: Path, folder: str) -> str:
-        """Upload a file or folder; see `dioptra_worker.tracking.artifacts.Store`."""
-        inside = f"{folder}/{path.name}" if folder else path.name
-        base = f"{self._prefix}/{inside}" if self._prefix else inside
-        uploads = list(_uploads(path, base))
-        try:
-            if self._s3 is None:
-                self._s3 = client()
-            if len(uploads) == 1:
-                self._upload(*uploads[0])
-            else:
-                with ThreadPoolExecutor(FILES_AT_ONCE) as pool:
-                    list(pool.map(lambda pair: self._upload(*pair), uploads))
-        except (Boto3Error, BotoCoreError, ClientError, OSError, ValueError) as error:
-            message = f"S3 did not take {path.name!r} for {self._uri}/{inside}: {error}"
-            kind = ServiceUnavailable if _may_pass(error) else ServiceRefused
-            raise kind(message, service=SERVICE) from error
-        return f"{self._uri}/{inside}"
-
-    def _upload(self, file: Path, key: str) -> None:
-        assert self._s3 is not None
-        self._s3.upload_file(str(file), self._bucket, key, Config=_TRANSFER)
+    Where the credentials are in the environment, this is the client that runners will
+    find. Elsewhere finding them may need the network, and is left to whoever needs
+    them: the client made here is nobody's.
+    """
+    if os.environ.get("AWS_ACCESS_KEY_ID"):
+        client()
+    else:
+        _make(access_key="nobody", secret_key="nothing")  # noqa: S106
 
 
 def client() -> S3Client:
-    """A client for the endpoint that MLflow uses.
+    """A client for the endpoint that MLflow uses, as the environment describes it."""
+    return _client(_environment())
+
+
+def extra_arguments() -> dict[str, Any]:
+    """What MLflow's own store adds to each upload, such as ServerSideEncryption."""
+    text = os.environ.get("MLFLOW_S3_UPLOAD_EXTRA_ARGS") or "{}"
+    try:
+        found = json.loads(text)
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise ServiceRefused(
+            "MLFLOW_S3_UPLOAD_EXTRA_ARGS must be a JSON object, such as"
+            f' {{"ServerSideEncryption": "aws:kms"}}, not {text!r}',
+            service=SERVICE,
+        )
+    return found
+
+
+@functools.cache
+def _client(environment: tuple[tuple[str, str], ...]) -> S3Client:
+    del environment  # as long as it is the same, so is the client
+    return _make()
+
+
+def _environment() -> tuple[tuple[str, str], ...]:
+    """The variables that boto3 and MLflow's own S3 store read."""
+    names = ("AWS_", "MLFLOW_S3_", "BOTO_", "HTTP", "http", "NO_PROXY", "no_proxy")
+    found = [pair for pair in os.environ.items() if pair[0].startswith(names)]
+    return tuple(sorted(found))
+
+
+def _make(*, access_key: str | None = None, secret_key: str | None = None) -> S3Client:
+    """Make a client, of the environment's user unless one is given.
 
     Stores other than Amazon's often do not know the checksums that boto3 adds since
     1.36, so they are sent only where S3 requires them.
@@ -80,35 +80,30 @@ def client() -> S3Client:
     quiet: Literal["when_required", "when_supported"]
     quiet = "when_required" if endpoint else "when_supported"
     careless = os.environ.get("MLFLOW_S3_IGNORE_TLS", "").lower() in {"true", "1"}
-    return boto3.client(
+    return _session().client(
         "s3",
         endpoint_url=endpoint,
         verify=False if careless else None,  # True would hide AWS_CA_BUNDLE
         config=Config(
             request_checksum_calculation=quiet,
             response_checksum_validation=quiet,
-            max_pool_connections=FILES_AT_ONCE * 4,
+            max_pool_connections=CONNECTIONS,
             retries={"mode": "standard", "max_attempts": 5},
         ),
+        aws_access_key_id=access_key,
+        aws_secret_access_key=secret_key,
     )
 
 
-def _may_pass(error: BaseException) -> bool:
-    """Whether a failure may be over when it is tried again."""
-    cause = error.__cause__ or error.__context__
-    if isinstance(error, ClientError):
-        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-        return status >= 500 or status == 429
-    if isinstance(error, S3UploadFailedError) and isinstance(cause, Exception):
-        return _may_pass(cause)
-    return isinstance(error, HTTPClientError | ConnectionError)
+def _session() -> boto3.Session:
+    """A session of our own, which is cheap since the data models are read once."""
+    core = botocore.session.Session()
+    core.register_component("data_loader", _models())
+    return boto3.Session(botocore_session=core)
 
 
-def _uploads(path: Path, base: str) -> Iterator[tuple[Path, str]]:
-    """Every file to upload with its key; an empty folder has none."""
-    if path.is_file():
-        yield path, base
-        return
-    for file in sorted(path.rglob("*")):
-        if file.is_file():
-            yield file, f"{base}/{file.relative_to(path).as_posix()}"
+@functools.cache
+def _models() -> Loader:
+    """What botocore knows of Amazon's services: JSON files that are slow to read."""
+    loader: Loader = botocore.session.Session().get_component("data_loader")
+    return loader

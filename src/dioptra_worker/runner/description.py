@@ -1,0 +1,104 @@
+"""Describes a job in its MLflow run while the job runs: parameters and task graph."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import yaml
+
+from dioptra_worker.errors import ServiceError
+from dioptra_worker.provenance.surroundings import surroundings
+from dioptra_worker.records import NO_JOB
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from dioptra_worker.records import Plan
+    from dioptra_worker.tracking.artifacts import Store
+
+log = logging.getLogger("dioptra_worker.job")
+
+
+class Describe(Protocol):
+    """Gives a run its name and parameters; see `tracking.backends.Tracking`."""
+
+    def __call__(
+        self,
+        run_id: str,
+        *,
+        name: str,
+        params: Mapping[str, Any],
+        tags: Mapping[str, str],
+    ) -> None:
+        """Do it; what fails is only logged."""
+        ...
+
+
+LAST_MOMENT = 30.0
+"""Seconds that a job which is done waits for its description to arrive."""
+_DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)  # the fast one, where it is
+
+
+@contextlib.contextmanager
+def described(
+    plan: Plan, *, run_id: str, store: Store, describe: Describe
+) -> Iterator[None]:
+    """Describe the job from threads; at the end of the block it has arrived.
+
+    It never fails the job, nor holds it up: a job that is told to stop does not wait.
+
+    Args:
+        plan: What runs.
+        run_id: Its MLflow run.
+        store: Where the run's artifacts go.
+        describe: Gives the run its name and parameters.
+    """
+    file = Path.cwd() / f"{plan.entrypoint.replace('/', '_')}.yml"
+    text = yaml.dump(
+        dict(plan.config), Dumper=_DUMPER, sort_keys=False, allow_unicode=True
+    )
+    file.write_text(text, encoding="utf-8")
+    name = plan.entrypoint
+    if plan.job_id != NO_JOB:
+        name += f" (job {plan.job_id})"
+    tags = {**plan.stamp, **surroundings()} if plan.stamp else {}
+    threads = [
+        _begin(lambda: describe(run_id, name=name, params=plan.parameters, tags=tags)),
+        _begin(lambda: _store(file, store)),
+    ]
+    try:
+        yield
+    except Exception:
+        _join(threads)
+        raise
+    _join(threads)
+
+
+def _begin(work: Callable[[], None]) -> threading.Thread:
+    thread = threading.Thread(target=work, name="dioptra-description", daemon=True)
+    thread.start()
+    return thread
+
+
+def _store(file: Path, store: Store) -> None:
+    try:
+        store.put(file, "")
+    except ServiceError as error:
+        log.warning("the task graph is not in the run's artifacts: %s", error)
+
+
+def _join(threads: list[threading.Thread]) -> None:
+    until = time.monotonic() + LAST_MOMENT
+    for thread in threads:
+        thread.join(max(0.0, until - time.monotonic()))
+    if any(thread.is_alive() for thread in threads):
+        log.warning(
+            "MLflow and its store have not taken the job's parameters and task graph"
+            " within %.0f seconds of its end, so they may be missing there",
+            LAST_MOMENT,
+        )

@@ -1,0 +1,43 @@
+"""What a template does beforehand, so that no job pays for doing it first.
+
+The first call of many a library is far slower than the next: it imports more modules,
+reads the data models that come with it, compiles patterns. Here each is called once,
+without the network, without a thread and without a trace that a job could see.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from dioptra_worker import engine
+from dioptra_worker.tracking.backends import SERVER_MODULES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_CONFIG = {
+    "parameters": {"who": {"type": "string", "default": "world"}},
+    "tasks": {
+        "greet": {
+            "plugin": "plugin.tasks.greet",
+            "inputs": [{"name": "who", "type": "string"}],
+            "outputs": [{"greeting": "string"}],
+        }
+    },
+    "graph": {"greeting": {"greet": ["$who"]}},
+}
+
+
+def rehearse() -> None:
+    """Call once what every job calls; what fails is said and is no one's end."""
+    steps: list[Callable[[], object]] = [lambda: engine.compile(_CONFIG)]
+    if sys.modules.keys() >= set(SERVER_MODULES):
+        from dioptra_worker.tracking import run, s3  # noqa: PLC0415 - they are slow
+
+        steps += [run.rehearse, s3.rehearse]
+    for step in steps:
+        try:
+            step()
+        except Exception as error:  # noqa: BLE001 - a job may still get by
+            print(f"rehearsal: {error!r}", file=sys.stderr)  # noqa: T201

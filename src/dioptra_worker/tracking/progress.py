@@ -1,0 +1,55 @@
+"""Says now and then how far a long transfer is."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+
+log = logging.getLogger("dioptra_worker.tracking")
+
+EVERY = 10.0
+"""Seconds between two lines about one transfer; a shorter one has none."""
+_UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
+
+
+class Progress:
+    """Counts the bytes of one transfer; any thread may add to it."""
+
+    def __init__(self, what: str, *, total: int, every: float = EVERY) -> None:
+        """Begin to count.
+
+        Args:
+            what: The transfer, such as ``"storing 'model'"``.
+            total: Bytes that there are.
+            every: Seconds between two lines.
+        """
+        self._what = what
+        self._total = total
+        self._every = every
+        self._lock = threading.Lock()
+        self._done = 0
+        self._began = self._said = time.monotonic()
+
+    def add(self, count: int) -> None:
+        """Count bytes that were transferred, and say so when it is time."""
+        with self._lock:
+            self._done += count
+            now = time.monotonic()
+            if now - self._said < self._every:
+                return
+            self._said = now
+            done = self._done
+        rate = done / (now - self._began)
+        log.info(
+            "%s: %s of %s, %s/s", self._what, size(done), size(self._total), size(rate)
+        )
+
+
+def size(count: float) -> str:
+    """A number of bytes for people, such as ``1.5 GiB``."""
+    for unit in _UNITS[:-1]:
+        if count < 1024:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1024
+    return f"{count:.1f} {_UNITS[-1]}"

@@ -1,0 +1,122 @@
+"""The store behind ``s3://``: small files side by side, large ones in parts.
+
+Nothing is held in memory but what is on its way: a file is read as it is sent, and
+of a large one a few parts at a time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from boto3.exceptions import Boto3Error, S3UploadFailedError
+from boto3.s3.transfer import TransferConfig
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    ConnectionError,  # noqa: A004 - botocore's own
+    HTTPClientError,
+)
+
+from dioptra_worker.errors import ServiceRefused, ServiceUnavailable
+from dioptra_worker.tracking import s3
+from dioptra_worker.tracking.progress import Progress
+from dioptra_worker.tracking.side_by_side import side_by_side
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from mypy_boto3_s3 import S3Client
+
+LARGE = 8 << 20
+"""Bytes from which a file is transferred in parts, which are side by side."""
+_TRANSFER = TransferConfig(multipart_threshold=LARGE)
+
+
+@dataclass(frozen=True)
+class _Upload:
+    file: Path
+    key: str
+    size: int
+
+
+class S3Store:
+    """Uploads to a prefix of a bucket."""
+
+    def __init__(self, uri: str) -> None:
+        """Prepare; nothing is sent yet.
+
+        Args:
+            uri: The run's artifacts, such as ``s3://bucket/0/abc/artifacts``.
+        """
+        parts = urlsplit(uri)
+        self._bucket = parts.netloc
+        self._prefix = parts.path.strip("/")
+        self._uri = uri.rstrip("/")
+
+    def put(self, path: Path, folder: str) -> str:
+        """Upload a file or folder; see `dioptra_worker.tracking.artifacts.Store`."""
+        inside = f"{folder}/{path.name}" if folder else path.name
+        base = f"{self._prefix}/{inside}" if self._prefix else inside
+        with _mapped(f"S3 did not take {path.name!r} for {self._uri}/{inside}"):
+            uploads = list(_uploads(path, base))
+            _send(s3.client(), self._bucket, uploads, what=f"storing {path.name!r}")
+        return f"{self._uri}/{inside}"
+
+
+def _send(client: S3Client, bucket: str, uploads: list[_Upload], *, what: str) -> None:
+    progress = Progress(what, total=sum(upload.size for upload in uploads))
+    extra = s3.extra_arguments()
+
+    def send(upload: _Upload) -> None:
+        with upload.file.open("rb") as body:
+            client.put_object(Bucket=bucket, Key=upload.key, Body=body, **extra)
+        progress.add(upload.size)
+
+    small = [upload for upload in uploads if upload.size < LARGE]
+    side_by_side(send, small, at_once=s3.FILES_AT_ONCE)
+    for upload in uploads:
+        if upload.size >= LARGE:
+            client.upload_file(
+                str(upload.file),
+                bucket,
+                upload.key,
+                ExtraArgs=extra,
+                Callback=progress.add,
+                Config=_TRANSFER,
+            )
+
+
+@contextlib.contextmanager
+def _mapped(what: str) -> Iterator[None]:
+    """Turn what boto3 raises into our errors."""
+    try:
+        yield
+    except (Boto3Error, BotoCoreError, ClientError, OSError, ValueError) as error:
+        kind = ServiceUnavailable if _may_pass(error) else ServiceRefused
+        raise kind(f"{what}: {error}", service=s3.SERVICE) from error
+
+
+def _may_pass(error: BaseException) -> bool:
+    """Whether a failure may be over when it is tried again."""
+    cause = error.__cause__ or error.__context__
+    if isinstance(error, ClientError):
+        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        return status >= 500 or status == 429
+    if isinstance(error, S3UploadFailedError) and isinstance(cause, Exception):
+        return _may_pass(cause)
+    return isinstance(error, HTTPClientError | ConnectionError)
+
+
+def _uploads(path: Path, base: str) -> Iterator[_Upload]:
+    """Every file to upload with its key; an empty folder has none."""
+    if path.is_file():
+        yield _Upload(path, base, path.stat().st_size)
+        return
+    for file in sorted(path.rglob("*")):
+        if file.is_file():
+            key = f"{base}/{file.relative_to(path).as_posix()}"
+            yield _Upload(file, key, file.stat().st_size)

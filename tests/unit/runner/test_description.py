@@ -1,0 +1,140 @@
+"""A job is described in its MLflow run beside its steps, without holding them up."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+import yaml
+from tests.unit.api.scripted import Answer, Request, ScriptedApi
+
+from dioptra_worker.errors import ServiceRefused
+from dioptra_worker.records import Plan
+from dioptra_worker.runner import description
+from dioptra_worker.runner.description import described
+from dioptra_worker.tracking import run
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+PLAN = Plan(
+    job_id=7,
+    entrypoint="train/all",
+    config={"graph": {"größe": {"f": [1]}}},
+    parameters={"epochs": 3},
+    artifact_tasks=(),
+    inputs=(),
+    plugins="",
+    artifact_plugins="",
+)
+RUN = "0" * 32
+
+
+class Shelf:
+    """A store that keeps what it is given."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, str] = {}
+
+    def put(self, path: Path, folder: str) -> str:
+        """Keep a file's text."""
+        assert folder == ""
+        self.kept[path.name] = path.read_text(encoding="utf-8")
+        return f"shelf:/{path.name}"
+
+
+class Refusing(Shelf):
+    """A store that takes nothing."""
+
+    def put(self, path: Path, folder: str) -> str:
+        """Refuse."""
+        raise ServiceRefused(f"no {path.name}{folder}", service="shelf")
+
+
+class SlowMlflow:
+    """An MLflow that answers when it is told to."""
+
+    def __init__(self) -> None:
+        self.may_answer = threading.Event()
+        self.server = ScriptedApi(self._answer)
+
+    def _answer(self, _: Request) -> Answer:
+        assert self.may_answer.wait(60.0)
+        return Answer()
+
+
+@pytest.fixture(name="mlflow")
+def _mlflow(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[SlowMlflow]:
+    mlflow = SlowMlflow()
+    monkeypatch.chdir(tmp_path)
+    with mlflow.server.running() as server:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", server.url)
+        yield mlflow
+        mlflow.may_answer.set()
+
+
+def test_steps_do_not_wait_for_it(mlflow: SlowMlflow) -> None:
+    """The steps run before MLflow has answered; when they are done it has arrived."""
+    shelf = Shelf()
+    with described(PLAN, run_id=RUN, store=shelf, describe=run.describe):
+        assert not mlflow.may_answer.is_set()
+        mlflow.may_answer.set()
+    request = mlflow.server.requests[-1]
+    assert request.path.endswith("runs/log-batch")
+    assert request.body["params"] == [{"key": "epochs", "value": "3"}]
+    assert yaml.safe_load(shelf.kept["train_all.yml"]) == PLAN.config
+
+
+def test_a_failed_job_is_described_too(mlflow: SlowMlflow) -> None:
+    """A job that fails has its parameters and graph in MLflow."""
+    mlflow.may_answer.set()
+    shelf = Shelf()
+    with (
+        pytest.raises(ValueError, match="a step"),
+        described(PLAN, run_id=RUN, store=shelf, describe=run.describe),
+    ):
+        raise ValueError("a step")
+    assert mlflow.server.requests
+    assert shelf.kept
+
+
+class Stopped(BaseException):
+    """As `JobStopped`."""
+
+
+def test_a_job_that_is_stopped_does_not_wait(mlflow: SlowMlflow) -> None:
+    """Whoever is told to stop stops although MLflow does not answer."""
+    with (
+        pytest.raises(Stopped),
+        described(PLAN, run_id=RUN, store=Shelf(), describe=run.describe),
+    ):
+        raise Stopped
+    assert not mlflow.may_answer.is_set()
+
+
+def test_an_mlflow_that_hangs_is_left(
+    mlflow: SlowMlflow,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A job waits for its description for a bounded time and says what may lack."""
+    monkeypatch.setattr(description, "LAST_MOMENT", 0.2)
+    began = time.monotonic()
+    with described(PLAN, run_id=RUN, store=Shelf(), describe=run.describe):
+        pass
+    assert time.monotonic() - began < 30.0
+    assert not mlflow.may_answer.is_set()
+    assert "may be missing" in caplog.text
+
+
+def test_a_store_that_refuses_fails_nothing(
+    mlflow: SlowMlflow, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A store that does not take the task graph costs the job one line."""
+    mlflow.may_answer.set()
+    with described(PLAN, run_id=RUN, store=Refusing(), describe=run.describe):
+        pass
+    assert "no train_all.yml" in caplog.text

@@ -1,0 +1,66 @@
+"""What the template does beforehand spares jobs work and leaves no trace."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+CODE = """
+import json, os, socket, sys, threading
+def no_network(*_):
+    raise AssertionError("the network was used")
+socket.socket.connect = no_network
+from dioptra_worker.runner import template
+template.preload(["dioptra_worker.tracking.server"])
+threads = threading.active_count()
+before = set(sys.modules)
+from dioptra_worker import engine
+from dioptra_worker.tracking import s3
+from mlflow.tracking import MlflowClient
+from mlflow.tracking.context.registry import resolve_tags
+MlflowClient()
+resolve_tags()
+s3.client()
+engine.compile({
+    "tasks": {"f": {"plugin": "p.f", "inputs": [], "outputs": [{"v": "any"}]}},
+    "graph": {"a": {"f": []}},
+})
+new = sorted(set(sys.modules) - before)
+print(json.dumps({"threads": threads, "new": new, "same": s3.client() is s3.client()}))
+"""
+
+
+def _after(environment: dict[str, str]) -> Any:
+    done = subprocess.run(
+        [sys.executable, "-c", CODE],
+        env={
+            "MLFLOW_TRACKING_URI": "http://localhost:9",
+            "MLFLOW_S3_ENDPOINT_URL": "http://localhost:9",
+            "MLFLOW_DISABLE_TELEMETRY": "true",
+            **environment,
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "rehearsal:" not in done.stderr
+    return json.loads(done.stdout)
+
+
+@pytest.mark.parametrize(
+    "credentials",
+    [{"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret"}, {}],
+    ids=["in the environment", "elsewhere"],
+)
+def test_a_job_finds_everything_imported(credentials: dict[str, str]) -> None:
+    """After it, no job's first calls import a module; nobody started a thread."""
+    if not credentials:  # else boto3 asks the machine's cloud, which a template may not
+        credentials = {"AWS_EC2_METADATA_DISABLED": "true"}
+    after = _after(credentials)
+    assert after == {"threads": 1, "new": [], "same": True}

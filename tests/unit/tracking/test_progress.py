@@ -1,0 +1,42 @@
+"""A long transfer says how far it is; a short one says nothing."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from dioptra_worker.tracking.progress import Progress, size
+
+
+def test_a_short_transfer_is_silent(caplog: pytest.LogCaptureFixture) -> None:
+    """Nobody reads how far a transfer is that is over in seconds."""
+    caplog.set_level(logging.INFO)
+    progress = Progress("storing 'a'", total=10)
+    progress.add(10)
+    assert caplog.text == ""
+
+
+def test_a_long_transfer_says_how_far_it_is(caplog: pytest.LogCaptureFixture) -> None:
+    """Each line says what, how much of how much, and how fast."""
+    caplog.set_level(logging.INFO)
+    progress = Progress("storing 'model'", total=4 << 20, every=0.0)
+    progress.add(1 << 20)
+    progress.add(1 << 20)
+    assert "storing 'model': 1.0 MiB of 4.0 MiB, " in caplog.text
+    assert "storing 'model': 2.0 MiB of 4.0 MiB, " in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("count", "words"),
+    [
+        (0, "0 B"),
+        (1023, "1023 B"),
+        (1536, "1.5 KiB"),
+        (3 << 30, "3.0 GiB"),
+        (5 << 50, "5120.0 TiB"),
+    ],
+)
+def test_sizes_for_people(count: int, words: str) -> None:
+    """A number of bytes has the unit that keeps it short."""
+    assert size(count) == words
