@@ -11,14 +11,17 @@ if TYPE_CHECKING:
 
 _FIRST = (OURS, PEER)
 NOTHING = "–"
+BETTER = "better by"
+RATE = "1/s"
+"""The one unit of which more is better."""
 
 
 def columns(result: Result) -> list[str]:
-    """Who was measured, and the ratio at the end if it can be told."""
+    """Who was measured; at the end how much better ours is than the peer."""
     found = {who for measure in result.measures for who in measure.series}
     names = [who for who in _FIRST if who in found]
     names += sorted(found - set(_FIRST))
-    return [*names, "peer / ours"] if found >= set(_FIRST) else names
+    return [*names, BETTER] if found >= set(_FIRST) else names
 
 
 def rows(result: Result, names: list[str]) -> list[list[str]]:
@@ -35,8 +38,9 @@ def label(measure: Measure) -> str:
 
 
 def _cell(measure: Measure, name: str) -> str:
-    if name == "peer / ours":
-        ratio = measure.ratio(PEER, OURS)
+    if name == BETTER:
+        more = measure.unit == RATE
+        ratio = measure.ratio(OURS, PEER) if more else measure.ratio(PEER, OURS)
         return NOTHING if ratio is None else f"{times(ratio)} ×"
     summary = measure.summary(name)
     return NOTHING if summary is None else spread(summary)

@@ -16,6 +16,7 @@ from benchmarks.rivals import OURS, PEER
 from benchmarks.scenario import Plan, Scenario
 from benchmarks.stage import HELLO
 from benchmarks.submission import Line, Submitted
+from benchmarks.words import RATE
 from dioptra_worker.local.config import SERVICES
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def run(stage: Stage, plan: Plan) -> Result:
         loads[str(crew)] = _drain(stage, ours, crew, jobs)
         rates[crew] = loads[str(crew)].rate
     measures = [
-        Measure(_name(crew), "1/s", {OURS: [rate]}) for crew, rate in rates.items()
+        Measure(_name(crew), RATE, {OURS: [rate]}) for crew, rate in rates.items()
     ]
     peers = [rival for rival in stage.rivals if rival.name == PEER]
     for peer in peers:

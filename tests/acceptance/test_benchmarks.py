@@ -57,7 +57,7 @@ def test_every_scenario_works(stack: LocalStack, tmp_path: Path) -> None:
 def test_peer_is_measured_beside_us(stack: LocalStack, tmp_path: Path) -> None:
     """The platform's own worker does the same jobs on the same services."""
     shown = _bench(tmp_path, stack, "--peer", "slim", "--only", "log-lines")
-    assert "peer / ours" in shown
+    assert "better by" in shown
     result = results.read(tmp_path / "log-lines.json")
     assert result.about["versions"]["peer"]["dioptra-platform"] == "1.2.2"
     for measure in result.measures:

@@ -109,6 +109,18 @@ def test_page_says_what_speaks_against_it(
     assert warning in page.page(tmp_path)
 
 
+def test_more_is_better_of_a_rate() -> None:
+    """How much better ours is, is the other ratio where more is better."""
+    rate = Measure("rate", words.RATE, {OURS: [6.0], PEER: [2.0]})
+    wait = Measure("wait", "s", {OURS: [6.0], PEER: [2.0]})
+    columns = words.columns(Result([rate]))
+    assert columns == [OURS, PEER, "better by"]
+    assert [row[-1] for row in words.rows(Result([rate, wait]), columns)] == [
+        "3.0 ×",
+        "0.33 ×",
+    ]
+
+
 def test_page_without_results(tmp_path: Path) -> None:
     """Without results the page says so."""
     assert "Nothing has been measured yet." in page.page(tmp_path)
