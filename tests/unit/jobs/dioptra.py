@@ -32,6 +32,7 @@ class Dioptra:
         timelines: Their statuses and times.
         logs: Their logs.
         tagged: The entrypoints with a tag.
+        metrics: Values of their metrics, by name.
         away: How many requests are to fail from now on.
     """
 
@@ -39,6 +40,7 @@ class Dioptra:
     timelines: dict[int, list[tuple[str, float]]] = field(default_factory=dict)
     logs: dict[int, list[tuple[str, str, str]]] = field(default_factory=dict)
     tagged: dict[str, list[int]] = field(default_factory=dict)
+    metrics: dict[str, list[float]] = field(default_factory=dict)
     away: int = 0
 
     def put(
@@ -50,6 +52,8 @@ class Dioptra:
         experiment: str = "demo",
         entrypoint: int = 5,
         tags: Sequence[str] = (),
+        name: str = "train",
+        description: str = "",
     ) -> None:
         """Make a job, or make it another one."""
         self.timelines[job_id] = list(changes)
@@ -58,11 +62,15 @@ class Dioptra:
             "status": changes[-1][0],
             "createdOn": at(changes[0][1]),
             "lastModifiedOn": at(changes[-1][1]),
-            "description": "",
+            "description": description,
             "user": {"username": user},
-            "queue": {"name": queue},
+            "queue": {"id": 2, "name": queue},
             "experiment": {"id": 3, "name": experiment},
-            "entrypoint": {"id": entrypoint, "snapshotId": 50, "name": "train"},
+            "entrypoint": {"id": entrypoint, "snapshotId": 50, "name": name},
+            "group": {"id": 1},
+            "values": {"rate": "0.1"},
+            "timeout": "1h",
+            "artifacts": [],
             "tags": [{"name": name} for name in tags],
         }
 
@@ -80,13 +88,11 @@ class Dioptra:
         if self.away:
             self.away -= 1
             return Answer(503, {"message": "gone for a moment"})
+        if request.what == "POST experiments/3/jobs":
+            return Answer(body={"id": 99})
         match request.path.rstrip("/").split("/"):
-            case ["tags"]:
-                names = enumerate(self.tagged, start=1)
-                return _page(request, [{"id": id_, "name": n} for id_, n in names])
-            case ["tags", id_, "resources"]:
-                found = list(self.tagged.values())[int(id_) - 1]
-                return _page(request, [f"/api/v1/entry_point/{e}" for e in found])
+            case ["tags", *rest]:
+                return self._tags(request, rest)
             case ["jobs"] | ["experiments", _, "jobs"]:
                 return _page(request, self._sorted(request))
             case ["experiments"]:
@@ -101,7 +107,31 @@ class Dioptra:
                 )
             case ["jobs", id_, "log"]:
                 return _page(request, self._log(int(id_)))
+            case ["jobs", _, *rest]:
+                return self._part(request, rest)
         return Answer(404, {"message": f"Not Found {request.path}"})
+
+    def _tags(self, request: Request, rest: list[str]) -> Answer:
+        if not rest:
+            names = enumerate(self.tagged, start=1)
+            return _page(request, [{"id": id_, "name": n} for id_, n in names])
+        found = list(self.tagged.values())[int(rest[0]) - 1]
+        return _page(request, [f"/api/v1/entry_point/{e}" for e in found])
+
+    def _part(self, request: Request, rest: list[str]) -> Answer:
+        match rest:
+            case ["parameters"]:
+                return Answer(body={"rate": 0.1, "text": "<b>&"})
+            case ["artifactParameters"]:
+                return Answer(body={})
+            case ["mlflowRun"]:
+                return Answer(body={"mlflowRunId": "a" * 32})
+            case ["metrics"]:
+                return Answer(body=[{"name": name} for name in self.metrics])
+            case ["metrics", name, "snapshots"]:
+                values = enumerate(self.metrics[name])
+                return _page(request, [{"value": v, "step": s} for s, v in values])
+        return Answer(404, {"message": "Not Found"})
 
     def _sorted(self, request: Request) -> list[dict[str, Any]]:
         wanted = request.query.get("search", "").removeprefix("status:").strip('"')

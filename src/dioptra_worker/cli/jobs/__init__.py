@@ -17,6 +17,7 @@ COMMANDS = {
     "rerun": (f"{_HERE}.rerun", "rerun_command", "Submit a job once more."),
     "cancel": (f"{_HERE}.cancel", "cancel_command", "End a job."),
     "requeue": (f"{_HERE}.requeue", "requeue_command", "Have a lost job run again."),
+    "serve": (f"{_HERE}.serve", "serve_command", "Show jobs on a page."),
 }
 """Module, command and summary by name."""
 

@@ -1,0 +1,96 @@
+"""``dioptra-worker jobs serve``."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import signal
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from dioptra_worker.cli.jobs.common import Desk, command, epilog
+from dioptra_worker.errors import ServiceUnavailable
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+    from dioptra_worker.jobs.actions import Actions
+
+_CODES = """\b
+Exit codes:
+  0  it was ended by Ctrl-C or SIGTERM
+  1  it could not listen
+  2  the command line or the environment is not usable
+  3  the API refused the login
+"""
+
+
+@click.command(
+    "serve",
+    epilog=epilog(
+        "dioptra-worker jobs serve",
+        "dioptra-worker jobs serve --port 9000",
+        "ssh -L 8080:localhost:8080 gpu-machine dioptra-worker jobs serve",
+        codes=_CODES,
+    ),
+)
+@click.option(
+    "--host",
+    default="127.0.0.1",
+    show_default=True,
+    help="The address to listen on.",
+)
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=8080,
+    show_default=True,
+    help="The port to listen on; 0 is any free one.",
+)
+@command
+def serve_command(desk: Desk, *, host: str, port: int) -> None:
+    """Show the jobs on a small page of this machine.
+
+    A list with filters, and a page for each job: its log while it runs, metrics,
+    artifacts, timeline, Re-run and Cancel. Whoever can reach the page sees and does
+    what you may, so it listens on this machine only. Cancel needs RQ_REDIS_URI.
+    """
+    from dioptra_worker.jobs.page.log_part import Logs
+    from dioptra_worker.jobs.page.routes import Routes
+    from dioptra_worker.jobs.page.server import LOOPBACK, serving
+
+    def actions(seconds: float) -> AbstractContextManager[Actions]:
+        return desk.actions(seconds=seconds)
+
+    routes = Routes(
+        api=desk.api,
+        resources=desk.resources,
+        listing=desk.listing,
+        actions=actions,
+        mlflow=desk.mlflow,
+        token=secrets.token_urlsafe(32),
+        logs=Logs(desk.resources),
+    )
+    logging.basicConfig(format="%(message)s")
+    try:
+        desk.api.login()
+    except ServiceUnavailable as error:
+        click.echo(f"the page will be empty for now: {error}", err=True)
+    with serving(routes, host=host, port=port) as server:
+        if host not in LOOPBACK:
+            click.echo(
+                f"whoever reaches {host} can now do what {desk.api.username} may do",
+                err=True,
+            )
+        click.echo(f"The jobs of {desk.api.url} are at {server.address}")
+        click.echo("Ctrl-C ends this.", err=True)
+        signal.signal(signal.SIGTERM, _interrupt)
+        try:
+            server.serve_forever()
+        except KeyboardInterrupt:
+            return
+
+
+def _interrupt(_signal: int, _frame: Any) -> None:
+    raise KeyboardInterrupt
