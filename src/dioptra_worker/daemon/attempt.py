@@ -17,8 +17,9 @@ from dioptra_worker.daemon.courier import Address, Courier
 from dioptra_worker.daemon.fetch import Fetcher
 from dioptra_worker.daemon.headstart import HeadStart
 from dioptra_worker.daemon.ledger import Pending
+from dioptra_worker.daemon.report import Patience, Report, Stop
 from dioptra_worker.daemon.stamping import stamp
-from dioptra_worker.daemon.supervisor import Report, Stop, Supervisor
+from dioptra_worker.daemon.supervisor import Supervisor
 from dioptra_worker.daemon.verdict import Fate, Verdict, duration, judge
 from dioptra_worker.daemon.vital_signs import API
 from dioptra_worker.errors import (
@@ -223,7 +224,7 @@ class Attempt:
                 process,
                 pipes,
                 listener=conversation,
-                grace=settings.kill_grace,
+                patience=Patience(grace=settings.kill_grace),
             )
             conversation.supervisor = supervisor
             self._adopt(supervisor)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 from dioptra_worker.api.models import LogRecord
 from dioptra_worker.daemon.claims import ClaimsDesk
 from dioptra_worker.daemon.courier import Courier, MlflowRun
-from dioptra_worker.daemon.supervisor import Stop, Stream
+from dioptra_worker.daemon.report import Stop
 from dioptra_worker.daemon.verdict import Verdict, duration
 from dioptra_worker.errors import ServiceError
 from dioptra_worker.records import (
@@ -27,6 +27,7 @@ from dioptra_worker.records import (
 )
 
 if TYPE_CHECKING:
+    from dioptra_worker.daemon.hearing import Stream
     from dioptra_worker.daemon.order import Order
     from dioptra_worker.daemon.services import Services
 

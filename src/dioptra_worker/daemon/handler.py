@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 from dioptra_worker.api.patience import pauses
 from dioptra_worker.daemon.attempt import Attempt
 from dioptra_worker.daemon.payload import read_order
-from dioptra_worker.daemon.supervisor import Stop
+from dioptra_worker.daemon.report import Stop
 from dioptra_worker.daemon.verdict import Verdict, duration
 from dioptra_worker.daemon.vital_signs import REDIS
 from dioptra_worker.errors import PayloadError, ServiceUnavailable

@@ -29,8 +29,8 @@ from dioptra_worker.daemon.health import Heart, Vitals
 from dioptra_worker.daemon.ledger import Ledger
 from dioptra_worker.daemon.leftovers import Leftovers
 from dioptra_worker.daemon.recovery import Recovery
+from dioptra_worker.daemon.report import Stop
 from dioptra_worker.daemon.services import Services
-from dioptra_worker.daemon.supervisor import Stop
 from dioptra_worker.daemon.verdict import duration
 from dioptra_worker.daemon.vital_signs import API, REDIS
 from dioptra_worker.daemon.worker import HEARTBEAT, RqWorker

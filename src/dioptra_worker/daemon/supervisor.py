@@ -8,90 +8,32 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import selectors
 import signal
 import socket
 import threading
 import time
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING
 
 from dioptra_worker import records
-from dioptra_worker.daemon.lines import LineAssembler
+from dioptra_worker.daemon.hearing import Hearing
+from dioptra_worker.daemon.launcher import Exit
 from dioptra_worker.daemon.memory import MemoryWatch
-from dioptra_worker.records import Ended, Message, StepEnded, StepStarted
+from dioptra_worker.daemon.report import Report, Stop
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from dioptra_worker.daemon.launcher import Exit, Launcher, Pipes, Process
+    from dioptra_worker.daemon.hearing import Listener
+    from dioptra_worker.daemon.launcher import Launcher, Pipes, Process
+    from dioptra_worker.daemon.report import Patience
+    from dioptra_worker.records import Message
 
 log = logging.getLogger("dioptra_worker.supervisor")
 
-StopKind = Literal["timeout", "requested", "shutdown", "gone", "setup"]
-Stream = Literal["stdout", "stderr"]
-
-LAST_WORDS = 2.0
-"""Seconds that a runner may take to end after its last message."""
-KILL_AGAIN = 5.0
-"""Seconds after which a runner that was killed and has not ended is killed again."""
 LONGEST_WAIT = 3600.0
 DRAIN = 0.5
 """Seconds to read what a dead runner has left in its pipes."""
-_CHUNK = 1 << 16
-
-
-@dataclass(frozen=True)
-class Stop:
-    """Why a runner is stopped.
-
-    Attributes:
-        kind: What the daemon decides by.
-        reason: What people read, as the end of "the job was stopped: ...".
-        at_once: Kill it without a grace period.
-    """
-
-    kind: StopKind
-    reason: str
-    at_once: bool = False
-
-
-@dataclass(frozen=True, kw_only=True)
-class Report:
-    """What the supervisor saw of a runner.
-
-    Attributes:
-        exit: How the process ended.
-        ended: The runner's own last word, if it had one.
-        stop: Why it was stopped, if it was.
-        killed: Whether it had to be killed.
-        step: The step that was running, if one was.
-        seconds: How long the runner lived.
-        out_of_memory: Whether there is evidence that memory ran out meanwhile.
-        memory_limit: Bytes that it could have had.
-    """
-
-    exit: Exit
-    ended: Ended | None
-    stop: Stop | None
-    killed: bool
-    step: str | None
-    seconds: float
-    out_of_memory: bool = False
-    memory_limit: int | None = None
-
-
-class Listener(Protocol):
-    """Hears what a runner says, in order."""
-
-    def message(self, message: Message) -> None:
-        """A message from the runner."""
-        ...
-
-    def line(self, stream: Stream, text: str) -> None:
-        """A line that the job or a process of it wrote."""
-        ...
 
 
 class Supervisor:
@@ -104,7 +46,8 @@ class Supervisor:
         pipes: Pipes,
         *,
         listener: Listener,
-        grace: float,
+        patience: Patience,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Begin to watch over a runner.
 
@@ -113,29 +56,31 @@ class Supervisor:
             process: The runner.
             pipes: What connects us to it; the supervisor closes them.
             listener: Hears what it says.
-            grace: Seconds between telling it to stop and killing it.
+            patience: How long to wait for it.
+            clock: Says how late it is, in seconds.
         """
         self._launcher = launcher
         self._process = process
         self._pipes = pipes
-        self._listener = listener
-        self._grace = grace
-        self._born = time.monotonic()
+        self._patience = patience
+        self._clock = clock
+        self._born = clock()
         self._memory = MemoryWatch.begin()
         self._lock = threading.Lock()
         self._stop: Stop | None = None
         self._calls: list[Callable[[], None]] = []
         self._deadline: tuple[float, Stop] | None = None
         self._kill_at: float | None = None
+        self._give_up_at: float | None = None
         self._told_to_stop = False
-        self._killing = False
         self._killed = False
-        self._ended: Ended | None = None
-        self._step: str | None = None
-        self._lines: dict[object, LineAssembler] = {}
+        self._hung_up = False
+        self._left = False
+        self._hearing = Hearing(listener)
         self._wake_reader, self._wake_writer = socket.socketpair()
         self._wake_writer.setblocking(False)
         self._sending = threading.Lock()
+        self._selector = selectors.DefaultSelector()
 
     # -- from any thread -------------------------------------------------------
 
@@ -159,11 +104,6 @@ class Supervisor:
         with self._sending, contextlib.suppress(OSError):
             self._pipes.control.sendall(records.encode(message))
 
-    @property
-    def step(self) -> str | None:
-        """The step that is running."""
-        return self._step
-
     # -- in the supervisor's thread --------------------------------------------
 
     def limit(self, seconds: float | None, stop: Stop | None = None) -> None:
@@ -171,51 +111,84 @@ class Supervisor:
         if seconds is None or stop is None:
             self._deadline = None
         else:
-            self._deadline = (time.monotonic() + seconds, stop)
+            self._deadline = (self._clock() + seconds, stop)
 
     def run(self) -> Report:
-        """Watch over the runner until it has ended.
+        """Watch over the runner until it has ended, or cannot be ended.
 
         Returns:
             What was seen; every line and message has been passed on.
         """
+        with self.watching():
+            while not self.over:
+                self.step()
+            self._drain()
+        return self.report()
+
+    @contextlib.contextmanager
+    def watching(self) -> Iterator[None]:
+        """Listen to the runner; afterwards everything is closed."""
         self._process.on_end(self._wake)
-        with (
-            self._closing(),
-            self._ending_on_error(),
-            selectors.DefaultSelector() as selector,
-        ):
-            selector.register(self._wake_reader, selectors.EVENT_READ, self._woken)
-            sources: dict[socket.socket | int, Callable[[], bool]] = {
-                self._pipes.control: self._read_control,
-                self._pipes.out: lambda: self._read_pipe(self._pipes.out, "stdout"),
-                self._pipes.err: lambda: self._read_pipe(self._pipes.err, "stderr"),
-            }
+        pipes, hearing = self._pipes, self._hearing
+        sources: dict[socket.socket | int, Callable[[], bool]] = {
+            self._wake_reader: self._woken,
+            pipes.control: self._read_control,
+            pipes.out: lambda: hearing.pipe(pipes.out, "stdout"),
+            pipes.err: lambda: hearing.pipe(pipes.err, "stderr"),
+        }
+        with self._closing(), self._ending_on_error():
             for source, read in sources.items():
-                selector.register(source, selectors.EVENT_READ, read)
-            while not self._process.ended.is_set():
-                self._turn(selector, self._next_deadline())
-                self._keep_deadlines()
-            until = time.monotonic() + DRAIN
-            while len(selector.get_map()) > 1 and time.monotonic() < until:
-                self._turn(selector, until - time.monotonic())
-            self._flush_lines()
-        assert self._process.exit is not None
+                self._selector.register(source, selectors.EVENT_READ, read)
+            yield
+
+    @property
+    def over(self) -> bool:
+        """Whether there is nothing more to wait for."""
+        return self._process.ended.is_set() or self._left
+
+    def step(self, wait: float | None = None) -> None:
+        """Wait for what comes next and react to it.
+
+        Args:
+            wait: Seconds to wait at most; None is until the next deadline.
+        """
+        self._turn(self._time_left() if wait is None else wait)
+        if not self.over:
+            self._keep_deadlines()
+
+    def report(self) -> Report:
+        """What has been seen of the runner, once it is over."""
+        how = self._process.exit or Exit(code=None, peak=None)
         return Report(
-            exit=self._process.exit,
-            ended=self._ended,
+            exit=how,
+            ended=self._hearing.ended,
             stop=self._stop,
             killed=self._killed,
-            step=self._step,
-            seconds=time.monotonic() - self._born,
-            out_of_memory=self._memory.ran_out(self._process.exit.peak),
+            hung_up=self._hung_up,
+            left=self._left,
+            begun=self._hearing.begun,
+            step=self._hearing.step,
+            seconds=self._clock() - self._born,
+            out_of_memory=self._memory.ran_out(how.peak),
             memory_limit=self._memory.limit,
         )
 
-    def _turn(self, selector: selectors.BaseSelector, timeout: float | None) -> None:
-        for key, _ in selector.select(timeout):
+    def _turn(self, timeout: float) -> bool:
+        """Read what is there, or comes in time; whether there was anything."""
+        ready = self._selector.select(timeout)
+        for key, _ in ready:
             if not key.data():
-                selector.unregister(key.fileobj)
+                self._selector.unregister(key.fileobj)
+        return bool(ready)
+
+    def _drain(self) -> None:
+        """Read what a dead runner has left; a child of it may keep the pipes open."""
+        until = self._clock() + DRAIN
+        while len(self._selector.get_map()) > 1:
+            left = until - self._clock()
+            if left <= 0 or not self._turn(left):
+                break
+        self._hearing.finish()
 
     def _woken(self) -> bool:
         self._wake_reader.recv(4096)
@@ -225,79 +198,65 @@ class Supervisor:
             function()
         return True
 
-    def _next_deadline(self) -> float:
-        """Seconds to wait at most; an hour, as more can be more than epoll takes."""
-        times = [self._kill_at] if self._kill_at is not None else []
-        if self._deadline is not None and self._stop is None and not self._ended:
-            times.append(self._deadline[0])
-        left = min(times) - time.monotonic() if times else LONGEST_WAIT
+    def _read_control(self) -> bool:
+        spoke = self._hearing.ended is not None
+        alive = self._hearing.control(self._pipes.control)
+        ended = self._hearing.ended is not None
+        self._hung_up = not alive and not ended
+        if self._hung_up or (ended and not spoke):
+            self._kill_by(self._clock() + self._patience.last_words)
+        return alive
+
+    def _limited(self) -> tuple[float, Stop] | None:
+        """The time limit, as long as it matters."""
+        idle = self._stop is None and self._hearing.ended is None
+        return self._deadline if idle else None
+
+    def _time_left(self) -> float:
+        """Seconds to the next deadline, or an hour: epoll does not take any number."""
+        limited = self._limited()
+        times = [self._kill_at, self._give_up_at, limited and limited[0]]
+        first = min((at for at in times if at is not None), default=None)
+        left = LONGEST_WAIT if first is None else first - self._clock()
         return min(max(0.0, left), LONGEST_WAIT)
 
     def _keep_deadlines(self) -> None:
-        now = time.monotonic()
-        if self._deadline is not None and self._stop is None and not self._ended:
-            at, stop = self._deadline
-            if now >= at:
-                self.stop(stop)
+        now = self._clock()
+        limited = self._limited()
+        if limited is not None and now >= limited[0]:
+            self.stop(limited[1])
         if self._stop is not None and not self._told_to_stop:
             self._told_to_stop = True
             self._launcher.signal(self._process, signal.SIGTERM)
-            self._kill_at = now + self._grace
-        due = self._kill_at is not None and now >= self._kill_at
-        at_once = self._stop is not None and self._stop.at_once and not self._killing
-        if due or at_once:
-            self._killing = True
-            self._killed = self._killed or self._ended is None
-            self._kill_at = now + KILL_AGAIN
-            self._launcher.signal(self._process, signal.SIGKILL)
+            self._kill_by(now + self._patience.grace)
+        if self._stop is not None and self._stop.at_once:
+            self._kill_by(now)
+        if self._give_up_at is not None and now >= self._give_up_at:
+            self._leave()
+        elif self._kill_at is not None and now >= self._kill_at:
+            self._kill(now)
 
-    def _read_control(self) -> bool:
-        try:
-            data = self._pipes.control.recv(_CHUNK)
-        except ConnectionError:  # it died before it had read all that we said
-            return False
-        assembler = self._lines.setdefault("control", LineAssembler(limit=None))
-        for line in assembler.feed(data):
-            self._take(line)
-        return bool(data)
+    def _kill_by(self, at: float) -> None:
+        """Have the runner killed when it has not ended until then; never put off."""
+        if self._give_up_at is None:  # it is not being killed already
+            self._kill_at = at if self._kill_at is None else min(at, self._kill_at)
 
-    def _take(self, line: bytes) -> None:
-        if not line:  # it was stopped while it spoke, and began a new line
-            return
-        try:
-            message = records.decode(line)
-        except ValueError:  # cut off by a signal, or user code wrote to our socket
-            self._listener.line("stderr", line.decode("utf-8", "backslashreplace"))
-            return
-        if isinstance(message, StepStarted):
-            self._step = message.step
-        elif isinstance(message, StepEnded):
-            self._step = None
-        elif isinstance(message, Ended):
-            self._ended = message
-            self._kill_at = time.monotonic() + LAST_WORDS
-        if isinstance(message, records.Output):
-            text = message.text.encode("utf-8", "backslashreplace")
-            self._text("python", message.stream, text)
-        else:
-            self._listener.message(message)
+    def _kill(self, now: float) -> None:
+        self._killed = self._killed or self._hearing.ended is None
+        self._kill_at = now + self._patience.kill_again
+        if self._give_up_at is None:
+            self._give_up_at = now + self._patience.give_up
+        self._launcher.signal(self._process, signal.SIGKILL)
 
-    def _read_pipe(self, descriptor: int, stream: Stream) -> bool:
-        data = os.read(descriptor, _CHUNK)
-        self._text("pipe", stream, data)
-        return bool(data)
-
-    def _text(self, source: str, stream: Stream, data: bytes) -> None:
-        assembler = self._lines.setdefault((source, stream), LineAssembler())
-        for line in assembler.feed(data):
-            self._listener.line(stream, line.decode("utf-8", "backslashreplace"))
-
-    def _flush_lines(self) -> None:
-        for key, assembler in self._lines.items():
-            rest = assembler.rest()
-            if rest and isinstance(key, tuple):
-                text = rest.decode("utf-8", "backslashreplace")
-                self._listener.line(key[1], text)
+    def _leave(self) -> None:
+        """Go on without the runner's end, which may never come."""
+        self._left = True
+        log.error(
+            "process %d was killed %g s ago and has not ended: the system holds it, as"
+            " when a disk does not answer; it is left behind",
+            self._process.pid,
+            self._patience.give_up,
+        )
 
     def _wake(self) -> None:
         with contextlib.suppress(BlockingIOError, OSError):
@@ -310,7 +269,7 @@ class Supervisor:
             yield
         except BaseException:
             self._launcher.signal(self._process, signal.SIGKILL)
-            self._process.ended.wait(LAST_WORDS)
+            self._process.ended.wait(self._patience.last_words)
             raise
 
     @contextlib.contextmanager
@@ -318,6 +277,7 @@ class Supervisor:
         try:
             yield
         finally:
+            self._selector.close()
             self._pipes.close()
             self._wake_reader.close()
             self._wake_writer.close()

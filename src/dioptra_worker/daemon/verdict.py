@@ -6,11 +6,18 @@ import signal
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from dioptra_worker.records import CUT_OFF
+
 if TYPE_CHECKING:
-    from dioptra_worker.daemon.supervisor import Report, StopKind
+    from dioptra_worker.daemon.report import Report, StopKind
 
 Fate = Literal["finished", "failed", "stopped", "given back", "left", "dropped"]
 MlflowStatus = Literal["FINISHED", "FAILED", "KILLED"]
+
+_LEFT = (
+    "; its process could not be ended, not even by SIGKILL, and is left behind: the"
+    " system holds it, as when a disk or a device does not answer"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +65,8 @@ def judge(report: Report) -> Verdict:
 def _stopped(report: Report, kind: StopKind, reason: str) -> Verdict:
     where = f", in step {report.step!r}" if report.step else ""
     killed = "; it did not stop by itself and was killed" if report.killed else ""
+    if report.left:
+        killed = _LEFT
     words = f"{reason}{where}{killed}"
     match kind:
         case "shutdown":
@@ -72,22 +81,31 @@ def _stopped(report: Report, kind: StopKind, reason: str) -> Verdict:
 
 def _cause(report: Report) -> str:
     """Why a process ended without a last word."""
-    where = f" in step {report.step!r}" if report.step else ""
-    after = f" after {duration(report.seconds)}"
+    place = f" in step {report.step!r}" if report.step else ""
+    if not report.begun:
+        place = " while the job was prepared"
+    where = f"{place} after {duration(report.seconds)}"
     code = report.exit.code
     peak = report.exit.peak
     memory = f"; peak memory {size(peak)}" if peak else ""
     if memory and report.memory_limit:
         memory += f" of {size(report.memory_limit)}"
+    out_of_memory = code == -signal.SIGKILL and report.out_of_memory
+    hung_up = report.hung_up and report.killed and not out_of_memory
+    if code == CUT_OFF or hung_up:
+        left = _LEFT if report.left else ""
+        return (
+            f"the job closed its connection to the worker{where}: a task must not close"
+            f" descriptors that it has not opened{left}"
+        )
     if code is None:
-        return f"the job's process was lost{where}{after}"
+        return f"the job's process was lost{where}"
     if code < 0:
-        likely = -code == signal.SIGKILL and report.out_of_memory
-        hint = ": very likely out of memory" if likely else ""
-        return f"killed by {_signal_name(-code)}{where}{after}{memory}{hint}"
+        hint = ": very likely out of memory" if out_of_memory else ""
+        return f"killed by {_signal_name(-code)}{where}{memory}{hint}"
     return (
-        f"the job's process ended by itself with exit code {code}{where}{after}"
-        f"{memory}: a task called os._exit or something like it"
+        f"the job's process ended by itself with exit code {code}{where}{memory}: a"
+        " task called os._exit or something like it"
     )
 
 

@@ -6,9 +6,10 @@ import difflib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
 _LONGEST = 60
+_LONGEST_ERROR = 2000
 _MOST = 12
 
 
@@ -49,6 +50,24 @@ def quote(value: Any) -> str:
     """Quote what the author wrote, shortened when it is long."""
     text = repr(value)
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
+
+
+def told(error: BaseException) -> str:
+    """Name an error and what it says, shortened when it is long.
+
+    Whatever user code raised is told: it may be a book, or refuse to be shown.
+    """
+    return f"{type(error).__name__}: {said(error)}"
+
+
+def said(value: object, show: Callable[[Any], str] = str) -> str:
+    """What user code's value says of itself, shortened when it is long."""
+    try:
+        text = show(value)
+    except Exception:  # noqa: BLE001 - whatever user code's method raises
+        return f"(a {type(value).__name__} that cannot be shown)"
+    cut = len(text) > _LONGEST_ERROR
+    return f"{text[:_LONGEST_ERROR]}..." if cut else text
 
 
 def count(number: int, noun: str) -> str:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import fcntl
 import itertools
 import os
 import queue
+import socket
 import threading
 import weakref
 from functools import partial
@@ -24,11 +27,12 @@ from dioptra_worker.records import (
 )
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Callable
 
 _CHUNK = 1 << 16
 Answer = Session | ActivityAnswer
+_HIGH = 200
+"""Where code that closes low descriptors does not meet ours; 256 is macOS's limit."""
 
 
 class Channel:
@@ -37,15 +41,24 @@ class Channel:
     A thread of its own reads, so that it notices when the daemon is gone.
     """
 
-    def __init__(self, sock: socket.socket, *, on_hangup: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        sock: socket.socket,
+        *,
+        on_hangup: Callable[[], None],
+        on_cut_off: Callable[[], None],
+    ) -> None:
         """Start to listen.
 
         Args:
             sock: A connected stream socket; the channel owns it.
             on_hangup: Called, in the reading thread, when the daemon is gone.
+            on_cut_off: Called when user code has closed our socket.
         """
         self._sock = sock
         self._on_hangup = on_hangup
+        self._on_cut_off = on_cut_off
+        self._pid = os.getpid()
         self._sending = threading.Lock()
         self._torn = False
         os.register_at_fork(after_in_child=partial(_unlock, weakref.ref(self)))
@@ -63,12 +76,17 @@ class Channel:
         A daemon that is gone is no error here: the reading thread sees to the end.
         """
         line = records.encode(message)
-        with self._sending, contextlib.suppress(OSError):
-            if self._torn:  # a signal came while a message was on its way
-                line = b"\n" + line
-            self._torn = True
-            self._sock.sendall(line)
-            self._torn = False
+        try:
+            with self._sending:
+                if self._torn:  # a signal came while a message was on its way
+                    line = b"\n" + line
+                self._torn = True
+                self._sock.sendall(line)
+                self._torn = False
+        except OSError as error:
+            closed = error.errno in {errno.EBADF, errno.ENOTSOCK}
+            if closed and os.getpid() == self._pid:  # a daemon of the job may do that
+                self._on_cut_off()
 
     def plan(self) -> Plan:
         """Wait for the plan.
@@ -156,6 +174,20 @@ class Channel:
             answers = self._answers.get(message.question)  # None: nobody waits any more
             if answers is not None:
                 answers.put(message)
+
+
+def out_of_reach(sock: socket.socket) -> socket.socket:
+    """Move a socket to a high descriptor, if there may be one.
+
+    Args:
+        sock: The socket, which is closed if it was moved.
+    """
+    try:
+        high = fcntl.fcntl(sock.fileno(), fcntl.F_DUPFD_CLOEXEC, _HIGH)
+    except OSError:
+        return sock
+    with sock:
+        return socket.socket(fileno=high)
 
 
 def _unlock(reference: weakref.ref[Channel]) -> None:

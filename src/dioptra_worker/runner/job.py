@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from dioptra_worker import engine
 from dioptra_worker.api.patience import persist
+from dioptra_worker.engine.wording import told
 from dioptra_worker.errors import ServiceError, WorkerError
 from dioptra_worker.records import (
     ArtifactStored,
@@ -114,6 +115,7 @@ class _Bundles:
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
+        self._folder = Path.cwd()  # before a plugin goes elsewhere
         self._tasks = Bundle(Path(plan.plugins), label="the entrypoint's plugins")
         # A package that is the same in two bundles is one, so that its classes are.
         self._writers = Bundle(
@@ -164,7 +166,12 @@ class _Bundles:
 
     def write(self, output: engine.ArtifactOutput, contents: Any) -> Path:
         """Have an artifact written; where it lies."""
-        folder = Path.cwd()
+        folder = self._folder
+        if not folder.is_dir():
+            raise JobFailed(
+                f"the job's folder is gone, so {output.name!r} cannot be written: a"
+                " task has removed it"
+            )
         task = self.writer(output.task)
         with self._tasks.active(), self._writers.active():
             path = task.serialize(folder, output.name, contents, **output.args)
@@ -188,7 +195,7 @@ class _Bundles:
             except Exception as error:
                 raise JobFailed(
                     f"input artifact {item.name!r} could not be read by {item.task}:"
-                    f" {type(error).__name__}: {error}"
+                    f" {told(error)}"
                 ) from error
         log.info(
             "read input artifact %r in %.2f s", item.name, time.monotonic() - started

@@ -18,15 +18,17 @@ import sys
 import threading
 import time
 from functools import partial
+from os import _exit  # as it was before user code could replace it
 from typing import TYPE_CHECKING, NoReturn
 
 from dioptra_worker import records
 from dioptra_worker.api.patience import persist
+from dioptra_worker.engine.wording import said, told
 from dioptra_worker.errors import RunnerError, WorkerError
 from dioptra_worker.records import NO_JOB, Begin, Ended, RunStarted
 from dioptra_worker.runner import streams
 from dioptra_worker.runner.bridge import ChannelBridge
-from dioptra_worker.runner.channel import Channel
+from dioptra_worker.runner.channel import Channel, out_of_reach
 from dioptra_worker.runner.job import JobFailed, run_job
 from dioptra_worker.sdk import bridge as sdk_bridge
 from dioptra_worker.tracking.backends import backend
@@ -59,7 +61,11 @@ def main(sock: socket.socket) -> NoReturn:
     """
     faulthandler.enable(file=2)
     begin, sock = _receive_begin(sock)
-    channel = Channel(sock, on_hangup=lambda: _end_with_daemon(begin.grace))
+    channel = Channel(
+        out_of_reach(sock),
+        on_hangup=lambda: _end_with_daemon(begin.grace),
+        on_cut_off=lambda: _exit(records.CUT_OFF),
+    )
     streams.capture(channel.send, level=begin.log_level)
     signal.signal(signal.SIGTERM, _stop)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -72,10 +78,10 @@ def main(sock: socket.socket) -> NoReturn:
     ended = _run(begin, channel, bridge)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     streams.flush()
-    with contextlib.suppress(Exception):  # a plugin's own handler
+    with contextlib.suppress(BaseException):  # a plugin's own handler
         logging.shutdown()
     channel.send(ended)
-    os._exit(0)
+    _exit(0)
 
 
 def _run(begin: Begin, channel: Channel, bridge: ChannelBridge) -> Ended:
@@ -103,15 +109,15 @@ def _run(begin: Begin, channel: Channel, bridge: ChannelBridge) -> Ended:
     except JobStopped:
         return Ended(ending="stopped", reason="", run_closed=False)
     except JobFailed as error:
-        reason = str(error)
+        reason = said(error)
     except SystemExit as error:
-        reason = f"the job called sys.exit({error.code!r})"
+        reason = f"the job called sys.exit({said(error.code, repr)})"
         log.error("%s, which ends no job well: return from the task instead", reason)
     except WorkerError as error:
-        reason = str(error)
+        reason = said(error)
         log.error("%s", error)
     except BaseException as error:
-        reason = f"{type(error).__name__}: {error}"
+        reason = told(error)
         log.exception("the job failed")
     else:
         return Ended(
@@ -141,7 +147,8 @@ def _close(tracking: Tracking, run_id: str | None, status: RunStatus) -> bool:
     except WorkerError as error:
         log.warning("the MLflow run is not closed yet: %s", error)
         return False
-    except JobStopped:
+    except BaseException as error:  # noqa: BLE001 - a stop, or what a plugin broke
+        log.debug("the MLflow run is closed from elsewhere: %s", told(error))
         return False
     return True
 
@@ -157,8 +164,8 @@ def close_run(run_id: str, status: RunStatus) -> NoReturn:
         backend(None).close(run_id, status)
     except Exception as error:  # noqa: BLE001 - whatever it is, stderr is all there is
         print(f"MLflow run {run_id} is not closed: {error}", file=sys.stderr)  # noqa: T201
-        os._exit(1)
-    os._exit(0)
+        _exit(1)
+    _exit(0)
 
 
 def _receive_begin(sock: socket.socket) -> tuple[Begin, socket.socket]:
@@ -167,7 +174,7 @@ def _receive_begin(sock: socket.socket) -> tuple[Begin, socket.socket]:
     while not line.endswith(b"\n"):
         byte = sock.recv(1)
         if not byte:
-            os._exit(0)  # a spare that was never needed
+            _exit(0)  # a spare that was never needed
         line += byte
     message = records.decode(bytes(line))
     if not isinstance(message, Begin):
@@ -200,7 +207,7 @@ def _spare() -> None:
     with socket.socket(fileno=options.fd) as waiting:
         _, descriptors, _, _ = socket.recv_fds(waiting, 1, 3)
     if not descriptors:
-        os._exit(0)  # the template ended and no job came
+        _exit(0)  # the template ended and no job came
     template.become_runner(descriptors)
 
 

@@ -14,13 +14,19 @@ import logging
 import sys
 import warnings
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import structlog
 
 from dioptra_worker.records import SEVERITIES, Log, Message, Output, Severity
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 Send = Callable[[Message], None]
+
+LONGEST_PART = 1 << 20
+"""Characters of a record that go into one message; a longer one becomes several."""
 
 QUIET_LOGGERS = ("urllib3", "botocore", "boto3", "s3transfer", "git", "filelock")
 """Libraries whose chatter below WARNING is not the job's business."""
@@ -42,13 +48,15 @@ class MessageHandler(logging.Handler):
                 f"a log record could not be rendered: {_safe_repr(error)}; its text was"
                 f" {_safe_repr(record.msg)}"
             )
-        self._send(
-            Log(
-                severity=severity(record.levelno),
-                logger=record.name,
-                message=text,
-            )
-        )
+        level = severity(record.levelno)
+        for part in _parts(text):
+            self._send(Log(severity=level, logger=str(record.name), message=part))
+
+
+def _parts(text: str) -> Iterator[str]:
+    """Text in messages that are not too long to be kept in memory at both ends."""
+    for start in range(0, len(text) or 1, LONGEST_PART):
+        yield text[start : start + LONGEST_PART]
 
 
 def _safe_repr(value: object) -> str:
@@ -96,8 +104,8 @@ class MessageStream(io.RawIOBase):
         self._say(self._decoder.decode(b"", final=True))
 
     def _say(self, text: str) -> None:
-        if text:
-            self._send(Output(stream=self._stream, text=text))
+        for part in _parts(text) if text else ():
+            self._send(Output(stream=self._stream, text=part))
 
 
 def severity(level: int) -> Severity:

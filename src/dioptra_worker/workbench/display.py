@@ -16,7 +16,7 @@ from dioptra_worker.workbench.results import as_path
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from dioptra_worker.daemon.supervisor import Stream
+    from dioptra_worker.daemon.hearing import Stream
     from dioptra_worker.engine import Issue
     from dioptra_worker.errors import WorkerError
     from dioptra_worker.records import Message

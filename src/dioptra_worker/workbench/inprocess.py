@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from dioptra_worker import records
-    from dioptra_worker.daemon.supervisor import Stream
+    from dioptra_worker.daemon.hearing import Stream
     from dioptra_worker.records import Plan
     from dioptra_worker.tracking.backends import Tracking
     from dioptra_worker.workbench.order import Order

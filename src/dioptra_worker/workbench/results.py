@@ -20,7 +20,7 @@ from dioptra_worker.records import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from dioptra_worker.daemon.supervisor import Stream
+    from dioptra_worker.daemon.hearing import Stream
     from dioptra_worker.records import Severity
 
 

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from dioptra_worker.daemon.launcher import Launcher, choose_mode
-from dioptra_worker.daemon.supervisor import Stop, Supervisor
+from dioptra_worker.daemon.report import Patience, Stop
+from dioptra_worker.daemon.supervisor import Supervisor
 from dioptra_worker.daemon.verdict import duration, judge
 from dioptra_worker.records import (
     NO_JOB,
@@ -32,7 +33,7 @@ from dioptra_worker.workbench.results import Recorder
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from dioptra_worker.daemon.supervisor import Report
+    from dioptra_worker.daemon.report import Report
     from dioptra_worker.daemon.verdict import Verdict
     from dioptra_worker.records import Message
     from dioptra_worker.workbench.order import Order
@@ -115,7 +116,11 @@ class Bench:
             plan = order.plan(space)
             process, pipes = self._launcher.job()
             supervisor = Supervisor(
-                self._launcher, process, pipes, listener=recorder, grace=GRACE
+                self._launcher,
+                process,
+                pipes,
+                listener=recorder,
+                patience=Patience(grace=GRACE),
             )
             recorder.supervisor = supervisor
             with self._current(supervisor), ThreadPoolExecutor(1) as pool:

@@ -34,7 +34,7 @@ from dioptra_worker.records import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from dioptra_worker.daemon.supervisor import Stop
+    from dioptra_worker.daemon.report import Stop
 
 SOON = 20.0
 SECRET = "correct-horse"

@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from dioptra_worker.daemon.launcher import Exit, Pipes, Process
-from dioptra_worker.daemon.supervisor import Stop, Supervisor
+from dioptra_worker.daemon.report import Patience, Stop
+from dioptra_worker.daemon.supervisor import Supervisor
 from dioptra_worker.records import (
     Begin,
     Ended,
@@ -34,8 +35,9 @@ from dioptra_worker.records import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from dioptra_worker.daemon.hearing import Stream
     from dioptra_worker.daemon.launcher import Launcher
-    from dioptra_worker.daemon.supervisor import Report, Stream
+    from dioptra_worker.daemon.report import Report
 
 PREAMBLE = """
 import os, signal, socket, sys, time
@@ -120,7 +122,11 @@ class Watched:
     """
 
     def __init__(
-        self, child: subprocess.Popen[bytes], process: Process, pipes: Pipes
+        self,
+        child: subprocess.Popen[bytes],
+        process: Process,
+        pipes: Pipes,
+        patience: Patience,
     ) -> None:
         self.child = child
         self.process = process
@@ -131,7 +137,7 @@ class Watched:
             process,
             pipes,
             listener=self.heard,
-            grace=0.3,
+            patience=patience,
         )
 
     def run(self) -> Report:
@@ -149,7 +155,7 @@ class Watched:
 
 
 @contextmanager
-def _watched(code: str) -> Iterator[Watched]:
+def _watched(code: str, **patience: float) -> Iterator[Watched]:
     ours, theirs = socket.socketpair()
     out, out_there = os.pipe()
     err, err_there = os.pipe()
@@ -172,15 +178,20 @@ def _watched(code: str) -> Iterator[Watched]:
     waiter = threading.Thread(target=wait)
     waiter.start()
     try:
-        yield Watched(child, process, Pipes(control=ours, out=out, err=err))
+        yield Watched(
+            child,
+            process,
+            Pipes(control=ours, out=out, err=err),
+            Patience(**{"grace": 0.3, **patience}),
+        )
     finally:
         if child.poll() is None:
             os.killpg(child.pid, signal.SIGKILL)
         waiter.join()
 
 
-def _run(code: str) -> tuple[Report, Heard]:
-    with _watched(code) as watched:
+def _run(code: str, **patience: float) -> tuple[Report, Heard]:
+    with _watched(code, **patience) as watched:
         return watched.run(), watched.heard
 
 
@@ -337,8 +348,7 @@ def test_a_deaf_runner_is_killed_after_the_grace_period() -> None:
 
 def test_at_once_means_at_once() -> None:
     """Without a grace period the runner is killed right away."""
-    with _watched(DEAF) as watched:
-        watched.supervisor._grace = 60.0
+    with _watched(DEAF, grace=60.0) as watched:
         report = watched.when_ready(lambda: watched.stop(at_once=True)).run()
     assert report.exit.code == -signal.SIGKILL
     assert report.seconds < 10
@@ -346,8 +356,7 @@ def test_at_once_means_at_once() -> None:
 
 def test_the_first_reason_counts_and_a_later_one_may_hurry() -> None:
     """A second stop changes no reason, but can end the grace period."""
-    with _watched(DEAF) as watched:
-        watched.supervisor._grace = 60.0
+    with _watched(DEAF, grace=60.0) as watched:
 
         def stop_twice() -> None:
             watched.stop("shutdown")
@@ -359,10 +368,9 @@ def test_the_first_reason_counts_and_a_later_one_may_hurry() -> None:
     assert report.seconds < 10
 
 
-def test_a_kill_that_was_lost_is_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_kill_that_was_lost_is_repeated() -> None:
     """A runner that was killed and still lives is killed again, without spinning."""
-    monkeypatch.setattr("dioptra_worker.daemon.supervisor.KILL_AGAIN", 0.1)
-    with _watched(DEAF) as watched:
+    with _watched(DEAF, kill_again=0.1) as watched:
         watched.signals.lose = 4
         begun = time.process_time()
         report = watched.when_ready(lambda: watched.stop(at_once=True)).run()
@@ -405,10 +413,29 @@ def test_no_limit_holds_after_the_last_word() -> None:
     assert watched.signals.sent == []
 
 
-def test_a_runner_that_does_not_go_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_runner_that_cannot_be_killed_is_left() -> None:
+    """A runner that no kill ends is left behind, and what it said is passed on."""
+    with _watched(DEAF, kill_again=0.05, give_up=0.3) as watched:
+        watched.signals.lose = 1000
+        report = watched.when_ready(lambda: watched.stop(at_once=True)).run()
+        assert watched.child.poll() is None
+    assert report.left
+    assert report.exit == Exit(code=None, peak=None)
+    assert watched.heard.texts == ["ready"]
+    assert watched.signals.sent.count(signal.SIGKILL) > 1
+
+
+def test_a_runner_that_hangs_up_is_killed() -> None:
+    """A runner that closes its socket and lives on would say nothing any more."""
+    report, _ = _run("sock.close()\ntime.sleep(60)", last_words=0.1)
+    assert report.hung_up
+    assert report.killed
+    assert report.exit.code == -signal.SIGKILL
+
+
+def test_a_runner_that_does_not_go_is_killed() -> None:
     """A runner that stays after its last word is killed, which changes no fate."""
-    monkeypatch.setattr("dioptra_worker.daemon.supervisor.LAST_WORDS", 0.1)
-    report, _ = _run("end()\ntime.sleep(60)")
+    report, _ = _run("end()\ntime.sleep(60)", last_words=0.1)
     assert report.exit.code == -signal.SIGKILL
     assert report.ended is not None
     assert not report.killed

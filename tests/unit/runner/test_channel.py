@@ -24,7 +24,7 @@ from dioptra_worker.records import (
     encode,
 )
 from dioptra_worker.runner.bridge import ChannelBridge
-from dioptra_worker.runner.channel import Channel
+from dioptra_worker.runner.channel import Channel, out_of_reach
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -65,11 +65,13 @@ class Daemon:
 
 
 @contextmanager
-def _talking() -> Iterator[tuple[Channel, Daemon, threading.Event]]:
+def _talking(
+    cut_off: threading.Event | None = None,
+) -> Iterator[tuple[Channel, Daemon, threading.Event]]:
     ours, theirs = socket.socketpair()
-    gone = threading.Event()
+    gone, cut_off = threading.Event(), cut_off or threading.Event()
     daemon = Daemon(ours)
-    channel = Channel(theirs, on_hangup=gone.set)
+    channel = Channel(theirs, on_hangup=gone.set, on_cut_off=cut_off.set)
     try:
         yield channel, daemon, gone
     finally:
@@ -197,7 +199,8 @@ def stop(*_):
     raise Stopped
 
 signal.signal(signal.SIGTERM, stop)
-channel = Channel(socket.socket(fileno=int(sys.argv[1])), on_hangup=lambda: None)
+sock = socket.socket(fileno=int(sys.argv[1]))
+channel = Channel(sock, on_hangup=lambda: None, on_cut_off=lambda: None)
 channel.send(Log(severity="INFO", logger="l", message="ready"))
 try:
     channel.send(Log(severity="INFO", logger="l", message="x" * 5_000_000))
@@ -236,3 +239,36 @@ def test_a_forked_child_can_speak() -> None:
         assert daemon.hear() == _log("from the child")
         channel._sending.release()
         assert os.waitpid(pid, 0)[1] == 0
+
+
+def test_a_closed_socket_is_noticed() -> None:
+    """When user code has closed our socket, the next message tells."""
+    cut_off = threading.Event()
+    with _talking(cut_off) as (channel, daemon, gone):
+        os.close(channel._sock.detach())
+        assert not cut_off.is_set()
+        channel.send(_log("nobody hears this"))
+        assert cut_off.is_set()
+        daemon.hang_up()
+        assert gone.wait(60)
+
+
+def test_a_daemon_that_is_gone_is_no_closed_socket() -> None:
+    """Speaking to a daemon that is gone changes nothing: the reading thread ends us."""
+    cut_off = threading.Event()
+    with _talking(cut_off) as (channel, daemon, gone):
+        daemon.hang_up()
+        assert gone.wait(60)
+        channel.send(_log("nobody hears this"))
+        assert not cut_off.is_set()
+
+
+def test_a_socket_is_moved_out_of_reach() -> None:
+    """Code that closes the first hundred descriptors does not meet our socket."""
+    ours, theirs = socket.socketpair()
+    with ours, out_of_reach(theirs) as moved:
+        assert theirs.fileno() == -1
+        assert moved.fileno() >= 100
+        assert not moved.get_inheritable()
+        moved.sendall(b"still connected")
+        assert ours.recv(100) == b"still connected"

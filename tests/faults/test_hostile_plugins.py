@@ -1,0 +1,604 @@
+"""Plugins that do what no plugin should: the job ends with its cause, and alone.
+
+Each test runs in a worker that the tests before it have mistreated.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import redis
+from tests.plugins.scene import Scene
+from tests.plugins.testbed import Platform
+from tests.plugins.worker_process import WorkerProcess, worker
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.plugins.clients import ApiClient, MlflowReader
+
+    from dioptra_worker.local import LocalStack
+
+LONG = 16 << 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """What a plugin does, and what comes of it.
+
+    Attributes:
+        name: For the test's name.
+        body: The task, after ``def act(folder):``; *folder* outlives the job.
+        words: What the last line of the log says when the job failed.
+        seen: What the log has.
+        never: What it has not.
+        timeout: The job's limit.
+        head: What comes before the task.
+        artifact: Whether the task's return value is stored as an artifact.
+    """
+
+    name: str
+    body: str
+    words: str = ""
+    seen: tuple[str, ...] = ()
+    never: tuple[str, ...] = ()
+    timeout: str = "60s"
+    head: str = ""
+    artifact: bool = False
+
+    @property
+    def source(self) -> str:
+        """The plugin."""
+        body = "\n".join(f"    {line}" for line in self.body.strip().splitlines())
+        return f"{self.head}\n\n@pyplugs.register\ndef act(folder):\n{body}\n"
+
+    @property
+    def graph(self) -> dict[str, Any]:
+        """The task graph."""
+        return {"acting": {"act": ["$folder"]}}
+
+    @property
+    def outputs(self) -> dict[str, Any] | None:
+        """The artifact graph."""
+        if not self.artifact:
+            return None
+        return {"kept": {"contents": "$acting", "task": {"name": "Text"}}}
+
+
+FINE = [
+    Case(
+        name="prints binary",
+        body="""
+os.write(1, bytes(range(256)) * 40 + b"\\n")
+sys.stdout.buffer.write(b"\\xfe\\xff raw\\n")
+sys.stdout.flush()
+print("after")
+""",
+        seen=("\\xfe\\xff raw", "after"),
+    ),
+    Case(
+        name="prints what no encoding has",
+        body="""
+import logging
+logging.addLevelName(35, "NOTICE")
+logging.log(35, "custom level")
+logging.log(1000, "level of a thousand")
+logging.getLogger("na\\udcff\\0me").warning("odd logger")
+logging.warning("%d is no number", "this")
+LOG.info("\\udcff \\0 \\x1b[31m", key="\\ud800")
+print("\\0" * 10)
+print("after")
+""",
+        seen=("custom level", "level of a thousand", "odd logger", "\\udcff", "after"),
+    ),
+    Case(
+        name="closes standard output and error",
+        body="""
+os.close(1)
+os.close(2)
+print("by Python")
+subprocess.run(["sh", "-c", "echo from a child"])
+LOG.info("by structlog")
+""",
+        seen=("by Python", "by structlog"),
+    ),
+    Case(
+        name="closes descriptors that are not its own",
+        body="""
+os.closerange(3, 100)
+files = [open(Path(folder, f"f{n}"), "w") for n in range(20)]
+print("after")
+for file in files:
+    file.close()
+assert not any(Path(folder, f"f{n}").read_text() for n in range(20))
+""",
+        seen=("after", "the job finished"),
+    ),
+    Case(
+        name="leaves threads",
+        head="import threading",
+        body="""
+for _ in range(5):
+    threading.Thread(target=time.sleep, args=[3000]).start()
+print("after")
+""",
+        seen=("after",),
+    ),
+    Case(
+        name="hangs at exit",
+        head="import atexit",
+        body="""
+atexit.register(time.sleep, 3000)
+os.register_at_fork(before=lambda: None)
+print("after")
+""",
+        seen=("after",),
+    ),
+    Case(
+        name="hangs in a handler's close",
+        head="import logging",
+        body="""
+class Odd(logging.Handler):
+    def emit(self, record):
+        pass
+    def flush(self):
+        raise SystemExit(7)
+logging.getLogger().addHandler(Odd())
+print("after")
+""",
+        seen=("after",),
+    ),
+    Case(
+        name="changes folder and umask",
+        body="""
+os.umask(0o777)
+Path("locked").mkdir()
+Path("locked-file").write_text("x")
+os.umask(0o077)
+os.chmod(".", 0)
+os.chdir("/")
+return "kept"
+""",
+        artifact=True,
+    ),
+    Case(
+        name="takes signals",
+        body="""
+for number in set(signal.Signals) - {signal.SIGKILL, signal.SIGSTOP}:
+    signal.signal(number, signal.SIG_IGN)
+signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+print("after")
+""",
+        seen=("after",),
+    ),
+    Case(
+        name="empties sys.modules",
+        body="""
+for name in list(sys.modules):
+    if name.partition(".")[0] in {"json", "mlflow", "dioptra", "dioptra_worker"}:
+        del sys.modules[name]
+print("after")
+return "kept"
+""",
+        seen=("after",),
+        artifact=True,
+    ),
+    Case(
+        name="overwrites sys.modules",
+        body="""
+for name in list(sys.modules):
+    if name.partition(".")[0] in {"json", "mlflow", "dioptra", "logging", "yaml"}:
+        sys.modules[name] = None
+print("after")
+return "kept"
+""",
+        seen=("after",),
+        artifact=True,
+    ),
+    Case(
+        name="breaks Python's own functions",
+        body="""
+import json, socket
+def broken(*args, **kwargs):
+    raise RuntimeError("broken")
+json.dumps = json.loads = time.monotonic = Path.cwd = broken
+os._exit = lambda code: None
+sys.excepthook = sys.unraisablehook = broken
+print("after")
+""",
+        seen=("after",),
+    ),
+    Case(
+        name="takes standard output away",
+        body="""
+print("before")
+sys.stdout.close()
+sys.stderr = sys.__stderr__ = None
+sys.stdout = sys.__stdout__ = 7
+LOG.info("after")
+""",
+        seen=("before", "after"),
+    ),
+    Case(
+        name="ends its MLflow run",
+        head="import mlflow",
+        body="""
+mlflow.end_run("KILLED")
+mlflow.start_run()
+mlflow.start_run(nested=True)
+print("after")
+""",
+        seen=("after",),
+    ),
+]
+
+
+@pytest.fixture(scope="module", name="platform")
+def _platform(api: ApiClient) -> Platform:
+    return Platform(api)
+
+
+@pytest.fixture(scope="module", name="isolation", params=["fork", "spawn"])
+def _isolation(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(scope="module", name="daemon")
+def _daemon(
+    isolation: str,
+    stack: LocalStack,
+    platform: Platform,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[WorkerProcess]:
+    with worker(
+        stack.environment(),
+        tmp_path_factory.mktemp("worker"),
+        *("--isolation", isolation, platform.queue),
+        settings={"DIOPTRA_WORKER_KILL_GRACE": "1"},
+    ) as running:
+        yield running
+
+
+@pytest.fixture(scope="module", name="scene")
+def _scene(
+    isolation: str,
+    stack: LocalStack,
+    platform: Platform,
+    daemon: WorkerProcess,
+    mlflow_reader: MlflowReader,
+) -> Iterator[Scene]:
+    with redis.Redis.from_url(stack.environment()["RQ_REDIS_URI"]) as connection:
+        yield Scene(
+            platform,
+            daemon,
+            mlflow=mlflow_reader,
+            connection=connection,
+            standing=2 if isolation == "spawn" else 1,
+        )
+
+
+def _submit(scene: Scene, case: Case, folder: Path) -> int:
+    entrypoint = scene.platform.entrypoint(
+        case.source,
+        case.graph,
+        artifact_outputs=case.outputs,
+        parameters={"folder": str(folder)},
+    )
+    return scene.platform.submit(entrypoint, timeout=case.timeout)
+
+
+@pytest.mark.parametrize("case", FINE, ids=lambda case: case.name)
+def test_odd_but_harmless(case: Case, scene: Scene, tmp_path: Path) -> None:
+    """What a task does to its own process is no reason for its job to fail."""
+    end = scene.end(_submit(scene, case, tmp_path))
+    assert (end.status, end.rq, end.mlflow) == ("finished", "finished", "FINISHED"), (
+        end.text
+    )
+    for words in case.seen:
+        assert words in end.text
+    assert end.last == "the job finished"
+    scene.assert_clean()
+
+
+BAD = [
+    Case(
+        name="closes its connection to the worker",
+        body="""
+os.closerange(0, 65536)
+time.sleep(0.5)
+print("nobody hears this")
+time.sleep(3000)
+""",
+        words="closed its connection to the worker",
+        never=("nobody hears this",),
+    ),
+    Case(
+        name="swallows all exceptions",
+        body="""
+while True:
+    try:
+        time.sleep(0.05)
+    except BaseException:
+        pass
+""",
+        words="timed out after its limit of 1.0 s, in step 'acting'; it did not stop by"
+        " itself and was killed",
+        timeout="1s",
+    ),
+    Case(
+        name="sits in C",
+        body="sum(range(10**13))",
+        words="timed out after its limit of 1.0 s, in step 'acting'; it did not stop by"
+        " itself and was killed",
+        timeout="1s",
+    ),
+    Case(
+        name="blocks every signal",
+        body="""
+signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+time.sleep(3000)
+""",
+        words="timed out after its limit of 1.0 s, in step 'acting'; it did not stop by"
+        " itself and was killed",
+        timeout="1s",
+    ),
+    Case(
+        name="stops itself",
+        body="os.kill(os.getpid(), signal.SIGSTOP)",
+        words="timed out after its limit of 1.0 s, in step 'acting'; it did not stop by"
+        " itself and was killed",
+        timeout="1s",
+    ),
+    Case(
+        name="ends itself with SIGTERM",
+        body="os.kill(os.getpid(), signal.SIGTERM)\ntime.sleep(60)",
+        words="stopped by a SIGTERM in step 'acting' that the worker did not send",
+    ),
+    Case(
+        name="ends itself with SIGALRM",
+        body="signal.alarm(1)\ntime.sleep(60)",
+        words="killed by SIGALRM in step 'acting' after",
+    ),
+    Case(
+        name="overflows the stack",
+        body="""
+sys.setrecursionlimit(10**9)
+import threading
+value = []
+for _ in range(10**6):
+    value = [value]
+repr(value)
+""",
+        words="killed by SIGSEGV in step 'acting' after",
+        seen=("Fatal Python error: Segmentation fault", "in act"),
+    ),
+    Case(
+        name="aborts",
+        body="os.abort()",
+        words="killed by SIGABRT in step 'acting' after",
+        seen=("Fatal Python error: Aborted", "in act"),
+    ),
+    Case(
+        name="recurses without end",
+        body="""
+def deeper():
+    deeper()
+deeper()
+""",
+        words="RecursionError",
+        seen=("in deeper",),
+    ),
+    Case(
+        name="exceeds its own memory limit",
+        head="import resource",
+        body="""
+size = int(Path("/proc/self/statm").read_text().split()[0]) * 4096
+resource.setrlimit(resource.RLIMIT_AS, (size + (64 << 20), size + (64 << 20)))
+everything = []
+while True:
+    everything.append(bytearray(8 << 20))
+""",
+        words="MemoryError",
+        seen=("everything.append(bytearray(8 << 20))",),
+    ),
+    Case(
+        name="exceeds its own file size limit",
+        head="import resource",
+        body="""
+resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 16, 1 << 16))
+Path("large").write_bytes(bytes(1 << 20))
+""",
+        words="File too large",
+    ),
+    Case(
+        name="removes its own folder",
+        head="import shutil",
+        body="""
+shutil.rmtree(os.getcwd())
+return "kept"
+""",
+        words="the job's folder is gone",
+        artifact=True,
+    ),
+    Case(
+        name="kills its parent",
+        body="os.kill(os.getppid(), signal.SIGKILL)\ntime.sleep(60)",
+        words="the job's process was lost in step 'acting' after",
+    ),
+    Case(
+        name="exits while it is imported",
+        head="os._exit(5)",
+        body="pass",
+        words="exit code 5 while the job was prepared",
+    ),
+    Case(
+        name="calls sys.exit while it is imported",
+        head="sys.exit('enough')",
+        body="pass",
+        words="the job called sys.exit('enough')",
+    ),
+    Case(
+        name="crashes while it is imported",
+        head="import ctypes\nctypes.string_at(0)",
+        body="pass",
+        words="killed by SIGSEGV while the job was prepared",
+        seen=("Fatal Python error: Segmentation fault",),
+    ),
+    Case(
+        name="hangs while it is imported",
+        head="time.sleep(3000)",
+        body="pass",
+        words="timed out after its limit of 1.0 s",
+        timeout="1s",
+    ),
+    Case(
+        name="raises what cannot be shown",
+        head="""
+class Unspeakable(Exception):
+    def __str__(self):
+        raise ValueError("no words")
+    __repr__ = __str__
+""",
+        body="raise Unspeakable",
+        words="Unspeakable",
+        seen=("raise Unspeakable",),
+    ),
+    Case(
+        name="exits with what cannot be shown",
+        head="""
+class Unspeakable:
+    def __str__(self):
+        raise ValueError("no words")
+    __repr__ = __str__
+""",
+        body="sys.exit(Unspeakable())",
+        words="the job called sys.exit(",
+    ),
+    Case(
+        name="raises a book",
+        body="raise ValueError('page ' * 2_000_000)",
+        words="ValueError: page page",
+    ),
+    Case(
+        name="raises what is no Exception",
+        head="import asyncio",
+        body="raise asyncio.CancelledError('not I')",
+        words="CancelledError: not I",
+        seen=("raise asyncio.CancelledError",),
+    ),
+    Case(
+        name="exits while it writes an artifact",
+        body="""
+class Bomb:
+    def __str__(self):
+        os._exit(9)
+return Bomb()
+""",
+        words="exit code 9",
+        artifact=True,
+    ),
+]
+
+
+@pytest.mark.parametrize("case", BAD, ids=lambda case: case.name)
+def test_bad_end(case: Case, scene: Scene, tmp_path: Path) -> None:
+    """However a task ends its process, the job fails everywhere, and says why."""
+    end = scene.end(_submit(scene, case, tmp_path))
+    assert (end.status, end.rq, end.mlflow) == ("failed", "failed", "FAILED"), end.text
+    assert case.words in end.last, end.text[-5000:]
+    for words in case.seen:
+        assert words in end.text, end.text[-5000:]
+    for words in case.never:
+        assert words not in end.text
+    scene.assert_clean()
+
+
+@pytest.mark.parametrize("how", ["print", "log", "write"])
+def test_a_line_of_16_mb(how: str, scene: Scene, tmp_path: Path) -> None:
+    """A line of 16 MB is in the log from its first to its last byte."""
+    act = {
+        "print": f"print('x' * {LONG})",
+        "log": f"LOG.info('x' * {LONG})",
+        "write": f"with open(1, 'wb', closefd=False) as out: out.write(b'x' * {LONG})",
+    }[how]
+    case = Case(name="long", body=f"{act}\nprint('\\nafter')")
+    end = scene.end(_submit(scene, case, tmp_path))
+    assert end.status == "finished", end.text[-2000:]
+    assert sum(len(line) for line in end.text.split("\n") if line[:1] == "x") == LONG
+    assert "after" in end.text
+    scene.assert_clean()
+
+
+DAEMONS = """
+def daemon(folder, name, *ignored):
+    if os.fork():
+        return
+    os.setsid()
+    if os.fork():
+        os._exit(0)
+    for number in ignored:
+        signal.signal(number, signal.SIG_IGN)
+    os.closerange(0, 256)
+    Path(folder, name).write_text(str(os.getpid()))
+    time.sleep(3000)
+
+
+def left(folder):
+    for path in Path(folder, "plain"), Path(folder, "deaf"):
+        while not path.exists() or not path.read_text():
+            time.sleep(0.01)
+"""
+
+
+@pytest.mark.parametrize(
+    ("act", "status"),
+    [("return", "finished"), ("os._exit(1)", "failed"), ("os.kill(0, 9)", "failed")],
+)
+def test_daemons(act: str, status: str, scene: Scene, tmp_path: Path) -> None:
+    """Daemons that a job leaves end with it, however it ends."""
+    case = Case(
+        name="daemons",
+        head=DAEMONS,
+        body=f"""
+daemon(folder, "plain")
+daemon(folder, "deaf", signal.SIGTERM, signal.SIGHUP)
+left(folder)
+{act}
+""",
+    )
+    end = scene.end(_submit(scene, case, tmp_path))
+    assert end.status == status, end.text
+    pids = {int((tmp_path / name).read_text()) for name in ("plain", "deaf")}
+    scene.assert_gone(pids)
+    scene.assert_clean()
+
+
+def test_a_job_cannot_say_that_it_is_another(scene: Scene, tmp_path: Path) -> None:
+    """Nonsense on the channel is shown as text and changes nothing."""
+    lines = [
+        b"no message\n",
+        b'{"is":"Ended","ending":"great"}\n',
+        b'{"is":"Plan"}\n',
+        b"[" * 5000 + b"\n",
+        json.dumps({"is": "StepStarted", "step": 7}).encode() + b"\n",
+    ]
+    case = Case(
+        name="nonsense",
+        body=f"""
+import gc
+from dioptra_worker.runner.channel import Channel
+(channel,) = [each for each in gc.get_objects() if type(each) is Channel]
+for line in {lines!r}:
+    channel._sock.sendall(line)
+print("after")
+""",
+    )
+    end = scene.end(_submit(scene, case, tmp_path))
+    assert (end.status, end.mlflow) == ("finished", "FINISHED"), end.text
+    assert "no message" in end.text
+    assert "after" in end.text
+    scene.assert_clean()
