@@ -122,12 +122,11 @@ class Supervisor:
         with self.watching():
             while not self.over:
                 self.step()
-            self._drain()
         return self.report()
 
     @contextlib.contextmanager
     def watching(self) -> Iterator[None]:
-        """Listen to the runner; afterwards everything is closed."""
+        """Listen to the runner; at the end hear what it has left, and close."""
         self._process.on_end(self._wake)
         pipes, hearing = self._pipes, self._hearing
         sources: dict[socket.socket | int, Callable[[], bool]] = {
@@ -140,6 +139,7 @@ class Supervisor:
             for source, read in sources.items():
                 self._selector.register(source, selectors.EVENT_READ, read)
             yield
+            self._drain()
 
     @property
     def over(self) -> bool:
@@ -152,9 +152,17 @@ class Supervisor:
         Args:
             wait: Seconds to wait at most; None is until the next deadline.
         """
-        self._turn(self._time_left() if wait is None else wait)
+        self._turn(self.time_left() if wait is None else wait)
         if not self.over:
             self._keep_deadlines()
+
+    def time_left(self) -> float:
+        """Seconds to the next deadline, or an hour: epoll does not take any number."""
+        limited = self._limited()
+        times = [self._kill_at, self._give_up_at, limited and limited[0]]
+        first = min((at for at in times if at is not None), default=None)
+        left = LONGEST_WAIT if first is None else first - self._clock()
+        return min(max(0.0, left), LONGEST_WAIT)
 
     def report(self) -> Report:
         """What has been seen of the runner, once it is over."""
@@ -183,7 +191,7 @@ class Supervisor:
 
     def _drain(self) -> None:
         """Read what a dead runner has left; a child of it may keep the pipes open."""
-        until = self._clock() + DRAIN
+        until = self._clock() + (0.0 if self._left else DRAIN)
         while len(self._selector.get_map()) > 1:
             left = until - self._clock()
             if left <= 0 or not self._turn(left):
@@ -211,14 +219,6 @@ class Supervisor:
         """The time limit, as long as it matters."""
         idle = self._stop is None and self._hearing.ended is None
         return self._deadline if idle else None
-
-    def _time_left(self) -> float:
-        """Seconds to the next deadline, or an hour: epoll does not take any number."""
-        limited = self._limited()
-        times = [self._kill_at, self._give_up_at, limited and limited[0]]
-        first = min((at for at in times if at is not None), default=None)
-        left = LONGEST_WAIT if first is None else first - self._clock()
-        return min(max(0.0, left), LONGEST_WAIT)
 
     def _keep_deadlines(self) -> None:
         now = self._clock()

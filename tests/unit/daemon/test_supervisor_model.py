@@ -1,0 +1,362 @@
+"""Whatever a runner and those around it do, and in whatever order: one end, in time.
+
+Sockets and pipes are real, the runner's process, the launcher and the clock are
+simulated: no process is started and nothing waits, so that every story is told the
+same way each time.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+)
+
+from dioptra_worker.daemon.launcher import Exit, Pipes, Process
+from dioptra_worker.daemon.report import Patience, Stop, StopKind
+from dioptra_worker.daemon.supervisor import Supervisor
+from dioptra_worker.daemon.verdict import Verdict, judge
+from dioptra_worker.records import (
+    Ended,
+    Ending,
+    Log,
+    Message,
+    StepEnded,
+    StepStarted,
+    encode,
+)
+
+if TYPE_CHECKING:
+    from dioptra_worker.daemon.hearing import Stream
+    from dioptra_worker.daemon.launcher import Launcher
+
+PATIENCE = Patience(grace=10.0, last_words=2.0, kill_again=5.0, give_up=60.0)
+BOUND = PATIENCE.grace + PATIENCE.give_up
+"""Simulated seconds within which every runner that was told to stop is done with."""
+TICK = 2.0**-20
+"""Seconds that the clock moves at least; binary, so that sums of times are exact."""
+FATES: dict[StopKind, tuple[str, str]] = {
+    "timeout": ("failed", "FAILED"),
+    "setup": ("failed", "FAILED"),
+    "requested": ("stopped", "KILLED"),
+    "shutdown": ("given back", "KILLED"),
+    "gone": ("dropped", "KILLED"),
+}
+
+
+@dataclass
+class World:
+    """A clock, a runner that may obey signals, and who sends them.
+
+    Attributes:
+        now: The time in seconds.
+        process: What the launcher hands out.
+        control: The runner's end of the socket; None when it has closed it.
+        pipes: The runner's ends of its standard output and error.
+        obeys: The signals that the runner obeys.
+        signals: What was sent to it, and when.
+    """
+
+    control: socket.socket | None
+    pipes: list[int]
+    now: float = 1000.0
+    process: Process = field(default_factory=lambda: Process(4711))
+    obeys: set[int] = field(
+        default_factory=lambda: {int(signal.SIGTERM), int(signal.SIGKILL)}
+    )
+    signals: list[tuple[float, int]] = field(default_factory=list)
+
+    def signal(self, process: Process, signum: int) -> None:
+        """Signal the runner, as the launcher does."""
+        assert process is self.process
+        self.signals.append((self.now, signum))
+        if signum in self.obeys:
+            self.exit(-signum)
+
+    def exit(self, code: int) -> None:
+        """The runner's process ends."""
+        if self.process.ended.is_set():
+            return
+        self.hang_up()
+        for descriptor in self.pipes:
+            os.close(descriptor)
+        self.pipes.clear()
+        self.process.end(Exit(code=code, peak=None))
+
+    def hang_up(self) -> None:
+        """The runner closes its socket."""
+        if self.control is not None:
+            self.control.close()
+            self.control = None
+
+
+@dataclass
+class Ear:
+    """Keeps what it hears."""
+
+    messages: list[Message] = field(default_factory=list)
+    lines: list[str] = field(default_factory=list)
+
+    def message(self, message: Message) -> None:
+        """A message."""
+        self.messages.append(message)
+
+    def line(self, stream: Stream, text: str) -> None:
+        """A line."""
+        assert stream in {"stdout", "stderr"}
+        self.lines.append(text)
+
+
+class Supervision(RuleBasedStateMachine):
+    """One runner and its supervisor, from the first word to the verdict."""
+
+    @initialize(
+        obeys=st.sets(st.sampled_from([int(signal.SIGTERM), int(signal.SIGKILL)]))
+    )
+    def begin(self, obeys: set[int]) -> None:
+        """A runner begins; it may be deaf, or sit in the kernel."""
+        self.descriptors = len(list(Path("/dev/fd").iterdir()))
+        ours, theirs = socket.socketpair()
+        out, out_there = os.pipe()
+        err, err_there = os.pipe()
+        self.world = World(control=theirs, pipes=[out_there, err_there], obeys=obeys)
+        self.ear = Ear()
+        self.supervisor = Supervisor(
+            cast("Launcher", self.world),
+            self.world.process,
+            Pipes(control=ours, out=out, err=err),
+            listener=self.ear,
+            patience=PATIENCE,
+            clock=lambda: self.world.now,
+        )
+        self.watching = ExitStack()
+        self.watching.enter_context(self.supervisor.watching())
+        self.said: list[Message] = []
+        self.written = 0
+        self.last_word: Ended | None = None
+        self.torn = False
+        self.first_stop: Stop | None = None
+        self.limit_at: float | None = None
+        self.may_kill_at: list[float] = []
+
+    # -- what a runner does ----------------------------------------------------
+
+    def _alive(self) -> bool:
+        return not self.world.process.ended.is_set()
+
+    def _watched(self) -> bool:
+        return not self.supervisor.over
+
+    def _speaks(self) -> bool:
+        listened_to = self._watched() and self.world.control is not None
+        return listened_to and not self.torn
+
+    def _say(self, message: Message) -> None:
+        assert self.world.control is not None
+        self.world.control.sendall(encode(message))
+        self.said.append(message)
+
+    @precondition(_speaks)
+    @rule()
+    def logs(self) -> None:
+        """It logs something."""
+        text = f"record {len(self.said)}"
+        self._say(Log(severity="INFO", logger="job", message=text))
+
+    @precondition(_speaks)
+    @rule(ends=st.booleans())
+    def steps(self, ends: bool) -> None:
+        """A step begins or ends."""
+        if ends:
+            self._say(StepEnded(step="train", seconds=1.0))
+        else:
+            self._say(StepStarted(step="train", task="t", index=1, total=1))
+
+    @precondition(lambda self: self._speaks() and self.last_word is None)
+    @rule(ending=st.sampled_from(["finished", "failed", "stopped"]))
+    def has_a_last_word(self, ending: Ending) -> None:
+        """It says how it ended, and may go on nevertheless."""
+        reason = "" if ending == "finished" else "it broke"
+        word = Ended(ending=ending, reason=reason, run_closed=True)
+        self._say(word)
+        self.last_word = word
+        self.may_kill_at.append(self.world.now + PATIENCE.last_words)
+
+    @precondition(_speaks)
+    @rule(garbage=st.binary(min_size=1, max_size=20), torn=st.booleans())
+    def writes_garbage(self, garbage: bytes, torn: bool) -> None:
+        """User code writes to our socket; *torn* is what no line end follows."""
+        assert self.world.control is not None
+        self.world.control.sendall(b"{" + garbage + (b"" if torn else b"\n"))
+        self.torn = torn
+
+    @precondition(_watched)
+    @rule(index=st.sampled_from([0, 1]), whole=st.booleans())
+    def prints(self, index: int, whole: bool) -> None:
+        """It writes to its standard output or error."""
+        end = b"\n" if whole else b""
+        os.write(self.world.pipes[index], b"[\xff]" + end)
+        self.written += 1
+
+    @precondition(_speaks)
+    @rule()
+    def hangs_up(self) -> None:
+        """It closes its connection to us and lives on."""
+        self.world.hang_up()
+        if self.last_word is None:
+            self.may_kill_at.append(self.world.now + PATIENCE.last_words)
+
+    @precondition(_watched)
+    @rule(code=st.sampled_from([0, 1, 3, -signal.SIGSEGV, -signal.SIGKILL]))
+    def ends(self, code: int) -> None:
+        """Its process ends, by itself or by the system."""
+        self.world.exit(code)
+
+    @precondition(_watched)
+    @rule()
+    def gets_stuck(self) -> None:
+        """It waits in the kernel, where no signal ends it."""
+        self.world.obeys.clear()
+
+    # -- what others do --------------------------------------------------------
+
+    @precondition(_watched)
+    @rule(kind=st.sampled_from(sorted(FATES)), at_once=st.booleans())
+    def is_stopped(self, kind: StopKind, at_once: bool) -> None:
+        """Somebody wants it stopped: a user, the API, the end of the daemon."""
+        self._stop(Stop(kind, f"because of {kind}", at_once=at_once))
+        self.supervisor.stop(Stop(kind, f"because of {kind}", at_once=at_once))
+
+    def _stop(self, stop: Stop) -> None:
+        if self.first_stop is None:
+            self.first_stop = stop
+            self.may_kill_at.append(self.world.now + PATIENCE.grace)
+        if stop.at_once:
+            self.may_kill_at.append(self.world.now)
+
+    @precondition(_watched)
+    @rule(seconds=st.sampled_from([None, 0.0, 5.0, 1e12]))
+    def gets_a_limit(self, seconds: float | None) -> None:
+        """Its time limit is set, or taken away."""
+        self.supervisor.limit(seconds, Stop("timeout", "because of timeout"))
+        self.limit_at = None if seconds is None else self.world.now + seconds
+
+    @rule(seconds=st.sampled_from([0.125, 1.875, 2.0, 5.0, 9.875, 10.0, 60.0]))
+    def time_passes(self, seconds: float) -> None:
+        """Time passes; the supervisor does not sleep past a deadline."""
+        until = self.world.now + seconds
+        while self.world.now < until and not self.supervisor.over:
+            wait = max(self.supervisor.time_left(), TICK)
+            self.world.now = min(until, self.world.now + wait)
+            self._look()
+        self.world.now = until
+
+    # -- what must be so -------------------------------------------------------
+
+    @invariant()
+    def reacts(self) -> None:
+        """The supervisor has seen all, and has done what is due, and no more."""
+        self._look()
+
+    def _look(self) -> None:
+        if not hasattr(self, "world"):
+            return
+        limited = self.limit_at is not None and self.world.now >= self.limit_at
+        if limited and self._undecided():
+            self._stop(Stop("timeout", "because of timeout"))
+        before = len(self.world.signals)
+        was_over = self.supervisor.over
+        for _ in range(3):  # a signal makes a runner end, which is the next event
+            if not self.supervisor.over:
+                self.supervisor.step(wait=0.0)
+        if was_over:
+            assert len(self.world.signals) == before
+        else:
+            self._check_signals(self.world.signals[before:])
+        assert self.supervisor.over or self._alive()
+
+    def _undecided(self) -> bool:
+        """Whether the time limit still matters."""
+        decided = self.first_stop is not None or self.last_word is not None
+        return not decided and not self.supervisor.over
+
+    def _check_signals(self, fresh: list[tuple[float, int]]) -> None:
+        told = [at for at, signum in self.world.signals if signum == signal.SIGTERM]
+        kills = [at for at, signum in self.world.signals if signum == signal.SIGKILL]
+        assert len(told) <= 1
+        if told:
+            assert self.first_stop is not None
+        due = min(self.may_kill_at, default=float("inf"))
+        for at, signum in fresh:
+            assert signum != signal.SIGKILL or at >= due
+        if self._alive() and not self.supervisor.over:
+            assert bool(kills) == (self.world.now >= due)
+            assert bool(told) == (self.first_stop is not None)
+
+    def teardown(self) -> None:
+        """However the story went: one verdict, in time, true, with nothing left."""
+        if not hasattr(self, "world"):
+            return
+        try:
+            self._end()
+        finally:
+            self.world.exit(0)
+            self.watching.close()
+        assert len(list(Path("/dev/fd").iterdir())) == self.descriptors
+
+    def _end(self) -> None:
+        if not self.supervisor.over:
+            self.is_stopped("shutdown", at_once=False)
+            self._look()
+        ends_by = self.world.now + BOUND
+        while not self.supervisor.over:
+            assert self.world.now <= ends_by
+            self.world.now += min(max(self.supervisor.time_left(), TICK), BOUND)
+            self._look()
+        self.watching.close()
+        report = self.supervisor.report()
+        self._check_report(judge(report), left=report.left)
+        assert report.left == self._alive()
+
+    def _check_report(self, verdict: Verdict, *, left: bool) -> None:
+        if left:
+            kills = [t for t, signum in self.world.signals if signum == signal.SIGKILL]
+            assert len(kills) >= PATIENCE.give_up / PATIENCE.kill_again
+            assert self.world.now - kills[0] >= PATIENCE.give_up
+        assert self.ear.messages == self.said
+        assert sum(line.count("[\\xff]") for line in self.ear.lines) == self.written
+        word = self.last_word
+        expected: tuple[str, str]
+        if word is not None and word.ending == "finished":
+            expected = ("finished", "FINISHED")
+        elif self.first_stop is not None:
+            expected = FATES[self.first_stop.kind]
+            assert self.first_stop.reason in verdict.reason
+        else:
+            expected = ("failed", "FAILED")
+        assert (verdict.fate, verdict.mlflow) == expected
+        assert bool(verdict.reason) == (verdict.fate != "finished")
+
+
+TestSupervision = Supervision.TestCase
+TestSupervision.settings = settings(
+    max_examples=60,
+    stateful_step_count=20,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
