@@ -124,10 +124,12 @@ class Supervision(RuleBasedStateMachine):
     """One runner and its supervisor, from the first word to the verdict."""
 
     @initialize(
-        obeys=st.sets(st.sampled_from([int(signal.SIGTERM), int(signal.SIGKILL)]))
+        obeys=st.sets(st.sampled_from([int(signal.SIGTERM), int(signal.SIGKILL)])),
+        mortal=st.booleans(),
     )
-    def begin(self, obeys: set[int]) -> None:
-        """A runner begins; it may be deaf, or sit in the kernel."""
+    def begin(self, obeys: set[int], mortal: bool) -> None:
+        """A runner begins; it may be deaf, sit in the kernel, or never end by itself."""
+        self.mortal = mortal
         self.descriptors = len(list(Path("/dev/fd").iterdir()))
         ours, theirs = socket.socketpair()
         out, out_there = os.pipe()
@@ -169,21 +171,22 @@ class Supervision(RuleBasedStateMachine):
         self.world.control.sendall(encode(message))
         self.said.append(message)
 
-    @precondition(_speaks)
-    @rule()
-    def logs(self) -> None:
-        """It logs something."""
-        text = f"record {len(self.said)}"
-        self._say(Log(severity="INFO", logger="job", message=text))
-
-    @precondition(_speaks)
-    @rule(ends=st.booleans())
-    def steps(self, ends: bool) -> None:
-        """A step begins or ends."""
-        if ends:
-            self._say(StepEnded(step="train", seconds=1.0))
-        else:
-            self._say(StepStarted(step="train", task="t", index=1, total=1))
+    @precondition(_watched)
+    @rule(what=st.sampled_from(["log", "step", "end of step", "out", "err", "line"]))
+    def speaks(self, what: str) -> None:
+        """It says something, or writes to its standard output or error."""
+        if what in {"out", "err", "line"}:
+            end = b"\n" if what == "line" else b""
+            os.write(self.world.pipes[what == "err"], b"[\xff]" + end)
+            self.written += 1
+        elif self._speaks():
+            text = f"record {len(self.said)}"
+            messages: dict[str, Message] = {
+                "log": Log(severity="INFO", logger="job", message=text),
+                "step": StepStarted(step="train", task="t", index=1, total=1),
+                "end of step": StepEnded(step="train", seconds=1.0),
+            }
+            self._say(messages[what])
 
     @precondition(lambda self: self._speaks() and self.last_word is None)
     @rule(ending=st.sampled_from(["finished", "failed", "stopped"]))
@@ -203,14 +206,6 @@ class Supervision(RuleBasedStateMachine):
         self.world.control.sendall(b"{" + garbage + (b"" if torn else b"\n"))
         self.torn = torn
 
-    @precondition(_watched)
-    @rule(index=st.sampled_from([0, 1]), whole=st.booleans())
-    def prints(self, index: int, whole: bool) -> None:
-        """It writes to its standard output or error."""
-        end = b"\n" if whole else b""
-        os.write(self.world.pipes[index], b"[\xff]" + end)
-        self.written += 1
-
     @precondition(_speaks)
     @rule()
     def hangs_up(self) -> None:
@@ -219,7 +214,7 @@ class Supervision(RuleBasedStateMachine):
         if self.last_word is None:
             self.may_kill_at.append(self.world.now + PATIENCE.last_words)
 
-    @precondition(_watched)
+    @precondition(lambda self: self._watched() and self.mortal)
     @rule(code=st.sampled_from([0, 1, 3, -signal.SIGSEGV, -signal.SIGKILL]))
     def ends(self, code: int) -> None:
         """Its process ends, by itself or by the system."""
@@ -353,7 +348,7 @@ class Supervision(RuleBasedStateMachine):
 
 TestSupervision = Supervision.TestCase
 TestSupervision.settings = settings(
-    max_examples=60,
+    max_examples=80,
     stateful_step_count=20,
     deadline=None,
     derandomize=True,
