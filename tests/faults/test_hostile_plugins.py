@@ -39,6 +39,7 @@ class Case:
         timeout: The job's limit.
         head: What comes before the task.
         artifact: Whether the task's return value is stored as an artifact.
+        spawned: Whether it is tried in a spawned process, too.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Case:
     timeout: str = "60s"
     head: str = ""
     artifact: bool = False
+    spawned: bool = False
 
     @property
     def source(self) -> str:
@@ -108,6 +110,7 @@ LOG.info("by structlog")
     ),
     Case(
         name="closes descriptors that are not its own",
+        spawned=True,
         body="""
 os.closerange(3, 100)
 files = [open(Path(folder, f"f{n}"), "w") for n in range(20)]
@@ -154,6 +157,7 @@ print("after")
     ),
     Case(
         name="changes folder and umask",
+        spawned=True,
         body="""
 os.umask(0o777)
 Path("locked").mkdir()
@@ -189,6 +193,7 @@ return "kept"
     ),
     Case(
         name="overwrites sys.modules",
+        spawned=True,
         body="""
 for name in list(sys.modules):
     if name.partition(".")[0] in {"json", "mlflow", "dioptra", "logging", "yaml"}:
@@ -242,7 +247,7 @@ def _platform(api: ApiClient) -> Platform:
     return Platform(api)
 
 
-@pytest.fixture(scope="module", name="isolation", params=["fork", "spawn"])
+@pytest.fixture(scope="module", name="isolation")
 def _isolation(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
@@ -281,6 +286,23 @@ def _scene(
         )
 
 
+def _each_of(cases: list[Case]) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize(
+        ("isolation", "case"),
+        [
+            pytest.param(isolation, case, id=f"{isolation}-{case.name}")
+            for isolation in ("fork", "spawn")
+            for case in cases
+            if isolation == "fork" or case.spawned
+        ],
+        indirect=["isolation"],
+        scope="module",
+    )
+
+
+FORKED = pytest.mark.parametrize("isolation", ["fork"], indirect=True, scope="module")
+
+
 def _submit(scene: Scene, case: Case, folder: Path) -> int:
     entrypoint = scene.platform.entrypoint(
         case.source,
@@ -291,7 +313,7 @@ def _submit(scene: Scene, case: Case, folder: Path) -> int:
     return scene.platform.submit(entrypoint, timeout=case.timeout)
 
 
-@pytest.mark.parametrize("case", FINE, ids=lambda case: case.name)
+@_each_of(FINE)
 def test_odd_but_harmless(case: Case, scene: Scene, tmp_path: Path) -> None:
     """What a task does to its own process is no reason for its job to fail."""
     end = scene.end(_submit(scene, case, tmp_path))
@@ -307,6 +329,7 @@ def test_odd_but_harmless(case: Case, scene: Scene, tmp_path: Path) -> None:
 BAD = [
     Case(
         name="closes its connection to the worker",
+        spawned=True,
         body="""
 os.closerange(0, 65536)
 time.sleep(0.5)
@@ -318,6 +341,7 @@ time.sleep(3000)
     ),
     Case(
         name="swallows all exceptions",
+        spawned=True,
         body="""
 while True:
     try:
@@ -365,6 +389,7 @@ time.sleep(3000)
     ),
     Case(
         name="overflows the stack",
+        spawned=True,
         body="""
 sys.setrecursionlimit(10**9)
 import threading
@@ -426,11 +451,13 @@ return "kept"
     ),
     Case(
         name="kills its parent",
+        spawned=True,
         body="os.kill(os.getppid(), signal.SIGKILL)\ntime.sleep(60)",
         words="the job's process was lost in step 'acting' after",
     ),
     Case(
         name="exits while it is imported",
+        spawned=True,
         head="os._exit(5)",
         body="pass",
         words="exit code 5 while the job was prepared",
@@ -504,7 +531,7 @@ return Bomb()
 ]
 
 
-@pytest.mark.parametrize("case", BAD, ids=lambda case: case.name)
+@_each_of(BAD)
 def test_bad_end(case: Case, scene: Scene, tmp_path: Path) -> None:
     """However a task ends its process, the job fails everywhere, and says why."""
     end = scene.end(_submit(scene, case, tmp_path))
@@ -517,6 +544,7 @@ def test_bad_end(case: Case, scene: Scene, tmp_path: Path) -> None:
     scene.assert_clean()
 
 
+@FORKED
 @pytest.mark.parametrize("how", ["print", "log", "write"])
 def test_a_line_of_16_mb(how: str, scene: Scene, tmp_path: Path) -> None:
     """A line of 16 MB is in the log from its first to its last byte."""
@@ -554,6 +582,7 @@ def left(folder):
 """
 
 
+@FORKED
 @pytest.mark.parametrize(
     ("act", "status"),
     [("return", "finished"), ("os._exit(1)", "failed"), ("os.kill(0, 9)", "failed")],
@@ -577,6 +606,7 @@ left(folder)
     scene.assert_clean()
 
 
+@FORKED
 def test_a_job_cannot_say_that_it_is_another(scene: Scene, tmp_path: Path) -> None:
     """Nonsense on the channel is shown as text and changes nothing."""
     lines = [

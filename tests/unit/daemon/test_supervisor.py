@@ -441,6 +441,15 @@ def test_a_runner_that_does_not_go_is_killed() -> None:
     assert not report.killed
 
 
+def test_a_stop_after_the_last_word_puts_nothing_off() -> None:
+    """A runner that stays after its last word gets no grace period on top."""
+    code = f"signal.signal(signal.SIGTERM, signal.SIG_IGN)\nend()\n{WAIT}"
+    with _watched(code, last_words=0.1, grace=600.0) as watched:
+        report = watched.when_ready(watched.stop).run()
+    assert report.exit.code == -signal.SIGKILL
+    assert report.ended is not None
+
+
 def test_a_child_that_keeps_the_pipes_is_not_waited_for() -> None:
     """A process that a job left behind and that holds its pipes delays nothing."""
     with _watched(

@@ -128,7 +128,7 @@ class Supervision(RuleBasedStateMachine):
         mortal=st.booleans(),
     )
     def begin(self, obeys: set[int], mortal: bool) -> None:
-        """A runner begins; it may be deaf, sit in the kernel, or never end by itself."""
+        """A runner begins; it may be deaf, stuck, or never end by itself."""
         self.mortal = mortal
         self.descriptors = len(list(Path("/dev/fd").iterdir()))
         ours, theirs = socket.socketpair()

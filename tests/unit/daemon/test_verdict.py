@@ -164,3 +164,38 @@ def test_durations(seconds: float, words: str) -> None:
 def test_sizes(count: int, words: str) -> None:
     """Sizes are told in binary units with three digits."""
     assert size(count) == words
+
+
+def test_a_job_that_hung_up_says_so() -> None:
+    """A runner that closed its connection is named as that, however it ended."""
+    for report in (
+        _report(113, step="train"),
+        _report(-9, step="train", hung_up=True, killed=True),
+    ):
+        verdict = judge(report)
+        assert (verdict.fate, verdict.mlflow) == ("failed", "FAILED")
+        assert verdict.reason.startswith(
+            "the job closed its connection to the worker in step 'train' after"
+        )
+
+
+def test_a_runner_that_died_has_not_hung_up() -> None:
+    """The socket of a runner that dies is closed too; its death is the cause."""
+    verdict = judge(_report(-11, step="train", hung_up=True))
+    assert verdict.reason.startswith("killed by SIGSEGV in step 'train'")
+    report = _report(-9, hung_up=True, killed=True, out_of_memory=True)
+    assert judge(report).reason.endswith("very likely out of memory")
+
+
+def test_a_runner_that_could_not_be_ended_is_told() -> None:
+    """When not even SIGKILL ended it, the words say that it is still there."""
+    stop = Stop("timeout", "timed out")
+    verdict = judge(_report(None, stop=stop, killed=True, left=True))
+    assert verdict.reason.startswith("timed out; its process could not be ended")
+    assert verdict.fate == "failed"
+
+
+def test_an_end_before_the_first_step_says_so() -> None:
+    """A crash while plugins are imported is told as that."""
+    verdict = judge(_report(-11, begun=False))
+    assert "killed by SIGSEGV while the job was prepared after" in verdict.reason
