@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import redis
-from tests.plugins.scene import Scene
+from tests.plugins.outcomes import FAILED, FINISHED
+from tests.plugins.scene import Scene, assert_gone
 from tests.plugins.testbed import Platform
 from tests.plugins.worker_process import WorkerProcess, worker
 
@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tests.plugins.clients import ApiClient, MlflowReader
+    from tests.plugins.clients import ApiClient
+    from tests.plugins.fault_report import FaultReport
+    from tests.plugins.outcomes import Witness
 
     from dioptra_worker.local import LocalStack
 
@@ -40,6 +42,7 @@ class Case:
         head: What comes before the task.
         artifact: Whether the task's return value is stored as an artifact.
         spawned: Whether it is tried in a spawned process, too.
+        row: Beside which row of the peer's it is shown; empty for none.
     """
 
     name: str
@@ -51,6 +54,7 @@ class Case:
     head: str = ""
     artifact: bool = False
     spawned: bool = False
+    row: str = ""
 
     @property
     def source(self) -> str:
@@ -269,21 +273,8 @@ def _daemon(
 
 
 @pytest.fixture(scope="module", name="scene")
-def _scene(
-    isolation: str,
-    stack: LocalStack,
-    platform: Platform,
-    daemon: WorkerProcess,
-    mlflow_reader: MlflowReader,
-) -> Iterator[Scene]:
-    with redis.Redis.from_url(stack.environment()["RQ_REDIS_URI"]) as connection:
-        yield Scene(
-            platform,
-            daemon,
-            mlflow=mlflow_reader,
-            connection=connection,
-            standing=2 if isolation == "spawn" else 1,
-        )
+def _scene(isolation: str, platform: Platform, daemon: WorkerProcess) -> Scene:
+    return Scene(platform, daemon, spare=isolation == "spawn")
 
 
 def _each_of(cases: list[Case]) -> pytest.MarkDecorator:
@@ -314,21 +305,23 @@ def _submit(scene: Scene, case: Case, folder: Path) -> int:
 
 
 @_each_of(FINE)
-def test_odd_but_harmless(case: Case, scene: Scene, tmp_path: Path) -> None:
+def test_odd_but_harmless(
+    case: Case, scene: Scene, witness: Witness, tmp_path: Path
+) -> None:
     """What a task does to its own process is no reason for its job to fail."""
-    end = scene.end(_submit(scene, case, tmp_path))
-    assert (end.status, end.rq, end.mlflow) == ("finished", "finished", "FINISHED"), (
-        end.text
-    )
+    job = _submit(scene, case, tmp_path)
+    outcome = witness.outcome(job, says="the job finished")
+    text = scene.platform.text(job)
+    assert outcome.statuses == FINISHED, text
     for words in case.seen:
-        assert words in end.text
-    assert end.last == "the job finished"
+        assert words in text
     scene.assert_clean()
 
 
 BAD = [
     Case(
         name="closes its connection to the worker",
+        row="3",
         spawned=True,
         body="""
 os.closerange(0, 65536)
@@ -341,6 +334,7 @@ time.sleep(3000)
     ),
     Case(
         name="swallows all exceptions",
+        row="15c",
         spawned=True,
         body="""
 while True:
@@ -355,6 +349,7 @@ while True:
     ),
     Case(
         name="sits in C",
+        row="15c",
         body="sum(range(10**13))",
         words="timed out after its limit of 1.0 s, in step 'acting'; it did not stop by"
         " itself and was killed",
@@ -362,6 +357,7 @@ while True:
     ),
     Case(
         name="blocks every signal",
+        row="15c",
         body="""
 signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
 time.sleep(3000)
@@ -372,6 +368,7 @@ time.sleep(3000)
     ),
     Case(
         name="stops itself",
+        row="15c",
         body="os.kill(os.getpid(), signal.SIGSTOP)",
         words="timed out after its limit of 1.0 s, in step 'acting'; it did not stop by"
         " itself and was killed",
@@ -389,6 +386,7 @@ time.sleep(3000)
     ),
     Case(
         name="overflows the stack",
+        row="4",
         spawned=True,
         body="""
 sys.setrecursionlimit(10**9)
@@ -403,6 +401,7 @@ repr(value)
     ),
     Case(
         name="aborts",
+        row="4",
         body="os.abort()",
         words="killed by SIGABRT in step 'acting' after",
         seen=("Fatal Python error: Aborted", "in act"),
@@ -419,6 +418,7 @@ deeper()
     ),
     Case(
         name="exceeds its own memory limit",
+        row="19",
         head="import resource",
         body="""
 size = int(Path("/proc/self/statm").read_text().split()[0]) * 4096
@@ -432,6 +432,7 @@ while True:
     ),
     Case(
         name="exceeds its own file size limit",
+        row="25a",
         head="import resource",
         body="""
 resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 16, 1 << 16))
@@ -451,12 +452,14 @@ return "kept"
     ),
     Case(
         name="kills its parent",
+        row="4",
         spawned=True,
         body="os.kill(os.getppid(), signal.SIGKILL)\ntime.sleep(60)",
         words="the job's process was lost in step 'acting' after",
     ),
     Case(
         name="exits while it is imported",
+        row="3",
         spawned=True,
         head="os._exit(5)",
         body="pass",
@@ -464,6 +467,7 @@ return "kept"
     ),
     Case(
         name="calls sys.exit while it is imported",
+        row="2",
         head="sys.exit('enough')",
         body="pass",
         words="the job called sys.exit('enough')",
@@ -532,21 +536,34 @@ return Bomb()
 
 
 @_each_of(BAD)
-def test_bad_end(case: Case, scene: Scene, tmp_path: Path) -> None:
+def test_bad_end(
+    case: Case,
+    scene: Scene,
+    witness: Witness,
+    fault_report: FaultReport,
+    tmp_path: Path,
+) -> None:
     """However a task ends its process, the job fails everywhere, and says why."""
-    end = scene.end(_submit(scene, case, tmp_path))
-    assert (end.status, end.rq, end.mlflow) == ("failed", "failed", "FAILED"), end.text
-    assert case.words in end.last, end.text[-5000:]
+    job = _submit(scene, case, tmp_path)
+    outcome = witness.outcome(job, says="the job failed")
+    text = scene.platform.text(job)
+    assert outcome.statuses == FAILED, text
+    assert case.words in outcome.line, text[-5000:]
+    assert outcome.line == scene.platform.log(job)[-1].text
     for words in case.seen:
-        assert words in end.text, end.text[-5000:]
+        assert words in text, text[-5000:]
     for words in case.never:
-        assert words not in end.text
+        assert words not in text
+    if case.row:
+        fault_report.job(case.row, f"a task that {case.name}", outcome)
     scene.assert_clean()
 
 
 @FORKED
 @pytest.mark.parametrize("how", ["print", "log", "write"])
-def test_a_line_of_16_mb(how: str, scene: Scene, tmp_path: Path) -> None:
+def test_a_line_of_16_mb(
+    how: str, scene: Scene, witness: Witness, tmp_path: Path
+) -> None:
     """A line of 16 MB is in the log from its first to its last byte."""
     act = {
         "print": f"print('x' * {LONG})",
@@ -554,10 +571,11 @@ def test_a_line_of_16_mb(how: str, scene: Scene, tmp_path: Path) -> None:
         "write": f"with open(1, 'wb', closefd=False) as out: out.write(b'x' * {LONG})",
     }[how]
     case = Case(name="long", body=f"{act}\nprint('\\nafter')")
-    end = scene.end(_submit(scene, case, tmp_path))
-    assert end.status == "finished", end.text[-2000:]
-    assert sum(len(line) for line in end.text.split("\n") if line[:1] == "x") == LONG
-    assert "after" in end.text
+    job = _submit(scene, case, tmp_path)
+    assert witness.outcome(job, says="the job finished").statuses == FINISHED
+    lines = scene.platform.text(job).split("\n")
+    assert sum(len(line) for line in lines if line[:1] == "x") == LONG
+    assert "after" in lines
     scene.assert_clean()
 
 
@@ -587,7 +605,9 @@ def left(folder):
     ("act", "status"),
     [("return", "finished"), ("os._exit(1)", "failed"), ("os.kill(0, 9)", "failed")],
 )
-def test_daemons(act: str, status: str, scene: Scene, tmp_path: Path) -> None:
+def test_daemons(
+    act: str, status: str, scene: Scene, witness: Witness, tmp_path: Path
+) -> None:
     """Daemons that a job leaves end with it, however it ends."""
     case = Case(
         name="daemons",
@@ -599,15 +619,17 @@ left(folder)
 {act}
 """,
     )
-    end = scene.end(_submit(scene, case, tmp_path))
-    assert end.status == status, end.text
+    job = _submit(scene, case, tmp_path)
+    assert witness.outcome(job, says=f"the job {status}").api == status
     pids = {int((tmp_path / name).read_text()) for name in ("plain", "deaf")}
-    scene.assert_gone(pids)
+    assert_gone(pids)
     scene.assert_clean()
 
 
 @FORKED
-def test_a_job_cannot_say_that_it_is_another(scene: Scene, tmp_path: Path) -> None:
+def test_a_job_cannot_say_that_it_is_another(
+    scene: Scene, witness: Witness, tmp_path: Path
+) -> None:
     """Nonsense on the channel is shown as text and changes nothing."""
     lines = [
         b"no message\n",
@@ -627,8 +649,7 @@ for line in {lines!r}:
 print("after")
 """,
     )
-    end = scene.end(_submit(scene, case, tmp_path))
-    assert (end.status, end.mlflow) == ("finished", "FINISHED"), end.text
-    assert "no message" in end.text
-    assert "after" in end.text
+    job = _submit(scene, case, tmp_path)
+    assert witness.outcome(job, says="after").statuses == FINISHED
+    assert "no message" in scene.platform.text(job)
     scene.assert_clean()

@@ -1,19 +1,15 @@
-"""A worker on a stack, and the question that every fault asks: how did the job end?"""
+"""A worker that tests mistreat one after the other, and what must hold after each."""
 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from rq.job import Job
 from tests.plugins.worker_process import wait_until_gone
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    import redis
-    from tests.plugins.clients import MlflowReader
     from tests.plugins.testbed import Platform
     from tests.plugins.worker_process import WorkerProcess
 
@@ -26,96 +22,38 @@ PATIENCE = 60.0
 """Seconds that anything may take before a test gives up; none is meant to be near."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class End:
-    """How a job ended, wherever a user can look.
-
-    Attributes:
-        status: In the REST API.
-        rq: In RQ's books.
-        mlflow: Of its MLflow run; None when it has none.
-        text: Its log.
-        last: The last line of its log.
-    """
-
-    status: str
-    rq: str
-    mlflow: str | None
-    text: str
-    last: str
-
-
 class Scene:
-    """One worker, one queue that nobody else uses, and readers of all that is kept."""
+    """One worker and one queue that nobody else uses."""
 
     def __init__(
-        self,
-        platform: Platform,
-        daemon: WorkerProcess,
-        *,
-        mlflow: MlflowReader,
-        connection: redis.Redis,
-        standing: int = 1,
+        self, platform: Platform, daemon: WorkerProcess, *, spare: bool = False
     ) -> None:
         """Look on.
 
         Args:
             platform: Where jobs are submitted.
             daemon: The worker.
-            mlflow: Where runs are.
-            connection: Where RQ's books are.
-            standing: Processes below an idle daemon: the template, and a spare.
+            spare: Whether it keeps a process in reserve, beside the template.
         """
         self.platform = platform
         self.daemon = daemon
-        self._mlflow = mlflow
-        self._connection = connection
-        self._standing = standing
+        self._standing = 2 if spare else 1
         self._probe = platform.entrypoint(PROBE, {"probing": {"probe": []}})
-
-    def end(self, job: int, *, seconds: float = PATIENCE) -> End:
-        """Wait until a job has ended in the REST API and in RQ's books.
-
-        Args:
-            job: The job.
-            seconds: How long at most.
-        """
-        status = self.platform.wait(job, seconds=seconds)
-        until(lambda: self.rq(job) not in {"started", "queued"}, seconds=seconds)
-        run = self.platform.api.session.get(
-            f"{self.platform.api.root}/jobs/{job}/mlflowRun", timeout=PATIENCE
-        )
-        lines = [line.text for line in self.platform.log(job)]
-        return End(
-            status=status,
-            rq=self.rq(job),
-            mlflow=self._mlflow.status(self.platform.run_id(job)) if run.ok else None,
-            text="\n".join(lines),
-            last=lines[-1] if lines else "",
-        )
-
-    def rq(self, job: int) -> str:
-        """A job's status in RQ's books."""
-        return str(Job.fetch(str(job), self._connection).get_status().value)
 
     def assert_clean(self) -> None:
         """Nothing of a job is left, the worker lives, and the next job runs."""
         assert self.daemon.process.poll() is None, self.daemon.log
-        until(
-            lambda: not list(self.daemon.work_dir.glob("job-*")),
-            says=lambda: str(list(self.daemon.work_dir.glob("job-*"))),
-        )
         job = self.platform.submit(self._probe)
-        assert self.end(job).status == "finished", self.platform.text(job)
+        assert self.platform.wait(job, seconds=PATIENCE) == "finished"
+        assert "probed" in self.platform.text(job)
+        until(lambda: not self._folders(), says=lambda: str(self._folders()))
         until(
             lambda: len(self.daemon.descendants()) <= self._standing,
             says=lambda: str(self.daemon.descendants()),
         )
 
-    @staticmethod
-    def assert_gone(pids: set[int]) -> None:
-        """Processes have ended."""
-        assert wait_until_gone(pids, seconds=PATIENCE) == set()
+    def _folders(self) -> list[str]:
+        return [str(path) for path in self.daemon.work_dir.glob("job-*")]
 
 
 def until(
@@ -135,3 +73,8 @@ def until(
     while not condition():
         assert time.monotonic() < deadline, says()
         time.sleep(0.05)
+
+
+def assert_gone(pids: set[int]) -> None:
+    """Processes have ended, or do so soon."""
+    assert wait_until_gone(pids, seconds=PATIENCE) == set()
