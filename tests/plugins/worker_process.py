@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
 EXECUTABLE = Path(sys.executable).with_name("dioptra-worker-v1")
 
@@ -55,6 +55,10 @@ class WorkerProcess:
         self._reader.join(5.0)
         return code
 
+    def children(self) -> set[int]:
+        """The pids of the processes that the daemon has started itself."""
+        return _children(self.process.pid)
+
     def descendants(self) -> set[int]:
         """The pids of all processes below the daemon."""
         return _descendants(self.process.pid)
@@ -72,6 +76,7 @@ def worker(
     *arguments: str,
     ready: bool = True,
     settings: Mapping[str, str] | None = None,
+    prefix: Sequence[str] = (),
 ) -> Iterator[WorkerProcess]:
     """Run ``dioptra-worker-v1`` until the end of the block.
 
@@ -81,10 +86,11 @@ def worker(
         arguments: The command line.
         ready: Wait until it listens.
         settings: More environment variables.
+        prefix: A command that runs it, such as ``unshare``.
     """
     work_dir = folder / "jobs"
     process = subprocess.Popen(
-        [str(EXECUTABLE), *arguments],
+        [*prefix, str(EXECUTABLE), *arguments],
         env={
             "PATH": os.environ["PATH"],
             "HOME": str(folder),
@@ -137,16 +143,20 @@ def wait_until_gone(pids: set[int], *, seconds: float = 15.0) -> set[int]:
     return set()
 
 
-def _descendants(pid: int) -> set[int]:
+def _children(pid: int) -> set[int]:
     found: set[int] = set()
     for task in Path(f"/proc/{pid}/task").glob("*/children"):
         try:
-            children = {int(child) for child in task.read_text().split()}
+            found |= {int(child) for child in task.read_text().split()}
         except OSError:
             continue
-        found |= children
-        for child in children:
-            found |= _descendants(child)
+    return found
+
+
+def _descendants(pid: int) -> set[int]:
+    found = _children(pid)
+    for child in list(found):
+        found |= _descendants(child)
     return found
 
 

@@ -19,6 +19,7 @@ from requests.adapters import HTTPAdapter
 
 from dioptra_worker.api import USER_AGENT
 from dioptra_worker.api.models import ArtifactParameter, Job, LogRecord
+from dioptra_worker.causes import cause
 from dioptra_worker.errors import (
     Conflict,
     LoginRefused,
@@ -113,7 +114,7 @@ class DioptraApi:
         body = {"username": self.username, "password": self._password}
         try:
             response = self._raw("POST", "auth/login", json=body)
-            _checked("POST", "auth/login", response).close()
+            self._checked("POST", "auth/login", response).close()
         except ServiceRefused as error:
             raise LoginRefused(
                 _login_sentence(self.username, self.url, error),
@@ -145,10 +146,7 @@ class DioptraApi:
         try:
             socket.create_connection((parts.hostname, port), CONNECT_TIMEOUT).close()
         except OSError as error:
-            raise ServiceUnavailable(
-                f"the {SERVICE} cannot be reached at {self.url}: {error}",
-                service=SERVICE,
-            ) from error
+            raise _away(self.url, error) from error
 
     # -- a job's life ----------------------------------------------------------
 
@@ -348,7 +346,7 @@ class DioptraApi:
         with (
             self._authorised("GET", path, params=params, stream=True) as response,
             target.open("wb") as file,
-            _mapped("GET", path),
+            _mapped(self.url, f"GET {path}"),
         ):
             for chunk in response.iter_content(_CHUNK):
                 file.write(chunk)
@@ -366,11 +364,21 @@ class DioptraApi:
                 if self._logins == logins:  # nobody else has meanwhile
                     self._login()
             response = self._raw(method, path, **options)
-        with _checked(method, path, response):
+        with self._checked(method, path, response):
             yield response
 
+    def _checked(
+        self, method: str, path: str, response: requests.Response
+    ) -> requests.Response:
+        """The answer, if it is a good one."""
+        if response.ok:
+            return response
+        # Its words may still be on their way.
+        with response, _mapped(self.url, f"{method} {path}"):
+            raise _refusal(method, path, response)
+
     def _raw(self, method: str, path: str, **options: Any) -> requests.Response:
-        with _mapped(method, path):
+        with _mapped(self.url, f"{method} {path}"):
             return self._http.request(
                 method,
                 f"{self.url}/api/v1/{path}",
@@ -383,32 +391,27 @@ def _snapshot(job: Job) -> str:
     return f"entrypoints/{job.entrypoint_id}/snapshots/{job.entrypoint_snapshot_id}"
 
 
-def _checked(method: str, path: str, response: requests.Response) -> requests.Response:
-    """The answer, if it is a good one."""
-    if response.ok:
-        return response
-    with response, _mapped(method, path):  # its words may still be on their way
-        raise _refusal(method, path, response)
-
-
 @contextlib.contextmanager
-def _mapped(method: str, path: str) -> Iterator[None]:
-    """Turn what `requests` raises into `ServiceUnavailable`."""
+def _mapped(url: str, what: str) -> Iterator[None]:
+    """Turn what `requests` raises into `ServiceUnavailable`.
+
+    Args:
+        url: The setting DIOPTRA_API.
+        what: What was asked, such as ``GET jobs/7``.
+    """
     try:
         yield
     except requests.exceptions.RequestException as error:
-        raise ServiceUnavailable(
-            f"the {SERVICE} cannot be reached for {method} {path}: {_root(error)}",
-            service=SERVICE,
-            detail=str(error),
-        ) from error
+        raise _away(url, error, f" for {what}") from error
 
 
-def _root(error: BaseException) -> str:
-    """The innermost cause, which says more than the wrappers around it."""
-    while error.__cause__ or error.__context__:
-        error = error.__cause__ or error.__context__ or error
-    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+def _away(url: str, error: Exception, asked: str = "") -> ServiceUnavailable:
+    return ServiceUnavailable(
+        f"the {SERVICE} cannot be reached at {url} (DIOPTRA_API){asked}:"
+        f" {cause(error)}",
+        service=SERVICE,
+        detail=str(error),
+    )
 
 
 def _refusal(method: str, path: str, response: requests.Response) -> ServiceError:

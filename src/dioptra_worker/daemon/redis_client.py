@@ -9,12 +9,14 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from dioptra_worker.causes import cause, is_connection_failure
 from dioptra_worker.errors import ServiceUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 SERVICE = "Redis"
+SETTING = "RQ_REDIS_URI"
 ANSWER = 10.0
 """Seconds that Redis may take to answer an ordinary command."""
 
@@ -41,7 +43,13 @@ def mapped() -> Iterator[None]:
     """Turn what redis-py raises into `ServiceUnavailable`."""
     try:
         yield
-    except (redis.RedisError, OSError) as error:
+    except (redis.ConnectionError, redis.TimeoutError, OSError) as error:
+        words = f"{cause(error)} ({error})" if is_connection_failure(error) else error
         raise ServiceUnavailable(
-            f"{SERVICE} cannot be reached: {error}", service=SERVICE
+            f"{SERVICE} cannot be reached ({SETTING}): {words}", service=SERVICE
+        ) from error
+    except redis.RedisError as error:
+        raise ServiceUnavailable(
+            f"{SERVICE} does not do what it is asked ({SETTING}): {error}",
+            service=SERVICE,
         ) from error

@@ -125,7 +125,9 @@ class Daemon:
             url = self._settings.redis_url.get_secret_value()
             connect = partial(rq_border.connect, url)
             books = self._wait_for(lambda: self._books(connect(0.0)))
-            if books is None or self._wait_for(books.register) is _STOPPED:
+            if books is None or books is _STOPPED:
+                return
+            if self._wait_for(books.register) is _STOPPED:
                 return
             handler = self._handler(books)
             try:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from dioptra_worker.causes import cause, is_connection_failure
 from dioptra_worker.doctor.finding import Finding, fail, ok
 from dioptra_worker.doctor.places import shown
 
@@ -103,15 +104,8 @@ def _refused(uri: str, error: Exception) -> Finding:
             "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or"
             " MLFLOW_TRACKING_TOKEN, to those of a user who may write",
         )
-    if (root := _root(error)) is not error:
-        return fail(NAME, f"{shown(uri)} cannot be reached: {root}", REACH)
+    if is_connection_failure(error):
+        return fail(NAME, f"{shown(uri)} cannot be reached: {cause(error)}", REACH)
     if "experiment" in text.lower():
         return fail(NAME, words, "correct MLFLOW_EXPERIMENT_NAME, or create it")
     return fail(NAME, words, "see the MLflow server's log, or correct the address")
-
-
-def _root(error: BaseException) -> BaseException:
-    """The innermost cause, which says more than the wrappers around it."""
-    while error.__cause__ or error.__context__:
-        error = error.__cause__ or error.__context__ or error
-    return error

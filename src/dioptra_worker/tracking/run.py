@@ -16,6 +16,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 from mlflow.tracking.context.registry import resolve_tags
 
+from dioptra_worker.causes import cause, is_connection_failure
 from dioptra_worker.errors import ServiceRefused, ServiceUnavailable
 from dioptra_worker.records import NO_JOB
 
@@ -161,13 +162,22 @@ def mapped(what: str) -> Iterator[None]:
         yield
     except MlflowException as error:
         status = error.get_http_status_code()
-        message = f"{SERVICE} did not {what}: {_first_line(error)}"
+        message = f"{SERVICE} did not {what}: {_words(error)}"
         if status >= 500 or status == 429:
             seconds = time.monotonic() - started
             raise ServiceUnavailable(
                 f"{message} (after {seconds:.0f} s)", service=SERVICE, status=status
             ) from error
         raise ServiceRefused(message, service=SERVICE, status=status) from error
+
+
+def _words(error: Exception) -> str:
+    """What went wrong; of a connection that failed, where and why."""
+    if not is_connection_failure(error):
+        return _first_line(error)
+    parts = urlsplit(mlflow.get_tracking_uri())
+    place = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+    return f"it cannot be reached at {place} (MLFLOW_TRACKING_URI): {cause(error)}"
 
 
 def _first_line(error: Exception) -> str:

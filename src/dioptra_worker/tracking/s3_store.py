@@ -97,7 +97,8 @@ def _mapped(what: str) -> Iterator[None]:
         yield
     except (Boto3Error, BotoCoreError, ClientError, OSError, ValueError) as error:
         kind = ServiceUnavailable if _may_pass(error) else ServiceRefused
-        raise kind(f"{what}: {error}", service=s3.SERVICE) from error
+        words = f"{what} (MLFLOW_S3_ENDPOINT_URL): {error}"
+        raise kind(words, service=s3.SERVICE) from error
 
 
 def _may_pass(error: BaseException) -> bool:

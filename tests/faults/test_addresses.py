@@ -1,0 +1,165 @@
+"""Addresses that lead nowhere, or to something else: one sentence names the setting."""
+
+from __future__ import annotations
+
+import re
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.plugins.certificates import self_signed, server_side
+from tests.plugins.outcomes import FINISHED
+from tests.plugins.stepwise import StepwiseJob
+from tests.plugins.tcp_proxy import tcp_proxy
+from tests.plugins.testbed import Platform
+from tests.plugins.worker_process import worker
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.plugins.clients import ApiClient
+    from tests.plugins.fault_report import FaultReport
+    from tests.plugins.outcomes import Witness
+
+    from dioptra_worker.local import LocalStack
+
+SERVICES = {
+    "DIOPTRA_API": ("api", "14b"),
+    "RQ_REDIS_URI": ("valkey", "14c"),
+    "MLFLOW_TRACKING_URI": ("mlflow", "11a"),
+}
+ADDRESSES = {
+    "an unknown host": "does not know its host name",
+    "a closed port": "connection refused",
+    "TLS where none is spoken": "does not speak TLS",
+    "a certificate that is not trusted": "its certificate is not trusted here",
+}
+
+
+@pytest.fixture(name="platform")
+def _platform(api: ApiClient) -> Platform:
+    return Platform(api)
+
+
+@pytest.fixture(scope="module", name="tls_ports")
+def _tls_ports(
+    stack: LocalStack, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, int]]:
+    """For each service a port where it shows a certificate that nobody trusts."""
+    speaks = server_side(self_signed(tmp_path_factory.mktemp("tls")))
+    ports = {name: stack.service(name).port for name, _ in SERVICES.values()}
+    with (
+        tcp_proxy(ports["api"], speaks) as api,
+        tcp_proxy(ports["valkey"], speaks) as valkey,
+        tcp_proxy(ports["mlflow"], speaks) as mlflow,
+    ):
+        yield {"api": api.port, "valkey": valkey.port, "mlflow": mlflow.port}
+
+
+def _wrong(url: str, address: str, tls_port: int) -> str:
+    secure = url.replace("http:", "https:").replace("redis:", "rediss:")
+    match address:
+        case "an unknown host":
+            return url.replace("127.0.0.1", "no-such-host.invalid")
+        case "a closed port":
+            return re.sub(r":\d+(?=/|$)", ":9", url)
+        case "TLS where none is spoken":
+            return secure
+        case _:
+            return re.sub(r":\d+(?=/|$)", f":{tls_port}", secure)
+
+
+@pytest.mark.parametrize("address", list(ADDRESSES))
+@pytest.mark.parametrize("setting", ["DIOPTRA_API", "RQ_REDIS_URI"])
+def test_daemon_waits(
+    setting: str,
+    address: str,
+    stack: LocalStack,
+    platform: Platform,
+    tls_ports: dict[str, int],
+    fault_report: FaultReport,
+    tmp_path: Path,
+) -> None:
+    """The daemon says once what is wrong with which setting, and waits."""
+    service, row = SERVICES[setting]
+    environment = stack.environment()
+    url = _wrong(environment[setting], address, tls_ports[service])
+    with worker(
+        {**environment, setting: url}, tmp_path, platform.queue, ready=False
+    ) as running:
+        running.wait_for("waiting: ", seconds=60)
+        time.sleep(1)
+        waits = [line for line in running.log.splitlines() if "waiting: " in line]
+        assert running.process.poll() is None
+        running.send()
+        assert running.wait(60) == 0
+    assert len(waits) == 1, waits
+    assert setting in waits[0]
+    assert ADDRESSES[address] in waits[0]
+    assert "Traceback" not in running.log
+    assert environment["DIOPTRA_WORKER_PASSWORD"] not in running.log
+    fault_report.worker(
+        row,
+        f"{setting} names {address}",
+        "the worker waits, and takes no job",
+        says=waits[0].partition("waiting: ")[2],
+    )
+
+
+@pytest.mark.parametrize("address", list(ADDRESSES))
+def test_job_waits_for_mlflow(
+    address: str,
+    stack: LocalStack,
+    platform: Platform,
+    tls_ports: dict[str, int],
+    witness: Witness,
+    fault_report: FaultReport,
+    tmp_path: Path,
+) -> None:
+    """A job whose MLflow cannot be had says why, and fails in bounded time."""
+    setting = "MLFLOW_TRACKING_URI"
+    environment = stack.environment()
+    url = _wrong(environment[setting], address, tls_ports["mlflow"])
+    with worker(
+        {**environment, setting: url},
+        tmp_path,
+        platform.queue,
+        settings={"DIOPTRA_WORKER_SETUP_DEADLINE": "4"},
+    ) as running:
+        stepwise = StepwiseJob(platform, tmp_path / "marks")
+        outcome = witness.outcome(stepwise.job, says="waiting for MLflow: ")
+        assert running.process.poll() is None
+    assert outcome.statuses == ("failed", "failed", "none")
+    assert setting in outcome.line
+    assert ADDRESSES[address] in outcome.line
+    assert stepwise.runs == []
+    fault = f"{setting} names {address}, set-up may take 4 s"
+    fault_report.job("11a", fault, outcome)
+
+
+def test_service_that_learns_to_speak(
+    stack: LocalStack,
+    platform: Platform,
+    witness: Witness,
+    fault_report: FaultReport,
+    tmp_path: Path,
+) -> None:
+    """A daemon that was started before its API could be reached serves as any other."""
+    stepwise = StepwiseJob(platform, tmp_path / "marks")
+    stepwise.go_on()
+    environment = stack.environment()
+    with tcp_proxy(stack.service("api").port) as proxy:
+        proxy.refuse()
+        url = f"http://127.0.0.1:{proxy.port}"
+        with worker(
+            {**environment, "DIOPTRA_API": url}, tmp_path, platform.queue, ready=False
+        ) as running:
+            running.wait_for("nothing listens there")
+            proxy.pass_on()
+            outcome = witness.outcome(
+                stepwise.job, says="line 0", since=time.time(), after="the API was back"
+            )
+            assert running.process.poll() is None
+    assert outcome.statuses == FINISHED
+    fault_report.job("14b", "the API is away when the worker starts", outcome)
