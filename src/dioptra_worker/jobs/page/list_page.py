@@ -24,8 +24,10 @@ _LIST = """\
 <h1 class="visually-hidden">Jobs</h1>
 <form class="card filters" method="get" action="/" id="filters" role="search"
   aria-label="Filter jobs">
-<label>Status <select name="status">{statuses}</select></label>
-<label>Type <select name="type">{types}</select></label>
+<div class="field"><label for="status">Status</label>
+<select id="status" name="status">{statuses}</select></div>
+<div class="field"><label for="type">Type</label>
+<select id="type" name="type">{types}</select></div>
 {texts}
 <div class="actions"><button type="submit" class="primary">Filter</button>{clear}</div>
 </form>
@@ -128,8 +130,9 @@ def _choices(values: tuple[str, ...], chosen: str, everything: str) -> Html:
 
 def _text(name: str, value: str) -> Html:
     return fill(
-        '<label>{title} <input name="{name}" value="{value}" autocomplete="off"'
-        ' placeholder="any"></label>',
+        '<div class="field text"><label for="{name}">{title}</label>'
+        '<input id="{name}" name="{name}" value="{value}" autocomplete="off"'
+        ' placeholder="any"></div>',
         title=name.capitalize(),
         name=name,
         value=value,

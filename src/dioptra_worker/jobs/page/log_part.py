@@ -27,7 +27,8 @@ _LOG = """\
 <section class="card" aria-labelledby="log-title">
 <div class="head"><h2 id="log-title">Log</h2>
 <form method="get" class="inline" id="log-filter">
-<label>Severity at least <select name="severity">{severities}</select></label>
+<label for="severity">Severity at least</label>
+<select id="severity" name="severity">{severities}</select>
 <noscript><button type="submit">Show</button></noscript></form></div>
 {left_out}
 <div id="log" class="log least-{least}" tabindex="0" role="log" aria-live="off"
