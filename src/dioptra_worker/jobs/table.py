@@ -6,7 +6,7 @@ import unicodedata
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
 _GAP = "  "
 _LEAST = 8
@@ -18,12 +18,15 @@ def tabbed(rows: Sequence[Sequence[str]]) -> list[str]:
     return ["\t".join(row) for row in rows]
 
 
-def aligned(rows: Sequence[Sequence[str]], *, width: int) -> list[list[str]]:
+def aligned(
+    rows: Sequence[Sequence[str]], *, width: int, elastic: Collection[int] = ()
+) -> list[list[str]]:
     """Pad the cells of each column to one width, and cut the longest ones to fit.
 
     Args:
         rows: The cells; the same number in every row.
         width: The terminal's, in columns.
+        elastic: Which columns give way first, by their place.
 
     Returns:
         The rows, their cells padded but for the last.
@@ -32,9 +35,8 @@ def aligned(rows: Sequence[Sequence[str]], *, width: int) -> list[list[str]]:
         return []
     widths = [max(map(columns, cells)) for cells in zip(*rows, strict=True)]
     room = width - len(_GAP) * (len(widths) - 1)
-    while sum(widths) > room and max(widths) > _LEAST:
-        widest = widths.index(max(widths))
-        widths[widest] -= 1
+    for places in (elastic, range(len(widths))):
+        _squeeze(widths, room, places)
     last = len(widths) - 1
     return [
         [
@@ -43,6 +45,15 @@ def aligned(rows: Sequence[Sequence[str]], *, width: int) -> list[list[str]]:
         ]
         for row in rows
     ]
+
+
+def _squeeze(widths: list[int], room: int, places: Collection[int]) -> None:
+    """Take from the widest of some columns until all fit, or these are narrow."""
+    while places and sum(widths) > room:
+        widest = max(places, key=widths.__getitem__)
+        if widths[widest] <= _LEAST:
+            return
+        widths[widest] -= 1
 
 
 def columns(text: str) -> int:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import pty
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from tests.unit.jobs.dioptra import Dioptra
 
 from dioptra_worker.cli.exit_codes import ExitCode
 from dioptra_worker.cli.jobs import COMMANDS
+from dioptra_worker.jobs import table, words
 
 PROGRAM = Path(sys.executable).with_name("dioptra-worker")
 
@@ -49,12 +53,62 @@ def test_completion() -> None:
     """The Tab key completes the names of commands and options."""
     script = _run(_DIOPTRA_WORKER_COMPLETE="bash_source")
     assert "complete " in script.stdout
-    for words, place, wanted in (
+    for typed, place, wanted in (
         ("dioptra-worker jo", "1", {"plain,jobs"}),
         ("dioptra-worker jobs ", "2", {f"plain,{name}" for name in COMMANDS}),
         ("dioptra-worker jobs list --st", "3", {"plain,--status"}),
     ):
         answer = _run(
-            _DIOPTRA_WORKER_COMPLETE="bash_complete", COMP_WORDS=words, COMP_CWORD=place
+            _DIOPTRA_WORKER_COMPLETE="bash_complete", COMP_WORDS=typed, COMP_CWORD=place
         )
         assert set(answer.stdout.split()) == wanted
+
+
+def _in_a_terminal(*arguments: str, **environment: str) -> str:
+    """What a terminal of 75 columns gets to see."""
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [PROGRAM, *arguments],
+        env={"COLUMNS": "75", "TERM": "xterm", **environment},
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+    )
+    os.close(theirs)
+    seen = b""
+    try:
+        while part := os.read(ours, 4096):
+            seen += part
+    except OSError:  # how Linux tells that the other end is closed
+        pass
+    os.close(ours)
+    assert process.wait(60) == 0, seen
+    return seen.decode()
+
+
+def test_table_in_a_terminal(tmp_path: Path) -> None:
+    """A terminal gets marks and colours, and no line that is longer than it is wide."""
+    dioptra = Dioptra()
+    evil = "a name that is long \x1b[2J and wants to clear the screen"
+    dioptra.put(1, ("queued", 0), ("started", 1), ("failed", 2), name=evil)
+    dioptra.put(2, ("queued", 3), ("started", 4), ("finished", 5))
+    with dioptra.running() as (_, server):
+        account = {
+            "DIOPTRA_API": server.url,
+            "DIOPTRA_USERNAME": "ada",
+            "DIOPTRA_PASSWORD": "x",
+            "DIOPTRA_WORKER_CACHE_DIR": str(tmp_path),
+        }
+        seen = _in_a_terminal("jobs", "list", **account)
+        plain = _run("jobs", "list", **account).stdout
+    assert "\x1b[32m✓ finished" in seen
+    assert "\x1b[31m✗ failed" in seen
+    assert "\x1b[2J" not in seen
+    lines = words.harmless(seen.replace("\r", "")).splitlines()
+    assert lines[0].split() == [
+        *("ID", "STATUS", "NAME", "TYPE", "USER", "OBJECT", "AGE", "TOOK")
+    ]
+    assert all(table.columns(line) <= 75 for line in lines)
+    assert "…" in seen
+    assert "\x1b" not in plain
+    assert "a name that is long and wants to clear the screen" in plain

@@ -24,6 +24,15 @@ def test_cut() -> None:
     assert lines == ["ID  NAME", "7   a name th…", "12  漢字"]
 
 
+def test_elastic() -> None:
+    """What may give way gives way first, and then the others."""
+    rows = [("a long status", "a long name", "x" * 30)]
+    (cells,) = table.aligned(rows, width=48, elastic=[1, 2])
+    assert cells == ["a long status  ", "a long name  ", "x" * 19 + "…"]
+    (cells,) = table.aligned(rows, width=30, elastic=[1, 2])
+    assert cells == ["a long st…  ", "a long …  ", "xxxxxxx…"]
+
+
 def test_wide_letters() -> None:
     """A letter that takes two columns counts as two."""
     assert table.columns("漢字a") == 5

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 _HEADERS = ("ID", "STATUS", "NAME", "TYPE", "USER", "OBJECT", "AGE", "TOOK")
 _STATUS = _HEADERS.index("STATUS")
+_ELASTIC = [_HEADERS.index(name) for name in ("NAME", "USER", "OBJECT")]
 
 
 @click.command(
@@ -131,7 +132,8 @@ def _print(rows: list[tuple[str, ...]], statuses: list[str]) -> None:
             rows, [" ", *(MARKS.get(status, " ") for status in statuses)], strict=True
         )
     ]
-    head, *lines = aligned(marked, width=shutil.get_terminal_size().columns)
+    width = shutil.get_terminal_size().columns
+    head, *lines = aligned(marked, width=width, elastic=_ELASTIC)
     click.secho("".join(head), dim=True)
     for cells, status in zip(lines, statuses, strict=True):
         cells[_STATUS] = click.style(cells[_STATUS], fg=COLOURS.get(status))
