@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from dioptra_worker.local import LocalStack
 
+pytestmark = pytest.mark.timeout(300)
+
 SOURCE = """
 @pyplugs.register
 def greet(name):
