@@ -11,6 +11,9 @@ from dioptra_worker.resources.timeline import ENDED
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+STATUSES = ("queued", "started", "finished", "failed", "deferred")
+"""The statuses of jobs, as Dioptra calls them."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class JobRow:

@@ -16,8 +16,9 @@ from dioptra_worker.cli.jobs.common import (
     now,
     print_json,
 )
-from dioptra_worker.cli.jobs.looks import ALIASES, COLOURS, MARKS, STATUSES
+from dioptra_worker.cli.jobs.looks import ALIASES, COLOURS, MARKS
 from dioptra_worker.jobs.kinds import KINDS
+from dioptra_worker.jobs.row import STATUSES
 from dioptra_worker.jobs.table import aligned, tabbed
 from dioptra_worker.jobs.words import maybe, one_line, roughly
 

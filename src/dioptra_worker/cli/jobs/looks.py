@@ -16,6 +16,5 @@ SEVERITY_COLOURS = {
     "ERROR": "red",
     "CRITICAL": "red",
 }
-STATUSES = ("queued", "started", "finished", "failed", "deferred")
 ALIASES = {"running": "started", "success": "finished", "failure": "failed"}
 """What others call them; both are understood."""

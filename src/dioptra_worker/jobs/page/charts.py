@@ -6,7 +6,7 @@ import math
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from dioptra_worker.jobs.page.markup import NOTHING, Html, fill, join
+from dioptra_worker.jobs.page.markup import Html, fill, join
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,7 +21,8 @@ _CHART = """\
 <figure class="chart"><figcaption>{name} <strong>{last}</strong></figcaption>
 <svg viewBox="0 0 {width} {height}" role="img" aria-label="{words}">
 <line class="base" x1="0" x2="{width}" y1="{base}" y2="{base}"></line>
-<polyline points="{points}"></polyline>{dot}</svg>
+<polyline points="{points}"></polyline>
+<circle cx="{x}" cy="{y}" r="3"></circle></svg>
 <p class="range"><span>{first} at step {begin}</span><span>step {end}</span></p>
 </figure>"""
 
@@ -75,9 +76,8 @@ def _chart(name: str, series: list[MetricPoint]) -> Html:
         height=f"{_HEIGHT:g}",
         base=f"{_HEIGHT - 1:g}",
         points=" ".join(f"{x:.1f},{y:.1f}" for x, y in places),
-        dot=fill('<circle cx="{x:.1f}" cy="{y:.1f}" r="3"></circle>', x=x, y=y)
-        if places
-        else NOTHING,
+        x=f"{x:.1f}",
+        y=f"{y:.1f}",
     )
 
 

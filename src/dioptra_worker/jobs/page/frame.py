@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dioptra_worker.jobs.page.markup import NOTHING, Html, fill
+from dioptra_worker.jobs.page.markup import Html, fill
 
 _FRAME = """\
 <!doctype html>
@@ -37,13 +37,12 @@ def page(title: str, body: Html, *, user: str, place: str) -> Html:
     return fill(_FRAME, title=title, body=body, user=user, place=place)
 
 
-def sentence(text: str, *, hint: Html = NOTHING) -> Html:
+def sentence(text: str) -> Html:
     """A page's body that says why there is nothing else."""
     return fill(
-        '<section class="card message"><h1>{text}</h1>{hint}'
+        '<section class="card message"><h1>{text}</h1>'
         '<p><a href="/">All jobs</a></p></section>',
         text=text,
-        hint=hint,
     )
 
 

@@ -8,6 +8,7 @@ from urllib.parse import urlencode
 from dioptra_worker.jobs.kinds import KINDS
 from dioptra_worker.jobs.page.frame import pill
 from dioptra_worker.jobs.page.markup import NOTHING, Html, fill, join
+from dioptra_worker.jobs.row import STATUSES
 from dioptra_worker.jobs.words import maybe, roughly
 
 if TYPE_CHECKING:
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from dioptra_worker.jobs.listing import Found, Listed
 
 ROWS = 25
-STATUSES = ("queued", "started", "finished", "failed", "deferred")
 _TEXTS = ("queue", "experiment", "user")
 
 _LIST = """\

@@ -19,6 +19,7 @@ from dioptra_worker.jobs.log import SEVERITIES
 from dioptra_worker.jobs.ordering import order_again
 from dioptra_worker.jobs.page import frame, job_page, list_page
 from dioptra_worker.jobs.page.log_part import Logs, log_part, news
+from dioptra_worker.jobs.row import STATUSES
 from dioptra_worker.resources.errors import ResourceError
 
 if TYPE_CHECKING:
@@ -231,7 +232,7 @@ def _kept(query: Mapping[str, str]) -> dict[str, str]:
     kept = {name: query[name].strip() for name in _FILTERS if query.get(name)}
     if kept.get("type", KINDS[0]) not in KINDS:
         del kept["type"]
-    if kept.get("status", "queued") not in list_page.STATUSES:
+    if kept.get("status", "queued") not in STATUSES:
         del kept["status"]
     return {name: value for name, value in kept.items() if value}
 
