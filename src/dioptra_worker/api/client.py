@@ -11,6 +11,7 @@ import contextlib
 import html
 import socket
 import threading
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 
@@ -41,6 +42,7 @@ PARALLEL = 8
 LONGEST_RETRY_AFTER = 60.0
 """Seconds after which we ask again, whatever ``Retry-After`` said."""
 _CHUNK = 1 << 20
+GoOn = Callable[[], object]
 _TAR = {"fileType": "tar_gz"}
 
 
@@ -216,26 +218,42 @@ class DioptraApi:
 
     # -- downloads -------------------------------------------------------------
 
-    def plugins_bundle(self, job: Job, target: Path) -> None:
+    def plugins_bundle(
+        self, job: Job, target: Path, go_on: GoOn = lambda: None
+    ) -> None:
         """Download the plugins of a job's tasks as ``tar.gz``."""
-        self._download(f"{_snapshot(job)}/plugins/bundle", target, params=_TAR)
+        self._download(f"{_snapshot(job)}/plugins/bundle", target, go_on, params=_TAR)
 
-    def artifact_plugins_bundle(self, job: Job, target: Path) -> None:
+    def artifact_plugins_bundle(
+        self, job: Job, target: Path, go_on: GoOn = lambda: None
+    ) -> None:
         """Download the plugins of a job's artifact tasks as ``tar.gz``."""
-        self._download(f"{_snapshot(job)}/artifactPlugins/bundle", target, params=_TAR)
+        path = f"{_snapshot(job)}/artifactPlugins/bundle"
+        self._download(path, target, go_on, params=_TAR)
 
-    def plugin_bundle(self, plugin_id: int, snapshot_id: int, target: Path) -> None:
+    def plugin_bundle(
+        self,
+        plugin_id: int,
+        snapshot_id: int,
+        target: Path,
+        go_on: GoOn = lambda: None,
+    ) -> None:
         """Download one plugin snapshot as ``tar.gz``."""
         path = f"plugins/{plugin_id}/snapshots/{snapshot_id}/files/bundle"
-        self._download(path, target, params=_TAR)
+        self._download(path, target, go_on, params=_TAR)
 
-    def artifact_contents(self, artifact: ArtifactParameter, target: Path) -> None:
+    def artifact_contents(
+        self,
+        artifact: ArtifactParameter,
+        target: Path,
+        go_on: GoOn = lambda: None,
+    ) -> None:
         """Download an artifact: the file itself, or a folder as ``tar.gz``."""
         path = (
             f"artifacts/{artifact.artifact_id}"
             f"/snapshots/{artifact.artifact_snapshot_id}/contents"
         )
-        self._download(path, target, params=_TAR if artifact.is_dir else {})
+        self._download(path, target, go_on, params=_TAR if artifact.is_dir else {})
 
     # -- results ---------------------------------------------------------------
 
@@ -342,13 +360,17 @@ class DioptraApi:
                     status=response.status_code,
                 ) from error
 
-    def _download(self, path: str, target: Path, *, params: Mapping[str, str]) -> None:
+    def _download(
+        self, path: str, target: Path, go_on: GoOn, *, params: Mapping[str, str]
+    ) -> None:
+        """Download to a file; *go_on* is called now and then, and may raise."""
         with (
             self._authorised("GET", path, params=params, stream=True) as response,
             target.open("wb") as file,
             _mapped(self.url, f"GET {path}"),
         ):
             for chunk in response.iter_content(_CHUNK):
+                go_on()
                 file.write(chunk)
 
     @contextlib.contextmanager

@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 from dioptra_worker.api.client import PARALLEL
 from dioptra_worker.api.patience import FOREVER, persist
+from dioptra_worker.daemon.background import Background
 from dioptra_worker.daemon.claim import Claim, claim
 from dioptra_worker.daemon.conversation import Conversation
 from dioptra_worker.daemon.courier import Address, Courier
@@ -37,6 +37,7 @@ from dioptra_worker.runner.workspace import Workspace, workspace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from concurrent.futures import Future
 
     from dioptra_worker.api.models import Job
     from dioptra_worker.daemon.order import Order
@@ -51,6 +52,8 @@ CLOSE_RUN_TIMEOUT = 15.0
 """Seconds that a job's end waits for MLflow; its run is closed later if need be."""
 GIVE_BACK_TIMEOUT = 10.0
 """Seconds that a worker which shuts down waits for the API to take a job back."""
+LAST_FETCHING = 1.0
+"""Seconds that a job's end waits for downloads that were told to end."""
 LAST_DELIVERY = 2.0
 """Seconds that a worker which shuts down still delivers what an ended job left."""
 _AWAY = "; the API is away, and another worker will tell it"
@@ -216,36 +219,37 @@ class Attempt:
         space = self._tidying.enter_context(
             workspace(settings.work_dir, self.order.job_id)
         )
-        with ThreadPoolExecutor(PARALLEL, thread_name_prefix="dioptra-fetch") as pool:
-            fetching = pool.submit(self._fetch, space, conversation, pool)
-            process, pipes = ahead.runner()
-            supervisor = Supervisor(
-                self._services.launcher,
-                process,
-                pipes,
-                listener=conversation,
-                patience=Patience(grace=settings.kill_grace),
+        pool = Background("dioptra-fetch", most=PARALLEL)
+        fetching = pool.submit(self._fetch, space, conversation, pool)
+        process, pipes = ahead.runner()
+        supervisor = Supervisor(
+            self._services.launcher,
+            process,
+            pipes,
+            listener=conversation,
+            patience=Patience(grace=settings.kill_grace),
+        )
+        conversation.supervisor = supervisor
+        self._adopt(supervisor)
+        supervisor.send(
+            Begin(
+                job_id=self.order.job_id,
+                directory=str(space.root),
+                api_url=self._api.url,
+                log_level=settings.log_level,
+                grace=settings.kill_grace,
             )
-            conversation.supervisor = supervisor
-            self._adopt(supervisor)
-            supervisor.send(
-                Begin(
-                    job_id=self.order.job_id,
-                    directory=str(space.root),
-                    api_url=self._api.url,
-                    log_level=settings.log_level,
-                    grace=settings.kill_grace,
-                )
+        )
+        supervisor.limit(settings.setup_deadline, _setup_limit(settings))
+        fetching.add_done_callback(
+            lambda future: supervisor.call(
+                lambda: self._hand_over(future, conversation)
             )
-            supervisor.limit(settings.setup_deadline, _setup_limit(settings))
-            fetching.add_done_callback(
-                lambda future: supervisor.call(
-                    lambda: self._hand_over(future, conversation)
-                )
-            )
-            report = supervisor.run()
-            self._stopped.set()  # whoever still fetches may give up
-            return self._settle(report, conversation)
+        )
+        report = supervisor.run()
+        self._stopped.set()  # whoever still fetches gives up
+        pool.settle(LAST_FETCHING)
+        return self._settle(report, conversation)
 
     def _adopt(self, supervisor: Supervisor) -> None:
         with self._lock:
@@ -254,7 +258,7 @@ class Attempt:
                 supervisor.stop(self._stop)
 
     def _fetch(
-        self, space: Workspace, conversation: Conversation, pool: ThreadPoolExecutor
+        self, space: Workspace, conversation: Conversation, pool: Background
     ) -> Plan:
         job: Job | None = None if self._ahead is None else self._ahead.job()
         if job is None:

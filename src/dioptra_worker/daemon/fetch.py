@@ -17,10 +17,11 @@ from dioptra_worker.runner.workspace import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from concurrent.futures import Future, ThreadPoolExecutor
+    from concurrent.futures import Future
 
     from dioptra_worker.api.client import DioptraApi
     from dioptra_worker.api.models import ArtifactParameter, Job
+    from dioptra_worker.daemon.background import Background
     from dioptra_worker.errors import ServiceUnavailable
 
 T = TypeVar("T")
@@ -56,7 +57,7 @@ class Fetcher:
         self._on_wait = on_wait
         self._sleep = sleep
 
-    def plan(self, pool: ThreadPoolExecutor) -> Plan:
+    def plan(self, pool: Background) -> Plan:
         """Fetch it all.
 
         Args:
@@ -94,7 +95,7 @@ class Fetcher:
             artifact_plugins=str(self._space.artifact_plugins),
         )
 
-    def _start(self, pool: ThreadPoolExecutor, call: Callable[[], T]) -> Future[T]:
+    def _start(self, pool: Background, call: Callable[[], T]) -> Future[T]:
         return pool.submit(
             persist,
             call,
@@ -146,7 +147,7 @@ class Fetcher:
     def _contents(self, artifact: ArtifactParameter, folder: Path, name: str) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         if not artifact.is_dir:
-            self._api.artifact_contents(artifact, folder / name)
+            self._api.artifact_contents(artifact, folder / name, self._go_on)
             return
         self._unpacked(
             partial(self._api.artifact_contents, artifact),
@@ -157,7 +158,7 @@ class Fetcher:
 
     def _unpacked(
         self,
-        download: Callable[[Path], None],
+        download: Callable[[Path, Callable[[], object]], None],
         target: Path,
         *,
         what: str,
@@ -165,8 +166,12 @@ class Fetcher:
     ) -> None:
         """Download an archive and unpack it; the archive itself is not kept."""
         with self._space.download() as archive:
-            download(archive)
-            unpack(archive, target, what=what, max_bytes=max_bytes)
+            download(archive, self._go_on)
+            unpack(archive, target, what=what, max_bytes=max_bytes, go_on=self._go_on)
+
+    def _go_on(self) -> None:
+        """Give up if the job was stopped."""
+        self._sleep(0.0)
 
 
 def _artifact_tasks(plugins: list[dict[str, Any]]) -> list[ArtifactTask]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Self
 
+from dioptra_worker.daemon.background import Background
 from dioptra_worker.errors import ServiceError
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
     from types import TracebackType
 
     from dioptra_worker.api.client import DioptraApi
@@ -29,10 +30,9 @@ class HeadStart:
             api: Knows its record.
             launcher: Makes its runner.
         """
-        pool = ThreadPoolExecutor(2, thread_name_prefix="dioptra-ahead")
+        pool = Background("dioptra-ahead", most=2)
         self._runner: Future[tuple[Process, Pipes]] | None = pool.submit(launcher.job)
         self._job = pool.submit(api.job, job_id)
-        pool.shutdown(wait=False)
 
     def __enter__(self) -> Self:
         return self

@@ -57,7 +57,8 @@ def told(error: BaseException) -> str:
 
     Whatever user code raised is told: it may be a book, or refuse to be shown.
     """
-    return f"{type(error).__name__}: {said(error)}"
+    text = said(error)
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 def said(value: object, show: Callable[[Any], str] = str) -> str:

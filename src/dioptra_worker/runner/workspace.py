@@ -21,7 +21,7 @@ from dioptra_worker.errors import BundleError
 from dioptra_worker.processes import mark
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 _NAME = re.compile(
     r"job-\d+-(?P<owner>(?P<host>[0-9a-f]{8})\.(?P<pid>\d+)\.[0-9a-f]{8})-\w+"
@@ -156,6 +156,7 @@ def unpack(
     what: str,
     max_files: int = MAX_FILES,
     max_bytes: int = MAX_BUNDLE_BYTES,
+    go_on: Callable[[], object] = lambda: None,
 ) -> None:
     """Unpack a ``tar.gz`` that nobody vouches for.
 
@@ -169,6 +170,7 @@ def unpack(
         what: What it is, for messages, such as ``"the plugins of job 7"``.
         max_files: How many members it may have.
         max_bytes: How many bytes they may have in all.
+        go_on: Called now and then; may raise to give up.
 
     Raises:
         BundleError: If a member would lie outside *target*, is no file or folder, if
@@ -184,6 +186,7 @@ def unpack(
             tarfile.open(fileobj=plain, mode="r:") as tar,
         ):
             for member in tar:
+                go_on()
                 files += 1
                 size += max(member.size, 0)
                 if files > max_files:
@@ -192,7 +195,7 @@ def unpack(
                     raise BundleError(
                         f"{what} is larger than {max_bytes:,} bytes when unpacked"
                     )
-                _extract(tar, member, target, what=what)
+                _extract(tar, member, target, what=what, go_on=go_on)
             if len(plain.read(LONGEST_HEADER)) == LONGEST_HEADER:  # checks the sum, too
                 raise tarfile.ReadError("it goes on after its end")
     except _DAMAGED as error:
@@ -220,7 +223,12 @@ class _Frugal(gzip.GzipFile):
 
 
 def _extract(
-    tar: tarfile.TarFile, member: tarfile.TarInfo, target: Path, *, what: str
+    tar: tarfile.TarFile,
+    member: tarfile.TarInfo,
+    target: Path,
+    *,
+    what: str,
+    go_on: Callable[[], object],
 ) -> None:
     inside = PurePosixPath(member.name)
     if inside.is_absolute() or ".." in inside.parts or member.size < 0:
@@ -237,6 +245,8 @@ def _extract(
         )
     path.parent.mkdir(parents=True, exist_ok=True)
     with source, path.open("wb") as file:
-        shutil.copyfileobj(source, file, _CHUNK)
+        while chunk := source.read(_CHUNK):
+            go_on()
+            file.write(chunk)
         if file.tell() != member.size:
             raise tarfile.ReadError("it ends within a file")

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 SERVICE = "MLflow"
 JOB_ID_TAG = "dioptra.jobId"
+RUNNER_TAG = "dioptra.runner"
 
 PARAMS_PER_BATCH = 100
 SHORT_VALUE = 250
@@ -39,11 +40,14 @@ _PATIENCE = {
 _log = logging.getLogger("dioptra_worker.tracking")
 
 
-def start(job_id: int) -> tuple[str, str]:
+def start(job_id: int, *, token: str = "", again: bool = False) -> tuple[str, str]:
     """Create the job's run and make it the active one for ``mlflow.log_*``.
 
     Args:
         job_id: Becomes the tag ``dioptra.jobId``, unless there is no job.
+        token: Becomes the tag ``dioptra.runner``, which no other run has.
+        again: Look first for a run of that token: MLflow may have made one and its
+            answer was lost.
 
     Returns:
         The run's id and the URI of its artifacts.
@@ -53,9 +57,22 @@ def start(job_id: int) -> tuple[str, str]:
         ServiceRefused: If MLflow does not want to.
     """
     tags = {} if job_id == NO_JOB else {JOB_ID_TAG: str(job_id)}
+    if token:
+        tags[RUNNER_TAG] = token
     with _hasty(), mapped("create a run"):
-        run = mlflow.start_run(tags=tags)
+        run = (_made_before(token) if again else None) or mlflow.start_run(tags=tags)
     return run.info.run_id, run.info.artifact_uri
+
+
+def _made_before(token: str) -> mlflow.ActiveRun | None:
+    """The run of an earlier try, made the active one."""
+    found = mlflow.search_runs(
+        filter_string=f"tags.`{RUNNER_TAG}` = '{token}'",
+        max_results=1,
+        output_format="list",
+    )
+    assert isinstance(found, list)
+    return mlflow.start_run(run_id=found[0].info.run_id) if found else None
 
 
 def rehearse() -> None:

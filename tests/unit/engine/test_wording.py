@@ -8,7 +8,16 @@ from typing import Any
 import pytest
 
 from dioptra_worker.engine.places import begin, describe
-from dioptra_worker.engine.wording import count, kind, listing, near, quote, suggestion
+from dioptra_worker.engine.wording import (
+    count,
+    kind,
+    listing,
+    near,
+    quote,
+    said,
+    suggestion,
+    told,
+)
 
 
 @pytest.mark.parametrize(
@@ -105,3 +114,21 @@ def test_a_place_is_described(path: tuple[str | int, ...], text: str) -> None:
     """A place is named by what is declared there."""
     assert describe(path) == text
     assert begin(path) == text[0].upper() + text[1:]
+
+
+class Unspeakable(Exception):
+    """Refuses to be shown."""
+
+    def __str__(self) -> str:
+        raise ValueError
+
+    __repr__ = __str__
+
+
+def test_whatever_was_raised_is_told() -> None:
+    """An error's words are bounded, and one that cannot be shown has a name."""
+    assert told(KeyError("missing")) == "KeyError: 'missing'"
+    assert told(KeyboardInterrupt()) == "KeyboardInterrupt"
+    assert told(Unspeakable()) == ("Unspeakable: (a Unspeakable that cannot be shown)")
+    assert len(told(ValueError("page " * 1_000_000))) < 3000
+    assert said(Unspeakable(), repr) == "(a Unspeakable that cannot be shown)"

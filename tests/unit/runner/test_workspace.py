@@ -10,7 +10,7 @@ import tarfile
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -51,7 +51,7 @@ def _tree(folder: Path) -> set[str]:
     return {path.relative_to(folder).as_posix() for path in folder.rglob("*")}
 
 
-def _refused(archive: Path, folder: Path, **limits: int) -> str:
+def _refused(archive: Path, folder: Path, **limits: Any) -> str:
     """The words; nothing but *target* and the archive may be in the folder."""
     target = folder / "target"
     with pytest.raises(BundleError) as caught:
@@ -335,3 +335,18 @@ def test_a_disk_that_does_not_take_it_is_not_the_archives_fault(tmp_path: Path) 
     archive = _archive(tmp_path, _file("a"), _file("a/b"))
     with pytest.raises(OSError, match="a"):
         unpack(archive, tmp_path / "target", what="the bundle")
+
+
+def test_unpacking_can_be_given_up(tmp_path: Path) -> None:
+    """Whether to go on is asked between members, and within a large one."""
+    archive = _archive(tmp_path, _file("a", bytes(5 << 20)))
+    asked: list[int] = []
+
+    def go_on() -> None:
+        asked.append(1)
+        if len(asked) == 3:
+            raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        unpack(archive, tmp_path / "target", what="it", go_on=go_on)
+    assert (tmp_path / "target" / "a").stat().st_size < 5 << 20
