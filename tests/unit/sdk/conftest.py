@@ -14,9 +14,8 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def api(monkeypatch: pytest.MonkeyPatch) -> Iterator[ApiServer]:
-    """A server that plays the REST API; the client waits less before it repeats."""
-    monkeypatch.setattr("dioptra_worker.sdk.client.transport.BACKOFF_SECONDS", 0.01)
+def api() -> Iterator[ApiServer]:
+    """A server that plays the REST API."""
     with serving() as server:
         yield server
 

@@ -20,12 +20,14 @@ from dioptra_worker.sdk.client import (
     connect_json_dioptra_client,
     connect_response_dioptra_client,
 )
+from dioptra_worker.sdk.client.client import DioptraClient
 from dioptra_worker.sdk.client.errors import (
     APIConnectionError,
     JSONDecodeError,
     StatusCodeError,
 )
 from dioptra_worker.sdk.client.files import FileTypes
+from dioptra_worker.sdk.client.transport import Patience, Transport
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -137,25 +139,27 @@ def test_a_post_is_not_repeated_when_the_connection_breaks(api: ApiServer) -> No
     assert len(api.seen) == 1
 
 
-def test_nobody_listening_is_a_connection_error(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_nobody_listening_is_a_connection_error() -> None:
     """When nobody listens, the error names the method and the address."""
-    monkeypatch.setattr("dioptra_worker.sdk.client.transport.BACKOFF_SECONDS", 0.01)
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         address = f"http://127.0.0.1:{unused.getsockname()[1]}"
         with pytest.raises(APIConnectionError, match=f"POST {address}/api/v1/auth"):
-            connect_json_dioptra_client(address).auth.login("user", "password")
+            _hasty(address).auth.login("user", "password")
 
 
-def test_requests_have_time_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+def _hasty(address: str) -> DioptraClient[Any]:
+    """A client that does not wait long."""
+    patience = Patience(read=0.2, backoff=0.01)
+    return DioptraClient(Transport(address, parse=True, patience=patience))
+
+
+def test_requests_have_time_limits() -> None:
     """A server that never answers is given up within the read limit."""
-    monkeypatch.setattr("dioptra_worker.sdk.client.transport.READ_SECONDS", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = f"http://127.0.0.1:{silent.getsockname()[1]}"
         with pytest.raises(APIConnectionError, match="timed out"):
-            connect_json_dioptra_client(address).auth.login("user", "password")
+            _hasty(address).auth.login("user", "password")
 
 
 def test_worker_client_speaks_with_the_worker_s_session(api: ApiServer) -> None:

@@ -7,6 +7,7 @@ worker's session and that has run out (401), the session is renewed once.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol, runtime_checkable
 
 import requests
@@ -29,13 +30,29 @@ if TYPE_CHECKING:
     from dioptra_worker.sdk.bridge import Bridge, Session
 
 API_ROOT: Final = "api/v1"
-CONNECT_SECONDS: Final = 10.0
-READ_SECONDS: Final = 60.0
-ATTEMPTS: Final = 4
-BACKOFF_SECONDS: Final = 0.5
 _CHUNK: Final = 1 << 20
 _SUCCESS: Final = 2
 _UNAUTHORIZED: Final = 401
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long a client waits for the API.
+
+    Attributes:
+        connect: Seconds for a connection to come about.
+        read: Seconds that the API may be silent during a request.
+        attempts: How often a request is sent that does no harm when it is repeated.
+        backoff: Seconds before the first repetition but one; then it doubles.
+    """
+
+    connect: float = 10.0
+    read: float = 60.0
+    attempts: int = 4
+    backoff: float = 0.5
+
+
+USUAL: Final = Patience()
 
 
 @runtime_checkable
@@ -70,11 +87,18 @@ class Transport:
         parse: Whether answers are parsed JSON and errors are raised (``"json"``), or
             every answer is a response object (``"response"``).
         bridge: The runner's bridge, to speak with the worker's session.
+        patience: How long to wait for answers.
     """
 
     def __init__(
-        self, address: str | None, *, parse: bool, bridge: Bridge | None = None
+        self,
+        address: str | None,
+        *,
+        parse: bool,
+        bridge: Bridge | None = None,
+        patience: Patience = USUAL,
     ) -> None:
+        self._patience = patience
         self._address = address
         self.bridge = bridge
         self._parse = parse
@@ -194,15 +218,14 @@ class Transport:
     def _once(self, method: str, path: str, **arguments: Any) -> requests.Response:
         url = self.url + path
         try:
-            return self._open().request(
-                method, url, timeout=(CONNECT_SECONDS, READ_SECONDS), **arguments
-            )
+            limits = (self._patience.connect, self._patience.read)
+            return self._open().request(method, url, timeout=limits, **arguments)
         except requests.RequestException as error:
             raise _unreachable(method, url, error) from error
 
     def _open(self) -> requests.Session:
         if self._session is None:
-            self._session = _new_session()
+            self._session = _new_session(self._patience)
             if self.bridge is not None:
                 self._use(self.bridge.session())
         return self._session
@@ -213,16 +236,16 @@ class Transport:
         cookies.update(dict(session.cookies))
 
 
-def _new_session() -> requests.Session:
+def _new_session(patience: Patience) -> requests.Session:
     # urllib3 repeats any method when no connection came about, and only the idempotent
     # ones when it broke later. It never repeats because of a status here: the caller
     # sees every answer that the API gave.
     retry = Retry(
-        total=ATTEMPTS - 1,
+        total=patience.attempts - 1,
         status=0,
         other=0,
-        backoff_factor=BACKOFF_SECONDS,
-        backoff_jitter=BACKOFF_SECONDS / 2,
+        backoff_factor=patience.backoff,
+        backoff_jitter=patience.backoff / 2,
         respect_retry_after_header=False,
     )
     session = requests.Session()
