@@ -39,6 +39,7 @@ help:
 	@echo '                  and taken down by the tests'
 	@echo 'make faults       the tests of faults only; what they see becomes a page of the'
 	@echo '                  documentation'
+	@echo 'make containers   build the images, run jobs in them: IMAGES="base custom"'
 	@echo 'make bench        measure the worker beside the one of dioptra-platform, into'
 	@echo '                  benchmarks/results; QUICK=1 only sees that this works'
 	@echo 'make check        all that is not a test: the next four'
@@ -80,6 +81,9 @@ faults: $(READY)test $(READY)docs
 	  $(BIN)/python -m pytest -n $(WORKERS) tests --ignore=tests/unit --dist=loadfile \
 	    --fault-report=docs/reference/faults.json
 	@$(BIN)/python docs/generate.py
+
+containers: $(READY)demo
+	@$(BIN)/python containers/test $(IMAGES)
 
 check: lint types imports docs
 

@@ -26,6 +26,7 @@ Examples:
   dioptra-worker doctor tensorflow-gpu
   dioptra-worker doctor --json tensorflow-cpu | jq '.checks[] | select(.fix != "")'
   dioptra-worker doctor --deep --timeout 30 tensorflow-cpu
+  docker run --rm --entrypoint dioptra-worker my-image doctor --image
 
 \b
 Exit codes:
@@ -51,6 +52,12 @@ Exit codes:
     is_flag=True,
     help="Also start what hands out job processes, which takes seconds.",
 )
+@click.option(
+    "--image",
+    is_flag=True,
+    help="Ask no service and need no settings: only see whether a worker could run"
+    " in this image or environment. It implies --deep.",
+)
 @click.pass_context
 def doctor_command(
     context: click.Context,
@@ -59,6 +66,7 @@ def doctor_command(
     as_json: bool,
     timeout: float,
     deep: bool,
+    image: bool,
 ) -> None:
     """Try out all that a worker for the QUEUEs needs, and say how to mend it.
 
@@ -66,7 +74,7 @@ def doctor_command(
     moves an entry through Redis, makes a run in MLflow, puts a file into the artifact
     store, and removes what it made. The checks run side by side.
     """
-    results = _results(queues, timeout=timeout, deep=deep)
+    results = _results(queues, timeout=timeout, deep=deep or image, image=image)
     shown = list(results) if as_json else _print(results)
     failed = any(result.status == "fail" for result in shown)
     if as_json:
@@ -75,16 +83,23 @@ def doctor_command(
     context.exit(ExitCode.FAILED if failed else ExitCode.OK)
 
 
-def _results(queues: Sequence[str], *, timeout: float, deep: bool) -> Iterator[Result]:
+def _results(
+    queues: Sequence[str], *, timeout: float, deep: bool, image: bool
+) -> Iterator[Result]:
     from dioptra_worker import doctor
-    from dioptra_worker.doctor.configuration import read_settings
+    from dioptra_worker.doctor.configuration import examples, read_settings
     from dioptra_worker.settings import RUNNER_DEFAULTS
 
     for name, value in RUNNER_DEFAULTS.items():  # the checks see what jobs will see
         os.environ.setdefault(name, value)
-    settings, findings = read_settings()
+    settings, findings = read_settings(examples(os.environ) if image else None)
     lanes = doctor.all_checks(
-        settings, queues, environment=os.environ, timeout=timeout, deep=deep
+        settings,
+        queues,
+        environment=os.environ,
+        timeout=timeout,
+        deep=deep,
+        services=not image,
     )
     first = doctor.Check(name="settings", look=lambda: findings)
     hide = doctor.everything_hidden(settings) if settings else str

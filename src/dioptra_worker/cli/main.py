@@ -24,6 +24,11 @@ COMMANDS = {
         "import_command",
         "Import plugins and entrypoints.",
     ),
+    "init-image": (
+        "dioptra_worker.cli.init_image",
+        "init_image_command",
+        "Begin a container image of your own.",
+    ),
     "jobs": ("dioptra_worker.cli.jobs", "jobs_group", "See every job, act on it."),
     "local": ("dioptra_worker.cli.local", "local_group", "Run a local stack."),
     "run": (

@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from dioptra_worker.daemon.redis_client import connect
-from dioptra_worker.doctor import api, broker, disk, gpu, isolation, machine
+from dioptra_worker.doctor import api, broker, disk, gpu, image, isolation, machine
 from dioptra_worker.doctor import store as store_check
 from dioptra_worker.doctor import tracking as tracking_check
 from dioptra_worker.doctor.examination import LATE, Check, examine
@@ -33,6 +33,7 @@ def all_checks(
     environment: Mapping[str, str],
     timeout: float,
     deep: bool = False,
+    services: bool = True,
 ) -> list[list[Check]]:
     """Every check, in lanes that can run side by side.
 
@@ -42,6 +43,7 @@ def all_checks(
         environment: The worker's.
         timeout: Seconds that each check may take.
         deep: Also start what hands out runners, which takes seconds.
+        services: Ask the services; without, what the image holds is looked at.
     """
     local = [
         [Check(name="Python", look=machine.look)],
@@ -54,9 +56,14 @@ def all_checks(
         ],
     ]
     if settings is None:
-        names = [*_SERVICES, *([isolation.NAME] if deep else [])]
+        names = [*_SERVICES] if services else [disk.NAME]
+        names += [isolation.NAME] if deep else []
         return [*local, *([_skipped(name)] for name in names)]
-    lanes = [*local, *_service_checks(settings, queues, timeout)]
+    if services:
+        lanes = [*local, *_service_checks(settings, queues, timeout)]
+    else:
+        holds = Check(name=image.PROGRAM, look=partial(image.look, settings))
+        lanes = [*local, [holds], [_disk(settings)]]
     if deep:
         look = partial(isolation.look, settings, environment)
         lanes.append([Check(name=isolation.NAME, look=look, timeout=isolation.TIMEOUT)])

@@ -1,0 +1,1 @@
+"""Prints a table, with a package that only this image has."""

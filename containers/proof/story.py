@@ -1,0 +1,206 @@
+"""What happens in a proof, in its order; all that was started ends in reverse."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dioptra_worker.api.resources import Resources
+from dioptra_worker.errors import WorkerError
+from dioptra_worker.local import LocalStack
+from dioptra_worker.local.environment import FORMATS
+from dioptra_worker.resources import find_folders, import_folder
+from dioptra_worker.resources.account import Account
+
+from . import checks
+from .context import ROOT, base_image, pip_conf, stage
+from .errors import ProofError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from .checks import Bench
+    from .images import Image
+    from .tools import Container, Tools
+
+_GRACE = "3"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What somebody asked of a proof.
+
+    Attributes:
+        images: What to prove.
+        base_image: What the base is built on; None is the usual one.
+        arguments: More build arguments of every image.
+        certificates: Files to be trusted in the images.
+        wheels: Files that pip is to find.
+        build_only: Run nothing.
+        cache: The folder of what local stacks share.
+    """
+
+    images: Sequence[Image]
+    base_image: str | None
+    arguments: Mapping[str, str]
+    certificates: Sequence[Path]
+    wheels: Sequence[Path]
+    build_only: bool
+    cache: Path | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What came of one check of one image.
+
+    Attributes:
+        image: The image's name.
+        check: The check's name.
+        good: Whether it holds.
+        detail: What was seen.
+        seconds: How long it took.
+    """
+
+    image: str
+    check: str
+    good: bool
+    detail: str
+    seconds: float
+
+
+def play(
+    options: Options, tools: Tools, show: Callable[[Outcome], None]
+) -> list[Outcome]:
+    """Build and run the images.
+
+    Args:
+        options: What was asked for.
+        tools: What builds and runs.
+        show: Told of each outcome as soon as it is there.
+    """
+    proof = _Proof(options, tools, show)
+    with ExitStack() as ending:
+        folder = Path(tempfile.mkdtemp(prefix="dioptra-proof-"))
+        ending.callback(shutil.rmtree, folder, ignore_errors=True)
+        built = proof.build(folder)
+        if tools.runner and not options.build_only and built:
+            proof.run(built, folder, ending)
+    return proof.outcomes
+
+
+class _Proof:
+    def __init__(
+        self, options: Options, tools: Tools, show: Callable[[Outcome], None]
+    ) -> None:
+        self.outcomes: list[Outcome] = []
+        self._options = options
+        self._tools = tools
+        self._show = show
+
+    def build(self, folder: Path) -> list[Image]:
+        """Build what was asked for; what could be built."""
+        options, tools = self._options, self._tools
+        context = folder / "context"
+        context.mkdir()
+        stage(context, certificates=options.certificates, wheels=options.wheels)
+        conf = pip_conf(folder, os.environ)
+        built = []
+        base = base_image(tools, options.base_image, folder / "debootstrap.log")
+        for image in options.images:
+            own = base if image.name == "base" else "dioptra-worker-base"
+            build = partial(
+                self._built,
+                image.tag,
+                context / "containers" / image.name / "Dockerfile",
+                context=context / "containers" / image.name if image.alone else context,
+                arguments={"BASE_IMAGE": own, **options.arguments},
+                log=folder / f"{image.name}.log",
+                pip_conf=conf,
+            )
+            if self._check(image, "built", build):
+                built.append(image)
+        return built
+
+    def _built(self, tag: str, dockerfile: Path, **how: Any) -> str:
+        self._tools.build(tag, dockerfile, **how)
+        return f"{self._tools.size(tag) / 1e6:,.0f} MB"
+
+    def run(self, images: Sequence[Image], folder: Path, ending: ExitStack) -> None:
+        """Run the images on a local stack."""
+        queues = [queue for image in images for queue in image.queues]
+        stack = LocalStack.up(
+            folder / "stack", queues=queues, cache=self._options.cache
+        )
+        ending.callback(stack.down)
+        variables = stack.environment() | {"DIOPTRA_WORKER_SHUTDOWN_GRACE": _GRACE}
+        file = folder / "worker.env"
+        file.touch(mode=0o600)
+        file.write_text(FORMATS["dotenv"](variables) + "\n", encoding="utf-8")
+        api = ending.enter_context(Account.read(stack.environment()).session())
+        resources = Resources(api)
+        for image in images:
+            for found in find_folders([ROOT / image.folder]):
+                import_folder(resources, found)
+            self._prove(
+                checks.Bench(
+                    image=image,
+                    tools=self._tools,
+                    environment=file,
+                    api=api,
+                    resources=resources,
+                )
+            )
+
+    def _prove(self, bench: Bench) -> None:
+        image = bench.image
+        with ExitStack() as ending:
+
+            def start() -> str:
+                container = ending.enter_context(bench.container("worker"))
+                container.wait_for("listens on", seconds=checks.START_SECONDS)
+                running.append(container)
+                return "listens"
+
+            running: list[Container] = []
+            if not self._check(image, "started", start):
+                return
+            (container,) = running
+            for name, check in (
+                ("user", partial(checks.identity, container)),
+                ("process 1", partial(checks.process_1, container)),
+                ("read-only", partial(checks.read_only, container)),
+                ("health", partial(checks.health, container)),
+                ("doctor", partial(checks.doctor, container, bench)),
+                ("job", partial(checks.job, bench)),
+                ("second queue", partial(checks.second_queue, bench)),
+                ("stop, idle", partial(checks.stop_idle, container)),
+            ):
+                self._check(image, name, check)
+        self._check(image, "stop, waiting", partial(checks.stop_waiting, bench))
+        if image.long:
+            self._check(image, "stop in a job", partial(checks.stop_in_job, bench))
+
+    def _check(self, image: Image, name: str, check: Callable[[], str]) -> bool:
+        began = time.monotonic()
+        try:
+            detail, good = check(), True
+        except (ProofError, WorkerError, subprocess.TimeoutExpired) as error:
+            detail, good = str(error), False
+        outcome = Outcome(
+            image=image.name,
+            check=name,
+            good=good,
+            detail=detail,
+            seconds=time.monotonic() - began,
+        )
+        self.outcomes.append(outcome)
+        self._show(outcome)
+        return good

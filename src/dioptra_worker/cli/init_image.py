@@ -1,0 +1,50 @@
+"""``dioptra-worker init-image``: a container image of one's own, begun."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from dioptra_worker.cli.exit_codes import ExitCode
+
+_EPILOG = """\b
+Examples:
+  dioptra-worker init-image my-worker
+  dioptra-worker init-image tabular --queue tabular-cpu --dir images/tabular
+
+\b
+Exit codes:
+  0  the project is written
+  2  a name cannot be used, or the folder is not empty or cannot be written
+"""
+
+
+@click.command("init-image", epilog=_EPILOG)
+@click.argument("name")
+@click.option("--queue", help="The queue that it serves.  [default: NAME]")
+@click.option(
+    "--dir",
+    "directory",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Where to write it; a folder that is new or empty.  [default: NAME]",
+)
+@click.pass_context
+def init_image_command(
+    context: click.Context, name: str, queue: str | None, directory: Path | None
+) -> None:
+    """Write a small project for a worker image called NAME.
+
+    A Dockerfile, the packages to install, a Compose file, and a check for CI, all
+    commented. Nothing is overwritten.
+    """
+    from dioptra_worker.scaffold import ScaffoldError, write
+
+    try:
+        files = write(name, queue or name, directory or Path(name))
+    except ScaffoldError as error:
+        click.echo(str(error), err=True)
+        context.exit(ExitCode.USAGE)
+    for file in files:
+        click.echo(f"wrote {file}")
+    click.echo(f"Next: put what your plugins import into {files[1]}, then {files[3]}")

@@ -1,0 +1,176 @@
+"""The parts of the images' proof that need no image."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from containers.proof.context import pip_conf, stage
+from containers.proof.errors import ProofError
+from containers.proof.images import IMAGES, ROUTINE, Image
+from containers.proof.tools import Tools, find
+
+from dioptra_worker.engine import load
+
+ROOT = Path(__file__).resolve().parents[3]
+PROGRAM = ROOT / "containers/test"
+
+ECHO = r"""#!/bin/sh
+printf '%s\n' "$@" > "$0.called"
+echo something broke >&2
+read -r code < "$0.code"
+exit "$code"
+"""
+
+
+def _program(folder: Path, name: str, code: int = 0) -> Path:
+    path = folder / name
+    path.write_text(ECHO)
+    path.chmod(0o755)
+    path.with_name(f"{name}.code").write_text(str(code))
+    return path
+
+
+def _called(path: Path) -> list[str]:
+    return path.with_name(f"{path.name}.called").read_text().splitlines()
+
+
+def test_what_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Docker with its daemon comes first, then Podman; Buildah can only build."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert find() is None
+    _program(tmp_path, "docker", code=1)  # `docker info` fails: no daemon
+    assert find() is None
+    _program(tmp_path, "buildah")
+    assert (found := find()) is not None
+    assert (found.builder, found.runner) == (("buildah", "build"), ())
+    _program(tmp_path, "podman")
+    assert (found := find()) is not None
+    assert (found.builder, found.runner) == (("podman", "build"), ("podman",))
+    assert "docker" in found.build_flags  # the format that keeps health checks
+    _program(tmp_path, "docker")
+    assert (found := find()) is not None
+    assert (found.builder, found.runner) == (("docker", "build"), ("docker",))
+
+
+def test_build_passes_arguments_on(tmp_path: Path) -> None:
+    """Build arguments, file and context reach the builder as they are."""
+    builder = _program(tmp_path, "builder")
+    Tools(builder=(str(builder),), build_flags=("--layers",)).build(
+        "image",
+        tmp_path / "Dockerfile",
+        context=tmp_path,
+        arguments={"TORCH_OPTIONS": "--find-links /wheels"},
+        log=tmp_path / "log",
+    )
+    assert _called(builder) == [
+        *("--layers", "--tag", "image"),
+        *("--build-arg", "TORCH_OPTIONS=--find-links /wheels"),
+        *("--file", str(tmp_path / "Dockerfile"), str(tmp_path)),
+    ]
+
+
+def test_failed_build_says_why(tmp_path: Path) -> None:
+    """What the builder said last is in the error."""
+    builder = _program(tmp_path, "builder", code=3)
+    with pytest.raises(ProofError, match=r"image could not be built:\nsomething broke"):
+        Tools(builder=(str(builder),)).build(
+            "image",
+            tmp_path / "Dockerfile",
+            context=tmp_path,
+            arguments={},
+            log=tmp_path / "log",
+        )
+
+
+def test_containers_are_closed_off(tmp_path: Path) -> None:
+    """A container runs on a read-only filesystem, without capabilities."""
+    runner = _program(tmp_path, "runner")
+    tools = Tools(builder=(), runner=(str(runner),))
+    container = tools.run("name", "image", "queue a", environment=tmp_path / "env")
+    words = _called(runner)
+    assert words[-2:] == ["image", "queue a"]
+    for word in ("--read-only", "--cap-drop", "no-new-privileges"):
+        assert word in words
+    assert container.name == "name"
+
+
+def test_context(tmp_path: Path) -> None:
+    """The build context holds the sources, and the certificates and wheels given."""
+    extra = tmp_path / "extra"
+    extra.mkdir()
+    for name in ("own.crt", "own.whl"):
+        (extra / name).touch()
+    context = tmp_path / "context"
+    context.mkdir()
+    stage(context, certificates=[extra / "own.crt"], wheels=[extra / "own.whl"])
+    for path in (
+        "src/dioptra_worker/__init__.py",
+        "containers/base/Dockerfile",
+        "containers/ca-certificates/own.crt",
+        "containers/wheels/own.whl",
+        ".dockerignore",
+    ):
+        assert (context / path).exists(), path
+    assert not list(context.rglob("__pycache__"))
+
+
+def test_indexes_are_a_secret(tmp_path: Path) -> None:
+    """The indexes that pip has here reach the builds in a file of their owner alone."""
+    assert pip_conf(tmp_path, {"PIP_INDEX_URL": ""}) is None
+    file = pip_conf(tmp_path, {"PIP_EXTRA_INDEX_URL": "https://u:p@index/simple"})
+    assert file is not None
+    assert file.stat().st_mode & 0o077 == 0
+    lines = file.read_text().splitlines()
+    assert lines == ["[global]", "extra-index-url = https://u:p@index/simple"]
+    builder = _program(tmp_path, "builder")
+    Tools(builder=(str(builder),)).build(
+        "image",
+        tmp_path / "Dockerfile",
+        context=tmp_path,
+        arguments={},
+        log=tmp_path / "log",
+        pip_conf=file,
+    )
+    assert f"id=pip.conf,src={file}" in _called(builder)
+
+
+@pytest.mark.parametrize("image", IMAGES.values(), ids=lambda image: image.name)
+def test_images(image: Image) -> None:
+    """Every image that is proven has a Dockerfile and an entrypoint of its values."""
+    assert (ROOT / "containers" / image.name / "Dockerfile").exists()
+    document = load(ROOT / image.folder / "entrypoint.yml").data
+    assert image.long.keys() <= document["parameters"].keys()
+
+
+def test_routine() -> None:
+    """What is proven unless told otherwise begins with the base of all else."""
+    assert ROUTINE[0] == next(iter(IMAGES)) == "base"
+    assert {*ROUTINE} <= IMAGES.keys()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("pytorch",), "no image 'pytorch': there are base, "),
+        (("--wheel", "no.whl"), "'no.whl' is no file"),
+        ((), "Neither Docker, Podman nor Buildah is here"),
+    ],
+)
+def test_nothing_can_be_tried(
+    arguments: tuple[str, ...], told: str, tmp_path: Path
+) -> None:
+    """Why nothing can be tried is one sentence, and the code is 2."""
+    answer = subprocess.run(
+        [sys.executable, PROGRAM, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env={"PATH": str(tmp_path)},
+    )
+    assert answer.returncode == 2
+    (line,) = answer.stderr.splitlines()
+    assert line.startswith(told)
