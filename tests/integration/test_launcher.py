@@ -73,6 +73,7 @@ def _environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     folder = tmp_path_factory.mktemp("preloaded")
     (folder / "puppet.py").write_text(PUPPET)
     (folder / "fatal.py").write_text("import os\nos._exit(9)")
+    (folder / "endless.py").write_text("import time\ntime.sleep(3000)")
     return {"PATH": os.environ["PATH"], "PYTHONPATH": str(folder)}
 
 
@@ -345,6 +346,17 @@ with _launcher(sys.argv[1], dict(os.environ)) as launcher:
     print(_template_pid(launcher), *puppet.hear(), flush=True)
     time.sleep(300)
 """
+
+
+def test_an_import_is_not_waited_for(environment: dict[str, str]) -> None:
+    """A template that still imports ends when it is closed, whatever the grace."""
+    launcher = Launcher(
+        mode="fork", preload=("endless",), grace=3000.0, environment=environment
+    )
+    with launcher:
+        launcher.start()
+        pid = _template_pid(launcher)
+    assert not alive(pid)
 
 
 @pytest.mark.parametrize("mode", ["fork", "spawn"])

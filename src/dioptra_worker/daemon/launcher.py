@@ -159,8 +159,10 @@ class Launcher:
     def close(self) -> None:
         """Hang up; the template ends, and with it every runner."""
         with self._asking:
-            if self._template is not None:
-                self._template.close(wait=self._grace + 5.0)
+            if (template := self._template) is not None:
+                # One that still imports has forked nobody yet, and does not listen.
+                importing = self._mode == "fork" and not template.ready.is_set()
+                template.close(wait=0.0 if importing else self._grace + 5.0)
                 self._template = None
 
     def job(self) -> tuple[Process, Pipes]:
