@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from .images import Image
     from .tools import Container, Tools
 
-START_SECONDS = 240.0
-JOB_SECONDS = 300.0
+START_SECONDS = 600.0
+JOB_SECONDS = 900.0
 STOP_PATIENCE = 60
 """Seconds after which `docker stop` would kill; a proof that needs them has failed."""
 _IDENTITY = "import os; print(os.getuid(), os.getgid())"
@@ -70,7 +70,7 @@ class Bench:
             queue=queue,
             experiment="proof",
             values=values or {},
-            timeout="10m",
+            timeout="30m",
         )
         return submit(self.resources, wanted)
 

@@ -85,6 +85,7 @@ def _parser() -> argparse.ArgumentParser:
         help="a *.whl file that pip is to find in /wheels",
     )
     add("--build-only", action="store_true", help="run nothing")
+    add("--run-only", action="store_true", help="run what is built already")
     add("--if-possible", action="store_true", help="nothing to build with is no error")
     return parser
 
@@ -109,6 +110,7 @@ def _options(arguments: argparse.Namespace) -> Options:
         certificates=certificates,
         wheels=arguments.wheel,
         build_only=arguments.build_only,
+        run_only=arguments.run_only,
         cache=Path(cache).absolute() if cache else None,
     )
 

@@ -45,6 +45,7 @@ class Options:
         certificates: Files to be trusted in the images.
         wheels: Files that pip is to find.
         build_only: Run nothing.
+        run_only: Run what is built already.
         cache: The folder of what local stacks share.
     """
 
@@ -54,6 +55,7 @@ class Options:
     certificates: Sequence[Path]
     wheels: Sequence[Path]
     build_only: bool
+    run_only: bool
     cache: Path | None
 
 
@@ -90,7 +92,7 @@ def play(
     with ExitStack() as ending:
         folder = Path(tempfile.mkdtemp(prefix="dioptra-proof-"))
         ending.callback(shutil.rmtree, folder, ignore_errors=True)
-        built = proof.build(folder)
+        built = list(options.images) if options.run_only else proof.build(folder)
         if tools.runner and not options.build_only and built:
             proof.run(built, folder, ending)
     return proof.outcomes
