@@ -20,7 +20,7 @@ SOURCE = """
 def text(name, elements):
     return name + str(elements)
 """
-PARAMETERS = {"name": "World", "elements": [1, 2]}
+PARAMETERS = {"name": "World", "elements": [1, 2], "unused": 0.5}
 OUTPUTS = {"note": {"contents": "$text", "task": {"name": "Text"}}}
 
 
@@ -53,7 +53,7 @@ def test_a_worker_run_is_stamped(
     )
     cases: list[dict[str, str]] = [
         {},
-        {"name": "World"},
+        {"name": "World", "unused": "5e-1"},
         {"elements": "[3]"},
         {"name": "Moon"},
     ]

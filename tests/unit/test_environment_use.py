@@ -17,6 +17,7 @@ ALLOWED = {
     "cli/import_.py": "a client's account, which is no setting of the daemon",
     "cli/run.py": "it hands its environment on to runs, and what they ask for",
     "cli/start.py": "it hands the daemon's environment on to runners",
+    "lineage/store.py": "MLflow's patience can be set by its variables only",
     "local/environment.py": "services of the local stack inherit PATH, HOME and others",
     "local/paths.py": "the XDG variables say where a home's folders are",
     "local/servers/serve_mlflow.py": "it is a program of its own, which sets MLflow's",

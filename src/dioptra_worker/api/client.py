@@ -242,6 +242,11 @@ class DioptraApi:
         path = f"plugins/{plugin_id}/snapshots/{snapshot_id}/files/bundle"
         self._download(path, target, go_on, params=_TAR)
 
+    def artifact_description(self, artifact_id: int) -> str:
+        """What an artifact's description says now."""
+        body = self._json("GET", f"artifacts/{artifact_id}")
+        return str(body.get("description") or "")
+
     def artifact_contents(
         self,
         artifact: ArtifactParameter,

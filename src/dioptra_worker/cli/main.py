@@ -8,6 +8,16 @@ from dioptra_worker import __version__
 from dioptra_worker.cli.lazy import LazyGroup
 
 COMMANDS = {
+    "activities": (
+        "dioptra_worker.cli.activities",
+        "activities_group",
+        "See which elements of a batch are done.",
+    ),
+    "configurations": (
+        "dioptra_worker.cli.configurations",
+        "configurations_group",
+        "Name the values of parameters.",
+    ),
     "demo": ("dioptra_worker.cli.demo", "demo_command", "Watch real jobs run."),
     "doctor": (
         "dioptra_worker.cli.doctor",
@@ -41,6 +51,11 @@ COMMANDS = {
         "dioptra_worker.cli.validate",
         "validate_command",
         "Check entrypoint files.",
+    ),
+    "worker-runs": (
+        "dioptra_worker.cli.worker_runs",
+        "worker_runs_group",
+        "See what made a result.",
     ),
 }
 """Module, command and summary by name."""

@@ -7,6 +7,8 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from dioptra_worker.api.patience import persist
+from dioptra_worker.errors import WorkerError
+from dioptra_worker.provenance import DELETED, signature
 from dioptra_worker.records import ArtifactTask, InputArtifact, Plan
 from dioptra_worker.runner.workspace import (
     MAX_BUNDLE_BYTES,
@@ -25,6 +27,10 @@ if TYPE_CHECKING:
     from dioptra_worker.errors import ServiceUnavailable
 
 T = TypeVar("T")
+
+
+class ArtifactDeleted(WorkerError):
+    """An input artifact has been deleted."""
 
 
 class Fetcher:
@@ -119,6 +125,7 @@ class Fetcher:
         )
 
     def _input(self, artifact: ArtifactParameter) -> InputArtifact:
+        self._refuse_deleted(artifact)
         bundle = self._space.reader(artifact.plugin_id, artifact.plugin_snapshot_id)
         self._unpacked(
             partial(
@@ -142,6 +149,18 @@ class Fetcher:
             task=artifact.task,
             outputs=artifact.outputs,
             artifact_id=artifact.artifact_id,
+        )
+
+    def _refuse_deleted(self, artifact: ArtifactParameter) -> None:
+        """Say that an artifact was deleted; the API would answer 500 for its bytes."""
+        description = self._api.artifact_description(artifact.artifact_id)
+        if not description.startswith(DELETED):
+            return
+        worker_run = signature(description)
+        of = f" (worker run {worker_run})" if worker_run else ""
+        raise ArtifactDeleted(
+            f"artifact {artifact.artifact_id}, input {artifact.name!r}, was"
+            f" deleted{of}: submit the job with another one"
         )
 
     def _contents(self, artifact: ArtifactParameter, folder: Path, name: str) -> None:

@@ -6,7 +6,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from dioptra_worker import __version__
-from dioptra_worker.provenance import Circumstances, WorkerRun, tags
+from dioptra_worker.provenance import Circumstances, WorkerRun, completed, tags
 
 if TYPE_CHECKING:
     from dioptra_worker.api.models import Job
@@ -28,13 +28,14 @@ def stamp(job: Job, plan: Plan, settings: Settings, *, worker: str) -> dict[str,
         worker: The daemon's name.
     """
     try:
+        defaults = plan.defaults()
         run = WorkerRun(
             experiment_id=job.experiment_id,
             entrypoint_id=job.entrypoint_id,
             entrypoint_snapshot_id=job.entrypoint_snapshot_id,
             inputs=job.inputs,
             swaps=job.swaps,
-            configuration=plan.parameters,
+            configuration=completed(plan.parameters, defaults),
         ).without(settings.data_parameters)
         circumstances = Circumstances(
             user=job.user,
@@ -44,7 +45,7 @@ def stamp(job: Job, plan: Plan, settings: Settings, *, worker: str) -> dict[str,
             image=settings.image,
             revision=settings.revision,
         )
-        return tags(run, circumstances, defaults=plan.defaults())
+        return tags(run, circumstances, defaults=defaults)
     except Exception:
         log.warning("job %d has no stamp", job.id, exc_info=True)
         return {}

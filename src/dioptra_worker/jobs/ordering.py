@@ -60,7 +60,7 @@ def order(resources: Resources, wish: Wish) -> int:
         Unknown: There is no such entrypoint, queue, parameter or artifact.
         ServiceError: The API refused, or cannot be asked.
     """
-    entrypoint = resources.entrypoint(_entrypoint(resources, wish.entrypoint))
+    entrypoint = resources.entrypoint(entrypoint_id(resources, wish.entrypoint))
     name = entrypoint["name"]
     _check(f"entrypoint {name!r}", "parameter", wish.values, entrypoint["parameters"])
     _check(
@@ -135,8 +135,12 @@ def order_again(
     return resources.create_job(body["experiment"]["id"], given | swaps_of(swaps))
 
 
-def _entrypoint(resources: Resources, name: str) -> int:
-    """The id of an entrypoint by its name; or it is the id."""
+def entrypoint_id(resources: Resources, name: str) -> int:
+    """The id of an entrypoint by its name; or it is the id.
+
+    Raises:
+        Unknown: There is none of that name.
+    """
     if name.isdigit() and resources.find("entrypoints", name) is None:
         return int(name)
     return known(resources, "entrypoints", name)

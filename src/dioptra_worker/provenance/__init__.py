@@ -12,12 +12,14 @@ from dioptra_worker.provenance.configuration import (
     Parameter,
     canonical_text,
     coerce,
+    completed,
     configuration_id,
     deviating,
     deviations,
 )
 from dioptra_worker.provenance.identity import WorkerRun
 from dioptra_worker.provenance.stamp import (
+    DELETED,
     WORKER_RUN_ID,
     Circumstances,
     signature,
@@ -26,6 +28,7 @@ from dioptra_worker.provenance.stamp import (
 )
 
 __all__ = [
+    "DELETED",
     "WORKER_RUN_ID",
     "BadValue",
     "Circumstances",
@@ -33,6 +36,7 @@ __all__ = [
     "WorkerRun",
     "canonical_text",
     "coerce",
+    "completed",
     "configuration_id",
     "deviating",
     "deviations",

@@ -135,6 +135,16 @@ def deviating(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[st
     }
 
 
+def completed(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """A job's typed values with the defaults of parameters that it leaves out.
+
+    The platform gives a job the values that its task graph uses and those that were
+    passed, so that an unused default would make a difference only when it is passed.
+    """
+    known = {name: value for name, value in defaults.items() if value is not None}
+    return {**known, **values}
+
+
 def configuration_id(entrypoint_id: int, configuration: Mapping[str, object]) -> str:
     """The id of a configuration of an entrypoint.
 

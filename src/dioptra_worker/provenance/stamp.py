@@ -21,11 +21,15 @@ if TYPE_CHECKING:
 
     from dioptra_worker.provenance.identity import WorkerRun
 
+JOB_ID = "dioptra.jobId"
 WORKER_RUN_ID = "dioptra.workerRunId"
 WORKER_RUN = "dioptra.workerRun"
 CONFIGURATION_ID = "dioptra.configurationId"
 KIND = "dioptra.workerRunKind"
 RESULTS_DELETED = "dioptra.resultsDeleted"
+
+DELETED = "[deleted]"
+"""How the description of an artifact begins whose contents were deleted."""
 
 LONGEST_VALUE = 5000
 """Characters of a tag's value that every MLflow server takes."""

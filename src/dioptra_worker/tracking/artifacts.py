@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlsplit
 
+from boto3.exceptions import Boto3Error
+from botocore.exceptions import BotoCoreError, ClientError
 from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
@@ -47,6 +49,25 @@ def store(uri: str) -> Store:
     if urlsplit(uri).scheme == "s3":
         return S3Store(uri)
     return MlflowStore(uri)
+
+
+def remove(uri: str, path: str) -> None:
+    """Remove a file or folder from a run's artifacts; harmless if there is none.
+
+    Args:
+        uri: Of the run's artifacts, as the tracking server gave it.
+        path: The file or folder, relative to it.
+
+    Raises:
+        ServiceError: If the store did not do it.
+    """
+    try:
+        get_artifact_repository(uri).delete_artifacts(path)
+    except (MlflowException, Boto3Error, BotoCoreError, ClientError, OSError) as error:
+        raise ServiceError(
+            f"the artifact store did not remove {path!r}: {error}",
+            service="artifact store",
+        ) from error
 
 
 class MlflowStore:

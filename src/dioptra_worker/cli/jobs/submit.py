@@ -11,6 +11,7 @@ from dioptra_worker.cli.jobs.common import (
     epilog,
     print_json,
 )
+from dioptra_worker.cli.pairs import numbers, pairs
 
 
 @click.command(
@@ -40,15 +41,21 @@ from dioptra_worker.cli.jobs.common import (
     "values",
     metavar="NAME=VALUE",
     multiple=True,
-    callback=lambda _context, _parameter, pairs: _pairs(pairs),
+    callback=pairs,
     help="A value for a parameter; lists and mappings as JSON.",
+)
+@click.option(
+    "--configuration",
+    metavar="NAME",
+    help="A named configuration, which -P goes before; see `dioptra-worker"
+    " configurations`.",
 )
 @click.option(
     "--artifact",
     "artifacts",
     metavar="NAME=ID",
     multiple=True,
-    callback=lambda _context, _parameter, pairs: _numbers(_pairs(pairs)),
+    callback=numbers,
     help="An artifact for an artifact parameter; `jobs show` tells the ids.",
 )
 @click.option(
@@ -56,7 +63,7 @@ from dioptra_worker.cli.jobs.common import (
     "swaps",
     metavar="NAME=TASK",
     multiple=True,
-    callback=lambda _context, _parameter, pairs: _pairs(pairs),
+    callback=pairs,
     help="The task to take where the task graph leaves a choice.",
 )
 @click.option(
@@ -78,6 +85,7 @@ def submit_command(
     experiment: str,
     queue: str | None,
     values: dict[str, str],
+    configuration: str | None,
     artifacts: dict[str, int],
     swaps: dict[str, str],
     timeout: str,
@@ -91,6 +99,8 @@ def submit_command(
     """
     from dioptra_worker.jobs.ordering import Wish, order
 
+    if configuration or (values and desk.environment.get("MLFLOW_TRACKING_URI")):
+        values = _configured(desk, entrypoint, configuration, values)
     wish = Wish(
         entrypoint=entrypoint,
         queue=queue,
@@ -108,21 +118,24 @@ def submit_command(
         click.echo(f"submitted job {job}")
 
 
-def _pairs(pairs: tuple[str, ...]) -> dict[str, str]:
-    """Names and values of ``NAME=VALUE``."""
-    found: dict[str, str] = {}
-    for pair in pairs:
-        name, sign, value = pair.partition("=")
-        if not sign or not name:
-            raise click.BadParameter(f"{pair!r} is not NAME=VALUE.")
-        if name in found:
-            raise click.BadParameter(f"{name!r} is given twice.")
-        found[name] = value
-    return found
+def _configured(
+    desk: Desk, entrypoint: str, name: str | None, given: dict[str, str]
+) -> dict[str, str]:
+    """The values of a configuration and those given; none of an archived one."""
+    from dioptra_worker.errors import ServiceUnavailable
+    from dioptra_worker.lineage.opening import open_configurations
+    from dioptra_worker.provenance import canonical_text
 
-
-def _numbers(pairs: dict[str, str]) -> dict[str, int]:
-    for name, value in pairs.items():
-        if not (value.isascii() and value.isdigit()):
-            raise click.BadParameter(f"{name}={value!r}: the id of an artifact wanted.")
-    return {name: int(value) for name, value in pairs.items()}
+    book = open_configurations(desk.environment, desk.resources, entrypoint)
+    named = dict(book.usable(name).values) if name else {}
+    values = {
+        key: value if isinstance(value, str) else canonical_text(value)
+        for key, value in named.items()
+    } | given
+    try:
+        book.refuse_archived(values)
+    except ServiceUnavailable as error:
+        click.echo(
+            f"whether this configuration is archived is not known: {error}", err=True
+        )
+    return values

@@ -1,0 +1,98 @@
+"""``dioptra-worker worker-runs create``."""
+
+from __future__ import annotations
+
+import click
+
+from dioptra_worker.cli.jobs.common import Desk, as_json, command, epilog, print_json
+from dioptra_worker.cli.pairs import numbers, pairs
+
+
+@click.command(
+    "create",
+    epilog=epilog(
+        "dioptra-worker worker-runs create --experiment demo --entrypoint my-script",
+        "export DIOPTRA_WORKER_RUN_ID=$(dioptra-worker worker-runs create \\\n"
+        "      --experiment demo --entrypoint my-script --json | jq -r .id)",
+    ),
+)
+@click.option(
+    "--experiment", metavar="NAME", required=True, help="What the results belong to."
+)
+@click.option(
+    "--entrypoint",
+    metavar="NAME",
+    required=True,
+    help="What stands for your script: its version is what the results are signed"
+    " with.",
+)
+@click.option(
+    "--snapshot", type=int, metavar="ID", help="Its version.  [default: the latest]"
+)
+@click.option(
+    "-P",
+    "values",
+    metavar="NAME=VALUE",
+    multiple=True,
+    callback=pairs,
+    help="A value for one of its parameters.",
+)
+@click.option(
+    "--artifact",
+    "inputs",
+    metavar="NAME=ID",
+    multiple=True,
+    callback=numbers,
+    help="An artifact that your script reads.",
+)
+@as_json
+@command
+def create_command(
+    desk: Desk,
+    *,
+    experiment: str,
+    entrypoint: str,
+    snapshot: int | None,
+    values: dict[str, str],
+    inputs: dict[str, int],
+    as_json: bool,
+) -> None:
+    """Open a personal worker run, which signs what you publish by hand.
+
+    It is a job that never runs, on a queue of your own that no worker watches. Only
+    you can publish under it; there is one for each version of an entrypoint.
+    """
+    from dioptra_worker.lineage.opening import open_runs
+    from dioptra_worker.lineage.personal import PersonalRuns
+    from dioptra_worker.resources.submitting import known
+
+    resources = desk.resources
+    run = PersonalRuns(desk.api, open_runs(desk.environment)).create(
+        experiment_id=known(resources, "experiments", experiment),
+        entrypoint_id=known(resources, "entrypoints", entrypoint),
+        snapshot_id=snapshot,
+        values=values,
+        inputs=inputs,
+        on_enqueued=lambda queue, job: _forget(desk, queue, job),
+    )
+    if as_json:
+        print_json({"id": run.id, "job": run.latest.job_id})
+    else:
+        click.echo(f"personal worker run {run.id}, job {run.latest.job_id}")
+
+
+def _forget(desk: Desk, queue: str, job: int) -> None:
+    """Take the entry that nobody will take out of the queue, where Redis is known."""
+    from dioptra_worker.daemon.redis_client import connect, mapped
+    from dioptra_worker.errors import ServiceUnavailable
+    from dioptra_worker.lineage.opening import BROKER
+
+    url = desk.environment.get(BROKER)
+    if not url:
+        return
+    try:
+        with mapped(), connect(url) as connection:
+            connection.lrem(f"rq:queue:{queue}", 0, str(job))
+            connection.delete(f"rq:job:{job}")
+    except ServiceUnavailable as error:
+        click.echo(f"its entry stays in queue {queue!r}: {error}", err=True)

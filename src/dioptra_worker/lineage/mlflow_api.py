@@ -1,0 +1,193 @@
+"""The few calls of MLflow's REST API that the commands about worker runs need.
+
+MLflow's own client takes two seconds to import, and these commands should answer at
+once; what goes to the artifact store is left to that client.
+
+Source: https://mlflow.org/docs/latest/api_reference/rest-api.html
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Self
+
+import requests
+
+from dioptra_worker.errors import ServiceRefused, ServiceUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from types import TracebackType
+
+SERVICE = "MLflow"
+_SECONDS = (5.0, 30.0)
+_PAGE = 1000
+_ALREADY = "RESOURCE_ALREADY_EXISTS"
+_MISSING = "RESOURCE_DOES_NOT_EXIST"
+
+
+class MlflowApi:
+    """An MLflow server; close it, or use it as a context.
+
+    Every method raises `ServiceUnavailable` when the server does not answer, and
+    `ServiceRefused` when it refuses.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        username: str = "",
+        password: str = "",
+        token: str = "",
+    ) -> None:
+        """Prepare; nothing is sent yet.
+
+        Args:
+            url: The server's address.
+            username: For a server that wants one, with the password.
+            password: See *username*.
+            token: For a server that wants a bearer token instead.
+        """
+        self.url = url.rstrip("/")
+        self._session = requests.Session()
+        if token:
+            self._session.headers["Authorization"] = f"Bearer {token}"
+        elif username:
+            self._session.auth = (username, password)
+
+    def __enter__(self) -> Self:
+        """Return itself."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close the connections."""
+        self._session.close()
+
+    def experiments(self) -> list[str]:
+        """The ids of all experiments."""
+        found = self._pages("experiments/search", "experiments", {})
+        return [str(body["experiment_id"]) for body in found]
+
+    def experiment(self, name: str, *, create: bool = False) -> str | None:
+        """The id of an experiment by its name.
+
+        Args:
+            name: Its name.
+            create: Whether to create it when there is none.
+        """
+        query = {"experiment_name": name}
+        try:
+            body = self._call("GET", "experiments/get-by-name", params=query)
+        except ServiceRefused as error:
+            if _code(error) != _MISSING:
+                raise
+            if not create:
+                return None
+        else:
+            return str(body["experiment"]["experiment_id"])
+        try:
+            body = self._call("POST", "experiments/create", json={"name": name})
+        except ServiceRefused as error:
+            if _code(error) != _ALREADY:
+                raise
+            return self.experiment(name)  # somebody else has created it meanwhile
+        return str(body["experiment_id"])
+
+    def runs(self, experiments: list[str], words: str) -> Iterator[dict[str, Any]]:
+        """Runs as MLflow shows them, the newest first.
+
+        Args:
+            experiments: Where to look.
+            words: What to look for, in MLflow's search language.
+        """
+        query = {
+            "experiment_ids": experiments,
+            "filter": words,
+            "order_by": ["attributes.start_time DESC"],
+        }
+        return self._pages("runs/search", "runs", query)
+
+    def create_run(
+        self, experiment: str, *, name: str, tags: Mapping[str, str], now: int
+    ) -> dict[str, Any]:
+        """Create a run that is finished at once.
+
+        Args:
+            experiment: Where.
+            name: Its name.
+            tags: Its tags.
+            now: The time in milliseconds since 1970.
+        """
+        body = {
+            "experiment_id": experiment,
+            "run_name": name,
+            "start_time": now,
+            "tags": [{"key": key, "value": value} for key, value in tags.items()],
+        }
+        run: dict[str, Any] = self._call("POST", "runs/create", json=body)["run"]
+        ended = {
+            "run_id": run["info"]["run_id"],
+            "status": "FINISHED",
+            "end_time": now,
+        }
+        self._call("POST", "runs/update", json=ended)
+        return run
+
+    def set_tag(self, run_id: str, key: str, value: str) -> None:
+        """Put a tag on a run."""
+        body = {"run_id": run_id, "key": key, "value": value}
+        self._call("POST", "runs/set-tag", json=body)
+
+    def delete_run(self, run_id: str) -> None:
+        """Delete a run; MLflow keeps it until its own garbage collection."""
+        self._call("POST", "runs/delete", json={"run_id": run_id})
+
+    def _pages(
+        self, path: str, name: str, query: Mapping[str, Any]
+    ) -> Iterator[dict[str, Any]]:
+        token = None
+        while True:
+            body = {**query, "max_results": _PAGE}
+            if token:
+                body["page_token"] = token
+            answer = self._call("POST", path, json=body)
+            yield from answer.get(name, [])
+            token = answer.get("next_page_token")
+            if not token:
+                return
+
+    def _call(self, method: str, path: str, **options: Any) -> Any:
+        try:
+            answer = self._session.request(
+                method, f"{self.url}/api/2.0/mlflow/{path}", timeout=_SECONDS, **options
+            )
+            body = answer.json() if answer.content else {}
+        except requests.RequestException as error:
+            raise ServiceUnavailable(
+                f"{SERVICE} at {self.url} cannot be reached: {error}", service=SERVICE
+            ) from error
+        if answer.ok:
+            return body
+        kind = ServiceRefused if answer.status_code < 500 else ServiceUnavailable
+        words = body.get("message") if isinstance(body, dict) else None
+        raise kind(
+            f"{SERVICE} did not do {path}: {words or answer.reason}",
+            service=SERVICE,
+            status=answer.status_code,
+            detail=body,
+        )
+
+
+def tags_of(run: Mapping[str, Any]) -> dict[str, str]:
+    """The tags of a run as MLflow shows it."""
+    return {tag["key"]: tag["value"] for tag in run.get("data", {}).get("tags", [])}
+
+
+def _code(error: ServiceRefused) -> str:
+    detail = error.detail
+    return str(detail.get("error_code", "")) if isinstance(detail, dict) else ""

@@ -1,0 +1,176 @@
+"""What worker runs have produced: found by their signature, and deleted.
+
+The REST API cannot delete an artifact. So its bytes are removed from the store, and
+its description says that it is deleted; a worker that is asked to read it then says
+so. Each step can be repeated, and a deletion that was cut short is completed by the
+next.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from dioptra_worker.errors import NotFound
+from dioptra_worker.lineage.errors import StillInUse
+from dioptra_worker.lineage.store import remove
+from dioptra_worker.provenance import DELETED, signature
+from dioptra_worker.provenance.stamp import RESULTS_DELETED
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from dioptra_worker.api.client import DioptraApi
+    from dioptra_worker.lineage.runs import Execution, FoundRun, Runs
+
+ACTIVE = frozenset({"queued", "started", "deferred"})
+_PAGE = 500
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """An artifact that a worker run has produced.
+
+    Attributes:
+        id: The artifact.
+        snapshot_id: Its present state.
+        job_id: The job that made it.
+        uri: Where it is stored.
+        description: What the API says of it.
+        plugin_snapshot_id: The plugin snapshot with the class that reads it, if any.
+        task_id: That class's id.
+    """
+
+    id: int
+    snapshot_id: int
+    job_id: int
+    uri: str
+    description: str
+    plugin_snapshot_id: int | None
+    task_id: int | None
+
+    @property
+    def is_deleted(self) -> bool:
+        """Whether it was deleted."""
+        return self.description.startswith(DELETED)
+
+    @classmethod
+    def read(cls, body: dict[str, Any]) -> Result:
+        """Read an artifact as the API shows it."""
+        task = body.get("task") or {}
+        return cls(
+            id=body["id"],
+            snapshot_id=body["snapshot"],
+            job_id=body["job"],
+            uri=body["artifactUri"],
+            description=body.get("description") or "",
+            plugin_snapshot_id=task.get("pluginResourceSnapshotId"),
+            task_id=task.get("id"),
+        )
+
+
+class Results:
+    """The artifacts of worker runs.
+
+    Every method raises `ServiceError` when the API, MLflow or the store refuses or does
+    not answer.
+    """
+
+    def __init__(self, api: DioptraApi, runs: Runs) -> None:
+        self._api = api
+        self._runs = runs
+
+    def of(self, worker_run: str) -> list[Result]:
+        """The artifacts that a worker run has signed, the deleted among them."""
+        found = self._pages("artifacts/", search=f'description:"*{worker_run}*"')
+        return [
+            Result.read(body)
+            for body in found
+            if signature(body.get("description") or "") == worker_run
+        ]
+
+    def delete(
+        self,
+        run: FoundRun,
+        *,
+        user: str,
+        force: bool = False,
+        say: Callable[[str], None],
+    ) -> int:
+        """Delete all artifacts that a worker run has produced.
+
+        Args:
+            run: The worker run.
+            user: Who deletes them, for the record.
+            force: Whether to delete also what a model consists of.
+            say: Told about each artifact.
+
+        Returns:
+            How many were deleted; 0 when all were before.
+
+        Raises:
+            StillInUse: A job of it has not ended, or an artifact is a model version.
+        """
+        self._refuse_active(run)
+        results = [result for result in self.of(run.id) if not result.is_deleted]
+        if not force:
+            self._refuse_models(results)
+        runs = {execution.job_id: execution for execution in run.executions}
+        for result in results:
+            self._delete(result, runs.get(result.job_id))
+            say(f"artifact {result.id} of job {result.job_id} is deleted")
+        words = f"{datetime.now(UTC).isoformat(timespec='seconds')} {user}"
+        for execution in run.executions:
+            if not execution.results_deleted:
+                self._runs.mark(execution.run_id, {RESULTS_DELETED: words})
+        return len(results)
+
+    def _delete(self, result: Result, execution: Execution | None) -> None:
+        if execution is not None and result.uri.startswith(execution.artifact_uri):
+            path = result.uri.removeprefix(execution.artifact_uri).strip("/")
+            remove(execution.artifact_uri, path)
+        self._api.request(
+            "PUT",
+            f"artifacts/{result.id}",
+            # Without the two ids the API would drop the task, and refuse every later
+            # job that names the artifact with an error of its own.
+            json={
+                "description": f"{DELETED} {result.description}",
+                "pluginSnapshotId": result.plugin_snapshot_id,
+                "taskId": result.task_id,
+            },
+        )
+
+    def _refuse_active(self, run: FoundRun) -> None:
+        for execution in run.executions:
+            try:
+                status = self._api.job(execution.job_id).status
+            except NotFound:
+                continue
+            if status in ACTIVE:
+                raise StillInUse(
+                    f"job {execution.job_id} of worker run {run.id} is {status}: wait"
+                    " for its end, or cancel it"
+                )
+
+    def _refuse_models(self, results: list[Result]) -> None:
+        ids = {result.id for result in results}
+        for model in self._pages("models/"):
+            for version in self._pages(f"models/{model['id']}/versions"):
+                if version["artifact"]["id"] in ids:
+                    raise StillInUse(
+                        f"artifact {version['artifact']['id']} is version"
+                        f" {version['versionNumber']} of model {model['name']!r}:"
+                        " delete it with --force, and that version with it"
+                    )
+
+    def _pages(self, path: str, **query: str) -> Iterator[dict[str, Any]]:
+        index = 0
+        while True:
+            paging = {"index": index, "pageLength": _PAGE}
+            body = self._api.request("GET", path, params=query | paging)
+            yield from body["data"]
+            index += len(body["data"])
+            if not body["data"] or index >= body["totalNumResults"]:
+                return
