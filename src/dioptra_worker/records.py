@@ -85,6 +85,8 @@ class Plan:
         inputs: The artifacts that the job reads.
         plugins: The folder with the plugins of the graph's tasks.
         artifact_plugins: The folder with the plugins of the artifact tasks.
+        defaults: The typed defaults of all the entrypoint's parameters, by name; None
+            for one without. The task graph has those of the parameters that it uses.
         stamp: Tags for the MLflow run, by name: what worker run the job belongs to.
     """
 
@@ -96,14 +98,8 @@ class Plan:
     inputs: tuple[InputArtifact, ...]
     plugins: str
     artifact_plugins: str
+    defaults: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     stamp: Mapping[str, str] = dataclasses.field(default_factory=dict)
-
-    def defaults(self) -> dict[str, Any]:
-        """The typed defaults that the task graph gives its parameters, by name."""
-        return {
-            name: entry.get("default") if isinstance(entry, dict) else entry
-            for name, entry in (self.config.get("parameters") or {}).items()
-        }
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -147,6 +147,7 @@ def test_import_tells(bench: Bench) -> None:
         ("artifact-chain", "produce.yml", "chain-produce"),
         ("artifact-chain", "consume.yml", "chain-consume"),
         ("sklearn-evaluation", "entrypoint.yml", "sklearn-evaluation"),
+        ("batch-evaluation", "entrypoint.yml", "batch-evaluation"),
         ("pytorch-attack", "entrypoint.yml", "pytorch-attack"),
         ("tensorflow-attack", "entrypoint.yml", "tensorflow-attack"),
         ("failing-job", "entrypoint.yml", "failing-job"),
@@ -312,6 +313,16 @@ def test_evaluation_is_repeatable(bench: Bench) -> None:
     assert first.metrics
     assert first.metrics == again.metrics
     assert first.metrics != other.metrics
+
+
+def test_batch(bench: Bench) -> None:
+    """A batch is evaluated once: the second job finds nothing left to do."""
+    first, again = (bench.run("batch-evaluation") for _ in range(2))
+    assert "Ran on 200 elements: 200 completed, 0 failed" in _text(first)
+    assert "Ran on 200 elements: 0 completed, 200 skipped, 0 failed" in _text(again)
+    signed = [line for line in _text(first).splitlines() if "Worker run" in line]
+    assert signed
+    assert signed[-1] in _text(again)
 
 
 def test_unknown_attack(bench: Bench) -> None:

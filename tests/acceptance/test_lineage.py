@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import uuid
 from typing import TYPE_CHECKING, Any
 
@@ -322,6 +324,26 @@ def test_personal(
     assert repeated["artifacts"][str(report)] == published["artifacts"][str(report)]
     (metric,) = platform.api.get(f"/jobs/{made['job']}/metrics")
     assert metric["value"] == 0.5
+
+    script = (
+        "import os, sys\n"
+        "from dioptra_worker.lineage import PersonalRun\n"
+        "with PersonalRun.open(os.environ) as run:\n"
+        "    print(run.publish(sys.argv[1]))\n"
+        "    run.metric('accuracy', 0.75)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(report)],
+        env=person.environment | {"DIOPTRA_WORKER_RUN_ID": made["id"]},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=100,
+    )
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) == published["artifacts"][str(report)]
+    (metric,) = platform.api.get(f"/jobs/{made['job']}/metrics")
+    assert metric["value"] == 0.75
 
     foreign = other.call(*publish, report)
     assert foreign.returncode == 1

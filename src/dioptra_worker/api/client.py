@@ -29,6 +29,7 @@ from dioptra_worker.errors import (
     ServiceRefused,
     ServiceUnavailable,
 )
+from dioptra_worker.provenance import Parameter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -71,6 +72,7 @@ class DioptraApi:
         self._http.headers["User-Agent"] = USER_AGENT
         self._login_lock = threading.Lock()
         self._logins = 0
+        self._declared: dict[int, tuple[Parameter, ...]] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -241,6 +243,15 @@ class DioptraApi:
         """Download one plugin snapshot as ``tar.gz``."""
         path = f"plugins/{plugin_id}/snapshots/{snapshot_id}/files/bundle"
         self._download(path, target, go_on, params=_TAR)
+
+    def declared_parameters(self, job: Job) -> tuple[Parameter, ...]:
+        """All parameters of a job's entrypoint; asked for once per snapshot of it."""
+        known = self._declared.get(job.entrypoint_snapshot_id)
+        if known is None:
+            body = self._json("GET", _snapshot(job))
+            known = tuple(map(Parameter.read, body["parameters"]))
+            self._declared[job.entrypoint_snapshot_id] = known
+        return known
 
     def artifact_description(self, artifact_id: int) -> str:
         """What an artifact's description says now."""

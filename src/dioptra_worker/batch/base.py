@@ -152,6 +152,8 @@ class BaseWorker:
         )
         loop.run(items)
         progress.tell(now=True)
+        if self.bridge is not None and self.bridge.context.worker_run:
+            log.info("Worker run %s", self.bridge.context.worker_run)
         if not progress.failed:
             log.info("%s", progress.summary())
         else:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from dioptra_worker.api.patience import persist
 from dioptra_worker.errors import WorkerError
-from dioptra_worker.provenance import DELETED, signature
+from dioptra_worker.provenance import DELETED, signature, typed_defaults
 from dioptra_worker.records import ArtifactTask, InputArtifact, Plan
 from dioptra_worker.runner.workspace import (
     MAX_BUNDLE_BYTES,
@@ -84,6 +84,7 @@ class Fetcher:
         config = self._start(pool, lambda: api.config(job))
         parameters = self._start(pool, lambda: api.parameters(job.id))
         writers = self._start(pool, lambda: api.artifact_plugins(job))
+        declared = self._start(pool, lambda: api.declared_parameters(job))
         wanted = self._start(pool, lambda: api.artifact_parameters(job.id)).result()
         inputs = [
             self._start(pool, partial(self._input, artifact)) for artifact in wanted
@@ -99,6 +100,7 @@ class Fetcher:
             inputs=tuple(future.result() for future in inputs),
             plugins=str(self._space.plugins),
             artifact_plugins=str(self._space.artifact_plugins),
+            defaults=typed_defaults(declared.result()),
         )
 
     def _start(self, pool: Background, call: Callable[[], T]) -> Future[T]:

@@ -28,14 +28,13 @@ def stamp(job: Job, plan: Plan, settings: Settings, *, worker: str) -> dict[str,
         worker: The daemon's name.
     """
     try:
-        defaults = plan.defaults()
         run = WorkerRun(
             experiment_id=job.experiment_id,
             entrypoint_id=job.entrypoint_id,
             entrypoint_snapshot_id=job.entrypoint_snapshot_id,
             inputs=job.inputs,
             swaps=job.swaps,
-            configuration=completed(plan.parameters, defaults),
+            configuration=completed(plan.parameters, plan.defaults),
         ).without(settings.data_parameters)
         circumstances = Circumstances(
             user=job.user,
@@ -45,7 +44,7 @@ def stamp(job: Job, plan: Plan, settings: Settings, *, worker: str) -> dict[str,
             image=settings.image,
             revision=settings.revision,
         )
-        return tags(run, circumstances, defaults=defaults)
+        return tags(run, circumstances, defaults=plan.defaults)
     except Exception:
         log.warning("job %d has no stamp", job.id, exc_info=True)
         return {}

@@ -16,7 +16,14 @@ from dioptra_worker import __version__
 from dioptra_worker.errors import ServiceRefused
 from dioptra_worker.lineage.errors import LineageError, NotYours, StillInUse
 from dioptra_worker.lineage.store import upload
-from dioptra_worker.provenance import Circumstances, WorkerRun, completed, signed, tags
+from dioptra_worker.provenance import (
+    Circumstances,
+    WorkerRun,
+    completed,
+    signed,
+    tags,
+    typed_defaults,
+)
 from dioptra_worker.provenance.stamp import JOB_ID, KIND
 from dioptra_worker.settings import DATA_PARAMETERS
 
@@ -191,10 +198,7 @@ class PersonalRuns:
     def _open(self, job_id: int, user: str) -> FoundRun:
         """Create and stamp the MLflow run of the job that stands for it."""
         job = self._api.job(job_id)
-        defaults = {
-            name: entry.get("default") if isinstance(entry, dict) else entry
-            for name, entry in (self._api.config(job).get("parameters") or {}).items()
-        }
+        defaults = typed_defaults(self._api.declared_parameters(job))
         run = WorkerRun(
             experiment_id=job.experiment_id,
             entrypoint_id=job.entrypoint_id,

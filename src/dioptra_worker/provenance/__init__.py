@@ -16,6 +16,7 @@ from dioptra_worker.provenance.configuration import (
     configuration_id,
     deviating,
     deviations,
+    typed_defaults,
 )
 from dioptra_worker.provenance.identity import WorkerRun
 from dioptra_worker.provenance.stamp import (
@@ -43,4 +44,5 @@ __all__ = [
     "signature",
     "signed",
     "tags",
+    "typed_defaults",
 ]

@@ -35,7 +35,7 @@ class BadValue(WorkerError):
 
 @dataclass(frozen=True, kw_only=True)
 class Parameter:
-    """A parameter of an entrypoint.
+    """A parameter that an entrypoint declares.
 
     Attributes:
         name: Its name.
@@ -90,6 +90,17 @@ def coerce(parameter: Parameter, value: object) -> Any:
             f" {text!r}",
             name=parameter.name,
         ) from None
+
+
+def typed_defaults(parameters: Iterable[Parameter]) -> dict[str, Any]:
+    """The defaults by name, each in its type, or as it is if it has no such value."""
+    found: dict[str, Any] = {}
+    for parameter in parameters:
+        try:
+            found[parameter.name] = coerce(parameter, parameter.default)
+        except BadValue:
+            found[parameter.name] = parameter.default
+    return found
 
 
 def deviations(

@@ -24,7 +24,7 @@ def context(plan: Plan) -> JobContext:
     """What a job was given, for its plugins."""
     return JobContext(
         parameters=plan.parameters,
-        defaults=plan.defaults(),
+        defaults=plan.defaults,
         inputs={
             item.name: InputFolder(
                 item.artifact_id, Path(item.directory, item.file_name)

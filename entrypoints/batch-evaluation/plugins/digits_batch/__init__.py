@@ -1,0 +1,1 @@
+"""Evaluates a classifier of handwritten digits, one image after the other."""
