@@ -15,7 +15,15 @@ from dioptra_worker.jobs.words import one_line
 _run = click.argument("worker_run", metavar="WORKER_RUN")
 
 
-@click.group("activities")
+@click.group(
+    "activities",
+    epilog="""
+\b
+Examples:
+  dioptra-worker activities stats 465a8320
+  dioptra-worker activities list 465a8320 --state error
+""",
+)
 def activities_group() -> None:
     """See which elements of a batch are done, and have some done again.
 

@@ -18,7 +18,15 @@ if TYPE_CHECKING:
     from dioptra_worker.lineage.configurations import Configuration
 
 
-@click.group("configurations")
+@click.group(
+    "configurations",
+    epilog="""
+\b
+Examples:
+  dioptra-worker configurations list --entrypoint train
+  dioptra-worker configurations create fast --entrypoint train -P epochs=1
+""",
+)
 def configurations_group() -> None:
     """Name the values of an entrypoint's parameters, and use them again.
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[3] / "entrypoints"
 FOLDERS = find_folders([ROOT])
 BUILT_IN = {"string", "integer", "number", "boolean", "null", "any"}
-GRAPH_TYPES = {"float": "number"}
+GRAPH_TYPES = {"float": "number", "list": None, "mapping": None}
 """How a task graph calls a parameter's type, where ``dioptra.toml`` says otherwise."""
 
 GRAPHS = [
@@ -111,7 +111,7 @@ def test_parameters_agree(folder: ResourceFolder, entry: dict[str, Any]) -> None
         for parameter in entry.get("params", [])
     }
     declared = {
-        name: (parameter["type"], str(parameter["default"]))
+        name: (parameter.get("type"), str(parameter["default"]))
         for name, parameter in _document(folder, entry).get("parameters", {}).items()
     }
     assert declared == registered
