@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import json
 import os
-import pty
 import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.acceptance.live import Live
 from tests.plugins.worker_process import wait_until_gone
 from tests.unit.workbench.folders import EXAMPLES, sums, write
 
@@ -173,6 +172,22 @@ def test_a_store_that_cannot_be_had(tmp_path: Path) -> None:
     assert "Traceback" not in answer.stdout + answer.stderr
 
 
+def test_nobody_listens_any_more(tmp_path: Path) -> None:
+    """Output into a pipe that was closed is no mistake, and is not told as one."""
+    script = f"'{COMMAND}' run '{EXAMPLES / 'hello-world'}' | head -1"
+    answer = subprocess.run(
+        ["sh", "-c", script],
+        cwd=tmp_path,
+        env=_environment(tmp_path),
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    assert answer.stdout == "hello-world: name='World', times=3\n"
+    assert not answer.stderr
+
+
 def test_artifacts_of_one_run_go_into_the_next(tmp_path: Path) -> None:
     """A file and a folder that a run has kept are read by another, untouched."""
     made = _json(tmp_path, EXAMPLES / "artifact-chain/produce.yml")["artifacts"]
@@ -241,67 +256,13 @@ def test_metrics_and_a_client_without_a_server(tmp_path: Path) -> None:
 # -- processes that are watched while they run -------------------------------------
 
 
-class Live:
-    """A command in a terminal of its own, or with a pipe."""
-
-    def __init__(self, tmp_path: Path, *arguments: str | Path, tty: bool) -> None:
-        ours, theirs = pty.openpty() if tty else os.pipe()
-        self._fd = ours
-        self.process = subprocess.Popen(
-            [COMMAND, "run", *map(str, arguments)],
-            cwd=tmp_path,
-            env=_environment(tmp_path) | {"TERM": "dumb"},
-            stdin=theirs if tty else subprocess.DEVNULL,
-            stdout=theirs,
-            stderr=theirs,
-            start_new_session=True,
-        )
-        os.close(theirs)
-        os.set_blocking(ours, False)
-        self.said = ""
-
-    def type(self, text: str) -> None:
-        """Type into its terminal."""
-        os.write(self._fd, text.encode())
-
-    def wait_for(self, words: str, times: int = 1) -> None:
-        """Wait until it has said something so many times."""
-        self._until(lambda: self.said.count(words) >= times, words)
-
-    def end(self) -> int:
-        """Wait for its end; its exit code."""
-        self._until(lambda: self.process.poll() is not None, "its end")
-        self._read()
-        return self.process.wait()
-
-    def close(self) -> None:
-        """Leave nothing behind."""
-        if self.process.poll() is None:
-            self.process.kill()
-            self.process.wait()
-        os.close(self._fd)
-
-    def _until(self, done: Callable[[], bool], what: str) -> None:
-        deadline = time.monotonic() + PATIENCE
-        while not done():
-            assert time.monotonic() < deadline, f"no {what!r} in:\n{self.said}"
-            self._read()
-            time.sleep(0.02)
-
-    def _read(self) -> None:
-        try:
-            while data := os.read(self._fd, 1 << 16):
-                self.said += data.decode().replace("\r\n", "\n")
-        except (BlockingIOError, OSError):
-            return
-
-
 @pytest.fixture(name="live")
 def _live(tmp_path: Path) -> Iterator[Callable[..., Live]]:
     made: list[Live] = []
 
     def start(*arguments: str | Path, tty: bool = False) -> Live:
-        made.append(Live(tmp_path, *arguments, tty=tty))
+        command = [COMMAND, "run", *map(str, arguments)]
+        made.append(Live(command, tmp_path, _environment(tmp_path), tty=tty))
         return made[-1]
 
     yield start

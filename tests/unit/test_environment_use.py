@@ -21,6 +21,7 @@ ALLOWED = {
     "local/environment.py": "services of the local stack inherit PATH, HOME and others",
     "local/paths.py": "the XDG variables say where a home's folders are",
     "local/servers/serve_mlflow.py": "it is a program of its own, which sets MLflow's",
+    "pytest_plugin.py": "it hands its environment on to runs, and what they ask for",
     "runner/process.py": "it sets what plugins read, such as __JOB_ID",
     "sdk/auth_client.py": "plugins log in with these by the platform's contract",
     "sdk/client/client.py": "plugins find the API with it by the platform's contract",

@@ -242,6 +242,8 @@ def _supervised(
             result = bench.run(
                 order, audience=None if as_json else Display(), timeout=timeout
             )
+        except BrokenPipeError:
+            raise  # nobody listens to us any more, which is no mistake of the run
         except (WorkerError, OSError) as error:
             click.echo(f"the run could not be started: {error}", err=True)
             return ExitCode.FAILED

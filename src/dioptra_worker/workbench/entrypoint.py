@@ -214,7 +214,7 @@ def _bare(file: Path, plugins: Path) -> Entrypoint:
     packages = discovered.packages(plugins)
     tasks = discovered.artifact_tasks(packages)
     return Entrypoint(
-        name=file.stem,
+        name=file.stem if file.stem != "entrypoint" else file.parent.name,
         file=file,
         document=document,
         config=document.data,

@@ -1,0 +1,138 @@
+"""A pytest plugin for authors of Dioptra plugins.
+
+It makes ``from dioptra import pyplugs`` work in their tests, and offers the fixture
+`run_entrypoint`. Every pytest run of an environment with this package loads it, so it
+imports nothing before it is used. ``-p no:dioptra_worker`` leaves it out.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, Any, Protocol
+
+import pytest
+
+from dioptra_worker import compat
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from dioptra_worker.workbench.order import Order
+    from dioptra_worker.workbench.results import Result
+
+
+class RunEntrypoint(Protocol):
+    """What the fixture `run_entrypoint` is."""
+
+    def __call__(
+        self,
+        path: str | Path,
+        parameters: Mapping[str, Any] | None = None,
+        *,
+        artifacts: Mapping[str, str | Path] | None = None,
+        swaps: Mapping[str, str] | None = None,
+        plugins: str | Path | None = None,
+        isolated: bool = False,
+        timeout: float | None = None,
+    ) -> Result:
+        """Run an entrypoint without any server.
+
+        Args:
+            path: Its folder or file, from pytest's root folder.
+            parameters: Values by parameter; text is read by the parameter's type.
+            artifacts: Paths by artifact input, as ``--artifact`` takes them.
+            swaps: Choices by swap.
+            plugins: The folder of plugin packages, for a file of its own.
+            isolated: Run in a process of its own, as a worker does: then a plugin may
+                crash, but what steps return is not seen.
+            timeout: Seconds that it may take, if it is isolated.
+
+        Returns:
+            What came of it, also when it failed.
+
+        Raises:
+            WorkbenchError: It cannot be run as it is.
+        """
+        ...
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_load_initial_conftests() -> None:
+    """Let a conftest import plugins."""
+    _show_names()
+
+
+def pytest_configure() -> None:
+    """Let tests import plugins."""
+    _show_names()
+
+
+def _show_names() -> None:
+    names = str(compat.path())
+    if names not in sys.path:
+        sys.path.insert(0, names)
+
+
+@pytest.fixture
+def run_entrypoint(
+    pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory
+) -> RunEntrypoint:
+    """Run entrypoints without any server; see `RunEntrypoint`."""
+    from dioptra_worker.workbench.demand import Demand  # noqa: PLC0415 - only when used
+
+    def run(
+        path: str | Path,
+        parameters: Mapping[str, Any] | None = None,
+        *,
+        artifacts: Mapping[str, str | Path] | None = None,
+        swaps: Mapping[str, str] | None = None,
+        plugins: str | Path | None = None,
+        isolated: bool = False,
+        timeout: float | None = None,
+    ) -> Result:
+        if timeout is not None and not isolated:
+            raise ValueError(
+                "a timeout needs isolated=True: nothing else can end a run"
+            )
+        root = pytestconfig.rootpath
+        demand = Demand(
+            path=root / path,
+            plugins=None if plugins is None else root / plugins,
+            parameters=parameters or {},
+            artifacts={name: root / file for name, file in (artifacts or {}).items()},
+            swaps=swaps or {},
+        )
+        folder = tmp_path_factory.mktemp("dioptra-runs")
+        if isolated:
+            return _isolated(demand.order(), folder, timeout)
+        return _in_process(demand.order(), folder)
+
+    return run
+
+
+def _in_process(order: Order, folder: Path) -> Result:
+    from dioptra_worker.workbench import inprocess, platform  # noqa: PLC0415
+
+    sessions = platform.sessions(os.environ)
+    return inprocess.run(order, folder=folder, sessions=sessions, capture=True)
+
+
+def _isolated(order: Order, folder: Path, timeout: float | None) -> Result:
+    from dioptra_worker.settings import for_local_runs  # noqa: PLC0415
+    from dioptra_worker.workbench.platform import sessions  # noqa: PLC0415
+    from dioptra_worker.workbench.supervised import Bench  # noqa: PLC0415
+
+    bench = Bench(
+        folder=folder,
+        isolation="auto",
+        preload=(),
+        environment=for_local_runs(os.environ),
+        session=sessions(os.environ),
+    )
+    with bench:
+        result = bench.run(order, audience=None, timeout=timeout)
+    if bench.interrupted:
+        raise KeyboardInterrupt
+    return result
