@@ -200,7 +200,12 @@ def _inputs(
         for name in given
         if name.partition(":")[0] not in declared
     ]
-    named = {name.partition(":")[0] for name in given}
+    named = [name.partition(":")[0] for name in given]
+    problems += [
+        f"artifact input {name!r} is given more than once"
+        for name in dict.fromkeys(named)
+        if named.count(name) > 1
+    ]
     problems += [
         f"artifact input {name!r} is not given: --artifact {name}=PATH"
         for name in declared

@@ -138,6 +138,11 @@ def test_wrong_artifacts(tmp_path: Path) -> None:
     assert "no artifact input 'reading'. Did you mean 'readings'?" in said
     assert "'readings' is not given: --artifact readings=PATH" in said
     assert "no artifact task 'FolderOfTable'. Did you mean 'FolderOfTables'?" in said
+    with pytest.raises(BadOrder, match="'readings' is given more than once"):
+        Demand(
+            path=CONSUME,
+            artifacts={"readings": "a", "readings:TableFile": "b", "by_day": "c"},
+        ).order()
     with pytest.raises(BadOrder, match="nowhere' does not exist"):
         Demand(
             path=CONSUME,
