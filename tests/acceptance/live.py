@@ -29,6 +29,8 @@ class Live:
     ) -> None:
         ours, theirs = pty.openpty() if tty else os.pipe()
         self._fd = ours
+        # Where the tests run in the background, Ctrl-C would be ignored from the start.
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
         self.process = subprocess.Popen(
             command,
             cwd=folder,
@@ -38,6 +40,7 @@ class Live:
             stderr=theirs,
             start_new_session=True,
         )
+        signal.signal(signal.SIGINT, before)
         os.close(theirs)
         os.set_blocking(ours, False)
         self.said = ""
