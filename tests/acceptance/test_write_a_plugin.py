@@ -83,7 +83,7 @@ def test_write_a_plugin(tmp_path: Path) -> None:
     for block in here[tests:local]:
         if block.language == "sh":
             said = _shell(block.text, tmp_path, bare)
-            assert "1 passed" in said or "the top is the and cat" in said
+            assert "1 passed" in said or "the top is the and bird" in said
         else:
             block.save(tmp_path)
 
