@@ -78,8 +78,10 @@ services: $(READY)test
 faults: $(READY)test $(READY)docs
 	@DIOPTRA_WORKER_PEER_PYTHON=$$($(BIN)/python -c '$(PEER)') && \
 	  export DIOPTRA_WORKER_PEER_PYTHON && \
+	  rm -f .cache/faults.json && mkdir -p .cache && \
 	  $(BIN)/python -m pytest -n $(WORKERS) tests --ignore=tests/unit --dist=loadfile \
-	    --fault-report=docs/reference/faults.json
+	    --fault-report=.cache/faults.json
+	@mv .cache/faults.json docs/reference/faults.json
 	@$(BIN)/python docs/generate.py
 
 containers: $(READY)demo

@@ -38,8 +38,8 @@ def page(notice: str) -> str:
 # Faults
 
 What becomes of a job when something breaks, and how long that takes. Our side is what
-the tests saw in one run with real services and the real executable, on a machine with
-two CPUs; `make faults` repeats it and writes this page. Seconds count from what the
+the tests saw with real services and the real executable, on a busy machine with two
+CPUs; `make faults` repeats it and writes this page. Seconds count from what the
 column names, to the job's final status in the REST API.
 
 The peer is the worker of `dioptra-platform` 1.2.2 (with rq 3.0, MLflow 3.17), given

@@ -13,6 +13,7 @@ import pytest
 import redis
 from rq import Queue, Worker
 from rq.job import Job
+from tests.plugins.outcomes import FINISHED
 from tests.plugins.testbed import Platform
 from tests.plugins.worker_process import worker
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.plugins.clients import ApiClient, MlflowReader
+    from tests.plugins.fault_report import FaultReport
+    from tests.plugins.outcomes import Witness
 
     from dioptra_worker.local import LocalStack
 
@@ -162,7 +165,13 @@ def test_shutdown_command(
         assert running.wait(10) == 0
 
 
-def test_drain(platform: Platform, stack: LocalStack, tmp_path: Path) -> None:
+def test_drain(
+    platform: Platform,
+    stack: LocalStack,
+    witness: Witness,
+    fault_report: FaultReport,
+    tmp_path: Path,
+) -> None:
     """After SIGTERM the running job may end, and no other is taken."""
     go = tmp_path / "go"
     entrypoint = platform.entrypoint(SOURCE, {"one": {"wait_for": [str(go)]}})
@@ -171,11 +180,16 @@ def test_drain(platform: Platform, stack: LocalStack, tmp_path: Path) -> None:
     with worker(stack.environment(), tmp_path, platform.queue) as running:
         platform.wait_for_line(running_job, "waiting now")
         running.send()
+        told = time.time()
         running.wait_for("no more jobs are taken")
         go.touch()
         assert running.wait(20) == 0
-    assert platform.status(running_job) == "finished"
+    outcome = witness.outcome(
+        running_job, says="waited", since=told, after="the signal"
+    )
+    assert outcome.statuses == FINISHED
     assert platform.status(waiting_job) == "queued"
+    fault_report.job("6c", "SIGTERM, and the job ends in time", outcome)
 
 
 def test_give_back(
@@ -183,6 +197,8 @@ def test_give_back(
     stack: LocalStack,
     redis_client: redis.Redis,
     mlflow_reader: MlflowReader,
+    witness: Witness,
+    fault_report: FaultReport,
     tmp_path: Path,
 ) -> None:
     """A job that does not end within the grace is given back and run by another."""
@@ -199,6 +215,7 @@ def test_give_back(
     ) as running:
         platform.wait_for_line(job, "waiting now")
         first_run = platform.run_id(job)
+        told = time.time()
         running.send()
         assert running.wait(20) == 0
     assert platform.status(job) == "queued"
@@ -212,11 +229,16 @@ def test_give_back(
     go.touch()
     with worker(stack.environment(), tmp_path, "--burst", platform.queue) as second:
         assert second.wait() == 0
-    assert platform.status(job) == "finished"
+    words = "the job is given back"
+    outcome = witness.outcome(job, says=words, since=told, after="the signal")
+    assert outcome.statuses == FINISHED
     assert platform.run_id(job) != first_run
+    fault_report.job("6a", "SIGTERM during a job, and another worker starts", outcome)
 
 
-def test_wrong_password(platform: Platform, stack: LocalStack, tmp_path: Path) -> None:
+def test_wrong_password(
+    platform: Platform, stack: LocalStack, fault_report: FaultReport, tmp_path: Path
+) -> None:
     """A wrong password ends the worker at once with a sentence and exit code 3."""
     environment = {**stack.environment(), "DIOPTRA_WORKER_PASSWORD": "not-the-one"}
     with worker(environment, tmp_path, platform.queue, ready=False) as running:
@@ -224,6 +246,41 @@ def test_wrong_password(platform: Platform, stack: LocalStack, tmp_path: Path) -
     assert "refused to log in user 'worker'" in running.log
     assert "no such user or the password is wrong" in running.log
     assert "Traceback" not in running.log
+    line = next(line for line in running.log.splitlines() if "refused to log" in line)
+    what = "the worker ends with code 3, and takes no job"
+    fault_report.worker("13", "wrong password", what, says=line)
+
+
+@pytest.mark.parametrize(
+    ("row", "name", "value"),
+    [
+        ("14", "DIOPTRA_WORKER_USERNAME", ""),
+        ("14", "DIOPTRA_WORKER_PASSWORD", ""),
+        ("14", "DIOPTRA_API", ""),
+        ("14", "RQ_REDIS_URI", ""),
+        ("14", "MLFLOW_TRACKING_URI", ""),
+        ("14", "MLFLOW_S3_ENDPOINT_URL", ""),
+        ("14b", "DIOPTRA_API", "http://[::1"),
+        ("14b", "DIOPTRA_API", "localhost:5000"),
+        ("14c", "RQ_REDIS_URI", "http://localhost"),
+    ],
+)
+def test_unusable_setting(
+    row: str,
+    name: str,
+    value: str,
+    stack: LocalStack,
+    fault_report: FaultReport,
+    tmp_path: Path,
+) -> None:
+    """A setting that is missing or malformed is named, and the exit code is 2."""
+    environment = {**stack.environment(), name: value}
+    with worker(environment, tmp_path, "any", ready=False) as running:
+        assert running.wait(60) == 2
+    assert running.log.startswith(f"{name}: ")
+    assert len(running.log.splitlines()) == 1
+    fault = f"{name} is `{value}`" if value else f"{name} is not set"
+    fault_report.worker(row, fault, "the worker ends with code 2", says=running.log)
 
 
 def test_unreachable_api(platform: Platform, stack: LocalStack, tmp_path: Path) -> None:
@@ -240,12 +297,17 @@ def test_unreachable_api(platform: Platform, stack: LocalStack, tmp_path: Path) 
     assert platform.status(job) == "queued"
 
 
-def test_misspelt_queue(platform: Platform, stack: LocalStack, tmp_path: Path) -> None:
+def test_misspelt_queue(
+    platform: Platform, stack: LocalStack, fault_report: FaultReport, tmp_path: Path
+) -> None:
     """A queue that the API does not know is warned about, with near matches."""
     misspelt = platform.queue + "x"
     with worker(stack.environment(), tmp_path, misspelt) as running:
         assert f"no queue {misspelt!r}" in running.log
         assert f"did you mean {platform.queue!r}" in running.log
+    line = next(line for line in running.log.splitlines() if "no queue" in line)
+    words = line[line.index("the Dioptra API") :]
+    fault_report.worker("24", "misspelt queue", "the worker listens on", says=words)
 
 
 def test_foreign_entries(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -183,15 +184,29 @@ def test_stop_command(
 
 
 def test_deleted_job(
-    platform: Platform, daemon: WorkerProcess, mlflow_reader: MlflowReader
+    platform: Platform,
+    daemon: WorkerProcess,
+    mlflow_reader: MlflowReader,
+    fault_report: FaultReport,
 ) -> None:
     """A running job that is deleted in the API is stopped."""
     job = _submit(platform, "sleep")
     platform.wait_for_line(job, "about to end")
     run = platform.run_id(job)
     platform.api.delete(f"/jobs/{job}")
+    deleted = time.time()
     daemon.wait_for(f"job {job} dropped", seconds=15)
+    seconds = time.time() - deleted
     assert mlflow_reader.status(run) == "KILLED"
+    words = next(line for line in daemon.log.splitlines() if f"{job} dropped" in line)
+    fault_report.worker(
+        "16",
+        "deleted while it runs",
+        "the job is stopped; MLflow: KILLED",
+        says=words,
+        seconds=seconds,
+        after="the deletion",
+    )
 
 
 def test_no_process_left(platform: Platform, daemon: WorkerProcess) -> None:

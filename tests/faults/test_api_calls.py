@@ -27,8 +27,12 @@ pytestmark = [pytest.mark.xdist_group("api-calls"), pytest.mark.timeout(300)]
 
 LINES = 30
 STEPS = 3
-TIMEOUT = 4.0
-"""Seconds after which this daemon breaks a silent request off."""
+TIMEOUT = 10.0
+"""Seconds after which this daemon breaks a silent request off.
+
+Not less: a busy API may take some seconds, and does what it was asked though nobody
+waits for it any more. Asked again meanwhile, it registers an artifact twice.
+"""
 
 SOURCE = """
 from dioptra.sdk.utilities.auth_client import get_authenticated_worker_client
@@ -230,6 +234,30 @@ def test_next_job(
     daemon.wait_for(f"job {job} finished")
     assert daemon.log.count("waiting") == before
     assert daemon.process.poll() is None
+
+
+def test_answers_of_another_shape(
+    platform: Platform,
+    proxy: FaultProxy,
+    daemon: WorkerProcess,
+    given: dict[str, int],
+    entrypoint: Entrypoint,
+    witness: Witness,
+    fault_report: FaultReport,
+) -> None:
+    """Good JSON that is no answer of the API is asked for again, and breaks nothing."""
+    proxy.clear()
+    rules = [
+        proxy.add(Rule(*CALLS[call][:2], answer(200), times=2))
+        for call in ("GET job", "GET artifactParameters")
+    ]
+    job = platform.submit(entrypoint, artifacts={"gift": given})
+    outcome = witness.outcome(job, says=f"line {LINES - 1}", seconds=200)
+    assert outcome.statuses == FINISHED
+    assert [rule.hits for rule in rules] == [2, 2]
+    _check_results(platform, job)
+    assert "Traceback" not in daemon.log
+    fault_report.job("9", "two calls meet 200 and JSON of another shape", outcome)
 
 
 def test_login_at_the_start(

@@ -11,8 +11,8 @@ and, where a worker and no job is what one looks at::
     fault_report.worker("13", "wrong password", "ends with code 3", says=running.log)
 
 The first argument is the row of ``tests/faults/peer.toml`` beside which it is shown.
-``make faults`` is ``pytest --fault-report=FILE``: it runs those tests and no others,
-and writes what they saw into that file when all of them passed.
+``pytest --fault-report=FILE`` runs those tests and no others, and brings the file up to
+what they saw when all of them passed; ``make faults`` does that with all, from nothing.
 """
 
 from __future__ import annotations
@@ -28,13 +28,14 @@ import pytest
 from tests.plugins.outcomes import Witness
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
     from tests.plugins.outcomes import Outcome
 
     from dioptra_worker.local import LocalStack
 
 PEER = Path(__file__).parents[1] / "faults/peer.toml"
+Entry = dict[str, Any]
 _PROPERTY = "fault"
 _LONGEST_LINE = 260
 _CHANCE = (
@@ -148,7 +149,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--fault-report",
         type=Path,
         metavar="FILE",
-        help="run the tests of faults only, and write what they saw into FILE",
+        help="run the tests of faults only, and bring FILE up to what they saw",
     )
 
 
@@ -173,26 +174,34 @@ def pytest_terminal_summary(
     if exitstatus != pytest.ExitCode.OK:
         terminalreporter.write_line(f"{target} is left as it was: not all tests passed")
         return
-    seen = _in_order(
+    seen = [
         entry
         for report in terminalreporter.stats.get("passed", [])
         for name, entry in report.user_properties
         if name == _PROPERTY and report.when == "call"
-    )
-    text = json.dumps(seen, indent=1, ensure_ascii=False) + "\n"
+    ]
+    known = json.loads(target.read_text(encoding="utf-8")) if target.exists() else []
+    text = json.dumps(_in_order(seen, known), indent=1, ensure_ascii=False) + "\n"
     target.write_text(text, encoding="utf-8")
     terminalreporter.write_line(f"{len(seen)} faults are written to {target}")
 
 
-def _in_order(entries: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+def _in_order(seen: list[Entry], known: list[Entry]) -> list[Entry]:
     """The entries as the page shows them; of one seen twice, the slower."""
-    slowest: dict[tuple[int, str], dict[str, Any]] = {}
     order = rows()
-    for entry in entries:
-        key = (order.index(entry["row"]), entry["fault"])
-        known = slowest.get(key, entry)
-        slowest[key] = max(known, entry, key=lambda each: each["seconds"] or 0.0)
-    return [slowest[key] for key in sorted(slowest)]
+
+    def place(entry: Entry) -> tuple[int, str]:
+        return order.index(entry["row"]), entry["fault"]
+
+    chosen: dict[tuple[int, str], Entry] = {}
+    for entry in seen:
+        before = chosen.get(place(entry), entry)
+        slower = max(before, entry, key=lambda each: each["seconds"] or 0.0)
+        chosen[place(entry)] = slower
+    for entry in known:
+        if entry["row"] in order:
+            chosen.setdefault(place(entry), entry)
+    return [chosen[key] for key in sorted(chosen)]
 
 
 def _fixtures(item: pytest.Item) -> list[str]:

@@ -156,7 +156,10 @@ class DioptraApi:
 
     def job(self, job_id: int) -> Job:
         """Fetch a job; `NotFound` when it was deleted."""
-        return Job.read(self._json("GET", f"jobs/{job_id}"))
+        path = f"jobs/{job_id}"
+        body = self._json("GET", path)
+        with _understood(path):
+            return Job.read(body)
 
     def jobs_with_status(self, status: str) -> list[dict[str, Any]]:
         """All jobs with a status, as the API shows them."""
@@ -208,8 +211,10 @@ class DioptraApi:
 
     def artifact_parameters(self, job_id: int) -> list[ArtifactParameter]:
         """The artifacts that a job reads."""
-        body = self._json("GET", f"jobs/{job_id}/artifactParameters")
-        return [ArtifactParameter.read(name, entry) for name, entry in body.items()]
+        path = f"jobs/{job_id}/artifactParameters"
+        body = self._json("GET", path)
+        with _understood(path):
+            return [ArtifactParameter.read(name, entry) for name, entry in body.items()]
 
     def artifact_plugins(self, job: Job) -> list[dict[str, Any]]:
         """The plugins whose artifact tasks a job may write with."""
@@ -441,6 +446,23 @@ def _mapped(url: str, what: str) -> Iterator[None]:
         yield
     except requests.exceptions.RequestException as error:
         raise _away(url, error, f" for {what}") from error
+
+
+@contextlib.contextmanager
+def _understood(path: str) -> Iterator[None]:
+    """Turn what reading an answer of another shape raises into `ServiceUnavailable`.
+
+    Something between us and the API answers in its place, or it is being replaced.
+    """
+    try:
+        yield
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        raise ServiceUnavailable(
+            f"the {SERVICE} answered GET {path} with JSON of another shape"
+            f" ({cause(error)}): check that DIOPTRA_API is the address of a Dioptra"
+            " REST API",
+            service=SERVICE,
+        ) from error
 
 
 def _away(url: str, error: Exception, asked: str = "") -> ServiceUnavailable:
