@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     from dioptra_worker.local import LocalStack
 
+pytestmark = pytest.mark.timeout(300)
+
 SERVICES = {
     "DIOPTRA_API": ("api", "14b"),
     "RQ_REDIS_URI": ("valkey", "14c"),

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from dioptra_worker.local import LocalStack
 
-pytestmark = pytest.mark.xdist_group("logs")
+pytestmark = [pytest.mark.xdist_group("logs"), pytest.mark.timeout(300)]
 
 LINES = 5000
 PAUSE = 3.0

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
     from dioptra_worker.local import LocalStack
 
+pytestmark = pytest.mark.timeout(300)
+
 SETTINGS = {"DIOPTRA_WORKER_KILL_GRACE": "1", "DIOPTRA_WORKER_SHUTDOWN_GRACE": "1"}
 LOST = "the worker that ran this job was lost"
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from dioptra_worker.local import LocalStack
 
-pytestmark = pytest.mark.xdist_group("outages")
+pytestmark = [pytest.mark.xdist_group("outages"), pytest.mark.timeout(300)]
 
 SETTINGS = {"DIOPTRA_WORKER_STATUS_POLL": "1", "DIOPTRA_WORKER_LOST_AFTER": "2"}
 
