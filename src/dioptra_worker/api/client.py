@@ -199,20 +199,18 @@ class DioptraApi:
     def config(self, job: Job) -> dict[str, Any]:
         """The task graph of a job, swaps chosen where the platform has them."""
         try:
-            body: dict[str, Any] = self._json("GET", f"jobs/{job.id}/config")
+            return self._mapping(f"jobs/{job.id}/config")
         except NotFound:  # platforms before 1.2
-            body = self._json("GET", f"{_snapshot(job)}/config")
-        return body
+            return self._mapping(f"{_snapshot(job)}/config")
 
     def parameters(self, job_id: int) -> dict[str, Any]:
         """A job's typed values for the global parameters, by name."""
-        body: dict[str, Any] = self._json("GET", f"jobs/{job_id}/parameters")
-        return body
+        return self._mapping(f"jobs/{job_id}/parameters")
 
     def artifact_parameters(self, job_id: int) -> list[ArtifactParameter]:
         """The artifacts that a job reads."""
         path = f"jobs/{job_id}/artifactParameters"
-        body = self._json("GET", path)
+        body = self._mapping(path)
         with _understood(path):
             return [ArtifactParameter.read(name, entry) for name, entry in body.items()]
 
@@ -369,11 +367,19 @@ class DioptraApi:
 
     # -- plumbing --------------------------------------------------------------
 
+    def _mapping(self, path: str) -> dict[str, Any]:
+        """GET what must be a JSON object; callers rely on it."""
+        body = self._json("GET", path)
+        with _understood(path):
+            if not isinstance(body, dict):
+                raise TypeError(f"{str(body)[:80]!r} is no object")
+            return body
+
     def _json(self, method: str, path: str, **options: Any) -> Any:
         with self._authorised(method, path, **options) as response:
             try:
                 return response.json()
-            except requests.exceptions.JSONDecodeError as error:
+            except (requests.exceptions.JSONDecodeError, RecursionError) as error:
                 raise ServiceUnavailable(
                     f"the {SERVICE} answered {method} {path} with something that is"
                     f" not JSON: {response.text[:80]!r}",

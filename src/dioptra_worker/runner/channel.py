@@ -157,7 +157,8 @@ class Channel:
 
     def _listen(self) -> None:
         buffer = b""
-        with contextlib.suppress(OSError):
+        # What is no message of ours ends the job: it would wait for ever.
+        with contextlib.suppress(OSError, ValueError):
             while chunk := self._sock.recv(_CHUNK):
                 *lines, buffer = (buffer + chunk).split(b"\n")
                 for line in lines:

@@ -319,7 +319,9 @@ def test_a_connection_cut_within_an_answer(
         api.plugin_bundle(1, 2, tmp_path / "bundle")
 
 
-@pytest.mark.parametrize("body", [b"", b"<html>proxy</html>", b"\xff\xfe", b"{"])
+@pytest.mark.parametrize(
+    "body", [b"", b"<html>proxy</html>", b"\xff\xfe", b"{", b"[" * 99_999]
+)
 def test_an_answer_that_is_not_json(body: bytes, serve: Any) -> None:
     """What is not JSON comes from something else, so the API is away."""
     api, _ = serve(_always(Answer(200, body)))
@@ -404,6 +406,14 @@ def test_config_of_older_platforms(serve: Any) -> None:
     api, server = serve(script)
     assert api.config(Job.read(JOB)) == {"graph": {}}
     assert server.asked[0] == "GET jobs/7/config"
+
+
+@pytest.mark.parametrize("body", [[1, 2], 7, "text", None])
+def test_config_that_is_no_object(body: Any, serve: Any) -> None:
+    """An answer of another kind is asked for again, not handed on as it is."""
+    api, _ = serve(_always(Answer(body=body)))
+    with pytest.raises(ServiceUnavailable, match="JSON of another shape"):
+        api.config(Job.read(JOB))
 
 
 def test_config_of_an_api_that_is_away(serve: Any) -> None:

@@ -69,6 +69,10 @@ def test_a_runner_that_nobody_takes_is_hung_up_on() -> None:
     runners = Runners()
     with _begin(Api(), runners) as ahead:
         ahead.job()
+    deadline = time.monotonic() + 60.0
+    while not runners.there:  # it is made by a thread that nobody waits for
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
     for there in runners.there:
         there.settimeout(60.0)
         assert there.recv(1) == b""

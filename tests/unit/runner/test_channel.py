@@ -272,3 +272,12 @@ def test_a_socket_is_moved_out_of_reach() -> None:
         assert not moved.get_inheritable()
         moved.sendall(b"still connected")
         assert ours.recv(100) == b"still connected"
+
+
+def test_what_is_no_message_ends_the_job() -> None:
+    """A plan that cannot be read is no plan: who waits for it is told."""
+    with _talking() as (channel, daemon, gone):
+        daemon.sock.sendall(b'{"is": "Plan", "job_id": "seven"}\n')
+        assert gone.wait(60)
+        with pytest.raises(RunnerError):
+            channel.plan()

@@ -1,0 +1,235 @@
+"""Memory, disk and kernel against a job: it ends with that as its cause."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import uuid
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+import redis
+from rq.command import send_stop_job_command
+from tests.plugins.outcomes import FAILED
+from tests.plugins.scene import PATIENCE, Scene, until
+from tests.plugins.testbed import Platform
+from tests.plugins.worker_process import worker
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.plugins.clients import ApiClient
+    from tests.plugins.fault_report import FaultReport
+    from tests.plugins.outcomes import Witness
+
+    from dioptra_worker.local import LocalStack
+
+CONTROLLERS = Path("/sys/fs/cgroup")
+MIB = 1 << 20
+
+
+def _writable(controller: str) -> bool:
+    folder = CONTROLLERS / controller
+    return (folder / "cgroup.procs").exists() and os.access(folder, os.W_OK)
+
+
+@contextmanager
+def _group(controller: str) -> Iterator[Path]:
+    """A control group (version 1) of our own."""
+    folder = CONTROLLERS / controller / f"dioptra-worker-{uuid.uuid4().hex[:8]}"
+    folder.mkdir()
+    try:
+        yield folder
+    finally:
+        until(lambda: not (folder / "cgroup.procs").read_text().strip())
+        folder.rmdir()
+
+
+OOM = """
+@pyplugs.register
+def grow():
+    print("about to grow")
+    everything = []
+    while True:
+        everything.append(bytearray(os.urandom(1)) * (8 << 20))
+"""
+
+
+@pytest.mark.skipif(
+    not _writable("memory"), reason="needs a memory controller of version 1, and root"
+)
+def test_out_of_memory(
+    stack: LocalStack,
+    api: ApiClient,
+    witness: Witness,
+    fault_report: FaultReport,
+    tmp_path: Path,
+) -> None:
+    """A job that the kernel kills for its memory is told so, with peak and limit."""
+    platform = Platform(api)
+    with (
+        _group("memory") as group,
+        worker(stack.environment(), tmp_path, platform.queue) as running,
+    ):
+        (group / "memory.limit_in_bytes").write_text(str(400 * MIB))
+        for pid in {running.process.pid, *running.descendants()}:
+            (group / "cgroup.procs").write_text(str(pid))
+        scene = Scene(platform, running)
+        job = platform.submit(platform.entrypoint(OOM, {"growing": {"grow": []}}))
+        outcome = witness.outcome(job, says="the job failed")
+        assert outcome.statuses == FAILED, platform.text(job)
+        assert "killed by SIGKILL in step 'growing' after" in outcome.line
+        assert "of 400 MiB: very likely out of memory" in outcome.line
+        fault_report.job("19", "killed by the kernel for its memory", outcome)
+        scene.assert_clean()
+
+
+FROZEN = """
+@pyplugs.register
+def wait(folder):
+    Path(folder, "pid").write_text(str(os.getpid()))
+    print("here")
+    time.sleep(3000)
+"""
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.skipif(
+    not _writable("freezer"), reason="needs a freezer controller of version 1, and root"
+)
+def test_a_process_that_nothing_ends(
+    stack: LocalStack,
+    api: ApiClient,
+    witness: Witness,
+    fault_report: FaultReport,
+    tmp_path: Path,
+) -> None:
+    """A job whose process the kernel holds ends without it, and the next one runs."""
+    platform = Platform(api)
+    environment = stack.environment()
+    with (
+        _group("freezer") as group,
+        worker(
+            environment,
+            tmp_path,
+            platform.queue,
+            settings={"DIOPTRA_WORKER_KILL_GRACE": "1"},
+        ) as running,
+    ):
+        scene = Scene(platform, running, spare=True)  # what is left counts as one
+        entrypoint = platform.entrypoint(FROZEN, {"waiting": {"wait": [str(tmp_path)]}})
+        job = platform.submit(entrypoint)
+        platform.wait_for_line(job, "here", seconds=PATIENCE)
+        (group / "cgroup.procs").write_text((tmp_path / "pid").read_text())
+        (group / "freezer.state").write_text("FROZEN")
+        try:
+            with redis.Redis.from_url(environment["RQ_REDIS_URI"]) as connection:
+                send_stop_job_command(connection, str(job))
+            outcome = witness.outcome(job, says="the job was stopped", seconds=150)
+            assert (outcome.api, outcome.mlflow) == ("failed", "KILLED")
+            assert "could not be ended, not even by SIGKILL" in outcome.line
+            assert "the system holds it" in running.log
+            fault_report.job("4", "not even SIGKILL ends the process", outcome)
+            scene.assert_clean()
+        finally:
+            (group / "freezer.state").write_text("THAWED")
+
+
+FILL = """
+@pyplugs.register
+def fill(path):
+    with open(path, "wb") as file:
+        while True:
+            file.write(bytes(1 << 16))
+"""
+FINE = """
+@pyplugs.register
+def fine():
+    print("fine")
+"""
+
+
+@contextmanager
+def _small_disk(folder: Path, size: str) -> Iterator[Path]:
+    """A disk that is full soon."""
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", f"size={size},mode=700", "tmpfs"]
+    subprocess.run([*command, str(folder)], check=True)
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+def _may_mount() -> bool:
+    return sys.platform == "linux" and os.geteuid() == 0 and bool(shutil.which("mount"))
+
+
+@pytest.mark.skipif(not _may_mount(), reason="needs to mount a small disk, as root")
+def test_a_full_disk(
+    stack: LocalStack,
+    api: ApiClient,
+    witness: Witness,
+    fault_report: FaultReport,
+    tmp_path: Path,
+) -> None:
+    """A disk that fills up, or is full, fails the job with that as its cause."""
+    platform = Platform(api)
+    with (
+        _small_disk(tmp_path / "disk", "3m") as disk,
+        worker(
+            stack.environment(),
+            tmp_path,
+            platform.queue,
+            settings={"DIOPTRA_WORKER_WORK_DIR": str(disk)},
+        ) as running,
+    ):
+        running.work_dir = disk
+        scene = Scene(platform, running)
+        filling = platform.entrypoint(FILL, {"filling": {"fill": ["everything"]}})
+        outcome = witness.outcome(platform.submit(filling), says="the job failed")
+        assert outcome.statuses == FAILED
+        assert "No space left on device" in outcome.line
+        fault_report.job("25a", "a task fills the disk", outcome)
+        scene.assert_clean()
+
+        with (disk / "other").open("wb") as file:
+            free = os.statvfs(disk)
+            file.write(bytes((free.f_bavail - 1) * free.f_frsize))
+        fine = platform.entrypoint(FINE, {"fine": {"fine": []}})
+        outcome = witness.outcome(platform.submit(fine), says="the job failed")
+        assert (outcome.api, outcome.rq) == ("failed", "failed")
+        assert "No space left on device" in outcome.line
+        fault_report.job("25b", "4 KB left at the start", outcome)
+        (disk / "other").unlink()
+        scene.assert_clean()
+
+
+def test_a_work_folder_that_goes(
+    stack: LocalStack, api: ApiClient, witness: Witness, tmp_path: Path
+) -> None:
+    """A work folder that is missing is made, at the start and whenever it goes."""
+    platform = Platform(api)
+    with worker(
+        stack.environment(),
+        tmp_path,
+        platform.queue,
+        settings={"DIOPTRA_WORKER_WORK_DIR": str(tmp_path / "not" / "yet")},
+    ) as running:
+        running.work_dir = tmp_path / "not" / "yet"
+        scene = Scene(platform, running)
+        scene.assert_clean()
+        shutil.rmtree(tmp_path / "not")
+        scene.assert_clean()
+        shutil.rmtree(tmp_path / "not")
+        (tmp_path / "not").write_text("a file is in the way")
+        entrypoint = platform.entrypoint(FINE, {"fine": {"fine": []}})
+        outcome = witness.outcome(platform.submit(entrypoint), says="the job failed")
+        assert (outcome.api, outcome.rq) == ("failed", "failed")
+        assert "not" in outcome.line
+        (tmp_path / "not").unlink()
+        scene.assert_clean()
