@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from dioptra_worker.local import LocalStack
 
-pytestmark = pytest.mark.xdist_group("hostile-answers")
+pytestmark = [pytest.mark.xdist_group("hostile-answers"), pytest.mark.timeout(300)]
 
 SOURCE = """
 @pyplugs.register
