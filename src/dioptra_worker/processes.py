@@ -6,8 +6,10 @@ it. Where ``/proc`` is missing (macOS), ``ps`` tells both.
 
 from __future__ import annotations
 
+import ctypes
 import os
 import subprocess
+import sys
 import time
 from dataclasses import dataclass
 from functools import cache
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
 _PROC = Path("/proc")
 _POLL_SECONDS = 0.02
+_PR_SET_PDEATHSIG = 1
 
 
 @dataclass(frozen=True)
@@ -159,3 +162,9 @@ def _ps(*arguments: str) -> str:
         env={"PATH": os.defpath + ":/usr/sbin:/sbin", "LC_ALL": "C"},
     )
     return answer.stdout
+
+
+def end_with_parent(signum: int) -> None:
+    """Have this process signalled when its parent ends; on Linux only."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signum, 0, 0, 0)

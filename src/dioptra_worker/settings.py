@@ -160,6 +160,24 @@ class Settings(BaseSettings):
         "Modules, separated by commas, that the template imports once so that no job"
         " waits for them, such as 'torch,torchvision'.",
     )
+    warm: bool = _optional(
+        default=True,
+        name="DIOPTRA_WORKER_WARM",
+        description="Keep runners ready, so that a job starts in milliseconds; without,"
+        " each job waits for its imports, and the worker needs the least memory.",
+    )
+    concurrency: Annotated[int, Field(ge=1, le=1024)] = _optional(
+        1,
+        "DIOPTRA_WORKER_CONCURRENCY",
+        "How many jobs run at a time, each in a slot: a worker of its own, named after"
+        " this one, that shares the template with the others.",
+    )
+    gpus: Text = _optional(
+        "auto",
+        "DIOPTRA_WORKER_GPUS",
+        "The GPUs that slots are dealt, such as '0,1'; 'auto' takes those that are"
+        " there, or CUDA_VISIBLE_DEVICES; 'all' lets every slot use all.",
+    )
     data_parameters: Annotated[tuple[str, ...], NoDecode] = _optional(
         DATA_PARAMETERS,
         "DIOPTRA_WORKER_DATA_PARAMETERS",
@@ -183,6 +201,19 @@ class Settings(BaseSettings):
         ),
         alias="DIOPTRA_WORKER_WORK_DIR",
         description="Where each job gets a private folder, removed when it ends.",
+    )
+    cache_dir: Path = _optional(
+        Path("cache"),
+        "DIOPTRA_WORKER_CACHE_DIR",
+        "Where plugins and input artifacts that were fetched once are kept, in the"
+        " folder 'snapshots', for all workers of this user on this machine. It may lie"
+        " relative to DIOPTRA_WORKER_WORK_DIR.",
+    )
+    cache_size: Annotated[int, Field(ge=0)] = _optional(
+        2 << 30,
+        "DIOPTRA_WORKER_CACHE_SIZE",
+        "Bytes that these may take; what was not used for longest goes first, and 0"
+        " keeps nothing.",
     )
     kill_grace: Seconds = _optional(
         10.0,
@@ -239,7 +270,8 @@ class Settings(BaseSettings):
     health_port: Annotated[int, Field(ge=0, le=65535)] = _optional(
         0,
         "DIOPTRA_WORKER_HEALTH_PORT",
-        "The port of a small HTTP server with /livez, /readyz and /metrics; 0 is none.",
+        "The port of a small HTTP server with /livez, /readyz and /metrics; 0 is none."
+        " With DIOPTRA_WORKER_CONCURRENCY the first slot's: the others have the next.",
     )
     health_host: Text = _optional(
         "127.0.0.1",

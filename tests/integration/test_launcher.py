@@ -20,17 +20,21 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from tests.plugins.worker_process import alive, wait_until_gone
 
-from dioptra_worker.daemon.launcher import Launcher, Mode, Process, choose_mode
+from dioptra_worker.daemon.launcher import Launcher, choose_mode
 from dioptra_worker.errors import RunnerError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from dioptra_worker.daemon.runners import Process
+    from dioptra_worker.daemon.templates import Mode
 
 LINUX = sys.platform == "linux"
 linux_only = pytest.mark.skipif(not LINUX, reason="other systems adopt no orphans")
 GRACE = 1.0
 PUPPET = """
 import json, os, signal, subprocess, sys, time
+from pathlib import Path
 from dioptra_worker.runner import process
 
 def main(sock):
@@ -42,6 +46,10 @@ def main(sock):
     os._exit(0)
 
 process.main = main
+"""
+THREADED = """
+import threading, time
+threading.Thread(target=time.sleep, args=[300], name="framework", daemon=True).start()
 """
 STAY = "time.sleep(300)"
 DEAF = f"signal.signal(signal.SIGTERM, signal.SIG_IGN); say(os.getpid()); {STAY}"
@@ -74,6 +82,7 @@ def _environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     (folder / "puppet.py").write_text(PUPPET)
     (folder / "fatal.py").write_text("import os\nos._exit(9)")
     (folder / "endless.py").write_text("import time\ntime.sleep(3000)")
+    (folder / "threaded.py").write_text(THREADED)
     return {"PATH": os.environ["PATH"], "PYTHONPATH": str(folder)}
 
 
@@ -100,7 +109,9 @@ def _shared(
 
 def _template_pid(launcher: Launcher) -> int:
     assert launcher._template is not None
-    return launcher._template._child.pid
+    pid = launcher._template.pid
+    assert pid is not None
+    return pid
 
 
 @pytest.mark.parametrize(
@@ -400,6 +411,70 @@ def test_a_module_that_cannot_be_preloaded(environment: dict[str, str]) -> None:
         process = Puppet(launcher, "pass").end()
         assert process.exit is not None
         assert process.exit.code == 0
+
+
+@linux_only
+def test_a_framework_that_starts_a_thread_is_not_forked(
+    environment: dict[str, str], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Runners are started beforehand then, the framework imported, and it is said."""
+    with _launcher("fork", environment, "threaded") as launcher:
+        assert launcher.wait_until_ready(60)
+        puppet = Puppet(
+            launcher,
+            "say(os.getppid(), 'threaded' in sys.modules)\n"
+            "say(Path('/proc/self/cmdline').read_text().split(chr(0)))",
+        )
+        assert puppet.hear() == [_template_pid(launcher), True]
+        assert "dioptra_worker.runner.spare" in puppet.hear()[0]
+        puppet.end()
+    assert "an import started the thread 'framework'" in caplog.text
+
+
+def test_a_template_that_is_lost_is_replaced_before_a_job_asks(
+    environment: dict[str, str],
+) -> None:
+    """Another template is ready without anybody asking for a runner."""
+    with _launcher("fork", environment) as launcher:
+        assert launcher.wait_until_ready(60)
+        first = _template_pid(launcher)
+        os.kill(first, signal.SIGKILL)
+        deadline = time.monotonic() + 60
+        while launcher._template is None or launcher._template.pid == first:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        assert launcher.wait_until_ready(60)
+
+
+@pytest.mark.parametrize("mode", ["fork", "spawn", "cold"])
+def test_a_launchers_own_variables(mode: Mode, environment: dict[str, str]) -> None:
+    """Runners see the variables of their launcher, such as which GPUs are theirs."""
+    with Launcher(
+        mode=mode,
+        preload=("puppet",),
+        grace=GRACE,
+        environment={**environment, "CUDA_VISIBLE_DEVICES": "0,1"},
+        variables={"CUDA_VISIBLE_DEVICES": "1"},
+    ) as launcher:
+        for _ in range(2):
+            puppet = Puppet(launcher, "say(os.environ['CUDA_VISIBLE_DEVICES'])")
+            assert puppet.hear() == ["1"]
+            puppet.end()
+
+
+@linux_only
+def test_a_cold_launcher_keeps_no_runner(environment: dict[str, str]) -> None:
+    """Without warmth nothing waits, and nothing heavy is imported, between jobs."""
+    with _launcher("cold", environment) as launcher:
+        assert launcher.wait_until_ready(60)
+        template = Path(f"/proc/{_template_pid(launcher)}")
+        children = template / "task" / template.name / "children"
+        assert children.read_text() == ""
+        Puppet(launcher, "pass").end()
+        assert children.read_text() == ""
+        maps = (template / "maps").read_text()
+        assert "_pydantic_core" not in maps
+        assert "yaml" not in maps
 
 
 @pytest.mark.parametrize(

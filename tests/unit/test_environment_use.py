@@ -12,6 +12,7 @@ SOURCE = Path(dioptra_worker.__file__).parent
 ALLOWED = {
     "settings.py": "it is what reads the environment",
     "batch/base.py": "a batch worker on a laptop finds its elements by its contract",
+    "cli/crew.py": "it hands the worker's environment on to its slots",
     "cli/doctor.py": "it hands the environment on to checks, with runners' defaults",
     "cli/jobs/common.py": "a person's account, which is no setting of the daemon",
     "cli/import_.py": "a client's account, which is no setting of the daemon",
@@ -22,6 +23,7 @@ ALLOWED = {
     "local/paths.py": "the XDG variables say where a home's folders are",
     "local/servers/serve_mlflow.py": "it is a program of its own, which sets MLflow's",
     "pytest_plugin.py": "it hands its environment on to runs, and what they ask for",
+    "runner/becoming.py": "a runner sees its slot's GPUs",
     "runner/process.py": "it sets what plugins read, such as __JOB_ID",
     "sdk/auth_client.py": "plugins log in with these by the platform's contract",
     "sdk/client/client.py": "plugins find the API with it by the platform's contract",

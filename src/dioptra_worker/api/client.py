@@ -73,6 +73,7 @@ class DioptraApi:
         self._login_lock = threading.Lock()
         self._logins = 0
         self._declared: dict[int, tuple[Parameter, ...]] = {}
+        self._known_as: tuple[int, str] | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -135,6 +136,19 @@ class DioptraApi:
             ServiceUnavailable: If it does not.
         """
         self._json("GET", "users/current")
+
+    def identity(self) -> str:
+        """Tell this user of this API from all others.
+
+        An API that is set up anew at the same address is another one, though its
+        numbers begin at 1 again: its users were created at another time.
+        """
+        known = self._known_as
+        if known is None or known[0] != self._logins:
+            user = self._json("GET", "users/current")
+            text = f"{self.url} {user['id']} {user['username']} {user['createdOn']}"
+            known = self._known_as = (self._logins, text)
+        return known[1]
 
     def reach(self) -> None:
         """See, in far less than a request, whether anybody listens at its address.

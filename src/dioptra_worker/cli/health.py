@@ -45,8 +45,8 @@ def default_work_dir() -> Path:
     type=click.Path(path_type=Path),
     default=Path("health-{name}.json"),
     envvar="DIOPTRA_WORKER_HEALTH_FILE",
-    help="The heartbeat file, also relative to the work folder.  [default: the one"
-    " that is there; env: DIOPTRA_WORKER_HEALTH_FILE]",
+    help="The heartbeat file, also relative to the work folder.  [default: all"
+    " that are there; env: DIOPTRA_WORKER_HEALTH_FILE]",
 )
 @click.option(
     "--max-age",
@@ -68,40 +68,44 @@ def default_work_dir() -> Path:
 def health_command(
     context: click.Context, file: Path, max_age: float, work_dir: Path
 ) -> None:
-    """See whether the worker on this machine is alive.
+    """See whether the worker on this machine is alive, with all of its slots.
 
     It reads the file in which the worker says so every few seconds. A worker that
     waits for a service is alive; one whose main loop is stuck is not.
     """
     try:
-        path = _only(candidates(file, work_dir=work_dir), file, work_dir)
-        heartbeat = Heartbeat.read(path)
+        paths = _living(candidates(file, work_dir=work_dir), file, work_dir)
+        heartbeats = [Heartbeat.read(path) for path in paths]
     except NoHeartbeat as error:
         click.echo(str(error))
         context.exit(ExitCode.FAILED)
-    age = heartbeat.age()
-    if age > max_age:
-        click.echo(
-            f"worker {heartbeat.pid} has not been heard of for {age:.0f} s; it was"
-            f" {heartbeat.words}"
-        )
+    healthy = True
+    for heartbeat in heartbeats:
+        age = heartbeat.age()
+        if age > max_age:
+            healthy = False
+            click.echo(
+                f"worker {heartbeat.pid} has not been heard of for {age:.0f} s; it was"
+                f" {heartbeat.words}"
+            )
+        elif len(heartbeats) > 1:
+            click.echo(f"worker {heartbeat.pid} is {heartbeat.words}")
+        else:
+            click.echo(heartbeat.words)
+    if not healthy:
         context.exit(ExitCode.FAILED)
-    click.echo(heartbeat.words)
 
 
-def _only(found: list[Path], file: Path, work_dir: Path) -> Path:
-    """The one worker's file; those of dead workers do not count when there are more."""
+def _living(found: list[Path], file: Path, work_dir: Path) -> list[Path]:
+    """The files to judge by; those of dead workers do not count beside a living one."""
     if len(found) > 1:
         from dioptra_worker.daemon.health import is_dead
 
         found = [path for path in found if not is_dead(path)] or found[:1]
-    if len(found) == 1:
-        return found[0]
     if not found:
         raise NoHeartbeat(
             f"no worker has written {str(work_dir / file)!r}: none runs, or"
             " DIOPTRA_WORKER_WORK_DIR and DIOPTRA_WORKER_HEALTH_FILE are not the same"
             " here and there"
         )
-    names = ", ".join(path.name for path in found)
-    raise NoHeartbeat(f"{len(found)} workers run here; name one with --file: {names}")
+    return found

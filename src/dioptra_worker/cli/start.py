@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import socket
 import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from dioptra_worker import __version__
+from dioptra_worker import __version__, processes
 from dioptra_worker import settings as settings_module
 from dioptra_worker.cli.exit_codes import ExitCode
 from dioptra_worker.cli.help import settings_epilog
@@ -28,6 +29,7 @@ Examples:
   dioptra-worker-v1 tensorflow-cpu
   dioptra-worker-v1 --url redis://localhost:6379/0 --results-ttl 500 cpu gpu
   dioptra-worker-v1 --burst --max-jobs 1 tensorflow-cpu
+  dioptra-worker-v1 --concurrency 4 pytorch-gpu
   dioptra-worker-v1 --wait-for redis:6379 --wait-for restapi:5000 pytorch-cpu
 """
 
@@ -80,6 +82,19 @@ def _addresses(
     help="How job processes are made; overrides DIOPTRA_WORKER_ISOLATION.",
 )
 @click.option(
+    "--concurrency",
+    type=click.IntRange(min=1, max=1024),
+    help="How many jobs run at a time, each in a slot of its own that --max-jobs and"
+    " the other limits count for; overrides DIOPTRA_WORKER_CONCURRENCY.",
+)
+@click.option(
+    "--no-warm",
+    is_flag=True,
+    help="Keep no runner ready, for the least memory; see DIOPTRA_WORKER_WARM.",
+)
+@click.option("--crew", type=int, hidden=True)
+@click.option("--share-template", is_flag=True, hidden=True)
+@click.option(
     "--logging-level",
     metavar="LEVEL",
     help="Overrides DIOPTRA_RQ_WORKER_LOG_LEVEL.",
@@ -95,6 +110,10 @@ def start(
     max_idle_time: float | None,
     wait_for: tuple[Address, ...],
     isolation: str | None,
+    concurrency: int | None,
+    no_warm: bool,
+    crew: int | None,
+    share_template: bool,
     logging_level: str | None,
 ) -> None:
     """Run the worker daemon on one or more QUEUEs, the most urgent first.
@@ -112,10 +131,13 @@ def start(
     given = {
         "RQ_REDIS_URI": url,
         "DIOPTRA_WORKER_ISOLATION": isolation,
+        "DIOPTRA_WORKER_CONCURRENCY": str(concurrency) if concurrency else None,
+        "DIOPTRA_WORKER_WARM": "false" if no_warm else None,
         "DIOPTRA_RQ_WORKER_LOG_LEVEL": logging_level,
     }
+    overrides = {name: value for name, value in given.items() if value}
     try:
-        settings = settings_module.load({k: v for k, v in given.items() if v})
+        settings = settings_module.load(overrides)
     except SettingsError as error:
         for problem in error.problems:
             click.echo(problem, err=True)
@@ -128,7 +150,7 @@ def start(
             click.echo(f"queue {queue!r}: a queue's name has no blank ends", err=True)
             sys.exit(ExitCode.USAGE)
     # Only now: --help and a wrong environment are answered without these.
-    from dioptra_worker.daemon.service import Orders
+    from dioptra_worker.daemon.orders import Orders
 
     orders = Orders(
         queues=queues,
@@ -139,20 +161,31 @@ def start(
         result_ttl=results_ttl,
         wait_for=wait_for,
     )
-    sys.exit(serve(settings, orders))
+    if settings.concurrency > 1:
+        from dioptra_worker.cli.crew import run_crew
+
+        sys.exit(run_crew(settings, orders, overrides))
+    if crew is not None:
+        processes.end_with_parent(signal.SIGTERM)
+    sys.exit(serve(settings, orders, crew=crew if share_template else None))
 
 
-def serve(settings: settings_module.Settings, orders: object) -> ExitCode:
+def serve(
+    settings: settings_module.Settings, orders: object, *, crew: int | None = None
+) -> ExitCode:
     """Run the daemon and translate how it ended.
 
     Args:
         settings: The daemon's settings.
         orders: What the command line asks for.
+        crew: The socket to the crew whose template this daemon shares.
     """
     from dioptra_worker import logs
     from dioptra_worker.api.client import DioptraApi
     from dioptra_worker.daemon.launcher import Launcher, choose_mode
-    from dioptra_worker.daemon.service import Daemon, Orders
+    from dioptra_worker.daemon.orders import Orders
+    from dioptra_worker.daemon.service import Daemon
+    from dioptra_worker.daemon.templates import SharedTemplates
 
     assert isinstance(orders, Orders)
     mask = logs.to_stderr(
@@ -167,11 +200,15 @@ def serve(settings: settings_module.Settings, orders: object) -> ExitCode:
         password=settings.password.get_secret_value(),
         timeout=settings.api_timeout,
     )
+    environment = settings_module.for_runners(settings, os.environ)
+    gpus = environment.get("CUDA_VISIBLE_DEVICES")
     launcher = Launcher(
-        mode=choose_mode(settings.isolation),
+        mode=choose_mode(settings.isolation) if settings.warm else "cold",
         preload=settings.preload,
         grace=settings.kill_grace,
-        environment=settings_module.for_runners(settings, os.environ),
+        environment=environment,
+        source=None if crew is None else SharedTemplates(socket.socket(fileno=crew)),
+        variables={} if gpus is None else {"CUDA_VISIBLE_DEVICES": gpus},
     )
     try:
         with api, launcher:

@@ -272,6 +272,7 @@ class Attempt:
             self._api,
             job,
             space,
+            cache=self._services.cache,
             seconds=self._services.settings.setup_deadline,
             on_wait=lambda error: conversation.say("WARNING", f"waiting: {error}"),
             sleep=self._sleep,

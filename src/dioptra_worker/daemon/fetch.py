@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from dioptra_worker.api.client import DioptraApi
     from dioptra_worker.api.models import ArtifactParameter, Job
     from dioptra_worker.daemon.background import Background
+    from dioptra_worker.daemon.cache import SnapshotCache
     from dioptra_worker.errors import ServiceUnavailable
 
 T = TypeVar("T")
@@ -42,6 +44,7 @@ class Fetcher:
         job: Job,
         space: Workspace,
         *,
+        cache: SnapshotCache,
         seconds: float,
         on_wait: Callable[[ServiceUnavailable], None],
         sleep: Callable[[float], object],
@@ -52,6 +55,7 @@ class Fetcher:
             api: Where to fetch from.
             job: What for.
             space: Where to.
+            cache: What was fetched before.
             seconds: How long each call may be tried again.
             on_wait: Told when a call has to wait for the API.
             sleep: Waits; may raise to give up early.
@@ -59,6 +63,7 @@ class Fetcher:
         self._api = api
         self._job = job
         self._space = space
+        self._cache = cache
         self._seconds = seconds
         self._on_wait = on_wait
         self._sleep = sleep
@@ -83,11 +88,19 @@ class Fetcher:
         ]
         config = self._start(pool, lambda: api.config(job))
         parameters = self._start(pool, lambda: api.parameters(job.id))
-        writers = self._start(pool, lambda: api.artifact_plugins(job))
+        writers = self._start(pool, self._writers)
         declared = self._start(pool, lambda: api.declared_parameters(job))
         wanted = self._start(pool, lambda: api.artifact_parameters(job.id)).result()
-        inputs = [
-            self._start(pool, partial(self._input, artifact)) for artifact in wanted
+        # Several inputs may be one artifact, or read by one plugin: each is had once.
+        readers = {(it.plugin_id, it.plugin_snapshot_id): it for it in wanted}
+        contents = {(it.artifact_id, it.artifact_snapshot_id): it for it in wanted}
+        bundles += [
+            self._start(pool, partial(self._reader, artifact))
+            for artifact in readers.values()
+        ]
+        bundles += [
+            self._start(pool, partial(self._contents, artifact))
+            for artifact in contents.values()
         ]
         for bundle in bundles:
             bundle.result()
@@ -97,7 +110,7 @@ class Fetcher:
             config=config.result(),
             parameters=parameters.result(),
             artifact_tasks=tuple(_artifact_tasks(writers.result())),
-            inputs=tuple(future.result() for future in inputs),
+            inputs=tuple(self._input(artifact) for artifact in wanted),
             plugins=str(self._space.plugins),
             artifact_plugins=str(self._space.artifact_plugins),
             defaults=typed_defaults(declared.result()),
@@ -114,6 +127,7 @@ class Fetcher:
 
     def _task_plugins(self) -> None:
         self._unpacked(
+            f"{self._entrypoint}/plugins",
             partial(self._api.plugins_bundle, self._job),
             self._space.plugins,
             what="the entrypoint's plugin bundle",
@@ -121,30 +135,42 @@ class Fetcher:
 
     def _artifact_plugins(self) -> None:
         self._unpacked(
+            f"{self._entrypoint}/artifactPlugins",
             partial(self._api.artifact_plugins_bundle, self._job),
             self._space.artifact_plugins,
             what="the entrypoint's artifact plugin bundle",
         )
 
-    def _input(self, artifact: ArtifactParameter) -> InputArtifact:
-        self._refuse_deleted(artifact)
-        bundle = self._space.reader(artifact.plugin_id, artifact.plugin_snapshot_id)
+    def _writers(self) -> list[dict[str, Any]]:
+        """The plugins of artifact tasks, as the API lists them."""
+
+        def download(file: Path) -> None:
+            found = self._api.artifact_plugins(self._job)
+            file.write_text(json.dumps(found), encoding="utf-8")
+
+        with self._space.download() as file:
+            self._cache.fetch(
+                f"{self._entrypoint}/artifactPlugins.json", file, download
+            )
+            found: list[dict[str, Any]] = json.loads(file.read_bytes())
+        return found
+
+    def _reader(self, artifact: ArtifactParameter) -> None:
+        """The plugin that reads an artifact."""
+        ids = artifact.plugin_id, artifact.plugin_snapshot_id
         self._unpacked(
-            partial(
-                self._api.plugin_bundle, artifact.plugin_id, artifact.plugin_snapshot_id
-            ),
-            bundle,
+            "plugins/{}/snapshots/{}".format(*ids),
+            partial(self._api.plugin_bundle, *ids),
+            self._space.reader(*ids),
             what=f"the plugin of artifact {artifact.name!r}",
         )
-        folder = self._space.artifact(
-            artifact.artifact_id, artifact.artifact_snapshot_id
-        )
-        name = PurePosixPath(artifact.uri).name
-        self._contents(artifact, folder, name)
+
+    def _input(self, artifact: ArtifactParameter) -> InputArtifact:
+        bundle = self._space.reader(artifact.plugin_id, artifact.plugin_snapshot_id)
         return InputArtifact(
             name=artifact.name,
-            directory=str(folder),
-            file_name=name,
+            directory=str(self._folder(artifact)),
+            file_name=PurePosixPath(artifact.uri).name,
             bundle=str(bundle),
             package=artifact.plugin_name,
             module=_module(artifact.file_name),
@@ -165,30 +191,53 @@ class Fetcher:
             f" deleted{of}: submit the job with another one"
         )
 
-    def _contents(self, artifact: ArtifactParameter, folder: Path, name: str) -> None:
+    def _folder(self, artifact: ArtifactParameter) -> Path:
+        ids = artifact.artifact_id, artifact.artifact_snapshot_id
+        return self._space.artifact(*ids)
+
+    def _contents(self, artifact: ArtifactParameter) -> None:
+        self._refuse_deleted(artifact)
+        folder = self._folder(artifact)
         folder.mkdir(parents=True, exist_ok=True)
+        ids = artifact.artifact_id, artifact.artifact_snapshot_id
+        key = "artifacts/{}/snapshots/{}".format(*ids)
+        download = partial(self._api.artifact_contents, artifact)
         if not artifact.is_dir:
-            self._api.artifact_contents(artifact, folder / name, self._go_on)
+            name = PurePosixPath(artifact.uri).name
+            self._cache.fetch(key, folder / name, self._stoppable(download))
             return
         self._unpacked(
-            partial(self._api.artifact_contents, artifact),
+            f"{key}.tar.gz",
+            download,
             folder,
             what=f"input artifact {artifact.name!r}",
             max_bytes=MAX_BYTES,
         )
 
+    @property
+    def _entrypoint(self) -> str:
+        job = self._job
+        return f"entrypoints/{job.entrypoint_id}/snapshots/{job.entrypoint_snapshot_id}"
+
     def _unpacked(
         self,
+        key: str,
         download: Callable[[Path, Callable[[], object]], None],
         target: Path,
         *,
         what: str,
         max_bytes: int = MAX_BUNDLE_BYTES,
     ) -> None:
-        """Download an archive and unpack it; the archive itself is not kept."""
+        """Get an archive and unpack it; the archive itself does not stay here."""
         with self._space.download() as archive:
-            download(archive, self._go_on)
+            self._cache.fetch(key, archive, self._stoppable(download))
             unpack(archive, target, what=what, max_bytes=max_bytes, go_on=self._go_on)
+
+    def _stoppable(
+        self, download: Callable[[Path, Callable[[], object]], None]
+    ) -> Callable[[Path], None]:
+        """A download that gives up when the job was stopped."""
+        return lambda target: download(target, self._go_on)
 
     def _go_on(self) -> None:
         """Give up if the job was stopped."""

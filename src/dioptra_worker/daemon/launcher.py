@@ -1,102 +1,28 @@
-"""The daemon's side of the template: asks for runners and hears how each one ended."""
+"""The daemon's side of the template: asks for runners, and for another template."""
 
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import os
-import signal
 import socket
-import subprocess
 import sys
 import threading
-from collections import deque
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Self
 
+from dioptra_worker.daemon.runners import Pipes, Process
+from dioptra_worker.daemon.template_link import TemplateLink
+from dioptra_worker.daemon.templates import Mode, OwnTemplates
 from dioptra_worker.errors import RunnerError
 from dioptra_worker.tracking.backends import SERVER_MODULES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
     from types import TracebackType
 
+    from dioptra_worker.daemon.templates import Source
+
 log = logging.getLogger("dioptra_worker.launcher")
-
-Mode = Literal["fork", "spawn"]
-START_TIMEOUT = 120.0
-"""Seconds for the template to import everything and hand out a process."""
-
-
-@dataclass(frozen=True)
-class Exit:
-    """How a process ended.
-
-    Attributes:
-        code: The exit code, or minus the signal's number, or None when nobody saw.
-        peak: Its peak resident memory in bytes, None when nobody saw.
-    """
-
-    code: int | None
-    peak: int | None
-
-
-@dataclass(eq=False)
-class Process:
-    """A process that the template has made.
-
-    Attributes:
-        pid: Its process id, also its group's.
-        ended: Set when it has ended.
-        exit: How, once it has.
-    """
-
-    pid: int
-    ended: threading.Event = field(default_factory=threading.Event)
-    exit: Exit | None = None
-    _listeners: list[Callable[[], None]] = field(default_factory=list)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
-
-    def on_end(self, listener: Callable[[], None]) -> None:
-        """Call *listener* when the process ends, at once if it has already."""
-        with self._lock:
-            if not self.ended.is_set():
-                self._listeners.append(listener)
-                return
-        listener()
-
-    def end(self, how: Exit) -> None:
-        """Note how it ended and tell who wants to know."""
-        with self._lock:
-            self.exit = how
-            self.ended.set()
-        for listener in self._listeners:
-            listener()
-
-
-@dataclass(frozen=True)
-class Pipes:
-    """The daemon's ends of what connects it to a runner.
-
-    Attributes:
-        control: The socket for messages.
-        out: The descriptor of the runner's standard output.
-        err: The descriptor of the runner's standard error.
-    """
-
-    control: socket.socket
-    out: int
-    err: int
-
-    def close(self) -> None:
-        """Close all three; whoever still sends is woken."""
-        with contextlib.suppress(OSError):
-            self.control.shutdown(socket.SHUT_RDWR)
-        self.control.close()
-        for descriptor in (self.out, self.err):
-            with contextlib.suppress(OSError):
-                os.close(descriptor)
 
 
 class Launcher:
@@ -110,6 +36,8 @@ class Launcher:
         grace: float,
         environment: Mapping[str, str],
         tracking: tuple[str, ...] = SERVER_MODULES,
+        source: Source | None = None,
+        variables: Mapping[str, str] | None = None,
     ) -> None:
         """Prepare; nothing is started yet.
 
@@ -119,13 +47,21 @@ class Launcher:
             grace: Seconds that runners have to end when the daemon is gone.
             environment: What runners see; without the daemon's secrets.
             tracking: Modules that runners keep their run with, to be imported, too.
+            source: Where templates come from, if they are not started as said above.
+            variables: What this launcher's runners see beside the template's
+                environment, such as which GPUs.
         """
-        self._mode = mode
-        self._preload = (*tracking, *preload)
+        self._source = source or OwnTemplates(
+            mode=mode,
+            preload=(*tracking, *preload),
+            grace=grace,
+            environment=environment,
+        )
         self._grace = grace
-        self._environment = dict(environment)
+        self._variables = dict(variables or {})
         self._asking = threading.Lock()
-        self._template: _Template | None = None
+        self._template: TemplateLink | None = None
+        self._closed = False
 
     def __enter__(self) -> Self:
         return self
@@ -159,9 +95,10 @@ class Launcher:
     def close(self) -> None:
         """Hang up; the template ends, and with it every runner."""
         with self._asking:
+            self._closed = True
             if (template := self._template) is not None:
                 # One that still imports has forked nobody yet, and does not listen.
-                importing = self._mode == "fork" and not template.ready.is_set()
+                importing = not template.ready.is_set()
                 template.close(wait=0.0 if importing else self._grace + 5.0)
                 self._template = None
 
@@ -177,7 +114,8 @@ class Launcher:
         pipes = Pipes(control=ours, out=out, err=err)
         try:
             descriptors = [theirs.fileno(), out_there, err_there]
-            return self._ask({"do": "job"}, descriptors), pipes
+            request = {"do": "job", "environment": self._variables}
+            return self._ask(request, descriptors), pipes
         except BaseException:
             pipes.close()
             raise
@@ -218,145 +156,28 @@ class Launcher:
         with self._asking:
             return self._running().ask(request, descriptors)
 
-    def _running(self) -> _Template:
+    def _running(self) -> TemplateLink:
         if self._template is None or self._template.gone:
             if self._template is not None:
                 log.warning("the template has ended unexpectedly; starting another")
                 self._template.close(wait=1.0)
+                self._template = None
             try:
-                self._template = _Template(
-                    self._mode, self._preload, self._grace, self._environment
-                )
+                template = self._source.begin()
             except OSError as error:
                 raise RunnerError(f"no template can be started: {error}") from error
+            self._template = TemplateLink(template, on_loss=self._on_loss)
         return self._template
 
+    def _on_loss(self, link: TemplateLink) -> None:
+        """Begin the next template before a job asks, if the last one worked."""
+        if link.served:
+            threading.Thread(target=self._replace, args=[link], daemon=True).start()
 
-class _Template:
-    """One template process and the thread that listens to it."""
-
-    def __init__(
-        self,
-        mode: Mode,
-        preload: tuple[str, ...],
-        grace: float,
-        environment: Mapping[str, str],
-    ) -> None:
-        self._processes: dict[int, Process] = {}
-        self._waiting: deque[_Reply] = deque()
-        self._lock = threading.Lock()
-        self.gone = False
-        self._closing = False
-        self.ready = threading.Event()
-        self._sock, theirs = socket.socketpair()
-        options = ["--mode", mode, "--preload", ",".join(preload)]
-        with theirs:
-            self._child = subprocess.Popen(
-                [
-                    *(sys.executable, "-m", "dioptra_worker.runner.template"),
-                    *("--fd", str(theirs.fileno()), "--grace", str(grace)),
-                    *options,
-                ],
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-                env=dict(environment),
-                start_new_session=True,
-            )
-        self._reader = threading.Thread(
-            target=self._listen, name="dioptra-template", daemon=True
-        )
-        self._reader.start()
-
-    def ask(self, request: Mapping[str, Any], descriptors: list[int]) -> Process:
-        reply = _Reply()
-        with self._lock:
-            if self.gone:
-                raise RunnerError("the template process has ended")
-            self._waiting.append(reply)
-        self.send(request, descriptors)
-        if not reply.there.wait(START_TIMEOUT):
-            self._child.kill()  # it is stuck: the next request starts another
-            raise RunnerError(
-                f"the template gave no process within {START_TIMEOUT:g} seconds"
-            )
-        if reply.process is None:
-            raise RunnerError(
-                "the template process ended before it gave a runner; its words are"
-                " in the worker's own log"
-            )
-        return reply.process
-
-    def send(self, request: Mapping[str, Any], descriptors: list[int]) -> None:
-        line = json.dumps(request).encode() + b"\n"
-        with contextlib.suppress(OSError):  # the listener notices that it is gone
-            if descriptors:
-                socket.send_fds(self._sock, [line], descriptors)
-            else:
-                self._sock.sendall(line)
-
-    def close(self, *, wait: float) -> None:
-        self._closing = True
-        with contextlib.suppress(OSError):
-            self._sock.shutdown(socket.SHUT_RDWR)
-        try:
-            self._child.wait(wait)
-        except subprocess.TimeoutExpired:
-            self._child.kill()
-            self._child.wait()
-        self._reader.join()
-        self._sock.close()
-
-    def _listen(self) -> None:
-        try:
-            self._hear()
-        finally:
-            self._note_end()
-
-    def _hear(self) -> None:
-        buffer = b""
-        with contextlib.suppress(OSError):
-            while data := self._sock.recv(1 << 16):
-                *lines, buffer = (buffer + data).split(b"\n")
-                for line in lines:
-                    self._take(json.loads(line))
-
-    def _note_end(self) -> None:
-        with self._lock:
-            self.gone = True
-            waiting, processes = list(self._waiting), list(self._processes.values())
-        self.ready.set()
-        for reply in waiting:
-            reply.there.set()
-        for process in processes:
-            if not self._closing:  # it was killed, and can end nothing any more
-                with contextlib.suppress(ProcessLookupError, PermissionError):
-                    os.killpg(process.pid, signal.SIGKILL)
-            process.end(Exit(code=None, peak=None))
-
-    def _take(self, report: Mapping[str, Any]) -> None:
-        if "ready" in report:
-            self.ready.set()
-            log.debug("the template is ready: %s", report)
-        elif "started" in report:
-            process = Process(report["started"])
-            with self._lock:
-                self._processes[process.pid] = process
-                reply = self._waiting.popleft()
-            reply.process = process
-            reply.there.set()
-        else:
-            with self._lock:
-                process = self._processes.pop(report["ended"])
-            code = os.waitstatus_to_exitcode(report["status"])
-            process.end(Exit(code=code, peak=report["peak"]))
-
-
-class _Reply:
-    """A place for the template's answer to one request."""
-
-    def __init__(self) -> None:
-        self.there = threading.Event()
-        self.process: Process | None = None
+    def _replace(self, link: TemplateLink) -> None:
+        with self._asking, contextlib.suppress(RunnerError):  # the next job says it
+            if self._template is link and not self._closed:
+                self._running()
 
 
 def choose_mode(isolation: str) -> Mode:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from dioptra_worker.daemon.launcher import Exit
+    from dioptra_worker.daemon.runners import Exit
     from dioptra_worker.records import Ended
 
 StopKind = Literal["timeout", "requested", "shutdown", "gone", "setup"]

@@ -9,6 +9,7 @@ from dioptra_worker.daemon.vitals import Vitals
 
 if TYPE_CHECKING:
     from dioptra_worker.api.client import DioptraApi
+    from dioptra_worker.daemon.cache import SnapshotCache
     from dioptra_worker.daemon.launcher import Launcher
     from dioptra_worker.daemon.ledger import Ledger
     from dioptra_worker.logs import Mask
@@ -25,6 +26,7 @@ class Services:
         ledger: What workers tell each other.
         settings: The daemon's settings.
         mask: Hides secrets in text.
+        cache: What was fetched before.
         vitals: Is told how the daemon is.
     """
 
@@ -33,4 +35,5 @@ class Services:
     ledger: Ledger
     settings: Settings
     mask: Mask
+    cache: SnapshotCache
     vitals: Vitals = field(default_factory=Vitals)

@@ -17,16 +17,17 @@ from typing import TYPE_CHECKING
 
 from dioptra_worker import records
 from dioptra_worker.daemon.hearing import Hearing
-from dioptra_worker.daemon.launcher import Exit
 from dioptra_worker.daemon.memory import MemoryWatch
 from dioptra_worker.daemon.report import Report, Stop
+from dioptra_worker.daemon.runners import Exit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from dioptra_worker.daemon.hearing import Listener
-    from dioptra_worker.daemon.launcher import Launcher, Pipes, Process
+    from dioptra_worker.daemon.launcher import Launcher
     from dioptra_worker.daemon.report import Patience
+    from dioptra_worker.daemon.runners import Pipes, Process
     from dioptra_worker.records import Message
 
 log = logging.getLogger("dioptra_worker.supervisor")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import requests
 
 from dioptra_worker.api.client import DioptraApi
+from dioptra_worker.daemon.queue_names import unknown_queue
 from dioptra_worker.doctor.finding import Finding, fail, ok, warn
 from dioptra_worker.errors import LoginRefused, ServiceError, ServiceUnavailable
 
@@ -100,8 +101,6 @@ def _logged_in(api: DioptraApi, greeting: Greeting) -> Finding:
 
 
 def _queues(api: DioptraApi, queues: Sequence[str]) -> Iterator[Finding]:
-    from dioptra_worker.daemon.service import unknown_queue  # noqa: PLC0415 - slow
-
     name = "queues"
     known = api.queue_names()
     missing = [queue for queue in queues if queue not in known]

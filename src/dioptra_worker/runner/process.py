@@ -7,15 +7,12 @@ fate: that is the daemon's, whatever becomes of this process.
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import faulthandler
 import logging
 import os
 import signal
-import socket
 import sys
-import threading
 import time
 from functools import partial
 from os import _exit  # as it was before user code could replace it
@@ -34,6 +31,7 @@ from dioptra_worker.sdk import bridge as sdk_bridge
 from dioptra_worker.tracking.backends import backend
 
 if TYPE_CHECKING:
+    import socket
     from types import FrameType
 
     from dioptra_worker.tracking.backends import RunStatus, Tracking
@@ -193,24 +191,3 @@ def _end_with_daemon(grace: float) -> None:
         os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(grace)
     os.killpg(0, signal.SIGKILL)
-
-
-def _spare() -> None:
-    """Entry for ``python -m``: a spare that waits for its sockets, then runs a job."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--fd", type=int, required=True)
-    parser.add_argument("--preload", default="")
-    options = parser.parse_args()
-    from dioptra_worker.runner import template  # noqa: PLC0415 - it imports us
-
-    template.preload([name for name in options.preload.split(",") if name])
-    with socket.socket(fileno=options.fd) as waiting:
-        _, descriptors, _, _ = socket.recv_fds(waiting, 1, 3)
-    if not descriptors:
-        _exit(0)  # the template ended and no job came
-    template.become_runner(descriptors)
-
-
-if __name__ == "__main__":
-    assert threading.active_count() == 1
-    _spare()

@@ -73,6 +73,7 @@ def _conversation(
         ledger=nothing,
         settings=nothing,
         mask=Mask([SECRET]),
+        cache=nothing,
     )
     order = Order(job_id=JOB, experiment_id=EXPERIMENT, timeout=timeout, worker="me")
     conversation = Conversation(order, services, supervisor=Ear())

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from dioptra_worker.daemon.launcher import Exit, Pipes, Process
 from dioptra_worker.daemon.report import Patience, Stop
+from dioptra_worker.daemon.runners import Exit, Pipes, Process
 from dioptra_worker.daemon.supervisor import Supervisor
 from dioptra_worker.records import (
     Begin,

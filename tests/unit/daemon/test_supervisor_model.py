@@ -25,8 +25,8 @@ from hypothesis.stateful import (
     rule,
 )
 
-from dioptra_worker.daemon.launcher import Exit, Pipes, Process
 from dioptra_worker.daemon.report import Patience, Stop, StopKind
+from dioptra_worker.daemon.runners import Exit, Pipes, Process
 from dioptra_worker.daemon.supervisor import Supervisor
 from dioptra_worker.daemon.verdict import Verdict, judge
 from dioptra_worker.records import (

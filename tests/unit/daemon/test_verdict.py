@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from dioptra_worker.daemon.launcher import Exit
 from dioptra_worker.daemon.report import Report, Stop, StopKind
+from dioptra_worker.daemon.runners import Exit
 from dioptra_worker.daemon.verdict import duration, judge, size
 from dioptra_worker.records import Ended, Ending
 

@@ -1,0 +1,93 @@
+"""``--concurrency``: one command line becomes those of several slots."""
+
+from __future__ import annotations
+
+import os
+import sys
+import uuid
+from typing import TYPE_CHECKING
+
+from dioptra_worker import logs
+from dioptra_worker import settings as settings_module
+from dioptra_worker.daemon.crew import Crew
+from dioptra_worker.daemon.gpus import deal, visible
+from dioptra_worker.daemon.launcher import choose_mode
+from dioptra_worker.daemon.slots import SlotPlan
+from dioptra_worker.daemon.templates import OwnTemplates
+from dioptra_worker.tracking.backends import SERVER_MODULES
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from dioptra_worker.daemon.orders import Orders
+    from dioptra_worker.settings import Settings
+
+
+def run_crew(settings: Settings, orders: Orders, given: Mapping[str, str]) -> int:
+    """Run a worker's slots until all have ended.
+
+    Args:
+        settings: The worker's settings.
+        orders: What the command line asks for.
+        given: Variables that the command line overrides.
+
+    Returns:
+        The worst of the slots' exit codes.
+    """
+    logs.to_stderr(
+        as_json=settings.log_as_json,
+        level=settings.log_level,
+        secrets=settings.secrets(),
+    )
+    templates = OwnTemplates(
+        mode="shared" if settings.warm else "cold",
+        preload=(*SERVER_MODULES, *settings.preload),
+        grace=settings.kill_grace,
+        environment=settings_module.for_runners(settings, os.environ),
+    )
+    name = orders.name or uuid.uuid4().hex
+    share = choose_mode(settings.isolation) == "fork" and settings.warm
+    plans = [
+        SlotPlan(
+            name=f"{name}-{number}",
+            program=(sys.executable, "-m", "dioptra_worker.cli.start"),
+            options=_options(orders, f"{name}-{number}", share=share),
+            environment=_environment(settings, given, number, gpus),
+        )
+        for number, gpus in enumerate(_gpus(settings), 1)
+    ]
+    return Crew(plans, templates).run()
+
+
+def _gpus(settings: Settings) -> list[list[str] | None]:
+    """Each slot's GPUs; None where it sees what there is."""
+    if settings.gpus == "all":
+        return [None] * settings.concurrency
+    found = visible(settings.gpus, given=os.environ.get("CUDA_VISIBLE_DEVICES"))
+    return [gpus or None for gpus in deal(found, settings.concurrency)]
+
+
+def _options(orders: Orders, name: str, *, share: bool) -> tuple[str, ...]:
+    limits: list[str] = ["--burst"] if orders.burst else []
+    if orders.max_jobs is not None:
+        limits += ["--max-jobs", str(orders.max_jobs)]
+    if orders.max_idle is not None:
+        limits += ["--max-idle-time", str(orders.max_idle)]
+    for address in orders.wait_for:
+        limits += ["--wait-for", str(address)]
+    return (
+        *("--name", name, "--results-ttl", str(orders.result_ttl), *limits),
+        *(["--share-template"] if share else []),
+        *("--", *orders.queues),
+    )
+
+
+def _environment(
+    settings: Settings, given: Mapping[str, str], number: int, gpus: list[str] | None
+) -> dict[str, str]:
+    own = {"DIOPTRA_WORKER_CONCURRENCY": "1"}
+    if settings.health_port:
+        own["DIOPTRA_WORKER_HEALTH_PORT"] = str(settings.health_port + number - 1)
+    if gpus is not None:
+        own["CUDA_VISIBLE_DEVICES"] = ",".join(gpus)
+    return {**os.environ, **given, **own}

@@ -1,0 +1,112 @@
+"""One slot of a crew: a daemon in a process of its own, begun again if lost."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import subprocess
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+FIRST_PAUSE = 1.0
+LONGEST_PAUSE = 30.0
+"""Seconds between the loss of a slot and its next start, which grow with each loss."""
+SETTLED = 60.0
+"""Seconds after which a slot that is lost is begun again as if for the first time."""
+LOST_CODES = 1, 126, 127
+"""Exit codes that no daemon ends with of its own accord."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SlotPlan:
+    """How a slot is begun.
+
+    Attributes:
+        name: The worker's name.
+        program: The daemon's program, which is told of the socket to the crew.
+        options: The rest of its command line.
+        environment: All of its environment.
+    """
+
+    name: str
+    program: tuple[str, ...]
+    options: tuple[str, ...]
+    environment: Mapping[str, str]
+
+
+class Slot:
+    """One slot, over all of its processes.
+
+    Attributes:
+        plan: How it is begun.
+        pid: Its process while it runs.
+        sock: The socket to it while it runs.
+        restart_at: When it is to be begun again, if it is.
+        code: The exit code of its last process, as a shell has it.
+    """
+
+    def __init__(self, plan: SlotPlan) -> None:
+        self.plan = plan
+        self.pid: int | None = None
+        self.sock: socket.socket | None = None
+        self.restart_at: float | None = None
+        self.code = 0
+        self._began = 0.0
+        self._pause = FIRST_PAUSE
+
+    def begin(self) -> None:
+        """Start its process."""
+        self.restart_at = None
+        ours, theirs = socket.socketpair()
+        with theirs:
+            process = subprocess.Popen(
+                [
+                    *self.plan.program,
+                    "--crew",
+                    str(theirs.fileno()),
+                    *self.plan.options,
+                ],
+                env=dict(self.plan.environment),
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,  # a terminal's Ctrl-C is ours to pass on
+            )
+        process.returncode = 0  # the crew reaps it
+        self.pid, self.sock = process.pid, ours
+        self._began = time.monotonic()
+
+    def signal(self, signum: int) -> None:
+        """Signal its process, if it runs."""
+        if self.pid is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, signum)
+
+    def ended(self, code: int) -> None:
+        """Note that its process has ended.
+
+        Args:
+            code: The exit code, or minus the signal's number.
+        """
+        self.pid = None
+        if self.sock is not None:
+            self.sock.close()
+            self.sock = None
+        self.code = code if code >= 0 else 128 - code
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether its process has ended in a way that it never chose."""
+        return self.code > 128 or self.code in LOST_CODES
+
+    def begin_again(self) -> float:
+        """Have it begun again after a pause; how long."""
+        if time.monotonic() - self._began > SETTLED:
+            self._pause = FIRST_PAUSE
+        pause, self._pause = self._pause, min(2 * self._pause, LONGEST_PAUSE)
+        self.restart_at = time.monotonic() + pause
+        return pause

@@ -1,0 +1,149 @@
+"""Where a daemon's template comes from: it is its own, or a fork of a shared one."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Literal, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+Mode = Literal["fork", "spawn", "cold"]
+LAST_WAIT = 5.0
+"""Seconds for a template that has hung up, or was killed, to be gone."""
+
+
+class Template(Protocol):
+    """A template that somebody has begun.
+
+    Attributes:
+        sock: The socket to it.
+        pid: Its process, where it is a child of ours.
+    """
+
+    sock: socket.socket
+    pid: int | None
+
+    def kill(self) -> None:
+        """End it at once, whatever becomes of its runners."""
+        ...
+
+    def wait(self) -> None:
+        """See to its end once it has hung up."""
+        ...
+
+
+class Source(Protocol):
+    """Where templates come from."""
+
+    def begin(self) -> Template:
+        """Begin one; it gets ready by itself.
+
+        Raises:
+            OSError: If that cannot be.
+        """
+        ...
+
+
+class OwnTemplates:
+    """Starts a program for each."""
+
+    def __init__(
+        self,
+        *,
+        mode: Mode | Literal["shared"],
+        preload: tuple[str, ...],
+        grace: float,
+        environment: Mapping[str, str],
+    ) -> None:
+        """Prepare; nothing is started yet.
+
+        Args:
+            mode: How runners are made; ``shared`` makes templates instead.
+            preload: Modules that the template imports beside our own.
+            grace: Seconds that runners have to end when the daemon is gone.
+            environment: What runners see; without the daemon's secrets.
+        """
+        self._options = ["--mode", mode, "--preload", ",".join(preload)]
+        self._options += ["--grace", str(grace)]
+        self._environment = dict(environment)
+
+    def begin(self) -> StartedTemplate:
+        """Start one."""
+        ours, theirs = socket.socketpair()
+        try:
+            with theirs:
+                child = subprocess.Popen(
+                    [
+                        *(sys.executable, "-m", "dioptra_worker.runner.template"),
+                        *("--fd", str(theirs.fileno()), *self._options),
+                    ],
+                    pass_fds=[theirs.fileno()],
+                    stdin=subprocess.DEVNULL,
+                    env=self._environment,
+                    start_new_session=True,
+                )
+        except BaseException:
+            ours.close()
+            raise
+        return StartedTemplate(ours, child)
+
+
+class StartedTemplate:
+    """A template that is our child."""
+
+    def __init__(self, sock: socket.socket, child: subprocess.Popen[bytes]) -> None:
+        self.sock = sock
+        self.pid: int | None = child.pid
+        self._child = child
+
+    def kill(self) -> None:
+        """Kill it."""
+        self._child.kill()
+
+    def wait(self) -> None:
+        """Reap it."""
+        try:
+            self._child.wait(LAST_WAIT)
+        except subprocess.TimeoutExpired:
+            self._child.kill()
+            self._child.wait()
+
+
+class SharedTemplates:
+    """Asks the crew that this daemon belongs to for a fork of its template."""
+
+    def __init__(self, crew: socket.socket) -> None:
+        """Prepare.
+
+        Args:
+            crew: The socket to `dioptra_worker.crew`.
+        """
+        self._crew = crew
+
+    def begin(self) -> ForkedTemplate:
+        """Ask for one."""
+        self._crew.sendall(b"t")
+        data, descriptors, _, _ = socket.recv_fds(self._crew, 1, 1)
+        if not data or not descriptors:
+            raise OSError("the process that started this worker is gone")
+        return ForkedTemplate(socket.socket(fileno=descriptors[0]))
+
+
+class ForkedTemplate:
+    """A template that is somebody else's child."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.sock = sock
+        self.pid: int | None = None
+
+    def kill(self) -> None:
+        """Hang up for good: it ends its runners and itself."""
+        with contextlib.suppress(OSError):
+            self.sock.shutdown(socket.SHUT_RDWR)
+
+    def wait(self) -> None:
+        """Nothing is left to do: it is not ours to reap."""

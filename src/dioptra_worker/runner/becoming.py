@@ -1,0 +1,46 @@
+"""A fresh process becomes a runner: its pipes, its signals, its randomness."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+from typing import TYPE_CHECKING, NoReturn
+
+from dioptra_worker.runner import process
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+def become_runner(descriptors: list[int], environment: Mapping[str, str]) -> NoReturn:
+    """Turn this fresh process into a runner.
+
+    Args:
+        descriptors: The socket to the daemon, standard output and standard error.
+        environment: Variables of this runner, such as which GPUs it may see.
+    """
+    os.environ.update(environment)
+    control, out, err = descriptors
+    os.set_inheritable(control, False)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # which the template ignores
+    null = os.open(os.devnull, os.O_RDONLY)
+    for source, target in ((null, 0), (out, 1), (err, 2)):
+        os.dup2(source, target, inheritable=True)
+        os.close(source)
+    _reseed()
+    try:
+        process.main(socket.socket(fileno=control))
+    except BaseException:  # noqa: BLE001 - the last line of defence: say it, end
+        import traceback  # noqa: PLC0415 - needed this once
+
+        os.write(2, traceback.format_exc().encode())
+    os._exit(1)
+
+
+def _reseed() -> None:
+    """Give NumPy's global generator fresh entropy: forks would share it otherwise."""
+    numpy = sys.modules.get("numpy")
+    if numpy is not None:
+        numpy.random.seed()

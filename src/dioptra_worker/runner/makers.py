@@ -1,0 +1,170 @@
+"""The ways to make a runner: fork the template, or start a process for it."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol
+
+from dioptra_worker.runner.reaping import PR_SET_PDEATHSIG, prctl
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+FDS_PER_JOB = 3
+
+
+class Maker(Protocol):
+    """Makes runners; `mode` says how."""
+
+    mode: str
+
+    def job(self, descriptors: list[int], environment: Mapping[str, str]) -> int:
+        """A runner with these sockets and pipes and more variables; its pid."""
+        ...
+
+    def close_run(self, run_id: str, status: Any) -> int:
+        """A process that closes an MLflow run; its pid."""
+        ...
+
+    def spares(self) -> set[int]:
+        """The pids of processes that wait to become runners."""
+        ...
+
+    def close(self) -> None:
+        """End those."""
+        ...
+
+
+class Forker:
+    """Makes runners by forking this process."""
+
+    mode = "fork"
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+
+    def job(self, descriptors: list[int], environment: Mapping[str, str]) -> int:
+        """Fork a runner."""
+        from dioptra_worker.runner.becoming import become_runner  # noqa: PLC0415
+
+        return self._fork(lambda: become_runner(descriptors, environment))
+
+    def close_run(self, run_id: str, status: Any) -> int:
+        """Fork a process that closes an MLflow run."""
+        from dioptra_worker.runner import process  # noqa: PLC0415 - slow, and here
+
+        return self._fork(lambda: process.close_run(run_id, status))
+
+    def spares(self) -> set[int]:
+        """None: forking needs no spare."""
+        return set()
+
+    def close(self) -> None:
+        """Nothing waits."""
+
+    def _fork(self, target: Callable[[], NoReturn]) -> int:
+        pid = os.fork()
+        if pid:
+            return pid
+        try:
+            os.setsid()
+            prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+            signal.set_wakeup_fd(-1)
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            self._sock.close()
+            gc.unfreeze()
+            target()
+        finally:
+            os._exit(1)
+
+
+class Spawner:
+    """Starts a process for each runner, where it may beforehand."""
+
+    mode = "spawn"
+
+    def __init__(self, preload: str, *, warm: bool = True) -> None:
+        """Prepare.
+
+        Args:
+            preload: Modules for runners to import, separated by commas.
+            warm: Keep one started runner ready, and start the next when it is taken.
+        """
+        self._preload = preload
+        self._warm = warm
+        self._spare: _Spare | None = None
+        self._refill()
+
+    def job(self, descriptors: list[int], environment: Mapping[str, str]) -> int:
+        """Hand over the spare."""
+        spare, self._spare = self._spare, None
+        if spare is not None and spare.process.poll() is not None:  # it died waiting
+            spare.sock.close()
+            spare = None
+        if spare is None:
+            spare = self._spawn()
+        line = json.dumps(dict(environment)).encode() + b"\n"
+        with spare.sock, contextlib.suppress(ConnectionError):  # its end is reported
+            socket.send_fds(spare.sock, [line], descriptors)
+        self._refill()
+        return _let_go(spare.process)
+
+    def close_run(self, run_id: str, status: Any) -> int:
+        """Start a process that closes an MLflow run."""
+        code = (
+            "from dioptra_worker.runner.process import close_run;"
+            f"close_run({run_id!r}, {status!r})"
+        )
+        child = subprocess.Popen([sys.executable, "-c", code], start_new_session=True)
+        return _let_go(child)
+
+    def spares(self) -> set[int]:
+        """The spare."""
+        return set() if self._spare is None else {self._spare.process.pid}
+
+    def close(self) -> None:
+        """End the spare."""
+        if self._spare is None:
+            return
+        self._spare.sock.close()
+        with contextlib.suppress(ProcessLookupError):
+            self._spare.process.kill()
+        self._spare.process.wait()
+
+    def _refill(self) -> None:
+        if self._warm:
+            self._spare = self._spawn()
+
+    def _spawn(self) -> _Spare:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            command = [sys.executable, "-m", "dioptra_worker.runner.spare"]
+            options = ["--fd", str(theirs.fileno()), "--preload", self._preload]
+            process = subprocess.Popen(
+                [*command, *options],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+        return _Spare(process, ours)
+
+
+@dataclass(frozen=True)
+class _Spare:
+    process: subprocess.Popen[bytes]
+    sock: socket.socket
+
+
+def _let_go(child: subprocess.Popen[bytes]) -> int:
+    """Keep `subprocess` from reaping a child whose end is ours to see; its pid."""
+    child.returncode = 0
+    return child.pid

@@ -1,0 +1,101 @@
+"""What a template imports beforehand, and whether it may be forked afterwards."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dioptra_worker import compat
+from dioptra_worker.provenance.surroundings import surroundings
+from dioptra_worker.runner.rehearsal import rehearse
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+ALWAYS_PRELOADED = (
+    "dioptra.client",
+    "dioptra.pyplugs",
+    "dioptra.sdk.api.artifact",
+    "dioptra.sdk.utilities.auth_client",
+    "dioptra_worker.engine",
+    "dioptra_worker.sdk.auth_client",
+    "dioptra_worker.sdk.client.client",
+    "jsonschema",
+)
+FORK_AWARE = {"jemalloc_bg_thd"}
+"""Native threads, by name, of libraries that stop and restart them around a fork."""
+_PROC = Path("/proc/self")
+
+
+def preload(names: list[str]) -> None:
+    """Import what runners need; a module that cannot be had is told, not fatal.
+
+    Args:
+        names: Modules to import beside our own.
+    """
+    sys.path.insert(0, str(compat.path()))
+    surroundings()  # read once, for all runners
+    for name in (*ALWAYS_PRELOADED, *names):
+        try:
+            importlib.import_module(name)
+        except Exception as error:  # noqa: BLE001 - a module raises what it likes
+            print(f"preload: {name} cannot be imported: {error!r}", file=sys.stderr)  # noqa: T201
+    rehearse()
+
+
+def unfit(
+    *, threads: Sequence[threading.Thread] | None = None, proc: Path = _PROC
+) -> str | None:
+    """Why this process must not be forked: threads, or a GPU that is in use.
+
+    A thread is not there in a fork, but the locks that it held are; a GPU's driver
+    does not work in a fork of a process that has used it. Threads of libraries that
+    expect a fork, such as OpenBLAS, end before it: a fork is tried to see which stay.
+
+    Args:
+        threads: Python's threads; None looks for them.
+        proc: This process as its system shows it; where nothing is shown, as on
+            macOS, only Python's own threads are seen.
+
+    Returns:
+        The reason, None when it may be forked.
+    """
+    main = threading.main_thread()
+    for thread in threading.enumerate() if threads is None else threads:
+        if thread is not main:
+            return f"an import started the thread {thread.name!r}"
+    if _native_threads(proc):
+        pid = os.fork()
+        if not pid:
+            os._exit(0)
+        os.waitpid(pid, 0)
+        if left := _native_threads(proc):
+            return f"an import started a library's thread ({left[0]})"
+    devices = [name for name in _open_files(proc) if name.startswith("/dev/nvidia")]
+    if devices:
+        return f"an import opened the GPU ({devices[0]})"
+    return None
+
+
+def _native_threads(proc: Path) -> list[str]:
+    """The names of threads beside the main one that do not know how to be forked."""
+    try:
+        tasks = [
+            task for task in (proc / "task").iterdir() if task.name != str(os.getpid())
+        ]
+        names = [(task / "comm").read_text().strip() for task in tasks]
+    except OSError:
+        return []
+    return [name for name in names if name not in FORK_AWARE]
+
+
+def _open_files(proc: Path) -> list[str]:
+    try:
+        links = list((proc / "fd").iterdir())
+    except OSError:
+        return []
+    return [str(link.readlink()) for link in links if link.is_symlink()]

@@ -1,0 +1,62 @@
+"""One template for several daemons: each gets a fork of it, which is its own.
+
+So what a daemon's template promises (who is its child, whose orphan is whose, what ends
+with whom) stays simple, while everything is imported, and held in memory, once.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+
+from dioptra_worker.runner.makers import Forker
+from dioptra_worker.runner.template import serve as serve_daemon
+
+
+def serve(sock: socket.socket, *, preload: str, grace: float, why: str | None) -> None:
+    """Make a template for whoever is handed to us, until nobody can be any more.
+
+    Args:
+        sock: Brings sockets of daemons.
+        preload: Modules that runners need, separated by commas.
+        grace: Seconds that runners have to end when their daemon is gone.
+        why: Why this process must not be forked; None when it may be.
+    """
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # each template ends by itself
+    while True:
+        data, descriptors, _, _ = socket.recv_fds(sock, 1, 1)
+        if not data:
+            return
+        with socket.socket(fileno=descriptors[0]) as daemon:
+            if why is None:
+                _fork(daemon, sock, grace=grace)
+            else:
+                _start(daemon, preload=preload, grace=grace, why=why)
+
+
+def _fork(daemon: socket.socket, sock: socket.socket, *, grace: float) -> None:
+    if os.fork():
+        return
+    try:
+        os.setsid()
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        sock.close()
+        serve_daemon(daemon, Forker(daemon), grace=grace)
+    finally:
+        os._exit(0)
+
+
+def _start(daemon: socket.socket, *, preload: str, grace: float, why: str) -> None:
+    subprocess.Popen(
+        [
+            *(sys.executable, "-m", "dioptra_worker.runner.template"),
+            *("--fd", str(daemon.fileno()), "--mode", "spawn"),
+            *("--preload", preload, "--grace", str(grace), "--why", why),
+        ],
+        pass_fds=[daemon.fileno()],
+        stdin=subprocess.DEVNULL,
+        start_new_session=True,
+    )

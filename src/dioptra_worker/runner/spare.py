@@ -1,0 +1,34 @@
+"""A spare: imports what runners need, waits for its sockets, then runs one job."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import socket
+
+from dioptra_worker.runner.becoming import become_runner
+from dioptra_worker.runner.makers import FDS_PER_JOB
+from dioptra_worker.runner.preloading import preload
+
+_LONGEST = 1 << 16
+
+
+def main() -> None:
+    """Wait for a job; without one, end with the template."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--fd", type=int, required=True)
+    parser.add_argument("--preload", default="")
+    options = parser.parse_args()
+    preload([name for name in options.preload.split(",") if name])
+    with socket.socket(fileno=options.fd) as waiting:
+        line, descriptors, _, _ = socket.recv_fds(waiting, _LONGEST, FDS_PER_JOB)
+        while line and not line.endswith(b"\n"):
+            line += waiting.recv(_LONGEST)
+    if not descriptors:
+        os._exit(0)  # the template ended and no job came
+    become_runner(descriptors, json.loads(line))
+
+
+if __name__ == "__main__":
+    main()
