@@ -309,7 +309,7 @@ def test_personal(
             f"rq:queue:{queue}", 0, -1
         )
 
-    publish = ("worker-runs", "publish", "--run", made["id"])
+    publish = ("results", "publish", "--run", made["id"])
     published: dict[str, Any] = person.json(
         *publish, report, folder, "--metric", "accuracy=0.5", "--json"
     )
@@ -361,7 +361,7 @@ def test_only_personal_ones_publish(
     """Nobody signs by hand with the worker run of a queue's jobs."""
     job = _finished(platform, greeter)
     id_ = _worker_run(mlflow_reader, platform, job)
-    refused = person.call("worker-runs", "publish", "--run", id_, "--metric", "a=1")
+    refused = person.call("results", "publish", "--run", id_, "--metric", "a=1")
     assert refused.returncode == 1
     assert "is that of jobs on a queue" in refused.stderr
 

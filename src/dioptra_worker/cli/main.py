@@ -41,6 +41,11 @@ COMMANDS = {
     ),
     "jobs": ("dioptra_worker.cli.jobs", "jobs_group", "See every job, act on it."),
     "local": ("dioptra_worker.cli.local", "local_group", "Run a local stack."),
+    "results": (
+        "dioptra_worker.cli.results",
+        "results_group",
+        "Publish what you have made.",
+    ),
     "run": (
         "dioptra_worker.cli.run",
         "run_command",

@@ -14,7 +14,6 @@ COMMANDS = {
     "results": (f"{_HERE}.results", "results_command", "List what it has produced."),
     "delete": (f"{_HERE}.delete", "delete_command", "Delete all its results."),
     "create": (f"{_HERE}.create", "create_command", "Open a personal worker run."),
-    "publish": (f"{_HERE}.publish", "publish_command", "Publish results under one."),
 }
 """Module, command and summary by name."""
 

@@ -1,4 +1,4 @@
-"""``dioptra-worker worker-runs publish``."""
+"""``dioptra-worker results``: what people have made without a queue."""
 
 from __future__ import annotations
 
@@ -10,11 +10,23 @@ from dioptra_worker.cli.jobs.common import Desk, as_json, command, epilog, print
 from dioptra_worker.cli.pairs import pairs
 
 
-@click.command(
+@click.group(
+    "results",
+    epilog="""
+\b
+Examples:
+  dioptra-worker results publish --run 465a8320 report.html
+""",
+)
+def results_group() -> None:
+    """Publish results that you have made without a queue."""
+
+
+@results_group.command(
     "publish",
     epilog=epilog(
-        "dioptra-worker worker-runs publish --run 465a8320 report.html",
-        "dioptra-worker worker-runs publish predictions/ --metric accuracy=0.93",
+        "dioptra-worker results publish --run 465a8320 report.html",
+        "dioptra-worker results publish predictions/ --metric accuracy=0.93",
     ),
 )
 @click.argument(
