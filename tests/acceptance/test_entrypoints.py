@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -320,9 +321,9 @@ def test_batch(bench: Bench) -> None:
     first, again = (bench.run("batch-evaluation") for _ in range(2))
     assert "Ran on 200 elements: 200 completed, 0 failed" in _text(first)
     assert "Ran on 200 elements: 0 completed, 200 skipped, 0 failed" in _text(again)
-    signed = [line for line in _text(first).splitlines() if "Worker run" in line]
-    assert signed
-    assert signed[-1] in _text(again)
+    signed = re.findall(r"Worker run ([0-9a-f-]{36})", _text(first))
+    assert len(signed) == 1
+    assert f"Worker run {signed[0]}" in _text(again)
 
 
 def test_unknown_attack(bench: Bench) -> None:
