@@ -200,7 +200,8 @@ class Settings(BaseSettings):
             Path(tempfile.gettempdir()) / f"dioptra-worker-{os.getuid()}"
         ),
         alias="DIOPTRA_WORKER_WORK_DIR",
-        description="Where each job gets a private folder, removed when it ends.",
+        description="Where each job gets a private folder, removed when it ends, and"
+        " where what the API has yet to be told is kept.",
     )
     cache_dir: Path = _optional(
         Path("cache"),

@@ -40,6 +40,7 @@ SERVICE = "Dioptra API"
 CONNECT_TIMEOUT = 5.0
 READ_TIMEOUT = 60.0
 PARALLEL = 8
+LONGEST_PAGE = 1000
 LONGEST_RETRY_AFTER = 60.0
 """Seconds after which we ask again, whatever ``Retry-After`` said."""
 _CHUNK = 1 << 20
@@ -306,19 +307,24 @@ class DioptraApi:
         ]
         self._json("POST", f"jobs/{job_id}/log", json={"data": data})
 
-    def log_ends_with(self, job_id: int, records: Sequence[LogRecord]) -> bool:
-        """Whether the last records of a job's log are these.
+    def log_backwards(self, job_id: int, *, first: int) -> Iterator[list[str]]:
+        """The texts of a job's log as they were sent, from its end, page by page.
 
-        That settles whether a request whose answer was lost has arrived: each record
-        carries its own time, so two are never the same by chance.
+        That settles whether a request whose answer was lost has arrived.
+
+        Args:
+            job_id: The job.
+            first: How many records the first page has; the others have more.
         """
         path = f"jobs/{job_id}/log"
-        total = self._json("GET", path, params={"pageLength": 1})["totalNumResults"]
-        first = max(0, total - len(records))
-        query = {"index": first, "pageLength": len(records)}
-        found = self._json("GET", path, params=query)["data"]
-        stored = [html.unescape(entry["message"]) for entry in found]
-        return stored == [record.message for record in records]
+        end = self._json("GET", path, params={"pageLength": 1})["totalNumResults"]
+        size = min(first, LONGEST_PAGE)
+        while end > 0:
+            begin = max(0, end - size)
+            query = {"index": begin, "pageLength": end - begin}
+            found = self._json("GET", path, params=query)["data"]
+            yield [html.unescape(entry["message"]) for entry in found]
+            end, size = begin, LONGEST_PAGE
 
     def post_metric(
         self, job_id: int, name: str, value: float | str, step: int | None

@@ -23,7 +23,6 @@ class Job:
         entrypoint_snapshot_id: The entrypoint's immutable state when submitted.
         entrypoint_name: The entrypoint's name.
         queue: The queue that it was submitted to.
-        mlflow_run_id: Its MLflow run, once there is one.
         user: Who submitted it.
         inputs: Artifact and snapshot id of each artifact that it reads, by name.
         swaps: The chosen task alias by the swap's name.
@@ -37,7 +36,6 @@ class Job:
     entrypoint_snapshot_id: int
     entrypoint_name: str
     queue: str
-    mlflow_run_id: str | None
     user: str = ""
     inputs: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     swaps: Mapping[str, str] = field(default_factory=dict)
@@ -55,7 +53,6 @@ class Job:
             entrypoint_snapshot_id=entrypoint["snapshotId"],
             entrypoint_name=entrypoint["name"],
             queue=(body.get("queue") or {}).get("name", ""),
-            mlflow_run_id=body.get("mlflowRunId"),
             user=(body.get("user") or {}).get("username", ""),
             inputs={
                 name: (value["id"], value["snapshotId"])

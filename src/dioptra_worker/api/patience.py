@@ -44,6 +44,7 @@ def persist(
     seconds: float,
     sleep: Callable[[float], object] = time.sleep,
     on_wait: Callable[[ServiceUnavailable], None] | None = None,
+    on_back: Callable[[float], object] | None = None,
 ) -> T:
     """Call until it works, a refusal comes, or the time is up.
 
@@ -52,6 +53,7 @@ def persist(
         seconds: How long in all; the last error is raised after that.
         sleep: Waits; may raise to give up early.
         on_wait: Told once, with the first error, that waiting begins.
+        on_back: Told once, with the seconds that it took, that waiting is over.
 
     Returns:
         What *call* returned.
@@ -60,15 +62,21 @@ def persist(
         ServiceUnavailable: When the service did not come back in time.
     """
     deadline = time.monotonic() + seconds
+    since: float | None = None
     for pause in pauses():
         try:
-            return call()
+            done = call()
         except ServiceUnavailable as error:
             wait = max(pause, error.retry_after or 0.0)
             if time.monotonic() + wait > deadline:
                 raise
-            if on_wait is not None:
-                on_wait(error)
-                on_wait = None
+            if since is None:
+                since = time.monotonic()
+                if on_wait is not None:
+                    on_wait(error)
             sleep(wait)
+        else:
+            if since is not None and on_back is not None:
+                on_back(time.monotonic() - since)
+            return done
     raise AssertionError("pauses() is endless")  # pragma: no cover

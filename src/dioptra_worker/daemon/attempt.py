@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
 from dioptra_worker.api.client import PARALLEL
@@ -13,10 +13,10 @@ from dioptra_worker.api.patience import FOREVER, persist
 from dioptra_worker.daemon.background import Background
 from dioptra_worker.daemon.claim import Claim, claim
 from dioptra_worker.daemon.conversation import Conversation
-from dioptra_worker.daemon.courier import Address, Courier
+from dioptra_worker.daemon.delivery import Delivery, left
 from dioptra_worker.daemon.fetch import Fetcher
 from dioptra_worker.daemon.headstart import HeadStart
-from dioptra_worker.daemon.ledger import Pending
+from dioptra_worker.daemon.journal import Journals
 from dioptra_worker.daemon.report import Patience, Report, Stop
 from dioptra_worker.daemon.stamping import stamp
 from dioptra_worker.daemon.supervisor import Supervisor
@@ -36,10 +36,11 @@ from dioptra_worker.records import (
 from dioptra_worker.runner.workspace import Workspace, workspace
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from concurrent.futures import Future
 
     from dioptra_worker.api.models import Job
+    from dioptra_worker.daemon.ledger import Ledger, Pending
     from dioptra_worker.daemon.order import Order
     from dioptra_worker.daemon.services import Services
     from dioptra_worker.settings import Settings
@@ -50,13 +51,8 @@ T = TypeVar("T")
 
 CLOSE_RUN_TIMEOUT = 15.0
 """Seconds that a job's end waits for MLflow; its run is closed later if need be."""
-GIVE_BACK_TIMEOUT = 10.0
-"""Seconds that a worker which shuts down waits for the API to take a job back."""
 LAST_FETCHING = 1.0
 """Seconds that a job's end waits for downloads that were told to end."""
-LAST_DELIVERY = 2.0
-"""Seconds that a worker which shuts down still delivers what an ended job left."""
-_AWAY = "; the API is away, and another worker will tell it"
 
 
 class Attempt:
@@ -70,20 +66,20 @@ class Attempt:
         self._stop: Stop | None = None
         self._stopped = threading.Event()
         self._supervisor: Supervisor | None = None
-        self._concluding: Courier | None = None
         self._ahead: HeadStart | None = None
         self._tidying = contextlib.ExitStack()
+        self._delivery: Delivery | None = None
+        self._journals = Journals(services.settings.work_dir, api=services.api.url)
 
     def stop(self, stop: Stop) -> None:
         """Stop the job, now or as soon as it has a runner; the first reason counts."""
         with self._lock:
             self._stop = self._stop or stop
             self._stopped.set()
-            if self._concluding is not None:
-                if stop.kind == "shutdown":
-                    _let_go(self._concluding)
-            elif self._supervisor is not None:
-                self._supervisor.stop(stop)
+            if self._delivery is not None and stop.kind == "shutdown":
+                self._delivery.shut_down()
+            if self._supervisor is not None:
+                self._supervisor.stop(stop)  # to no effect once it has ended
 
     def claim(self) -> Claim:
         """Make the job ours in the API; see `dioptra_worker.daemon.claim`."""
@@ -93,7 +89,7 @@ class Attempt:
             claimed = claim(
                 self.order,
                 api=self._api,
-                ledger=services.ledger,
+                ledger=_Ends(services.ledger, self._journals),
                 settings=services.settings,
                 close_run=self._close_run,
             )
@@ -114,76 +110,37 @@ class Attempt:
         Returns:
             How it ended. The API knows already, unless the job was given back.
         """
-        with self._courier() as conversation, self._tidying:
+        conversation = Conversation(self.order, self._services)
+        delivery = Delivery(
+            conversation,
+            self._services,
+            self._journals,
+            claimed=claimed,
+            on_gone=lambda: self.stop(Stop("gone", "the job was deleted")),
+        )
+        with delivery, self._tidying:
+            self._adopt_delivery(delivery)
             if claimed.kind == "lost":
                 verdict = _told_late(claimed)
             else:
                 if claimed.words:
                     conversation.say("WARNING", claimed.words)
                 verdict = self._watched(conversation)
-            if verdict.fate == "given back":
-                return self._give_back(conversation, verdict)
-            if verdict.fate == "dropped":
-                conversation.courier.finish(None)
-            elif not self._conclude(conversation, verdict):
-                verdict = replace(
-                    verdict, fate="left", reason=f"{verdict.reason}{_AWAY}"
-                )
+            match verdict.fate:
+                case "given back":
+                    return delivery.give_back(verdict)
+                case "dropped":
+                    delivery.drop()
+                case _:
+                    if not delivery.conclude(verdict):
+                        return left(verdict)
         return verdict
 
-    def _conclude(
-        self,
-        conversation: Conversation,
-        verdict: Verdict,
-        timeout: float | None = None,
-    ) -> bool:
-        """Deliver the rest and the status, noting in Redis that it is under way."""
-        pending = Pending(
-            job_id=self.order.job_id,
-            experiment_id=self.order.experiment_id,
-            status="finished" if verdict.fate == "finished" else "failed",
-            reason=verdict.reason,
-        )
-        try:
-            self._services.ledger.pend(pending)
-        except ServiceUnavailable as error:
-            log.debug("the status is in this process only: %s", error)
-        conversation.conclude(verdict)
+    def _adopt_delivery(self, delivery: Delivery) -> None:
         with self._lock:
-            self._concluding = conversation.courier
+            self._delivery = delivery
             if self._stop is not None and self._stop.kind == "shutdown":
-                _let_go(conversation.courier)
-        return conversation.courier.finish(pending.status, timeout)
-
-    def _give_back(self, conversation: Conversation, verdict: Verdict) -> Verdict:
-        """Set the job back to ``queued``, or fail it where the settings say so."""
-        if self._services.settings.on_interruption == "fail":
-            verdict = replace(verdict, fate="failed")
-            delivered = self._conclude(conversation, verdict, GIVE_BACK_TIMEOUT)
-        else:
-            conversation.say("WARNING", f"the job is given back: {verdict.reason}")
-            delivered = conversation.courier.finish("reset", GIVE_BACK_TIMEOUT)
-        if delivered:
-            return verdict
-        return replace(verdict, fate="left", reason=f"{verdict.reason}{_AWAY}")
-
-    @contextlib.contextmanager
-    def _courier(self) -> Iterator[Conversation]:
-        conversation = Conversation(self.order, self._services)
-        address = Address(
-            job_id=self.order.job_id, experiment_id=self.order.experiment_id
-        )
-        courier = Courier(
-            self._api,
-            address,
-            group_id=lambda: conversation.group_id,
-            say=conversation.say,
-            on_gone=lambda: self.stop(Stop("gone", "the job was deleted")),
-        )
-        self._services.vitals.outbox(lambda: courier.depth)
-        with courier:
-            conversation.courier = courier
-            yield conversation
+                delivery.shut_down()
 
     def _watched(self, conversation: Conversation) -> Verdict:
         """Run the job with an eye on its status in the API."""
@@ -355,13 +312,6 @@ class Attempt:
             raise _StoppedEarly(self._stop or Stop("shutdown", "the worker stopped"))
 
 
-def _let_go(courier: Courier) -> None:
-    """End waiting for a delivery soon; what is left is told by another worker."""
-    timer = threading.Timer(LAST_DELIVERY, courier.let_go)
-    timer.daemon = True
-    timer.start()
-
-
 class _StoppedEarly(Exception):
     """The job was stopped before it had a runner."""
 
@@ -369,6 +319,18 @@ class _StoppedEarly(Exception):
         fate: Fate = "dropped" if stop.kind == "gone" else "given back"
         self.verdict = Verdict(fate=fate, reason=stop.reason, mlflow="KILLED")
         super().__init__(stop.reason)
+
+
+@dataclass(frozen=True)
+class _Ends:
+    """The ends that the API has yet to be told, in Redis and on this machine."""
+
+    ledger: Ledger
+    journals: Journals
+
+    def pending(self, job_id: int) -> Pending | None:
+        """How a job ended, if the API was not told."""
+        return self.ledger.pending(job_id) or self.journals.end_of(job_id)
 
 
 def _told_late(claimed: Claim) -> Verdict:

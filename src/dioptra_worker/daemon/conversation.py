@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Protocol
 
 from dioptra_worker.api.models import LogRecord
 from dioptra_worker.daemon.claims import ClaimsDesk
-from dioptra_worker.daemon.courier import Courier, MlflowRun
 from dioptra_worker.daemon.report import Stop
 from dioptra_worker.daemon.verdict import Verdict, duration
 from dioptra_worker.errors import ServiceError
@@ -27,6 +26,7 @@ from dioptra_worker.records import (
 )
 
 if TYPE_CHECKING:
+    from dioptra_worker.daemon.courier import Courier
     from dioptra_worker.daemon.hearing import Stream
     from dioptra_worker.daemon.order import Order
     from dioptra_worker.daemon.services import Services
@@ -75,7 +75,7 @@ class Conversation:
                 self.courier.put(replace(message, worker_run=self.worker_run))
             case RunStarted(run_id=run_id):
                 self.run_id = run_id
-                self.courier.put(MlflowRun(run_id))
+                self.courier.put(message)
                 self.begin_limit()
             case ActivityWanted():
                 self._claims(message)

@@ -10,14 +10,21 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, Protocol, Self, TypeVar
 
 from dioptra_worker.api.patience import pauses
+from dioptra_worker.daemon.backlog import Backlog, Entry, Room
 from dioptra_worker.errors import NotFound, ServiceRefused, ServiceUnavailable
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from types import TracebackType
+
+    from dioptra_worker.daemon.spool import Spool
 
 log = logging.getLogger("dioptra_worker.lane")
 
 P = TypeVar("P")
+
+SETTLE = 2.0
+"""Seconds in which a request that was given up may still arrive."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,12 +57,20 @@ class Carrier(Protocol[P]):
         """
         ...
 
-    def arrived(self, parcels: list[P]) -> bool:
-        """Whether parcels whose delivery had no answer have arrived after all."""
+    def arrived(self, parcels: list[P]) -> int:
+        """How many, from the first, of parcels without an answer have arrived."""
+        ...
+
+    def may_arrive_late(self, error: ServiceUnavailable) -> bool:
+        """Whether what failed may still arrive, and would then be there twice."""
         ...
 
     def is_poison(self, parcels: list[P], error: ServiceUnavailable) -> bool:
         """Whether the failure is these parcels' fault and not the service's."""
+        ...
+
+    def is_ones_fault(self, error: ServiceRefused) -> bool:
+        """Whether a refusal of many may be the fault of one of them."""
         ...
 
     def weight(self, parcel: P) -> int:
@@ -66,8 +81,16 @@ class Carrier(Protocol[P]):
         """Told once when waiting begins."""
         ...
 
+    def on_back(self, seconds: float) -> None:
+        """Told once when waiting has ended, after how long."""
+        ...
+
     def on_refusal(self, parcels: list[P], words: str) -> None:
         """Told what will never be delivered."""
+        ...
+
+    def on_loss(self, count: int) -> None:
+        """Told how many parcels could not be read back from the disk."""
         ...
 
     def on_gone(self) -> None:
@@ -79,7 +102,14 @@ class Lane(Generic[P]):
     """One lane; `put` returns at once, the thread does the rest."""
 
     def __init__(
-        self, name: str, carrier: Carrier[P], *, batch: Batch, pace: float = 1.0
+        self,
+        name: str,
+        carrier: Carrier[P],
+        *,
+        batch: Batch,
+        room: Room | None = None,
+        spool: Spool[P] | None = None,
+        pace: float = 1.0,
     ) -> None:
         """Prepare; entering starts the thread.
 
@@ -87,20 +117,25 @@ class Lane(Generic[P]):
             name: For the thread.
             carrier: Knows the parcels.
             batch: What goes out together.
+            room: What may wait.
+            spool: Keeps parcels on disk; what it has is delivered first.
             pace: What pauses between two tries are multiplied with.
         """
         self._carrier = carrier
         self._batch = batch
         self._pace = pace
+        self._backlog = Backlog(weight=carrier.weight, room=room or Room(), spool=spool)
         self._under_way = 0
-        self._load = 0
         self._let_go = False
-        self._parcels: deque[tuple[float, P]] = deque()
-        self._returned: list[P] = []
+        self._returned: deque[list[Entry[P]]] = deque()
         self._busy = False
         self._hurry = False
         self._closing = False
         self._gone = False
+        self._unsure = len(self._backlog) > 0
+        self._late = self._unsure  # its last request may still be under way
+        self._away_since: float | None = None
+        self._tries: Iterator[float] = pauses()
         self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._work, name=f"dioptra-{name}")
 
@@ -122,21 +157,26 @@ class Lane(Generic[P]):
 
     def __len__(self) -> int:
         """How many parcels wait, those under way included."""
-        return len(self._parcels) + self._under_way
+        return len(self._backlog) + self._under_way
 
     @property
     def load(self) -> int:
-        """What the parcels that wait weigh, those under way not included."""
-        return self._load
+        """What the parcels in memory weigh, those under way not included."""
+        return self._backlog.load
+
+    @property
+    def has_room(self) -> bool:
+        """Whether another parcel may come."""
+        with self._changed:
+            return self._backlog.has_room
 
     def put(self, parcel: P) -> None:
         """Leave a parcel."""
         with self._changed:
             if self._gone:
                 return
-            self._parcels.append((time.monotonic(), parcel))
-            self._load += self._carrier.weight(parcel)
-            if len(self._parcels) in (1, self._batch.enough):
+            self._backlog.add(parcel)
+            if len(self._backlog) in (1, self._batch.enough):
                 self._changed.notify_all()
 
     def drain(self, timeout: float | None = None) -> bool:
@@ -165,99 +205,178 @@ class Lane(Generic[P]):
         """Throw everything away, now and later."""
         with self._changed:
             self._gone = True
-            self._parcels.clear()
-            self._load = 0
+            self._backlog.clear()
             self._returned.clear()
             if not self._busy:
                 self._under_way = 0
             self._changed.notify_all()
 
     def _is_empty(self) -> bool:
-        return not self._parcels and not self._returned and not self._busy
+        return not len(self._backlog) and not self._returned and not self._busy
 
     # -- the thread ------------------------------------------------------------
 
     def _work(self) -> None:
-        tries = pauses()
-        waiting = False
-        while (parcels := self._next()) is not None:
+        while (entries := self._next()) is not None:
             try:
-                if not (waiting and self._carrier.arrived(parcels)):
-                    self._carrier.deliver(parcels)
-            except ServiceUnavailable as error:
-                if not waiting:
-                    self._carrier.on_wait(error)
-                waiting = True
-                if self._carrier.is_poison(parcels, error):
-                    self._carrier.on_refusal(parcels, str(error))
-                else:
-                    self._come_back(parcels)
-                    self._rest(max(next(tries), error.retry_after or 0.0) * self._pace)
-                    continue
-            except NotFound:
-                self._carrier.on_gone()
-            except ServiceRefused as error:
-                self._carrier.on_refusal(parcels, str(error))
+                self._deliver(entries)
             except Exception as error:
                 log.exception("a parcel is lost")
-                self._carrier.on_refusal(parcels, repr(error))
-            waiting = False
-            tries = pauses()
-            self._done()
+                self._give_up(entries, repr(error))
 
-    def _next(self) -> list[P] | None:
+    def _deliver(self, entries: list[Entry[P]]) -> None:
+        """Deliver what goes out together, or have it come back after a while."""
+        try:
+            if self._unsure:
+                entries = self._without_arrived(entries)
+            if self._closing:
+                self._come_back(entries)
+                return
+            self._send(entries)
+        except ServiceUnavailable as error:
+            self._wait(entries, error)
+        except NotFound:
+            self._carrier.on_gone()
+            self._over(entries)
+        except ServiceRefused as error:
+            self._is_back()
+            if len(entries) > 1 and self._carrier.is_ones_fault(error):
+                self._split(entries)
+            else:
+                self._give_up(entries, str(error))
+        else:
+            self._is_back()
+            self._over(entries)
+
+    def _send(self, entries: list[Entry[P]]) -> None:
+        if not entries:
+            return
+        self._unsure = True  # until there is an answer
+        try:
+            self._carrier.deliver(_parcels(entries))
+        except ServiceUnavailable as error:
+            self._late = self._carrier.may_arrive_late(error)
+            raise
+        except ServiceRefused:
+            self._unsure = False
+            raise
+        self._unsure = False
+
+    def _without_arrived(self, entries: list[Entry[P]]) -> list[Entry[P]]:
+        """What has yet to arrive of parcels that were sent without an answer."""
+        parcels = _parcels(entries)
+        arrived = self._carrier.arrived(parcels)
+        if arrived < len(parcels) and self._late:
+            self._rest(SETTLE * self._pace)
+            arrived = self._carrier.arrived(parcels)
+        self._late = self._unsure = False
+        self._settle(entries[:arrived])
+        return entries[arrived:]
+
+    def _wait(self, entries: list[Entry[P]], error: ServiceUnavailable) -> None:
+        """Have parcels come back after a while, unless it is they who are to blame."""
+        if self._away_since is None:
+            self._away_since = time.monotonic()
+            self._carrier.on_wait(error)
+        if not self._carrier.is_poison(_parcels(entries), error):
+            self._come_back(entries)
+            self._rest(max(next(self._tries), error.retry_after or 0.0) * self._pace)
+            return
+        self._is_back()
+        if len(entries) > 1:
+            self._split(entries)
+        else:
+            self._give_up(entries, str(error))
+
+    def _is_back(self) -> None:
+        self._tries = pauses()
+        if self._away_since is not None:
+            seconds, self._away_since = time.monotonic() - self._away_since, None
+            self._carrier.on_back(seconds)
+
+    def _next(self) -> list[Entry[P]] | None:
         """Take what goes out together; None when there is nothing more to do."""
-        with self._changed:
-            while not self._closing:
-                wait = self._wait_for_company()
-                if wait is not None and wait <= 0:
+        while True:
+            with self._changed:
+                while not self._must_go():
+                    if self._closing:
+                        return None
+                    self._changed.wait(self._patience())
+                if self._closing:
+                    return None
+                if self._returned or not self._backlog.wants_fetching:
                     self._busy = True
                     return self._take()
-                self._changed.wait(wait)
-            return None
+            self._fetch()
 
-    def _wait_for_company(self) -> float | None:
+    def _fetch(self) -> None:
+        """Read on from the disk, without the lock: `put` never waits for that."""
+        put_in = self._backlog.fetch()
+        with self._changed:
+            lost = put_in()
+            self._changed.notify_all()
+        if lost:
+            self._carrier.on_loss(lost)
+
+    def _must_go(self) -> bool:
+        left = self._patience()
+        return left is not None and left <= 0
+
+    def _patience(self) -> float | None:
         """Seconds until the head of the lane must go; None when there is nothing."""
         if self._returned:
             return 0.0
-        if not self._parcels:
+        waiting = len(self._backlog)
+        if not waiting:
             return None
-        if self._hurry or len(self._parcels) >= self._batch.enough:
+        if self._hurry or waiting >= self._batch.enough:
             return 0.0
-        return self._parcels[0][0] + self._batch.age - time.monotonic()
+        return self._backlog.oldest + self._batch.age - time.monotonic()
 
-    def _take(self) -> list[P]:
+    def _take(self) -> list[Entry[P]]:
         """What goes out now; what came back goes as it was, to be recognised."""
         if self._returned:
-            parcels, self._returned = self._returned, []
-            return parcels
-        parcels = []
-        weight = 0
-        while self._parcels and len(parcels) < self._batch.most:
-            more = self._carrier.weight(self._parcels[0][1])
-            if parcels and weight + more > self._batch.weight:
-                break
-            weight += more
-            parcels.append(self._parcels.popleft()[1])
-        self._load -= weight
-        self._under_way = len(parcels)
-        return parcels
+            return self._returned.popleft()
+        batch = self._batch
+        entries = self._backlog.take(most=batch.most, weight=batch.weight)
+        self._under_way = len(entries)
+        return entries
 
-    def _come_back(self, parcels: list[P]) -> None:
+    def _come_back(self, *batches: list[Entry[P]]) -> None:
+        """Put batches back to the head."""
         with self._changed:
             self._busy = False
             if self._gone:
                 self._under_way = 0
-                self._changed.notify_all()
             else:
-                self._returned = parcels
+                self._returned.extendleft(reversed([part for part in batches if part]))
+            self._changed.notify_all()
+
+    def _split(self, entries: list[Entry[P]]) -> None:
+        """Have the halves go one after the other, to find out whose fault it is."""
+        middle = len(entries) // 2
+        self._come_back(entries[:middle], entries[middle:])
+
+    def _give_up(self, entries: list[Entry[P]], words: str) -> None:
+        self._carrier.on_refusal(_parcels(entries), words)
+        self._over(entries)
 
     def _rest(self, seconds: float) -> None:
         with self._changed:
             self._changed.wait_for(lambda: self._closing or self._gone, seconds)
 
-    def _done(self) -> None:
+    def _over(self, entries: list[Entry[P]]) -> None:
+        """Parcels are delivered or given up."""
+        self._settle(entries)
         with self._changed:
             self._busy = False
-            self._under_way = 0
             self._changed.notify_all()
+
+    def _settle(self, entries: list[Entry[P]]) -> None:
+        self._backlog.settle(entries)
+        with self._changed:
+            self._under_way = max(0, self._under_way - len(entries))
+
+
+def _parcels(entries: list[Entry[P]]) -> list[P]:
+    return [parcel for _, parcel in entries]

@@ -166,6 +166,12 @@ class Ledger:
             held = self._redis.get(_lease(job_id))
         return Holder(**json.loads(held)) if held else None
 
+    def is_held_elsewhere(self, job_id: int) -> bool:
+        """Whether a worker of another machine, or container, runs a job."""
+        with mapped():
+            held = self._redis.get(_lease(job_id))
+        return held is not None and Holder(**json.loads(held)).host != self.me.host
+
     # -- attempts --------------------------------------------------------------
 
     def count_attempt(self, job_id: int) -> int:
@@ -179,11 +185,6 @@ class Ledger:
         """Note that a job was given back in good order."""
         with mapped():
             self._uncount(keys=[_attempts(job_id)])
-
-    def attempts(self, job_id: int) -> int:
-        """How often a job was started."""
-        with mapped():
-            return int(self._redis.get(_attempts(job_id)) or 0)
 
     def forget_attempts(self, job_id: int) -> None:
         """Note that a job has ended."""
@@ -208,12 +209,6 @@ class Ledger:
         with mapped():
             found = self._redis.hget(f"{PREFIX}:pending", str(job_id))
         return Pending(**json.loads(found)) if found else None
-
-    def all_pending(self) -> list[Pending]:
-        """All that the API has yet to be told."""
-        with mapped():
-            found = self._redis.hgetall(f"{PREFIX}:pending")
-        return [Pending(**json.loads(value)) for value in found.values()]
 
     # -- open MLflow runs ------------------------------------------------------
 

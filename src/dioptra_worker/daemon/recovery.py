@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from rq import Queue
 
     from dioptra_worker.api.client import DioptraApi
+    from dioptra_worker.daemon.estate import Estate
     from dioptra_worker.daemon.ledger import Ledger
     from dioptra_worker.daemon.leftovers import Leftovers
 
@@ -43,6 +44,7 @@ class Recovery:
         queues: Sequence[Queue],
         lost_after: float,
         close_run: Callable[[str, str], bool],
+        estate: Estate | None = None,
     ) -> None:
         """Prepare; nothing is looked at yet.
 
@@ -54,6 +56,7 @@ class Recovery:
             lost_after: Seconds after which a queued job that RQ does not know counts
                 as lost; also between two looks at the API's jobs.
             close_run: Closes an MLflow run with a status; whether that worked.
+            estate: What lost workers of this machine left undelivered.
         """
         self._api = api
         self._ledger = ledger
@@ -61,6 +64,7 @@ class Recovery:
         self._queues = list(queues)
         self._lost_after = lost_after
         self._close_run = close_run
+        self._estate = estate
         self._pause = min(SWEEP, lost_after)
 
     def run(self, done: threading.Event) -> None:
@@ -93,6 +97,8 @@ class Recovery:
             self._sweep_api(turns)
         if self._ledger.turn("runs", self._pause * 0.8):
             self._sweep_runs()
+        if self._estate is not None:  # of this machine: no other can look there
+            self._estate.sweep()
 
     def _sweep_runs(self) -> None:
         for run_id, status in self._ledger.open_runs().items():

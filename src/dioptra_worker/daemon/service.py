@@ -21,8 +21,10 @@ from dioptra_worker.daemon.bell import Bell
 from dioptra_worker.daemon.cache import SnapshotCache
 from dioptra_worker.daemon.commands import CommandListener
 from dioptra_worker.daemon.doorstep import wait_for
+from dioptra_worker.daemon.estate import Estate
 from dioptra_worker.daemon.handler import Handler
 from dioptra_worker.daemon.health import Heart, Vitals
+from dioptra_worker.daemon.journal import Journals
 from dioptra_worker.daemon.ledger import Ledger
 from dioptra_worker.daemon.leftovers import Leftovers
 from dioptra_worker.daemon.loop import Loop
@@ -161,6 +163,8 @@ class Daemon:
     @contextlib.contextmanager
     def _recovering(self, books: RqWorker) -> Iterator[None]:
         """Look for what lost workers left, from a thread of its own."""
+        journals = Journals(self._settings.work_dir, api=self._api.url)
+        estate = Estate(api=self._api, ledger=self._ledger, journals=journals)
         recovery = Recovery(
             api=self._api,
             ledger=self._ledger,
@@ -168,6 +172,7 @@ class Daemon:
             queues=books.queues,
             lost_after=self._settings.lost_after,
             close_run=partial(self._launcher.close_run, timeout=CLOSE_RUN_TIMEOUT),
+            estate=estate,
         )
         done = threading.Event()
         thread = threading.Thread(

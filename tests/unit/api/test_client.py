@@ -353,7 +353,6 @@ def test_a_job_is_read(serve: Any) -> None:
         entrypoint_snapshot_id=50,
         entrypoint_name="train",
         queue="cpu",
-        mlflow_run_id=None,
     )
     api, _ = serve(_always(Answer(body={**JOB, "queue": None})))
     assert api.job(7).queue == ""

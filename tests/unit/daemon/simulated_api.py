@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 from dioptra_worker.api.models import Job, LogRecord
@@ -21,7 +22,7 @@ from dioptra_worker.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
 T = TypeVar("T")
 
@@ -122,14 +123,18 @@ class SimulatedApi:
         assert job_id == JOB
         self._request("POST log", lambda: self._append(records))
 
-    def log_ends_with(self, job_id: int, records: Sequence[LogRecord]) -> bool:
-        """Whether the last records of a job's log are these."""
+    def log_backwards(self, job_id: int, *, first: int) -> Iterator[list[str]]:
+        """The texts of the job's log, from its end, page by page."""
         assert job_id == JOB
-        total = self._request("GET log", lambda: len(self.log))
-        first = max(0, total - len(records))
-        return self._request(
-            "GET log", lambda: self.log[first : first + len(records)]
-        ) == list(records)
+        end = self._request("GET log", lambda: len(self.log))
+        while end > 0:
+            begin = max(0, end - first)
+            found = self._request("GET log", partial(self._page, begin, end))
+            yield [record.message for record in found]
+            end = begin
+
+    def _page(self, begin: int, end: int) -> list[LogRecord]:
+        return self.log[begin:end]
 
     def post_metric(
         self, job_id: int, name: str, value: float | str, step: int | None
@@ -189,7 +194,6 @@ class SimulatedApi:
             entrypoint_snapshot_id=1,
             entrypoint_name="an entrypoint",
             queue="a queue",
-            mlflow_run_id=self.run_id,
         )
 
     def _set_status(self, status: str) -> None:

@@ -22,19 +22,17 @@ from tests.unit.daemon.simulated_api import (
 )
 
 from dioptra_worker.api.models import LogRecord
-from dioptra_worker.daemon.courier import (
-    POISON_TRIES,
-    Address,
-    Courier,
-    MlflowRun,
-    Room,
-)
+from dioptra_worker.daemon.backlog import Room
+from dioptra_worker.daemon.carriers import POISON_TRIES
+from dioptra_worker.daemon.courier import Address, Courier
+from dioptra_worker.daemon.journal import Journal, Journals
 from dioptra_worker.daemon.lane import Batch
-from dioptra_worker.errors import LoginRefused
-from dioptra_worker.records import ArtifactStored, Metric
+from dioptra_worker.errors import LoginRefused, ServiceRefused
+from dioptra_worker.records import ArtifactStored, Metric, RunStarted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
 SOON = 20.0
 ADDRESS = Address(job_id=JOB, experiment_id=EXPERIMENT)
@@ -49,6 +47,7 @@ class Outbox:
     api: SimulatedApi
     batch: Batch = SMALL
     room: Room = field(default_factory=Room)
+    journal: Journal | None = None
     said: list[str] = field(default_factory=list)
     gone: int = 0
     courier: Courier = field(init=False)
@@ -64,6 +63,7 @@ class Outbox:
             on_gone=self._on_gone,
             batch=self.batch,
             room=self.room,
+            journal=self.journal,
             pace=0.001,
         )
         with self.courier:
@@ -108,7 +108,7 @@ def test_status_is_last() -> None:
     """The status follows the log and every result."""
     api = SimulatedApi()
     with Outbox(api).open() as courier:
-        courier.put(MlflowRun("abc"))
+        courier.put(RunStarted(run_id="abc"))
         courier.put(_artifact("model"))
         courier.put(_metric(1))
         courier.put(_record("the end"))
@@ -148,7 +148,7 @@ def test_every_request_fails_once(fault: Fault) -> None:
     )
     api = SimulatedApi(fault=script)
     with Outbox(api).open() as courier:
-        courier.put(MlflowRun("abc"))
+        courier.put(RunStarted(run_id="abc"))
         courier.put(_artifact("model"))
         courier.put(_metric(1))
         courier.put(_record("a line"))
@@ -187,7 +187,9 @@ def test_log_goes_on_while_a_result_waits() -> None:
         gate.open()
         assert courier.finish("finished", SOON)
     assert api.metrics == {("loss", 1): 1.0}
-    assert len(outbox.said) == 1
+    waits, goes_on = outbox.said
+    assert "waiting to deliver results" in waits
+    assert "results are delivered again after" in goes_on
 
 
 def test_depth() -> None:
@@ -262,7 +264,7 @@ def test_poisonous_log() -> None:
         courier.put(_record("poison"))
         assert courier.finish("finished", SOON)
     assert len(api.log) == 1
-    assert "1 log records could not be delivered" in api.messages()[0]
+    assert "1 log record of 'stdout' could not be delivered" in api.messages()[0]
     assert api.statuses == [("finished", 1)]
 
 
@@ -274,7 +276,7 @@ def test_refused_log() -> None:
         courier.put(_record("fine"))
         assert courier.finish("finished", SOON)
     assert api.messages()[0] == "fine"
-    assert "1 log records could not be delivered" in api.messages()[1]
+    assert "1 log record of 'stdout' could not be delivered" in api.messages()[1]
     assert api.status == "finished"
 
 
@@ -282,7 +284,7 @@ def test_full() -> None:
     """What an outbox cannot hold is dropped, counted and said, also at the very end."""
     gate = Gate("POST log")
     api = SimulatedApi(fault=gate)
-    with Outbox(api, room=Room(records=20)).open() as courier:
+    with Outbox(api, room=Room(parcels=20)).open() as courier:
         for number in range(50):
             courier.put(_record(str(number)))
         courier.put(_record("the job failed: why", logger="dioptra_worker"))
@@ -299,12 +301,188 @@ def test_full() -> None:
     assert api.statuses == [("failed", 23)]
 
 
+def _journal(folder: Path) -> Journal:
+    journals = Journals(folder, api="http://api.test")
+    made = journals.open(job_id=JOB, experiment_id=EXPERIMENT, attempt=1, worker="me")
+    assert made is not None
+    return made
+
+
+def test_beyond_memory(tmp_path: Path) -> None:
+    """What memory cannot hold waits on disk, in order, and nothing is dropped."""
+    gate = Gate("POST log")
+    api = SimulatedApi(fault=gate)
+    room = Room(parcels=20)
+    with (
+        _journal(tmp_path) as journal,
+        Outbox(api, room=room, journal=journal).open() as courier,
+    ):
+        for number in range(3000):
+            courier.put(_record(str(number)))
+        assert courier.depth == 3000
+        assert courier._log.load < 100
+        gate.open()
+        for number in range(3000, 3100):
+            courier.put(_record(str(number)))
+        assert courier.finish("finished", SOON)
+    assert api.messages() == [str(number) for number in range(3100)]
+    assert list(tmp_path.glob("outbox/*")) == []
+
+
+def test_beyond_the_disk(tmp_path: Path) -> None:
+    """What the disk may not hold either is dropped, counted and said."""
+    gate = Gate("POST log")
+    api = SimulatedApi(fault=gate)
+    room = Room(parcels=20, disk=20_000)
+    with (
+        _journal(tmp_path) as journal,
+        Outbox(api, room=room, journal=journal).open() as courier,
+    ):
+        for number in range(3000):
+            courier.put(_record(f"{number} {'x' * 80}"))
+            if number % 10 == 0:
+                journal.flush()
+        size = sum(path.stat().st_size for path in tmp_path.glob("outbox/*/log-*"))
+        assert 15_000 < size < 25_000
+        gate.open()
+        assert courier.finish("finished", SOON)
+    kept, apology = api.messages()[:-1], api.messages()[-1]
+    assert [text.split()[0] for text in kept] == [str(n) for n in range(len(kept))]
+    assert apology == (
+        f"{3000 - len(kept):,} log records were dropped here: the outbox was full"
+    )
+
+
+def test_disk_full_beyond_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When the disk refuses while records wait there, the order stays."""
+    gate = Gate("POST log")
+    api = SimulatedApi(fault=gate)
+
+    def refuse(*_: object) -> int:
+        raise OSError("no space left")
+
+    with (
+        _journal(tmp_path) as journal,
+        Outbox(api, room=Room(parcels=20), journal=journal).open() as courier,
+    ):
+        for number in range(100):
+            courier.put(_record(str(number)))
+        journal.flush()
+        monkeypatch.setattr("os.write", refuse)
+        for number in range(100, 200):
+            courier.put(_record(str(number)))
+        journal.flush()
+        for number in range(200, 300):
+            courier.put(_record(str(number)))
+        monkeypatch.undo()
+        gate.open()
+        assert courier.finish("finished", SOON)
+    assert api.messages() == [str(number) for number in range(300)]
+
+
+def test_unreadable_on_disk(tmp_path: Path) -> None:
+    """What cannot be read back from the disk is counted and said."""
+    gate = Gate("POST log")
+    api = SimulatedApi(fault=gate)
+    with (
+        _journal(tmp_path) as journal,
+        Outbox(api, room=Room(parcels=20), journal=journal).open() as courier,
+    ):
+        for number in range(100):
+            courier.put(_record(f"n{number}."))
+        journal.flush()
+        (file,) = tmp_path.glob("outbox/*/log-*")
+        lines = file.read_bytes().splitlines(keepends=True)
+        lines[50] = b"51 {" + b" " * (len(lines[50]) - 5) + b"\n"
+        file.write_bytes(b"".join(lines))
+        gate.open()
+        assert courier.finish("finished", SOON)
+    *kept, apology = api.messages()
+    assert kept == [f"n{number}." for number in range(100) if number != 50]
+    assert apology == "1 log records could not be read back from the disk"
+
+
+def test_left_by_another(tmp_path: Path) -> None:
+    """What another process has left goes first, without what had arrived."""
+    gate = Gate("POST log")
+    api = SimulatedApi(run_id="abc", fault=gate)
+    with (
+        _journal(tmp_path) as journal,
+        Outbox(api, journal=journal).open() as courier,
+    ):
+        for number in range(30):
+            courier.put(_record(str(number)))
+        courier.put(_artifact("model"))
+        assert not courier.finish(None, 0.05)
+    # The request under way was served after its sender had died, and somebody else
+    # has written much since.
+    with _journal(tmp_path) as journal:
+        left = journal.log.read(0, most=10, weight=1 << 20).parcels
+        api.log += [record for _, record in left]
+        api.log += [
+            _record(f"2999-01-01T00:00:00.{n:06}Z not ours") for n in range(999)
+        ]
+        gate.open()
+        with Outbox(api, journal=journal).open() as courier:
+            courier.put(_record("new"))
+            assert courier.finish("finished", SOON)
+    ours = [text for text in api.messages() if text != "not ours"]
+    assert ours == [*(str(number) for number in range(30)), "new"]
+    assert api.artifacts == ["s3://bucket/model"]
+    assert list(tmp_path.glob("outbox/*")) == []
+
+
+def test_refused_among_many() -> None:
+    """One record that the API refuses costs itself only, and the job's log says so."""
+    api = SimulatedApi()
+    batch = Batch(enough=100, age=60, most=500, weight=1 << 20)
+    with Outbox(api, batch).open() as courier:
+        for number in range(100):
+            severity = "LOUD" if number == 41 else "INFO"
+            courier.put(_record(str(number), severity=severity))
+        assert courier.finish("finished", SOON)
+    *kept, apology = api.messages()
+    assert kept == [str(number) for number in range(100) if number != 41]
+    assert "1 log record of 'stdout' could not be delivered" in apology
+    assert "it begins '41'" in apology
+    assert api.requests.count("POST log") <= 20
+
+
+def test_everything_is_refused() -> None:
+    """An API that refuses every record has an end, and the status is delivered."""
+    refusal = ServiceRefused("no", service="REST API", status=400)
+    api = SimulatedApi(fault=lambda what: refusal if what == "POST log" else None)
+    with Outbox(api).open() as courier:
+        for number in range(60):
+            courier.put(_record(str(number)))
+        assert courier.finish("finished", SOON)
+    assert api.statuses == [("finished", 0)]
+
+
+def test_late_log_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a notable wait the job's log says that its lines came late, once."""
+    monkeypatch.setattr("dioptra_worker.daemon.courier.NOTABLE", 0.05)
+    gate = Gate("POST log")
+    api = SimulatedApi(fault=gate)
+    outbox = Outbox(api)
+    with outbox.open() as courier:
+        courier.put(_record("a line"))
+        time.sleep(0.1)
+        gate.open()
+        assert courier.finish("finished", SOON)
+    assert len(outbox.said) == 1
+    assert "delivered after" in outbox.said[0]
+    assert outbox.said[0] in api.messages()
+
+
 def test_full_by_weight() -> None:
     """Few long lines fill an outbox as many short ones do."""
     gate = Gate("POST log")
     api = SimulatedApi(fault=gate)
     batch = Batch(enough=100, age=60, most=1, weight=1)
-    with Outbox(api, batch, room=Room(text=1000)).open() as courier:
+    with Outbox(api, batch, room=Room(weight=1000)).open() as courier:
         for _ in range(9):
             courier.put(_record("x" * 300))
         gate.open()
@@ -317,7 +495,7 @@ def test_full_of_metrics() -> None:
     """Metrics are bounded, too; what makes a job's result is never dropped."""
     gate = Gate("POST metric")
     api = SimulatedApi(run_id="abc", fault=gate)
-    with Outbox(api, room=Room(results=3)).open() as courier:
+    with Outbox(api, room=Room(parcels=3)).open() as courier:
         for step in range(10):
             courier.put(_metric(step))
         courier.put(_artifact("model"))

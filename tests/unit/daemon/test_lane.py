@@ -7,6 +7,8 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import pytest
+
 from dioptra_worker.daemon.lane import Batch, Lane
 from dioptra_worker.errors import NotFound, ServiceRefused, ServiceUnavailable
 
@@ -19,17 +21,24 @@ NO = ServiceRefused("no", service="shop")
 NOBODY = NotFound("nobody", service="shop")
 
 
+BAD = ServiceRefused("bad", service="shop", status=400)
+
+
 @dataclass
 class Shop:
     """A carrier that keeps what it is told and fails as it is told."""
 
     fails: list[Exception | None] = field(default_factory=list)
     lands: bool = False
+    hates: str = ""
     poison: bool = False
     delivered: list[list[str]] = field(default_factory=list)
     waits: int = 0
     refused: list[tuple[list[str], str]] = field(default_factory=list)
     gone: int = 0
+    late: bool = False
+    looks: int = 0
+    backs: list[float] = field(default_factory=list)
     open: threading.Event = field(default_factory=threading.Event)
 
     def __post_init__(self) -> None:
@@ -39,14 +48,27 @@ class Shop:
         """Deliver, unless it is a failure's turn."""
         self.open.wait(SOON)
         failure = self.fails.pop(0) if self.fails else None
+        if self.hates and self.hates in parcels:
+            failure = BAD
         if failure is None or self.lands:
             self.delivered.append(parcels)
         if failure is not None:
             raise failure
 
-    def arrived(self, parcels: list[str]) -> bool:
-        """Whether they are what came last."""
-        return self.delivered[-1:] == [parcels]
+    def arrived(self, parcels: list[str]) -> int:
+        """How many of them have come."""
+        self.looks += 1
+        came = [name for batch in self.delivered for name in batch]
+        return len([name for name in parcels if name in came])
+
+    def may_arrive_late(self, error: ServiceUnavailable) -> bool:
+        """As told."""
+        del error
+        return self.late
+
+    def is_ones_fault(self, error: ServiceRefused) -> bool:
+        """A refusal without a status is of all."""
+        return error.status == 400
 
     def is_poison(self, parcels: list[str], error: ServiceUnavailable) -> bool:
         """As told."""
@@ -61,6 +83,14 @@ class Shop:
         """Count."""
         del error
         self.waits += 1
+
+    def on_back(self, seconds: float) -> None:
+        """Keep."""
+        self.backs.append(seconds)
+
+    def on_loss(self, count: int) -> None:
+        """Keep."""
+        self.refused.append(([], f"{count} lost"))
 
     def on_refusal(self, parcels: list[str], words: str) -> None:
         """Keep."""
@@ -191,6 +221,61 @@ def test_poison() -> None:
         assert lane.drain(SOON)
     assert shop.refused == [(["a"], "away")]
     assert shop.delivered == [["b"]]
+
+
+@pytest.mark.parametrize("bad", range(7))
+def test_one_bad_among_many(bad: int) -> None:
+    """One parcel that is refused costs itself only, and the order stays."""
+    names = list("abcdefg")
+    shop = Shop(hates=names[bad])
+    with _lane(shop, Batch(enough=7, age=60, most=7, weight=99)) as lane:
+        for name in names:
+            lane.put(name)
+        assert lane.drain(SOON)
+        assert len(lane) == 0
+    assert shop.refused == [([names[bad]], "bad")]
+    assert [name for batch in shop.delivered for name in batch] == [
+        name for name in names if name != names[bad]
+    ]
+
+
+def test_part_of_a_batch_arrived() -> None:
+    """Of a batch whose beginning has arrived only the rest is delivered."""
+    shop = Shop(fails=[AWAY], delivered=[["a", "b"]])
+    with _lane(shop, Batch(enough=3, age=60, most=3, weight=99)) as lane:
+        for name in "abc":
+            lane.put(name)
+        assert lane.drain(SOON)
+    assert shop.delivered == [["a", "b"], ["c"]]
+
+
+def test_late_arrival(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A request that may still be under way is looked for twice before it is sent."""
+    shop = Shop(fails=[AWAY], late=True)
+    rest = Lane._rest
+
+    def arrive(lane: Lane[str], seconds: float) -> None:
+        if shop.looks:
+            shop.delivered.append(["a"])
+        rest(lane, seconds)
+
+    monkeypatch.setattr(Lane, "_rest", arrive)
+    with _lane(shop) as lane:
+        lane.put("a")
+        assert lane.drain(SOON)
+    assert shop.looks == 2
+    assert shop.delivered == [["a"]]
+
+
+def test_back() -> None:
+    """The end of waiting is told once, with how long it took."""
+    shop = Shop(fails=[AWAY, AWAY, None, None])
+    with _lane(shop) as lane:
+        lane.put("a")
+        lane.put("b")
+        assert lane.drain(SOON)
+    assert (shop.waits, len(shop.backs)) == (1, 1)
+    assert shop.backs[0] > 0
 
 
 def test_broken_carrier() -> None:

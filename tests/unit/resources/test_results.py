@@ -23,7 +23,6 @@ def _result(*changes: tuple[str, float], artifacts: tuple[str, ...] = ()) -> Job
         entrypoint_snapshot_id=1,
         entrypoint_name="hello",
         queue="local",
-        mlflow_run_id=None,
     )
     return JobResult(
         job=job,

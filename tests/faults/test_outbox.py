@@ -1,0 +1,228 @@
+"""A worker is killed before it could deliver: what its job produced arrives later."""
+
+from __future__ import annotations
+
+import signal
+import stat
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.plugins.clients import ApiClient
+from tests.plugins.stack import fresh_stack
+from tests.plugins.testbed import Platform
+from tests.plugins.worker_process import WorkerProcess, worker
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from dioptra_worker.local import LocalStack
+
+pytestmark = [pytest.mark.xdist_group("outbox"), pytest.mark.timeout(300)]
+
+LINES = 500
+SOURCE = """
+from dioptra.sdk.utilities.auth_client import get_authenticated_worker_client
+
+
+@pyplugs.register
+def talk(folder, lines):
+    client = get_authenticated_worker_client(LOG, "json")
+    print("begin", flush=True)
+    Path(folder, f"began-{os.environ['__JOB_ID']}-{time.time_ns()}").touch()
+    while not Path(folder, "go").exists():
+        time.sleep(0.02)
+    for number in range(lines):
+        print("line", number)
+        if number % 100 == 0:
+            client.jobs.append_metric_by_id(
+                job_id=os.environ["__JOB_ID"],
+                metric_name="seen",
+                metric_value=float(number),
+                metric_step=number,
+            )
+    sys.stdout.flush()
+    Path(folder, "said").touch()
+    while not Path(folder, "end").exists():
+        time.sleep(0.02)
+    return "kept"
+"""
+SETTINGS = {
+    "DIOPTRA_WORKER_KILL_GRACE": "1",
+    "DIOPTRA_WORKER_STATUS_POLL": "60",
+    "DIOPTRA_WORKER_LOST_AFTER": "5",
+}
+
+
+@pytest.fixture(scope="module", name="own")
+def _own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
+    with fresh_stack(tmp_path_factory.mktemp("own") / "stack") as stack:
+        yield stack
+
+
+@pytest.fixture(name="platform")
+def _platform(own: LocalStack) -> Iterator[Platform]:
+    client = ApiClient(own.environment())
+    yield Platform(client)
+    client.close()
+
+
+@pytest.fixture(name="marks")
+def _marks(tmp_path: Path) -> Path:
+    folder = tmp_path / "marks"
+    folder.mkdir()
+    return folder
+
+
+def _submit(platform: Platform, marks: Path) -> int:
+    entrypoint = platform.entrypoint(
+        SOURCE,
+        {"talking": {"talk": [str(marks), LINES]}},
+        artifact_outputs={"kept": {"contents": "$talking", "task": {"name": "Text"}}},
+    )
+    return platform.submit(entrypoint)
+
+
+def _until(happened: Callable[[], object], *, seconds: float = 90.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not happened():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def _journal(daemon: WorkerProcess) -> list[Path]:
+    return sorted(daemon.work_dir.glob("outbox/job-*"))
+
+
+def _kept_lines(daemon: WorkerProcess) -> int:
+    """How many lines of output are in the journal."""
+    segments = [
+        path for folder in _journal(daemon) for path in sorted(folder.glob("log-*"))
+    ]
+    text = b"".join(path.read_bytes() for path in segments)
+    return text.count(b'"stdout"')
+
+
+def _output(platform: Platform, job: int) -> list[str]:
+    return [line.text for line in platform.log(job) if line.logger == "stdout"]
+
+
+def test_killed_with_a_finished_job_undelivered(
+    own: LocalStack, platform: Platform, marks: Path, tmp_path: Path
+) -> None:
+    """The restarted worker delivers all lines, in order and once, and the status."""
+    job = _submit(platform, marks)
+    environment = own.environment()
+    with worker(environment, tmp_path, platform.queue, settings=SETTINGS) as first:
+        platform.wait_for_line(job, "begin", seconds=90)
+        own.service("api").pause()
+        try:
+            (marks / "go").touch()
+            (marks / "end").touch()
+            _until(lambda: _ended(first))
+            assert _kept_lines(first) >= LINES
+            modes = {
+                stat.S_IMODE(path.stat().st_mode)
+                for folder in _journal(first)
+                for path in (folder, *folder.iterdir())
+            }
+            assert modes == {0o700, 0o600}
+            first.send(signal.SIGKILL)
+            first.wait()
+        finally:
+            own.service("api").resume()
+    with worker(environment, tmp_path, platform.queue, settings=SETTINGS) as second:
+        assert platform.wait(job, seconds=120) == "finished", second.log
+        _until(lambda: not _journal(second))
+    output = _output(platform, job)
+    assert output == ["begin", *(f"line {number}" for number in range(LINES))]
+    text = platform.text(job)
+    assert text.count("the job finished") == 1, text
+    found = platform.api.get(f"/jobs/{job}/metrics/seen/snapshots", pageLength=100)
+    assert sorted(entry["step"] for entry in found["data"]) == [0, 100, 200, 300, 400]
+    assert platform.content(platform.artifacts(job)["kept"]) == b"kept"
+    assert len(list(marks.glob("began-*"))) == 1  # it was not run again
+
+
+def test_killed_while_the_job_ran(
+    own: LocalStack, platform: Platform, marks: Path, tmp_path: Path
+) -> None:
+    """The lines of an attempt that was lost stand before those of the next one."""
+    job = _submit(platform, marks)
+    environment = own.environment()
+    with worker(environment, tmp_path, platform.queue, settings=SETTINGS) as first:
+        platform.wait_for_line(job, "begin", seconds=90)
+        own.service("api").pause()
+        try:
+            (marks / "go").touch()
+            _until((marks / "said").exists)
+            _until(lambda: _kept_lines(first) >= LINES)
+            first.send(signal.SIGKILL)
+            first.wait()
+        finally:
+            own.service("api").resume()
+    (marks / "end").touch()
+    with worker(environment, tmp_path, platform.queue, settings=SETTINGS) as second:
+        assert platform.wait(job, seconds=120) == "finished", second.log
+        _until(lambda: not _journal(second))
+    once = ["begin", *(f"line {number}" for number in range(LINES))]
+    assert _output(platform, job) == once * 2
+    assert "log records of attempt 1 stand above" in platform.text(job)
+
+
+def test_deleted_meanwhile(
+    own: LocalStack, platform: Platform, marks: Path, tmp_path: Path
+) -> None:
+    """The journal of a job that was deleted is removed and delivered to nobody."""
+    job = _submit(platform, marks)
+    environment = own.environment()
+    with worker(environment, tmp_path, platform.queue, settings=SETTINGS) as first:
+        platform.wait_for_line(job, "begin", seconds=90)
+        own.service("api").pause()
+        try:
+            (marks / "go").touch()
+            _until(lambda: _kept_lines(first) >= LINES)
+            first.send(signal.SIGKILL)
+            first.wait()
+        finally:
+            own.service("api").resume()
+    assert _journal(first)
+    platform.api.delete(f"/jobs/{job}")
+    with worker(environment, tmp_path, platform.queue, settings=SETTINGS) as second:
+        _until(lambda: not _journal(second))
+        assert "Traceback" not in second.log
+
+
+def test_of_a_job_that_is_over(
+    own: LocalStack, platform: Platform, marks: Path, tmp_path: Path
+) -> None:
+    """What was left of a job that another machine has ended is delivered late."""
+    job = _submit(platform, marks)
+    environment = own.environment()
+    here, there = tmp_path / "here", tmp_path / "there"
+    with worker(environment, here, platform.queue, settings=SETTINGS) as first:
+        platform.wait_for_line(job, "begin", seconds=90)
+        own.service("api").pause()
+        try:
+            (marks / "go").touch()
+            _until(lambda: _kept_lines(first) >= LINES)
+            first.send(signal.SIGKILL)
+            first.wait()
+        finally:
+            own.service("api").resume()
+    (marks / "end").touch()
+    with worker(environment, there, platform.queue, settings=SETTINGS):
+        assert platform.wait(job, seconds=120) == "finished"
+    with worker(environment, here, platform.queue, settings=SETTINGS) as third:
+        _until(lambda: not _journal(third))
+    output = _output(platform, job)
+    assert sorted(output) == sorted(
+        ["begin", *(f"line {number}" for number in range(LINES))] * 2
+    )
+    assert "delivered late" in platform.text(job)
+    assert platform.status(job) == "finished"
+
+
+def _ended(daemon: WorkerProcess) -> list[Path]:
+    return [path for path in _journal(daemon) if (path / "end.json").exists()]
