@@ -16,6 +16,7 @@ from importlib import metadata
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -33,6 +34,11 @@ SHOWN = ("rq", "redis", "mlflow-skinny", "boto3", "pydantic-settings", "valkeyli
 for _name in [name for name in os.environ if name.startswith(FOREIGN)]:
     if _name not in OURS:
         del os.environ[_name]
+
+settings.register_profile(  # a machine that is busy fails no test
+    "patient", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("patient")
 
 
 def pytest_report_header() -> list[str]:
