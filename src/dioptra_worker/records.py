@@ -190,6 +190,14 @@ class Metric:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class ServiceState:
+    """The runner begins to wait for a service (*away*), or need not any more."""
+
+    service: str
+    away: bool
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class SessionWanted:
     """The runner asks for the daemon's API session; *renew* after a 401."""
 
@@ -264,6 +272,7 @@ Message = (
     | Output
     | ArtifactStored
     | Metric
+    | ServiceState
     | SessionWanted
     | Session
     | ActivityWanted

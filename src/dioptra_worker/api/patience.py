@@ -44,7 +44,7 @@ def persist(
     seconds: float,
     sleep: Callable[[float], object] = time.sleep,
     on_wait: Callable[[ServiceUnavailable], None] | None = None,
-    on_back: Callable[[float], object] | None = None,
+    on_back: Callable[[ServiceUnavailable, float], object] | None = None,
 ) -> T:
     """Call until it works, a refusal comes, or the time is up.
 
@@ -53,7 +53,8 @@ def persist(
         seconds: How long in all; the last error is raised after that.
         sleep: Waits; may raise to give up early.
         on_wait: Told once, with the first error, that waiting begins.
-        on_back: Told once, with the seconds that it took, that waiting is over.
+        on_back: Told once, with that error and the seconds that it took, that waiting
+            is over.
 
     Returns:
         What *call* returned.
@@ -62,7 +63,8 @@ def persist(
         ServiceUnavailable: When the service did not come back in time.
     """
     deadline = time.monotonic() + seconds
-    since: float | None = None
+    first: ServiceUnavailable | None = None
+    since = 0.0
     for pause in pauses():
         try:
             done = call()
@@ -70,13 +72,13 @@ def persist(
             wait = max(pause, error.retry_after or 0.0)
             if time.monotonic() + wait > deadline:
                 raise
-            if since is None:
-                since = time.monotonic()
+            if first is None:
+                first, since = error, time.monotonic()
                 if on_wait is not None:
                     on_wait(error)
             sleep(wait)
         else:
-            if since is not None and on_back is not None:
-                on_back(time.monotonic() - since)
+            if first is not None and on_back is not None:
+                on_back(first, time.monotonic() - since)
             return done
     raise AssertionError("pauses() is endless")  # pragma: no cover

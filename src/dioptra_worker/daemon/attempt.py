@@ -17,6 +17,7 @@ from dioptra_worker.daemon.delivery import Delivery, left
 from dioptra_worker.daemon.fetch import Fetcher
 from dioptra_worker.daemon.headstart import HeadStart
 from dioptra_worker.daemon.journal import Journals
+from dioptra_worker.daemon.outages import Outages
 from dioptra_worker.daemon.report import Patience, Report, Stop
 from dioptra_worker.daemon.stamping import stamp
 from dioptra_worker.daemon.supervisor import Supervisor
@@ -217,9 +218,10 @@ class Attempt:
     def _fetch(
         self, space: Workspace, conversation: Conversation, pool: Background
     ) -> Plan:
+        outages = Outages(conversation.tell)
         job: Job | None = None if self._ahead is None else self._ahead.job()
         if job is None:
-            job = self._patiently(lambda: self._api.job(self.order.job_id))
+            job = self._patiently(lambda: self._api.job(self.order.job_id), outages)
         conversation.group_id = job.group_id
         conversation.say(
             "INFO",
@@ -231,7 +233,7 @@ class Attempt:
             space,
             cache=self._services.cache,
             seconds=self._services.settings.setup_deadline,
-            on_wait=lambda error: conversation.say("WARNING", f"waiting: {error}"),
+            outages=outages,
             sleep=self._sleep,
         )
         plan = fetcher.plan(pool)
@@ -303,9 +305,15 @@ class Attempt:
                 if status != "started":
                     self.stop(Stop("gone", f"the job's status was set to {status!r}"))
 
-    def _patiently(self, call: Callable[[], T]) -> T:
+    def _patiently(self, call: Callable[[], T], outages: Outages) -> T:
         """Call the API until it answers, however long it is away."""
-        return persist(call, seconds=FOREVER, sleep=self._sleep, on_wait=_log_wait)
+        return persist(
+            call,
+            seconds=FOREVER,
+            sleep=self._sleep,
+            on_wait=outages.on_wait,
+            on_back=outages.on_back,
+        )
 
     def _sleep(self, seconds: float) -> None:
         if self._stopped.wait(seconds):
@@ -350,7 +358,3 @@ def _setup_limit(settings: Settings) -> Stop:
         f"the job's code and its MLflow run could not be had within {limit}"
         " (DIOPTRA_WORKER_SETUP_DEADLINE)",
     )
-
-
-def _log_wait(error: ServiceUnavailable) -> None:
-    log.warning("waiting: %s", error)

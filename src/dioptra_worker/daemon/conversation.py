@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from dioptra_worker.api.models import LogRecord
 from dioptra_worker.daemon.claims import ClaimsDesk
+from dioptra_worker.daemon.parcels import OWN_LOGGER
 from dioptra_worker.daemon.report import Stop
 from dioptra_worker.daemon.verdict import Verdict, duration
 from dioptra_worker.errors import ServiceError
@@ -21,6 +22,7 @@ from dioptra_worker.records import (
     Message,
     Metric,
     RunStarted,
+    ServiceState,
     Session,
     SessionWanted,
 )
@@ -79,6 +81,8 @@ class Conversation:
                 self.begin_limit()
             case ActivityWanted():
                 self._claims(message)
+            case ServiceState(service=service, away=away):
+                self.services.vitals.contact(service, ok=not away)
             case SessionWanted():
                 threading.Thread(
                     target=self._answer, args=[message], daemon=True
@@ -98,7 +102,11 @@ class Conversation:
             self.order.job_id,
             text,
         )
-        self._record(severity, "dioptra_worker", text)
+        self.tell(severity, text)
+
+    def tell(self, severity: str, text: str) -> None:
+        """A line of the worker's own in the job's log only."""
+        self._record(severity, OWN_LOGGER, text)
 
     def begin_limit(self) -> None:
         """Start the job's clock, once its runner and its plan are both there.

@@ -216,7 +216,7 @@ class Courier:
                 seconds=FOREVER if timeout is None else timeout,
                 sleep=self._sleep,
                 on_wait=partial(self.waits, "status"),
-                on_back=partial(self._told, "status"),
+                on_back=lambda _, seconds: self._told("status", seconds),
             )
         except NotFound:
             self.forget()

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from dioptra_worker.api.models import ArtifactParameter, Job
     from dioptra_worker.daemon.background import Background
     from dioptra_worker.daemon.cache import SnapshotCache
-    from dioptra_worker.errors import ServiceUnavailable
+    from dioptra_worker.daemon.outages import Outages
 
 T = TypeVar("T")
 
@@ -46,7 +46,7 @@ class Fetcher:
         *,
         cache: SnapshotCache,
         seconds: float,
-        on_wait: Callable[[ServiceUnavailable], None],
+        outages: Outages,
         sleep: Callable[[float], object],
     ) -> None:
         """Prepare; nothing is fetched yet.
@@ -57,7 +57,7 @@ class Fetcher:
             space: Where to.
             cache: What was fetched before.
             seconds: How long each call may be tried again.
-            on_wait: Told when a call has to wait for the API.
+            outages: Says that a call has to wait for the API, and when it goes on.
             sleep: Waits; may raise to give up early.
         """
         self._api = api
@@ -65,7 +65,7 @@ class Fetcher:
         self._space = space
         self._cache = cache
         self._seconds = seconds
-        self._on_wait = on_wait
+        self._outages = outages
         self._sleep = sleep
 
     def plan(self, pool: Background) -> Plan:
@@ -122,7 +122,8 @@ class Fetcher:
             call,
             seconds=self._seconds,
             sleep=self._sleep,
-            on_wait=self._on_wait,
+            on_wait=self._outages.on_wait,
+            on_back=self._outages.on_back,
         )
 
     def _task_plugins(self) -> None:

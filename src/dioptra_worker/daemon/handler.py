@@ -7,8 +7,9 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
-from dioptra_worker.api.patience import pauses
+from dioptra_worker.api.patience import FOREVER, persist
 from dioptra_worker.daemon.attempt import Attempt
+from dioptra_worker.daemon.outages import Outages
 from dioptra_worker.daemon.payload import read_order
 from dioptra_worker.daemon.report import Stop
 from dioptra_worker.daemon.verdict import Verdict, duration
@@ -59,6 +60,7 @@ class Handler:
         self._ledger = services.ledger
         self._vitals = services.vitals
         self._stopping = stopping
+        self._outages = Outages()
         self._attempt: Attempt | None = None
         self._taken: Taken | None = None
 
@@ -174,18 +176,23 @@ class Handler:
     def _surely(self, call: Callable[[], T]) -> T:
         """Call until Redis answers; only a worker that shuts down gives up."""
         give_up: float | None = None
-        waiting = False
-        for pause in pauses():
-            try:
-                with self._vitals.contacting(REDIS):
-                    return call()
-            except ServiceUnavailable as error:
-                if not waiting:
-                    log.warning("waiting: %s", error)
-                waiting = True
-                if self._stopping():
-                    give_up = give_up or time.monotonic() + LAST_TRIES
-                    if time.monotonic() > give_up:
-                        raise
-                time.sleep(pause)
-        raise AssertionError("pauses() is endless")  # pragma: no cover
+
+        def sleep(seconds: float) -> None:
+            nonlocal give_up
+            if self._stopping():
+                give_up = give_up or time.monotonic() + LAST_TRIES
+                if time.monotonic() > give_up:
+                    raise ServiceUnavailable("Redis stayed away", service=REDIS)
+            time.sleep(seconds)
+
+        def contact() -> T:
+            with self._vitals.contacting(REDIS):
+                return call()
+
+        return persist(
+            contact,
+            seconds=FOREVER,
+            sleep=sleep,
+            on_wait=self._outages.on_wait,
+            on_back=self._outages.on_back,
+        )

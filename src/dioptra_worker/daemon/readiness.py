@@ -33,7 +33,8 @@ def why_not_ready(vitals: Snapshot) -> list[str]:
     reasons = why_not_alive(vitals)
     if vitals.phase in _PHASES:
         reasons.append(_PHASES[vitals.phase])
-    reasons += [f"{service} does not answer" for service in vitals.waiting_for]
+    away = [service for service in vitals.waiting_for if service in NEEDED]
+    reasons += [f"{service} does not answer" for service in away]
     for service in NEEDED:
         contact = vitals.contacts.get(service)
         if contact is None or contact.away_since is not None:

@@ -11,7 +11,13 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from dioptra_worker.daemon.vital_signs import Contact, Durations, Peaks, Snapshot
+from dioptra_worker.daemon.vital_signs import (
+    NEEDED,
+    Contact,
+    Durations,
+    Peaks,
+    Snapshot,
+)
 from dioptra_worker.errors import ServiceRefused, ServiceUnavailable
 
 if TYPE_CHECKING:
@@ -120,6 +126,8 @@ class Vitals:
         with self._changing():
             self._job_id = None
             self._outbox = _nothing
+            for service in self._contacts.keys() - NEEDED:  # only jobs ask those
+                del self._contacts[service]
 
     def job_ended(self, fate: str, seconds: float) -> None:
         """Say how a job ended.

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-import logging
 from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from dioptra_worker.api.patience import FOREVER, persist
-from dioptra_worker.daemon.vital_signs import REDIS
+from dioptra_worker.daemon.outages import Outages
+from dioptra_worker.daemon.vital_signs import API, REDIS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from dioptra_worker.daemon.alarm import Alarm
     from dioptra_worker.daemon.vitals import Vitals
-    from dioptra_worker.errors import ServiceUnavailable
-
-log = logging.getLogger("dioptra_worker.daemon")
 
 T = TypeVar("T")
-LONGEST_CALL = 180.0
-"""Seconds within which a call of a service ends, or breaks off, in any case."""
+LONGEST_CALL = {REDIS: 110.0, API: 180.0}
+"""Seconds within which a call of a service ends, or breaks off, in any case.
+
+The main loop asks Redis for little, in at most two tries of a name's look-up (30 s), a
+connection and an answer (10 s each); it logs in to the API, or asks it who we are.
+"""
 
 
 class Stopped:
@@ -42,6 +43,7 @@ class Waiting:
         """
         self._alarm = alarm
         self._vitals = vitals
+        self._outages = Outages()
 
     def wait_for(self, call: Callable[[], T], service: str = REDIS) -> T | Stopped:
         """Call until a service answers; `STOPPED` when told to stop meanwhile."""
@@ -49,19 +51,26 @@ class Waiting:
         def sleep(seconds: float) -> None:
             if self._alarm.pause(seconds):
                 raise _ToldToStop
-            self._vitals.tick(LONGEST_CALL)
+            self._vitals.tick(LONGEST_CALL[service])
 
-        self._vitals.tick(LONGEST_CALL)
+        self._vitals.tick(LONGEST_CALL[service])
         patient = partial(self.contacting, service, call)
         try:
-            return persist(patient, seconds=FOREVER, sleep=sleep, on_wait=_log_wait)
+            return persist(
+                patient,
+                seconds=FOREVER,
+                sleep=sleep,
+                on_wait=self._outages.on_wait,
+                on_back=self._outages.on_back,
+            )
         except _ToldToStop:
             return STOPPED
 
     def pause(self, seconds: float) -> bool:
         """Pause, and show that the main loop goes on; True when told to stop."""
-        self._vitals.tick(LONGEST_CALL)
-        return self._alarm.pause(seconds)
+        stopping = self._alarm.pause(seconds)
+        self._vitals.tick(LONGEST_CALL[API])
+        return stopping
 
     def contacting(self, service: str, call: Callable[[], T]) -> T:
         """Call, and note whether the service answers."""
@@ -71,7 +80,3 @@ class Waiting:
 
 class _ToldToStop(Exception):
     """The daemon was told to stop while it waited."""
-
-
-def _log_wait(error: ServiceUnavailable) -> None:
-    log.warning("waiting: %s", error)

@@ -23,6 +23,7 @@ from dioptra_worker.records import (
 )
 from dioptra_worker.runner.description import Describe, described
 from dioptra_worker.runner.plugins import Bundle
+from dioptra_worker.runner.waiting import waiting
 from dioptra_worker.sdk.tracebacks import plugin_traceback
 
 if TYPE_CHECKING:
@@ -253,9 +254,7 @@ class _Saver:
         uri = persist(
             lambda: self._store.put(path, output.name),
             seconds=STORE_PATIENCE,
-            on_wait=lambda error: log.warning(
-                "waiting for the artifact store: %s", error
-            ),
+            **waiting("the artifact store", self._send),
         )
         task = self._bundles.ids(output.task)
         self._send(

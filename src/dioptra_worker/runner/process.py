@@ -27,6 +27,7 @@ from dioptra_worker.runner import streams
 from dioptra_worker.runner.bridge import ChannelBridge
 from dioptra_worker.runner.channel import Channel, out_of_reach
 from dioptra_worker.runner.job import JobFailed, run_job
+from dioptra_worker.runner.waiting import waiting
 from dioptra_worker.sdk import bridge as sdk_bridge
 from dioptra_worker.tracking.backends import backend
 
@@ -90,7 +91,7 @@ def _run(begin: Begin, channel: Channel, bridge: ChannelBridge) -> Ended:
         run_id, uri = persist(
             lambda: tracking.start(begin.job_id),
             seconds=MLFLOW_PATIENCE,
-            on_wait=lambda error: log.warning("waiting for MLflow: %s", error),
+            **waiting("MLflow", channel.send),
         )
         channel.send(RunStarted(run_id=run_id))
         if begin.job_id == NO_JOB:  # with a server, the API passes metrics on

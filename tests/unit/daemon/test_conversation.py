@@ -17,6 +17,7 @@ from dioptra_worker.api.client import DioptraApi
 from dioptra_worker.daemon.conversation import Conversation
 from dioptra_worker.daemon.courier import Address, Courier
 from dioptra_worker.daemon.order import Order
+from dioptra_worker.daemon.readiness import why_not_ready
 from dioptra_worker.daemon.services import Services
 from dioptra_worker.daemon.verdict import Verdict
 from dioptra_worker.logs import Mask
@@ -26,6 +27,7 @@ from dioptra_worker.records import (
     Message,
     Metric,
     RunStarted,
+    ServiceState,
     Session,
     SessionWanted,
     StepStarted,
@@ -255,3 +257,20 @@ def _heard(conversation: Conversation) -> Message:
         assert time.monotonic() < deadline
         time.sleep(0.005)
     return ear.heard[0]
+
+
+def test_runner_waits() -> None:
+    """What a runner waits for shows in the daemon's health until the job is over."""
+    with _conversation(SimulatedApi()) as conversation:
+        vitals = conversation.services.vitals
+        vitals.job_started(JOB)
+        for service in ("MLflow", "the artifact store"):
+            conversation.message(ServiceState(service=service, away=True))
+        assert vitals.snapshot().waiting_for == ("MLflow", "the artifact store")
+        assert why_not_ready(vitals.snapshot()) == [
+            "the worker is starting: it is not logged in and registered yet"
+        ]
+        conversation.message(ServiceState(service="MLflow", away=False))
+        assert vitals.snapshot().waiting_for == ("the artifact store",)
+        vitals.job_over()
+        assert vitals.snapshot().waiting_for == ()

@@ -217,7 +217,17 @@ def test_not_ready_while_starting_and_ending(vitals: Vitals) -> None:
     assert "shutting down" in reason
 
 
-@pytest.mark.parametrize("service", [REDIS, API, "MLflow"])
+def test_ready_while_a_job_waits(vitals: Vitals) -> None:
+    """A service that only the running job waits for shows, and restarts no worker."""
+    _serving(vitals).job_started(7)
+    vitals.contact("MLflow", ok=False)
+    found = vitals.snapshot()
+    assert found.waiting_for == ("MLflow",)
+    assert readiness.why_not_ready(found) == []
+    assert readiness.why_not_alive(found) == []
+
+
+@pytest.mark.parametrize("service", [REDIS, API])
 def test_not_ready_without_a_service(vitals: Vitals, service: str) -> None:
     """A service that does not answer keeps the worker from being ready, not alive."""
     _serving(vitals).contact(service, ok=False)

@@ -1,0 +1,57 @@
+"""Says once that a service is waited for, and once that it is back."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import TYPE_CHECKING
+
+from dioptra_worker.daemon.verdict import duration
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from dioptra_worker.errors import ServiceUnavailable
+
+log = logging.getLogger("dioptra_worker.outages")
+
+
+class Outages:
+    """The outages that one place has said; its methods may be called from any thread.
+
+    Of several calls that wait for the same service side by side, the first says that
+    it is waited for, and the first that goes on says that it is back.
+    """
+
+    def __init__(self, say: Callable[[str, str], None] | None = None) -> None:
+        """Begin with none.
+
+        Args:
+            say: Puts a severity and a text into a job's log as well.
+        """
+        self._say = say
+        self._away: set[str] = set()
+        self._lock = threading.Lock()
+
+    def on_wait(self, error: ServiceUnavailable) -> None:
+        """A call begins to wait for a service."""
+        with self._lock:
+            if error.service in self._away:
+                return
+            self._away.add(error.service)
+        self._tell("WARNING", f"waiting: {error}", "service-away", error.service)
+
+    def on_back(self, error: ServiceUnavailable, seconds: float) -> None:
+        """A call goes on; *error* is what it began to wait with."""
+        with self._lock:
+            if error.service not in self._away:
+                return
+            self._away.remove(error.service)
+        words = f"{error.service} is back after {duration(seconds)}"
+        self._tell("INFO", words, "service-back", error.service)
+
+    def _tell(self, severity: str, words: str, event: str, service: str) -> None:
+        extra = {"event": event, "service": service}
+        log.log(logging.getLevelNamesMapping()[severity], "%s", words, extra=extra)
+        if self._say is not None:
+            self._say(severity, words)
