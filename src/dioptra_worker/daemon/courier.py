@@ -189,7 +189,7 @@ class Courier:
             self._say("INFO", words)
 
     def _told(self, what: str, seconds: float) -> str:
-        words = f"delivered after {duration(seconds)} of waiting: {what}"
+        words = f"{what}: delivered again after {duration(seconds)}"
         event = {"event": "delivery-goes-on"}
         log.info("job %d: %s", self._address.job_id, words, extra=event)
         return words

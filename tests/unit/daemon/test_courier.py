@@ -473,7 +473,7 @@ def test_late_log_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
         gate.open()
         assert courier.finish("finished", SOON)
     assert len(outbox.said) == 1
-    assert "delivered after" in outbox.said[0]
+    assert "delivered again after" in outbox.said[0]
     assert outbox.said[0] in api.messages()
 
 
