@@ -6,6 +6,7 @@ group: how the template does that is tested in ``tests/integration/test_launcher
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -107,7 +108,8 @@ class Signals:
             self.lose -= 1
             return
         if not process.ended.is_set():
-            os.killpg(process.pid, signum)
+            with contextlib.suppress(ProcessLookupError):  # it has just ended
+                os.killpg(process.pid, signum)
 
 
 class Watched:
