@@ -8,8 +8,8 @@ import threading
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
-from dioptra_worker.api.client import PARALLEL
 from dioptra_worker.api.patience import FOREVER, persist
+from dioptra_worker.api.session import PARALLEL
 from dioptra_worker.daemon.background import Background
 from dioptra_worker.daemon.claim import Claim, claim
 from dioptra_worker.daemon.conversation import Conversation

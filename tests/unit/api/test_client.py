@@ -14,8 +14,9 @@ import pytest
 from tests.unit.api.scripted import Answer, Request, Script, ScriptedApi
 
 from dioptra_worker.api import USER_AGENT
-from dioptra_worker.api.client import LONGEST_RETRY_AFTER, DioptraApi
+from dioptra_worker.api.client import DioptraApi
 from dioptra_worker.api.models import ArtifactParameter, Job, LogRecord
+from dioptra_worker.api.session import LONGEST_RETRY_AFTER
 from dioptra_worker.errors import (
     Conflict,
     LoginRefused,
