@@ -69,6 +69,7 @@ def test_a_worker_run_is_stamped(
     assert first["dioptra.workerName"] == "stamper"
     assert first["dioptra.image"] == "lab/image:7"
     assert first["dioptra.queue"] == platform.queue
+    assert first["dioptra.platformVersion"].startswith("1.2")
     assert first["dioptra.packages"]
     assert "mlflow-skinny==" in first["dioptra.packageList"]
     assert first["dioptra.jobId"] == str(jobs[0])

@@ -26,8 +26,8 @@ class DioptraApi(ApiSession):
     """The REST API for one user; safe to use from several threads."""
 
     @cached_property
-    def _declared(self) -> dict[int, tuple[Parameter, ...]]:
-        """The parameters of entrypoint snapshots that were asked for."""
+    def _declared(self) -> dict[tuple[str, int], tuple[Parameter, ...]]:
+        """The parameters of entrypoint snapshots, by API and id."""
         return {}
 
     # -- a job's life ----------------------------------------------------------
@@ -127,11 +127,12 @@ class DioptraApi(ApiSession):
 
     def declared_parameters(self, job: Job) -> tuple[Parameter, ...]:
         """All parameters of a job's entrypoint; asked for once per snapshot of it."""
-        known = self._declared.get(job.entrypoint_snapshot_id)
+        key = (self.identity(), job.entrypoint_snapshot_id)
+        known = self._declared.get(key)
         if known is None:
             body = self._json("GET", _snapshot(job))
             known = tuple(map(Parameter.read, body["parameters"]))
-            self._declared[job.entrypoint_snapshot_id] = known
+            self._declared[key] = known
         return known
 
     def artifact_description(self, artifact_id: int) -> str:

@@ -69,6 +69,7 @@ class ApiSession:
         self._login_lock = threading.Lock()
         self._logins = 0
         self._known_as: tuple[int, str] | None = None
+        self._version: tuple[int, str] | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -143,6 +144,18 @@ class ApiSession:
             user = self._json("GET", "users/current")
             text = f"{self.url} {user['id']} {user['username']} {user['createdOn']}"
             known = self._known_as = (self._logins, text)
+        return known[1]
+
+    def platform_version(self) -> str:
+        """The platform's version; empty if it does not tell, as before 1.2."""
+        known = self._version
+        if known is None or known[0] != self._logins:
+            text = ""
+            with contextlib.suppress(requests.RequestException, KeyError, TypeError):
+                limits = (CONNECT_TIMEOUT, self._timeout)
+                answer = self._http.get(f"{self.url}/health", timeout=limits)
+                text = str(answer.json()["version"])
+            known = self._version = (self._logins, text)
         return known[1]
 
     def reach(self) -> None:

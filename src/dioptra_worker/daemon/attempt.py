@@ -237,7 +237,13 @@ class Attempt:
             sleep=self._sleep,
         )
         plan = fetcher.plan(pool)
-        tags = stamp(job, plan, self._services.settings, worker=self.order.worker)
+        tags = stamp(
+            job,
+            plan,
+            self._services.settings,
+            worker=self.order.worker,
+            platform_version=self._api.platform_version(),
+        )
         conversation.worker_run = tags.get(WORKER_RUN_ID, "")
         return replace(plan, stamp=tags)
 

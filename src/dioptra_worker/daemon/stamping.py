@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 log = logging.getLogger("dioptra_worker.stamping")
 
 
-def stamp(job: Job, plan: Plan, settings: Settings, *, worker: str) -> dict[str, str]:
+def stamp(
+    job: Job, plan: Plan, settings: Settings, *, worker: str, platform_version: str
+) -> dict[str, str]:
     """The tags of a job's MLflow run; none when they cannot be made out.
 
     A job without a stamp is a job all the same, so nothing here fails one.
@@ -26,6 +28,7 @@ def stamp(job: Job, plan: Plan, settings: Settings, *, worker: str) -> dict[str,
         plan: Its plan, with the typed values of its parameters.
         settings: The daemon's settings.
         worker: The daemon's name.
+        platform_version: The platform's version, if it tells.
     """
     try:
         run = WorkerRun(
@@ -41,6 +44,7 @@ def stamp(job: Job, plan: Plan, settings: Settings, *, worker: str) -> dict[str,
             queue=job.queue,
             worker=worker,
             worker_version=__version__,
+            platform_version=platform_version,
             image=settings.image,
             revision=settings.revision,
         )
