@@ -72,6 +72,7 @@ CALLS = {
     "GET parameters": ("GET", r"/jobs/\d+/parameters$", ""),
     "GET artifactParameters": ("GET", r"/artifactParameters$", ""),
     "GET files/bundle": ("GET", r"/plugins/\d+/snapshots/\d+/files/bundle", ""),
+    "GET artifact": ("GET", r"/artifacts/\d+$", ""),
     "GET contents": ("GET", r"/artifacts/\d+/snapshots/\d+/contents", ""),
     "POST mlflowRun": ("POST", r"/mlflowRun$", ""),
     "POST artifacts": ("POST", r"/artifacts/$", ""),
@@ -145,7 +146,10 @@ def _daemon(
         {**stack.environment(), "DIOPTRA_API": proxy.url},
         tmp_path_factory.mktemp("worker"),
         platform.queue,
-        settings={"DIOPTRA_WORKER_API_TIMEOUT": str(TIMEOUT)},
+        settings={
+            "DIOPTRA_WORKER_API_TIMEOUT": str(TIMEOUT),
+            "DIOPTRA_WORKER_CACHE_SIZE": "0",  # so that every job makes every call
+        },
     ) as running:
         yield running
 
@@ -276,7 +280,7 @@ def test_login_at_the_start(
     ) as running:
         running.wait_for("listens on", seconds=120)
         assert [rule.hits for rule in rules] == [1] * len(rules)
-        assert running.log.count("waiting: ") == 1
+        assert running.log.count("service-away") == 1
         assert "Traceback" not in running.log
 
 

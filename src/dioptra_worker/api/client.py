@@ -130,14 +130,16 @@ class DioptraApi(ApiSession):
         key = (self.identity(), job.entrypoint_snapshot_id)
         known = self._declared.get(key)
         if known is None:
-            body = self._json("GET", _snapshot(job))
-            known = tuple(map(Parameter.read, body["parameters"]))
+            path = _snapshot(job)
+            body = self._mapping(path)
+            with understood(path):
+                known = tuple(map(Parameter.read, body["parameters"]))
             self._declared[key] = known
         return known
 
     def artifact_description(self, artifact_id: int) -> str:
         """What an artifact's description says now."""
-        body = self._json("GET", f"artifacts/{artifact_id}")
+        body = self._mapping(f"artifacts/{artifact_id}")
         return str(body.get("description") or "")
 
     def artifact_contents(
