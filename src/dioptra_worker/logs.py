@@ -68,6 +68,7 @@ def configure(*, as_json: bool, level: str, mask: Mask, stream: TextIO) -> None:
                 structlog.stdlib.add_logger_name,
                 structlog.stdlib.add_log_level,
                 structlog.stdlib.ExtraAdder(),
+                _sentence_and_name,
                 structlog.processors.TimeStamper(fmt="iso", utc=True),
             ],
             processors=[
@@ -83,6 +84,18 @@ def configure(*, as_json: bool, level: str, mask: Mask, stream: TextIO) -> None:
     root.setLevel(level)
     for chatty in ("urllib3", "rq", "rq.worker", "rq.job"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
+
+
+def _sentence_and_name(
+    _: object, __: str, event: structlog.typing.EventDict
+) -> structlog.typing.EventDict:
+    """Keep the sentence where a record also gives its event's fixed name."""
+    record = event.get("_record")
+    name = getattr(record, "event", None)
+    if record is not None and name is not None:
+        event["event"] = record.getMessage()
+        event["name"] = name
+    return event
 
 
 def _mask_text(

@@ -84,6 +84,22 @@ def test_json_lines(configured: Configure) -> None:
     }
 
 
+@pytest.mark.parametrize("as_json", [True, False])
+def test_an_event_has_a_sentence_and_a_name(
+    as_json: bool, configured: Configure
+) -> None:
+    """A fixed name beside the sentence does not take its place."""
+    stream = configured(as_json=as_json)
+    log.warning("waiting: %s", "gone", extra={"event": "away"})
+    (line,) = stream.getvalue().splitlines()
+    if as_json:
+        found = json.loads(line)
+        assert (found["event"], found["name"]) == ("waiting: gone", "away")
+    else:
+        assert "waiting: gone" in line
+        assert "name=away" in line.replace("'", "")
+
+
 def test_console_lines(configured: Configure) -> None:
     """As text, an event is a line without escape codes where nobody sees colours."""
     stream = configured()
