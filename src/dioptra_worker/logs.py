@@ -67,8 +67,7 @@ def configure(*, as_json: bool, level: str, mask: Mask, stream: TextIO) -> None:
             foreign_pre_chain=[
                 structlog.stdlib.add_logger_name,
                 structlog.stdlib.add_log_level,
-                structlog.stdlib.ExtraAdder(),
-                _sentence_and_name,
+                _add_extra,
                 structlog.processors.TimeStamper(fmt="iso", utc=True),
             ],
             processors=[
@@ -86,15 +85,14 @@ def configure(*, as_json: bool, level: str, mask: Mask, stream: TextIO) -> None:
         logging.getLogger(chatty).setLevel(logging.WARNING)
 
 
-def _sentence_and_name(
-    _: object, __: str, event: structlog.typing.EventDict
+def _add_extra(
+    logger: object, method: str, event: structlog.typing.EventDict
 ) -> structlog.typing.EventDict:
-    """Keep the sentence where a record also gives its event's fixed name."""
-    record = event.get("_record")
-    name = getattr(record, "event", None)
-    if record is not None and name is not None:
-        event["event"] = record.getMessage()
-        event["name"] = name
+    """Add a record's data; an event's fixed name stands beside its sentence."""
+    sentence = event["event"]
+    event = structlog.stdlib.ExtraAdder()(logger, method, event)
+    if event["event"] != sentence:
+        event["name"], event["event"] = event["event"], sentence
     return event
 
 
