@@ -86,7 +86,7 @@ def configure(*, as_json: bool, level: str, mask: Mask, stream: TextIO) -> None:
 
 
 def _add_extra(
-    logger: object, method: str, event: structlog.typing.EventDict
+    logger: logging.Logger, method: str, event: structlog.typing.EventDict
 ) -> structlog.typing.EventDict:
     """Add a record's data; an event's fixed name stands beside its sentence."""
     sentence = event["event"]
