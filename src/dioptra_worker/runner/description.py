@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
-import time
 from pathlib import Path
+from time import monotonic  # bound here: plugin code may put its own into the module
 from typing import TYPE_CHECKING, Any, Protocol
 
 import yaml
@@ -80,7 +80,13 @@ def described(
 
 
 def _begin(work: Callable[[], None]) -> threading.Thread:
-    thread = threading.Thread(target=work, name="dioptra-description", daemon=True)
+    def guarded() -> None:
+        try:
+            work()
+        except Exception as error:  # noqa: BLE001 - it must never fail the job
+            log.warning("the job is not described in its MLflow run: %r", error)
+
+    thread = threading.Thread(target=guarded, name="dioptra-description", daemon=True)
     thread.start()
     return thread
 
@@ -93,9 +99,9 @@ def _store(file: Path, store: Store) -> None:
 
 
 def _join(threads: list[threading.Thread]) -> None:
-    until = time.monotonic() + LAST_MOMENT
+    until = monotonic() + LAST_MOMENT
     for thread in threads:
-        thread.join(max(0.0, until - time.monotonic()))
+        thread.join(max(0.0, until - monotonic()))
     if any(thread.is_alive() for thread in threads):
         log.warning(
             "MLflow and its store have not taken the job's parameters and task graph"

@@ -124,7 +124,7 @@ def _configured(
     """The values of a configuration and those given; none of an archived one."""
     from dioptra_worker.errors import ServiceUnavailable
     from dioptra_worker.lineage.opening import open_configurations
-    from dioptra_worker.provenance import canonical_text
+    from dioptra_worker.provenance import BadValue, canonical_text
 
     book = open_configurations(desk.environment, desk.resources, entrypoint)
     named = dict(book.usable(name).values) if name else {}
@@ -134,6 +134,8 @@ def _configured(
     } | given
     try:
         book.refuse_archived(values)
+    except BadValue:
+        pass  # which is said when the job is ordered
     except ServiceUnavailable as error:
         click.echo(
             f"whether this configuration is archived is not known: {error}", err=True
