@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 import subprocess
 import sys
 import venv
@@ -24,6 +25,19 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs/tutorials/write-a-plugin.md"
 HASH = "[0-9a-f]{32}"
 LOCAL = "pip install '.[local]'"
+LOOK = """
+import sys, time, urllib.request
+port, job = sys.argv[1:]
+for _ in range(300):
+    try:
+        answer = urllib.request.urlopen(f"http://127.0.0.1:{port}/jobs/{job}")
+        text = answer.read().decode()
+        break
+    except OSError:
+        time.sleep(0.2)
+print("the page has it" if "the top is the and" in text else text)
+"""
+"""What a browser is for: looks at a job's page as soon as it is served."""
 
 
 def _environment(folder: Path, programs: Path) -> dict[str, str]:
@@ -141,6 +155,19 @@ def _run_on_a_dioptra(
     )
     script, changed = re.subn(r"(jobs \w+) 24", r'\1 "$job"', script)
     assert changed == 2
+    # The reader opens the page in a browser, and ends it.
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    script, changed = re.subn(
+        "dioptra-worker jobs serve",
+        lambda found: (
+            f"{found[0]} --port {port} & page=$!\n"
+            f"python -c '{LOOK}' {port} \"$job\"\n"
+            "kill $page; wait $page"
+        ),
+        script,
+    )
+    assert changed == 1
     said = _shell(script, folder, environment)
-    for words in ("imported words", "the top is the and", "top.txt", "is down"):
+    for words in ("imported words", "the page has it", "top.txt", "is down"):
         assert words in said, said
