@@ -52,6 +52,8 @@ def _known(error: BaseException) -> str:
             return f"what answers there does not speak TLS as we do: {reason}"
         case ConnectionRefusedError():
             return "nothing listens there: connection refused"
+        case TimeoutError() if "handshake" in str(error):
+            return "it did not answer in time and perhaps does not speak TLS"
         case TimeoutError():
             return "it did not answer in time"
         case ConnectionError():

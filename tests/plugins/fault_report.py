@@ -12,7 +12,7 @@ and, where a worker and no job is what one looks at::
 
 The first argument is the row of ``tests/faults/peer.toml`` beside which it is shown.
 ``pytest --fault-report=FILE`` runs those tests and no others, and brings the file up to
-what they saw when all of them passed; ``make faults`` does that with all, from nothing.
+what those saw that passed; ``make faults`` does that with all, from nothing.
 """
 
 from __future__ import annotations
@@ -171,8 +171,8 @@ def pytest_terminal_summary(
     target = config.getoption("--fault-report")
     if target is None or hasattr(config, "workerinput"):
         return
-    if exitstatus != pytest.ExitCode.OK:
-        terminalreporter.write_line(f"{target} is left as it was: not all tests passed")
+    if exitstatus not in {pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED}:
+        terminalreporter.write_line(f"{target} is left as it was: the run was cut off")
         return
     seen = [
         entry

@@ -30,6 +30,10 @@ def _raised(error: BaseException, *wrappers: type[Exception]) -> BaseException:
         (ssl.SSLError(1, "[SSL: WRONG_VERSION_NUMBER]"), "does not speak TLS as we do"),
         (ConnectionRefusedError(111, "Connection refused"), "nothing listens there"),
         (TimeoutError("timed out"), "did not answer in time"),
+        (
+            TimeoutError("_ssl.c:989: The handshake operation timed out"),
+            "perhaps does not speak TLS",
+        ),
         (ConnectionResetError(104, "Connection reset by peer"), "Connection reset"),
         (OSError(113, "No route to host"), "No route to host"),
     ],
