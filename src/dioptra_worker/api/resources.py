@@ -152,14 +152,14 @@ class Resources:
         Returns:
             Its id, or None.
         """
-        for body in self._pages(f"{kind}/", search=f'name:"{name}"'):
+        for body in self.pages(f"{kind}/", search=f'name:"{name}"'):
             if body["name"] == name:
                 return int(body["id"])
         return None
 
     def names(self, kind: str) -> list[str]:
         """The names of all resources of a kind that the user can see."""
-        return [body["name"] for body in self._pages(f"{kind}/")]
+        return [body["name"] for body in self.pages(f"{kind}/")]
 
     def entrypoint(self, entrypoint: int) -> dict[str, Any]:
         """An entrypoint as the API shows it."""
@@ -187,14 +187,14 @@ class Resources:
 
     def tags(self) -> dict[str, int]:
         """The ids of all tags by their names."""
-        return {body["name"]: int(body["id"]) for body in self._pages("tags/")}
+        return {body["name"]: int(body["id"]) for body in self.pages("tags/")}
 
     def tagged_entrypoints(self, tag: int) -> list[int]:
         """The entrypoints that have a tag.
 
         The API answers with addresses that are not those of its own routes.
         """
-        places = self._pages(f"tags/{tag}/resources")
+        places = self.pages(f"tags/{tag}/resources")
         parts = [str(place).rstrip("/").rsplit("/", 2) for place in places]
         return [int(id_) for _, kind, id_ in parts if kind.startswith("entry")]
 
@@ -255,7 +255,7 @@ class Resources:
                     status=body["status"],
                     at=datetime.fromisoformat(body["snapshotCreatedOn"]),
                 )
-                for body in self._pages(f"jobs/{job_id}/snapshots")
+                for body in self.pages(f"jobs/{job_id}/snapshots")
             ),
             key=lambda change: change.at,
         )
@@ -267,7 +267,7 @@ class Resources:
             job_id: The job; nothing is said about one that does not exist.
             start: How many records to leave out at the beginning.
         """
-        pages = self._pages(f"jobs/{job_id}/log", start=start)
+        pages = self.pages(f"jobs/{job_id}/log", start=start)
         return [LogLine.read(body) for body in pages]
 
     def metrics(self, job_id: int) -> list[MetricPoint]:
@@ -303,7 +303,7 @@ class Resources:
             if not body["data"] or seen >= body["totalNumResults"]:
                 return
 
-    def _pages(self, path: str, *, start: int = 0, **query: str) -> Iterator[Any]:
+    def pages(self, path: str, *, start: int = 0, **query: str) -> Iterator[Any]:
         """Yield the entries of a paged list; the index is a row, not a page."""
         index = start
         while True:

@@ -13,6 +13,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from dioptra_worker import __version__
+from dioptra_worker.api.resources import Resources
 from dioptra_worker.errors import ServiceRefused
 from dioptra_worker.lineage.errors import LineageError, NotYours, StillInUse
 from dioptra_worker.lineage.store import upload
@@ -52,6 +53,7 @@ class PersonalRuns:
             runs: The worker runs that MLflow knows.
         """
         self._api = api
+        self._resources = Resources(api)
         self._runs = runs
 
     def create(
@@ -81,24 +83,17 @@ class PersonalRuns:
             StillInUse: There is a personal worker run of that version already.
             ServiceError: The API or MLflow refused, or does not answer.
         """
-        user = self._me()
-        entrypoint = self._api.request("GET", f"entrypoints/{entrypoint_id}")
+        user = self._resources.whoami()
+        entrypoint = self._resources.entrypoint(entrypoint_id)
         snapshot = snapshot_id or entrypoint["snapshot"]
         self._refuse_second(entrypoint_id, snapshot, user)
         queue_name = f"local-{_UNFIT.sub('-', user)}"
         queue = self._queue(queue_name, group=entrypoint["group"]["id"])
-        self._api.request(
-            "POST",
-            f"experiments/{experiment_id}/entrypoints",
-            json={"ids": [entrypoint_id]},
-        )
-        self._api.request(
-            "POST", f"entrypoints/{entrypoint_id}/queues", json={"ids": [queue]}
-        )
-        job = self._api.request(
-            "POST",
-            f"experiments/{experiment_id}/jobs",
-            json={
+        self._resources.add_entrypoint(experiment_id, entrypoint_id)
+        self._resources.add_queue(entrypoint_id, queue)
+        job_id = self._resources.create_job(
+            experiment_id,
+            {
                 "queue": queue,
                 "entrypoint": entrypoint_id,
                 "entrypointSnapshot": snapshot,
@@ -109,9 +104,9 @@ class PersonalRuns:
             },
         )
         for status in ("started", "finished"):
-            self._api.set_status(experiment_id, job["id"], status)
-        on_enqueued(queue_name, job["id"])
-        return self._open(job["id"], user)
+            self._api.set_status(experiment_id, job_id, status)
+        on_enqueued(queue_name, job_id)
+        return self._open(job_id, user)
 
     def mine(self, name: str) -> FoundRun:
         """A personal worker run of whoever is logged in.
@@ -128,7 +123,7 @@ class PersonalRuns:
         """
         found = self._runs.find(name)
         owner = found.latest.tags.get("dioptra.user", "")
-        me = self._me()
+        me = self._resources.whoami()
         if not found.is_personal:
             raise NotYours(
                 f"worker run {found.id} is that of jobs on a queue, which sign their"
@@ -192,9 +187,6 @@ class PersonalRuns:
         body = {"name": name, "value": value, "step": step}
         self._api.request("POST", f"jobs/{found.latest.job_id}/metrics", json=body)
 
-    def _me(self) -> str:
-        return str(self._api.request("GET", "users/current")["username"])
-
     def _open(self, job_id: int, user: str) -> FoundRun:
         """Create and stamp the MLflow run of the job that stands for it."""
         job = self._api.job(job_id)
@@ -238,11 +230,9 @@ class PersonalRuns:
             )
 
     def _queue(self, name: str, *, group: int) -> int:
-        for body in self._api.request(
-            "GET", "queues/", params={"search": f'name:"{name}"', "pageLength": 100}
-        )["data"]:
-            if body["name"] == name:
-                return int(body["id"])
+        found = self._resources.find("queues", name)
+        if found is not None:
+            return found
         described = {
             "group": group,
             "name": name,
@@ -254,7 +244,7 @@ class PersonalRuns:
         return {
             name: {
                 "id": id_,
-                "snapshotId": self._api.request("GET", f"artifacts/{id_}")["snapshot"],
+                "snapshotId": self._resources.artifact(id_).snapshot_id,
             }
             for name, id_ in inputs.items()
         }

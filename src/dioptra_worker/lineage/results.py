@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from dioptra_worker.api.resources import Resources
 from dioptra_worker.errors import NotFound
 from dioptra_worker.lineage.errors import StillInUse
 from dioptra_worker.lineage.store import remove
@@ -19,13 +20,12 @@ from dioptra_worker.provenance import DELETED, signature
 from dioptra_worker.provenance.stamp import RESULTS_DELETED
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from dioptra_worker.api.client import DioptraApi
     from dioptra_worker.lineage.runs import Execution, FoundRun, Runs
 
 ACTIVE = frozenset({"queued", "started", "deferred"})
-_PAGE = 500
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,11 +79,14 @@ class Results:
 
     def __init__(self, api: DioptraApi, runs: Runs) -> None:
         self._api = api
+        self._resources = Resources(api)
         self._runs = runs
 
     def of(self, worker_run: str) -> list[Result]:
         """The artifacts that a worker run has signed, the deleted among them."""
-        found = self._pages("artifacts/", search=f'description:"*{worker_run}*"')
+        found = self._resources.pages(
+            "artifacts/", search=f'description:"*{worker_run}*"'
+        )
         return [
             Result.read(body)
             for body in found
@@ -156,21 +159,11 @@ class Results:
 
     def _refuse_models(self, results: list[Result]) -> None:
         ids = {result.id for result in results}
-        for model in self._pages("models/"):
-            for version in self._pages(f"models/{model['id']}/versions"):
+        for model in self._resources.pages("models/"):
+            for version in self._resources.pages(f"models/{model['id']}/versions"):
                 if version["artifact"]["id"] in ids:
                     raise StillInUse(
                         f"artifact {version['artifact']['id']} is version"
                         f" {version['versionNumber']} of model {model['name']!r}:"
                         " delete it with --force, and that version with it"
                     )
-
-    def _pages(self, path: str, **query: str) -> Iterator[dict[str, Any]]:
-        index = 0
-        while True:
-            paging = {"index": index, "pageLength": _PAGE}
-            body = self._api.request("GET", path, params=query | paging)
-            yield from body["data"]
-            index += len(body["data"])
-            if not body["data"] or index >= body["totalNumResults"]:
-                return
