@@ -81,6 +81,7 @@ class Courier:
         batch: Batch = LOG_BATCH,
         room: Room | None = None,
         pace: float = 1.0,
+        notable: float = NOTABLE,
     ) -> None:
         """Prepare; entering starts the lanes.
 
@@ -96,10 +97,13 @@ class Courier:
             room: What may wait in each lane; beyond it, parcels are dropped, counted
                 and said.
             pace: What pauses between two tries are multiplied with.
+            notable: Seconds without the API after which the job's log says that its
+                lines came late.
         """
         self._api = api
         self._address = address
         self._say = say
+        self._notable = notable
         self._on_gone = on_gone
         self._closed = threading.Event()
         self._pace = pace
@@ -184,7 +188,7 @@ class Courier:
             self._say("INFO", f"results are delivered again after {duration(seconds)}")
             return
         words = self._told(lane, seconds)
-        if seconds >= NOTABLE and self._may_say_late:
+        if seconds >= self._notable and self._may_say_late:
             self._may_say_late = not self._closing
             self._say("INFO", words)
 

@@ -24,7 +24,7 @@ from tests.unit.daemon.simulated_api import (
 from dioptra_worker.api.models import LogRecord
 from dioptra_worker.daemon.backlog import Room
 from dioptra_worker.daemon.carriers import POISON_TRIES
-from dioptra_worker.daemon.courier import Address, Courier
+from dioptra_worker.daemon.courier import NOTABLE, Address, Courier
 from dioptra_worker.daemon.journal import Journal, Journals
 from dioptra_worker.daemon.lane import Batch
 from dioptra_worker.errors import LoginRefused, ServiceRefused
@@ -50,6 +50,7 @@ class Outbox:
     journal: Journal | None = None
     said: list[str] = field(default_factory=list)
     gone: int = 0
+    notable: float = NOTABLE
     courier: Courier = field(init=False)
 
     @contextlib.contextmanager
@@ -65,6 +66,7 @@ class Outbox:
             room=self.room,
             journal=self.journal,
             pace=0.001,
+            notable=self.notable,
         )
         with self.courier:
             yield self.courier
@@ -461,12 +463,11 @@ def test_everything_is_refused() -> None:
     assert api.statuses == [("finished", 0)]
 
 
-def test_late_log_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_late_log_is_said() -> None:
     """After a notable wait the job's log says that its lines came late, once."""
-    monkeypatch.setattr("dioptra_worker.daemon.courier.NOTABLE", 0.05)
     gate = Gate("POST log")
     api = SimulatedApi(fault=gate)
-    outbox = Outbox(api)
+    outbox = Outbox(api, notable=0.05)
     with outbox.open() as courier:
         courier.put(_record("a line"))
         time.sleep(0.1)
