@@ -74,6 +74,10 @@ def _mlflow(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[SlowMlf
         monkeypatch.setenv("MLFLOW_TRACKING_URI", server.url)
         yield mlflow
         mlflow.may_answer.set()
+        for thread in threading.enumerate():  # none may outlive the server
+            if thread.name == "dioptra-description":
+                thread.join(60.0)
+                assert not thread.is_alive()
 
 
 def test_steps_do_not_wait_for_it(mlflow: SlowMlflow) -> None:
