@@ -128,21 +128,7 @@ def test_rerun(
         job = platform.submit(
             consumer, values={"name": "Ada"}, artifacts=given, timeout="7m"
         )
-        shown = platform.api.get(f"/entrypoints/{consumer.id}")
-        platform.api.put(
-            f"/entrypoints/{consumer.id}",
-            {
-                "name": consumer.name,
-                "description": "another one",
-                "taskGraph": "told:\n  tell: [$name]\n",
-                "artifactGraph": "",
-                "parameters": shown["parameters"],
-                "artifactParameters": [],
-                "queues": [queue["id"] for queue in shown["queues"]],
-                "pluginSnapshotIds": [p["snapshotId"] for p in shown["plugins"]],
-                "artifactPluginSnapshotIds": [],
-            },
-        )
+        platform.change(consumer, graph={"told": {"tell": ["$name"]}})
         again = person.json("jobs", "rerun", job, "--json")["id"]
         assert platform.wait(again) == "finished"
     old, new = platform.job(job), platform.job(again)
@@ -151,6 +137,80 @@ def test_rerun(
         assert new[key] == old[key]
     assert new["timeout"] == "7m"
     assert "told Ada a note" in platform.text(again)
+
+
+def test_rerun_with_swaps(
+    platform: Platform, person: Person, stack: LocalStack, tmp_path: Path
+) -> None:
+    """A job runs once more with the choices that it was submitted with, and inputs."""
+    producer = platform.entrypoint(
+        SOURCE,
+        {"told": {"tell": ["a note"]}},
+        artifact_outputs={"note": {"contents": "$told", "task": {"name": "Text"}}},
+    )
+    choices = {"one": {"tell": ["one", "$note"]}, "two": {"tell": ["$name", "$note"]}}
+    graph = {
+        "first": {"?how": {"?outputs": ["name"], **choices}},
+        "last": {
+            "?who": {"?outputs": [], "boom": {"boom": []}, "hold": {"hold": ["/"]}}
+        },
+        "told": {"tell": ["$first.name"]},
+    }
+    entrypoint = platform.entrypoint(
+        SOURCE, graph, parameters={"name": "World"}, artifact_inputs={"note": ["note"]}
+    )
+    experiment = platform.api.get(f"/experiments/{platform.experiment}")["name"]
+    place = ("--experiment", experiment, "--queue", platform.queue, "--json")
+    with worker(stack.environment(), tmp_path, platform.queue):
+        first = platform.submit(producer)
+        assert platform.wait(first) == "finished"
+        note = platform.artifacts(first)["note"]["id"]
+        given = ("-P", "name=Ada", "--artifact", f"note={note}")
+        swaps = ("--swap", "how=two", "--swap", "who=hold")
+        order = (entrypoint.name, *place, *given, *swaps)
+        job = person.json("jobs", "submit", *order)["id"]
+        assert platform.wait(job) == "finished", platform.text(job)
+        again = person.json("jobs", "rerun", job, "--json")["id"]
+        assert platform.wait(again) == "finished", platform.text(again)
+    old, new = platform.job(job), platform.job(again)
+    chosen = {swap["swapName"]: swap["taskAlias"] for swap in new["swaps"]}
+    assert chosen == {"how": "two", "who": "hold"}
+    kept = ("entrypoint", "queue", "experiment", "values", "artifactValues", "swaps")
+    for key in kept:
+        assert new[key] == old[key]
+    assert "told Ada a note" in platform.text(again)
+    shown = person.told("jobs", "show", again)
+    assert "how = two" in shown
+    assert "who = hold" in shown
+
+
+def test_swaps_that_are_not_there(platform: Platform, person: Person) -> None:
+    """A swap that is missing or misspelt is named with its choices, by both commands.
+
+    Nothing is submitted then, and no experiment is made.
+    """
+    choices = {"loud": {"tell": ["loud"]}, "quiet": {"tell": ["quiet"]}}
+    graph = {"told": {"?how": {"?outputs": ["name"], **choices}}}
+    entrypoint = platform.entrypoint(SOURCE, graph)
+    name = f"{entrypoint.name}-new"
+    place = ("--experiment", name, "--queue", platform.queue)
+    for words, told in (
+        ((), "swap 'how' is open: choose 'loud' or 'quiet', such as --swap how=loud\n"),
+        (("--swap", "ho=loud"), "has no swap 'ho': it has 'how'\n"),
+        (("--swap", "how=quit"), "swap 'how' has no choice 'quit': choose 'quiet'\n"),
+    ):
+        answer = person.call("jobs", "submit", entrypoint.name, *place, *words)
+        assert answer.returncode == 1, answer
+        assert answer.stderr.endswith(told)
+    assert not platform.api.get("/experiments/", search=f'name:"{name}"')["data"]
+    order = (entrypoint.name, *place, "--swap", "how=quiet", "--json")
+    job = person.json("jobs", "submit", *order)["id"]
+    platform.change(entrypoint, graph={"told": {"tell": ["Ada"]}})
+    answer = person.call("jobs", "rerun", "--latest", job)
+    assert answer.returncode == 1
+    assert f"has changed since job {job}" in answer.stderr
+    assert "has no swap 'how': it has none" in answer.stderr
+    assert person.json("jobs", "rerun", job, "--json")["id"] > job
 
 
 def test_requeue_after_kill(

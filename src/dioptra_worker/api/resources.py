@@ -5,11 +5,14 @@ The worker itself needs none of it. Errors are those of `DioptraApi`.
 
 from __future__ import annotations
 
+import contextlib
 import html
 import itertools
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Self
+
+from dioptra_worker.errors import NotFound
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -165,6 +168,18 @@ class Resources:
         """An entrypoint as the API shows it."""
         body: dict[str, Any] = self._api.request("GET", f"entrypoints/{entrypoint}")
         return body
+
+    def swaps(self, entrypoint: int, snapshot: int) -> dict[str, list[str]]:
+        """The choices that an entrypoint leaves to its jobs, by the swaps' names.
+
+        Before 1.2 there are no swaps.
+        """
+        path = f"entrypoints/{entrypoint}/snapshots/{snapshot}/swaps"
+        choices: dict[str, list[str]] = {}
+        with contextlib.suppress(NotFound):
+            for body in self._api.request("GET", path):
+                choices.setdefault(body["swapName"], []).append(body["taskAlias"])
+        return choices
 
     def artifact(self, artifact: int) -> Artifact:
         """An artifact."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from dioptra_worker.jobs.errors import NotNow
+from dioptra_worker.jobs.fitting import check_fit
 from dioptra_worker.resources.errors import Unknown
 from dioptra_worker.resources.submitting import (
     Submission,
@@ -16,7 +16,7 @@ from dioptra_worker.resources.submitting import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
     from dioptra_worker.api.resources import Resources
 
@@ -57,17 +57,17 @@ def order(resources: Resources, wish: Wish) -> int:
         The job's id.
 
     Raises:
-        Unknown: There is no such entrypoint, queue, parameter or artifact.
+        Unknown: There is no such entrypoint, queue, parameter or swap, or a choice is
+            missing.
         ServiceError: The API refused, or cannot be asked.
     """
     entrypoint = resources.entrypoint(entrypoint_id(resources, wish.entrypoint))
-    name = entrypoint["name"]
-    _check(f"entrypoint {name!r}", "parameter", wish.values, entrypoint["parameters"])
-    _check(
-        f"entrypoint {name!r}",
-        "artifact parameter",
-        wish.artifacts,
-        entrypoint.get("artifactParameters") or [],
+    check_fit(
+        resources,
+        entrypoint,
+        values=wish.values,
+        artifacts=wish.artifacts,
+        swaps=wish.swaps,
     )
     return submit(
         resources,
@@ -105,7 +105,8 @@ def order_again(
         The new job's id.
 
     Raises:
-        Unknown: There is no such queue.
+        Unknown: There is no such queue; or the entrypoint, as it is now, does not take
+            what the job was given.
         NotNow: The job's queue has been deleted.
         ServiceError: The API refused, or cannot be asked.
     """
@@ -118,20 +119,35 @@ def order_again(
         if not body.get("queue") or body["queue"].get("deleted"):
             raise NotNow(f"the queue of job {job_id} was deleted: name another one")
         queue_id = body["queue"]["id"]
+    artifacts = body.get("artifactValues") or {}
+    swaps = {s["swapName"]: s["taskAlias"] for s in body.get("swaps") or ()}
     given: dict[str, Any] = {
         "queue": queue_id,
         "entrypoint": entrypoint["id"],
         "values": body["values"],
         "artifactValues": {
             name: {"id": value["id"], "snapshotId": value["snapshotId"]}
-            for name, value in (body.get("artifactValues") or {}).items()
+            for name, value in artifacts.items()
         },
         "description": body.get("description") or "",
         "timeout": body["timeout"],
     }
-    if not latest:
+    if latest:
+        try:
+            check_fit(
+                resources,
+                resources.entrypoint(entrypoint["id"]),
+                values=body["values"],
+                artifacts=artifacts,
+                swaps=swaps,
+            )
+        except Unknown as error:
+            raise Unknown(
+                f"entrypoint {entrypoint['name']!r} has changed since job {job_id}:"
+                f" {error} (`jobs submit` gives a job other values)"
+            ) from error
+    else:
         given["entrypointSnapshot"] = entrypoint["snapshotId"]
-    swaps = {s["swapName"]: s["taskAlias"] for s in body.get("swaps") or ()}
     return resources.create_job(body["experiment"]["id"], given | swaps_of(swaps))
 
 
@@ -144,17 +160,6 @@ def entrypoint_id(resources: Resources, name: str) -> int:
     if name.isdigit() and resources.find("entrypoints", name) is None:
         return int(name)
     return known(resources, "entrypoints", name)
-
-
-def _check(
-    whose: str, what: str, given: Iterable[str], there: Iterable[Mapping[str, Any]]
-) -> None:
-    names = [entry["name"] for entry in there]
-    for name in given:
-        if name not in names:
-            near = difflib.get_close_matches(name, names, n=3) or names
-            has = f"it has {', '.join(map(repr, near))}" if near else "it has none"
-            raise Unknown(f"{whose} has no {what} {name!r}: {has}")
 
 
 def _only_queue(entrypoint: Mapping[str, Any]) -> str:
