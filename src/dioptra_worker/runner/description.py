@@ -73,7 +73,7 @@ def described(
     ]
     try:
         yield
-    except Exception:
+    except (Exception, SystemExit, KeyboardInterrupt):
         _join(threads)
         raise
     _join(threads)

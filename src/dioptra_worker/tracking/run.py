@@ -99,10 +99,16 @@ def describe(
         tags: More tags of the run, by name.
     """
     client = MlflowClient()
-    marks = [RunTag("mlflow.runName", name)]
-    marks += [RunTag(key, value) for key, value in (tags or {}).items()]
+    try:
+        # Not client.update_run, and not the tag mlflow.runName: for both, MLflow reads
+        # the run's status and writes it back, so that a run which is closed in between
+        # runs for ever.
+        client._tracking_client.store.update_run_info(run_id, None, None, name)  # noqa: SLF001
+    except MlflowException as error:
+        _log.warning("MLflow did not take the run's name: %s", error)
+    marks = [RunTag(key, value) for key, value in (tags or {}).items()]
     entries = [Param(key, str(value)) for key, value in params.items()]
-    for first in range(0, max(len(entries), 1), PARAMS_PER_BATCH):
+    for first in range(0, max(len(entries), bool(marks)), PARAMS_PER_BATCH):
         batch = entries[first : first + PARAMS_PER_BATCH]
         _log_batch(client, run_id, batch, marks)
         marks = []

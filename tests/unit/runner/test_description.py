@@ -92,17 +92,34 @@ def test_steps_do_not_wait_for_it(mlflow: SlowMlflow) -> None:
     assert yaml.safe_load(shelf.kept["train_all.yml"]) == PLAN.config
 
 
-def test_a_failed_job_is_described_too(mlflow: SlowMlflow) -> None:
-    """A job that fails has its parameters and graph in MLflow."""
+@pytest.mark.parametrize(
+    "ending", [ValueError("a step"), SystemExit(0), KeyboardInterrupt()], ids=repr
+)
+def test_a_failed_job_is_described_too(
+    mlflow: SlowMlflow, ending: BaseException
+) -> None:
+    """A job that fails has its parameters and graph in MLflow, however it fails."""
     mlflow.may_answer.set()
     shelf = Shelf()
     with (
-        pytest.raises(ValueError, match="a step"),
+        pytest.raises(type(ending)),
         described(PLAN, run_id=RUN, store=shelf, describe=run.describe),
     ):
-        raise ValueError("a step")
-    assert mlflow.server.requests
+        raise ending
+    assert mlflow.server.requests[-1].path.endswith("runs/log-batch")
     assert shelf.kept
+
+
+def test_naming_a_run_says_nothing_of_its_status(mlflow: SlowMlflow) -> None:
+    """MLflow is not led to write a status that it read before the run was closed."""
+    mlflow.may_answer.set()
+    with described(PLAN, run_id=RUN, store=Shelf(), describe=run.describe):
+        pass
+    naming, batch = (request.body for request in mlflow.server.requests)
+    assert naming["run_name"] == "train/all (job 7)"
+    assert naming["run_id"] == RUN
+    assert "status" not in naming
+    assert "tags" not in batch or batch["tags"] == []
 
 
 class Stopped(BaseException):
