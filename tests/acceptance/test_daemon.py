@@ -251,6 +251,30 @@ def test_wrong_password(
     fault_report.worker("13", "wrong password", what, says=line)
 
 
+def test_wrong_password_beside_a_good_worker(
+    platform: Platform,
+    stack: LocalStack,
+    witness: Witness,
+    fault_report: FaultReport,
+    tmp_path: Path,
+) -> None:
+    """A worker that may not log in spoils no job of one that may, and takes none."""
+    environment = stack.environment()
+    wrong = {**environment, "DIOPTRA_WORKER_PASSWORD": "not-the-one"}
+    jobs = [_nothing(platform) for _ in range(6)]
+    with worker(wrong, tmp_path / "bad", platform.queue, ready=False) as bad:
+        assert bad.wait(60) == 3
+    with (
+        worker(environment, tmp_path / "good", platform.queue),
+        worker(wrong, tmp_path / "bad again", platform.queue, ready=False) as bad,
+    ):
+        outcomes = [witness.outcome(job, says="the job finished") for job in jobs]
+        assert bad.wait(60) == 3
+    assert {outcome.statuses for outcome in outcomes} == {FINISHED}
+    last = max(outcomes, key=lambda outcome: outcome.seconds)
+    fault_report.job("13", "wrong password, beside a good worker, six jobs", last)
+
+
 @pytest.mark.parametrize(
     ("row", "name", "value"),
     [

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 import redis
+import yaml
 from rq.command import send_kill_horse_command, send_stop_job_command
 from rq.job import Job
-from tests.plugins.outcomes import FAILED
-from tests.plugins.testbed import Platform
+from tests.plugins.outcomes import FAILED, FINISHED
+from tests.plugins.testbed import PLUGIN_HEADER, Platform
 from tests.plugins.worker_process import WorkerProcess, wait_until_gone, worker
 
 if TYPE_CHECKING:
@@ -56,6 +57,18 @@ def end(how):
             time.sleep(0.05)
     if how == "sleep":
         time.sleep(120)
+    if how == "raise":
+        raise LookupError("nothing under that name")
+
+
+@pyplugs.register
+def values(count):
+    return list(range(count))
+
+
+@pyplugs.register
+def show(value):
+    print("shown", value)
 
 
 @pyplugs.register
@@ -140,7 +153,72 @@ def test_sudden_end(
         assert "Fatal Python error: Segmentation fault" in platform.text(job)
 
 
-@pytest.mark.parametrize("how", ["swallow", "deaf"])
+def test_raising(
+    platform: Platform,
+    daemon: WorkerProcess,
+    witness: Witness,
+    fault_report: FaultReport,
+) -> None:
+    """A task that raises fails its job, which says what and where."""
+    job = _submit(platform, "raise")
+    words = "LookupError: nothing under that name"
+    outcome = witness.outcome(job, says="the job failed")
+    assert outcome.statuses == FAILED
+    assert words in outcome.line
+    assert "'ending'" in outcome.line
+    assert 'raise LookupError("nothing under that name")' in platform.text(job)
+    assert daemon.process.poll() is None
+    fault_report.job("1", "a task raises `LookupError`", outcome)
+
+
+@pytest.mark.parametrize(
+    ("count", "statuses", "words"),
+    [
+        (3, FINISHED, "3"),
+        (1, FAILED, "second"),
+    ],
+)
+def test_other_values_than_declared(
+    count: int,
+    statuses: tuple[str, str, str],
+    words: str,
+    platform: Platform,
+    daemon: WorkerProcess,
+    witness: Witness,
+    fault_report: FaultReport,
+) -> None:
+    """A task that returns too many values is warned of; too few fail who needs them."""
+    graph = {
+        "giving": {"values": [count]},
+        "using": {"show": ["$giving.second"]},
+    }
+    entrypoint = platform.register(
+        {"tasks.py": PLUGIN_HEADER + SOURCE},
+        yaml.safe_dump(graph, sort_keys=False),
+        outputs={"values": ("first", "second")},
+    )
+    job = platform.submit(entrypoint)
+    outcome = witness.outcome(job, says=words)
+    assert outcome.statuses == statuses, platform.text(job)
+    assert daemon.process.poll() is None
+    fault_report.job("1b", f"{count} for two outputs, the second one is used", outcome)
+
+
+def test_a_limit_of_a_few_seconds(
+    platform: Platform,
+    daemon: WorkerProcess,
+    witness: Witness,
+    fault_report: FaultReport,
+) -> None:
+    """A time limit is the tasks' own: what comes before them does not use it up."""
+    job = _submit(platform, "return", timeout="3s")
+    outcome = witness.outcome(job, says="the job finished")
+    assert outcome.statuses == FINISHED
+    assert daemon.process.poll() is None
+    fault_report.job("15b", "time limit of 3 s for a task that takes none", outcome)
+
+
+@pytest.mark.parametrize("how", ["sleep", "swallow", "deaf"])
 def test_time_limit(
     how: str,
     platform: Platform,
@@ -155,8 +233,12 @@ def test_time_limit(
     assert outcome.statuses == FAILED
     assert ("was killed" in platform.log(job)[-1].text) == (how == "deaf")
     assert daemon.process.poll() is None
-    what = "`except Exception` around it" if how == "swallow" else "SIGTERM ignored"
-    fault_report.job("15c", f"time limit of 1 s, {what}", outcome)
+    row, what = {
+        "sleep": ("15a", "in `time.sleep`"),
+        "swallow": ("15c", "`except Exception` around it"),
+        "deaf": ("15c", "SIGTERM ignored"),
+    }[how]
+    fault_report.job(row, f"time limit of 1 s, {what}", outcome)
 
 
 @pytest.mark.parametrize("command", ["stop-job", "kill-horse"])
@@ -253,7 +335,12 @@ def give(what):
     ],
 )
 def test_artifact_without_a_file(
-    path: str | None, words: str, platform: Platform, daemon: WorkerProcess
+    path: str | None,
+    words: str,
+    platform: Platform,
+    daemon: WorkerProcess,
+    witness: Witness,
+    fault_report: FaultReport,
 ) -> None:
     """A serialiser that returns no file of the job fails it with that sentence."""
     entrypoint = platform.entrypoint(
@@ -262,10 +349,12 @@ def test_artifact_without_a_file(
         artifact_outputs={"kept": {"contents": "$giving", "task": {"name": "Lost"}}},
     )
     job = platform.submit(entrypoint)
-    assert platform.wait(job) == "failed"
-    assert words in platform.log(job)[-1].text
+    outcome = witness.outcome(job, says="the job failed")
+    assert outcome.statuses == FAILED
+    assert words in outcome.line
     assert "Traceback" not in platform.text(job)
     assert daemon.process.poll() is None
+    fault_report.job("1", f"`serialize` returns {path!r}", outcome)
 
 
 MISSING = """
@@ -278,17 +367,24 @@ def never():
 """
 
 
-def test_missing_package(platform: Platform, daemon: WorkerProcess) -> None:
+def test_missing_package(
+    platform: Platform,
+    daemon: WorkerProcess,
+    witness: Witness,
+    fault_report: FaultReport,
+) -> None:
     """A package that the worker lacks is named, with what the bundle has, up front."""
     entrypoint = platform.entrypoint(MISSING, {"one": {"never": []}})
     job = platform.submit(entrypoint)
-    assert platform.wait(job) == "failed"
+    outcome = witness.outcome(job, says="the job failed")
+    assert outcome.statuses == FAILED
     text = platform.text(job)
     assert "imports 'no_such_package_anywhere'" in text
     assert "not installed in this worker's environment" in text
     assert f"{entrypoint.plugin}/tasks.py" in text
     assert "step 1 of" not in text
     assert daemon.process.poll() is None
+    fault_report.job("1", "a plugin imports a package that is missing", outcome)
 
 
 def test_next_job(platform: Platform, daemon: WorkerProcess) -> None:

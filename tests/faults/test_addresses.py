@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from tests.plugins.certificates import self_signed, server_side
-from tests.plugins.outcomes import FINISHED
+from tests.plugins.outcomes import FAILED, FINISHED
 from tests.plugins.stepwise import StepwiseJob
 from tests.plugins.tcp_proxy import tcp_proxy
 from tests.plugins.testbed import Platform
@@ -51,12 +51,19 @@ def _tls_ports(
     """For each service a port where it shows a certificate that nobody trusts."""
     speaks = server_side(self_signed(tmp_path_factory.mktemp("tls")))
     ports = {name: stack.service(name).port for name, _ in SERVICES.values()}
+    ports["s3"] = stack.service("s3").port
     with (
         tcp_proxy(ports["api"], speaks) as api,
         tcp_proxy(ports["valkey"], speaks) as valkey,
         tcp_proxy(ports["mlflow"], speaks) as mlflow,
+        tcp_proxy(ports["s3"], speaks) as s3,
     ):
-        yield {"api": api.port, "valkey": valkey.port, "mlflow": mlflow.port}
+        yield {
+            "api": api.port,
+            "valkey": valkey.port,
+            "mlflow": mlflow.port,
+            "s3": s3.port,
+        }
 
 
 def _wrong(url: str, address: str, tls_port: int) -> str:
@@ -138,6 +145,37 @@ def test_job_waits_for_mlflow(
     assert stepwise.runs == []
     fault = f"{setting} names {address}, set-up may take 4 s"
     fault_report.job("11a", fault, outcome)
+
+
+@pytest.mark.parametrize("address", list(ADDRESSES))
+def test_job_waits_for_the_store(
+    address: str,
+    stack: LocalStack,
+    platform: Platform,
+    tls_ports: dict[str, int],
+    witness: Witness,
+    fault_report: FaultReport,
+    tmp_path: Path,
+) -> None:
+    """A job whose artifact cannot be stored says why, and its time limit holds."""
+    setting = "MLFLOW_S3_ENDPOINT_URL"
+    environment = stack.environment()
+    url = _wrong(environment[setting], address, tls_ports["s3"])
+    with worker({**environment, setting: url}, tmp_path, platform.queue) as running:
+        stepwise = StepwiseJob(platform, tmp_path / "marks", timeout="15s")
+        stepwise.go_on()
+        says = "waiting for the artifact store: "
+        outcome = witness.outcome(stepwise.job, says=says)
+        assert running.process.poll() is None
+    assert outcome.statuses == FAILED
+    assert setting in outcome.line
+    assert ADDRESSES[address] in outcome.line
+    text = platform.text(stepwise.job)
+    assert text.count(says) == 1
+    assert "timed out after its limit of 15 s" in text
+    assert "Traceback" not in text
+    fault = f"{setting} names {address}, the job may take 15 s"
+    fault_report.job("12", fault, outcome)
 
 
 def test_service_that_learns_to_speak(

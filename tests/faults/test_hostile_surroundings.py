@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 import redis
 from rq.command import send_stop_job_command
-from tests.plugins.outcomes import FAILED
+from tests.plugins.outcomes import FAILED, FINISHED
 from tests.plugins.scene import PATIENCE, Scene, until
 from tests.plugins.testbed import Platform
 from tests.plugins.worker_process import worker
@@ -206,6 +206,43 @@ def test_a_full_disk(
         assert "No space left on device" in outcome.line
         fault_report.job("25b", "4 KB left at the start", outcome)
         (disk / "other").unlink()
+        scene.assert_clean()
+
+
+TEMPORARY = """
+import tempfile
+
+
+@pyplugs.register
+def keep():
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(b"something")
+        print("kept in", file.name)
+"""
+
+
+def test_a_temporary_folder_that_is_missing(
+    stack: LocalStack,
+    api: ApiClient,
+    witness: Witness,
+    fault_report: FaultReport,
+    tmp_path: Path,
+) -> None:
+    """A TMPDIR that is not there costs no job, and the worker says that it is not."""
+    platform = Platform(api)
+    missing = tmp_path / "missing"
+    with worker(
+        stack.environment(),
+        tmp_path,
+        platform.queue,
+        settings={"TMPDIR": str(missing)},
+    ) as running:
+        scene = Scene(platform, running)
+        job = platform.submit(platform.entrypoint(TEMPORARY, {"one": {"keep": []}}))
+        outcome = witness.outcome(job, says="kept in")
+        assert outcome.statuses == FINISHED
+        running.wait_for(f"TMPDIR names {missing}, which cannot be written")
+        fault_report.job("25c", "TMPDIR names a folder that is missing", outcome)
         scene.assert_clean()
 
 

@@ -55,6 +55,27 @@ def speak():
 """
 
 
+ODD = r"""
+import logging
+
+
+@pyplugs.register
+def shout():
+    logging.addLevelName(25, "NOTICE")
+    logger = logging.getLogger("odd")
+    logger.warning("x" * (1 << 20) + "|")
+    logger.warning("y" * (16 << 20) + "|")
+    logger.warning("emoji \U0001f600, Hebrew \u05d0\u05d1, \033[31mred\033[0m, tab \t|")
+    logger.warning("a\0b")
+    logger.warning("one\n\nthree")
+    logger.warning("lone surrogate \udcff")
+    logger.log(25, "a level of its own")
+    logger.warning("in <module> and <b>bold</b> and a << b && c")
+    logger.warning("the last one")
+"""
+"""Lines that a log may choke on."""
+
+
 @pytest.fixture(scope="module", name="platform")
 def _platform(api: ApiClient) -> Platform:
     return Platform(api)
@@ -168,3 +189,27 @@ def test_every_kind_of_output(
     assert loggers["printed"] == loggers["from a child"] == "stdout"
     assert loggers["an error"] == "stderr"
     fault_report.job("21e", "`print`, standard error, a child's output", outcome)
+
+
+def test_odd_lines(
+    platform: Platform, witness: Witness, fault_report: FaultReport
+) -> None:
+    """Long lines and odd characters are in the log, and cost no other line."""
+    job = platform.submit(platform.entrypoint(ODD, {"one": {"shout": []}}))
+    outcome = witness.outcome(job, says="the last one", seconds=120)
+    assert outcome.statuses == FINISHED
+    lines = [line for line in platform.log(job) if line.logger == "odd"]
+    whole = "\n".join(line.text for line in lines)
+    joined = whole.replace("\n", "")  # a long line is kept in pieces
+    assert "x" * (1 << 20) + "|" + "y" * (16 << 20) + "|" in joined
+    assert "emoji \U0001f600, Hebrew \u05d0\u05d1, \033[31mred\033[0m, tab" in whole
+    assert "a\\x00b" in whole
+    assert "one\n\nthree" in whole
+    fault_report.job("22a", "1 MB and 16 MB in a line, emoji, ANSI, NUL", outcome)
+    assert "lone surrogate \\udcff" in whole
+    assert "a level of its own" in whole
+    outcome = witness.outcome(job, says="lone surrogate")
+    fault_report.job("22b", "a lone surrogate, a level of its own", outcome)
+    assert "in <module> and <b>bold</b> and a << b && c" in whole
+    outcome = witness.outcome(job, says="<module>")
+    fault_report.job("22c", "angle brackets and `&`", outcome)

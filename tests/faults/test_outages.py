@@ -402,6 +402,37 @@ def test_s3_away_at_the_end(
     fault_report.job("12", "the artifact store is away, and comes back", outcome)
 
 
+def test_s3_away_at_the_start(
+    own: LocalStack,
+    platform: Platform,
+    observer: Witness,
+    mlflow: MlflowReader,
+    fault_report: FaultReport,
+    tmp_path: Path,
+) -> None:
+    """A worker starts without its store; a job waits for it at its artifact."""
+    own.service("s3").stop()
+    try:
+        with worker(
+            own.environment(), tmp_path, platform.queue, settings=SETTINGS
+        ) as running:
+            stepwise = StepwiseJob(platform, tmp_path / "marks")
+            stepwise.wait_at(0)
+            stepwise.go_on()
+            words = "waiting for the artifact store"
+            platform.wait_for_line(stepwise.job, words, seconds=60)
+            own.service("s3").start()
+            outcome = observer.outcome(
+                stepwise.job, says=words, since=time.time(), after="the store was back"
+            )
+            assert running.process.poll() is None
+    finally:
+        own.service("s3").start()
+    assert outcome.statuses == FINISHED
+    stepwise.check(mlflow)
+    fault_report.job("12", "the artifact store is away when the worker starts", outcome)
+
+
 def test_bucket_missing(
     own: LocalStack,
     platform: Platform,

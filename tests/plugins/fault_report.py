@@ -41,7 +41,9 @@ _LONGEST_LINE = 260
 _CHANCE = (
     (re.compile(r"(?:/[\w.+-]+)*/pytest-of-[\w./+-]+"), "…"),
     (re.compile(r"\b[0-9a-f]{32}\b"), "…"),
-    (re.compile(r"\b(127\.0\.0\.1|localhost):\d+"), r"\1:…"),
+    (re.compile(r"(?:/[\w.+-]+)+/\.venv\b"), "….venv"),
+    (re.compile(r"/tmp/tmp\w+"), "/tmp/…"),
+    (re.compile(r"\b(127\.0\.0\.1|localhost|[\w-]+\.invalid):\d+"), r"\1:…"),
     (re.compile(r"\b([qtx])[0-9a-f]{10}\b"), r"…"),
     (re.compile(r"\bjobs?/\d+"), "jobs/…"),
     (re.compile(r"\bexperiments/\d+"), "experiments/…"),

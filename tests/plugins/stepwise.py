@@ -55,6 +55,7 @@ class StepwiseJob:
         stops: int = 1,
         *,
         artifact: bool = True,
+        timeout: str = "10m",
     ) -> None:
         """Submit it.
 
@@ -63,6 +64,7 @@ class StepwiseJob:
             folder: A new folder for marks.
             stops: How often it stops.
             artifact: Whether it has an output artifact.
+            timeout: Its time limit.
         """
         self._platform = platform
         self._stops = stops
@@ -77,7 +79,7 @@ class StepwiseJob:
             if artifact
             else None,
         )
-        self.job = platform.submit(self.entrypoint)
+        self.job = platform.submit(self.entrypoint, timeout=timeout)
 
     def wait_at(self, number: int) -> None:
         """Wait until it stops there."""

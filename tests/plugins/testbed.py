@@ -151,6 +151,7 @@ class Platform:
         artifact_inputs: Mapping[str, Sequence[str]] | None = None,
         parameters: Mapping[str, Any] | None = None,
         output: str = "value",
+        outputs: Mapping[str, Sequence[str]] | None = None,
     ) -> Entrypoint:
         """Register a plugin's files and an entrypoint as they are.
 
@@ -161,13 +162,16 @@ class Platform:
             artifact_inputs: Output names by input artifact; every type is ``any``.
             parameters: Defaults of global parameters; the type is read off them.
             output: What the output of a task that returns something is called.
+            outputs: The names of a task's outputs, where it has several.
         """
         name = f"t{uuid.uuid4().hex[:10]}"
         plugin = {"group": 1, "name": name, "description": ""}
         plugin_id = self.api.post("/plugins/", plugin)["id"]
         types = self._types()
         for file, text in files.items():
-            self._file(plugin_id, file, text, _tasks(text, types["any"], output))
+            self._file(
+                plugin_id, file, text, _tasks(text, types["any"], output, outputs or {})
+            )
         body = {
             "group": 1,
             "name": name,
@@ -361,13 +365,18 @@ class Platform:
         self.api.post(f"/plugins/{plugin_id}/files", body)
 
 
-def _tasks(source: str, any_type: int, name: str) -> dict[str, Any]:
+def _tasks(
+    source: str, any_type: int, name: str, several: Mapping[str, Sequence[str]]
+) -> dict[str, Any]:
     """The tasks of a plugin file, in the API's words."""
-    output = [{"name": name, "parameterType": any_type}]
+
+    def named(*names: str) -> list[dict[str, Any]]:
+        return [{"name": each, "parameterType": any_type} for each in names]
+
     functions, artifacts = [], []
     for node in ast.parse(source).body:
         if isinstance(node, ast.ClassDef) and node.bases:
-            artifacts.append({"name": node.name, "outputParams": output})
+            artifacts.append({"name": node.name, "outputParams": named(name)})
         elif isinstance(node, ast.FunctionDef) and node.decorator_list:
             optional = len(node.args.args) - len(node.args.defaults)
             functions.append(
@@ -381,7 +390,9 @@ def _tasks(source: str, any_type: int, name: str) -> dict[str, Any]:
                         }
                         for index, argument in enumerate(node.args.args)
                     ],
-                    "outputParams": output if _returns(node) else [],
+                    "outputParams": named(*several.get(node.name, [name]))
+                    if _returns(node)
+                    else [],
                 }
             )
     return {"functions": functions, "artifacts": artifacts}

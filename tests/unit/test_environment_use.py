@@ -16,6 +16,7 @@ ALLOWED = {
     "cli/doctor.py": "it hands the environment on to checks, with runners' defaults",
     "cli/jobs/common.py": "a person's account, which is no setting of the daemon",
     "cli/import_.py": "a client's account, which is no setting of the daemon",
+    "doctor/disk.py": "TMPDIR is a setting of Python, whose effect is looked at",
     "cli/run.py": "it hands its environment on to runs, and what they ask for",
     "cli/start.py": "it hands the daemon's environment on to runners",
     "lineage/store.py": "MLflow's patience can be set by its variables only",

@@ -1,4 +1,4 @@
-"""The work folder: whether it can be written, is private, and has room."""
+"""The work folder, and where tasks put temporary files: writable, private, roomy."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import shutil
 import stat
 import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dioptra_worker.daemon.verdict import size
@@ -13,18 +14,20 @@ from dioptra_worker.doctor.finding import Finding, fail, ok, warn
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 NAME = "work folder"
 TOO_LITTLE = 100 << 20
 LITTLE = 1 << 30
 FEW_FILES = 10_000
+TEMPORARY = ("TMPDIR", "TEMP", "TMP")
+"""Variables that name Python's folder for temporary files; the first one counts."""
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 _MOVE = "set DIOPTRA_WORKER_WORK_DIR to a folder of this user"
 
 
 def look(folder: Path) -> Iterator[Finding]:
     """Check the work folder, which is made when it is missing, as the daemon does."""
+    yield from _temporary()
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=folder, prefix="doctor-") as file:
@@ -35,6 +38,19 @@ def look(folder: Path) -> Iterator[Finding]:
         return
     yield _privacy(folder)
     yield _room(folder)
+
+
+def _temporary() -> Iterator[Finding]:
+    """A folder that Python silently passes over for another one."""
+    wanted = [(name, os.environ[name]) for name in TEMPORARY if os.environ.get(name)]
+    used = Path(tempfile.gettempdir())
+    for name, value in wanted[:1]:
+        if Path(value).resolve() != used.resolve():
+            yield warn(
+                "temporary files",
+                f"they go to {used}: {name} names {value}, which cannot be written",
+                f"make that folder writable, or set {name} to another one",
+            )
 
 
 def _privacy(folder: Path) -> Finding:

@@ -6,6 +6,7 @@ import functools
 import json
 import os
 from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import urlsplit
 
 import boto3
 import botocore.session
@@ -39,6 +40,12 @@ def rehearse() -> None:
 def client() -> S3Client:
     """A client for the endpoint that MLflow uses, as the environment describes it."""
     return _client(_environment())
+
+
+def endpoint() -> str:
+    """Where the store is, without a password; empty where boto3 finds it by itself."""
+    parts = urlsplit(os.environ.get("MLFLOW_S3_ENDPOINT_URL", ""))
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
 
 def extra_arguments() -> dict[str, Any]:

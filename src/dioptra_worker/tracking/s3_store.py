@@ -20,6 +20,7 @@ from botocore.exceptions import (
     HTTPClientError,
 )
 
+from dioptra_worker.causes import cause
 from dioptra_worker.errors import ServiceRefused, ServiceUnavailable
 from dioptra_worker.tracking import s3
 from dioptra_worker.tracking.progress import Progress
@@ -97,18 +98,26 @@ def _mapped(what: str) -> Iterator[None]:
         yield
     except (Boto3Error, BotoCoreError, ClientError, OSError, ValueError) as error:
         kind = ServiceUnavailable if _may_pass(error) else ServiceRefused
-        words = f"{what} (MLFLOW_S3_ENDPOINT_URL): {error}"
-        raise kind(words, service=s3.SERVICE) from error
+        raise kind(f"{what}: {_words(error)}", service=s3.SERVICE) from error
+
+
+def _words(error: Exception) -> str:
+    """What went wrong; of a connection that failed, where and why."""
+    if isinstance(error, HTTPClientError | ConnectionError):
+        place = s3.endpoint()
+        at = f" at {place}" if place else ""
+        return f"it cannot be reached{at} (MLFLOW_S3_ENDPOINT_URL): {cause(error)}"
+    return f"{error} (MLFLOW_S3_ENDPOINT_URL is {s3.endpoint() or 'not set'})"
 
 
 def _may_pass(error: BaseException) -> bool:
     """Whether a failure may be over when it is tried again."""
-    cause = error.__cause__ or error.__context__
+    inner = error.__cause__ or error.__context__
     if isinstance(error, ClientError):
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
         return status >= 500 or status == 429
-    if isinstance(error, S3UploadFailedError) and isinstance(cause, Exception):
-        return _may_pass(cause)
+    if isinstance(error, S3UploadFailedError) and isinstance(inner, Exception):
+        return _may_pass(inner)
     return isinstance(error, HTTPClientError | ConnectionError)
 
 

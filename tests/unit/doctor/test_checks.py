@@ -257,6 +257,23 @@ def test_host_check_of_mlflow_is_explained() -> None:
 # -- in brief ----------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("name", ["TMPDIR", "TEMP"])
+def test_a_temporary_folder_that_is_passed_over(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Python goes elsewhere without a word when TMPDIR cannot be written; we say so."""
+    for other in disk.TEMPORARY:
+        monkeypatch.delenv(other, raising=False)
+    monkeypatch.setenv(name, str(tmp_path / "missing"))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    finding, *_ = disk.look(tmp_path / "work")
+    assert (finding.name, finding.status) == ("temporary files", "warn")
+    assert f"{name} names {tmp_path / 'missing'}" in finding.detail
+    (tmp_path / "missing").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", None)
+    assert [found.status for found in disk.look(tmp_path / "work")] == ["ok", "ok"]
+
+
 def test_brief_warns_of_the_disk_and_is_silent_of_a_redis_that_is_away(
     tmp_path: Path,
 ) -> None:
