@@ -42,7 +42,7 @@ _CHANCE = (
     (re.compile(r"(?:/[\w.+-]+)*/pytest-of-[\w./+-]+"), "…"),
     (re.compile(r"\b[0-9a-f]{32}\b"), "…"),
     (re.compile(r"(?:/[\w.+-]+)+/\.venv\b"), "….venv"),
-    (re.compile(r"/tmp/tmp\w+"), "/tmp/…"),
+    (re.compile(r"(?<=/)tmp[a-z0-9_]{8}\b"), "…"),
     (re.compile(r"\b(127\.0\.0\.1|localhost|[\w-]+\.invalid):\d+"), r"\1:…"),
     (re.compile(r"\b([qtx])[0-9a-f]{10}\b"), r"…"),
     (re.compile(r"\bjobs?/\d+"), "jobs/…"),
