@@ -78,6 +78,8 @@ class ServiceUnavailable(ServiceError):
 
     Attributes:
         retry_after: Seconds that the service asked us to wait, if it did.
+        silence: Seconds that we waited for an answer after which we gave up: it may
+            do what it was asked all the same, and much later.
     """
 
     def __init__(
@@ -88,8 +90,10 @@ class ServiceUnavailable(ServiceError):
         status: int | None = None,
         detail: object = None,
         retry_after: float | None = None,
+        silence: float = 0.0,
     ) -> None:
         self.retry_after = retry_after
+        self.silence = silence
         super().__init__(message, service=service, status=status, detail=detail)
 
 

@@ -223,6 +223,19 @@ class DioptraApi(ApiSession):
         with contextlib.suppress(Conflict):
             self._json("POST", "artifacts/", json=body)
 
+    def artifact_uris(self, job_id: int) -> set[str]:
+        """Where the artifacts lie that a job has made known; a request for each."""
+        found = self._json("GET", f"jobs/{job_id}")
+        with understood(f"jobs/{job_id}"):
+            ids = [int(entry["id"]) for entry in found["artifacts"]]
+        uris = set()
+        for artifact in ids:
+            path = f"artifacts/{artifact}"
+            body = self._json("GET", path)
+            with understood(path):
+                uris.add(str(body["artifactUri"]))
+        return uris
+
     # -- queues ----------------------------------------------------------------
 
     def queue_names(self) -> list[str]:

@@ -251,7 +251,7 @@ class ApiSession:
             raise _refusal(method, path, response)
 
     def _raw(self, method: str, path: str, **options: Any) -> requests.Response:
-        with _mapped(self.url, f"{method} {path}"):
+        with _mapped(self.url, f"{method} {path}", self._timeout):
             return self._http.request(
                 method,
                 f"{self.url}/api/v1/{path}",
@@ -261,15 +261,18 @@ class ApiSession:
 
 
 @contextlib.contextmanager
-def _mapped(url: str, what: str) -> Iterator[None]:
+def _mapped(url: str, what: str, timeout: float = 0.0) -> Iterator[None]:
     """Turn what `requests` raises into `ServiceUnavailable`.
 
     Args:
         url: The setting DIOPTRA_API.
         what: What was asked, such as ``GET jobs/7``.
+        timeout: Seconds that an answer may take, if the request is still to be sent.
     """
     try:
         yield
+    except requests.exceptions.ReadTimeout as error:
+        raise _away(url, error, f" for {what}", silence=timeout) from error
     except requests.exceptions.RequestException as error:
         raise _away(url, error, f" for {what}") from error
 
@@ -291,12 +294,15 @@ def understood(path: str) -> Iterator[None]:
         ) from error
 
 
-def _away(url: str, error: Exception, asked: str = "") -> ServiceUnavailable:
+def _away(
+    url: str, error: Exception, asked: str = "", *, silence: float = 0.0
+) -> ServiceUnavailable:
     return ServiceUnavailable(
         f"the {SERVICE} cannot be reached at {url} (DIOPTRA_API){asked}:"
         f" {cause(error)}",
         service=SERVICE,
         detail=str(error),
+        silence=silence,
     )
 
 

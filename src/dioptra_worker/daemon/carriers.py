@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import threading
 from dataclasses import replace
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Protocol
 
+from dioptra_worker.daemon.lane import SETTLE
 from dioptra_worker.daemon.parcels import OWN_LOGGER, Result, describe
 from dioptra_worker.errors import LoginRefused, ServiceError, ServiceUnavailable
 from dioptra_worker.provenance import signed
@@ -34,6 +36,13 @@ ONES_FAULT = {
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     HTTPStatus.UNPROCESSABLE_ENTITY,
 }
+SILENT_REGISTRATION = 4.5
+"""How much longer an artifact's registration may take than we wait for the answer.
+
+While MLflow is away the API tries it for four minutes, and we wait one by default.
+"""
+SLOW_REGISTRATION = 5.0
+"""Seconds of an artifact's registration after which the job's log says what it is."""
 SURELY_NOT = {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE}
 """Answers after which a request does not arrive any more."""
 
@@ -78,6 +87,10 @@ class Api(Protocol):
         description: str,
     ) -> None:
         """Make an artifact known."""
+        ...
+
+    def artifact_uris(self, job_id: int) -> set[str]:
+        """Where the artifacts lie that a job has made known."""
         ...
 
 
@@ -198,9 +211,10 @@ class LogCarrier(_Carrier):
         """What a parcel weighs."""
         return len(parcel.message)
 
-    def may_arrive_late(self, error: ServiceUnavailable) -> bool:
-        """Whether what failed may still arrive, and would then be there twice."""
-        return error.status not in SURELY_NOT
+    def lateness(self, parcels: list[LogRecord], error: ServiceUnavailable) -> float:
+        """Seconds in which what failed may still arrive."""
+        del parcels
+        return 0.0 if error.status in SURELY_NOT else SETTLE
 
     def is_poison(self, parcels: list[LogRecord], error: ServiceUnavailable) -> bool:
         """Whether these parcels are to blame, and not the API."""
@@ -249,10 +263,12 @@ class ResultCarrier(_Carrier):
         *,
         group_id: Callable[[], int],
         say: Callable[[str, str], None],
+        slow: float = SLOW_REGISTRATION,
     ) -> None:
         super().__init__(owner, api, job_id)
         self._group_id = group_id
         self._say = say
+        self._slow = slow
 
     def deliver(self, parcels: list[Result]) -> None:
         """Deliver, or raise why not."""
@@ -266,22 +282,45 @@ class ResultCarrier(_Carrier):
                 self._api.post_metric(self._job_id, name, value, step)
             case RunStarted(run_id=run_id):
                 self._api.set_mlflow_run(self._job_id, run_id)
-            case ArtifactStored(name=name):
-                self._api.register_artifact(
-                    group_id=self._group_id() or self._api.job(self._job_id).group_id,
-                    job_id=self._job_id,
-                    uri=parcel.uri,
-                    plugin_snapshot_id=parcel.plugin_snapshot_id,
-                    task_id=parcel.task_id,
-                    description=signed(
-                        f"{name}, an artifact of job {self._job_id}",
-                        parcel.worker_run,
-                    ),
-                )
+            case ArtifactStored():
+                with self._told_when_slow(parcel):
+                    self._register(parcel)
+
+    def _register(self, parcel: ArtifactStored) -> None:
+        self._api.register_artifact(
+            group_id=self._group_id() or self._api.job(self._job_id).group_id,
+            job_id=self._job_id,
+            uri=parcel.uri,
+            plugin_snapshot_id=parcel.plugin_snapshot_id,
+            task_id=parcel.task_id,
+            description=signed(
+                f"{parcel.name}, an artifact of job {self._job_id}", parcel.worker_run
+            ),
+        )
+
+    @contextlib.contextmanager
+    def _told_when_slow(self, parcel: ArtifactStored) -> Iterator[None]:
+        """Have the job's log say what it waits for: the API asks MLflow itself."""
+        words = (
+            f"waiting for the REST API to register {describe(parcel)}: it looks the"
+            " artifact up in MLflow, which may be slow or away"
+        )
+        timer = threading.Timer(self._slow, self._say, ["INFO", words])
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
 
     def arrived(self, parcels: list[Result]) -> int:
-        """How many have arrived: unknown, and of no matter."""
-        del parcels
+        """How many have arrived: of no matter but for artifacts.
+
+        The API knows an artifact again, but not one that it is just registering.
+        """
+        match parcels[0]:
+            case ArtifactStored(uri=uri):
+                with login_awaited():
+                    return int(uri in self._api.artifact_uris(self._job_id))
         return 0  # delivering again does no harm
 
     def weight(self, parcel: Result) -> int:
@@ -289,10 +328,11 @@ class ResultCarrier(_Carrier):
         del parcel
         return 1
 
-    def may_arrive_late(self, error: ServiceUnavailable) -> bool:
-        """Whether what failed may still arrive, and would then be there twice."""
-        del error
-        return False
+    def lateness(self, parcels: list[Result], error: ServiceUnavailable) -> float:
+        """Seconds in which what failed may still arrive."""
+        if not isinstance(parcels[0], ArtifactStored) or error.status is not None:
+            return 0.0
+        return max(SETTLE, error.silence * SILENT_REGISTRATION)
 
     def is_poison(self, parcels: list[Result], error: ServiceUnavailable) -> bool:
         """Whether these parcels are to blame, and not the API."""

@@ -61,8 +61,8 @@ class Carrier(Protocol[P]):
         """How many, from the first, of parcels without an answer have arrived."""
         ...
 
-    def may_arrive_late(self, error: ServiceUnavailable) -> bool:
-        """Whether what failed may still arrive, and would then be there twice."""
+    def lateness(self, parcels: list[P], error: ServiceUnavailable) -> float:
+        """Seconds in which what failed may still arrive, and would be there twice."""
         ...
 
     def is_poison(self, parcels: list[P], error: ServiceUnavailable) -> bool:
@@ -133,7 +133,8 @@ class Lane(Generic[P]):
         self._closing = False
         self._gone = False
         self._unsure = len(self._backlog) > 0
-        self._late = self._unsure  # its last request may still be under way
+        # Its last request may still be under way.
+        self._late = SETTLE if self._unsure else 0.0
         self._away_since: float | None = None
         self._tries: Iterator[float] = pauses()
         self._changed = threading.Condition()
@@ -255,7 +256,7 @@ class Lane(Generic[P]):
         try:
             self._carrier.deliver(_parcels(entries))
         except ServiceUnavailable as error:
-            self._late = self._carrier.may_arrive_late(error)
+            self._late = self._carrier.lateness(_parcels(entries), error)
             raise
         except ServiceRefused:
             self._unsure = False
@@ -266,10 +267,13 @@ class Lane(Generic[P]):
         """What has yet to arrive of parcels that were sent without an answer."""
         parcels = _parcels(entries)
         arrived = self._carrier.arrived(parcels)
-        if arrived < len(parcels) and self._late:
+        over = self._closing or self._gone
+        while arrived < len(parcels) and self._late > 0 and not over:
             self._rest(SETTLE * self._pace)
             arrived = self._carrier.arrived(parcels)
-        self._late = self._unsure = False
+            self._late -= SETTLE
+            over = self._closing or self._gone
+        self._late, self._unsure = 0.0, False
         self._settle(entries[:arrived])
         return entries[arrived:]
 

@@ -46,11 +46,13 @@ class Fault:
         done: Whether the server has done the work all the same.
         status: What it answers; None is no answer at all.
         retry_after: Seconds that it asks to wait.
+        silence: Seconds that the client waited for the answer.
     """
 
     done: bool = False
     status: int | None = None
     retry_after: float | None = None
+    silence: float = 0.0
 
     def error(self, what: str) -> ServiceUnavailable:
         """What the client makes of it."""
@@ -59,6 +61,7 @@ class Fault:
             service="REST API",
             status=self.status,
             retry_after=self.retry_after,
+            silence=self.silence,
         )
 
 
@@ -162,6 +165,11 @@ class SimulatedApi:
             self._request("POST artifact", lambda: self._register(uri))
         except Conflict:
             return
+
+    def artifact_uris(self, job_id: int) -> set[str]:
+        """Where the artifacts lie that the job has made known."""
+        assert job_id == JOB
+        return self._request("GET artifacts", lambda: set(self.artifacts))
 
     # -- the server ------------------------------------------------------------
 

@@ -23,11 +23,11 @@ from tests.unit.daemon.simulated_api import (
 
 from dioptra_worker.api.models import LogRecord
 from dioptra_worker.daemon.backlog import Room
-from dioptra_worker.daemon.carriers import POISON_TRIES
+from dioptra_worker.daemon.carriers import POISON_TRIES, ResultCarrier
 from dioptra_worker.daemon.courier import NOTABLE, Address, Courier
 from dioptra_worker.daemon.journal import Journal, Journals
-from dioptra_worker.daemon.lane import Batch
-from dioptra_worker.errors import LoginRefused, ServiceRefused
+from dioptra_worker.daemon.lane import SETTLE, Batch
+from dioptra_worker.errors import LoginRefused, ServiceError, ServiceRefused
 from dioptra_worker.records import ArtifactStored, Metric, RunStarted
 
 if TYPE_CHECKING:
@@ -142,6 +142,7 @@ def test_every_request_fails_once(fault: Fault) -> None:
                 "POST_mlflowRun",
                 "GET_mlflowRun",
                 "POST_artifact",
+                "GET_artifacts",
                 "POST_metric",
                 "PUT_finished",
                 "GET_job",
@@ -159,6 +160,64 @@ def test_every_request_fails_once(fault: Fault) -> None:
     assert api.messages().count("a line") == 1
     assert (api.run_id, api.artifacts) == ("abc", ["s3://bucket/model"])
     assert api.metrics == {("loss", 1): 1.0}
+
+
+def test_an_artifact_that_is_registered_late() -> None:
+    """One whose registration goes on after we gave up is there once, not twice.
+
+    The API itself cannot help: what it is about to register it does not know yet.
+    """
+    api = SimulatedApi(
+        run_id="abc", fault=Script(POST_artifact=[Fault(silence=4 * SETTLE)])
+    )
+
+    def late(what: str) -> Fault | ServiceError | None:
+        if what == "GET artifacts" and api.requests.count(what) == 9:
+            api.artifacts.append("s3://bucket/model")
+        return script(what)
+
+    script, api.fault = api.fault, late
+    with Outbox(api).open() as courier:
+        courier.put(_artifact("model"))
+        assert courier.finish("finished", SOON)
+    assert api.artifacts == ["s3://bucket/model"]
+    assert api.requests.count("POST artifact") == 1
+
+
+def test_a_registration_that_never_was() -> None:
+    """One that is not registered in its time is asked for again."""
+    fault = Fault(silence=SETTLE)
+    api = SimulatedApi(run_id="abc", fault=Script(POST_artifact=[fault]))
+    with Outbox(api).open() as courier:
+        courier.put(_artifact("model"))
+        assert courier.finish("finished", SOON)
+    assert api.artifacts == ["s3://bucket/model"]
+    assert api.requests.count("POST artifact") == 2
+
+
+def test_a_slow_registration_is_told() -> None:
+    """A job that waits for the API to register an artifact says so meanwhile."""
+    told = threading.Event()
+
+    def slow(what: str) -> None:
+        if what == "POST artifact":
+            assert told.wait(SOON)
+
+    said: list[str] = []
+
+    def say(_: str, text: str) -> None:
+        said.append(text)
+        told.set()
+
+    with Outbox(SimulatedApi()).open() as owner:
+        api = SimulatedApi(run_id="abc", fault=slow)
+        carrier = ResultCarrier(
+            owner, api, JOB, group_id=lambda: GROUP, say=say, slow=0.01
+        )
+        carrier.deliver([_artifact("model")])
+    assert api.artifacts == ["s3://bucket/model"]
+    assert len(said) == 1
+    assert "register the artifact 'model'" in said[0]
 
 
 def test_equal_lines() -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from dioptra_worker.daemon.lane import Batch, Lane
+from dioptra_worker.daemon.lane import SETTLE, Batch, Lane
 from dioptra_worker.errors import NotFound, ServiceRefused, ServiceUnavailable
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class Shop:
     waits: int = 0
     refused: list[tuple[list[str], str]] = field(default_factory=list)
     gone: int = 0
-    late: bool = False
+    late: float = 0.0
     looks: int = 0
     backs: list[float] = field(default_factory=list)
     open: threading.Event = field(default_factory=threading.Event)
@@ -61,9 +61,9 @@ class Shop:
         came = [name for batch in self.delivered for name in batch]
         return len([name for name in parcels if name in came])
 
-    def may_arrive_late(self, error: ServiceUnavailable) -> bool:
+    def lateness(self, parcels: list[str], error: ServiceUnavailable) -> float:
         """As told."""
-        del error
+        del parcels, error
         return self.late
 
     def is_ones_fault(self, error: ServiceRefused) -> bool:
@@ -251,7 +251,7 @@ def test_part_of_a_batch_arrived() -> None:
 
 def test_late_arrival(monkeypatch: pytest.MonkeyPatch) -> None:
     """A request that may still be under way is looked for twice before it is sent."""
-    shop = Shop(fails=[AWAY], late=True)
+    shop = Shop(fails=[AWAY], late=SETTLE)
     rest = Lane._rest
 
     def arrive(lane: Lane[str], seconds: float) -> None:
@@ -264,6 +264,16 @@ def test_late_arrival(monkeypatch: pytest.MonkeyPatch) -> None:
         lane.put("a")
         assert lane.drain(SOON)
     assert shop.looks == 2
+    assert shop.delivered == [["a"]]
+
+
+def test_a_request_that_may_take_long() -> None:
+    """What may arrive much later is looked for that long before it is sent again."""
+    shop = Shop(fails=[AWAY], late=5 * SETTLE)
+    with _lane(shop) as lane:
+        lane.put("a")
+        assert lane.drain(SOON)
+    assert shop.looks == 6
     assert shop.delivered == [["a"]]
 
 
