@@ -237,6 +237,15 @@ class ApiSession:
                 if self._logins == logins:  # nobody else has meanwhile
                     self._login()
             response = self._raw(method, path, **options)
+            if response.status_code == requests.codes.unauthorized:
+                response.close()
+                raise ServiceUnavailable(
+                    f"the {SERVICE} answered {method} {path} with 401 just after it had"
+                    f" logged {self.username!r} in: if several of them share an"
+                    " address, they must share their SECRET_KEY",
+                    service=SERVICE,
+                    status=response.status_code,
+                )
         with self._checked(method, path, response):
             yield response
 
