@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from dioptra_worker.resources import Submission, read_result, submit, wait
 
 from .errors import ProofError
+from .images import DAEMON
 from .tools import WRITABLE
 
 if TYPE_CHECKING:
@@ -27,7 +28,9 @@ START_SECONDS = 600.0
 JOB_SECONDS = 900.0
 STOP_PATIENCE = 60
 """Seconds after which `docker stop` would kill; a proof that needs them has failed."""
-_IDENTITY = "import os; print(os.getuid(), os.getgid())"
+USER = "39000:100"
+"""The user and group that the platform's deployment expects."""
+_IDENTITY = "import os; print(f'{os.getuid()}:{os.getgid()}')"
 _LAST = 1500
 
 
@@ -55,8 +58,9 @@ class Bench:
         running = self.tools.run(
             f"proof-{self.image.name}-{name}",
             self.image.tag,
-            *(arguments or self.image.queues),
+            *self.image.command(*arguments),
             environment=self.environment,
+            options=("--user", USER) if self.image.bare else (),
         )
         try:
             yield running
@@ -91,16 +95,16 @@ class Bench:
 def identity(container: Container) -> str:
     """Neither root nor what the platform does not expect."""
     told = container.execute("python3", "-c", _IDENTITY).stdout.strip()
-    _expect(told == "39000 100", f"it runs as user and group {told!r}")
-    return "39000:100"
+    _expect(told == USER, f"it runs as user and group {told!r}")
+    return USER
 
 
 def process_1(container: Container) -> str:
     """The daemon itself is process 1."""
     line = container.execute("cat", "/proc/1/cmdline").stdout.split("\0")
-    daemon = any(word.endswith("dioptra-worker-v1") for word in line[:2])
+    daemon = any(word.endswith(DAEMON) for word in line[:2])
     _expect(daemon, f"process 1 is {line}")
-    return "dioptra-worker-v1"
+    return DAEMON
 
 
 def read_only(container: Container) -> str:
@@ -114,11 +118,15 @@ def read_only(container: Container) -> str:
     return f"only {', '.join(WRITABLE)}"
 
 
-def health(container: Container) -> str:
-    """The image's health check finds the worker alive."""
-    _expect(container.healthy(), "the health check says no")
-    done = container.execute("/usr/local/bin/healthcheck.sh")
-    _expect(done.returncode == 0, f"the platform's health check: {done.stdout}")
+def health(container: Container, bench: Bench) -> str:
+    """The image's health checks, where it has them, find the worker alive."""
+    command = ["/usr/local/bin/healthcheck.sh"]  # which the platform's deployment calls
+    if bench.image.bare:
+        command = ["dioptra-worker", "health"]
+    else:
+        _expect(container.healthy(), "the health check says no")
+    done = container.execute(*command)
+    _expect(done.returncode == 0, f"{command[0]} says: {done.stdout}{done.stderr}")
     return done.stdout.strip()
 
 

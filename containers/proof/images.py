@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+DAEMON = "dioptra-worker-v1"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Image:
@@ -22,6 +24,8 @@ class Image:
         under_way: What the job's log says when it is well under way.
         attacks: Whether its metrics tell how accurate a network is, before and after.
         alone: Whether its context is its own folder, as for an image of one's own.
+        bare: Whether it has the worker and a command, but neither a user nor a health
+            check, and is built on an image that is none of ours.
     """
 
     name: str
@@ -32,6 +36,7 @@ class Image:
     under_way: str = ""
     attacks: bool = False
     alone: bool = False
+    bare: bool = False
 
     @property
     def tag(self) -> str:
@@ -42,6 +47,16 @@ class Image:
     def queues(self) -> tuple[str, str]:
         """The queues that its container serves."""
         return self.queue, f"{self.queue}-b"
+
+    def command(self, *arguments: str) -> tuple[str, ...]:
+        """What stands behind the image when a container is started, for its queues.
+
+        Args:
+            arguments: The daemon's; without, a container serves the image's queues.
+        """
+        if not self.bare:
+            return arguments or self.queues
+        return (DAEMON, *arguments) if arguments else ()
 
 
 def _framework(name: str, entrypoint: str, epochs: int) -> Image:
@@ -78,8 +93,17 @@ IMAGES = {
             under_way="squared number=3 ",
             alone=True,
         ),
+        Image(
+            name="two-lines",
+            queue="squares",
+            entrypoint="table-of-squares",
+            folder="containers/custom/entrypoint",
+            long={"rows": "20", "seconds": "1.0"},
+            under_way="squared number=3 ",
+            bare=True,
+        ),
     )
 }
 """All images by name; ``base`` comes first, since the others are built on it."""
-ROUTINE = ("base", "tensorflow-cpu", "pytorch-cpu", "custom")
+ROUTINE = ("base", "tensorflow-cpu", "pytorch-cpu", "custom", "two-lines")
 """What is proven unless something else is asked for."""

@@ -27,7 +27,7 @@ examples:
   containers/test base custom
   containers/test --build-only tensorflow-gpu pytorch-gpu
   containers/test --certificate company.crt --wheel torch.whl \\
-    --build-arg TORCH_OPTIONS='--find-links /wheels' --build-arg TORCH_PACKAGES=torch
+    --build-arg TORCH_OPTIONS='--find-links /wheels' --build-arg TORCHVISION=
 
 The exit code is 0 if all holds, 1 if something does not, 2 if nothing can be tried.
 """

@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from dioptra_worker.api.resources import Resources
 from dioptra_worker.errors import WorkerError
@@ -21,8 +21,10 @@ from dioptra_worker.resources import find_folders, import_folder
 from dioptra_worker.resources.account import Account
 
 from . import checks
-from .context import ROOT, base_image, pip_conf, stage
+from .context import ROOT, pip_conf, stage
 from .errors import ProofError
+from .images import IMAGES
+from .origins import DEBIAN, PYTHON, provide
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -109,31 +111,43 @@ class _Proof:
 
     def build(self, folder: Path) -> list[Image]:
         """Build what was asked for; what could be built."""
-        options, tools = self._options, self._tools
+        options = self._options
         context = folder / "context"
         context.mkdir()
         stage(context, certificates=options.certificates, wheels=options.wheels)
         conf = pip_conf(folder, os.environ)
         built = []
-        base = base_image(tools, options.base_image, folder / "debootstrap.log")
         for image in options.images:
-            own = base if image.name == "base" else "dioptra-worker-base"
-            build = partial(
-                self._built,
-                image.tag,
-                context / "containers" / image.name / "Dockerfile",
-                context=context / "containers" / image.name if image.alone else context,
-                arguments={"BASE_IMAGE": own, **options.arguments},
-                log=folder / f"{image.name}.log",
-                pip_conf=conf,
-            )
+            build = partial(self._build, image, context, pip_conf=conf)
             if self._check(image, "built", build):
                 built.append(image)
         return built
 
-    def _built(self, tag: str, dockerfile: Path, **how: Any) -> str:
-        self._tools.build(tag, dockerfile, **how)
-        return f"{self._tools.size(tag) / 1e6:,.0f} MB"
+    def _build(self, image: Image, context: Path, *, pip_conf: Path | None) -> str:
+        own = context / "containers" / image.name
+        log = context.with_name(f"{image.name}.log")
+        base = self._base(image, log)
+        self._tools.build(
+            image.tag,
+            own / "Dockerfile",
+            context=own if image.alone else context,
+            arguments={"BASE_IMAGE": base, **self._options.arguments},
+            log=log,
+            pip_conf=pip_conf,
+        )
+        return f"{self._tools.size(image.tag) / 1e6:,.0f} MB"
+
+    def _base(self, image: Image, log: Path) -> str:
+        """What an image is built on."""
+        options = self._options
+        if image.name == "base" and options.base_image:
+            return options.base_image
+        if image.name == "base" or image.bare:
+            origin = PYTHON if image.bare else DEBIAN
+            return provide(
+                origin, self._tools, certificates=options.certificates, log=log
+            )
+        return IMAGES["base"].tag
 
     def run(self, images: Sequence[Image], folder: Path, ending: ExitStack) -> None:
         """Run the images on a local stack."""
@@ -179,7 +193,7 @@ class _Proof:
                 ("user", partial(checks.identity, container)),
                 ("process 1", partial(checks.process_1, container)),
                 ("read-only", partial(checks.read_only, container)),
-                ("health", partial(checks.health, container)),
+                ("health", partial(checks.health, container, bench)),
                 ("doctor", partial(checks.doctor, container, bench)),
                 ("job", partial(checks.job, bench)),
                 ("second queue", partial(checks.second_queue, bench)),

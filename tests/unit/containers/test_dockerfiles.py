@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from containers.proof.images import DAEMON
+from containers.proof.images import IMAGES as PROVEN
 
 ROOT = Path(__file__).resolve().parents[3]
 CONTAINERS = ROOT / "containers"
@@ -57,7 +59,25 @@ def _pins(path: Path) -> set[str]:
 def test_every_image_is_looked_at() -> None:
     """There is no Dockerfile in containers/ that these tests do not know."""
     found = {path.parent.name for path in CONTAINERS.glob("*/Dockerfile")}
-    assert found - {"custom"} == set(IMAGES)
+    assert found - {"custom", "two-lines"} == set(IMAGES)
+
+
+def test_two_lines() -> None:
+    """What makes a worker of any image are two lines: an installation and a command."""
+    names = [found.name for found in _read("two-lines")]
+    assert [name for name in names if name not in {"ARG", "FROM"}] == ["RUN", "CMD"]
+    assert "pip install" in _last("two-lines", "RUN")
+    command = json.loads(_last("two-lines", "CMD"))
+    assert command == [DAEMON, *PROVEN["two-lines"].queues]
+
+
+def test_preload_follows_torchvision() -> None:
+    """Without torchvision for CPUs, it is neither installed nor preloaded."""
+    assert _arguments("pytorch-cpu")["TORCHVISION"] == "torchvision"
+    assert "torch,${TORCHVISION:+torchvision,}art." in _last("pytorch-cpu", "ENV")
+    run = next(run for run in _values("pytorch-cpu", "RUN") if "for_cpus" in run)
+    installs = [part for part in run.split("&&") if "pip install" in part]
+    assert all(part.split()[-2:] == ["torch", "${TORCHVISION}"] for part in installs)
 
 
 @pytest.mark.parametrize("image", IMAGES)

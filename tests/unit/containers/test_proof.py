@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from containers.proof.context import pip_conf, stage
 from containers.proof.errors import ProofError
-from containers.proof.images import IMAGES, ROUTINE, Image
+from containers.proof.images import DAEMON, IMAGES, ROUTINE, Image
+from containers.proof.origins import DEBIAN, PYTHON, provide
 from containers.proof.tools import Tools, find
 
 from dioptra_worker.engine import load
@@ -143,6 +144,53 @@ def test_images(image: Image) -> None:
     assert (ROOT / "containers" / image.name / "Dockerfile").exists()
     document = load(ROOT / image.folder / "entrypoint.yml").data
     assert image.long.keys() <= document["parameters"].keys()
+
+
+def test_command_of_a_bare_image() -> None:
+    """An image without an entrypoint runs its own command, or is told all of one."""
+    bare, ours = IMAGES["two-lines"], IMAGES["base"]
+    assert bare.command() == ()
+    assert bare.command("--wait-for", "a:1", "q") == (DAEMON, "--wait-for", "a:1", "q")
+    assert ours.command() == ours.queues
+    assert ours.command("q") == ("q",)
+
+
+def test_origin_that_is_there(tmp_path: Path) -> None:
+    """An image that is there is neither pulled nor made again."""
+    runner = _program(tmp_path, "runner")
+    tools = Tools(builder=(), runner=(str(runner),))
+    log = tmp_path / "log"
+    assert provide(PYTHON, tools, certificates=[], log=log) == PYTHON.public
+    assert _called(runner) == ["inspect", "--type", "image", PYTHON.public]
+
+
+def test_origin_that_cannot_be_had(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where nothing can be pulled and nothing made, the error says what to do."""
+    runner = _program(tmp_path, "runner", code=1)
+    tools = Tools(builder=(), runner=(str(runner),))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(ProofError, match=r"slim cannot be pulled.*debootstrap"):
+        provide(DEBIAN, tools, certificates=[], log=tmp_path / "log")
+
+
+def test_origin_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where nothing can be pulled, Debian's packages are asked for one like it."""
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    runner = _program(programs, "runner", code=1)
+    _program(programs, "debootstrap", code=4)
+    monkeypatch.setenv("PATH", f"{programs}:/usr/bin:/bin")
+    tools = Tools(builder=(), runner=(str(runner),))
+    log = tmp_path / "log"
+    with pytest.raises(ProofError, match=r"debootstrap failed; see .*log"):
+        provide(PYTHON, tools, certificates=[], log=log)
+    *options, root = _called(programs / "debootstrap")
+    include = "--include=python3-venv,ca-certificates"
+    assert options == ["--variant=minbase", include, "trixie"]
+    assert "something broke" in log.read_text()
+    assert not Path(root).parent.exists()  # what was half made is removed
 
 
 def test_routine() -> None:
