@@ -248,13 +248,14 @@ class Settings(BaseSettings):
         300.0,
         "DIOPTRA_WORKER_SETUP_DEADLINE",
         "Seconds that fetching a job's code and creating its MLflow run may take in"
-        " all, retries included.",
+        " all, retries included. An input artifact may take longer while it comes.",
     )
     api_timeout: Annotated[float, Field(gt=0, le=120)] = _optional(
         60.0,
         "DIOPTRA_WORKER_API_TIMEOUT",
         "Seconds that the REST API may be silent during a request before the worker"
-        " breaks it off and tries again.",
+        " breaks it off and tries again. While it fetches an input artifact from its"
+        " store it may be silent for longer, by the artifact's size.",
     )
     status_poll: Annotated[float, Field(gt=0)] = _optional(
         10.0,

@@ -144,15 +144,21 @@ def _daemon(
     proxy: FaultProxy,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[WorkerProcess]:
-    with worker(
-        {**stack.environment(), "DIOPTRA_API": proxy.url},
-        tmp_path_factory.mktemp("worker"),
-        platform.queue,
-        settings={
-            "DIOPTRA_WORKER_API_TIMEOUT": str(TIMEOUT),
-            "DIOPTRA_WORKER_CACHE_SIZE": "0",  # so that every job makes every call
-        },
-    ) as running:
+    endpoint = "MLFLOW_S3_ENDPOINT_URL"
+    with (
+        fault_proxy(stack.environment()[endpoint]) as store,
+        worker(
+            {**stack.environment(), "DIOPTRA_API": proxy.url, endpoint: store.url},
+            tmp_path_factory.mktemp("worker"),
+            platform.queue,
+            settings={
+                "DIOPTRA_WORKER_API_TIMEOUT": str(TIMEOUT),
+                "DIOPTRA_WORKER_CACHE_SIZE": "0",  # so that every job makes every call
+            },
+        ) as running,
+    ):
+        # The artifact that jobs read is to come through the API.
+        store.add(Rule("HEAD", r"/gift/", answer(403), times=1_000_000))
         yield running
 
 

@@ -82,7 +82,10 @@ class Exchange:
         for name, value in answered.headers:
             if name.lower() not in _HOP_BY_HOP:
                 handler.send_header(name, value)
-        handler.send_header("Content-Length", str(len(answered.body)))
+        length = str(len(answered.body))
+        if handler.command == "HEAD":  # that of what a GET would give
+            length = dict(answered.headers).get("Content-Length", "0")
+        handler.send_header("Content-Length", length)
         handler.end_headers()
         if handler.command != "HEAD":
             handler.wfile.write(answered.body[: len(answered.body) - cut])
@@ -147,6 +150,13 @@ def cut_short(exchange: Exchange) -> None:
     answered = exchange.forward()
     exchange.reply(answered, cut=max(1, len(answered.body) // 2))
     exchange.drop()
+
+
+def falsify(exchange: Exchange) -> None:
+    """Have the service do it, and answer with as many other bytes."""
+    answered = exchange.forward()
+    body = bytes(byte ^ 1 for byte in answered.body)
+    exchange.reply(Answered(answered.status, answered.headers, body))
 
 
 @dataclass

@@ -7,16 +7,16 @@ import html
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from dioptra_worker.api.models import ArtifactParameter, Job, LogRecord
+from dioptra_worker.api.models import Artifact, ArtifactParameter, Job, LogRecord
 from dioptra_worker.api.session import ApiSession, understood
-from dioptra_worker.errors import Conflict, NotFound, ServiceRefused
+from dioptra_worker.errors import Conflict, NotFound, ServiceError, ServiceRefused
 from dioptra_worker.provenance import Parameter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from dioptra_worker.api.session import GoOn
+    from dioptra_worker.api.session import Arrived
 
 LONGEST_PAGE = 1000
 _TAR = {"fileType": "tar_gz"}
@@ -102,28 +102,28 @@ class DioptraApi(ApiSession):
     # -- downloads -------------------------------------------------------------
 
     def plugins_bundle(
-        self, job: Job, target: Path, go_on: GoOn = lambda: None
+        self, job: Job, target: Path, arrived: Arrived = lambda _: None
     ) -> None:
         """Download the plugins of a job's tasks as ``tar.gz``."""
-        self._download(f"{_snapshot(job)}/plugins/bundle", target, go_on, params=_TAR)
+        self._download(f"{_snapshot(job)}/plugins/bundle", target, arrived, params=_TAR)
 
     def artifact_plugins_bundle(
-        self, job: Job, target: Path, go_on: GoOn = lambda: None
+        self, job: Job, target: Path, arrived: Arrived = lambda _: None
     ) -> None:
         """Download the plugins of a job's artifact tasks as ``tar.gz``."""
         path = f"{_snapshot(job)}/artifactPlugins/bundle"
-        self._download(path, target, go_on, params=_TAR)
+        self._download(path, target, arrived, params=_TAR)
 
     def plugin_bundle(
         self,
         plugin_id: int,
         snapshot_id: int,
         target: Path,
-        go_on: GoOn = lambda: None,
+        arrived: Arrived = lambda _: None,
     ) -> None:
         """Download one plugin snapshot as ``tar.gz``."""
         path = f"plugins/{plugin_id}/snapshots/{snapshot_id}/files/bundle"
-        self._download(path, target, go_on, params=_TAR)
+        self._download(path, target, arrived, params=_TAR)
 
     def declared_parameters(self, job: Job) -> tuple[Parameter, ...]:
         """All parameters of a job's entrypoint; asked for once per snapshot of it."""
@@ -137,23 +137,42 @@ class DioptraApi(ApiSession):
             self._declared[key] = known
         return known
 
-    def artifact_description(self, artifact_id: int) -> str:
-        """What an artifact's description says now."""
-        body = self._mapping(f"artifacts/{artifact_id}")
-        return str(body.get("description") or "")
+    def artifact(self, artifact_id: int) -> Artifact:
+        """An artifact as it is described now."""
+        return Artifact.read(self._mapping(f"artifacts/{artifact_id}"))
+
+    def artifact_size(self, artifact_id: int) -> int | None:
+        """The bytes of an artifact's files; None if the API does not tell."""
+        try:
+            files = self._json("GET", f"artifacts/{artifact_id}/files")
+            return sum(int(file["fileSize"] or 0) for file in files)
+        except (ServiceError, LookupError, TypeError, ValueError):
+            return None
 
     def artifact_contents(
         self,
         artifact: ArtifactParameter,
         target: Path,
-        go_on: GoOn = lambda: None,
+        arrived: Arrived = lambda _: None,
+        *,
+        patience: float = 0.0,
     ) -> None:
-        """Download an artifact: the file itself, or a folder as ``tar.gz``."""
+        """Download an artifact: the file itself, or a folder as ``tar.gz``.
+
+        The API fetches all of it from its store before it sends the first byte.
+
+        Args:
+            artifact: What to download.
+            target: The file to download to.
+            arrived: Told what has come.
+            patience: Seconds that the API may be silent beyond what it usually may.
+        """
         path = (
             f"artifacts/{artifact.artifact_id}"
             f"/snapshots/{artifact.artifact_snapshot_id}/contents"
         )
-        self._download(path, target, go_on, params=_TAR if artifact.is_dir else {})
+        params = _TAR if artifact.is_dir else {}
+        self._download(path, target, arrived, params=params, patience=patience)
 
     # -- results ---------------------------------------------------------------
 

@@ -114,6 +114,28 @@ class ArtifactParameter:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Artifact:
+    """What the API says of an artifact.
+
+    Attributes:
+        description: What it is said to be.
+        size: Its bytes; None for a folder, or where the API does not tell.
+    """
+
+    description: str
+    size: int | None
+
+    @classmethod
+    def read(cls, body: Mapping[str, Any]) -> Self:
+        """Read the API's answer to ``GET /artifacts/{id}``."""
+        size = body.get("fileSize")
+        return cls(
+            description=str(body.get("description") or ""),
+            size=size if isinstance(size, int) else None,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
 class LogRecord:
     """One record of a job's log, as text for people (not yet escaped)."""
 

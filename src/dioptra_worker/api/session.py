@@ -40,7 +40,8 @@ PARALLEL = 8
 LONGEST_RETRY_AFTER = 60.0
 """Seconds after which we ask again, whatever ``Retry-After`` said."""
 _CHUNK = 1 << 20
-GoOn = Callable[[], object]
+Arrived = Callable[[int], object]
+"""Is told how many bytes more of a download have arrived; may raise to give up."""
 
 
 class ApiSession:
@@ -212,16 +213,24 @@ class ApiSession:
                 ) from error
 
     def _download(
-        self, path: str, target: Path, go_on: GoOn, *, params: Mapping[str, str]
+        self,
+        path: str,
+        target: Path,
+        arrived: Arrived,
+        *,
+        params: Mapping[str, str],
+        patience: float = 0.0,
     ) -> None:
-        """Download to a file; *go_on* is called now and then, and may raise."""
+        """Download to a file; the API may be silent for *patience* seconds more."""
+        limits = (CONNECT_TIMEOUT, self._timeout + patience)
+        options = {"params": params, "stream": True, "timeout": limits}
         with (
-            self._authorised("GET", path, params=params, stream=True) as response,
+            self._authorised("GET", path, **options) as response,
             target.open("wb") as file,
             _mapped(self.url, f"GET {path}"),
         ):
             for chunk in response.iter_content(_CHUNK):
-                go_on()
+                arrived(len(chunk))
                 file.write(chunk)
 
     @contextlib.contextmanager
@@ -260,13 +269,10 @@ class ApiSession:
             raise _refusal(method, path, response)
 
     def _raw(self, method: str, path: str, **options: Any) -> requests.Response:
-        with _mapped(self.url, f"{method} {path}", self._timeout):
-            return self._http.request(
-                method,
-                f"{self.url}/api/v1/{path}",
-                timeout=(CONNECT_TIMEOUT, self._timeout),
-                **options,
-            )
+        _, silence = options.setdefault("timeout", (CONNECT_TIMEOUT, self._timeout))
+        with _mapped(self.url, f"{method} {path}", silence):
+            url = f"{self.url}/api/v1/{path}"
+            return self._http.request(method, url, **options)
 
 
 @contextlib.contextmanager

@@ -16,12 +16,14 @@ from dioptra_worker.daemon.conversation import Conversation
 from dioptra_worker.daemon.delivery import Delivery, left
 from dioptra_worker.daemon.fetch import Fetcher
 from dioptra_worker.daemon.headstart import HeadStart
+from dioptra_worker.daemon.inputs import Way
 from dioptra_worker.daemon.journal import Journals
 from dioptra_worker.daemon.outages import Outages
 from dioptra_worker.daemon.report import Patience, Report, Stop
+from dioptra_worker.daemon.setup_limit import SetupLimit
 from dioptra_worker.daemon.stamping import stamp
 from dioptra_worker.daemon.supervisor import Supervisor
-from dioptra_worker.daemon.verdict import Fate, Verdict, duration, judge
+from dioptra_worker.daemon.verdict import Fate, Verdict, judge
 from dioptra_worker.daemon.vital_signs import API
 from dioptra_worker.errors import (
     NotFound,
@@ -44,7 +46,6 @@ if TYPE_CHECKING:
     from dioptra_worker.daemon.ledger import Ledger, Pending
     from dioptra_worker.daemon.order import Order
     from dioptra_worker.daemon.services import Services
-    from dioptra_worker.settings import Settings
 
 log = logging.getLogger("dioptra_worker.attempt")
 
@@ -178,7 +179,8 @@ class Attempt:
             workspace(settings.work_dir, self.order.job_id)
         )
         pool = Background("dioptra-fetch", most=PARALLEL)
-        fetching = pool.submit(self._fetch, space, conversation, pool)
+        limit = SetupLimit(settings.setup_deadline)
+        fetching = pool.submit(self._fetch, space, conversation, pool, limit)
         process, pipes = ahead.runner()
         supervisor = Supervisor(
             self._services.launcher,
@@ -198,7 +200,11 @@ class Attempt:
                 grace=settings.kill_grace,
             )
         )
-        supervisor.limit(settings.setup_deadline, _setup_limit(settings))
+        limit.hold(
+            lambda seconds, stop: supervisor.call(
+                lambda: conversation.limit_set_up(seconds, stop)
+            )
+        )
         fetching.add_done_callback(
             lambda future: supervisor.call(
                 lambda: self._hand_over(future, conversation)
@@ -216,7 +222,11 @@ class Attempt:
                 supervisor.stop(self._stop)
 
     def _fetch(
-        self, space: Workspace, conversation: Conversation, pool: Background
+        self,
+        space: Workspace,
+        conversation: Conversation,
+        pool: Background,
+        limit: SetupLimit,
     ) -> Plan:
         outages = Outages(conversation.tell)
         job: Job | None = None if self._ahead is None else self._ahead.job()
@@ -227,11 +237,17 @@ class Attempt:
             "INFO",
             f"worker {self.order.worker!r} runs entrypoint {job.entrypoint_name!r}",
         )
+        way = Way(
+            api=self._api,
+            maker=self._services.launcher,
+            cache=self._services.cache,
+            limit=limit,
+            say=conversation.say,
+        )
         fetcher = Fetcher(
-            self._api,
+            way,
             job,
             space,
-            cache=self._services.cache,
             seconds=self._services.settings.setup_deadline,
             outages=outages,
             sleep=self._sleep,
@@ -354,13 +370,4 @@ def _told_late(claimed: Claim) -> Verdict:
         fate="finished" if finished else "failed",
         reason="" if finished else claimed.words,
         mlflow="FINISHED" if finished else "FAILED",
-    )
-
-
-def _setup_limit(settings: Settings) -> Stop:
-    limit = duration(settings.setup_deadline)
-    return Stop(
-        "setup",
-        f"the job's code and its MLflow run could not be had within {limit}"
-        " (DIOPTRA_WORKER_SETUP_DEADLINE)",
     )

@@ -59,13 +59,25 @@ class SnapshotCache:
         Raises:
             ServiceError: As *download* does.
         """
+        if not self.get(key, target):
+            download(target)
+            self.keep(key, target)
+
+    def get(self, key: str, target: Path) -> bool:
+        """Put a snapshot's content into a file, if it is here; whether it was."""
         prefix = self._prefix(key)
-        if prefix is not None and self._get(key, prefix, target):
-            return
-        download(target)
+        return prefix is not None and self._get(key, prefix, target)
+
+    def keep(self, key: str, source: Path) -> None:
+        """Keep a snapshot's content, unless it is too large."""
+        prefix = self._prefix(key)
         if prefix is not None:
             with self._harmless():
-                self._put(prefix, target)
+                self._put(prefix, source)
+
+    def takes(self, size: int) -> bool:
+        """Whether so many bytes would be kept."""
+        return size * LARGEST_SHARE <= self._size
 
     def _prefix(self, key: str) -> str | None:
         """The beginning of an entry's name; None when nothing can be kept."""
@@ -89,7 +101,7 @@ class SnapshotCache:
         return False
 
     def _put(self, prefix: str, source: Path) -> None:
-        if source.stat().st_size * LARGEST_SHARE > self._size:
+        if not self.takes(source.stat().st_size):
             return
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         _be_private(self._folder)

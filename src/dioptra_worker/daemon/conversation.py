@@ -108,6 +108,11 @@ class Conversation:
         """A line of the worker's own in the job's log only."""
         self._record(severity, OWN_LOGGER, text)
 
+    def limit_set_up(self, seconds: float, stop: Stop) -> None:
+        """Hold the set-up deadline, unless the set-up is over."""
+        if self.supervisor is not None and not (self.planned and self.run_id):
+            self.supervisor.limit(seconds, stop)
+
     def begin_limit(self) -> None:
         """Start the job's clock, once its runner and its plan are both there.
 

@@ -8,15 +8,10 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from dioptra_worker.api.patience import persist
-from dioptra_worker.errors import WorkerError
-from dioptra_worker.provenance import DELETED, signature, typed_defaults
+from dioptra_worker.daemon.inputs import Inputs
+from dioptra_worker.provenance import typed_defaults
 from dioptra_worker.records import ArtifactTask, InputArtifact, Plan
-from dioptra_worker.runner.workspace import (
-    MAX_BUNDLE_BYTES,
-    MAX_BYTES,
-    Workspace,
-    unpack,
-)
+from dioptra_worker.runner.workspace import Workspace, unpack
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -25,14 +20,10 @@ if TYPE_CHECKING:
     from dioptra_worker.api.client import DioptraApi
     from dioptra_worker.api.models import ArtifactParameter, Job
     from dioptra_worker.daemon.background import Background
-    from dioptra_worker.daemon.cache import SnapshotCache
+    from dioptra_worker.daemon.inputs import Way
     from dioptra_worker.daemon.outages import Outages
 
 T = TypeVar("T")
-
-
-class ArtifactDeleted(WorkerError):
-    """An input artifact has been deleted."""
 
 
 class Fetcher:
@@ -40,11 +31,10 @@ class Fetcher:
 
     def __init__(
         self,
-        api: DioptraApi,
+        way: Way,
         job: Job,
         space: Workspace,
         *,
-        cache: SnapshotCache,
         seconds: float,
         outages: Outages,
         sleep: Callable[[float], object],
@@ -52,21 +42,21 @@ class Fetcher:
         """Prepare; nothing is fetched yet.
 
         Args:
-            api: Where to fetch from.
+            way: What with.
             job: What for.
             space: Where to.
-            cache: What was fetched before.
             seconds: How long each call may be tried again.
             outages: Says that a call has to wait for the API, and when it goes on.
             sleep: Waits; may raise to give up early.
         """
-        self._api = api
+        self._api: DioptraApi = way.api
         self._job = job
         self._space = space
-        self._cache = cache
+        self._cache = way.cache
         self._seconds = seconds
         self._outages = outages
         self._sleep = sleep
+        self._inputs = Inputs(way, space, patiently=self._persist, go_on=self._go_on)
 
     def plan(self, pool: Background) -> Plan:
         """Fetch it all.
@@ -99,8 +89,7 @@ class Fetcher:
             for artifact in readers.values()
         ]
         bundles += [
-            self._start(pool, partial(self._contents, artifact))
-            for artifact in contents.values()
+            pool.submit(self._inputs.bring, artifact) for artifact in contents.values()
         ]
         for bundle in bundles:
             bundle.result()
@@ -117,10 +106,12 @@ class Fetcher:
         )
 
     def _start(self, pool: Background, call: Callable[[], T]) -> Future[T]:
-        return pool.submit(
-            persist,
+        return pool.submit(self._persist, call)
+
+    def _persist(self, call: Callable[[], T], *, more: float = 0.0) -> T:
+        return persist(
             call,
-            seconds=self._seconds,
+            seconds=self._seconds + more,
             sleep=self._sleep,
             on_wait=self._outages.on_wait,
             on_back=self._outages.on_back,
@@ -170,7 +161,7 @@ class Fetcher:
         bundle = self._space.reader(artifact.plugin_id, artifact.plugin_snapshot_id)
         return InputArtifact(
             name=artifact.name,
-            directory=str(self._folder(artifact)),
+            directory=str(self._inputs.folder(artifact)),
             file_name=PurePosixPath(artifact.uri).name,
             bundle=str(bundle),
             package=artifact.plugin_name,
@@ -178,41 +169,6 @@ class Fetcher:
             task=artifact.task,
             outputs=artifact.outputs,
             artifact_id=artifact.artifact_id,
-        )
-
-    def _refuse_deleted(self, artifact: ArtifactParameter) -> None:
-        """Say that an artifact was deleted; the API would answer 500 for its bytes."""
-        description = self._api.artifact_description(artifact.artifact_id)
-        if not description.startswith(DELETED):
-            return
-        worker_run = signature(description)
-        of = f" (worker run {worker_run})" if worker_run else ""
-        raise ArtifactDeleted(
-            f"artifact {artifact.artifact_id}, input {artifact.name!r}, was"
-            f" deleted{of}: submit the job with another one"
-        )
-
-    def _folder(self, artifact: ArtifactParameter) -> Path:
-        ids = artifact.artifact_id, artifact.artifact_snapshot_id
-        return self._space.artifact(*ids)
-
-    def _contents(self, artifact: ArtifactParameter) -> None:
-        self._refuse_deleted(artifact)
-        folder = self._folder(artifact)
-        folder.mkdir(parents=True, exist_ok=True)
-        ids = artifact.artifact_id, artifact.artifact_snapshot_id
-        key = "artifacts/{}/snapshots/{}".format(*ids)
-        download = partial(self._api.artifact_contents, artifact)
-        if not artifact.is_dir:
-            name = PurePosixPath(artifact.uri).name
-            self._cache.fetch(key, folder / name, self._stoppable(download))
-            return
-        self._unpacked(
-            f"{key}.tar.gz",
-            download,
-            folder,
-            what=f"input artifact {artifact.name!r}",
-            max_bytes=MAX_BYTES,
         )
 
     @property
@@ -223,22 +179,17 @@ class Fetcher:
     def _unpacked(
         self,
         key: str,
-        download: Callable[[Path, Callable[[], object]], None],
+        download: Callable[[Path, Callable[[int], object]], None],
         target: Path,
         *,
         what: str,
-        max_bytes: int = MAX_BUNDLE_BYTES,
     ) -> None:
         """Get an archive and unpack it; the archive itself does not stay here."""
         with self._space.download() as archive:
-            self._cache.fetch(key, archive, self._stoppable(download))
-            unpack(archive, target, what=what, max_bytes=max_bytes, go_on=self._go_on)
-
-    def _stoppable(
-        self, download: Callable[[Path, Callable[[], object]], None]
-    ) -> Callable[[Path], None]:
-        """A download that gives up when the job was stopped."""
-        return lambda target: download(target, self._go_on)
+            self._cache.fetch(
+                key, archive, lambda file: download(file, lambda _: self._go_on())
+            )
+            unpack(archive, target, what=what, go_on=self._go_on)
 
     def _go_on(self) -> None:
         """Give up if the job was stopped."""

@@ -18,6 +18,7 @@ from dioptra_worker.tracking.backends import SERVER_MODULES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
     from types import TracebackType
 
     from dioptra_worker.daemon.templates import Source
@@ -145,6 +146,32 @@ class Launcher:
             self.signal(process, 9)
             process.ended.wait(5.0)
         return process.exit is not None and process.exit.code == 0
+
+    def download(self, uri: str, target: Path, *, is_dir: bool) -> tuple[Process, int]:
+        """A process that fetches an artifact straight from its store.
+
+        Args:
+            uri: Where the artifact is.
+            target: The file or folder to make of it.
+            is_dir: Whether it is a folder.
+
+        Returns:
+            The process, and the descriptor of what it reports: the caller closes it.
+            See `dioptra_worker.runner.download`.
+
+        Raises:
+            RunnerError: If none could be started.
+        """
+        request = {"do": "download", "uri": uri, "target": str(target)}
+        reports, reports_there = os.pipe()
+        try:
+            process = self._ask({**request, "is_dir": is_dir}, [reports_there])
+        except BaseException:
+            os.close(reports)
+            raise
+        finally:
+            os.close(reports_there)
+        return process, reports
 
     def signal(self, process: Process, signum: int) -> None:
         """Signal a process and its group, unless it has ended."""

@@ -34,6 +34,10 @@ class Maker(Protocol):
         """A process that closes an MLflow run; its pid."""
         ...
 
+    def download(self, reports: int, request: Mapping[str, Any]) -> int:
+        """A process that fetches an artifact and reports to a descriptor; its pid."""
+        ...
+
     def spares(self) -> set[int]:
         """The pids of processes that wait to become runners."""
         ...
@@ -62,6 +66,12 @@ class Forker:
         from dioptra_worker.runner import process  # noqa: PLC0415 - slow, and here
 
         return self._fork(lambda: process.close_run(run_id, status))
+
+    def download(self, reports: int, request: Mapping[str, Any]) -> int:
+        """Fork a process that fetches an artifact."""
+        from dioptra_worker.runner import download  # noqa: PLC0415 - slow, and here
+
+        return self._fork(lambda: download.main(reports, request))
 
     def spares(self) -> set[int]:
         """None: forking needs no spare."""
@@ -125,6 +135,20 @@ class Spawner:
             f"close_run({run_id!r}, {status!r})"
         )
         child = subprocess.Popen([sys.executable, "-c", code], start_new_session=True)
+        return _let_go(child)
+
+    def download(self, reports: int, request: Mapping[str, Any]) -> int:
+        """Start a process that fetches an artifact."""
+        code = (
+            "from dioptra_worker.runner.download import main;"
+            f"main({reports}, {dict(request)!r})"
+        )
+        child = subprocess.Popen(
+            [sys.executable, "-c", code],
+            pass_fds=[reports],
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+        )
         return _let_go(child)
 
     def spares(self) -> set[int]:

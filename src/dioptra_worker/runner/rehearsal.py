@@ -32,7 +32,7 @@ _CONFIG = {
 def rehearse() -> None:
     """Call once what every job calls; what fails is said and is no one's end."""
     steps: list[Callable[[], object]] = [lambda: engine.compile(_CONFIG)]
-    if sys.modules.keys() >= set(SERVER_MODULES):
+    if sys.modules.keys() & set(SERVER_MODULES):
         from dioptra_worker.tracking import run, s3  # noqa: PLC0415 - they are slow
 
         steps += [run.rehearse, s3.rehearse]

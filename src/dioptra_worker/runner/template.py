@@ -10,7 +10,8 @@ job's orphans), and can end the runners when the daemon is gone. That is why it 
 process of our own and not `multiprocessing`'s forkserver, which can do none of these.
 
 Requests and reports are JSON lines; a request for a runner comes with three file
-descriptors: the runner's socket to the daemon, and its standard output and error.
+descriptors: the runner's socket to the daemon, and its standard output and error. One
+for a download comes with a pipe to report to.
 """
 
 from __future__ import annotations
@@ -180,6 +181,10 @@ class Template:
                 self._jobs.add(pid)
             case "close_run":
                 pid = self._maker.close_run(request["run_id"], request["status"])
+            case "download":
+                reports = self._descriptors.popleft()
+                pid = self._maker.download(reports, request)
+                os.close(reports)
             case "signal":
                 if request["pid"] in self._active:
                     signal_group(request["pid"], request["signal"])

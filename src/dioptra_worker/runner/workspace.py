@@ -75,6 +75,15 @@ class Workspace:
         finally:
             Path(name).unlink(missing_ok=True)
 
+    @contextlib.contextmanager
+    def scratch(self) -> Iterator[Path]:
+        """A folder for what is on its way, removed afterwards."""
+        folder = Path(tempfile.mkdtemp(dir=self.root / ".dioptra", prefix="scratch-"))
+        try:
+            yield folder
+        finally:
+            remove(folder)
+
 
 @contextlib.contextmanager
 def workspace(parent: Path, job_id: int) -> Iterator[Workspace]:

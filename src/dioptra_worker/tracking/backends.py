@@ -15,7 +15,11 @@ if TYPE_CHECKING:
 
 RunStatus = Literal["FINISHED", "FAILED", "KILLED"]
 
-SERVER_MODULES = ("dioptra_worker.tracking.server",)
+SERVER_MODULES = (
+    "dioptra_worker.tracking.server",
+    "dioptra_worker.tracking.s3_download",
+    "dioptra_worker.tracking.mlflow_download",
+)
 """What a template imports beforehand when its jobs are tracked on a server."""
 
 

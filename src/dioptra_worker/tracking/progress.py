@@ -5,6 +5,10 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 log = logging.getLogger("dioptra_worker.tracking")
 
@@ -16,17 +20,26 @@ _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 class Progress:
     """Counts the bytes of one transfer; any thread may add to it."""
 
-    def __init__(self, what: str, *, total: int, every: float = EVERY) -> None:
+    def __init__(
+        self,
+        what: str,
+        *,
+        total: int | None,
+        every: float = EVERY,
+        tell: Callable[[str], object] = log.info,
+    ) -> None:
         """Begin to count.
 
         Args:
             what: The transfer, such as ``"storing 'model'"``.
-            total: Bytes that there are.
+            total: Bytes that there are, if that is known.
             every: Seconds between two lines.
+            tell: Takes a line.
         """
         self._what = what
         self._total = total
         self._every = every
+        self._tell = tell
         self._lock = threading.Lock()
         self._done = 0
         self._began = self._said = time.monotonic()
@@ -40,10 +53,9 @@ class Progress:
                 return
             self._said = now
             done = self._done
+        of = "" if self._total is None else f" of {size(self._total)}"
         rate = done / (now - self._began)
-        log.info(
-            "%s: %s of %s, %s/s", self._what, size(done), size(self._total), size(rate)
-        )
+        self._tell(f"{self._what}: {size(done)}{of}, {size(rate)}/s")
 
 
 def size(count: float) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import os
@@ -10,11 +11,22 @@ from urllib.parse import urlsplit
 
 import boto3
 import botocore.session
+from boto3.exceptions import Boto3Error, S3UploadFailedError
+from boto3.s3.transfer import TransferConfig
 from botocore.config import Config
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    ConnectionError,  # noqa: A004 - botocore's own
+    HTTPClientError,
+)
 
-from dioptra_worker.errors import ServiceRefused
+from dioptra_worker.causes import cause
+from dioptra_worker.errors import ServiceRefused, ServiceUnavailable
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from botocore.loaders import Loader
     from mypy_boto3_s3 import S3Client
 
@@ -22,6 +34,9 @@ SERVICE = "S3"
 FILES_AT_ONCE = 16
 CONNECTIONS = 2 * FILES_AT_ONCE
 """Connections that are kept; those of a large file's parts included."""
+LARGE = 8 << 20
+"""Bytes from which a file is transferred in parts, which are side by side."""
+TRANSFER = TransferConfig(multipart_threshold=LARGE)
 
 
 def rehearse() -> None:
@@ -62,6 +77,36 @@ def extra_arguments() -> dict[str, Any]:
             service=SERVICE,
         )
     return found
+
+
+@contextlib.contextmanager
+def mapped(what: str) -> Iterator[None]:
+    """Turn what boto3 raises into our errors."""
+    try:
+        yield
+    except (Boto3Error, BotoCoreError, ClientError, OSError, ValueError) as error:
+        kind = ServiceUnavailable if _may_pass(error) else ServiceRefused
+        raise kind(f"{what}: {_words(error)}", service=SERVICE) from error
+
+
+def _words(error: Exception) -> str:
+    """What went wrong; of a connection that failed, where and why."""
+    if isinstance(error, HTTPClientError | ConnectionError):
+        place = endpoint()
+        at = f" at {place}" if place else ""
+        return f"it cannot be reached{at} (MLFLOW_S3_ENDPOINT_URL): {cause(error)}"
+    return f"{error} (MLFLOW_S3_ENDPOINT_URL is {endpoint() or 'not set'})"
+
+
+def _may_pass(error: BaseException) -> bool:
+    """Whether a failure may be over when it is tried again."""
+    inner = error.__cause__ or error.__context__
+    if isinstance(error, ClientError):
+        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        return status >= 500 or status == 429
+    if isinstance(error, S3UploadFailedError) and isinstance(inner, Exception):
+        return _may_pass(inner)
+    return isinstance(error, HTTPClientError | ConnectionError)
 
 
 @functools.cache

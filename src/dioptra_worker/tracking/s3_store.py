@@ -6,22 +6,10 @@ of a large one a few parts at a time.
 
 from __future__ import annotations
 
-import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from boto3.exceptions import Boto3Error, S3UploadFailedError
-from boto3.s3.transfer import TransferConfig
-from botocore.exceptions import (
-    BotoCoreError,
-    ClientError,
-    ConnectionError,  # noqa: A004 - botocore's own
-    HTTPClientError,
-)
-
-from dioptra_worker.causes import cause
-from dioptra_worker.errors import ServiceRefused, ServiceUnavailable
 from dioptra_worker.tracking import s3
 from dioptra_worker.tracking.progress import Progress
 from dioptra_worker.tracking.side_by_side import side_by_side
@@ -31,10 +19,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mypy_boto3_s3 import S3Client
-
-LARGE = 8 << 20
-"""Bytes from which a file is transferred in parts, which are side by side."""
-_TRANSFER = TransferConfig(multipart_threshold=LARGE)
 
 
 @dataclass(frozen=True)
@@ -62,7 +46,7 @@ class S3Store:
         """Upload a file or folder; see `dioptra_worker.tracking.artifacts.Store`."""
         inside = f"{folder}/{path.name}" if folder else path.name
         base = f"{self._prefix}/{inside}" if self._prefix else inside
-        with _mapped(f"S3 did not take {path.name!r} for {self._uri}/{inside}"):
+        with s3.mapped(f"S3 did not take {path.name!r} for {self._uri}/{inside}"):
             uploads = list(_uploads(path, base))
             _send(s3.client(), self._bucket, uploads, what=f"storing {path.name!r}")
         return f"{self._uri}/{inside}"
@@ -77,48 +61,18 @@ def _send(client: S3Client, bucket: str, uploads: list[_Upload], *, what: str) -
             client.put_object(Bucket=bucket, Key=upload.key, Body=body, **extra)
         progress.add(upload.size)
 
-    small = [upload for upload in uploads if upload.size < LARGE]
+    small = [upload for upload in uploads if upload.size < s3.LARGE]
     side_by_side(send, small, at_once=s3.FILES_AT_ONCE)
     for upload in uploads:
-        if upload.size >= LARGE:
+        if upload.size >= s3.LARGE:
             client.upload_file(
                 str(upload.file),
                 bucket,
                 upload.key,
                 ExtraArgs=extra,
                 Callback=progress.add,
-                Config=_TRANSFER,
+                Config=s3.TRANSFER,
             )
-
-
-@contextlib.contextmanager
-def _mapped(what: str) -> Iterator[None]:
-    """Turn what boto3 raises into our errors."""
-    try:
-        yield
-    except (Boto3Error, BotoCoreError, ClientError, OSError, ValueError) as error:
-        kind = ServiceUnavailable if _may_pass(error) else ServiceRefused
-        raise kind(f"{what}: {_words(error)}", service=s3.SERVICE) from error
-
-
-def _words(error: Exception) -> str:
-    """What went wrong; of a connection that failed, where and why."""
-    if isinstance(error, HTTPClientError | ConnectionError):
-        place = s3.endpoint()
-        at = f" at {place}" if place else ""
-        return f"it cannot be reached{at} (MLFLOW_S3_ENDPOINT_URL): {cause(error)}"
-    return f"{error} (MLFLOW_S3_ENDPOINT_URL is {s3.endpoint() or 'not set'})"
-
-
-def _may_pass(error: BaseException) -> bool:
-    """Whether a failure may be over when it is tried again."""
-    inner = error.__cause__ or error.__context__
-    if isinstance(error, ClientError):
-        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-        return status >= 500 or status == 429
-    if isinstance(error, S3UploadFailedError) and isinstance(inner, Exception):
-        return _may_pass(inner)
-    return isinstance(error, HTTPClientError | ConnectionError)
 
 
 def _uploads(path: Path, base: str) -> Iterator[_Upload]:

@@ -15,7 +15,7 @@ from tests.unit.api.scripted import Answer, Request, Script, ScriptedApi
 
 from dioptra_worker.api import USER_AGENT
 from dioptra_worker.api.client import DioptraApi
-from dioptra_worker.api.models import ArtifactParameter, Job, LogRecord
+from dioptra_worker.api.models import Artifact, ArtifactParameter, Job, LogRecord
 from dioptra_worker.api.session import LONGEST_RETRY_AFTER
 from dioptra_worker.errors import (
     Conflict,
@@ -499,3 +499,38 @@ def test_threads_do_not_wait_for_each_other(serve: Any) -> None:
         assert time.monotonic() - begun < 15
         slow.set()
         first.result()
+
+
+def test_an_api_that_fetches_before_it_answers(tmp_path: Path) -> None:
+    """A download may be granted more silence than other requests have."""
+
+    def script(_: Request) -> Answer:
+        time.sleep(2.0)
+        return Answer(body=b"content")
+
+    with ScriptedApi(script).running() as server:
+        api = DioptraApi(
+            url=server.url, username="worker", password=PASSWORD, timeout=0.5
+        )
+        with api:
+            with pytest.raises(ServiceUnavailable):
+                api.artifact_contents(_artifact(), tmp_path / "file")
+            api.artifact_contents(_artifact(), tmp_path / "file", patience=60.0)
+    assert (tmp_path / "file").read_bytes() == b"content"
+
+
+def test_how_large_an_artifact_is(serve: Any) -> None:
+    """A file's size is its record's; a folder's is the sum of its files, if told."""
+    files: list[Any] = [{"fileSize": 3}, {"fileSize": None}, {"fileSize": 4}]
+
+    def script(request: Request) -> Answer:
+        if request.path == "artifacts/1/files":
+            return Answer(body=files)
+        if request.path == "artifacts/1":
+            return Answer(body={"description": None, "fileSize": 9})
+        return Answer(404)
+
+    api, _ = serve(script)
+    assert api.artifact(1) == Artifact(description="", size=9)
+    assert api.artifact_size(1) == 7
+    assert api.artifact_size(2) is None

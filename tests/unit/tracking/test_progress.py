@@ -27,6 +27,16 @@ def test_a_long_transfer_says_how_far_it_is(caplog: pytest.LogCaptureFixture) ->
     assert "storing 'model': 2.0 MiB of 4.0 MiB, " in caplog.text
 
 
+def test_a_transfer_of_unknown_size_says_what_has_come() -> None:
+    """Where nobody knows how much there is, the line has what is there."""
+    said: list[str] = []
+    progress = Progress("fetching 'x'", total=None, every=0.0, tell=said.append)
+    progress.add(3 << 20)
+    (line,) = said
+    assert line.startswith("fetching 'x': 3.0 MiB, ")
+    assert line.endswith("/s")
+
+
 @pytest.mark.parametrize(
     ("count", "words"),
     [

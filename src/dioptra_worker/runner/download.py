@@ -1,0 +1,86 @@
+"""A process that fetches one artifact straight from its store, and says how far it is.
+
+The daemon imports no library of a store, and nothing that one of them does can bring
+it down: so it has the template make this process. It says what it has to say as JSON
+lines on a pipe: ``size`` in bytes, ``came`` for bytes more, and ``done`` or ``error``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+from dioptra_worker.engine.wording import told
+from dioptra_worker.errors import WorkerError
+from dioptra_worker.runner.workspace import MAX_BYTES, MAX_FILES
+from dioptra_worker.tracking import incoming
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+EVERY = 0.25
+"""Seconds between two words about how much has come."""
+
+
+def main(reports: int, request: Mapping[str, Any]) -> NoReturn:
+    """Fetch an artifact and end the process.
+
+    Args:
+        reports: The descriptor to report to; closed pipes end it.
+        request: Its *uri*, whether it *is_dir*, and the *target* to put it at.
+    """
+    speaker = _Speaker(reports)
+    try:
+        incoming.fetch(
+            request["uri"],
+            Path(request["target"]),
+            is_dir=request["is_dir"],
+            limits=incoming.Limits(files=MAX_FILES, size=MAX_BYTES),
+            listener=speaker,
+        )
+    except BaseException as error:  # noqa: BLE001 - the daemon is to know of any
+        known = isinstance(error, WorkerError)
+        speaker.say(error=str(error) if known else told(error))
+        os._exit(1)
+    speaker.flush()
+    speaker.say(done=True)
+    os._exit(0)
+
+
+class _Speaker:
+    """Tells the daemon; any thread may add to what has come."""
+
+    def __init__(self, reports: int) -> None:
+        self._reports = reports
+        self._lock = threading.Lock()
+        self._came = 0
+        self._said = time.monotonic()
+
+    def begin(self, size: int) -> None:
+        """So many bytes will come."""
+        self.say(size=size)
+
+    def came(self, count: int) -> None:
+        """So many more bytes are there."""
+        with self._lock:
+            self._came += count
+            due = time.monotonic() - self._said >= EVERY
+        if due:
+            self.flush()
+
+    def flush(self) -> None:
+        """Tell what has not been told."""
+        with self._lock:
+            count, self._came = self._came, 0
+            self._said = time.monotonic()
+        if count:
+            self.say(came=count)
+
+    def say(self, **body: object) -> None:
+        """Write one line, in one piece."""
+        os.write(self._reports, json.dumps(body).encode() + b"\n")

@@ -1,0 +1,66 @@
+"""An artifact that a job reads, straight from its store to this machine's disk."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SCHEMES = ("s3", "mlflow-artifacts")
+"""How URIs begin whose stores can be reached from here without the platform's API."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What an artifact may have at most.
+
+    Attributes:
+        files: Files.
+        size: Bytes in all of them.
+    """
+
+    files: int
+    size: int
+
+
+class Listener(Protocol):
+    """Is told how far a download is; from any thread."""
+
+    def begin(self, size: int) -> None:
+        """So many bytes will come."""
+        ...
+
+    def came(self, count: int) -> None:
+        """So many more bytes are there."""
+        ...
+
+
+def fetch(
+    uri: str, target: Path, *, is_dir: bool, limits: Limits, listener: Listener
+) -> None:
+    """Download a file or a folder.
+
+    Args:
+        uri: Where it is, as the tracking server named it.
+        target: The file, or the folder for what the artifact's folder holds. What is
+            there after a failure is of no use.
+        is_dir: Whether it is a folder.
+        limits: More is refused.
+        listener: Is told how far it is.
+
+    Raises:
+        ServiceError: If the store did not give all of it, as it was stored.
+    """
+    # Each imports its own library only: MLflow takes seconds where nothing is warm.
+    if uri.startswith("s3://"):
+        from dioptra_worker.tracking import s3_download  # noqa: PLC0415
+
+        s3_download.fetch(uri, target, is_dir=is_dir, limits=limits, listener=listener)
+    else:
+        from dioptra_worker.tracking import mlflow_download  # noqa: PLC0415
+
+        mlflow_download.fetch(
+            uri, target, is_dir=is_dir, limits=limits, listener=listener
+        )

@@ -1,0 +1,94 @@
+"""Downloads from a store that only MLflow's client knows how to reach."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from typing import TYPE_CHECKING
+
+from mlflow.exceptions import MlflowException
+from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+from dioptra_worker.errors import ServiceRefused, ServiceUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from mlflow.store.artifact.artifact_repo import ArtifactRepository
+
+    from dioptra_worker.tracking.incoming import Limits, Listener
+
+SERVICE = "artifact store"
+_LOOK = 0.5
+"""Seconds between two looks at how much has come: MLflow does not tell."""
+
+
+def fetch(
+    uri: str, target: Path, *, is_dir: bool, limits: Limits, listener: Listener
+) -> None:
+    """Download a file or folder; see `dioptra_worker.tracking.incoming.fetch`."""
+    parent, _, name = uri.rstrip("/").rpartition("/")
+    arriving = target.with_name(f"{target.name}.arriving")
+    arriving.mkdir()
+    os.environ["MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"] = "false"
+    try:
+        repository = get_artifact_repository(parent)
+        sizes = dict(_listed(repository, name, is_dir=is_dir))
+        if not 0 < len(sizes) <= limits.files or sum(sizes.values()) > limits.size:
+            words = f"{uri} has {len(sizes):,} files of {sum(sizes.values()):,} bytes"
+            raise ServiceRefused(words, service=SERVICE)
+        listener.begin(sum(sizes.values()))
+        with _watched(arriving, listener):
+            repository.download_artifacts(name, dst_path=str(arriving))
+        for path, size in sizes.items():
+            if (found := (arriving / path).stat().st_size) != size:
+                words = f"{path!r} came with {found} bytes instead of {size}"
+                raise ServiceUnavailable(words, service=SERVICE)
+        (arriving / name).rename(target)
+    except (MlflowException, OSError) as error:
+        raise ServiceUnavailable(
+            f"the artifact store did not give {uri}: {error}", service=SERVICE
+        ) from error
+
+
+def _listed(
+    repository: ArtifactRepository, name: str, *, is_dir: bool
+) -> Iterator[tuple[str, int]]:
+    """The path and the bytes of each file, relative to the repository."""
+    for entry in repository.list_artifacts(name if is_dir else None):
+        if entry.is_dir and is_dir:
+            yield from _listed(repository, entry.path, is_dir=True)
+        elif is_dir or entry.path == name:
+            yield entry.path, entry.file_size or 0
+
+
+@contextlib.contextmanager
+def _watched(folder: Path, listener: Listener) -> Iterator[None]:
+    """Look now and then how much has come into a folder."""
+    over = threading.Event()
+
+    def look() -> None:
+        seen = 0
+        while not over.wait(_LOOK):
+            size = _size(folder)
+            if size > seen:
+                listener.came(size - seen)
+                seen = size
+
+    thread = threading.Thread(target=look, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def _size(folder: Path) -> int:
+    size = 0
+    for path in folder.rglob("*"):
+        with contextlib.suppress(OSError):  # it was renamed meanwhile
+            size += path.stat().st_size if path.is_file() else 0
+    return size

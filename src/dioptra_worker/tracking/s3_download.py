@@ -1,0 +1,160 @@
+"""Downloads from ``s3://``: small files side by side, large ones in parallel ranges.
+
+Nothing is held in memory but what is on its way. All ranges of a file are of the same
+object, its size must be what S3 says, and so must its checksum where S3 tells one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from dioptra_worker.errors import ServiceRefused, ServiceUnavailable
+from dioptra_worker.tracking import s3
+from dioptra_worker.tracking.side_by_side import side_by_side
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from mypy_boto3_s3 import S3Client
+
+    from dioptra_worker.tracking.incoming import Limits, Listener
+
+_CHUNK = 1 << 18
+_MD5 = re.compile(r'"?(?P<digest>[0-9a-f]{32})"?')
+"""An object's tag, if it was stored as a whole; of several parts it has a hyphen."""
+
+
+@dataclass(frozen=True)
+class _Object:
+    key: str
+    size: int
+    tag: str
+    file: Path
+
+
+def fetch(
+    uri: str, target: Path, *, is_dir: bool, limits: Limits, listener: Listener
+) -> None:
+    """Download a file or folder; see `dioptra_worker.tracking.incoming.fetch`."""
+    bucket, _, key = uri.removeprefix("s3://").partition("/")
+    client = s3.client()
+    with s3.mapped(f"S3 did not give {uri}"):
+        if is_dir:
+            objects = list(_below(client, bucket, key, target, limits))
+        else:
+            objects = [_one(client, bucket, key, target)]
+        size = sum(item.size for item in objects)
+        if not objects:
+            raise _refused(f"S3 has nothing below {uri}")
+        if size > limits.size:
+            raise _refused(f"{uri} has more than {limits.size:,} bytes")
+        listener.begin(size)
+        for folder in {item.file.parent for item in objects}:
+            folder.mkdir(parents=True, exist_ok=True)
+        _Download(client, bucket, listener).all(objects)
+
+
+class _Download:
+    """Gets objects of one bucket."""
+
+    def __init__(self, client: S3Client, bucket: str, listener: Listener) -> None:
+        self._client = client
+        self._bucket = bucket
+        self._listener = listener
+
+    def all(self, objects: list[_Object]) -> None:
+        """Get them all, and see that each is what S3 has."""
+        small = [item for item in objects if item.size < s3.LARGE]
+        side_by_side(self._small, small, at_once=s3.FILES_AT_ONCE)
+        for item in objects:
+            if item.size >= s3.LARGE:
+                self._large(item)
+
+    def _small(self, item: _Object) -> None:
+        answer = self._client.get_object(
+            Bucket=self._bucket, Key=item.key, IfMatch=item.tag
+        )
+        with (
+            contextlib.closing(answer["Body"]) as body,
+            item.file.open("wb") as file,
+        ):
+            for chunk in body.iter_chunks(_CHUNK):
+                file.write(chunk)
+        self._listener.came(item.size)
+        self._verify(item)
+
+    def _large(self, item: _Object) -> None:
+        self._client.download_file(
+            self._bucket,
+            item.key,
+            str(item.file),
+            Callback=self._listener.came,
+            Config=s3.TRANSFER,
+        )
+        self._verify(item)
+
+    def _verify(self, item: _Object) -> None:
+        """See that a file is what was stored.
+
+        Raises:
+            ServiceUnavailable: If it is not.
+        """
+        found = item.file.stat().st_size
+        if found != item.size:
+            raise _damaged(item.key, f"{found} bytes instead of {item.size}")
+        told = _MD5.fullmatch(item.tag)
+        if told is None:
+            return
+        with item.file.open("rb") as file:
+            digest = hashlib.file_digest(
+                file, lambda: hashlib.md5(usedforsecurity=False)
+            ).hexdigest()
+        if digest != told["digest"] and not self._is_encrypted(item):
+            raise _damaged(item.key, f"the checksum {digest} instead of {item.tag}")
+
+    def _is_encrypted(self, item: _Object) -> bool:
+        """Whether an object's tag is no checksum, as with a key of somebody's own."""
+        head = self._client.head_object(Bucket=self._bucket, Key=item.key)
+        method = head.get("ServerSideEncryption", "")
+        return method.startswith("aws:kms") or "SSECustomerAlgorithm" in head
+
+
+def _one(client: S3Client, bucket: str, key: str, file: Path) -> _Object:
+    head = client.head_object(Bucket=bucket, Key=key)
+    return _Object(key, head["ContentLength"], head["ETag"], file)
+
+
+def _below(
+    client: S3Client, bucket: str, key: str, folder: Path, limits: Limits
+) -> Iterator[_Object]:
+    """All objects of a folder; what only marks a folder is none."""
+    prefix = f"{key.rstrip('/')}/"
+    pages = client.get_paginator("list_objects_v2").paginate(
+        Bucket=bucket, Prefix=prefix
+    )
+    files = 0
+    for page in pages:
+        for entry in page.get("Contents", []):
+            inside = entry["Key"].removeprefix(prefix)
+            if not inside or inside.endswith("/"):
+                continue
+            files += 1
+            if files > limits.files:
+                raise _refused(f"s3://{bucket}/{key} has over {limits.files:,} files")
+            if {"", ".", ".."} & set(inside.split("/")):
+                raise _refused(f"{entry['Key']!r} cannot be a file's name here")
+            file = folder / inside
+            yield _Object(entry["Key"], entry["Size"], entry["ETag"], file)
+
+
+def _refused(words: str) -> ServiceRefused:
+    return ServiceRefused(words, service=s3.SERVICE)
+
+
+def _damaged(key: str, words: str) -> ServiceUnavailable:
+    return ServiceUnavailable(f"{key!r} came with {words}", service=s3.SERVICE)

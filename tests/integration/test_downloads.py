@@ -1,0 +1,229 @@
+"""Artifacts straight from the local stack's stores, whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import TYPE_CHECKING
+
+import mlflow
+import pytest
+from tests.plugins.clients import s3_client
+from tests.plugins.fault_proxy import Rule, answer, cut_short, falsify, fault_proxy
+
+from dioptra_worker.errors import ServiceError, ServiceRefused, ServiceUnavailable
+from dioptra_worker.tracking import artifacts, incoming
+from dioptra_worker.tracking import run as tracking
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from dioptra_worker.local import LocalStack
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:botocore")
+LIMITS = incoming.Limits(files=100, size=100 << 20)
+SMALL, LARGE = 1000, 20 << 20
+
+
+class Listener:
+    """Notes how far a download is."""
+
+    def __init__(self) -> None:
+        self.size = -1
+        self.arrived = 0
+        self._lock = threading.Lock()
+
+    def begin(self, size: int) -> None:
+        """So many bytes will come."""
+        self.size = size
+
+    def came(self, count: int) -> None:
+        """So many more bytes are there."""
+        with self._lock:
+            self.arrived += count
+
+
+@pytest.fixture(name="environment", params=["s3", "proxied"])
+def _environment(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[dict[str, str]]:
+    """Be in the place of a runner; no run is active afterwards."""
+    name = "stack" if request.param == "s3" else "proxied_stack"
+    stack: LocalStack = request.getfixturevalue(name)
+    environment = stack.environment()
+    for key, value in environment.items():
+        if key.startswith(("AWS_", "MLFLOW_")):
+            monkeypatch.setenv(key, value)
+    monkeypatch.delenv("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", raising=False)
+    mlflow.set_tracking_uri(None)
+    yield environment
+    while mlflow.active_run() is not None:
+        mlflow.end_run()
+
+
+def _stored(path: Path) -> str:
+    """Store a file or folder in a run; its URI."""
+    run_id, uri = tracking.start(7)
+    tracking.close(run_id, "FINISHED")
+    return artifacts.store(uri).put(path, "data")
+
+
+def _fetched(uri: str, target: Path, *, is_dir: bool = False) -> Listener:
+    listener = Listener()
+    incoming.fetch(uri, target, is_dir=is_dir, limits=LIMITS, listener=listener)
+    return listener
+
+
+def _files(folder: Path) -> dict[str, bytes]:
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+@pytest.mark.usefixtures("environment")
+@pytest.mark.parametrize("size", [0, SMALL, LARGE])
+def test_a_file(size: int, tmp_path: Path) -> None:
+    """A file comes as it was stored, and its size is told."""
+    file = tmp_path / "größe 1.bin"
+    file.write_bytes(os.urandom(size))
+    listener = _fetched(_stored(file), tmp_path / "copy")
+    assert (tmp_path / "copy").read_bytes() == file.read_bytes()
+    assert listener.size == size
+    assert listener.arrived <= size
+
+
+@pytest.mark.usefixtures("environment")
+@pytest.mark.parametrize("environment", ["s3"], indirect=True)
+def test_names_that_look_like_parts_of_an_address(tmp_path: Path) -> None:
+    """A file's name may have in it what would end the path of other addresses."""
+    file = tmp_path / "a #2?b=%20.bin"
+    file.write_bytes(b"abc")
+    _fetched(_stored(file), tmp_path / "copy")
+    assert (tmp_path / "copy").read_bytes() == b"abc"
+
+
+@pytest.mark.usefixtures("environment")
+def test_a_folder(tmp_path: Path) -> None:
+    """A folder comes with all that lies in it, large files and small ones."""
+    folder = tmp_path / "model"
+    (folder / "deep" / "er").mkdir(parents=True)
+    (folder / "weights.bin").write_bytes(os.urandom(LARGE))
+    for number in range(30):
+        (folder / "deep" / f"{number}.txt").write_text(str(number))
+    (folder / "deep" / "er" / "ü 1.txt").write_text("ü")
+    listener = _fetched(_stored(folder), tmp_path / "copy", is_dir=True)
+    assert _files(tmp_path / "copy") == _files(folder)
+    assert listener.size == sum(map(len, _files(folder).values()))
+
+
+@pytest.mark.usefixtures("environment")
+@pytest.mark.parametrize("is_dir", [False, True])
+def test_what_is_not_there(is_dir: bool, tmp_path: Path) -> None:
+    """A file or folder that the store does not have is an error, and none appears."""
+    (tmp_path / "other").write_text("other")
+    uri = _stored(tmp_path / "other").removesuffix("other") + "nothing"
+    with pytest.raises(ServiceError, match="nothing"):
+        _fetched(uri, tmp_path / "copy", is_dir=is_dir)
+    assert not (tmp_path / "copy").exists()
+
+
+@pytest.mark.usefixtures("environment")
+@pytest.mark.parametrize(
+    "limits",
+    [incoming.Limits(files=2, size=1000), incoming.Limits(files=10, size=8)],
+    ids=["files", "bytes"],
+)
+def test_more_than_anybody_wants(limits: incoming.Limits, tmp_path: Path) -> None:
+    """A folder beyond the limits is refused before anything of it is fetched."""
+    folder = tmp_path / "model"
+    folder.mkdir()
+    for number in range(3):
+        (folder / str(number)).write_text("abc")
+    uri, target = _stored(folder), tmp_path / "copy"
+    with pytest.raises(ServiceRefused):
+        incoming.fetch(uri, target, is_dir=True, limits=limits, listener=Listener())
+    assert not target.exists()
+
+
+@pytest.mark.parametrize("environment", ["s3"], indirect=True)
+@pytest.mark.parametrize("name", ["../out", "a/../../out", "/out", "a//b"])
+def test_names_that_lead_elsewhere(
+    name: str, environment: dict[str, str], tmp_path: Path
+) -> None:
+    """An object whose name would be a file elsewhere is refused."""
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "a").write_text("a")
+    uri = _stored(tmp_path / "model")
+    bucket, _, key = uri.removeprefix("s3://").partition("/")
+    s3_client(environment).put_object(Bucket=bucket, Key=f"{key}/{name}", Body=b"x")
+    with pytest.raises(ServiceRefused, match="cannot be a file's name"):
+        _fetched(uri, tmp_path / "folder" / "copy", is_dir=True)
+    assert not list(tmp_path.rglob("out"))
+
+
+@pytest.mark.parametrize("environment", ["s3"], indirect=True)
+def test_marks_of_folders_are_no_files(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    """The empty objects by which some tools mark a folder do not become files."""
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "a").write_text("a")
+    uri = _stored(tmp_path / "model")
+    bucket, _, key = uri.removeprefix("s3://").partition("/")
+    for mark in (f"{key}/", f"{key}/deep/"):
+        s3_client(environment).put_object(Bucket=bucket, Key=mark, Body=b"")
+    _fetched(uri, tmp_path / "copy", is_dir=True)
+    assert _files(tmp_path / "copy") == {"a": b"a"}
+
+
+@pytest.mark.parametrize("environment", ["s3"], indirect=True)
+def test_bytes_that_are_not_those_that_were_stored(
+    environment: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file of the right size and the wrong content is no file."""
+    (tmp_path / "file").write_bytes(os.urandom(SMALL))
+    uri = _stored(tmp_path / "file")
+    with fault_proxy(environment["MLFLOW_S3_ENDPOINT_URL"]) as proxy:
+        monkeypatch.setenv("MLFLOW_S3_ENDPOINT_URL", proxy.url)
+        rule = proxy.add(Rule("GET", r"/data/file", falsify))
+        with pytest.raises(ServiceUnavailable, match="the checksum"):
+            _fetched(uri, tmp_path / "copy")
+        assert rule.hits == 1
+        _fetched(uri, tmp_path / "copy")
+    assert (tmp_path / "copy").read_bytes() == (tmp_path / "file").read_bytes()
+
+
+@pytest.mark.parametrize("environment", ["s3"], indirect=True)
+def test_a_transfer_that_is_cut_off(
+    environment: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file that ends too early is an error; one part of a large one is got again."""
+    (tmp_path / "small").write_bytes(os.urandom(SMALL))
+    (tmp_path / "large").write_bytes(os.urandom(LARGE))
+    small, large = _stored(tmp_path / "small"), _stored(tmp_path / "large")
+    with fault_proxy(environment["MLFLOW_S3_ENDPOINT_URL"]) as proxy:
+        monkeypatch.setenv("MLFLOW_S3_ENDPOINT_URL", proxy.url)
+        proxy.add(Rule("GET", r"/data/small", cut_short))
+        with pytest.raises(ServiceError):
+            _fetched(small, tmp_path / "copy")
+        rule = proxy.add(Rule("GET", r"/data/large", cut_short))
+        _fetched(large, tmp_path / "copy")
+        assert rule.hits == 1
+    assert (tmp_path / "copy").read_bytes() == (tmp_path / "large").read_bytes()
+
+
+@pytest.mark.parametrize("environment", ["s3"], indirect=True)
+def test_a_store_that_does_not_let_us_in(
+    environment: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A refusal of the store names what it is about."""
+    (tmp_path / "file").write_text("abc")
+    uri = _stored(tmp_path / "file")
+    with fault_proxy(environment["MLFLOW_S3_ENDPOINT_URL"]) as proxy:
+        monkeypatch.setenv("MLFLOW_S3_ENDPOINT_URL", proxy.url)
+        proxy.add(Rule("HEAD", r"/data/file", answer(403)))
+        with pytest.raises(ServiceRefused, match=r"s3://.*/data/file.*403"):
+            _fetched(uri, tmp_path / "copy")
