@@ -49,6 +49,7 @@ RUNNER_DEFAULTS = {
     "DO_NOT_TRACK": "true",
     "GIT_PYTHON_REFRESH": "quiet",  # or MLflow fills the log where there is no git
     "MLFLOW_DISABLE_TELEMETRY": "true",  # it starts a thread at import
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",  # it is for terminals
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # it is no output of the job
 }
 """What runners get in their environment unless the user says otherwise."""

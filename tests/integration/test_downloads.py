@@ -55,7 +55,6 @@ def _environment(
     for key, value in environment.items():
         if key.startswith(("AWS_", "MLFLOW_")):
             monkeypatch.setenv(key, value)
-    monkeypatch.delenv("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", raising=False)
     mlflow.set_tracking_uri(None)
     yield environment
     while mlflow.active_run() is not None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import threading
 from typing import TYPE_CHECKING
 
@@ -32,7 +31,6 @@ def fetch(
     parent, _, name = uri.rstrip("/").rpartition("/")
     arriving = target.with_name(f"{target.name}.arriving")
     arriving.mkdir()
-    os.environ["MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"] = "false"
     try:
         repository = get_artifact_repository(parent)
         sizes = dict(_listed(repository, name, is_dir=is_dir))
