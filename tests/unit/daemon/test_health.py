@@ -379,6 +379,10 @@ def test_slow_clients_are_hung_up_on(
         client.settimeout(5)
         assert client.recv(100) == b""
         client.close()
+    deadline = time.monotonic() + 60
+    while server._open:  # a place is free a moment after its client is hung up on
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
     assert _ask(server, "/livez")[0].status == 200
 
 
