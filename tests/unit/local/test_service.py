@@ -68,7 +68,7 @@ def test_processes_without_a_record_are_ended(service: Service) -> None:
         process = mark(lost.pid)
         assert process is not None
         service.stop()
-        left = wait_gone([process], 5)
+        left = wait_gone([process], 60)
         lost.kill()
         assert left == []
 
