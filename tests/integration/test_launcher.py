@@ -169,6 +169,22 @@ def test_a_runner_is_a_fresh_process(launcher: Launcher) -> None:
         puppet.end()
 
 
+def test_a_collection_leaves_the_templates_objects_alone(
+    environment: dict[str, str],
+) -> None:
+    """What a fork shares with the template stays shared: Python looks away from it."""
+    code = """
+    import gc
+    gc.collect()
+    say(gc.get_freeze_count(), len(gc.get_objects()))
+    """
+    with _launcher("fork", environment) as launcher:
+        puppet = Puppet(launcher, code)
+        frozen, own = puppet.hear()
+        puppet.end()
+    assert frozen > 10 * own
+
+
 def test_a_runner_leads_a_group_and_a_session(launcher: Launcher) -> None:
     """A runner's group is its own, so that signals reach the job and nobody else."""
     puppet = Puppet(launcher, "say(os.getpid(), os.getpgid(0), os.getsid(0))")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import gc
 import json
 import os
 import signal
@@ -91,7 +90,8 @@ class Forker:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
             self._sock.close()
-            gc.unfreeze()
+            # What the template froze stays frozen: a collection would write to each of
+            # its objects, and the pages would be shared no more.
             target()
         finally:
             os._exit(1)
