@@ -61,7 +61,7 @@ def test_processes_without_a_record_are_ended(service: Service) -> None:
     """What was started by a command that died before writing it down is found."""
     name = f"{service.config.token}/{VALKEY}"
     with subprocess.Popen(
-        [sys.executable, "-c", "import time; time.sleep(60)"],
+        [sys.executable, "-c", "import time; time.sleep(600)"],
         env=os.environ | {"DIOPTRA_LOCAL_STACK": name},
         start_new_session=True,
     ) as lost:
