@@ -9,12 +9,16 @@ import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 import pytest
+from tests.plugins.scene import until
+from tests.plugins.tcp_proxy import tcp_proxy
 
 from dioptra_worker.daemon.activities import Activities
 from dioptra_worker.daemon.claims import ClaimsDesk
+from dioptra_worker.daemon.outages import Outages
 from dioptra_worker.daemon.redis_client import connect
 from dioptra_worker.errors import ServiceUnavailable
 from dioptra_worker.records import ActivityAnswer, ActivityWanted
@@ -162,7 +166,7 @@ def test_the_desk_answers_and_lets_go(batch: Activities) -> None:
         job=1,
         token="x",
         answer=answers.put,
-        say=lambda severity, text: said.append(severity + text),
+        outages=Outages(lambda severity, text: said.append(severity + text)),
         renew_every=SOON,
     )
     for number, element in enumerate("ab", start=1):
@@ -178,3 +182,30 @@ def test_the_desk_answers_and_lets_go(batch: Activities) -> None:
     assert entries["b"].crashes == 1
     assert said == []
     assert not any(t.name == "dioptra-claims" for t in threading.enumerate())
+
+
+def test_a_question_waits_for_redis(stack: LocalStack) -> None:
+    """While Redis is away a question waits; that is said once, and its end once."""
+    answers: queue.SimpleQueue[ActivityAnswer] = queue.SimpleQueue()
+    said: list[str] = []
+    uri = urlsplit(stack.environment()["RQ_REDIS_URI"])
+    with tcp_proxy(stack.service("valkey").port) as proxy:
+        place = f"{uri.netloc.rpartition(':')[0]}:{proxy.port}"
+        with connect(uri._replace(netloc=place).geturl()) as client:
+            desk = ClaimsDesk(
+                Activities(client, uuid4().hex),
+                job=1,
+                token="x",
+                answer=answers.put,
+                outages=Outages(lambda _, text: said.append(text)),
+            )
+            proxy.refuse()
+            desk.ask(ActivityWanted(question=1, element="a", state="started"))
+            until(lambda: len(said) == 1)
+            assert answers.empty()
+            proxy.pass_on()
+            assert answers.get(timeout=60).outcome == "granted"
+            desk.close("finished")
+    assert len(said) == 2
+    assert said[0].startswith("waiting: ")
+    assert "is back after" in said[1]

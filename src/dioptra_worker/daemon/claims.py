@@ -22,6 +22,8 @@ from dioptra_worker.records import ActivityAnswer, ActivityWanted
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from dioptra_worker.daemon.outages import Outages
+
 log = logging.getLogger("dioptra_worker.claims")
 
 RENEW_EVERY = LEASE / 3
@@ -39,7 +41,7 @@ class ClaimsDesk:
         job: int,
         token: str,
         answer: Callable[[ActivityAnswer], None],
-        say: Callable[[str, str], None],
+        outages: Outages,
         renew_every: float = RENEW_EVERY,
     ) -> None:
         """Open the desk.
@@ -49,14 +51,14 @@ class ClaimsDesk:
             job: The job.
             token: Names this attempt of the job.
             answer: Tells the runner.
-            say: Puts a line into the job's log, with its severity.
+            outages: Told when a question waits for Redis, and when it goes on.
             renew_every: Seconds between two renewals of what the job holds.
         """
         self._activities = activities
         self._job = job
         self._token = token
         self._answer = answer
-        self._say = say
+        self._outages = outages
         self._renew_every = renew_every
         self._held: set[str] = set()
         self._questions: queue.SimpleQueue[ActivityWanted | None] = queue.SimpleQueue()
@@ -107,7 +109,8 @@ class ClaimsDesk:
                     partial(self._outcome, wanted),
                     seconds=FOREVER,
                     sleep=self._sleep,
-                    on_wait=self._waiting,
+                    on_wait=self._outages.on_wait,
+                    on_back=self._outages.on_back,
                 )
             except _Closed:
                 return
@@ -138,9 +141,6 @@ class ClaimsDesk:
             self._activities.renew(self._held, token=self._token)
         except ServiceUnavailable as error:
             log.warning("claims of job %d are not renewed: %s", self._job, error)
-
-    def _waiting(self, error: ServiceUnavailable) -> None:
-        self._say("WARNING", f"waiting to claim elements: {error}")
 
     def _sleep(self, seconds: float) -> None:
         if self._closing.wait(seconds):

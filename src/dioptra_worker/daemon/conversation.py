@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from dioptra_worker.api.models import LogRecord
 from dioptra_worker.daemon.claims import ClaimsDesk
+from dioptra_worker.daemon.outages import Outages
 from dioptra_worker.daemon.parcels import OWN_LOGGER
 from dioptra_worker.daemon.report import Stop
 from dioptra_worker.daemon.verdict import Verdict, duration
@@ -152,7 +153,7 @@ class Conversation:
                 job=self.order.job_id,
                 token=self.run_id or uuid.uuid4().hex,
                 answer=supervisor.send,
-                say=self.say,
+                outages=Outages(self.tell),
             )
         self.claims.ask(wanted)
 
