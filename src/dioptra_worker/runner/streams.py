@@ -27,6 +27,9 @@ Send = Callable[[Message], None]
 
 LONGEST_PART = 1 << 20
 """Characters of a record that go into one message; a longer one becomes several."""
+LONGEST_WORD = 1 << 12
+"""Characters before a cut in which a blank is looked for, since a secret that is cut in
+two would not be recognised."""
 
 QUIET_LOGGERS = ("urllib3", "botocore", "boto3", "s3transfer", "git", "filelock")
 """Libraries whose chatter below WARNING is not the job's business."""
@@ -55,8 +58,13 @@ class MessageHandler(logging.Handler):
 
 def _parts(text: str) -> Iterator[str]:
     """Text in messages that are not too long to be kept in memory at both ends."""
-    for start in range(0, len(text) or 1, LONGEST_PART):
-        yield text[start : start + LONGEST_PART]
+    start = 0
+    while len(text) - start > LONGEST_PART:
+        end = start + LONGEST_PART
+        end = text.rfind(" ", end - LONGEST_WORD, end) + 1 or end
+        yield text[start:end]
+        start = end
+    yield text[start:]
 
 
 def _safe_repr(value: object) -> str:

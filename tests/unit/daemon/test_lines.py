@@ -52,6 +52,15 @@ def test_a_cut_line_is_passed_on_whole(data: bytes, limit: int) -> None:
     assert b"".join(_lines([whole], limit)) == whole
 
 
+def test_a_line_is_cut_at_a_blank() -> None:
+    """A word, which may be a secret, is not cut in two where a line is."""
+    word = b"x" * 100
+    line = word + b" "
+    pieces = _lines([line * (3 * LONGEST_LINE // len(line))], LONGEST_LINE)
+    assert len(pieces) == 4
+    assert {len(set(piece.split(b" ")) - {word, b""}) for piece in pieces} == {0}
+
+
 def test_only_the_last_state_of_a_bar_is_left() -> None:
     """A line that was overwritten by returning to its beginning is what it was last."""
     assembler = LineAssembler()

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from dioptra_worker.records import Log, Message, Output, decode
-from dioptra_worker.runner.streams import severity
+from dioptra_worker.runner.streams import LONGEST_PART, severity
 
 PREAMBLE = """
 import logging, os, sys, warnings
@@ -232,6 +232,19 @@ print("nul \0, lone \udc80, pile \U0001f4a9")
     assert log.message == "nul \0, lone \udc80, pile \U0001f4a9"
     assert isinstance(output, Output)
     assert output.text == "nul \0, lone \\udc80, pile \U0001f4a9\n"
+
+
+def test_long_records_are_cut_at_a_blank() -> None:
+    """A record in several messages is whole, and none cuts a word, maybe a secret."""
+    word = "x" * 99
+    messages = _run(
+        f"logging.getLogger('a').info('{word} ' * 25_000)\n"
+        f"logging.getLogger('a').info('y' * {LONGEST_PART + 1})\n"
+    )
+    texts = [log.message for log in _logs(messages)]
+    assert "".join(texts) == f"{word} " * 25_000 + "y" * (LONGEST_PART + 1)
+    assert max(map(len, texts)) <= LONGEST_PART
+    assert {each for text in texts[:3] for each in text.split(" ")} == {word, ""}
 
 
 def test_binary_writes() -> None:
