@@ -36,6 +36,9 @@ log = logging.getLogger("dioptra_worker.journal")
 
 PAUSE = 0.05
 """Seconds between two writes: what a daemon that is killed may lose."""
+ABANDONED = 30 * 24 * 3600.0
+"""Seconds after which a journal that nobody could deliver is removed: its API has
+another address by now, or is no more."""
 _FOLDER = "outbox"
 _ABOUT = "about.json"
 _END = "end.json"
@@ -223,11 +226,19 @@ class Journals:
                 yield journal
 
     def tidy(self) -> None:
-        """Remove what was half made or half removed when a worker was lost."""
+        """Remove what lost workers left half made or half removed, or long ago."""
+        now = time.time()
         for begun in (_MAKING, _REMOVING):
             for folder in self._folder.glob(f"{begun}*"):
-                if time.time() - _changed(folder) > _HALF_DONE:
+                if now - _changed(folder) > _HALF_DONE:
                     shutil.rmtree(folder, ignore_errors=True)
+        for folder in self._of():
+            last = max(map(_changed, [folder, *folder.glob("*")]))
+            if now - last > ABANDONED and not _is_owned(folder):
+                days = int((now - last) / 86_400)
+                words = f"{days} days, so what it has left undelivered is removed"
+                log.warning("nobody could deliver %s for %s", folder.name, words)
+                _remove(folder)
 
     def _of(self, job_id: int | None = None) -> list[Path]:
         wanted = "job-*" if job_id is None else f"job-{job_id}-*"
@@ -264,6 +275,23 @@ class Journals:
             log.debug("the outbox %s is left alone: %s", folder, error)
         os.close(file)
         return None
+
+
+def _is_owned(folder: Path) -> bool:
+    """Whether a worker that lives has a journal open."""
+    try:
+        file = os.open(folder / _ABOUT, os.O_RDWR)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True  # who knows
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(file)
+    return False
 
 
 def _read_end(folder: Path) -> Pending | None:

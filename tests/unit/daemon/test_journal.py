@@ -205,6 +205,23 @@ def test_half_made(tmp_path: Path) -> None:
     assert [path.name for path in outbox.iterdir()] == ["making-new"]
 
 
+def test_never_deliverable(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A journal that nobody could deliver for a month goes, unless somebody has it."""
+    _make_one(tmp_path, "for another platform", job_id=7)
+    _make_one(tmp_path, "of today", job_id=8)
+    with _open(tmp_path, job_id=9) as owned:
+        owned.log.append(_record("still at work"))
+        owned.flush()
+        for old in ("job-7-*", "job-9-*"):
+            (folder,) = tmp_path.glob(f"outbox/{old}")
+            for path in (folder, *folder.iterdir()):
+                os.utime(path, (0, 0))
+        _journals(tmp_path, "http://elsewhere.test").tidy()
+        names = sorted(path.name for path in (tmp_path / "outbox").iterdir())
+        assert [name.split("-")[1] for name in names] == ["8", "9"]
+    assert "nobody could deliver job-7-" in caplog.text
+
+
 def test_damaged(tmp_path: Path) -> None:
     """A journal that does not say whose it is is left alone."""
     _make_one(tmp_path, "a line")
