@@ -61,10 +61,13 @@ def test_processes_without_a_record_are_ended(service: Service) -> None:
     """What was started by a command that died before writing it down is found."""
     name = f"{service.config.token}/{VALKEY}"
     with subprocess.Popen(
-        [sys.executable, "-c", "import time; time.sleep(600)"],
+        [sys.executable, "-c", "import time; print('up', flush=True); time.sleep(600)"],
         env=os.environ | {"DIOPTRA_LOCAL_STACK": name},
+        stdout=subprocess.PIPE,
         start_new_session=True,
     ) as lost:
+        assert lost.stdout is not None
+        lost.stdout.readline()  # before that its environment may not be there to read
         process = mark(lost.pid)
         assert process is not None
         service.stop()
