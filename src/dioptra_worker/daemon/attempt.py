@@ -22,12 +22,11 @@ from dioptra_worker.daemon.outages import Outages
 from dioptra_worker.daemon.report import Patience, Report, Stop
 from dioptra_worker.daemon.setup_limit import SetupLimit
 from dioptra_worker.daemon.stamping import stamp
+from dioptra_worker.daemon.status_watch import watching
 from dioptra_worker.daemon.supervisor import Supervisor
 from dioptra_worker.daemon.verdict import Fate, Verdict, judge
-from dioptra_worker.daemon.vital_signs import API
 from dioptra_worker.errors import (
     NotFound,
-    ServiceError,
     ServiceUnavailable,
     WorkerError,
 )
@@ -146,13 +145,9 @@ class Attempt:
 
     def _watched(self, conversation: Conversation) -> Verdict:
         """Run the job with an eye on its status in the API."""
-        done = threading.Event()
-        watcher = threading.Thread(
-            target=self._watch_status, args=[done], name="dioptra-status", daemon=True
-        )
-        watcher.start()
         try:
-            return self._supervised(conversation)
+            with watching(self.order.job_id, self._services, stop=self.stop):
+                return self._supervised(conversation)
         except _StoppedEarly as early:
             return early.verdict
         except WorkerError as error:
@@ -166,9 +161,6 @@ class Attempt:
             log.exception("job %d broke the worker", self.order.job_id)
             reason = f"the worker has a bug: {error!r}"
             return Verdict(fate="failed", reason=reason, mlflow="FAILED")
-        finally:
-            done.set()
-            watcher.join(timeout=1.0)  # it may wait for an API that hangs
 
     def _supervised(self, conversation: Conversation) -> Verdict:
         settings = self._services.settings
@@ -312,20 +304,6 @@ class Attempt:
         except ServiceUnavailable as error:
             log.warning("MLflow run %s stays open: %s", run_id, error)
         return False
-
-    def _watch_status(self, done: threading.Event) -> None:
-        """Stop the job when it is deleted or reset in the API."""
-        while not done.wait(self._services.settings.status_poll):
-            try:
-                with self._services.vitals.contacting(API):
-                    status = self._api.job(self.order.job_id).status
-            except NotFound:
-                self.stop(Stop("gone", "the job was deleted"))
-            except ServiceError as error:
-                log.debug("the job's status is not known now: %s", error)
-            else:
-                if status != "started":
-                    self.stop(Stop("gone", f"the job's status was set to {status!r}"))
 
     def _patiently(self, call: Callable[[], T], outages: Outages) -> T:
         """Call the API until it answers, however long it is away."""

@@ -9,7 +9,7 @@ from dataclasses import replace
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Protocol
 
-from dioptra_worker.daemon.lane import SETTLE
+from dioptra_worker.daemon.carrier import SETTLE
 from dioptra_worker.daemon.parcels import OWN_LOGGER, Result, describe
 from dioptra_worker.errors import LoginRefused, ServiceError, ServiceUnavailable
 from dioptra_worker.provenance import signed

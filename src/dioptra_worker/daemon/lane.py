@@ -7,24 +7,23 @@ import threading
 import time
 from collections import deque
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Generic, Self, TypeVar
 
 from dioptra_worker.api.patience import pauses
 from dioptra_worker.daemon.backlog import Backlog, Entry, Room
+from dioptra_worker.daemon.carrier import SETTLE
 from dioptra_worker.errors import NotFound, ServiceRefused, ServiceUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import TracebackType
 
+    from dioptra_worker.daemon.carrier import Carrier
     from dioptra_worker.daemon.spool import Spool
 
 log = logging.getLogger("dioptra_worker.lane")
 
 P = TypeVar("P")
-
-SETTLE = 2.0
-"""Seconds in which a request that was given up may still arrive."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,60 +41,6 @@ class Batch:
     age: float = 0.0
     most: int = 1
     weight: int = 1
-
-
-class Carrier(Protocol[P]):
-    """Knows the parcels of one lane."""
-
-    def deliver(self, parcels: list[P]) -> None:
-        """Deliver parcels that go out together.
-
-        Raises:
-            ServiceUnavailable: They are tried again.
-            NotFound: Nobody is there any more: all parcels are thrown away.
-            ServiceRefused: These parcels are given up.
-        """
-        ...
-
-    def arrived(self, parcels: list[P]) -> int:
-        """How many, from the first, of parcels without an answer have arrived."""
-        ...
-
-    def lateness(self, parcels: list[P], error: ServiceUnavailable) -> float:
-        """Seconds in which what failed may still arrive, and would be there twice."""
-        ...
-
-    def is_poison(self, parcels: list[P], error: ServiceUnavailable) -> bool:
-        """Whether the failure is these parcels' fault and not the service's."""
-        ...
-
-    def is_ones_fault(self, error: ServiceRefused) -> bool:
-        """Whether a refusal of many may be the fault of one of them."""
-        ...
-
-    def weight(self, parcel: P) -> int:
-        """What a parcel weighs."""
-        ...
-
-    def on_wait(self, error: ServiceUnavailable) -> None:
-        """Told once when waiting begins."""
-        ...
-
-    def on_back(self, seconds: float) -> None:
-        """Told once when waiting has ended, after how long."""
-        ...
-
-    def on_refusal(self, parcels: list[P], words: str) -> None:
-        """Told what will never be delivered."""
-        ...
-
-    def on_loss(self, count: int) -> None:
-        """Told how many parcels could not be read back from the disk."""
-        ...
-
-    def on_gone(self) -> None:
-        """Told when nobody is there any more."""
-        ...
 
 
 class Lane(Generic[P]):

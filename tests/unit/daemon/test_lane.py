@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from dioptra_worker.daemon.lane import SETTLE, Batch, Lane
+from dioptra_worker.daemon.carrier import SETTLE
+from dioptra_worker.daemon.lane import Batch, Lane
 from dioptra_worker.errors import NotFound, ServiceRefused, ServiceUnavailable
 
 if TYPE_CHECKING:
