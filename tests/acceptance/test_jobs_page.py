@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tarfile
 from typing import TYPE_CHECKING
 
 import pytest
@@ -48,6 +49,28 @@ def boom():
 
 
 from dioptra.sdk.utilities.auth_client import get_authenticated_worker_client
+"""
+DOWNLOADS = r"""
+
+@pyplugs.register
+def folder():
+    return {"one.csv": "1", "more/two.csv": "2"}
+
+
+class Odd(ArtifactTaskInterface):
+    @staticmethod
+    def serialize(working_dir, name, contents, **kwargs):
+        path = Path(working_dir, "größe 'a' \"b\"; <i>.html")
+        path.write_text(contents)
+        return path
+
+    @staticmethod
+    def deserialize(working_dir, path, **kwargs):
+        return None
+
+    @staticmethod
+    def validation():
+        return None
 """
 MARKUP = "waited <img src=x onerror=alert(3)> enough"
 PHONE = {"viewport": {"width": 390, "height": 844}, "is_mobile": True}
@@ -188,6 +211,39 @@ def test_job(browser: Browser, platform: Platform, address: str, greeting: int) 
         page.get_by_label("Severity at least").select_option("WARNING")
         expect(log.get_by_text("careful")).to_be_visible()
         expect(log.get_by_text("<script>")).to_be_hidden()
+
+
+def test_download(
+    browser: Browser, platform: Platform, address: str, tmp_path: Path
+) -> None:
+    """Artifacts are saved by a click, whatever they are called and hold."""
+    assert address
+    entrypoint = platform.entrypoint(
+        SOURCE + DOWNLOADS,
+        {"made": {"folder": []}},
+        artifact_outputs={
+            "odd": {"contents": MARKUP, "task": {"name": "Odd"}},
+            "days": {"contents": "$made", "task": {"name": "Folder"}},
+        },
+    )
+    job = platform.submit(entrypoint)
+    assert platform.wait(job) == "finished", platform.text(job)
+    with opened(browser, accept_downloads=True) as page:
+        page.goto(f"{address}jobs/{job}")
+        links = page.get_by_role("link", name=re.compile("^Download"))
+        expect(links).to_have_count(2)
+        saved = {}
+        for link in links.all():
+            with page.expect_download() as told:
+                link.click()
+            name = told.value.suggested_filename
+            told.value.save_as(tmp_path / name)
+            saved[name] = (tmp_path / name).read_bytes()
+        assert page.url == f"{address}jobs/{job}"
+    assert set(saved) == {"größe 'a' _b_; _i_.html", "days.tar.gz"}
+    assert saved["größe 'a' _b_; _i_.html"] == MARKUP.encode()
+    with tarfile.open(tmp_path / "days.tar.gz") as tar:
+        assert {"days/one.csv", "days/more/two.csv"} <= set(tar.getnames())
 
 
 def test_follow(

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from dioptra_worker.api.models import Artifact, ArtifactParameter, Job, LogRecord
-from dioptra_worker.api.session import ApiSession, understood
+from dioptra_worker.api.session import STORE_TIMEOUT, ApiSession, understood
 from dioptra_worker.errors import Conflict, NotFound, ServiceError, ServiceRefused
 from dioptra_worker.provenance import Parameter
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from dioptra_worker.api.session import Arrived
+    from dioptra_worker.api.session import Arrived, Download
 
 LONGEST_PAGE = 1000
 _TAR = {"fileType": "tar_gz"}
@@ -173,6 +173,13 @@ class DioptraApi(ApiSession):
         )
         params = _TAR if artifact.is_dir else {}
         self._download(path, target, arrived, params=params, patience=patience)
+
+    def open_artifact(
+        self, artifact_id: int, snapshot_id: int, *, is_dir: bool
+    ) -> Download:
+        """Begin to download an artifact: a file as it is, a folder as ``tar.gz``."""
+        path = f"artifacts/{artifact_id}/snapshots/{snapshot_id}/contents"
+        return self._open(path, params=_TAR if is_dir else {}, timeout=STORE_TIMEOUT)
 
     # -- results ---------------------------------------------------------------
 

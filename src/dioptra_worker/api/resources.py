@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Self
 
 from dioptra_worker.errors import NotFound
+from dioptra_worker.provenance import DELETED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -77,6 +78,7 @@ class Artifact:
         is_dir: Whether it is a folder.
         size: Its size in bytes, if the API knows it.
         task: The artifact task that wrote it and can read it.
+        is_deleted: Whether its contents were deleted; the API keeps the record.
     """
 
     id: int
@@ -85,6 +87,7 @@ class Artifact:
     is_dir: bool
     size: int | None
     task: str
+    is_deleted: bool = False
 
     @property
     def file_name(self) -> str:
@@ -101,6 +104,7 @@ class Artifact:
             is_dir=body["isDir"],
             size=body.get("fileSize"),
             task=(body.get("task") or {}).get("name", ""),
+            is_deleted=(body.get("description") or "").startswith(DELETED),
         )
 
 

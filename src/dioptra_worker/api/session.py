@@ -36,12 +36,49 @@ if TYPE_CHECKING:
 SERVICE = "Dioptra API"
 CONNECT_TIMEOUT = 5.0
 READ_TIMEOUT = 60.0
+STORE_TIMEOUT = 3600.0
+"""Seconds until the first byte of what the API itself has yet to get from a store."""
 PARALLEL = 8
 LONGEST_RETRY_AFTER = 60.0
 """Seconds after which we ask again, whatever ``Retry-After`` said."""
 _CHUNK = 1 << 20
 Arrived = Callable[[int], object]
 """Is told how many bytes more of a download have arrived; may raise to give up."""
+
+
+class Download:
+    """The contents of an answer, read in pieces while they come; close it.
+
+    Attributes:
+        length: How many bytes there are, where the API has said so.
+    """
+
+    def __init__(self, response: requests.Response, *, url: str, what: str) -> None:
+        self._response = response
+        self._url = url
+        self._what = what
+        length = response.headers.get("Content-Length", "")
+        encoded = "Content-Encoding" in response.headers
+        self.length = int(length) if length.isdigit() and not encoded else None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End it, whether all has come or not."""
+        self._response.close()
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Yield the pieces.
+
+        Raises:
+            ServiceUnavailable: It broke off before its end.
+        """
+        with _mapped(self._url, self._what):
+            yield from self._response.iter_content(_CHUNK)
 
 
 class ApiSession:
@@ -233,10 +270,28 @@ class ApiSession:
                 arrived(len(chunk))
                 file.write(chunk)
 
+    def _open(
+        self, path: str, *, params: Mapping[str, str], timeout: float
+    ) -> Download:
+        """Begin a download that takes its time to begin."""
+        response = self._answered(
+            "GET",
+            path,
+            params=params,
+            stream=True,
+            timeout=(CONNECT_TIMEOUT, timeout),
+        )
+        return Download(response, url=self.url, what=f"GET {path}")
+
     @contextlib.contextmanager
     def _authorised(
         self, method: str, path: str, **options: Any
     ) -> Iterator[requests.Response]:
+        """Send a request, and close its answer at the end of the block."""
+        with self._answered(method, path, **options) as response:
+            yield response
+
+    def _answered(self, method: str, path: str, **options: Any) -> requests.Response:
         """Send a request, logging in again once if the session was forgotten."""
         logins = self._logins
         response = self._raw(method, path, **options)
@@ -255,8 +310,7 @@ class ApiSession:
                     service=SERVICE,
                     status=response.status_code,
                 )
-        with self._checked(method, path, response):
-            yield response
+        return self._checked(method, path, response)
 
     def _checked(
         self, method: str, path: str, response: requests.Response

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from dioptra_worker.api.resources import MetricPoint
+    from dioptra_worker.api.resources import Artifact, MetricPoint
 
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 
@@ -83,6 +83,13 @@ def size(count: int | None) -> str:
             return f"{amount:.3g} {unit}"
         amount /= 1024
     return f"{amount:.3g} {_UNITS[-1]}"
+
+
+def extent(artifact: Artifact) -> str:
+    """Say how large an artifact is, or why it has no size."""
+    if artifact.is_deleted:
+        return "deleted"
+    return "folder" if artifact.is_dir else size(artifact.size)
 
 
 def metrics(points: Sequence[MetricPoint]) -> list[tuple[str, str]]:

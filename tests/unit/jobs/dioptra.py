@@ -33,6 +33,8 @@ class Dioptra:
         logs: Their logs.
         tagged: The entrypoints with a tag.
         metrics: Values of their metrics, by name.
+        artifacts: The artifacts that all jobs share, by id, as the API shows them.
+        contents: What the API answers for their contents.
         away: How many requests are to fail from now on.
     """
 
@@ -41,7 +43,30 @@ class Dioptra:
     logs: dict[int, list[tuple[str, str, str]]] = field(default_factory=dict)
     tagged: dict[str, list[int]] = field(default_factory=dict)
     metrics: dict[str, list[float]] = field(default_factory=dict)
+    artifacts: dict[int, dict[str, Any]] = field(default_factory=dict)
+    contents: dict[int, Answer] = field(default_factory=dict)
     away: int = 0
+
+    def put_artifact(
+        self,
+        id_: int,
+        name: str,
+        contents: Answer,
+        *,
+        is_dir: bool = False,
+        description: str = "",
+    ) -> None:
+        """Make an artifact, of every job."""
+        size = len(contents.body) if isinstance(contents.body, bytes) else None
+        self.contents[id_] = contents
+        self.artifacts[id_] = {
+            "id": id_,
+            "snapshot": id_ + 1000,
+            "artifactUri": f"s3://bucket/0/{'a' * 32}/artifacts/made/{name}",
+            "isDir": is_dir,
+            "fileSize": None if is_dir else size,
+            "description": description,
+        }
 
     def put(
         self,
@@ -70,7 +95,6 @@ class Dioptra:
             "group": {"id": 1},
             "values": {"rate": "0.1"},
             "timeout": "1h",
-            "artifacts": [],
             "tags": [{"name": name} for name in tags],
         }
 
@@ -88,28 +112,30 @@ class Dioptra:
         if self.away:
             self.away -= 1
             return Answer(503, {"message": "gone for a moment"})
-        if request.what == "POST experiments/3/jobs":
-            return Answer(body={"id": 99})
         match request.path.rstrip("/").split("/"):
             case ["tags", *rest]:
                 return self._tags(request, rest)
             case ["jobs"] | ["experiments", _, "jobs"]:
+                if request.method == "POST":
+                    return Answer(body={"id": 99})
                 return _page(request, self._sorted(request))
             case ["experiments"]:
                 return _page(request, [{"id": 3, "name": "demo"}])
-            case ["jobs", id_] if int(id_) in self.jobs:
-                return Answer(body=self.jobs[int(id_)])
-            case ["jobs", id_, "snapshots"] if int(id_) in self.jobs:
-                changes = self.timelines[int(id_)]
-                return _page(
-                    request,
-                    [{"status": s, "snapshotCreatedOn": at(t)} for s, t in changes],
-                )
-            case ["jobs", id_, "log"]:
-                return _page(request, self._log(int(id_)))
-            case ["jobs", _, *rest]:
-                return self._part(request, rest)
+            case ["jobs", id_, *rest]:
+                return self._job(request, int(id_), rest)
+            case ["artifacts", id_, *rest] if int(id_) in self.artifacts:
+                return self._artifact(int(id_), rest)
         return Answer(404, {"message": f"Not Found {request.path}"})
+
+    def _artifact(self, artifact: int, rest: list[str]) -> Answer:
+        body = self.artifacts[artifact]
+        match rest:
+            case []:
+                return Answer(body=body)
+            case ["snapshots", snapshot, "contents"]:
+                assert int(snapshot) == body["snapshot"]
+                return self.contents[artifact]
+        return Answer(404, {"message": "Not Found"})
 
     def _tags(self, request: Request, rest: list[str]) -> Answer:
         if not rest:
@@ -118,8 +144,19 @@ class Dioptra:
         found = list(self.tagged.values())[int(rest[0]) - 1]
         return _page(request, [f"/api/v1/entry_point/{e}" for e in found])
 
-    def _part(self, request: Request, rest: list[str]) -> Answer:
+    def _job(self, request: Request, job_id: int, rest: list[str]) -> Answer:
         match rest:
+            case [] if job_id in self.jobs:
+                references = [{"id": artifact} for artifact in self.artifacts]
+                return Answer(body=self.jobs[job_id] | {"artifacts": references})
+            case ["snapshots"] if job_id in self.jobs:
+                changes = self.timelines[job_id]
+                return _page(
+                    request,
+                    [{"status": s, "snapshotCreatedOn": at(t)} for s, t in changes],
+                )
+            case ["log"]:
+                return _page(request, self._log(job_id))
             case ["parameters"]:
                 return Answer(body={"rate": 0.1, "text": "<b>&"})
             case ["artifactParameters"]:

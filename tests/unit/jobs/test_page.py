@@ -2,101 +2,25 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import math
 import re
-import threading
-from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
-from urllib.parse import urlencode, urlsplit
 
 import pytest
+from tests.unit.jobs.browsing import TOKEN, Browser, serving_page
 from tests.unit.jobs.dioptra import Dioptra
 
-from dioptra_worker.api.client import DioptraApi
-from dioptra_worker.api.resources import MetricPoint, Resources
-from dioptra_worker.errors import SettingsError
-from dioptra_worker.jobs.listing import Listing
+from dioptra_worker.api.resources import MetricPoint
 from dioptra_worker.jobs.page.charts import charts
 from dioptra_worker.jobs.page.log_part import KEPT, Logs
 from dioptra_worker.jobs.page.markup import Html, fill, join
-from dioptra_worker.jobs.page.routes import Routes
-from dioptra_worker.jobs.page.server import CannotListen, PageServer, serving
-from dioptra_worker.jobs.shelf import Shelf
+from dioptra_worker.jobs.page.server import CannotListen, serving
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from contextlib import AbstractContextManager
-
-    from dioptra_worker.jobs.actions import Actions
 
 EVIL = "<script>alert(1)</script>\"'&"
-TOKEN = "the-token"
-
-
-@dataclass(frozen=True)
-class Got:
-    """What the page answered."""
-
-    status: int
-    headers: dict[str, str]
-    text: str
-
-
-@dataclass(frozen=True)
-class Browser:
-    """Sends requests as they are, good or bad."""
-
-    server: PageServer
-
-    def get(self, path: str, **headers: str) -> Got:
-        """GET."""
-        return self._send("GET", path, None, headers)
-
-    def post(self, path: str, form: dict[str, str], **headers: str) -> Got:
-        """POST a form."""
-        return self._send("POST", path, urlencode(form), headers)
-
-    def _send(
-        self, method: str, path: str, body: str | None, headers: dict[str, str]
-    ) -> Got:
-        place = urlsplit(self.server.address).netloc
-        connection = http.client.HTTPConnection(place, timeout=30)
-        connection.request(method, path, body, headers)
-        answer = connection.getresponse()
-        text = answer.read().decode()
-        connection.close()
-        return Got(answer.status, dict(answer.getheaders()), text)
-
-
-@contextmanager
-def _page(dioptra: Dioptra) -> Iterator[Browser]:
-    def no_queues(_seconds: float) -> AbstractContextManager[Actions]:
-        raise SettingsError(["RQ_REDIS_URI is missing: it has the queues"])
-
-    with dioptra.running() as (_, upstream):
-        api = DioptraApi(url=upstream.url, username="ada", password="x")
-        resources = Resources(api)
-        routes = Routes(
-            api=api,
-            resources=resources,
-            listing=Listing(resources, shelf=Shelf(None)),
-            actions=no_queues,
-            mlflow="http://mlflow",
-            token=TOKEN,
-            logs=Logs(resources),
-        )
-        with serving(routes, host="127.0.0.1", port=0) as server:
-            thread = threading.Thread(target=server.serve_forever, args=[0.01])
-            thread.start()
-            try:
-                yield Browser(server)
-            finally:
-                server.shutdown()
-                thread.join()
-        api.close()
 
 
 @pytest.fixture(name="dioptra")
@@ -113,7 +37,7 @@ def _dioptra() -> Dioptra:
 
 @pytest.fixture(name="browser")
 def _browser(dioptra: Dioptra) -> Iterator[Browser]:
-    with _page(dioptra) as browser:
+    with serving_page(dioptra) as browser:
         yield browser
 
 

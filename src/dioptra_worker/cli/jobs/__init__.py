@@ -12,6 +12,7 @@ COMMANDS = {
     "list": (f"{_HERE}.list_", "list_command", "List jobs, the newest first."),
     "show": (f"{_HERE}.show", "show_command", "Show all of one job but its log."),
     "logs": (f"{_HERE}.logs", "logs_command", "Print a job's log, or follow it."),
+    "download": (f"{_HERE}.download", "download_command", "Save a job's artifacts."),
     "wait": (f"{_HERE}.wait", "wait_command", "Wait until a job has ended."),
     "submit": (f"{_HERE}.submit", "submit_command", "Submit a job."),
     "rerun": (f"{_HERE}.rerun", "rerun_command", "Submit a job once more."),

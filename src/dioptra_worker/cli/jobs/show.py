@@ -17,7 +17,7 @@ from dioptra_worker.cli.jobs.common import (
     print_json,
 )
 from dioptra_worker.cli.jobs.looks import COLOURS, MARKS
-from dioptra_worker.jobs.words import maybe, metrics, one_line, roughly, size
+from dioptra_worker.jobs.words import extent, maybe, metrics, one_line, roughly
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -109,11 +109,13 @@ def _parts(details: Details) -> Iterator[tuple[str, list[str]]]:
     yield (
         "artifacts",
         [
-            f"{item.id}  {one_line(item.file_name)}"
-            f"  {'folder' if item.is_dir else size(item.size)}  {one_line(item.uri)}"
+            f"{item.id}  {one_line(item.file_name)}  {extent(item)}"
+            f"  {one_line(item.uri)}"
             for item in details.artifacts
         ],
     )
     run = details.run_page or details.run_id
     yield "MLflow", [run] if run else []
     yield "log", [f"dioptra-worker jobs logs {job.id}"]
+    if details.artifacts:
+        yield "files", [f"dioptra-worker jobs download {job.id}"]

@@ -9,12 +9,13 @@ from urllib.parse import urlencode, urlsplit
 from dioptra_worker.jobs.page.charts import charts
 from dioptra_worker.jobs.page.frame import pill
 from dioptra_worker.jobs.page.markup import NOTHING, Html, fill, join
-from dioptra_worker.jobs.words import maybe, roughly, size
+from dioptra_worker.jobs.words import extent, maybe, roughly
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
 
+    from dioptra_worker.api.resources import Artifact
     from dioptra_worker.jobs.details import Details
 
 _PAGE = """\
@@ -45,6 +46,16 @@ _PART = """\
 <section class="card" aria-labelledby="{id}"><h2 id="{id}">{title}</h2>
 {body}
 </section>"""
+
+
+_ARTIFACT = """\
+<li><span class="file">{name}</span> <span class="id">#{id}</span>
+ <span class="size">{size}</span>{link}<code class="uri">{uri}</code></li>"""
+
+# Without the attribute `download`, a browser shows why there is nothing to save.
+_DOWNLOAD = """\
+ <a class="download" href="/jobs/{job}/artifacts/{id}"
+ aria-label="Download {name}">Download</a>"""
 
 
 def job_page(details: Details, log: Html, *, token: str, now: datetime) -> Html:
@@ -126,18 +137,20 @@ def _more(details: Details) -> Iterable[Html]:
 
 
 def _artifacts(details: Details) -> Html:
-    lines = join(
-        fill(
-            '<li><span class="file">{name}</span> <span class="id">#{id}</span>'
-            ' <span class="size">{size}</span><code class="uri">{uri}</code></li>',
-            name=item.file_name,
-            id=item.id,
-            size="folder" if item.is_dir else size(item.size),
-            uri=item.uri,
-        )
-        for item in details.artifacts
-    )
+    lines = join(_artifact(details.job.id, item) for item in details.artifacts)
     return fill('<ul class="artifacts">{lines}</ul>', lines=lines)
+
+
+def _artifact(job_id: int, item: Artifact) -> Html:
+    link = fill(_DOWNLOAD, job=job_id, id=item.id, name=item.file_name)
+    return fill(
+        _ARTIFACT,
+        name=item.file_name,
+        id=item.id,
+        size=extent(item),
+        link=NOTHING if item.is_deleted else link,
+        uri=item.uri,
+    )
 
 
 def _definitions(pairs: Iterable[tuple[str, str]]) -> Html:

@@ -5,22 +5,25 @@ from __future__ import annotations
 import hmac
 import json
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
 from importlib import resources as package_files
 from typing import TYPE_CHECKING
 
 from dioptra_worker.errors import NotFound, ServiceError, WorkerError
+from dioptra_worker.jobs.artifacts import artifact_of, open_contents
 from dioptra_worker.jobs.details import read_details
+from dioptra_worker.jobs.file_names import ARCHIVE, file_names
 from dioptra_worker.jobs.kinds import KINDS
 from dioptra_worker.jobs.listing import Filter
 from dioptra_worker.jobs.log import SEVERITIES
 from dioptra_worker.jobs.ordering import order_again
 from dioptra_worker.jobs.page import frame, job_page, list_page
 from dioptra_worker.jobs.page.log_part import Logs, log_part, news
+from dioptra_worker.jobs.page.messages import Answer, Request
 from dioptra_worker.jobs.row import STATUSES
-from dioptra_worker.resources.errors import ResourceError
+from dioptra_worker.resources.errors import ResourceError, Unknown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -36,46 +39,13 @@ if TYPE_CHECKING:
 PATIENCE = 20.0
 """Seconds that a worker may take to stop a job before the page says that it has not."""
 _JOB = re.compile(r"/jobs/([1-9][0-9]{0,17})(/[a-z]+)?")
+_ARTIFACT = re.compile(r"/jobs/([1-9][0-9]{0,17})/artifacts/([1-9][0-9]{0,17})")
 _STATIC = {
     "style.css": "text/css; charset=utf-8",
     "page.js": "text/javascript; charset=utf-8",
     "icon.svg": "image/svg+xml",
 }
 _FILTERS = ("type", "status", "queue", "experiment", "user", "skip")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Request:
-    """What a browser asks.
-
-    Attributes:
-        method: ``GET`` or ``POST``.
-        path: The path, without the query.
-        query: The query's values by name.
-        form: The form's values by name, of a POST.
-    """
-
-    method: str
-    path: str
-    query: Mapping[str, str] = field(default_factory=dict)
-    form: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Answer:
-    """What the browser gets.
-
-    Attributes:
-        status: The HTTP status.
-        body: The contents.
-        content_type: What they are.
-        location: Where to go next.
-    """
-
-    status: HTTPStatus = HTTPStatus.OK
-    body: bytes = b""
-    content_type: str = "text/html; charset=utf-8"
-    location: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,6 +77,8 @@ class Routes:
         except NotFound:
             words = "There is no such job: it was deleted, or never was."
             return self._told(words, HTTPStatus.NOT_FOUND)
+        except Unknown as error:
+            return self._told(_begun(str(error)), HTTPStatus.NOT_FOUND)
         except ResourceError as error:
             return self._told(_begun(str(error)), HTTPStatus.CONFLICT)
         except ServiceError as error:
@@ -123,6 +95,8 @@ class Routes:
             return _html(self._rows(request))
         if request.path.startswith("/static/"):
             return self._static(request.path.removeprefix("/static/"))
+        if found := _ARTIFACT.fullmatch(request.path):
+            return self._artifact(int(found[1]), int(found[2]))
         found = _JOB.fullmatch(request.path)
         if found is None:
             return self._told("There is no such page.", HTTPStatus.NOT_FOUND)
@@ -187,6 +161,16 @@ class Routes:
             "entries": news(entries, after),
         }
         return Answer(body=json.dumps(body).encode(), content_type="application/json")
+
+    def _artifact(self, job_id: int, artifact_id: int) -> Answer:
+        """The contents of an artifact; never as what a browser would show or run."""
+        artifact = artifact_of(self.resources, job_id, artifact_id)
+        name = file_names([artifact])[artifact.id]
+        return Answer(
+            content_type="application/octet-stream",
+            download=open_contents(self.api, artifact),
+            name=name + ARCHIVE if artifact.is_dir else name,
+        )
 
     def _static(self, name: str) -> Answer:
         if name not in _STATIC:

@@ -17,17 +17,21 @@ from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, urlsplit
 
 from dioptra_worker.errors import WorkerError
-from dioptra_worker.jobs.page.routes import Answer, Request
+from dioptra_worker.jobs.file_names import disposition
+from dioptra_worker.jobs.page.messages import Answer, Request
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from dioptra_worker.api.session import Download
     from dioptra_worker.jobs.page.routes import Routes
 
 log = logging.getLogger("dioptra_worker.jobs.page")
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 LONGEST_FORM = 10_000
+SLOWEST = 3600.0
+"""Seconds that a browser may pause a download."""
 HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self';"
@@ -170,10 +174,42 @@ class _Handler(BaseHTTPRequestHandler):
         if answer.location is not None:
             self.send_header("Location", answer.location)
         self.send_header("Content-Type", answer.content_type)
+        if answer.download is not None:
+            with answer.download as download:
+                self._pass_on(download, answer.name, with_body=with_body)
+            return
         self.send_header("Content-Length", str(len(answer.body)))
         self.end_headers()
         if with_body:
             self.wfile.write(answer.body)
+
+    def _pass_on(self, download: Download, name: str, *, with_body: bool) -> None:
+        """Send a download while it comes, so that it is never here as a whole."""
+        self.send_header("Content-Disposition", disposition(name))
+        chunked = download.length is None and self.request_version != "HTTP/1.0"
+        if chunked:
+            self.send_header("Transfer-Encoding", "chunked")
+        elif download.length is not None:
+            self.send_header("Content-Length", str(download.length))
+        else:
+            self.close_connection = True  # which is how its end is told
+        self.end_headers()
+        if not with_body:
+            return
+        self.connection.settimeout(SLOWEST)
+        try:
+            for piece in download:
+                if chunked:
+                    self.wfile.write(b"%x\r\n%b\r\n" % (len(piece), piece))
+                else:
+                    self.wfile.write(piece)
+            if chunked:
+                self.wfile.write(b"0\r\n\r\n")
+        except WorkerError as error:
+            # Without the last chunk, the browser knows that this is not all.
+            log.warning("a download broke off: %s", error)
+            self.close_connection = True
+        self.connection.settimeout(self.timeout)
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002
         log.debug(format, *args)

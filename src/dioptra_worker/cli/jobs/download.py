@@ -1,0 +1,124 @@
+"""``dioptra-worker jobs download``."""
+
+from __future__ import annotations
+
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from dioptra_worker.cli.jobs.common import (
+    Desk,
+    as_json,
+    command,
+    epilog,
+    job_id,
+    print_json,
+)
+from dioptra_worker.jobs.words import one_line, size
+
+if TYPE_CHECKING:
+    from dioptra_worker.api.resources import Artifact
+    from dioptra_worker.jobs.saving import Saved
+
+_EVERY = 0.2
+"""Seconds between two looks that a terminal gets at a download."""
+_CLEAR = "\r\x1b[K"
+
+
+@click.command(
+    "download",
+    epilog=epilog(
+        "dioptra-worker jobs download 17",
+        "dioptra-worker jobs download 17 --artifact model --to results",
+        "dioptra-worker jobs download 17 --json | jq -r '.[].path'",
+    ),
+)
+@job_id
+@click.option(
+    "--artifact",
+    "names",
+    metavar="NAME",
+    multiple=True,
+    help="Only this one, by its name in the task graph, its file's name or its id; may"
+    " be given several times.  [default: all of them]",
+)
+@click.option(
+    "--to",
+    "folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path(),
+    metavar="FOLDER",
+    help="Where to save them; made if it is not there.  [default: the current folder]",
+)
+@click.option("--force", is_flag=True, help="Replace what is there already.")
+@as_json
+@command
+def download_command(
+    desk: Desk,
+    *,
+    job_id: int,
+    names: tuple[str, ...],
+    folder: Path,
+    force: bool,
+    as_json: bool,
+) -> None:
+    """Save a job's artifacts on this machine.
+
+    A file keeps its name, except for letters that could do harm in one; a folder is
+    unpacked. Each appears when it is whole, and nothing is overwritten without
+    --force. They come from the REST API, so no access to the artifact store is needed.
+    """
+    from dioptra_worker.jobs.artifacts import chosen
+    from dioptra_worker.jobs.saving import Saver
+
+    progress = _Progress(shown=sys.stderr.isatty())
+    artifacts = chosen(desk.resources.artifacts(job_id), names, job_id=job_id)
+    saver = Saver(api=desk.api, folder=folder, force=force, on_progress=progress.tell)
+    all_saved = []
+    try:
+        for saved in saver.save(artifacts):
+            progress.clear()
+            all_saved.append(saved)
+            if not as_json:
+                click.echo(f"{saved.path}  {size(saved.size)}")
+    finally:
+        progress.clear()
+    if as_json:
+        print_json([_dump(saved) for saved in all_saved])
+
+
+def _dump(saved: Saved) -> dict[str, object]:
+    artifact = saved.artifact
+    return {
+        "id": artifact.id,
+        "path": str(saved.path),
+        "is_dir": artifact.is_dir,
+        "bytes": saved.size,
+        "uri": artifact.uri,
+    }
+
+
+@dataclass
+class _Progress:
+    """One line of a terminal that says how far a download is."""
+
+    shown: bool
+    last: float = 0.0
+
+    def tell(self, artifact: Artifact, count: int) -> None:
+        """Say it, though not all the time."""
+        now = time.monotonic()
+        if self.shown and now - self.last > _EVERY:
+            self.last = now
+            whole = f" of {size(artifact.size)}" if artifact.size else ""
+            name = one_line(artifact.file_name)[:40]
+            click.echo(f"{_CLEAR}{name}: {size(count)}{whole}", nl=False, err=True)
+
+    def clear(self) -> None:
+        """Leave the line as it was before."""
+        if self.shown and self.last:
+            click.echo(_CLEAR, nl=False, err=True)
