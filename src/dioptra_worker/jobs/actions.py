@@ -133,7 +133,9 @@ class Actions:
             self.broker.remove(job)
             if job.status != "started":  # the only way from there to failed
                 self.api.set_status(job.experiment_id, job.id, "started")
-            self._say(job, "the job was stopped: it was cancelled, and nobody ran it")
+            self._say(
+                job, "the job was stopped: it was cancelled, and no worker runs it"
+            )
             self.api.set_status(job.experiment_id, job.id, "failed")
         return "failed"
 

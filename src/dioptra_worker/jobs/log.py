@@ -19,7 +19,8 @@ _STAMP = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z) ")
 
 # How our worker, and the platform's own, tell that a step begins.
 _OURS = re.compile(r"step (\d+) of (\d+): ['\"](.+)['\"] runs task ['\"](.+)['\"]")
-_THEIRS = re.compile(r"Running step: (.+)")
+# The latter sends each line as its log has it, with severity and logger around it.
+_THEIRS = re.compile(r"(?:\[\w+ *\] )?Running step: (.+?)(?: +\[[\w.]+\])?")
 _BEGINS = re.compile(r"worker '.*' runs entrypoint ")
 _ENDS = re.compile(r"the job (?:finished|failed|was stopped)\b")
 
@@ -111,8 +112,12 @@ class Chapters:
             title = "Preparation of another attempt"
         elif logger == "dioptra_worker" and _ENDS.match(text):
             title = "End"
-        elif not logger.startswith("dioptra_worker") and (found := _THEIRS.match(text)):
+        elif (found := _THEIRS.fullmatch(text)) and not _is_ours(logger):
             step = found[1].strip()
             title = f"Step: {step}"
         if title is not None:
             self._section = Section(self._section.number + 1, title, step)
+
+
+def _is_ours(logger: str) -> bool:
+    return logger.startswith("dioptra_worker")

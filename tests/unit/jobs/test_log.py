@@ -42,9 +42,16 @@ def test_sections() -> None:
     assert [entry.number for entry in entries] == list(range(7))
 
 
-def test_sections_of_the_platforms_worker() -> None:
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Running step: load",
+        "[info     ] Running step: load                [dioptra.task_engine]",
+    ],
+)
+def test_sections_of_the_platforms_worker(text: str) -> None:
     """The log of the platform's own worker has sections, too."""
-    entries = list(Chapters().place([_log_line("engine", "Running step: load")]))
+    entries = list(Chapters().place([_log_line("dioptra.task_engine", text)]))
     assert entries[0].section.step == "load"
 
 
