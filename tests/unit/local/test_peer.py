@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,8 @@ if TYPE_CHECKING:
 
 def _pinned(file: Path) -> set[str]:
     lines = [line for line in file.read_text().splitlines() if line[:1] not in "#"]
-    return {line.partition("==")[0].lower().replace("_", "-") for line in lines}
+    names = (re.split(r" ;|==", line)[0] for line in lines)
+    return {name.lower().replace("_", "-") for name in names}
 
 
 def test_an_environment_counts_only_when_it_was_finished(tmp_path: Path) -> None:
@@ -42,6 +44,12 @@ def test_everything_that_is_installed_is_pinned() -> None:
     slim = _pinned(peer._PINS / "slim.txt")
     assert slim <= _pinned(peer._PINS / "constraints.txt")
     assert {"dioptra-platform", "gunicorn"} <= slim
+
+
+def test_the_first_pythons_3_11() -> None:
+    """What redis needs on Pythons before 3.11.3, such as Debian 12's, is installed."""
+    lines = (peer._PINS / "slim.txt").read_text().splitlines()
+    assert 'async-timeout ; python_full_version < "3.11.3"' in lines
 
 
 def test_pins_name_no_package_index() -> None:
