@@ -27,8 +27,8 @@ PEER := import os, pathlib; from dioptra_worker.local import ensure_peer; \
 
 .NOTPARALLEL:
 
-.PHONY: help demo bench test unit services faults check lint types imports docs format pages constraints setup \
-  clean distclean
+.PHONY: help demo bench test unit services faults containers check lint types imports docs \
+  format pages constraints arm64 setup clean distclean
 
 help:
 	@echo 'make demo         bring up a local Dioptra, run real jobs, show what came of'
@@ -50,6 +50,7 @@ help:
 	@echo 'make format       format the code, and mend what ruff can mend'
 	@echo 'make pages        write the pages that are made from the code'
 	@echo 'make constraints  resolve the pinned versions anew, in constraints.txt'
+	@echo 'make arm64        look up wheels for arm64 of all that the images hold'
 	@echo 'make clean        remove .venv and what tools have left'
 	@echo 'make distclean    the same, and .cache'
 	@echo 'Variables: PYTHON=python3.12, WORKERS=2'
@@ -127,6 +128,16 @@ constraints: $(BIN)/python
 	  --constraint constraints.txt --output-file containers/constraints.txt \
 	  pyproject.toml containers/frameworks.in
 	@echo 'Both files of constraints are new; run make test and make containers.'
+
+arm64: $(BIN)/python
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check 'uv>=0.5'
+	@for packages in tensorflow 'torch torchvision'; do \
+	  printf '%s\n' $$packages | $(BIN)/uv pip compile --quiet --no-config \
+	    --python-platform aarch64-manylinux_2_28 --python-version 3.11 \
+	    --only-binary :all: --constraint containers/constraints.txt \
+	    --extra mlflow --extra examples pyproject.toml - > /dev/null || exit 1; \
+	  echo "$$packages: all pinned packages have wheels for arm64"; \
+	done
 
 clean:
 	rm -rf $(VENV) build dist docs/_build .coverage .coverage.* .mypy_cache \

@@ -30,7 +30,7 @@ STOP_PATIENCE = 60
 """Seconds after which `docker stop` would kill; a proof that needs them has failed."""
 USER = "39000:100"
 """The user and group that the platform's deployment expects."""
-_IDENTITY = "import os; print(f'{os.getuid()}:{os.getgid()}')"
+IDENTITY = "import os; print(f'{os.getuid()}:{os.getgid()}')"
 _LAST = 1500
 
 
@@ -94,8 +94,8 @@ class Bench:
 
 def identity(container: Container) -> str:
     """Neither root nor what the platform does not expect."""
-    told = container.execute("python3", "-c", _IDENTITY).stdout.strip()
-    _expect(told == USER, f"it runs as user and group {told!r}")
+    told = container.execute("python3", "-c", IDENTITY).stdout.strip()
+    expect(told == USER, f"it runs as user and group {told!r}")
     return USER
 
 
@@ -103,7 +103,7 @@ def process_1(container: Container) -> str:
     """The daemon itself is process 1."""
     line = container.execute("cat", "/proc/1/cmdline").stdout.split("\0")
     daemon = any(word.endswith(DAEMON) for word in line[:2])
-    _expect(daemon, f"process 1 is {line}")
+    expect(daemon, f"process 1 is {line}")
     return DAEMON
 
 
@@ -111,10 +111,10 @@ def read_only(container: Container) -> str:
     """Nothing can be written but where a worker must."""
     for folder in ("/", "/opt/venv", "/usr", "/etc"):
         done = container.execute("touch", f"{folder}/proof")
-        _expect(done.returncode != 0, f"{folder} can be written")
+        expect(done.returncode != 0, f"{folder} can be written")
     for folder in WRITABLE:
         done = container.execute("touch", f"{folder}/proof")
-        _expect(done.returncode == 0, f"{folder} cannot be written: {done.stderr}")
+        expect(done.returncode == 0, f"{folder} cannot be written: {done.stderr}")
     return f"only {', '.join(WRITABLE)}"
 
 
@@ -124,9 +124,9 @@ def health(container: Container, bench: Bench) -> str:
     if bench.image.bare:
         command = ["dioptra-worker", "health"]
     else:
-        _expect(container.healthy(), "the health check says no")
+        expect(container.healthy(), "the health check says no")
     done = container.execute(*command)
-    _expect(done.returncode == 0, f"{command[0]} says: {done.stdout}{done.stderr}")
+    expect(done.returncode == 0, f"{command[0]} says: {done.stdout}{done.stderr}")
     return done.stdout.strip()
 
 
@@ -135,7 +135,7 @@ def doctor(container: Container, bench: Bench) -> str:
     done = container.execute(
         *("dioptra-worker", "doctor", "--deep", "--timeout", "60"), *bench.image.queues
     )
-    _expect(done.returncode == 0, done.stdout + done.stderr)
+    expect(done.returncode == 0, done.stdout + done.stderr)
     return done.stdout.strip().splitlines()[-1]
 
 
@@ -146,7 +146,7 @@ def job(bench: Bench) -> str:
         return f"{bench.image.entrypoint}, {result.ran or 0:.1f} s"
     metrics = {point.name: float(point.value) for point in result.metrics}
     clean, fooled = metrics["accuracy_clean"], metrics["accuracy_attacked"]
-    _expect(clean > 0.9 and fooled < clean / 2, f"the accuracies are {metrics}")
+    expect(clean > 0.9 and fooled < clean / 2, f"the accuracies are {metrics}")
     return f"{clean:.0%}, attacked {fooled:.0%}, {result.ran or 0:.1f} s"
 
 
@@ -161,7 +161,7 @@ def stop_idle(container: Container) -> str:
     """An idle worker ends at once when it is told to, and says that it meant to."""
     seconds = container.stop(patience=STOP_PATIENCE)
     code = container.state("ExitCode")
-    _expect(code == 0 and seconds < STOP_PATIENCE / 2, f"{seconds:.0f} s, code {code}")
+    expect(code == 0 and seconds < STOP_PATIENCE / 2, f"{seconds:.0f} s, code {code}")
     return f"{seconds:.1f} s, code 0"
 
 
@@ -175,19 +175,35 @@ def stop_waiting(bench: Bench) -> str:
 
 def stop_in_job(bench: Bench) -> str:
     """A job whose worker is stopped is given back, and finished by another."""
-    number = bench.submit(bench.image.queue, bench.image.long)
     with bench.container("first") as first:
-        _until(lambda: bench.image.under_way in _log(bench, number), "it never began")
+        number = begin(bench)
         seconds = first.stop(patience=STOP_PATIENCE)
         code = first.state("ExitCode")
-        _expect(code == 0, f"the worker ended with {code}:\n{first.log()[-_LAST:]}")
-        status = bench.api.job(number).status
-        _expect(status == "queued", f"the job is {status}, not given back")
+        expect(code == 0, f"the worker ended with {code}:\n{first.log()[-_LAST:]}")
+        expect_given_back(bench, number)
     with bench.container("second"):
-        result = bench.result(number)
-    starts = sum(change.status == "started" for change in result.timeline)
-    _expect(starts == 2, f"the job was started {starts} times")
+        finished_at_last(bench, number)
     return f"given back in {seconds:.0f} s, finished"
+
+
+def begin(bench: Bench) -> int:
+    """Submit a long job, and wait until it is well under way."""
+    number = bench.submit(bench.image.queue, bench.image.long)
+    _until(lambda: bench.image.under_way in _log(bench, number), "it never began")
+    return number
+
+
+def expect_given_back(bench: Bench, number: int) -> None:
+    """A job whose worker was told to end waits for another."""
+    status = bench.api.job(number).status
+    expect(status == "queued", f"the job is {status}, not given back")
+
+
+def finished_at_last(bench: Bench, number: int) -> None:
+    """A job that was given back once is finished."""
+    result = bench.result(number)
+    starts = sum(change.status == "started" for change in result.timeline)
+    expect(starts == 2, f"the job was started {starts} times")
 
 
 def _log(bench: Bench, number: int) -> str:
@@ -197,10 +213,11 @@ def _log(bench: Bench, number: int) -> str:
 def _until(holds: Callable[[], bool], complaint: str) -> None:
     deadline = time.monotonic() + JOB_SECONDS
     while not holds():
-        _expect(time.monotonic() < deadline, complaint)
+        expect(time.monotonic() < deadline, complaint)
         time.sleep(0.5)
 
 
-def _expect(holds: bool, complaint: str) -> None:
+def expect(holds: bool, complaint: str) -> None:
+    """Raise a complaint unless something holds."""
     if not holds:
         raise ProofError(complaint)

@@ -26,6 +26,7 @@ examples:
   containers/test
   containers/test base custom
   containers/test --build-only tensorflow-gpu pytorch-gpu
+  containers/test --compose base tensorflow-cpu
   containers/test --certificate company.crt --wheel torch.whl \\
     --build-arg TORCH_OPTIONS='--find-links /wheels' --build-arg TORCHVISION=
 
@@ -86,12 +87,18 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--build-only", action="store_true", help="run nothing")
     add("--run-only", action="store_true", help="run what is built already")
+    add(
+        "--compose",
+        action="store_true",
+        help="bring up deploy/compose/compose.yaml, too; without an IMAGE only that,"
+        " with the images that are built",
+    )
     add("--if-possible", action="store_true", help="nothing to build with is no error")
     return parser
 
 
 def _options(arguments: argparse.Namespace) -> Options:
-    names = arguments.images or list(ROUTINE)
+    names = arguments.images or ([] if arguments.compose else list(ROUTINE))
     unknown = [name for name in names if name not in IMAGES]
     if unknown:
         raise ProofError(f"no image {unknown[0]!r}: there are {', '.join(IMAGES)}")
@@ -111,6 +118,7 @@ def _options(arguments: argparse.Namespace) -> Options:
         wheels=arguments.wheel,
         build_only=arguments.build_only,
         run_only=arguments.run_only,
+        compose=arguments.compose,
         cache=Path(cache).absolute() if cache else None,
     )
 

@@ -22,6 +22,7 @@ from dioptra_worker.resources.account import Account
 
 from . import checks
 from .context import ROOT, pip_conf, stage
+from .deployment import COMPOSE, STAND_INS, Deployment, deployment_story
 from .errors import ProofError
 from .images import IMAGES
 from .origins import DEBIAN, PYTHON, provide
@@ -48,6 +49,7 @@ class Options:
         wheels: Files that pip is to find.
         build_only: Run nothing.
         run_only: Run what is built already.
+        compose: Bring up the Compose file, too.
         cache: The folder of what local stacks share.
     """
 
@@ -58,6 +60,7 @@ class Options:
     wheels: Sequence[Path]
     build_only: bool
     run_only: bool
+    compose: bool
     cache: Path | None
 
 
@@ -95,8 +98,11 @@ def play(
         folder = Path(tempfile.mkdtemp(prefix="dioptra-proof-"))
         ending.callback(shutil.rmtree, folder, ignore_errors=True)
         built = list(options.images) if options.run_only else proof.build(folder)
-        if tools.runner and not options.build_only and built:
-            proof.run(built, folder, ending)
+        if tools.runner and not options.build_only:
+            if built:
+                proof.run(built, folder, ending)
+            if options.compose:
+                proof.compose(folder)
     return proof.outcomes
 
 
@@ -119,8 +125,11 @@ class _Proof:
         built = []
         for image in options.images:
             build = partial(self._build, image, context, pip_conf=conf)
-            if self._check(image, "built", build):
+            if self._check(image.name, "built", build):
                 built.append(image)
+        if options.compose:
+            build = partial(self._build, STAND_INS, context, pip_conf=conf)
+            self._check(COMPOSE, "built", build)
         return built
 
     def _build(self, image: Image, context: Path, *, pip_conf: Path | None) -> str:
@@ -175,6 +184,14 @@ class _Proof:
                 )
             )
 
+    def compose(self, folder: Path) -> None:
+        """Bring up the Compose file, and look at what is in it."""
+        with ExitStack() as ending:
+            project = Deployment.begin(self._tools, folder / "compose", ending)
+            for name, check in deployment_story(project, self._tools, ending):
+                if not self._check(COMPOSE, name, check):
+                    return  # each begins where the one before ended
+
     def _prove(self, bench: Bench) -> None:
         image = bench.image
         with ExitStack() as ending:
@@ -186,7 +203,7 @@ class _Proof:
                 return "listens"
 
             running: list[Container] = []
-            if not self._check(image, "started", start):
+            if not self._check(image.name, "started", start):
                 return
             (container,) = running
             for name, check in (
@@ -199,19 +216,19 @@ class _Proof:
                 ("second queue", partial(checks.second_queue, bench)),
                 ("stop, idle", partial(checks.stop_idle, container)),
             ):
-                self._check(image, name, check)
-        self._check(image, "stop, waiting", partial(checks.stop_waiting, bench))
+                self._check(image.name, name, check)
+        self._check(image.name, "stop, waiting", partial(checks.stop_waiting, bench))
         if image.long:
-            self._check(image, "stop in a job", partial(checks.stop_in_job, bench))
+            self._check(image.name, "stop in a job", partial(checks.stop_in_job, bench))
 
-    def _check(self, image: Image, name: str, check: Callable[[], str]) -> bool:
+    def _check(self, image: str, name: str, check: Callable[[], str]) -> bool:
         began = time.monotonic()
         try:
             detail, good = check(), True
         except (ProofError, WorkerError, subprocess.TimeoutExpired) as error:
             detail, good = str(error), False
         outcome = Outcome(
-            image=image.name,
+            image=image,
             check=name,
             good=good,
             detail=detail,

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 BUILD_SECONDS = 3600.0
-CALL_SECONDS = 120.0
+CALL_SECONDS = 300.0
 WRITABLE = ("/work", "/tmp")  # noqa: S108 - folders of a container
 _LAST = 2000
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 from containers.proof.context import pip_conf, stage
+from containers.proof.deployment import Deployment
 from containers.proof.errors import ProofError
 from containers.proof.images import DAEMON, IMAGES, ROUTINE, Image
 from containers.proof.origins import DEBIAN, PYTHON, provide
@@ -191,6 +194,34 @@ def test_origin_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     assert options == ["--variant=minbase", include, "trixie"]
     assert "something broke" in log.read_text()
     assert not Path(root).parent.exists()  # what was half made is removed
+
+
+def test_compose_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without Docker Compose, one sentence says so, and nothing is begun."""
+    _program(tmp_path, "docker", code=1)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    folder = tmp_path / "project"
+    with ExitStack() as ending, pytest.raises(ProofError, match="docker-compose"):
+        Deployment.begin(Tools(builder=(), runner=("docker",)), folder, ending)
+    assert not folder.exists()
+
+
+def test_project_of_compose(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The project has both files, and each variable that the example asks for."""
+    _program(tmp_path, "docker")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    folder = tmp_path / "project"
+    with ExitStack() as ending:
+        Deployment.begin(Tools(builder=(), runner=("docker",)), folder, ending)
+        told = dict(
+            line.split("=", 1) for line in (folder / ".env").read_text().splitlines()
+        )
+        assert all((folder / name).exists() for name in told["COMPOSE_FILE"].split(":"))
+        example = (ROOT / "deploy/compose/example.env").read_text()
+        assert {*re.findall(r"^([A-Z_]+)=$", example, re.MULTILINE)} <= told.keys()
+        stored = (folder / "secrets/store-password").read_text()
+        assert stored == told["STORE_PASSWORD"]
+    assert _called(tmp_path / "docker")[:4] == ["compose", "--profile", "*", "down"]
 
 
 def test_routine() -> None:

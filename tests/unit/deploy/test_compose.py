@@ -138,3 +138,17 @@ def test_program_of_the_account_compiles() -> None:
     variables = _read("compose.yaml")["services"]["account"]["environment"]
     for name in re.findall(r'environ\["([A-Z_]+)"\]', source):
         assert name in variables
+
+
+def test_stand_ins() -> None:
+    """Each service that is not ours has a stand-in, in a role that there is."""
+    folder = ROOT / "containers/stand-ins"
+    laid_over = yaml.safe_load((folder / "compose.yaml").read_text(encoding="utf-8"))
+    program = (folder / "stand_in.py").read_text(encoding="utf-8")
+    for name, service in _read("compose.yaml")["services"].items():
+        if service["image"].startswith("dioptra-worker-"):
+            assert "image" not in laid_over["services"].get(name, {}), name
+            continue
+        *_, role = laid_over["services"][name]["entrypoint"]
+        assert laid_over["services"][name]["image"] == "dioptra-worker-stand-ins"
+        assert f"def {role}(" in program, role
