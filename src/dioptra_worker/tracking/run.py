@@ -6,6 +6,7 @@ import contextlib
 import importlib
 import logging
 import os
+import threading
 import time
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -99,19 +100,17 @@ def describe(
         tags: More tags of the run, by name.
     """
     client = MlflowClient()
-    try:
-        # Not client.update_run, and not the tag mlflow.runName: for both, MLflow reads
-        # the run's status and writes it back, so that a run which is closed in between
-        # runs for ever.
-        client._tracking_client.store.update_run_info(run_id, None, None, name)  # noqa: SLF001
-    except MlflowException as error:
-        _log.warning("MLflow did not take the run's name: %s", error)
+    naming = threading.Thread(
+        target=_name, args=[client, run_id, name], name="dioptra-naming", daemon=True
+    )
+    naming.start()
     marks = [RunTag(key, value) for key, value in (tags or {}).items()]
     entries = [Param(key, str(value)) for key, value in params.items()]
     for first in range(0, max(len(entries), bool(marks)), PARAMS_PER_BATCH):
         batch = entries[first : first + PARAMS_PER_BATCH]
         _log_batch(client, run_id, batch, marks)
         marks = []
+    naming.join()
 
 
 def close(run_id: str, status: RunStatus) -> None:
@@ -134,6 +133,20 @@ def close(run_id: str, status: RunStatus) -> None:
             mlflow.end_run(status)
         if run_id not in ended:
             MlflowClient().set_terminated(run_id, status)
+
+
+def _name(client: MlflowClient, run_id: str, name: str) -> None:
+    """Give a run its name, and nothing else.
+
+    Not by ``client.update_run``, nor by the tag mlflow.runName: for both, MLflow reads
+    the run's status and writes it back, so that a run which is closed in between runs
+    for ever.
+    """
+    store = client._tracking_client.store  # noqa: SLF001 - there is no other way
+    try:
+        store.update_run_info(run_id, None, None, name)
+    except MlflowException as error:
+        _log.warning("MLflow did not take the run's name: %s", error)
 
 
 def _log_batch(
