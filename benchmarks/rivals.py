@@ -6,11 +6,9 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import time
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks import tree
@@ -19,6 +17,7 @@ from dioptra_worker.local.environment import inherited
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
 
 OURS = "ours"
 PEER = "peer"
@@ -72,11 +71,6 @@ class Rival:
             [str(self.program), "--help"], capture_output=True, text=True, check=False
         )
         return answer.stdout
-
-
-def ours() -> Rival:
-    """Our worker, from the environment that this runs in."""
-    return Rival(OURS, Path(sys.executable))
 
 
 class Worker:

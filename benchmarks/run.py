@@ -13,13 +13,15 @@ from botocore.exceptions import BotoCoreError, ClientError
 from redis.exceptions import RedisError
 
 from benchmarks import results
+from benchmarks.environment import fresh
 from benchmarks.errors import BenchmarkError
 from benchmarks.machine import circumstances
-from benchmarks.rivals import PEER, Rival, ours
+from benchmarks.rivals import OURS, PEER, Rival
 from benchmarks.scenario import Plan
 from benchmarks.stage import open_stage
 from dioptra_worker.errors import WorkerError
 from dioptra_worker.local import LocalStack
+from dioptra_worker.local.progress import step
 
 if TYPE_CHECKING:
     from benchmarks.report import Report
@@ -112,12 +114,25 @@ def _open(order: Order, report: Report, stack: ExitStack) -> Stage:
             progress=report.step,
         )
     )
-    rivals = [ours()]
+    rivals = [Rival(OURS, _ours(order, report, folder))]
     if order.peer != _NONE:
         rivals.append(Rival(PEER, services.peer_python))
     for rival in rivals:
         rival.check()
     return stack.enter_context(open_stage(services, rivals, folder))
+
+
+def _ours(order: Order, report: Report, folder: Path) -> Path:
+    """The interpreter of our worker's environment: one as users have it, if it counts.
+
+    The one that this runs in has much more, for the local stack and for tests, and
+    MLflow imports whatever it finds.
+    """
+    if order.quick:
+        return Path(sys.executable)
+    with step(report.step, "install our worker as its users do"):
+        fresh(OURS, folder / "ours")
+    return folder / "ours/bin/python"
 
 
 def _about(order: Order, scenario: Scenario, stage: Stage) -> dict[str, object]:
