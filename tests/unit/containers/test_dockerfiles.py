@@ -116,6 +116,8 @@ def test_framework_image(image: str) -> None:
     module = "torch" if image.startswith("pytorch") else "tensorflow"
     assert f"DIOPTRA_WORKER_PRELOAD={module}" in _last(image, "ENV")
     assert "'dioptra-worker[mlflow,examples]'" in _last(image, "RUN")
+    # Else the threads of several workers spin while they wait, and all get slow.
+    assert "OMP_WAIT_POLICY=PASSIVE" in _values(image, "ENV")
 
 
 @pytest.mark.parametrize("image", FRAMEWORKS)
