@@ -1,8 +1,8 @@
 """Finds jobs by what they are, with few requests.
 
 The API filters by status and experiment only; the rest is looked at here, page after
-page until enough are found. Once a search has been through all jobs, they are on the
-`Shelf`, and the next one asks only for what has changed since.
+page until enough are found. The newest jobs that a search has been through are then on
+the `Shelf`, and the next one asks only for what has changed since.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from dioptra_worker.api.resources import StatusChange
 from dioptra_worker.errors import NotFound
 from dioptra_worker.jobs.kinds import Kinds, read_kinds
 from dioptra_worker.jobs.row import JobRow
@@ -20,7 +21,7 @@ from dioptra_worker.resources.errors import Unknown
 from dioptra_worker.resources.timeline import Timeline
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from datetime import datetime
 
     from dioptra_worker.api.resources import Resources
@@ -30,8 +31,9 @@ SIDE_BY_SIDE = 8
 _FIRST = 25
 _LONGEST = 400
 """Jobs of one request, the first and the longest: later ones are for the rare."""
+_LONG = itertools.repeat(_LONGEST)
 _CHANGED = 20
-"""Jobs of one request for what has changed."""
+"""Jobs of the first request for what has changed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,11 +104,25 @@ class Found:
 
 
 class Listing:
-    """The jobs that a user can see; may be asked by several threads."""
+    """The jobs that a user can see; may be asked by several threads.
 
-    def __init__(self, resources: Resources, *, shelf: Shelf) -> None:
+    Args:
+        resources: The API.
+        shelf: What is known from before.
+        on_progress: Told of how many jobs the times have been read, and of how many
+            they have to be.
+    """
+
+    def __init__(
+        self,
+        resources: Resources,
+        *,
+        shelf: Shelf,
+        on_progress: Callable[[int, int], object] = lambda _done, _of: None,
+    ) -> None:
         self._resources = resources
         self._shelf = shelf
+        self._on_progress = on_progress
         self._lock = threading.Lock()
 
     def find(self, wanted: Filter, *, limit: int, skip: int = 0) -> Found:
@@ -122,66 +138,85 @@ class Listing:
             ServiceError: The API refused, or cannot be asked.
         """
         with self._lock:
-            kinds = read_kinds(self._resources)
-            fitting = (
-                (job, kind)
-                for job in self._jobs(wanted, skip + limit + 1)
-                if wanted.fits(job, kind := kinds.of(job))
-            )
-            chosen = list(itertools.islice(fitting, skip, skip + limit + 1))
-            found = self._with_timelines([job for job, _ in chosen[:limit]], kinds)
-            self._shelf.save()
+            try:
+                chosen, kinds = self._chosen(wanted, skip=skip, count=limit + 1)
+                found = self._with_timelines(chosen[:limit], kinds)
+            finally:  # what is known need not be asked for again, even after Ctrl-C
+                self._shelf.save()
         return Found(found, more=len(chosen) > limit)
+
+    def _chosen(
+        self, wanted: Filter, *, skip: int, count: int
+    ) -> tuple[list[JobRow], Kinds]:
+        kinds = read_kinds(self._resources)
+        fitting = (
+            job
+            for job in self._jobs(wanted, skip + count)
+            if wanted.fits(job, kinds.of(job))
+        )
+        return list(itertools.islice(fitting, skip, skip + count)), kinds
 
     def _jobs(self, wanted: Filter, count: int) -> Iterator[JobRow]:
         """Yield jobs, the newest first; all that are wanted, and maybe others."""
-        if self._shelf.complete and self._refresh():
-            yield from sorted(
-                self._shelf.jobs.values(), key=lambda job: job.created, reverse=True
-            )
-            return
         query: dict[str, Any] = {}
         if wanted.status is not None:
             query["status"] = wanted.status
         if wanted.experiment is not None:
             query["experiment"] = self._experiment(wanted.experiment)
         seen: dict[int, JobRow] = {}
-        lengths = itertools.chain([max(count, _FIRST)], itertools.repeat(_LONGEST))
+        # Where the API can filter, that is less than going on behind what is known.
+        if (self._shelf.rest == 0 or not query) and self._refresh():
+            query, seen = {}, dict(self._shelf.jobs)
+            by_age = sorted(seen.values(), key=lambda job: job.created, reverse=True)
+            yield from by_age
+            if self._shelf.rest == 0:
+                return
+        lengths = itertools.chain([max(count - len(seen), _FIRST)], _LONG)
         for length in lengths:
             index = len(seen)
             bodies, total = self._resources.jobs_page(
                 index=index, length=min(length, _LONGEST), **query
             )
-            for body in bodies:
-                job = JobRow.read(body)
-                if job.id not in seen:  # a new job has moved the pages under us
-                    seen[job.id] = job
-                    yield job
-            if not bodies or index + len(bodies) >= total:
-                break
-        if not query:
-            self._shelf.replace(seen)
+            jobs = [job for job in map(JobRow.read, bodies) if job.id not in seen]
+            seen |= {job.id: job for job in jobs}  # a new job moves the pages under us
+            rest = max(0, total - index - len(bodies)) if bodies else 0
+            # Before they are handed out: who asks may have enough of them.
+            if not query and (rest == 0 or len(seen) > _LONGEST):
+                self._shelf.replace(dict(seen), rest=rest)
+            yield from jobs
+            if rest == 0:
+                return
 
     def _refresh(self) -> bool:
-        """Bring the shelf up to date; False when jobs have gone, too."""
-        known = self._shelf.jobs
+        """Bring the shelf up to date; False when it cannot be, or jobs have gone."""
+        known, rest = self._shelf.jobs, self._shelf.rest
+        if rest is None:
+            return False
         newest = max((job.modified for job in known.values()), default=None)
+        oldest = min((job.created for job in known.values()), default=None)
         changed: dict[int, JobRow] = {}
         index, total = 0, 1
-        while index < total:
+        for length in itertools.chain([_CHANGED], _LONG):
             bodies, total = self._resources.jobs_page(
-                index=index, length=_CHANGED, sort="lastModifiedOn"
+                index=index, length=length, sort="lastModifiedOn"
             )
             jobs = [JobRow.read(body) for body in bodies]
             changed |= {job.id: job for job in jobs}
             index += len(jobs)
-            if not jobs or (newest is not None and jobs[-1].modified < newest):
+            if index >= total or not jobs:
                 break
+            if newest is not None and jobs[-1].modified < newest:
+                break
+        if rest and oldest is not None:  # what has changed may be older than we know
+            changed = {
+                id_: job for id_, job in changed.items() if job.created >= oldest
+            }
         merged = known | changed
-        self._shelf.complete = len(merged) == total or not merged
-        if self._shelf.complete:
-            self._shelf.replace(merged)
-        return self._shelf.complete
+        if len(merged) + rest != total:
+            self._shelf.clear()
+            return False
+        self._shelf.replace(merged, rest=rest)
+        return True
 
     def _experiment(self, name: str) -> int:
         found = self._resources.find("experiments", name)
@@ -201,11 +236,11 @@ class Listing:
             job for job in jobs if job.status != "queued" and known[job.id] is None
         ]
         with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
-            for job, read in zip(
-                missing, pool.map(self._timeline, missing), strict=True
-            ):
+            reading = zip(missing, pool.map(self._timeline, missing), strict=True)
+            for done, (job, read) in enumerate(reading, start=1):
                 shelf.put_timeline(job, read)
                 known[job.id] = read
+                self._on_progress(done, len(missing))
         return tuple(
             Listed(
                 job=job,
@@ -217,6 +252,24 @@ class Listing:
 
     def _timeline(self, job: JobRow) -> Timeline:
         try:
-            return Timeline(tuple(self._resources.timeline(job.id)))
+            return self._usual(job) or Timeline(tuple(self._resources.timeline(job.id)))
         except NotFound:  # it was deleted a moment ago
             return Timeline(())
+
+    def _usual(self, job: JobRow) -> Timeline | None:
+        """The timeline of a job that was queued, was started and has ended, as most.
+
+        The API takes some milliseconds for each status, and the list has two of them.
+        """
+        if not job.has_ended:
+            return None
+        started, count = self._resources.second_status(job.id)
+        if started is None or started.status != "started" or count != 3:
+            return None
+        return Timeline(
+            (
+                StatusChange(status="queued", at=job.created),
+                started,
+                StatusChange(status=job.status, at=job.since),
+            )
+        )

@@ -32,6 +32,7 @@ class JobRow:
         tags: Its own tags.
         created: When it was submitted.
         modified: When it, and so its status, last changed.
+        since: When it got its status.
     """
 
     id: int
@@ -46,6 +47,7 @@ class JobRow:
     tags: tuple[str, ...]
     created: datetime
     modified: datetime
+    since: datetime
 
     @property
     def has_ended(self) -> bool:
@@ -68,6 +70,7 @@ class JobRow:
             tags=tuple(tag["name"] for tag in body.get("tags") or ()),
             created=datetime.fromisoformat(body["createdOn"]),
             modified=datetime.fromisoformat(body["lastModifiedOn"]),
+            since=datetime.fromisoformat(body["snapshotCreatedOn"]),
         )
 
     def dump(self) -> dict[str, Any]:
@@ -82,4 +85,4 @@ class JobRow:
         return cls(**{**body, **times, "tags": tuple(body["tags"])})
 
 
-_TIMES = ("created", "modified")
+_TIMES = ("created", "modified", "since")

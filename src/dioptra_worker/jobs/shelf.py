@@ -22,7 +22,7 @@ from dioptra_worker.resources.timeline import Timeline
 if TYPE_CHECKING:
     from pathlib import Path
 
-_VERSION = 1
+_VERSION = 2
 
 
 @dataclass
@@ -31,16 +31,16 @@ class Shelf:
 
     Attributes:
         file: Where they are kept; None keeps them in memory only.
-        jobs: The jobs by id, as they were when last looked at.
+        jobs: The newest jobs by id, as they were when last looked at.
         timelines: Timelines by the job's id, with the time of the change that they
             include.
-        complete: Whether *jobs* were all jobs that there are.
+        rest: How many older jobs there were besides; None when no jobs are kept.
     """
 
     file: Path | None
     jobs: dict[int, JobRow] = field(default_factory=dict)
     timelines: dict[int, tuple[datetime, Timeline]] = field(default_factory=dict)
-    complete: bool = False
+    rest: int | None = None
 
     @classmethod
     def load(cls, folder: Path, *, url: str, username: str) -> Shelf:
@@ -68,13 +68,17 @@ class Shelf:
         if timeline.changes and timeline.changes[-1].status == job.status:
             self.timelines[job.id] = (job.modified, timeline)
 
-    def replace(self, jobs: dict[int, JobRow]) -> None:
-        """Keep all jobs that there are, and forget about others."""
-        self.jobs = jobs
-        self.timelines = {
-            id_: known for id_, known in self.timelines.items() if id_ in jobs
-        }
-        self.complete = True
+    def replace(self, jobs: dict[int, JobRow], *, rest: int) -> None:
+        """Keep the newest jobs that there are, and forget about others."""
+        self.jobs, self.rest = jobs, rest
+        if rest == 0:
+            self.timelines = {
+                id_: known for id_, known in self.timelines.items() if id_ in jobs
+            }
+
+    def clear(self) -> None:
+        """Forget the jobs."""
+        self.jobs, self.rest = {}, None
 
     def save(self) -> None:
         """Write it to its file, as a whole; it is no harm if that cannot be done."""
@@ -82,8 +86,8 @@ class Shelf:
             return
         body = {
             "version": _VERSION,
-            "jobs": [job.dump() for job in self.jobs.values()] if self.complete else [],
-            "complete": self.complete,
+            "jobs": [job.dump() for job in self.jobs.values()],
+            "rest": self.rest,
             "timelines": {id_: _dump(*known) for id_, known in self.timelines.items()},
         }
         with contextlib.suppress(OSError):
@@ -100,7 +104,7 @@ class Shelf:
             return
         jobs = {body["id"]: JobRow.load(body) for body in body["jobs"]}
         timelines = {int(id_): _load(known) for id_, known in body["timelines"].items()}
-        self.jobs, self.timelines, self.complete = jobs, timelines, body["complete"]
+        self.jobs, self.timelines, self.rest = jobs, timelines, body["rest"]
 
 
 def _dump(modified: datetime, timeline: Timeline) -> dict[str, Any]:

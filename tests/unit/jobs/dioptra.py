@@ -87,6 +87,7 @@ class Dioptra:
             "status": changes[-1][0],
             "createdOn": at(changes[0][1]),
             "lastModifiedOn": at(changes[-1][1]),
+            "snapshotCreatedOn": at(changes[-1][1]),
             "description": description,
             "user": {"username": user},
             "queue": {"id": 2, "name": queue},

@@ -67,6 +67,66 @@ def test_a_search_through_a_thousand(tmp_path: Path) -> None:
         assert [listed.job.id for listed in found.jobs] == [100]
 
 
+def test_part_of_a_thousand(tmp_path: Path) -> None:
+    """What was listed of many jobs is not asked for again, whatever happens to them."""
+    dioptra = Dioptra()
+    for job in range(1, 1001):  # what has not begun has no times to ask for
+        dioptra.put(job, ("queued", job))
+    with dioptra.running() as (resources, server):
+
+        def listed(shelf: Shelf, limit: int) -> list[tuple[int, str]]:
+            found = Listing(resources, shelf=shelf).find(ANY, limit=limit)
+            return [(each.job.id, each.job.status) for each in found.jobs]
+
+        listed(_shelf(tmp_path), 600)
+        server.requests.clear()
+        assert listed(_shelf(tmp_path), 600)[-1] == (401, "queued")
+        assert len(server.requests) == 2  # tags, what has changed
+        for change in (
+            lambda: dioptra.put(1001, ("queued", 2000)),
+            lambda: dioptra.put(5, ("queued", 5), ("started", 2001)),
+            lambda: dioptra.put(900, ("queued", 900), ("started", 2002)),
+            lambda: dioptra.jobs.pop(901),
+            lambda: dioptra.put(dioptra.jobs.popitem()[0] + 1, ("queued", 2003)),
+            lambda: dioptra.jobs.pop(7),
+        ):
+            change()
+            for limit in (3, 600, 700, 2000):
+                assert listed(_shelf(tmp_path), limit) == listed(Shelf(None), limit)
+
+
+def test_a_filter_of_the_api_goes_before_a_part(tmp_path: Path) -> None:
+    """A filter that the API has is left to it while most jobs are not known here."""
+    dioptra = Dioptra()
+    for job in range(1, 1001):
+        dioptra.put(job, ("queued", job))
+    dioptra.put(3, ("queued", 3), ("started", 4))
+    with dioptra.running() as (resources, server):
+        Listing(resources, shelf=_shelf(tmp_path)).find(ANY, limit=600)
+        server.requests.clear()
+        wanted = Filter(status="started")
+        found = Listing(resources, shelf=_shelf(tmp_path)).find(wanted, limit=20)
+        assert [each.job.id for each in found.jobs] == [3]
+        assert len(server.requests) == 3  # tags, jobs, its times
+
+
+def test_times(tmp_path: Path) -> None:
+    """Durations are right for jobs that ran once, and for those that ran again."""
+    dioptra = Dioptra()
+    dioptra.put(1, ("queued", 0), ("started", 2), ("finished", 5))
+    twice = ("queued", 0), ("started", 2), ("queued", 3), ("started", 10)
+    dioptra.put(2, *twice, ("failed", 14))
+    dioptra.put(3, ("queued", 0), ("deferred", 1), ("failed", 2))
+    dioptra.put(4, ("queued", 0), ("started", 1))
+    with dioptra.running() as (resources, _):
+        found = Listing(resources, shelf=_shelf(tmp_path)).find(ANY, limit=9)
+    times = {
+        each.job.id: (each.timeline.waited, each.took(NOON + timedelta(seconds=4)))
+        for each in found.jobs
+    }
+    assert times == {1: (2, 3), 2: (10, 4), 3: (None, None), 4: (1, 3)}
+
+
 def test_a_deleted_job_is_forgotten(tmp_path: Path) -> None:
     """A job that was deleted is in no list, although nothing else has changed."""
     dioptra = _thousand()

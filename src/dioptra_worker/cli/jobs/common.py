@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 _PERSON = "DIOPTRA_USERNAME"
 _PASSWORD = "DIOPTRA_PASSWORD"  # noqa: S105 - a variable's name
 INTERRUPTED = 130
+_MANY = 100
+"""Jobs whose times take long enough to say so."""
 
 ENVIRONMENT = """\b
 Environment:
@@ -144,6 +146,7 @@ def for_people() -> bool:
 @contextmanager
 def _desk(api_url: str | None, username: str | None) -> Iterator[Desk]:
     from dioptra_worker.api.resources import Resources
+    from dioptra_worker.cli.jobs.status_line import StatusLine
     from dioptra_worker.jobs.listing import Listing
     from dioptra_worker.jobs.shelf import Shelf
     from dioptra_worker.local.paths import default_cache
@@ -159,12 +162,20 @@ def _desk(api_url: str | None, username: str | None) -> Iterator[Desk]:
     cache = environment.get("DIOPTRA_WORKER_CACHE_DIR")
     folder = Path(cache) if cache else default_cache()
     shelf = Shelf.load(folder / "jobs", url=account.url, username=account.username)
+    line = StatusLine()
+
+    def tell(done: int, of: int) -> None:
+        if done == of:
+            line.clear()
+        elif of > _MANY:
+            line.show(f"reading the times of {of} jobs: {done}")
+
     with account.session() as api:
         resources = Resources(api)
         yield Desk(
             api=api,
             resources=resources,
-            listing=Listing(resources, shelf=shelf),
+            listing=Listing(resources, shelf=shelf, on_progress=tell),
             mlflow=environment.get("MLFLOW_TRACKING_URI", "").rstrip("/") or None,
             environment=environment,
         )

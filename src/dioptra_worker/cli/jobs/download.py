@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,15 +15,12 @@ from dioptra_worker.cli.jobs.common import (
     job_id,
     print_json,
 )
+from dioptra_worker.cli.jobs.status_line import StatusLine
 from dioptra_worker.jobs.words import one_line, size
 
 if TYPE_CHECKING:
     from dioptra_worker.api.resources import Artifact
     from dioptra_worker.jobs.saving import Saved
-
-_EVERY = 0.2
-"""Seconds between two looks that a terminal gets at a download."""
-_CLEAR = "\r\x1b[K"
 
 
 @click.command(
@@ -75,18 +69,23 @@ def download_command(
     from dioptra_worker.jobs.artifacts import chosen
     from dioptra_worker.jobs.saving import Saver
 
-    progress = _Progress(shown=sys.stderr.isatty())
+    line = StatusLine()
+
+    def tell(artifact: Artifact, count: int) -> None:
+        whole = f" of {size(artifact.size)}" if artifact.size else ""
+        line.show(f"{one_line(artifact.file_name)[:40]}: {size(count)}{whole}")
+
     artifacts = chosen(desk.resources.artifacts(job_id), names, job_id=job_id)
-    saver = Saver(api=desk.api, folder=folder, force=force, on_progress=progress.tell)
+    saver = Saver(api=desk.api, folder=folder, force=force, on_progress=tell)
     all_saved = []
     try:
         for saved in saver.save(artifacts):
-            progress.clear()
+            line.clear()
             all_saved.append(saved)
             if not as_json:
                 click.echo(f"{saved.path}  {size(saved.size)}")
     finally:
-        progress.clear()
+        line.clear()
     if as_json:
         print_json([_dump(saved) for saved in all_saved])
 
@@ -100,25 +99,3 @@ def _dump(saved: Saved) -> dict[str, object]:
         "bytes": saved.size,
         "uri": artifact.uri,
     }
-
-
-@dataclass
-class _Progress:
-    """One line of a terminal that says how far a download is."""
-
-    shown: bool
-    last: float = 0.0
-
-    def tell(self, artifact: Artifact, count: int) -> None:
-        """Say it, though not all the time."""
-        now = time.monotonic()
-        if self.shown and now - self.last > _EVERY:
-            self.last = now
-            whole = f" of {size(artifact.size)}" if artifact.size else ""
-            name = one_line(artifact.file_name)[:40]
-            click.echo(f"{_CLEAR}{name}: {size(count)}{whole}", nl=False, err=True)
-
-    def clear(self) -> None:
-        """Leave the line as it was before."""
-        if self.shown and self.last:
-            click.echo(_CLEAR, nl=False, err=True)
