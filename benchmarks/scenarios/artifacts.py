@@ -71,7 +71,7 @@ def small_files(stage: Stage, plan: Plan) -> Result:
         stage,
         plan,
         load,
-        plan.times(3),
+        plan.times(2),
         lambda name: Target(
             f"{name}: at least 5 × faster", name, PEER, OURS, at_least=5
         ),
@@ -86,7 +86,7 @@ def large_file(stage: Stage, plan: Plan) -> Result:
         stage,
         plan,
         load,
-        plan.times(2),
+        plan.times(1),
         lambda name: Target(
             f"{name}: at most 10 % slower than boto3's own transfer",
             name,

@@ -34,7 +34,7 @@ def run(stage: Stage, plan: Plan) -> Result:
     }
     with ExitStack() as stack:
         warm = [stack.enter_context(stage.warm(r, _LINES)) for r in stage.rivals]
-        for lines, times in ((few, plan.times(3)), (many, 1)):
+        for lines, times in ((few, plan.times(2)), (many, 1)):
             for number in range(times):
                 for worker, (line,) in warm:
                     name = worker.rival.name
