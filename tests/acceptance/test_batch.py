@@ -142,19 +142,16 @@ def test_what_is_left_is_done_by_running_again(
     batch = ["a", "bad", "crash", "b"]
     entrypoint = platform.entrypoint(SOURCE, graph, parameters={"elements": batch})
     with worker(stack.environment(), tmp_path, platform.queue):
-        first = platform.submit(entrypoint)
-        assert platform.wait(first) == "failed"
+        first = platform.run(entrypoint, ends="failed")
         assert "SIGKILL" in platform.text(first)
-        second = platform.submit(entrypoint)
-        assert platform.wait(second) == "failed"
+        second = platform.run(entrypoint, ends="failed")
         text = platform.text(second)
         assert "element crash comes last: a job was lost over it" in text
         assert "Skipping element a" in text
         begun = [element for _, element in _events(journal)]
         assert begun == ["a", "a", "bad", "crash", "bad", "b", "b", "crash"]
         others = json.dumps(["a", "b", "c"])
-        third = platform.submit(entrypoint, values={"elements": others})
-        assert platform.wait(third) == "finished", platform.text(third)
+        third = platform.run(entrypoint, values={"elements": others})
         words = "Ran on 3 elements: 1 completed, 2 skipped, 0 failed"
         assert words in platform.text(third)
         metrics = {
@@ -178,12 +175,10 @@ def test_the_time_limit_holds(
     batch = ["a", "hang", "b"]
     entrypoint = platform.entrypoint(SOURCE, graph, parameters={"elements": batch})
     with worker(stack.environment(), tmp_path, platform.queue):
-        first = platform.submit(entrypoint, timeout="8s")
-        assert platform.wait(first) == "failed"
+        first = platform.run(entrypoint, timeout="8s", ends="failed")
         assert "timed out after its limit of 8.0 s" in platform.text(first)
         others = json.dumps(["b", "a"])
-        second = platform.submit(entrypoint, values={"elements": others})
-        assert platform.wait(second) == "finished", platform.text(second)
+        second = platform.run(entrypoint, values={"elements": others})
     assert "1 completed, 1 skipped" in platform.text(second)
 
 
@@ -201,24 +196,20 @@ def test_sets(platform: Platform, stack: LocalStack, tmp_path: Path) -> None:
         SOURCE, {"show": {"show": ["$ds"]}}, artifact_inputs={"ds": ["files"]}
     )
     with worker(stack.environment(), tmp_path, platform.queue):
-        job = platform.submit(maker)
-        assert platform.wait(job) == "finished", platform.text(job)
+        job = platform.run(maker)
         artifact = platform.artifacts(job)["ds"]
         wanted = [f"{artifact['id']}:{name}" for name in ("train", "nope")]
-        second = platform.submit(by_id, values={"sets": json.dumps(wanted)})
-        assert platform.wait(second) == "finished", platform.text(second)
+        second = platform.run(by_id, values={"sets": json.dumps(wanted)})
         text = platform.text(second)
         assert "set train ['0.json', '1.json'] True" in text
         assert f"data set {artifact['id']} has no set 'nope'" in text
         assert "Ran on 2 sets: 1 completed, 1 failed" in text
         assert "left: []" in text
         inputs = {"ds": {"id": artifact["id"], "snapshotId": artifact["snapshot"]}}
-        third = platform.submit(by_input, artifacts=inputs)
-        assert platform.wait(third) == "finished", platform.text(third)
+        third = platform.run(by_input, artifacts=inputs)
         text = platform.text(third)
         assert "set test ['0.json'] True" in text
         assert "set train ['0.json', '1.json'] True" in text
         assert "Ran on 2 sets: 2 completed, 0 failed" in text
-        odd = platform.submit(by_id, values={"sets": '["train"]'})
-        assert platform.wait(odd) == "failed"
+        odd = platform.run(by_id, values={"sets": '["train"]'}, ends="failed")
         assert "'train' is no set: give <artifact id>:<set name>" in platform.text(odd)

@@ -44,14 +44,12 @@ def test_what_was_fetched_is_kept_and_verified(
         artifact_inputs={"first": ["one"], "second": ["two"]},
     )
     with worker(stack.environment(), tmp_path, platform.queue) as running:
-        first = platform.submit(producer)
-        assert platform.wait(first) == "finished", platform.text(first)
+        first = platform.run(producer)
         note = platform.artifacts(first)["note"]
         given = {"id": note["id"], "snapshotId": note["snapshot"]}
 
         def consume() -> str:
-            job = platform.submit(consumer, artifacts={"first": given, "second": given})
-            assert platform.wait(job) == "finished", platform.text(job)
+            job = platform.run(consumer, artifacts={"first": given, "second": given})
             return platform.text(job)
 
         line = "read: made by the first and made by the first"

@@ -63,8 +63,7 @@ def test_styles(platform: Platform, daemon: WorkerProcess) -> None:
         "last": {"show": ["$three", "$mixed"], "dependencies": ["two"]},
     }
     entrypoint = platform.entrypoint(STYLES, graph, parameters={"greeting": "hi"})
-    job = platform.submit(entrypoint, values={"greeting": "hello"})
-    assert platform.wait(job) == "finished"
+    job = platform.run(entrypoint, values={"greeting": "hello"})
     text = platform.text(job)
     assert "value: [1, ['$two', {'deep': 'hello'}], 'c'] [1, '$two', 'c']" in text
     assert "combining a=1 b=['$two', {'deep': 'hello'}] c='c'" in text
@@ -101,8 +100,7 @@ def test_artifacts(
     }
     graph: dict[str, object] = {"made": {"make": []}, "filled": {"folder": []}}
     producer = platform.entrypoint(ARTIFACTS, graph, artifact_outputs=outputs)
-    first = platform.submit(producer)
-    assert platform.wait(first) == "finished"
+    first = platform.run(producer)
     found = platform.artifacts(first)
     assert found.keys() == {"note", "tree"}
     assert platform.content(found["note"]) == b"made <here> & now"
@@ -120,8 +118,7 @@ def test_artifacts(
         name: {"id": entry["id"], "snapshotId": entry["snapshot"]}
         for name, entry in found.items()
     }
-    second = platform.submit(consumer, artifacts=inputs)
-    assert platform.wait(second) == "finished", platform.text(second)
+    second = platform.run(consumer, artifacts=inputs)
     expected = "read: made <here> & now | {'a.txt': 'A', 'deep/b.txt': 'B'}"
     assert expected in platform.text(second)
     assert daemon.process.poll() is None
@@ -168,8 +165,7 @@ def test_metrics_and_mlflow(
         {"measuring": {"measure": {"points": "$points"}}},
         parameters={"points": 3},
     )
-    job = platform.submit(entrypoint, values={"points": "5"})
-    assert platform.wait(job) == "finished", platform.text(job)
+    job = platform.run(entrypoint, values={"points": "5"})
     history = platform.api.get(f"/jobs/{job}/metrics/loss/snapshots", pageLength=100)
     points = sorted((entry["step"], entry["value"]) for entry in history["data"])
     assert points == [(step, 1 / (step + 1)) for step in range(5)]
@@ -224,8 +220,7 @@ def talk():
 
 def test_log(platform: Platform, daemon: WorkerProcess) -> None:
     """Everything a job says is in its log, in order and unharmed."""
-    job = platform.submit(platform.entrypoint(LOGS, {"talking": {"talk": []}}))
-    assert platform.wait(job) == "finished"
+    job = platform.run(platform.entrypoint(LOGS, {"talking": {"talk": []}}))
     lines = platform.log(job)
     texts = [line.text for line in lines]
     order = [
@@ -288,8 +283,7 @@ def test_failure(
 ) -> None:
     """A task that raises fails its job, and the log shows the plugin's line first."""
     entrypoint = platform.entrypoint(FAILING, {"breaking": {"boom": [{"there": 1}]}})
-    job = platform.submit(entrypoint)
-    assert platform.wait(job) == "failed"
+    job = platform.run(entrypoint, ends="failed")
     assert mlflow_reader.status(platform.run_id(job)) == "FAILED"
     text = platform.text(job)
     assert "KeyError: 'missing'" in text
@@ -334,8 +328,7 @@ def fine():
     )
     plugin_id = plugin["data"][0]["id"]
     platform.api.post(f"/entrypoints/{entrypoint.id}/plugins", {"plugins": [plugin_id]})
-    job = platform.submit(entrypoint)
-    assert platform.wait(job) == "failed"
+    job = platform.run(entrypoint, ends="failed")
     text = platform.text(job)
     assert "'fine'" in text
     assert "fines" in text
@@ -345,8 +338,7 @@ def fine():
 
 def test_nothing_left(platform: Platform, daemon: WorkerProcess) -> None:
     """After its jobs a worker has no job folder left."""
-    job = platform.submit(platform.entrypoint(STYLES, {"one": {"number": [1]}}))
-    assert platform.wait(job) == "finished"
+    job = platform.run(platform.entrypoint(STYLES, {"one": {"number": [1]}}))
     daemon.wait_for(f"job {job} finished")
     assert list(daemon.work_dir.glob("job-*")) == []
 

@@ -65,7 +65,7 @@ def test_submit_and_wait(
     graph = {"told": {"tell": ["$name"]}}
     entrypoint = platform.entrypoint(SOURCE, graph, parameters={"name": "World"})
     broken = platform.entrypoint(SOURCE, {"breaking": {"boom": []}})
-    experiment = platform.api.get(f"/experiments/{platform.experiment}")["name"]
+    experiment = platform.experiment_name
     place = ("--experiment", experiment, "--queue", platform.queue, "--json")
     job = person.json("jobs", "submit", entrypoint.name, *place, "-P", "name=Ada")["id"]
     by_id = person.json("jobs", "submit", broken.id, *place)["id"]
@@ -85,7 +85,7 @@ def test_submit_what_is_not_there(platform: Platform, person: Person) -> None:
     entrypoint = platform.entrypoint(
         SOURCE, {"told": {"tell": ["$name"]}}, parameters={"name": "World"}
     )
-    experiment = platform.api.get(f"/experiments/{platform.experiment}")["name"]
+    experiment = platform.experiment_name
     at = ("--experiment", experiment)
     for words, told in (
         ((f"{entrypoint.name}x", *at), f"there is {entrypoint.name!r}"),
@@ -122,8 +122,7 @@ def test_rerun(
         artifact_inputs={"note": ["note"]},
     )
     with worker(stack.environment(), tmp_path, platform.queue):
-        first = platform.submit(producer)
-        assert platform.wait(first) == "finished"
+        first = platform.run(producer)
         note = platform.artifacts(first)["note"]
         given = {"note": {"id": note["id"], "snapshotId": note["snapshot"]}}
         job = platform.submit(
@@ -160,11 +159,10 @@ def test_rerun_with_swaps(
     entrypoint = platform.entrypoint(
         SOURCE, graph, parameters={"name": "World"}, artifact_inputs={"note": ["note"]}
     )
-    experiment = platform.api.get(f"/experiments/{platform.experiment}")["name"]
+    experiment = platform.experiment_name
     place = ("--experiment", experiment, "--queue", platform.queue, "--json")
     with worker(stack.environment(), tmp_path, platform.queue):
-        first = platform.submit(producer)
-        assert platform.wait(first) == "finished"
+        first = platform.run(producer)
         note = platform.artifacts(first)["note"]["id"]
         given = ("-P", "name=Ada", "--artifact", f"note={note}")
         swaps = ("--swap", "how=two", "--swap", "who=hold")

@@ -79,8 +79,7 @@ def _greeting(platform: Platform, daemon: WorkerProcess) -> int:
         parameters={"name": "World"},
         artifact_outputs={"note": {"contents": "$greeting", "task": {"name": "Text"}}},
     )
-    job = platform.submit(entrypoint, values={"name": "Ada"})
-    assert platform.wait(job) == "finished", platform.text(job)
+    job = platform.run(entrypoint, values={"name": "Ada"})
     assert daemon.process.poll() is None
     return job
 

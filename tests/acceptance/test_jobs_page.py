@@ -148,18 +148,16 @@ def _greeting(platform: Platform, address: str) -> int:
         parameters={"name": "World"},
         artifact_outputs={"note": {"contents": "$greeting", "task": {"name": "Text"}}},
     )
-    job = platform.submit(entrypoint, values={"name": "Ada"})
-    assert platform.wait(job) == "finished", platform.text(job)
-    return job
+    return platform.run(entrypoint, values={"name": "Ada"})
 
 
 @pytest.fixture(scope="module", name="failing")
 def _failing(platform: Platform, address: str) -> int:
     """A job that has failed."""
     assert address
-    job = platform.submit(platform.entrypoint(SOURCE, {"breaking": {"boom": []}}))
-    assert platform.wait(job) == "failed"
-    return job
+    return platform.run(
+        platform.entrypoint(SOURCE, {"breaking": {"boom": []}}), ends="failed"
+    )
 
 
 def _ids(page: Page) -> list[int]:
@@ -186,9 +184,7 @@ def test_filter_and_open(
         expect(page.locator("#log")).to_contain_text("no such luck")
         expect(page.locator("#parts .pill")).to_contain_text("failed")
         page.get_by_role("link", name="All jobs").click()
-        page.get_by_role(
-            "link", name=platform.api.get(f"/experiments/{platform.experiment}")["name"]
-        ).first.click()
+        page.get_by_role("link", name=platform.experiment_name).first.click()
         page.wait_for_url("**experiment=**")
         assert failing in _ids(page)
 
@@ -226,8 +222,7 @@ def test_download(
             "days": {"contents": "$made", "task": {"name": "Folder"}},
         },
     )
-    job = platform.submit(entrypoint)
-    assert platform.wait(job) == "finished", platform.text(job)
+    job = platform.run(entrypoint)
     with opened(browser, accept_downloads=True) as page:
         page.goto(f"{address}jobs/{job}")
         links = page.get_by_role("link", name=re.compile("^Download"))

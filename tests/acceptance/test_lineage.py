@@ -102,9 +102,7 @@ def _greeter(platform: Platform) -> Entrypoint:
 
 
 def _finished(platform: Platform, entrypoint: Entrypoint, **values: str) -> int:
-    job = platform.submit(entrypoint, values=values)
-    assert platform.wait(job) == "finished", platform.text(job)
-    return job
+    return platform.run(entrypoint, values=values)
 
 
 def _worker_run(mlflow: MlflowReader, platform: Platform, job: int) -> str:
@@ -150,8 +148,7 @@ def test_seen_and_deleted(
     )
     gone = results[0]
     inputs = {"note": {"id": gone["id"], "snapshotId": gone["snapshot_id"]}}
-    job = platform.submit(reader, artifacts=inputs)
-    assert platform.wait(job) == "failed"
+    job = platform.run(reader, artifacts=inputs, ends="failed")
     words = f"artifact {gone['id']}, input 'note', was deleted (worker run {id_})"
     assert words in platform.text(job)
 
@@ -367,4 +364,4 @@ def test_only_personal_ones_publish(
 
 
 def _experiment(platform: Platform) -> str:
-    return str(platform.api.get(f"/experiments/{platform.experiment}")["name"])
+    return platform.experiment_name

@@ -48,8 +48,7 @@ def test_hello_world(platform: Platform, code: Path) -> None:
     """The first tutorial's plugin says hello."""
     source = (code / "plugins/hello_world_tutorial/hello_world.py").read_text()
     graph = "step1:\n  task: hello_world\n"
-    job = platform.submit(platform.register({"hello_world.py": source}, graph))
-    assert platform.wait(job) == "finished", platform.text(job)
+    job = platform.run(platform.register({"hello_world.py": source}, graph))
     assert "Hello, World!" in platform.text(job)
 
 
@@ -67,8 +66,7 @@ def test_sample_and_transform(platform: Platform, code: Path) -> None:
     entrypoint = platform.register(
         {name: source}, graph, parameters=parameters, output="output"
     )
-    job = platform.submit(entrypoint, values={"sample_size": "64"})
-    assert platform.wait(job) == "finished", platform.text(job)
+    job = platform.run(entrypoint, values={"sample_size": "64"})
     assert "len=64" in platform.text(job)
     metrics = {m["name"] for m in platform.api.get(f"/jobs/{job}/metrics")}
     assert metrics, platform.text(job)
@@ -89,8 +87,7 @@ def test_artifacts(platform: Platform, code: Path) -> None:
         "drawn:\n  contents: $draw\n  task: {name: NumpyArrayArtifactTask}\n",
         output="output",
     )
-    first = platform.submit(producer)
-    assert platform.wait(first) == "finished", platform.text(first)
+    first = platform.run(producer)
     drawn = platform.artifacts(first)["drawn"]
 
     name = "rescale_and_graph_array.py"

@@ -50,8 +50,7 @@ def test_proxied_artifacts(proxied_stack: LocalStack, tmp_path: Path) -> None:
         artifact_inputs={"note": ["text"], "tree": ["files"]},
     )
     with worker(environment, tmp_path, platform.queue):
-        first = platform.submit(producer)
-        assert platform.wait(first) == "finished", platform.text(first)
+        first = platform.run(producer)
         found = platform.artifacts(first)
         assert found["note"]["artifactUri"].startswith("mlflow-artifacts:")
         assert platform.content(found["note"]) == b"through MLflow"
@@ -59,8 +58,7 @@ def test_proxied_artifacts(proxied_stack: LocalStack, tmp_path: Path) -> None:
             name: {"id": entry["id"], "snapshotId": entry["snapshot"]}
             for name, entry in found.items()
         }
-        second = platform.submit(consumer, artifacts=inputs)
-        assert platform.wait(second) == "finished", platform.text(second)
+        second = platform.run(consumer, artifacts=inputs)
     expected = "read: through MLflow {'a.txt': 'A', 'deep/b.txt': 'B'}"
     assert expected in platform.text(second)
     client.close()

@@ -247,6 +247,30 @@ class Platform:
         job: int = self.api.post(f"/experiments/{experiment}/jobs", body)["id"]
         return job
 
+    def run(
+        self,
+        entrypoint: Entrypoint,
+        *,
+        ends: str = "finished",
+        seconds: float = 60.0,
+        **given: Any,
+    ) -> int:
+        """Submit a job and wait for its end, which must be the one that is expected.
+
+        Args:
+            entrypoint: What to run.
+            ends: ``finished`` or ``failed``.
+            seconds: How long it may take.
+            **given: As `submit` takes it.
+
+        Returns:
+            The job's id.
+        """
+        job = self.submit(entrypoint, **given)
+        status = self.wait(job, seconds=seconds)
+        assert status == ends, self.text(job)
+        return job
+
     def add_queue(self, name: str) -> None:
         """Register a queue."""
         self.api.post("/queues/", {"group": 1, "name": name, "description": ""})
@@ -258,6 +282,11 @@ class Platform:
             body = {"group": 1, "name": f"x{uuid.uuid4().hex[:10]}", "description": ""}
             self._experiment = self.api.post("/experiments/", body)["id"]
         return self._experiment
+
+    @property
+    def experiment_name(self) -> str:
+        """What that experiment is called."""
+        return str(self.api.get(f"/experiments/{self.experiment}")["name"])
 
     # -- reading back ----------------------------------------------------------
 
