@@ -154,7 +154,7 @@ def _run_on_a_dioptra(
         "job=$(dioptra-worker jobs list --json | tr -dc '0-9,' | cut -d, -f1)",
     )
     script, changed = re.subn(r"(jobs \w+) 24", r'\1 "$job"', script)
-    assert changed == 2
+    assert changed == 3
     # The reader opens the page in a browser, and ends it.
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
@@ -169,5 +169,6 @@ def _run_on_a_dioptra(
     )
     assert changed == 1
     said = _shell(script, folder, environment)
-    for words in ("imported words", "the page has it", "top.txt", "is down"):
+    saved = "top.txt  8 B\nthe\nand\n"
+    for words in ("imported words", "the page has it", saved, "is down"):
         assert words in said, said
