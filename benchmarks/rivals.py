@@ -49,7 +49,7 @@ class Rival:
 
     def command(self, redis: str, queue: str, *options: str) -> list[str]:
         """The command line that the platform's containers use, for both alike."""
-        line = [str(self.program), "--url", redis, "--results-ttl", _RESULTS_TTL]
+        line = [*self._program(), "--url", redis, "--results-ttl", _RESULTS_TTL]
         return [*line, *options, queue]
 
     def check(self) -> None:
@@ -65,10 +65,14 @@ class Rival:
                 " none."
             )
 
+    def _program(self) -> list[str]:
+        # Its first line names the interpreter by where the environment was made.
+        return [str(self.python), str(self.program)]
+
     def options(self) -> str:
         """The help of its command, to see what it can do."""
         answer = subprocess.run(
-            [str(self.program), "--help"], capture_output=True, text=True, check=False
+            [*self._program(), "--help"], capture_output=True, text=True, check=False
         )
         return answer.stdout
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -191,6 +190,7 @@ def test_worker_is_ended_with_all_below_it(tmp_path: Path) -> None:
 
 def _fake_rival(folder: Path, script: str) -> Rival:
     program = folder / "dioptra-worker-v1"
-    program.write_text(f"#!/bin/sh\n{script}\n")
-    program.chmod(0o755)
-    return Rival(PEER, folder / Path(sys.executable).name)
+    program.write_text(f"{script}\n")
+    interpreter = folder / "python"
+    interpreter.symlink_to("/bin/sh")
+    return Rival(PEER, interpreter)
