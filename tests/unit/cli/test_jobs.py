@@ -112,3 +112,27 @@ def test_table_in_a_terminal(tmp_path: Path) -> None:
     assert "…" in seen
     assert "\x1b" not in plain
     assert "a name that is long and wants to clear the screen" in plain
+
+
+def test_a_step_that_is_not_there(tmp_path: Path) -> None:
+    """A log without the step that is wanted names the steps that it has."""
+    dioptra = Dioptra()
+    dioptra.put(1, ("queued", 0), ("started", 1), ("finished", 2))
+    begins = "step 1 of 1: 'fit' runs task 'train'"
+    dioptra.logs[1] = [("INFO", "dioptra_worker.job", begins), ("INFO", "x", "hi")]
+    with dioptra.running() as (_, server):
+        account = {
+            "DIOPTRA_API": server.url,
+            "DIOPTRA_USERNAME": "ada",
+            "DIOPTRA_PASSWORD": "x",
+            "DIOPTRA_WORKER_CACHE_DIR": str(tmp_path),
+        }
+        for more in ((), ("--follow",)):
+            wrong = _run("jobs", "logs", "1", "--step", "fitt", *more, **account)
+            assert wrong.returncode == ExitCode.FAILED
+            assert wrong.stdout == ""
+            told = "the log of job 1 has no step 'fitt': it has 'fit'\n"
+            assert wrong.stderr == told
+        right = _run("jobs", "logs", "1", "--step", "fit", **account)
+        assert right.returncode == ExitCode.OK
+        assert "x: hi" in right.stdout

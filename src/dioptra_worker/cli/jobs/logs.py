@@ -11,8 +11,10 @@ import click
 from dioptra_worker.cli.exit_codes import ExitCode
 from dioptra_worker.cli.jobs.common import Desk, command, epilog, job_id
 from dioptra_worker.cli.jobs.looks import SEVERITY_COLOURS
+from dioptra_worker.engine.wording import listing
 from dioptra_worker.jobs.log import SEVERITIES
 from dioptra_worker.jobs.words import harmless, one_line
+from dioptra_worker.resources.errors import Unknown
 
 if TYPE_CHECKING:
     from dioptra_worker.errors import ServiceUnavailable
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 _CODES = """\b
 Exit codes:
   0  the log was printed; with --follow, and the job finished
-  1  with --follow: the job failed; or there is no such job, or no answer
+  1  with --follow: the job failed; or there is no such job or step, or no answer
   2  the command line or the environment is not usable
   3  the API refused the login
 """
@@ -76,12 +78,14 @@ def logs_command(
     if not follow:
         for entry in following.read(desk.resources, job_id):
             printer.print(entry)
+        printer.check_step(job_id)
         return
     ends: list[str] = []
     for entry in following.follow(
         desk.resources, job_id, on_wait=_waiting, on_end=ends.append
     ):
         printer.print(entry)
+    printer.check_step(job_id)
     if ends != ["finished"]:
         raise click.exceptions.Exit(ExitCode.FAILED)
 
@@ -98,9 +102,12 @@ class _Printer:
     step: str | None
     as_json: bool
     section: int = field(default=-1)
+    steps: dict[str, None] = field(default_factory=dict)
 
     def print(self, entry: Entry) -> None:
         """Print a record, if it is wanted."""
+        if entry.section.step is not None:
+            self.steps[entry.section.step] = None
         if not entry.is_at_least(self.severity):
             return
         if self.step is not None and entry.section.step != self.step:
@@ -117,3 +124,16 @@ class _Printer:
         click.secho(head, dim=True, nl=False)
         colour = SEVERITY_COLOURS.get(entry.severity)
         click.secho("\n    ".join((first, *rest)), fg=colour)
+
+    def check_step(self, job_id: int) -> None:
+        """Say so when the log has no such step as is wanted.
+
+        Raises:
+            Unknown: It has not.
+        """
+        if self.step is None or self.step in self.steps:
+            return
+        there = listing(list(self.steps)) or "none"
+        raise Unknown(
+            f"the log of job {job_id} has no step {self.step!r}: it has {there}"
+        )
