@@ -49,6 +49,14 @@ def test_bad_id(job: str) -> None:
     assert "JOB" in answer.stderr
 
 
+@pytest.mark.parametrize("time", ["abc", "", "0", "-5", "1.5h", "10 m", "3w"])
+def test_bad_time(time: str) -> None:
+    """A time limit that RQ cannot read is told before anything is submitted."""
+    answer = _run("jobs", "submit", "any", "--experiment", "x", f"--timeout={time}")
+    assert answer.returncode == ExitCode.USAGE
+    assert f"{time!r} is no time: write 90s, 15m, 2h or 1d" in answer.stderr
+
+
 def test_completion() -> None:
     """The Tab key completes the names of commands and options."""
     script = _run(_DIOPTRA_WORKER_COMPLETE="bash_source")

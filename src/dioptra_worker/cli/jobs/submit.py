@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import click
 
 from dioptra_worker.cli.jobs.common import (
@@ -12,6 +14,15 @@ from dioptra_worker.cli.jobs.common import (
     print_json,
 )
 from dioptra_worker.cli.pairs import numbers, pairs
+
+_TIME = re.compile(r"0*[1-9]\d{0,8}[smhd]?", re.IGNORECASE)
+
+
+def _time(_ctx: click.Context, _param: click.Parameter, value: str) -> str:
+    """A time as RQ reads it; the API answers any other with 500."""
+    if not _TIME.fullmatch(value):
+        raise click.BadParameter(f"{value!r} is no time: write 90s, 15m, 2h or 1d")
+    return value
 
 
 @click.command(
@@ -71,6 +82,7 @@ from dioptra_worker.cli.pairs import numbers, pairs
     metavar="TIME",
     default="24h",
     show_default=True,
+    callback=_time,
     help="How long the job may run, such as 10m.",
 )
 @click.option(
