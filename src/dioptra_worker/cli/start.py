@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import signal
@@ -16,12 +17,21 @@ from dioptra_worker import __version__, processes
 from dioptra_worker import settings as settings_module
 from dioptra_worker.cli.exit_codes import ExitCode
 from dioptra_worker.cli.help import settings_epilog
-from dioptra_worker.errors import LoginRefused, ServiceRefused, SettingsError
+from dioptra_worker.errors import (
+    LoginRefused,
+    RunnerError,
+    ServiceRefused,
+    SettingsError,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from dioptra_worker.daemon.doorstep import Address
+    from dioptra_worker.daemon.launcher import Launcher
+
+WARN_AFTER = 60.0
+"""Seconds after which the quick checks are made although the template is not ready."""
 
 EXAMPLES = """
 \b
@@ -180,12 +190,21 @@ def serve(
         orders: What the command line asks for.
         crew: The socket to the crew whose template this daemon shares.
     """
+    launcher = _launcher(settings, crew)
+    with launcher:
+        # The template imports MLflow while we import what the daemon needs.
+        with contextlib.suppress(RunnerError):  # the daemon tries again, and says it
+            launcher.start()
+        return _serve(settings, orders, launcher)
+
+
+def _serve(
+    settings: settings_module.Settings, orders: object, launcher: Launcher
+) -> ExitCode:
     from dioptra_worker import logs
     from dioptra_worker.api.client import DioptraApi
-    from dioptra_worker.daemon.launcher import Launcher, choose_mode
     from dioptra_worker.daemon.orders import Orders
     from dioptra_worker.daemon.service import Daemon
-    from dioptra_worker.daemon.templates import SharedTemplates
 
     assert isinstance(orders, Orders)
     mask = logs.to_stderr(
@@ -193,16 +212,29 @@ def serve(
         level=settings.log_level,
         secrets=settings.secrets(),
     )
-    threading.Thread(target=_warn, args=[settings], daemon=True).start()
+    threading.Thread(target=_warn, args=[settings, launcher], daemon=True).start()
     api = DioptraApi(
         url=settings.api_url,
         username=settings.username,
         password=settings.password.get_secret_value(),
         timeout=settings.api_timeout,
     )
+    try:
+        with api:
+            Daemon(settings, orders, api=api, launcher=launcher, mask=mask).run()
+    except (LoginRefused, ServiceRefused) as error:
+        click.echo(str(error), err=True)
+        return ExitCode.REFUSED
+    return ExitCode.OK
+
+
+def _launcher(settings: settings_module.Settings, crew: int | None) -> Launcher:
+    from dioptra_worker.daemon.launcher import Launcher, choose_mode
+    from dioptra_worker.daemon.templates import SharedTemplates
+
     environment = settings_module.for_runners(settings, os.environ)
     gpus = environment.get("CUDA_VISIBLE_DEVICES")
-    launcher = Launcher(
+    return Launcher(
         mode=choose_mode(settings.isolation) if settings.warm else "cold",
         preload=settings.preload,
         grace=settings.kill_grace,
@@ -210,13 +242,6 @@ def serve(
         source=None if crew is None else SharedTemplates(socket.socket(fileno=crew)),
         variables={} if gpus is None else {"CUDA_VISIBLE_DEVICES": gpus},
     )
-    try:
-        with api, launcher:
-            Daemon(settings, orders, api=api, launcher=launcher, mask=mask).run()
-    except (LoginRefused, ServiceRefused) as error:
-        click.echo(str(error), err=True)
-        return ExitCode.REFUSED
-    return ExitCode.OK
 
 
 def _end(_signal: int, _frame: Any) -> None:
@@ -237,8 +262,10 @@ def _unusable(work_dir: Path) -> str | None:
     )
 
 
-def _warn(settings: settings_module.Settings) -> None:
-    """Log what the doctor's quick checks find, while the daemon starts."""
+def _warn(settings: settings_module.Settings, launcher: Launcher) -> None:
+    """Log what the doctor's quick checks find, once the daemon has started."""
+    with contextlib.suppress(RunnerError):
+        launcher.wait_until_ready(WARN_AFTER)  # which needs the processor more
     from dioptra_worker import doctor
 
     log = logging.getLogger("dioptra_worker.daemon")
