@@ -167,10 +167,7 @@ class DioptraApi(ApiSession):
             arrived: Told what has come.
             patience: Seconds that the API may be silent beyond what it usually may.
         """
-        path = (
-            f"artifacts/{artifact.artifact_id}"
-            f"/snapshots/{artifact.artifact_snapshot_id}/contents"
-        )
+        path = _contents(artifact.artifact_id, artifact.artifact_snapshot_id)
         params = _TAR if artifact.is_dir else {}
         self._download(path, target, arrived, params=params, patience=patience)
 
@@ -178,7 +175,7 @@ class DioptraApi(ApiSession):
         self, artifact_id: int, snapshot_id: int, *, is_dir: bool
     ) -> Download:
         """Begin to download an artifact: a file as it is, a folder as ``tar.gz``."""
-        path = f"artifacts/{artifact_id}/snapshots/{snapshot_id}/contents"
+        path = _contents(artifact_id, snapshot_id)
         return self._open(path, params=_TAR if is_dir else {}, timeout=STORE_TIMEOUT)
 
     # -- results ---------------------------------------------------------------
@@ -274,6 +271,10 @@ class DioptraApi(ApiSession):
             names += [queue["name"] for queue in body["data"]]
             if not body["data"] or len(names) >= body["totalNumResults"]:
                 return names
+
+
+def _contents(artifact_id: int, snapshot_id: int) -> str:
+    return f"artifacts/{artifact_id}/snapshots/{snapshot_id}/contents"
 
 
 def _snapshot(job: Job) -> str:
