@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_s3.type_defs import ObjectIdentifierTypeDef
 
-    from dioptra_worker.api.resources import Artifact
+    from dioptra_worker.api.models import Artifact
 
 _PREFIX = "benchmarks"
 

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from benchmarks.stage import Stage
-    from dioptra_worker.api.resources import Artifact
+    from dioptra_worker.api.models import Artifact
 
 _JOB_TIMEOUT = "2h"
 

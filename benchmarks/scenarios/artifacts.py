@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from benchmarks.rivals import Worker
     from benchmarks.stage import Stage
     from benchmarks.submission import Line
-    from dioptra_worker.api.resources import Artifact
+    from dioptra_worker.api.models import Artifact
 
 BOTO = "boto3"
 _WRITE_FILE = "bench-write-file"

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from tests.plugins.clients import ApiClient, MlflowReader
 
     from dioptra_worker.api.client import DioptraApi
-    from dioptra_worker.api.resources import Artifact
+    from dioptra_worker.api.models import Artifact
     from dioptra_worker.local import LocalStack
 
 PROGRAM = Path(sys.executable).with_name("dioptra-worker")

@@ -139,7 +139,18 @@ class DioptraApi(ApiSession):
 
     def artifact(self, artifact_id: int) -> Artifact:
         """An artifact as it is described now."""
-        return Artifact.read(self._mapping(f"artifacts/{artifact_id}"))
+        path = f"artifacts/{artifact_id}"
+        body = self._mapping(path)
+        with understood(path):
+            return Artifact.read(body)
+
+    def artifacts(self, job_id: int) -> list[Artifact]:
+        """The artifacts that a job has made known, the oldest first; one by one."""
+        path = f"jobs/{job_id}"
+        body = self._mapping(path)
+        with understood(path):
+            ids = sorted(int(entry["id"]) for entry in body["artifacts"])
+        return [self.artifact(id_) for id_ in ids]
 
     def artifact_size(self, artifact_id: int) -> int | None:
         """The bytes of an artifact's files; None if the API does not tell."""
@@ -248,16 +259,7 @@ class DioptraApi(ApiSession):
 
     def artifact_uris(self, job_id: int) -> set[str]:
         """Where the artifacts lie that a job has made known; a request for each."""
-        found = self._json("GET", f"jobs/{job_id}")
-        with understood(f"jobs/{job_id}"):
-            ids = [int(entry["id"]) for entry in found["artifacts"]]
-        uris = set()
-        for artifact in ids:
-            path = f"artifacts/{artifact}"
-            body = self._json("GET", path)
-            with understood(path):
-                uris.add(str(body["artifactUri"]))
-        return uris
+        return {artifact.uri for artifact in self.artifacts(job_id)}
 
     # -- queues ----------------------------------------------------------------
 

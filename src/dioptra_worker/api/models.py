@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+from dioptra_worker.provenance import DELETED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,23 +119,63 @@ class ArtifactParameter:
 
 @dataclass(frozen=True, kw_only=True)
 class Artifact:
-    """What the API says of an artifact.
+    """An artifact that a job has stored, as it is described now.
 
     Attributes:
-        description: What it is said to be.
+        id: The artifact.
+        snapshot_id: Its immutable state.
+        job_id: The job that made it.
+        uri: Where the artifact store has it.
+        is_dir: Whether it is a folder.
         size: Its bytes; None for a folder, or where the API does not tell.
+        description: What it is said to be.
+        task: The artifact task that wrote it and can read it; empty for none.
+        task_id: That artifact task's id.
+        plugin_snapshot_id: The immutable state of the plugin that has it.
     """
 
-    description: str
-    size: int | None
+    id: int
+    snapshot_id: int
+    job_id: int
+    uri: str
+    is_dir: bool
+    size: int | None = None
+    description: str = ""
+    task: str = ""
+    task_id: int | None = None
+    plugin_snapshot_id: int | None = None
+
+    @property
+    def file_name(self) -> str:
+        """The file's or folder's own name."""
+        return self.uri.rstrip("/").rpartition("/")[2]
+
+    @property
+    def is_deleted(self) -> bool:
+        """Whether its contents were deleted; the API keeps the record."""
+        return self.description.startswith(DELETED)
 
     @classmethod
     def read(cls, body: Mapping[str, Any]) -> Self:
-        """Read the API's answer to ``GET /artifacts/{id}``."""
+        """Read the API's answer to ``GET /artifacts/{id}``.
+
+        Raises:
+            TypeError: A part of it is not what it should be.
+            LookupError: A part of it is missing.
+        """
+        task = body.get("task") or {}
         size = body.get("fileSize")
         return cls(
-            description=str(body.get("description") or ""),
+            id=_of_kind(body["id"], int),
+            snapshot_id=_of_kind(body["snapshot"], int),
+            job_id=_of_kind(body["job"], int),
+            uri=_of_kind(body["artifactUri"], str),
+            is_dir=_of_kind(body["isDir"], bool),
             size=size if isinstance(size, int) else None,
+            description=_of_kind(body.get("description") or "", str),
+            task=task.get("name", ""),
+            task_id=task.get("id"),
+            plugin_snapshot_id=task.get("pluginResourceSnapshotId"),
         )
 
 
@@ -142,3 +186,9 @@ class LogRecord:
     severity: str
     logger: str
     message: str
+
+
+def _of_kind(value: Any, kind: type[T]) -> T:
+    if not isinstance(value, kind):
+        raise TypeError(f"{str(value)[:80]!r} is no {kind.__name__}")
+    return value

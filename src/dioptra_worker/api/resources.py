@@ -13,12 +13,12 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Self
 
 from dioptra_worker.errors import NotFound
-from dioptra_worker.provenance import DELETED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from dioptra_worker.api.client import DioptraApi
+    from dioptra_worker.api.models import Artifact
 
 _PAGE = 500
 
@@ -71,47 +71,6 @@ class MetricPoint:
     name: str
     value: float
     step: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class Artifact:
-    """An artifact that a job has stored.
-
-    Attributes:
-        id: The artifact.
-        snapshot_id: Its immutable state.
-        uri: Where the artifact store has it.
-        is_dir: Whether it is a folder.
-        size: Its size in bytes, if the API knows it.
-        task: The artifact task that wrote it and can read it.
-        is_deleted: Whether its contents were deleted; the API keeps the record.
-    """
-
-    id: int
-    snapshot_id: int
-    uri: str
-    is_dir: bool
-    size: int | None
-    task: str
-    is_deleted: bool = False
-
-    @property
-    def file_name(self) -> str:
-        """The file's or folder's own name."""
-        return self.uri.rstrip("/").rpartition("/")[2]
-
-    @classmethod
-    def read(cls, body: Mapping[str, Any]) -> Self:
-        """Read the answer to ``GET /artifacts/{id}``."""
-        return cls(
-            id=body["id"],
-            snapshot_id=body["snapshot"],
-            uri=body["artifactUri"],
-            is_dir=body["isDir"],
-            size=body.get("fileSize"),
-            task=(body.get("task") or {}).get("name", ""),
-            is_deleted=(body.get("description") or "").startswith(DELETED),
-        )
 
 
 class Resources:
@@ -193,7 +152,7 @@ class Resources:
 
     def artifact(self, artifact: int) -> Artifact:
         """An artifact."""
-        return Artifact.read(self._api.request("GET", f"artifacts/{artifact}"))
+        return self._api.artifact(artifact)
 
     def create_experiment(self, name: str, *, group: int) -> int:
         """Create an experiment; its id."""
@@ -312,11 +271,7 @@ class Resources:
 
     def artifacts(self, job_id: int) -> list[Artifact]:
         """The artifacts that a job has stored, the oldest first."""
-        references = self._api.request("GET", f"jobs/{job_id}")["artifacts"]
-        return [
-            self.artifact(reference["id"])
-            for reference in sorted(references, key=lambda reference: reference["id"])
-        ]
+        return self._api.artifacts(job_id)
 
     def _series(self, job_id: int, name: str) -> Iterator[dict[str, Any]]:
         """Yield a metric's values; here alone, the API's index counts pages."""

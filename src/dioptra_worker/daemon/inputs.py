@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from dioptra_worker.daemon import direct
 from dioptra_worker.daemon.verdict import duration
 from dioptra_worker.errors import RunnerError, ServiceUnavailable, WorkerError
-from dioptra_worker.provenance import DELETED, signature
+from dioptra_worker.provenance import signature
 from dioptra_worker.runner.workspace import MAX_BYTES, Workspace, unpack
 from dioptra_worker.tracking.incoming import SCHEMES
 from dioptra_worker.tracking.progress import Progress, size
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from dioptra_worker.api.client import DioptraApi
-    from dioptra_worker.api.models import ArtifactParameter
+    from dioptra_worker.api.models import Artifact, ArtifactParameter
     from dioptra_worker.daemon.cache import SnapshotCache
     from dioptra_worker.daemon.setup_limit import SetupLimit
 
@@ -105,7 +105,7 @@ class Inputs:
         """
         way = self._way
         described = self._patiently(lambda: way.api.artifact(artifact.artifact_id))
-        _refuse_deleted(artifact, described.description)
+        _refuse_deleted(artifact, described)
         folder = self.folder(artifact)
         folder.mkdir(parents=True, exist_ok=True)
         with self._space.scratch() as scratch:
@@ -257,11 +257,11 @@ def _key(artifact: ArtifactParameter) -> str:
     return "artifacts/{}/snapshots/{}".format(*ids)
 
 
-def _refuse_deleted(artifact: ArtifactParameter, description: str) -> None:
+def _refuse_deleted(artifact: ArtifactParameter, described: Artifact) -> None:
     """Say that an artifact was deleted; the API would answer 500 for its bytes."""
-    if not description.startswith(DELETED):
+    if not described.is_deleted:
         return
-    worker_run = signature(description)
+    worker_run = signature(described.description)
     of = f" (worker run {worker_run})" if worker_run else ""
     raise ArtifactDeleted(
         f"artifact {artifact.artifact_id}, input {artifact.name!r}, was"

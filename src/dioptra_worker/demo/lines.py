@@ -10,7 +10,8 @@ from dioptra_worker.jobs.words import maybe, size
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from dioptra_worker.api.resources import Artifact, LogLine
+    from dioptra_worker.api.models import Artifact
+    from dioptra_worker.api.resources import LogLine
     from dioptra_worker.resources import JobResult
 
 # What the worker puts before a record, since the API knows only when it arrived.

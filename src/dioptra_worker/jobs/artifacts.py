@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from dioptra_worker.api.client import DioptraApi
-    from dioptra_worker.api.resources import Artifact, Resources
+    from dioptra_worker.api.models import Artifact
+    from dioptra_worker.api.resources import Resources
     from dioptra_worker.api.session import Download
 
 

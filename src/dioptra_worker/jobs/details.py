@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from dioptra_worker.api.client import DioptraApi
-    from dioptra_worker.api.models import ArtifactParameter
-    from dioptra_worker.api.resources import Artifact, MetricPoint, Resources
+    from dioptra_worker.api.models import Artifact, ArtifactParameter
+    from dioptra_worker.api.resources import MetricPoint, Resources
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,7 +14,7 @@ from urllib.parse import quote
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from dioptra_worker.api.resources import Artifact
+    from dioptra_worker.api.models import Artifact
 
 ARCHIVE = ".tar.gz"
 _LONGEST = 200

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from dioptra_worker.api.client import DioptraApi
-    from dioptra_worker.api.resources import Artifact
+    from dioptra_worker.api.models import Artifact
 
 
 @dataclass(frozen=True, kw_only=True)

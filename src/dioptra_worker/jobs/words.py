@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from dioptra_worker.api.resources import Artifact, MetricPoint
+    from dioptra_worker.api.models import Artifact
+    from dioptra_worker.api.resources import MetricPoint
 
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 

@@ -8,11 +8,12 @@ next.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from dioptra_worker.api.models import Artifact
 from dioptra_worker.api.resources import Resources
+from dioptra_worker.api.session import understood
 from dioptra_worker.errors import NotFound
 from dioptra_worker.lineage.errors import StillInUse
 from dioptra_worker.lineage.store import remove
@@ -28,48 +29,6 @@ if TYPE_CHECKING:
 ACTIVE = frozenset({"queued", "started", "deferred"})
 
 
-@dataclass(frozen=True, kw_only=True)
-class Result:
-    """An artifact that a worker run has produced.
-
-    Attributes:
-        id: The artifact.
-        snapshot_id: Its present state.
-        job_id: The job that made it.
-        uri: Where it is stored.
-        description: What the API says of it.
-        plugin_snapshot_id: The plugin snapshot with the class that reads it, if any.
-        task_id: That class's id.
-    """
-
-    id: int
-    snapshot_id: int
-    job_id: int
-    uri: str
-    description: str
-    plugin_snapshot_id: int | None
-    task_id: int | None
-
-    @property
-    def is_deleted(self) -> bool:
-        """Whether it was deleted."""
-        return self.description.startswith(DELETED)
-
-    @classmethod
-    def read(cls, body: dict[str, Any]) -> Result:
-        """Read an artifact as the API shows it."""
-        task = body.get("task") or {}
-        return cls(
-            id=body["id"],
-            snapshot_id=body["snapshot"],
-            job_id=body["job"],
-            uri=body["artifactUri"],
-            description=body.get("description") or "",
-            plugin_snapshot_id=task.get("pluginResourceSnapshotId"),
-            task_id=task.get("id"),
-        )
-
-
 class Results:
     """The artifacts of worker runs.
 
@@ -82,16 +41,14 @@ class Results:
         self._resources = Resources(api)
         self._runs = runs
 
-    def of(self, worker_run: str) -> list[Result]:
+    def of(self, worker_run: str) -> list[Artifact]:
         """The artifacts that a worker run has signed, the deleted among them."""
         found = self._resources.pages(
             "artifacts/", search=f'description:"*{worker_run}*"'
         )
-        return [
-            Result.read(body)
-            for body in found
-            if signature(body.get("description") or "") == worker_run
-        ]
+        with understood("artifacts/"):
+            artifacts = [Artifact.read(body) for body in found]
+        return [each for each in artifacts if signature(each.description) == worker_run]
 
     def delete(
         self,
@@ -129,7 +86,7 @@ class Results:
                 self._runs.mark(execution.run_id, {RESULTS_DELETED: words})
         return len(results)
 
-    def _delete(self, result: Result, execution: Execution | None) -> None:
+    def _delete(self, result: Artifact, execution: Execution | None) -> None:
         if execution is not None and result.uri.startswith(execution.artifact_uri):
             path = result.uri.removeprefix(execution.artifact_uri).strip("/")
             remove(execution.artifact_uri, path)
@@ -157,7 +114,7 @@ class Results:
                     " for its end, or cancel it"
                 )
 
-    def _refuse_models(self, results: list[Result]) -> None:
+    def _refuse_models(self, results: list[Artifact]) -> None:
         ids = {result.id for result in results}
         for model in self._resources.pages("models/"):
             for version in self._resources.pages(f"models/{model['id']}/versions"):

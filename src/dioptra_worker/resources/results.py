@@ -10,9 +10,8 @@ from dioptra_worker.resources.timeline import Timeline
 
 if TYPE_CHECKING:
     from dioptra_worker.api.client import DioptraApi
-    from dioptra_worker.api.models import Job
+    from dioptra_worker.api.models import Artifact, Job
     from dioptra_worker.api.resources import (
-        Artifact,
         LogLine,
         MetricPoint,
         Resources,

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from dioptra_worker.api.client import DioptraApi
-    from dioptra_worker.api.resources import Artifact, Resources
+    from dioptra_worker.api.models import Artifact
+    from dioptra_worker.api.resources import Resources
 
 _PAUSE = 0.25
 

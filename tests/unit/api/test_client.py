@@ -39,6 +39,13 @@ JOB: dict[str, Any] = {
     "entrypoint": {"id": 5, "snapshotId": 50, "name": "train"},
     "queue": {"name": "cpu"},
 }
+ARTIFACT: dict[str, Any] = {
+    "id": 1,
+    "snapshot": 10,
+    "job": 7,
+    "artifactUri": "s3://b/a/days",
+    "isDir": True,
+}
 COOKIE = {"Set-Cookie": "session=fresh; Path=/; HttpOnly"}
 
 
@@ -520,17 +527,65 @@ def test_an_api_that_fetches_before_it_answers(tmp_path: Path) -> None:
 
 
 def test_how_large_an_artifact_is(serve: Any) -> None:
-    """A file's size is its record's; a folder's is the sum of its files, if told."""
+    """A folder's size is the sum of its files, if told."""
     files: list[Any] = [{"fileSize": 3}, {"fileSize": None}, {"fileSize": 4}]
 
     def script(request: Request) -> Answer:
         if request.path == "artifacts/1/files":
             return Answer(body=files)
-        if request.path == "artifacts/1":
-            return Answer(body={"description": None, "fileSize": 9})
         return Answer(404)
 
     api, _ = serve(script)
-    assert api.artifact(1) == Artifact(description="", size=9)
     assert api.artifact_size(1) == 7
     assert api.artifact_size(2) is None
+
+
+def test_what_a_job_has_stored(serve: Any) -> None:
+    """A job's artifacts are read one by one, the oldest first, with what is optional.
+
+    Of whatever else an artifact's answer lacks or has of another kind, it is said that
+    this is not what the REST API answers.
+    """
+    whole = ARTIFACT | {
+        "description": "[deleted] note",
+        "fileSize": 9,
+        "task": {"id": 4, "name": "TextFile", "pluginResourceSnapshotId": 5},
+    }
+
+    def script(request: Request) -> Answer:
+        if request.path == "jobs/7":
+            return Answer(body={"artifacts": [{"id": 8}, {"id": 1}]})
+        return Answer(body=whole if request.path == "artifacts/1" else ARTIFACT)
+
+    api, server = serve(script)
+    deleted, bare = api.artifacts(7)
+    assert server.asked[-2:] == ["GET artifacts/1", "GET artifacts/8"]
+    assert bare == Artifact(
+        id=1, snapshot_id=10, job_id=7, uri="s3://b/a/days", is_dir=True
+    )
+    assert bare.file_name == "days"
+    assert not bare.is_deleted
+    assert deleted.is_deleted
+    assert (deleted.size, deleted.task) == (9, "TextFile")
+    assert (deleted.task_id, deleted.plugin_snapshot_id) == (4, 5)
+    assert api.artifact_uris(7) == {"s3://b/a/days"}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        [],
+        {key: value for key, value in ARTIFACT.items() if key != "artifactUri"},
+        *(ARTIFACT | {key: None} for key in ("id", "snapshot", "job", "isDir")),
+        ARTIFACT | {"artifactUri": 3},
+        ARTIFACT | {"description": 3},
+        ARTIFACT | {"task": "TextFile"},
+    ],
+)
+def test_what_is_no_artifact(serve: Any, body: Any) -> None:
+    """An answer that is no artifact is nobody's fault, and what it lacks is told."""
+    api, _ = serve(_always(Answer(body=body)))
+    with pytest.raises(
+        ServiceUnavailable, match="GET artifacts/1 with JSON of another"
+    ):
+        api.artifact(1)

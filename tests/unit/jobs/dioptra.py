@@ -62,6 +62,7 @@ class Dioptra:
         self.artifacts[id_] = {
             "id": id_,
             "snapshot": id_ + 1000,
+            "job": 7,
             "artifactUri": f"s3://bucket/0/{'a' * 32}/artifacts/made/{name}",
             "isDir": is_dir,
             "fileSize": None if is_dir else size,

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dioptra_worker.api.resources import Artifact
+from dioptra_worker.api.models import Artifact
 from dioptra_worker.jobs.file_names import disposition, file_name, file_names
 
 
@@ -61,7 +61,7 @@ def test_long_names() -> None:
 
 
 def _artifact(id_: int, uri: str) -> Artifact:
-    return Artifact(id=id_, snapshot_id=1, uri=uri, is_dir=False, size=1, task="")
+    return Artifact(id=id_, snapshot_id=1, job_id=7, uri=uri, is_dir=False)
 
 
 def test_one_name_twice() -> None:

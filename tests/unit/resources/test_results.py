@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from dioptra_worker.api.models import Job
-from dioptra_worker.api.resources import Artifact, LogLine, StatusChange
+from dioptra_worker.api.models import Artifact, Job
+from dioptra_worker.api.resources import LogLine, StatusChange
 from dioptra_worker.resources import JobResult, Unknown
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -34,7 +34,7 @@ def _result(*changes: tuple[str, float], artifacts: tuple[str, ...] = ()) -> Job
         log=(),
         metrics=(),
         artifacts=tuple(
-            Artifact(id=1, snapshot_id=2, uri=uri, is_dir=False, size=1, task="T")
+            Artifact(id=1, snapshot_id=2, job_id=7, uri=uri, is_dir=False)
             for uri in artifacts
         ),
     )

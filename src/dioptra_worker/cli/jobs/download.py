@@ -19,7 +19,7 @@ from dioptra_worker.cli.jobs.status_line import StatusLine
 from dioptra_worker.jobs.words import one_line, size
 
 if TYPE_CHECKING:
-    from dioptra_worker.api.resources import Artifact
+    from dioptra_worker.api.models import Artifact
     from dioptra_worker.jobs.saving import Saved
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
 
-    from dioptra_worker.api.resources import Artifact
+    from dioptra_worker.api.models import Artifact
     from dioptra_worker.jobs.details import Details
 
 _PAGE = """\
