@@ -263,34 +263,43 @@ class Journals:
     def _take_over(self, folder: Path) -> Journal | None:
         """Open a journal; None when its owner lives, or when it cannot be read."""
         try:
-            file = os.open(folder / _ABOUT, os.O_RDWR)
+            lock = _lock(folder)
         except OSError:
             return None
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            about = About(**json.loads(os.read(file, 1 << 16)))
+            about = About(**json.loads(os.read(lock, 1 << 16)))
             if about.api == self._api and (folder / _ABOUT).exists():
-                return Journal(folder, about, file)
+                return Journal(folder, about, lock)
         except (OSError, ValueError, TypeError) as error:
             log.debug("the outbox %s is left alone: %s", folder, error)
-        os.close(file)
+        os.close(lock)
         return None
 
 
-def _is_owned(folder: Path) -> bool:
-    """Whether a worker that lives has a journal open."""
-    try:
-        file = os.open(folder / _ABOUT, os.O_RDWR)
-    except FileNotFoundError:
-        return False
-    except OSError:
-        return True  # who knows
+def _lock(folder: Path) -> int:
+    """Make a journal ours until the descriptor that this gives is closed.
+
+    Raises:
+        FileNotFoundError: Nothing says whose it is.
+        OSError: Its owner lives, or nobody knows.
+    """
+    file = os.open(folder / _ABOUT, os.O_RDWR)
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
-        return True
-    finally:
         os.close(file)
+        raise
+    return file
+
+
+def _is_owned(folder: Path) -> bool:
+    """Whether a worker that lives may have a journal open."""
+    try:
+        os.close(_lock(folder))
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
     return False
 
 

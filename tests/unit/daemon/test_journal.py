@@ -212,7 +212,8 @@ def test_never_deliverable(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> 
     with _open(tmp_path, job_id=9) as owned:
         owned.log.append(_record("still at work"))
         owned.flush()
-        for old in ("job-7-*", "job-9-*"):
+        (tmp_path / "outbox" / "job-6-whose").mkdir()
+        for old in ("job-6-*", "job-7-*", "job-9-*"):
             (folder,) = tmp_path.glob(f"outbox/{old}")
             for path in (folder, *folder.iterdir()):
                 os.utime(path, (0, 0))
