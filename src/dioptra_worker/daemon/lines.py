@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+from dioptra_worker.logs import between_words
+
 LONGEST_LINE = 1 << 20
-LONGEST_WORD = 1 << 12
-"""Bytes before a cut in which a blank is looked for, since a secret that is cut in two
-would not be recognised."""
 
 
 class LineAssembler:
@@ -50,8 +49,7 @@ class LineAssembler:
             self._size += len(part)
         while self._limit is not None and self._size > self._limit:
             whole = b"".join(self._parts)
-            first = max(0, self._limit - LONGEST_WORD)
-            cut = whole.rfind(b" ", first, self._limit) + 1 or self._limit
+            cut = between_words(whole, b" ", self._limit)
             lines.append(_shown(whole[:cut]))
             self._parts = [whole[cut:]]
             self._size = len(self._parts[0])

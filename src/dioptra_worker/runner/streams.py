@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import structlog
 
+from dioptra_worker.logs import between_words
 from dioptra_worker.records import SEVERITIES, Log, Message, Output, Severity
 
 if TYPE_CHECKING:
@@ -27,9 +28,6 @@ Send = Callable[[Message], None]
 
 LONGEST_PART = 1 << 20
 """Characters of a record that go into one message; a longer one becomes several."""
-LONGEST_WORD = 1 << 12
-"""Characters before a cut in which a blank is looked for, since a secret that is cut in
-two would not be recognised."""
 
 QUIET_LOGGERS = ("urllib3", "botocore", "boto3", "s3transfer", "git", "filelock")
 """Libraries whose chatter below WARNING is not the job's business."""
@@ -60,8 +58,7 @@ def _parts(text: str) -> Iterator[str]:
     """Text in messages that are not too long to be kept in memory at both ends."""
     start = 0
     while len(text) - start > LONGEST_PART:
-        end = start + LONGEST_PART
-        end = text.rfind(" ", end - LONGEST_WORD, end) + 1 or end
+        end = between_words(text, " ", start + LONGEST_PART)
         yield text[start:end]
         start = end
     yield text[start:]
