@@ -22,7 +22,8 @@ from dioptra_worker.cli.exit_codes import ExitCode
 from dioptra_worker.cli.help import shown
 from dioptra_worker.cli.main import main as people_command
 from dioptra_worker.cli.start import start
-from dioptra_worker.settings import RUNNER_DEFAULTS, SECRET_NAMES, Settings
+from dioptra_worker.logs import SHORTEST_SECRET
+from dioptra_worker.settings import IDENTIFIERS, RUNNER_DEFAULTS, SECRET_NAMES, Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -78,6 +79,11 @@ Each of these may be given as `NAME_FILE` instead, the path of a file whose cont
 without line ends behind them, are the value. `NAME` goes before `NAME_FILE`.
 
 {secrets}
+
+In the logs of the worker and of its jobs `***` stands in their place, and in that of a
+password in the address of Redis. Not hidden are user names, what has fewer than
+{SHORTEST_SECRET} characters, as it would hide innocent text, and an access key's id
+that has fewer than {IDENTIFIERS["AWS_ACCESS_KEY_ID"]}, which is none of AWS.
 
 ## What a job sees
 

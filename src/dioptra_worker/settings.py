@@ -7,6 +7,7 @@ is missing or malformed is named in one `SettingsError`.
 
 from __future__ import annotations
 
+import math
 import os
 import tempfile
 from pathlib import Path
@@ -40,6 +41,12 @@ SECRET_NAMES = (
     "MLFLOW_TRACKING_TOKEN",
 )
 """Variables that may also be given as ``NAME_FILE``."""
+
+IDENTIFIERS: dict[str, float] = {
+    "AWS_ACCESS_KEY_ID": 16,  # the shortest that AWS gives
+    "MLFLOW_TRACKING_USERNAME": math.inf,
+}
+"""Those of them that say who, and from how many characters on logs hide them."""
 
 WITHHELD_NAMES = ("DIOPTRA_WORKER_PASSWORD", "RQ_REDIS_URI", "RQ_REDIS_URL")
 """Variables that a runner, and so user code, never sees (also as ``NAME_FILE``)."""
@@ -314,12 +321,13 @@ class Settings(BaseSettings):
         return value
 
     def secrets(self) -> tuple[str, ...]:
-        """The values that must never appear in a log."""
+        """The values that must never appear in a log; names of users may."""
         redis_password = urlsplit(self.redis_url.get_secret_value()).password
-        named = (
-            os.environ.get(name) for name in SECRET_NAMES if "USERNAME" not in name
-        )
-        values = (self.password.get_secret_value(), redis_password, *named)
+        named = {name: os.environ.get(name) for name in SECRET_NAMES}
+        for name, shortest in IDENTIFIERS.items():
+            if len(named[name] or "") < shortest:
+                del named[name]
+        values = (self.password.get_secret_value(), redis_password, *named.values())
         return tuple({value for value in values if value})
 
 

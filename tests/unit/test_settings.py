@@ -264,6 +264,19 @@ def test_secrets_lists_what_logs_must_hide(
     assert "somebody" not in hidden
 
 
+@pytest.mark.parametrize(
+    ("key_id", "hidden"), [("worker", False), ("a" * 15, False), ("AKIA" * 4, True)]
+)
+def test_a_key_id_that_is_a_word_is_no_secret(
+    environment: MutableMapping[str, str], key_id: str, hidden: bool
+) -> None:
+    """The id of an access key is hidden if AWS could have given it, and else shown."""
+    environment["AWS_ACCESS_KEY_ID"] = key_id
+    environment["AWS_SECRET_ACCESS_KEY"] = "aws-secret"
+    found = settings.load().secrets()
+    assert (key_id in found, "aws-secret" in found) == (hidden, True)
+
+
 @pytest.mark.usefixtures("environment")
 def test_settings_do_not_change() -> None:
     """Settings are read once and cannot be changed afterwards."""
