@@ -21,7 +21,11 @@ from hypothesis import HealthCheck, settings
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-pytest_plugins = ["tests.plugins.stack", "tests.plugins.fault_report"]
+pytest_plugins = [
+    "tests.plugins.stack",
+    "tests.plugins.testbed",
+    "tests.plugins.fault_report",
+]
 
 FOREIGN = ("AWS_", "DIOPTRA_", "MLFLOW_", "RQ_")
 """Beginnings of variables that change what the worker and its libraries do."""

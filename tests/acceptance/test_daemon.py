@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-import redis
 from rq import Queue, Worker
 from rq.job import Job
 from tests.plugins.outcomes import FINISHED
@@ -18,8 +17,7 @@ from tests.plugins.testbed import Platform
 from tests.plugins.worker_process import worker
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
+    import redis
     from tests.plugins.clients import ApiClient, MlflowReader
     from tests.plugins.fault_report import FaultReport
     from tests.plugins.outcomes import Witness
@@ -45,12 +43,6 @@ def wait_for(path, seconds=60):
 @pytest.fixture(name="platform")
 def _platform(api: ApiClient) -> Platform:
     return Platform(api)
-
-
-@pytest.fixture(name="redis_client")
-def _redis(stack: LocalStack) -> Iterator[redis.Redis]:
-    with redis.Redis.from_url(stack.environment()["RQ_REDIS_URI"]) as client:
-        yield client
 
 
 def _nothing(platform: Platform, queue: str | None = None) -> int:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.plugins.clients import ApiClient
 from tests.plugins.fault_proxy import Rule, answer, fault_proxy, hang
-from tests.plugins.scene import until
 from tests.plugins.testbed import Platform
+from tests.plugins.until import until
 from tests.plugins.worker_process import worker
 
 if TYPE_CHECKING:

@@ -7,7 +7,6 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
-import redis
 import yaml
 from rq.command import send_kill_horse_command, send_stop_job_command
 from rq.job import Job
@@ -18,6 +17,7 @@ from tests.plugins.worker_process import WorkerProcess, wait_until_gone, worker
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    import redis
     from tests.plugins.clients import MlflowReader
     from tests.plugins.fault_report import FaultReport
     from tests.plugins.outcomes import Witness
@@ -84,11 +84,6 @@ def leave_processes():
 """
 
 
-@pytest.fixture(scope="module", name="platform")
-def _platform(api: object) -> Platform:
-    return Platform(api)  # type: ignore[arg-type] # the fixture is an ApiClient
-
-
 @pytest.fixture(scope="module", name="daemon", params=["fork", "spawn"])
 def _daemon(
     request: pytest.FixtureRequest,
@@ -106,12 +101,6 @@ def _daemon(
         },
     ) as running:
         yield running
-
-
-@pytest.fixture(scope="module", name="redis_client")
-def _redis(stack: LocalStack) -> Iterator[redis.Redis]:
-    with redis.Redis.from_url(stack.environment()["RQ_REDIS_URI"]) as client:
-        yield client
 
 
 def _submit(platform: Platform, how: str, timeout: str = "10m") -> int:

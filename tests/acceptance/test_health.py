@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 import requests
-from tests.plugins.clients import ApiClient
-from tests.plugins.stack import fresh_stack
 from tests.plugins.testbed import Platform
+from tests.plugins.until import until
 from tests.plugins.worker_process import WorkerProcess, worker
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
+
+    from tests.plugins.clients import ApiClient
 
     from dioptra_worker.local import LocalStack
 
@@ -74,13 +75,6 @@ class Probed:
         return answer.returncode, answer.stdout
 
 
-def _until(condition: Callable[[], bool], seconds: float = 40.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-
-
 def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -88,17 +82,9 @@ def _free_port() -> int:
         return port
 
 
-@pytest.fixture(scope="module", name="own")
-def _own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
-    with fresh_stack(tmp_path_factory.mktemp("own") / "stack") as stack:
-        yield stack
-
-
 @pytest.fixture(name="platform")
-def _platform(own: LocalStack) -> Iterator[Platform]:
-    client = ApiClient(own.environment())
-    yield Platform(client)
-    client.close()
+def _platform(own_api: ApiClient) -> Platform:
+    return Platform(own_api)
 
 
 @pytest.fixture(name="probed")
@@ -128,13 +114,13 @@ def test_idle_then_busy_then_counted(
     first = platform.submit(platform.entrypoint(SOURCE, {"a": {"work": [str(good)]}}))
     platform.wait_for_line(first, "working now")
     assert probed.metric('state{state="busy"}') == 1
-    _until(lambda: probed.health()[1].startswith(f"busy with job {first}"))
+    until(lambda: probed.health()[1].startswith(f"busy with job {first}"))
     second = platform.submit(platform.entrypoint(SOURCE, {"a": {"work": [str(bad)]}}))
     good.touch()
     bad.touch()
     assert platform.wait(first) == "finished"
     assert platform.wait(second) == "failed"
-    _until(lambda: probed.metric('jobs_total{result="failed"}') == 1)
+    until(lambda: probed.metric('jobs_total{result="failed"}') == 1)
     assert probed.metric('jobs_total{result="finished"}') == 1
     assert probed.metric("job_duration_seconds_count") == 2
     assert probed.metric("job_duration_seconds_sum") > 0
@@ -148,11 +134,11 @@ def test_stopped_daemon_is_unhealthy(probed: Probed) -> None:
     assert probed.health("--max-age", "8")[0] == 0
     probed.running.send(signal.SIGSTOP)
     try:
-        _until(lambda: probed.health("--max-age", "8")[0] == 1)
+        until(lambda: probed.health("--max-age", "8")[0] == 1)
         assert "has not been heard of" in probed.health("--max-age", "8")[1]
     finally:
         probed.running.send(signal.SIGCONT)
-    _until(lambda: probed.health("--max-age", "8")[0] == 0)
+    until(lambda: probed.health("--max-age", "8")[0] == 0)
 
 
 def test_alive_without_the_api(
@@ -164,18 +150,18 @@ def test_alive_without_the_api(
     platform.wait_for_line(job, "working now")
     own.service("api").stop()
     try:
-        _until(lambda: probed.get("/readyz")[0] == 503)
+        until(lambda: probed.get("/readyz")[0] == 503)
         assert "Dioptra API does not answer" in probed.get("/readyz")[1]
         assert probed.get("/livez") == (200, "ok\n")
         go.touch()
-        _until(lambda: probed.metric("outbox_depth") > 0)
+        until(lambda: probed.metric("outbox_depth") > 0)
         assert probed.metric('waiting{service="Dioptra API"}') == 1
-        _until(lambda: "waiting for Dioptra API" in probed.health()[1])
+        until(lambda: "waiting for Dioptra API" in probed.health()[1])
         assert probed.health()[0] == 0
     finally:
         own.service("api").start()
     assert platform.wait(job) == "finished"
-    _until(lambda: probed.get("/readyz") == (200, "ok\n"))
+    until(lambda: probed.get("/readyz") == (200, "ok\n"))
 
 
 def test_nothing_is_left(own: LocalStack, platform: Platform, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tests.plugins.clients import ApiClient, MlflowReader
+    from tests.plugins.clients import MlflowReader
 
     from dioptra_worker.local import LocalStack
 
@@ -33,11 +33,6 @@ def combine(a, b, c="c"):
 def show(value, also=None):
     print("value:", value, also)
 """
-
-
-@pytest.fixture(scope="module", name="platform")
-def _platform(api: ApiClient) -> Platform:
-    return Platform(api)
 
 
 @pytest.fixture(scope="module", name="daemon", params=["fork", "spawn"])

@@ -6,15 +6,15 @@ import signal
 from typing import TYPE_CHECKING
 
 import pytest
-import redis
 from tests.plugins.people import Person
-from tests.plugins.scene import until
 from tests.plugins.testbed import Entrypoint, Platform
+from tests.plugins.until import until
 from tests.plugins.worker_process import worker
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import redis
     from tests.plugins.clients import ApiClient, MlflowReader
 
     from dioptra_worker.local import LocalStack
@@ -274,15 +274,16 @@ def test_requeue_by_force(
     assert platform.text(job).count("let go") >= 1
 
 
-def test_cancel_queued(platform: Platform, person: Person, stack: LocalStack) -> None:
+def test_cancel_queued(
+    platform: Platform, person: Person, redis_client: redis.Redis
+) -> None:
     """A job that waits is taken out of its queue and has failed; once."""
     job = platform.submit(platform.entrypoint(SOURCE, {"breaking": {"boom": []}}))
-    with redis.Redis.from_url(stack.environment()["RQ_REDIS_URI"]) as connection:
-        queue = f"rq:queue:{platform.queue}"
-        assert connection.lrange(queue, 0, -1) == [str(job).encode()]
-        assert "is cancelled" in person.told("jobs", "cancel", job)
-        assert connection.lrange(queue, 0, -1) == []
-        assert not connection.exists(f"rq:job:{job}", f"dioptra-worker:lease:{job}")
+    queue = f"rq:queue:{platform.queue}"
+    assert redis_client.lrange(queue, 0, -1) == [str(job).encode()]
+    assert "is cancelled" in person.told("jobs", "cancel", job)
+    assert redis_client.lrange(queue, 0, -1) == []
+    assert not redis_client.exists(f"rq:job:{job}", f"dioptra-worker:lease:{job}")
     assert platform.status(job) == "failed"
     assert "cancelled by worker" in platform.text(job)
     again = person.call("jobs", "cancel", job)

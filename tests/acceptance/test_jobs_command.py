@@ -49,11 +49,6 @@ def boom():
 """
 
 
-@pytest.fixture(scope="module", name="platform")
-def _platform(api: ApiClient) -> Platform:
-    return Platform(api)
-
-
 @pytest.fixture(scope="module", name="daemon")
 def _daemon(
     stack: LocalStack,

@@ -10,7 +10,6 @@ import pytest
 from playwright.sync_api import expect
 from tests.plugins.browser import PATIENCE, opened, running_browser
 from tests.plugins.people import Person
-from tests.plugins.testbed import Platform
 from tests.plugins.worker_process import worker
 
 if TYPE_CHECKING:
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from playwright.sync_api import Browser, Page
-    from tests.plugins.clients import ApiClient
+    from tests.plugins.testbed import Platform
 
     from dioptra_worker.local import LocalStack
 
@@ -111,11 +110,6 @@ CONTRAST = """
 def _browser() -> Iterator[Browser]:
     with running_browser() as browser:
         yield browser
-
-
-@pytest.fixture(scope="module", name="platform")
-def _platform(api: ApiClient) -> Platform:
-    return Platform(api)
 
 
 @pytest.fixture(scope="module", name="address")

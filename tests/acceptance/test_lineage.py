@@ -9,16 +9,16 @@ import uuid
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import redis
 from tests.plugins.people import Person
-from tests.plugins.testbed import Entrypoint, Platform
 from tests.plugins.worker_process import WorkerProcess, worker
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    import redis
     from tests.plugins.clients import ApiClient, MlflowReader
+    from tests.plugins.testbed import Entrypoint, Platform
 
     from dioptra_worker.local import LocalStack
 
@@ -50,11 +50,6 @@ def linger(path):
 """
 PARAMETERS = {"name": "World", "rate": 0.1, "elements": ["a", "b"]}
 NOTE = {"note": {"contents": "$text", "task": {"name": "Text"}}}
-
-
-@pytest.fixture(scope="module", name="platform")
-def _platform(api: ApiClient) -> Platform:
-    return Platform(api)
 
 
 @pytest.fixture(scope="module", name="daemon")
@@ -282,7 +277,7 @@ def test_personal(
     greeter: Entrypoint,
     person: Person,
     other: Person,
-    stack: LocalStack,
+    redis_client: redis.Redis,
     tmp_path: Path,
 ) -> None:
     """A personal worker run signs what its owner publishes, and nobody else's."""
@@ -301,10 +296,8 @@ def test_personal(
     assert f"has your worker run {made['id']} already" in again.stderr
     assert platform.status(made["job"]) == "finished"
     queue = platform.job(made["job"])["queue"]["name"]
-    with redis.Redis.from_url(stack.environment()["RQ_REDIS_URI"]) as client:
-        assert str(made["job"]).encode() not in client.lrange(
-            f"rq:queue:{queue}", 0, -1
-        )
+    waiting = redis_client.lrange(f"rq:queue:{queue}", 0, -1)
+    assert str(made["job"]).encode() not in waiting
 
     publish = ("results", "publish", "--run", made["id"])
     published: dict[str, Any] = person.json(

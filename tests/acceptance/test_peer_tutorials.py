@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 from tests.differential import peer
-from tests.plugins.testbed import Platform
 from tests.plugins.worker_process import WorkerProcess, worker
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tests.plugins.clients import ApiClient
+    from tests.plugins.testbed import Platform
 
     from dioptra_worker.local import LocalStack
 
@@ -24,11 +23,6 @@ if TYPE_CHECKING:
 @pytest.fixture(scope="module", name="code")
 def _code() -> Path:
     return peer.sdist() / "docs/source/documentation_code"
-
-
-@pytest.fixture(scope="module", name="platform")
-def _platform(api: ApiClient) -> Platform:
-    return Platform(api)
 
 
 @pytest.fixture(scope="module", name="daemon", autouse=True)

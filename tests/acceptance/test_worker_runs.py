@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from tests.plugins.testbed import Platform
 from tests.plugins.worker_process import WorkerProcess, worker
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.plugins.clients import ApiClient, MlflowReader
+    from tests.plugins.testbed import Platform
 
     from dioptra_worker.local import LocalStack
 
@@ -22,11 +22,6 @@ def text(name, elements):
 """
 PARAMETERS = {"name": "World", "elements": [1, 2], "unused": 0.5}
 OUTPUTS = {"note": {"contents": "$text", "task": {"name": "Text"}}}
-
-
-@pytest.fixture(scope="module", name="platform")
-def _platform(api: ApiClient) -> Platform:
-    return Platform(api)
 
 
 @pytest.fixture(scope="module", name="daemon")

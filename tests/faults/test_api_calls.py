@@ -9,17 +9,17 @@ import pytest
 from tests.plugins import fault_proxy as proxying
 from tests.plugins.fault_proxy import FaultProxy, Rule, answer, fault_proxy
 from tests.plugins.outcomes import FINISHED
-from tests.plugins.testbed import Entrypoint, Platform
 from tests.plugins.worker_process import WorkerProcess, worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from tests.plugins.clients import ApiClient, MlflowReader
+    from tests.plugins.clients import MlflowReader
     from tests.plugins.fault_proxy import Exchange
     from tests.plugins.fault_report import FaultReport
     from tests.plugins.outcomes import Witness
+    from tests.plugins.testbed import Entrypoint, Platform
 
     from dioptra_worker.local import LocalStack
 
@@ -124,11 +124,6 @@ KINDS = {
         not_for=(*BUNDLES, "GET contents", "login"),
     ),
 }
-
-
-@pytest.fixture(scope="module", name="platform")
-def _platform(api: ApiClient) -> Platform:
-    return Platform(api)
 
 
 @pytest.fixture(scope="module", name="proxy")

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
 import pytest
-import redis
 from rq import Queue
 from rq.job import Job
 from tests.plugins.testbed import Platform
+from tests.plugins.until import until
 from tests.plugins.worker_process import worker
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    import redis
     from tests.plugins.clients import ApiClient
 
     from dioptra_worker.local import LocalStack
@@ -48,29 +47,9 @@ def _platform(api: ApiClient) -> Platform:
     return Platform(api)
 
 
-@pytest.fixture(name="redis_client")
-def _redis(stack: LocalStack) -> Iterator[redis.Redis]:
-    with redis.Redis.from_url(stack.environment()["RQ_REDIS_URI"]) as client:
-        yield client
-
-
-@pytest.fixture(name="marks")
-def _marks(tmp_path: Path) -> Path:
-    folder = tmp_path / "marks"
-    folder.mkdir()
-    return folder
-
-
 def _submit(platform: Platform, marks: Path, jobs: int = 1) -> list[int]:
     entrypoint = platform.entrypoint(SOURCE, {"one": {"run": [str(marks)]}})
     return [platform.submit(entrypoint) for _ in range(jobs)]
-
-
-def _until(happened: Callable[[], object], *, seconds: float = 90.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not happened():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def _settled(client: redis.Redis, *names: str) -> bool:
@@ -113,10 +92,10 @@ def test_two_queues(
         worker(stack.environment(), tmp_path / "b", other) as second,
     ):
         platform.wait_for_line(job, "running now", seconds=90)
-        _until(lambda: "second delivery" in first.log + second.log)
+        until(lambda: "second delivery" in first.log + second.log)
         (marks / "go").touch()
         assert platform.wait(job, seconds=90) == "finished"
-        _until(lambda: _settled(redis_client, platform.queue, other))
+        until(lambda: _settled(redis_client, platform.queue, other))
     _check(platform, redis_client, marks, job)
 
 
@@ -136,8 +115,8 @@ def test_delivered_again_after_its_end(
         assert platform.wait(job, seconds=90) == "finished"
         running.wait_for(f"job {job} is not ours to run", seconds=90)
         queue.push_job_id(str(job))
-        _until(lambda: running.log.count(f"job {job} is not ours to run") == 2)
-        _until(lambda: _settled(redis_client, platform.queue))
+        until(lambda: running.log.count(f"job {job} is not ours to run") == 2)
+        until(lambda: _settled(redis_client, platform.queue))
     _check(platform, redis_client, marks, job)
 
 
@@ -165,10 +144,10 @@ def test_reset_while_it_runs(
             f"/experiments/{platform.experiment}/jobs/{job}/status", {"status": "reset"}
         )
         Queue(platform.queue, connection=redis_client).push_job_id(str(job))
-        _until(lambda: len(list(marks.glob(f"run-{job}-*"))) == 2)
+        until(lambda: len(list(marks.glob(f"run-{job}-*"))) == 2)
         (marks / "go").touch()
         assert platform.wait(job, seconds=90) == "finished"
-        _until(lambda: _settled(redis_client, platform.queue))
+        until(lambda: _settled(redis_client, platform.queue))
     _check(platform, redis_client, marks, job, runs=2)
 
 
@@ -199,7 +178,7 @@ def test_two_workers_at_the_same_instant(
                 pipeline.rpush(twin.key, str(job))
                 pipeline.execute()
             assert platform.wait(job, seconds=90) == "finished"
-        _until(lambda: _settled(redis_client, platform.queue, other))
+        until(lambda: _settled(redis_client, platform.queue, other))
         said = first.log + second.log
         left = said.count("second delivery") + said.count("not ours to run")
         assert left == len(jobs)

@@ -19,8 +19,9 @@ from tests.plugins.fault_proxy import (
     lose_answer,
 )
 from tests.plugins.outcomes import FINISHED
-from tests.plugins.scene import PATIENCE, Scene, assert_gone
+from tests.plugins.scene import Scene, assert_gone
 from tests.plugins.testbed import Platform
+from tests.plugins.until import PATIENCE
 from tests.plugins.worker_process import WorkerProcess, worker
 
 if TYPE_CHECKING:
@@ -49,11 +50,6 @@ BUNDLE = r"/snapshots/\d+/plugins/bundle"
 def _proxy(stack: LocalStack) -> Iterator[FaultProxy]:
     with fault_proxy(stack.environment()["DIOPTRA_API"]) as proxy:
         yield proxy
-
-
-@pytest.fixture(scope="module", name="platform")
-def _platform(api: ApiClient) -> Platform:
-    return Platform(api)
 
 
 @pytest.fixture(scope="module", name="daemon")

@@ -8,20 +8,20 @@ import zlib
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import redis
 from rq import Queue
 from rq.job import Job
-from tests.plugins.scene import PATIENCE, Scene, until
-from tests.plugins.testbed import Platform
+from tests.plugins.scene import Scene
+from tests.plugins.until import PATIENCE, until
 from tests.plugins.worker_process import WorkerProcess, worker
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tests.plugins.clients import ApiClient
+    import redis
     from tests.plugins.fault_report import FaultReport
     from tests.plugins.outcomes import Witness
+    from tests.plugins.testbed import Platform
 
     from dioptra_worker.local import LocalStack
 
@@ -46,11 +46,6 @@ class Evil:
         return os.mkdir, (str(self.folder),)
 
 
-@pytest.fixture(scope="module", name="platform")
-def _platform(api: ApiClient) -> Platform:
-    return Platform(api)
-
-
 @pytest.fixture(scope="module", name="daemon")
 def _daemon(
     stack: LocalStack, platform: Platform, tmp_path_factory: pytest.TempPathFactory
@@ -63,12 +58,6 @@ def _daemon(
         settings={"DIOPTRA_WORKER_LOST_AFTER": "2"},
     ) as running:
         yield running
-
-
-@pytest.fixture(scope="module", name="connection")
-def _connection(stack: LocalStack) -> Iterator[redis.Redis]:
-    with redis.Redis.from_url(stack.environment()["RQ_REDIS_URI"]) as client:
-        yield client
 
 
 @pytest.fixture(name="scene")
@@ -99,12 +88,12 @@ def test_payload(
     name: str,
     platform: Platform,
     scene: Scene,
-    connection: redis.Redis,
+    redis_client: redis.Redis,
     tmp_path: Path,
 ) -> None:
     """An entry that is no Dioptra job is refused with its reason, and runs no code."""
-    queue = Queue(platform.queue, connection=connection)
-    entry = Job.create(FUNCTION, kwargs=_kwargs(1), connection=connection, timeout=60)
+    queue = Queue(platform.queue, connection=redis_client)
+    entry = Job.create(FUNCTION, kwargs=_kwargs(1), connection=redis_client, timeout=60)
     entry.save()
     target = tmp_path / "made by a pickle"
     if name == "a global":
@@ -118,9 +107,9 @@ def test_payload(
     else:
         function, args, kwargs = PAYLOADS[name]
         data = zlib.compress(pickle.dumps((function, None, args, kwargs)))
-    connection.hset(entry.key, "data", data)
+    redis_client.hset(entry.key, "data", data)
     queue.push_job_id(entry.id)
-    until(lambda: connection.hget(entry.key, "status") == b"failed")
+    until(lambda: redis_client.hget(entry.key, "status") == b"failed")
     assert (
         f"queue entry {entry.id!r}" in scene.daemon.log or entry.id in scene.daemon.log
     )
@@ -145,18 +134,18 @@ def test_a_time_limit_that_is_none(
     limit: str,
     platform: Platform,
     scene: Scene,
-    connection: redis.Redis,
+    redis_client: redis.Redis,
     witness: Witness,
     fault_report: FaultReport,
 ) -> None:
     """A job whose queue entry has an impossible time limit still gets an end."""
     entrypoint = platform.entrypoint(SOURCE, {"acting": {"act": []}})
-    connection.set("rq:suspended", 1)
+    redis_client.set("rq:suspended", 1)
     try:
         job = platform.submit(entrypoint)
-        connection.hset(f"rq:job:{job}", "timeout", limit)
+        redis_client.hset(f"rq:job:{job}", "timeout", limit)
     finally:
-        connection.delete("rq:suspended")
+        redis_client.delete("rq:suspended")
     platform.wait(job, seconds=PATIENCE * 2)
     outcome = witness.outcome(job, says="the job")
     assert outcome.api in {"finished", "failed"}

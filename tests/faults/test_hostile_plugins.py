@@ -12,16 +12,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from tests.plugins.outcomes import FAILED, FINISHED
 from tests.plugins.scene import Scene, assert_gone
-from tests.plugins.testbed import Platform
 from tests.plugins.worker_process import WorkerProcess, worker
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tests.plugins.clients import ApiClient
     from tests.plugins.fault_report import FaultReport
     from tests.plugins.outcomes import Witness
+    from tests.plugins.testbed import Platform
 
     from dioptra_worker.local import LocalStack
 
@@ -244,11 +243,6 @@ print("after")
         seen=("after",),
     ),
 ]
-
-
-@pytest.fixture(scope="module", name="platform")
-def _platform(api: ApiClient) -> Platform:
-    return Platform(api)
 
 
 @pytest.fixture(scope="module", name="isolation")

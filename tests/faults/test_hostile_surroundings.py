@@ -12,19 +12,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-import redis
 from rq.command import send_stop_job_command
 from tests.plugins.outcomes import FAILED, FINISHED
-from tests.plugins.scene import PATIENCE, Scene, until
-from tests.plugins.testbed import Platform
+from tests.plugins.scene import Scene
+from tests.plugins.until import PATIENCE, until
 from tests.plugins.worker_process import worker
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.plugins.clients import ApiClient
+    import redis
     from tests.plugins.fault_report import FaultReport
     from tests.plugins.outcomes import Witness
+    from tests.plugins.testbed import Platform
 
     from dioptra_worker.local import LocalStack
 
@@ -64,13 +64,12 @@ def grow():
 )
 def test_out_of_memory(
     stack: LocalStack,
-    api: ApiClient,
+    platform: Platform,
     witness: Witness,
     fault_report: FaultReport,
     tmp_path: Path,
 ) -> None:
     """A job that the kernel kills for its memory is told so, with peak and limit."""
-    platform = Platform(api)
     with (
         _group("memory") as group,
         worker(stack.environment(), tmp_path, platform.queue) as running,
@@ -103,18 +102,17 @@ def wait(folder):
 )
 def test_a_process_that_nothing_ends(
     stack: LocalStack,
-    api: ApiClient,
+    platform: Platform,
     witness: Witness,
+    redis_client: redis.Redis,
     fault_report: FaultReport,
     tmp_path: Path,
 ) -> None:
     """A job whose process the kernel holds ends without it, and the next one runs."""
-    platform = Platform(api)
-    environment = stack.environment()
     with (
         _group("freezer") as group,
         worker(
-            environment,
+            stack.environment(),
             tmp_path,
             platform.queue,
             settings={"DIOPTRA_WORKER_KILL_GRACE": "1"},
@@ -127,8 +125,7 @@ def test_a_process_that_nothing_ends(
         (group / "cgroup.procs").write_text((tmp_path / "pid").read_text())
         (group / "freezer.state").write_text("FROZEN")
         try:
-            with redis.Redis.from_url(environment["RQ_REDIS_URI"]) as connection:
-                send_stop_job_command(connection, str(job))
+            send_stop_job_command(redis_client, str(job))
             outcome = witness.outcome(job, says="the job was stopped", seconds=150)
             assert (outcome.api, outcome.mlflow) == ("failed", "KILLED")
             assert "could not be ended, not even by SIGKILL" in outcome.line
@@ -172,13 +169,12 @@ def _may_mount() -> bool:
 @pytest.mark.skipif(not _may_mount(), reason="needs to mount a small disk, as root")
 def test_a_full_disk(
     stack: LocalStack,
-    api: ApiClient,
+    platform: Platform,
     witness: Witness,
     fault_report: FaultReport,
     tmp_path: Path,
 ) -> None:
     """A disk that fills up, or is full, fails the job with that as its cause."""
-    platform = Platform(api)
     with (
         _small_disk(tmp_path / "disk", "3m") as disk,
         worker(
@@ -223,13 +219,12 @@ def keep():
 
 def test_a_temporary_folder_that_is_missing(
     stack: LocalStack,
-    api: ApiClient,
+    platform: Platform,
     witness: Witness,
     fault_report: FaultReport,
     tmp_path: Path,
 ) -> None:
     """A TMPDIR that is not there costs no job, and the worker says that it is not."""
-    platform = Platform(api)
     missing = tmp_path / "missing"
     with worker(
         stack.environment(),
@@ -247,10 +242,9 @@ def test_a_temporary_folder_that_is_missing(
 
 
 def test_a_work_folder_that_goes(
-    stack: LocalStack, api: ApiClient, witness: Witness, tmp_path: Path
+    stack: LocalStack, platform: Platform, witness: Witness, tmp_path: Path
 ) -> None:
     """A work folder that is missing is made, at the start and whenever it goes."""
-    platform = Platform(api)
     with worker(
         stack.environment(),
         tmp_path,

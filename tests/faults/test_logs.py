@@ -11,16 +11,15 @@ import pytest
 from tests.plugins.fault_proxy import FaultProxy, fault_proxy
 from tests.plugins.outcomes import FINISHED
 from tests.plugins.stepwise import StepwiseJob
-from tests.plugins.testbed import Platform
 from tests.plugins.worker_process import worker
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tests.plugins.clients import ApiClient
     from tests.plugins.fault_report import FaultReport
     from tests.plugins.outcomes import Witness
+    from tests.plugins.testbed import Platform
 
     from dioptra_worker.local import LocalStack
 
@@ -74,11 +73,6 @@ def shout():
     logger.warning("the last one")
 """
 """Lines that a log may choke on."""
-
-
-@pytest.fixture(scope="module", name="platform")
-def _platform(api: ApiClient) -> Platform:
-    return Platform(api)
 
 
 @pytest.fixture(scope="module", name="proxy", autouse=True)

@@ -8,19 +8,19 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
-import redis
 from rq import Queue
 from rq.job import Job
 from tests.plugins.fault_proxy import Rule, drop, fault_proxy
 from tests.plugins.outcomes import FAILED, FINISHED
 from tests.plugins.stepwise import StepwiseJob
 from tests.plugins.testbed import Platform
+from tests.plugins.until import until
 from tests.plugins.worker_process import alive, wait_until_gone, worker
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    import redis
     from tests.plugins.clients import ApiClient, MlflowReader
     from tests.plugins.fault_report import FaultReport
     from tests.plugins.outcomes import Witness
@@ -36,12 +36,6 @@ LOST = "the worker that ran this job was lost"
 @pytest.fixture(name="platform")
 def _platform(api: ApiClient) -> Platform:
     return Platform(api)
-
-
-@pytest.fixture(name="redis_client")
-def _redis(stack: LocalStack) -> Iterator[redis.Redis]:
-    with redis.Redis.from_url(stack.environment()["RQ_REDIS_URI"]) as client:
-        yield client
 
 
 @pytest.fixture(name="stepwise")
@@ -319,10 +313,10 @@ def test_duplicates(
         worker(stack.environment(), tmp_path / "b", platform.queue) as second,
     ):
         stepwise.wait_at(0)
-        _until(lambda: "second delivery" in first.log + second.log)
+        until(lambda: "second delivery" in first.log + second.log)
         stepwise.go_on()
         assert platform.wait(job) == "finished"
-        _until(
+        until(
             lambda: not (queue.count or redis_client.llen(queue.intermediate_queue_key))
         )
         time.sleep(0.3)
@@ -386,7 +380,7 @@ def test_two_at_the_same_instant(
                 both.rpush(key, name)
             both.execute()
         outcome = witness.outcome(stepwise.job, says="line 0")
-        _until(lambda: not any(redis_client.llen(key) for key in keys))
+        until(lambda: not any(redis_client.llen(key) for key in keys))
         for running in (first, second):
             assert "Traceback" not in running.log
     assert outcome.statuses == FINISHED
@@ -456,10 +450,3 @@ def test_taken_and_never_begun(
     with worker(stack.environment(), tmp_path, platform.queue):
         assert platform.wait(stepwise.job) == "finished"
     assert len(stepwise.runs) == 1
-
-
-def _until(true: Callable[[], bool], seconds: float = 60.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)

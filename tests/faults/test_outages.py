@@ -11,7 +11,6 @@ import pytest
 import redis
 from tests.plugins.clients import ApiClient, MlflowReader, s3_client
 from tests.plugins.outcomes import FAILED, FINISHED, Witness
-from tests.plugins.stack import fresh_stack
 from tests.plugins.stepwise import StepwiseJob
 from tests.plugins.testbed import Platform
 from tests.plugins.worker_process import WorkerProcess, worker
@@ -32,17 +31,9 @@ pytestmark = [pytest.mark.xdist_group("outages"), pytest.mark.timeout(300)]
 SETTINGS = {"DIOPTRA_WORKER_STATUS_POLL": "1", "DIOPTRA_WORKER_LOST_AFTER": "2"}
 
 
-@pytest.fixture(scope="module", name="own")
-def _own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
-    with fresh_stack(tmp_path_factory.mktemp("own") / "stack") as stack:
-        yield stack
-
-
 @pytest.fixture(name="platform")
-def _platform(own: LocalStack) -> Iterator[Platform]:
-    client = ApiClient(own.environment())
-    yield Platform(client)
-    client.close()
+def _platform(own_api: ApiClient) -> Platform:
+    return Platform(own_api)
 
 
 @pytest.fixture(name="daemon")

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import signal
 import stat
-import time
+from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.plugins.clients import ApiClient
-from tests.plugins.stack import fresh_stack
 from tests.plugins.testbed import Platform
+from tests.plugins.until import until
 from tests.plugins.worker_process import WorkerProcess, worker
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
+
+    from tests.plugins.clients import ApiClient
 
     from dioptra_worker.local import LocalStack
 
@@ -55,24 +56,9 @@ SETTINGS = {
 }
 
 
-@pytest.fixture(scope="module", name="own")
-def _own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
-    with fresh_stack(tmp_path_factory.mktemp("own") / "stack") as stack:
-        yield stack
-
-
 @pytest.fixture(name="platform")
-def _platform(own: LocalStack) -> Iterator[Platform]:
-    client = ApiClient(own.environment())
-    yield Platform(client)
-    client.close()
-
-
-@pytest.fixture(name="marks")
-def _marks(tmp_path: Path) -> Path:
-    folder = tmp_path / "marks"
-    folder.mkdir()
-    return folder
+def _platform(own_api: ApiClient) -> Platform:
+    return Platform(own_api)
 
 
 def _submit(platform: Platform, marks: Path) -> int:
@@ -84,11 +70,26 @@ def _submit(platform: Platform, marks: Path) -> int:
     return platform.submit(entrypoint)
 
 
-def _until(happened: Callable[[], object], *, seconds: float = 90.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not happened():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+def _worker(
+    own: LocalStack, folder: Path, platform: Platform
+) -> AbstractContextManager[WorkerProcess]:
+    return worker(own.environment(), folder, platform.queue, settings=SETTINGS)
+
+
+@contextmanager
+def _lost(
+    own: LocalStack, folder: Path, platform: Platform, job: int
+) -> Iterator[WorkerProcess]:
+    """A worker that is killed at the end of the block, in which the API is away."""
+    with _worker(own, folder, platform) as running:
+        platform.wait_for_line(job, "begin", seconds=90)
+        own.service("api").pause()
+        try:
+            yield running
+            running.send(signal.SIGKILL)
+            running.wait()
+        finally:
+            own.service("api").resume()
 
 
 def _journal(daemon: WorkerProcess) -> list[Path]:
@@ -113,28 +114,20 @@ def test_killed_with_a_finished_job_undelivered(
 ) -> None:
     """The restarted worker delivers all lines, in order and once, and the status."""
     job = _submit(platform, marks)
-    environment = own.environment()
-    with worker(environment, tmp_path, platform.queue, settings=SETTINGS) as first:
-        platform.wait_for_line(job, "begin", seconds=90)
-        own.service("api").pause()
-        try:
-            (marks / "go").touch()
-            (marks / "end").touch()
-            _until(lambda: _ended(first))
-            assert _kept_lines(first) >= LINES
-            modes = {
-                stat.S_IMODE(path.stat().st_mode)
-                for folder in _journal(first)
-                for path in (folder, *folder.iterdir())
-            }
-            assert modes == {0o700, 0o600}
-            first.send(signal.SIGKILL)
-            first.wait()
-        finally:
-            own.service("api").resume()
-    with worker(environment, tmp_path, platform.queue, settings=SETTINGS) as second:
+    with _lost(own, tmp_path, platform, job) as first:
+        (marks / "go").touch()
+        (marks / "end").touch()
+        until(lambda: _ended(first))
+        assert _kept_lines(first) >= LINES
+        modes = {
+            stat.S_IMODE(path.stat().st_mode)
+            for folder in _journal(first)
+            for path in (folder, *folder.iterdir())
+        }
+        assert modes == {0o700, 0o600}
+    with _worker(own, tmp_path, platform) as second:
         assert platform.wait(job, seconds=120) == "finished", second.log
-        _until(lambda: not _journal(second))
+        until(lambda: not _journal(second))
     output = _output(platform, job)
     assert output == ["begin", *(f"line {number}" for number in range(LINES))]
     text = platform.text(job)
@@ -150,22 +143,14 @@ def test_killed_while_the_job_ran(
 ) -> None:
     """The lines of an attempt that was lost stand before those of the next one."""
     job = _submit(platform, marks)
-    environment = own.environment()
-    with worker(environment, tmp_path, platform.queue, settings=SETTINGS) as first:
-        platform.wait_for_line(job, "begin", seconds=90)
-        own.service("api").pause()
-        try:
-            (marks / "go").touch()
-            _until((marks / "said").exists)
-            _until(lambda: _kept_lines(first) >= LINES)
-            first.send(signal.SIGKILL)
-            first.wait()
-        finally:
-            own.service("api").resume()
+    with _lost(own, tmp_path, platform, job) as first:
+        (marks / "go").touch()
+        until((marks / "said").exists)
+        until(lambda: _kept_lines(first) >= LINES)
     (marks / "end").touch()
-    with worker(environment, tmp_path, platform.queue, settings=SETTINGS) as second:
+    with _worker(own, tmp_path, platform) as second:
         assert platform.wait(job, seconds=120) == "finished", second.log
-        _until(lambda: not _journal(second))
+        until(lambda: not _journal(second))
     once = ["begin", *(f"line {number}" for number in range(LINES))]
     assert _output(platform, job) == once * 2
     assert "log records of attempt 1 stand above" in platform.text(job)
@@ -176,21 +161,13 @@ def test_deleted_meanwhile(
 ) -> None:
     """The journal of a job that was deleted is removed and delivered to nobody."""
     job = _submit(platform, marks)
-    environment = own.environment()
-    with worker(environment, tmp_path, platform.queue, settings=SETTINGS) as first:
-        platform.wait_for_line(job, "begin", seconds=90)
-        own.service("api").pause()
-        try:
-            (marks / "go").touch()
-            _until(lambda: _kept_lines(first) >= LINES)
-            first.send(signal.SIGKILL)
-            first.wait()
-        finally:
-            own.service("api").resume()
+    with _lost(own, tmp_path, platform, job) as first:
+        (marks / "go").touch()
+        until(lambda: _kept_lines(first) >= LINES)
     assert _journal(first)
     platform.api.delete(f"/jobs/{job}")
-    with worker(environment, tmp_path, platform.queue, settings=SETTINGS) as second:
-        _until(lambda: not _journal(second))
+    with _worker(own, tmp_path, platform) as second:
+        until(lambda: not _journal(second))
         assert "Traceback" not in second.log
 
 
@@ -199,23 +176,15 @@ def test_of_a_job_that_is_over(
 ) -> None:
     """What was left of a job that another machine has ended is delivered late."""
     job = _submit(platform, marks)
-    environment = own.environment()
     here, there = tmp_path / "here", tmp_path / "there"
-    with worker(environment, here, platform.queue, settings=SETTINGS) as first:
-        platform.wait_for_line(job, "begin", seconds=90)
-        own.service("api").pause()
-        try:
-            (marks / "go").touch()
-            _until(lambda: _kept_lines(first) >= LINES)
-            first.send(signal.SIGKILL)
-            first.wait()
-        finally:
-            own.service("api").resume()
+    with _lost(own, here, platform, job) as first:
+        (marks / "go").touch()
+        until(lambda: _kept_lines(first) >= LINES)
     (marks / "end").touch()
-    with worker(environment, there, platform.queue, settings=SETTINGS):
+    with _worker(own, there, platform):
         assert platform.wait(job, seconds=120) == "finished"
-    with worker(environment, here, platform.queue, settings=SETTINGS) as third:
-        _until(lambda: not _journal(third))
+    with _worker(own, here, platform) as third:
+        until(lambda: not _journal(third))
     output = _output(platform, job)
     assert sorted(output) == sorted(
         ["begin", *(f"line {number}" for number in range(LINES))] * 2

@@ -10,21 +10,21 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
-import redis
 from rq.command import send_stop_job_command
 from tests.plugins.outcomes import FINISHED
 from tests.plugins.stepwise import StepwiseJob
 from tests.plugins.tcp_proxy import TcpProxy, tcp_proxy
-from tests.plugins.testbed import Platform
 from tests.plugins.worker_process import WorkerProcess, worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from tests.plugins.clients import ApiClient, MlflowReader
+    import redis
+    from tests.plugins.clients import MlflowReader
     from tests.plugins.fault_report import FaultReport
     from tests.plugins.outcomes import Witness
+    from tests.plugins.testbed import Platform
 
     from dioptra_worker.local import LocalStack
 
@@ -40,11 +40,6 @@ FAULTS: dict[str, Callable[[TcpProxy], None]] = {
         "READONLY You can't write against a read only replica."
     ),
 }
-
-
-@pytest.fixture(scope="module", name="platform")
-def _platform(api: ApiClient) -> Platform:
-    return Platform(api)
 
 
 @pytest.fixture(scope="module", name="proxy")
@@ -178,7 +173,7 @@ def test_connections_dropped(
 
 
 def test_commands_afterwards(
-    stack: LocalStack,
+    redis_client: redis.Redis,
     platform: Platform,
     proxy: TcpProxy,
     daemon: WorkerProcess,
@@ -188,12 +183,11 @@ def test_commands_afterwards(
     proxy.drop()
     stepwise = StepwiseJob(platform, tmp_path / "marks")
     stepwise.wait_at(0)
-    with redis.Redis.from_url(stack.environment()["RQ_REDIS_URI"]) as client:
-        deadline = time.monotonic() + 60
-        while platform.status(stepwise.job) == "started":
-            assert time.monotonic() < deadline, daemon.log
-            send_stop_job_command(client, str(stepwise.job))
-            time.sleep(0.5)
+    deadline = time.monotonic() + 60
+    while platform.status(stepwise.job) == "started":
+        assert time.monotonic() < deadline, daemon.log
+        send_stop_job_command(redis_client, str(stepwise.job))
+        time.sleep(0.5)
     assert platform.status(stepwise.job) == "failed"
     assert "by request" in platform.log(stepwise.job)[-1].text
 

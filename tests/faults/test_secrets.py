@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 import pytest
-from tests.plugins.scene import PATIENCE, until
-from tests.plugins.testbed import Platform
+from tests.plugins.until import PATIENCE, until
 from tests.plugins.worker_process import WorkerProcess, worker
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.plugins.clients import ApiClient
+    from tests.plugins.testbed import Platform
 
     from dioptra_worker.local import LocalStack
 
@@ -42,11 +41,6 @@ def show(folder, secrets):
         time.sleep(0.05)
     raise ValueError("in an error: " + secret)
 """
-
-
-@pytest.fixture(scope="module", name="platform")
-def _platform(api: ApiClient) -> Platform:
-    return Platform(api)
 
 
 @pytest.fixture(scope="module", name="daemon", params=["fork", "spawn"])

@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 from uuid import uuid4
 
 import pytest
-from tests.plugins.scene import until
 from tests.plugins.tcp_proxy import tcp_proxy
+from tests.plugins.until import until
 
 from dioptra_worker.daemon.activities import Activities
 from dioptra_worker.daemon.claims import ClaimsDesk

@@ -107,12 +107,6 @@ def _doctor(stack: LocalStack, tmp_path: Path) -> Patient:
     return Patient(stack.environment(), tmp_path)
 
 
-@pytest.fixture(name="redis_client")
-def _redis(stack: LocalStack) -> Iterator[redis.Redis]:
-    with redis.Redis.from_url(stack.environment()["RQ_REDIS_URI"]) as client:
-        yield client
-
-
 @contextmanager
 def hung() -> Iterator[str]:
     """An address that accepts connections and never says a word."""

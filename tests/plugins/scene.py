@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
+from tests.plugins.until import PATIENCE, until
 from tests.plugins.worker_process import wait_until_gone
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from tests.plugins.testbed import Platform
     from tests.plugins.worker_process import WorkerProcess
 
@@ -18,8 +16,6 @@ PROBE = """
 def probe():
     print("probed")
 """
-PATIENCE = 60.0
-"""Seconds that anything may take before a test gives up; none is meant to be near."""
 
 
 class Scene:
@@ -43,8 +39,7 @@ class Scene:
     def assert_clean(self) -> None:
         """Nothing of a job is left, the worker lives, and the next job runs."""
         assert self.daemon.process.poll() is None, self.daemon.log
-        job = self.platform.submit(self._probe)
-        assert self.platform.wait(job, seconds=PATIENCE) == "finished"
+        job = self.platform.run(self._probe, seconds=PATIENCE)
         assert "probed" in self.platform.text(job)
         until(lambda: not self._folders(), says=lambda: str(self._folders()))
         until(
@@ -54,25 +49,6 @@ class Scene:
 
     def _folders(self) -> list[str]:
         return [str(path) for path in self.daemon.work_dir.glob("job-*")]
-
-
-def until(
-    condition: Callable[[], bool],
-    *,
-    seconds: float = PATIENCE,
-    says: Callable[[], str] = str,
-) -> None:
-    """Wait until something is so.
-
-    Args:
-        condition: What.
-        seconds: How long at most.
-        says: What to tell when it never was.
-    """
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, says()
-        time.sleep(0.05)
 
 
 def assert_gone(pids: set[int]) -> None:

@@ -6,7 +6,7 @@ The session's main process takes it down at its very end; when that one is kille
 guard does.
 
 Put ``pytest_plugins = ["tests.plugins.stack"]`` into the top ``conftest.py``. A test
-that stops, pauses or kills services uses `fresh_stack`, not `stack`.
+that stops, pauses or kills services uses `own` or `fresh_stack`, not `stack`.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import redis
 from tests.plugins.clients import ApiClient, MlflowReader, s3_client
 
 from dioptra_worker.local import LocalStack, NoStack
@@ -137,6 +138,13 @@ def api(stack: LocalStack) -> Iterator[ApiClient]:
 
 
 @pytest.fixture(scope="session")
+def redis_client(stack: LocalStack) -> Iterator[redis.Redis]:
+    """The Redis of `stack`, which has the queues."""
+    with redis.Redis.from_url(stack.environment()["RQ_REDIS_URI"]) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
 def mlflow_reader(stack: LocalStack) -> Iterator[MlflowReader]:
     """The MLflow server of `stack`."""
     reader = MlflowReader(stack.environment())
@@ -148,6 +156,21 @@ def mlflow_reader(stack: LocalStack) -> Iterator[MlflowReader]:
 def s3(stack: LocalStack) -> Iterator[S3Client]:
     """The S3 endpoint of `stack`."""
     client = s3_client(stack.environment())
+    yield client
+    client.close()
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
+    """A stack of a module's own, whose services its tests may stop."""
+    with fresh_stack(tmp_path_factory.mktemp("own") / "stack") as stack:
+        yield stack
+
+
+@pytest.fixture(scope="module")
+def own_api(own: LocalStack) -> Iterator[ApiClient]:
+    """The REST API of `own`, logged in."""
+    client = ApiClient(own.environment())
     yield client
     client.close()
 

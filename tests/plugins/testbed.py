@@ -17,10 +17,12 @@ import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import pytest
 import yaml
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from tests.plugins.clients import ApiClient
 
@@ -392,6 +394,20 @@ class Platform:
             "tasks": dict(tasks),
         }
         self.api.post(f"/plugins/{plugin_id}/files", body)
+
+
+@pytest.fixture(scope="module")
+def platform(api: ApiClient) -> Platform:
+    """A queue for the tests of a module; those with workers of their own have more."""
+    return Platform(api)
+
+
+@pytest.fixture
+def marks(tmp_path: Path) -> Path:
+    """A folder in which a job and its test leave marks for each other."""
+    folder = tmp_path / "marks"
+    folder.mkdir()
+    return folder
 
 
 def _tasks(

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.plugins.until import until
 from tests.unit.daemon.simulated_api import (
     EXPERIMENT,
     GROUP,
@@ -32,7 +33,7 @@ from dioptra_worker.errors import LoginRefused, ServiceError, ServiceRefused
 from dioptra_worker.records import ArtifactStored, Metric, RunStarted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
 SOON = 20.0
@@ -242,7 +243,7 @@ def test_log_goes_on_while_a_result_waits() -> None:
     with outbox.open() as courier:
         courier.put(_metric(1))
         courier.put(_record("a line"))
-        _until(lambda: len(api.log) == 2)
+        until(lambda: len(api.log) == 2)
         assert any("waiting to deliver results" in text for text in api.messages())
         assert not courier.finish("finished", 0.05)
         assert api.statuses == []
@@ -656,10 +657,3 @@ def test_retry_after() -> None:
         courier.put(_record("a line"))
         assert courier.finish("finished", SOON)
     assert time.monotonic() - began >= 0.3  # at a thousandth of the pace
-
-
-def _until(happened: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + SOON
-    while not happened():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)

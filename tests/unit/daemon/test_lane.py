@@ -5,16 +5,13 @@ from __future__ import annotations
 import threading
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import pytest
+from tests.plugins.until import until
 
 from dioptra_worker.daemon.carrier import SETTLE
 from dioptra_worker.daemon.lane import Batch, Lane
 from dioptra_worker.errors import NotFound, ServiceRefused, ServiceUnavailable
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 SOON = 10.0
 AWAY = ServiceUnavailable("away", service="shop")
@@ -142,7 +139,7 @@ def test_company_is_waited_for() -> None:
         lane.put("a")
         assert shop.delivered == []
         lane.put("b")
-        _until(lambda: bool(shop.delivered))
+        until(lambda: bool(shop.delivered))
     assert shop.delivered == [["a", "b"]]
 
 
@@ -151,7 +148,7 @@ def test_age() -> None:
     shop = Shop()
     with _lane(shop, Batch(enough=2, age=0.05, most=9, weight=99)) as lane:
         lane.put("a")
-        _until(lambda: shop.delivered == [["a"]])
+        until(lambda: shop.delivered == [["a"]])
 
 
 def test_put_never_waits() -> None:
@@ -175,7 +172,7 @@ def test_waiting() -> None:
     with _lane(shop, Batch(enough=2, age=60, most=9, weight=99)) as lane:
         lane.put("a")
         lane.put("b")
-        _until(lambda: shop.waits == 1)
+        until(lambda: shop.waits == 1)
         lane.put("c")
         assert lane.drain(SOON)
     assert shop.delivered == [["a", "b"], ["c"]]
@@ -315,7 +312,7 @@ def test_clear() -> None:
     with _lane(shop) as lane:
         lane.put("a")
         lane.put("b")
-        _until(lambda: shop.waits == 1)
+        until(lambda: shop.waits == 1)
         lane.clear()
         lane.put("c")
         assert lane.drain(SOON)
@@ -338,12 +335,5 @@ def test_leaving() -> None:
     shop = Shop(fails=[AWAY] * 1_000_000)
     with Lane("shop", shop, batch=Batch(), pace=1000) as lane:
         lane.put("a")
-        _until(lambda: shop.waits == 1)
+        until(lambda: shop.waits == 1)
     assert len(lane) == 1
-
-
-def _until(happened: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + SOON
-    while not happened():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
