@@ -1,7 +1,7 @@
-"""A user's session with the Dioptra REST API, and the only place that knows `requests`.
+"""A user's session with the Dioptra REST API.
 
-Every request has a timeout, maps failures to the errors of `dioptra_worker.errors`, and
-logs in again once when the API has forgotten the session. It never waits or retries
+Every request has a timeout, fails with errors of ours (`dioptra_worker.api.failures`),
+and logs in again once when the API has forgotten the session. It never waits or retries
 by itself: who calls knows how patient to be (see `dioptra_worker.api.patience`).
 """
 
@@ -18,29 +18,26 @@ import requests
 from requests.adapters import HTTPAdapter
 
 from dioptra_worker.api import USER_AGENT
-from dioptra_worker.causes import cause
-from dioptra_worker.errors import (
-    Conflict,
-    LoginRefused,
-    NotFound,
-    ServiceError,
-    ServiceRefused,
-    ServiceUnavailable,
+from dioptra_worker.api.failures import (
+    SERVICE,
+    away,
+    login_refusal,
+    mapped,
+    refusal,
+    understood,
 )
+from dioptra_worker.errors import ServiceRefused, ServiceUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
     from types import TracebackType
 
-SERVICE = "Dioptra API"
 CONNECT_TIMEOUT = 5.0
 READ_TIMEOUT = 60.0
 STORE_TIMEOUT = 3600.0
 """Seconds until the first byte of what the API itself has yet to get from a store."""
 PARALLEL = 8
-LONGEST_RETRY_AFTER = 60.0
-"""Seconds after which we ask again, whatever ``Retry-After`` said."""
 _CHUNK = 1 << 20
 Arrived = Callable[[int], object]
 """Is told how many bytes more of a download have arrived; may raise to give up."""
@@ -77,7 +74,7 @@ class Download:
         Raises:
             ServiceUnavailable: It broke off before its end.
         """
-        with _mapped(self._url, self._what):
+        with mapped(self._url, self._what):
             yield from self._response.iter_content(_CHUNK)
 
 
@@ -155,12 +152,7 @@ class ApiSession:
             response = self._raw("POST", "auth/login", json=body)
             self._checked("POST", "auth/login", response).close()
         except ServiceRefused as error:
-            raise LoginRefused(
-                _login_sentence(self.username, self.url, error),
-                service=SERVICE,
-                status=error.status,
-                detail=error.detail,
-            ) from None
+            raise login_refusal(self.username, self.url, error) from None
         self._logins += 1
 
     def ping(self) -> None:
@@ -210,7 +202,7 @@ class ApiSession:
         try:
             socket.create_connection((parts.hostname, port), CONNECT_TIMEOUT).close()
         except OSError as error:
-            raise _away(self.url, error) from error
+            raise away(self.url, error) from error
 
     # -- anything else ---------------------------------------------------------
 
@@ -264,7 +256,7 @@ class ApiSession:
         with (
             self._authorised("GET", path, **options) as response,
             target.open("wb") as file,
-            _mapped(self.url, f"GET {path}"),
+            mapped(self.url, f"GET {path}"),
         ):
             for chunk in response.iter_content(_CHUNK):
                 arrived(len(chunk))
@@ -319,115 +311,11 @@ class ApiSession:
         if response.ok:
             return response
         # Its words may still be on their way.
-        with response, _mapped(self.url, f"{method} {path}"):
-            raise _refusal(method, path, response)
+        with response, mapped(self.url, f"{method} {path}"):
+            raise refusal(method, path, response)
 
     def _raw(self, method: str, path: str, **options: Any) -> requests.Response:
         _, silence = options.setdefault("timeout", (CONNECT_TIMEOUT, self._timeout))
-        with _mapped(self.url, f"{method} {path}", silence):
+        with mapped(self.url, f"{method} {path}", silence):
             url = f"{self.url}/api/v1/{path}"
             return self._http.request(method, url, **options)
-
-
-@contextlib.contextmanager
-def _mapped(url: str, what: str, timeout: float = 0.0) -> Iterator[None]:
-    """Turn what `requests` raises into `ServiceUnavailable`.
-
-    Args:
-        url: The setting DIOPTRA_API.
-        what: What was asked, such as ``GET jobs/7``.
-        timeout: Seconds that an answer may take, if the request is still to be sent.
-    """
-    try:
-        yield
-    except requests.exceptions.ReadTimeout as error:
-        raise _away(url, error, f" for {what}", silence=timeout) from error
-    except requests.exceptions.RequestException as error:
-        raise _away(url, error, f" for {what}") from error
-
-
-@contextlib.contextmanager
-def understood(path: str) -> Iterator[None]:
-    """Turn what reading an answer of another shape raises into `ServiceUnavailable`.
-
-    Something between us and the API answers in its place, or it is being replaced.
-    """
-    try:
-        yield
-    except (AttributeError, LookupError, TypeError, ValueError) as error:
-        raise ServiceUnavailable(
-            f"the {SERVICE} answered GET {path} with JSON of another shape"
-            f" ({cause(error)}): check that DIOPTRA_API is the address of a Dioptra"
-            " REST API",
-            service=SERVICE,
-        ) from error
-
-
-def _away(
-    url: str, error: Exception, asked: str = "", *, silence: float = 0.0
-) -> ServiceUnavailable:
-    return ServiceUnavailable(
-        f"the {SERVICE} cannot be reached at {url} (DIOPTRA_API){asked}:"
-        f" {cause(error)}",
-        service=SERVICE,
-        detail=str(error),
-        silence=silence,
-    )
-
-
-def _refusal(method: str, path: str, response: requests.Response) -> ServiceError:
-    """The error that an HTTP status other than 2xx stands for."""
-    try:
-        body = response.json()
-    except requests.exceptions.JSONDecodeError:
-        body = response.text[:500]
-    words = body.get("message") if isinstance(body, dict) else body
-    status = response.status_code
-    message = f"the {SERVICE} answered {method} {path} with {status}: {words}"
-    if status >= requests.codes.internal_server_error or status in {408, 425, 429}:
-        return ServiceUnavailable(
-            message,
-            service=SERVICE,
-            status=status,
-            detail=body,
-            retry_after=_seconds(response.headers.get("Retry-After")),
-        )
-    kinds: dict[int, type[ServiceRefused]] = {404: NotFound, 409: Conflict}
-    kind = kinds.get(status, ServiceRefused)
-    return kind(message, service=SERVICE, status=status, detail=body)
-
-
-def _seconds(retry_after: str | None) -> float | None:
-    try:
-        wait = float(retry_after) if retry_after else 0.0
-        return min(wait, LONGEST_RETRY_AFTER) if wait > 0 else None
-    except ValueError:  # an HTTP date: rare, and our own back-off serves as well
-        return None
-
-
-def _login_sentence(username: str, url: str, error: ServiceRefused) -> str:
-    """Tell an unknown user from a wrong password where the API does.
-
-    Platforms from 1.2 on answer both alike, so that nobody can find out user names.
-    """
-    kind = error.detail.get("error") if isinstance(error.detail, dict) else None
-    if kind == "UserDoesNotExistError":
-        return (
-            f"the {SERVICE} at {url} knows no user {username!r}: check"
-            " DIOPTRA_WORKER_USERNAME, or register the user first"
-        )
-    if kind == "UserPasswordError":
-        return (
-            f"the password for user {username!r} is wrong, says the {SERVICE} at"
-            f" {url}: check DIOPTRA_WORKER_PASSWORD"
-        )
-    if error.status == requests.codes.unauthorized:
-        return (
-            f"the {SERVICE} at {url} refused to log in user {username!r}: there is no"
-            " such user or the password is wrong (it does not say which); check"
-            " DIOPTRA_WORKER_USERNAME and DIOPTRA_WORKER_PASSWORD"
-        )
-    return (
-        f"{url} does not log anybody in ({error.status}): check that DIOPTRA_API is"
-        " the address of a Dioptra REST API"
-    )

@@ -1,0 +1,147 @@
+"""What goes wrong between us and the REST API, as errors of ours with its cause."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING
+
+import requests
+
+from dioptra_worker.causes import cause
+from dioptra_worker.errors import (
+    Conflict,
+    LoginRefused,
+    NotFound,
+    ServiceError,
+    ServiceRefused,
+    ServiceUnavailable,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SERVICE = "Dioptra API"
+LONGEST_RETRY_AFTER = 60.0
+"""Seconds after which we ask again, whatever ``Retry-After`` said."""
+
+
+@contextlib.contextmanager
+def mapped(url: str, what: str, timeout: float = 0.0) -> Iterator[None]:
+    """Turn what `requests` raises into `ServiceUnavailable`.
+
+    Args:
+        url: The setting DIOPTRA_API.
+        what: What was asked, such as ``GET jobs/7``.
+        timeout: Seconds that an answer may take, if the request is still to be sent.
+    """
+    try:
+        yield
+    except requests.exceptions.ReadTimeout as error:
+        raise away(url, error, f" for {what}", silence=timeout) from error
+    except requests.exceptions.RequestException as error:
+        raise away(url, error, f" for {what}") from error
+
+
+@contextlib.contextmanager
+def understood(path: str) -> Iterator[None]:
+    """Turn what reading an answer of another shape raises into `ServiceUnavailable`.
+
+    Something between us and the API answers in its place, or it is being replaced.
+    """
+    try:
+        yield
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        raise ServiceUnavailable(
+            f"the {SERVICE} answered GET {path} with JSON of another shape"
+            f" ({cause(error)}): check that DIOPTRA_API is the address of a Dioptra"
+            " REST API",
+            service=SERVICE,
+        ) from error
+
+
+def away(
+    url: str, error: Exception, asked: str = "", *, silence: float = 0.0
+) -> ServiceUnavailable:
+    """The error that an API which cannot be reached is.
+
+    Args:
+        url: The setting DIOPTRA_API.
+        error: What was raised.
+        asked: What was asked, such as `` for GET jobs/7``.
+        silence: Seconds that it was silent for.
+    """
+    return ServiceUnavailable(
+        f"the {SERVICE} cannot be reached at {url} (DIOPTRA_API){asked}:"
+        f" {cause(error)}",
+        service=SERVICE,
+        detail=str(error),
+        silence=silence,
+    )
+
+
+def refusal(method: str, path: str, response: requests.Response) -> ServiceError:
+    """The error that an HTTP status other than 2xx stands for."""
+    try:
+        body = response.json()
+    except requests.exceptions.JSONDecodeError:
+        body = response.text[:500]
+    words = body.get("message") if isinstance(body, dict) else body
+    status = response.status_code
+    message = f"the {SERVICE} answered {method} {path} with {status}: {words}"
+    if status >= requests.codes.internal_server_error or status in {408, 425, 429}:
+        return ServiceUnavailable(
+            message,
+            service=SERVICE,
+            status=status,
+            detail=body,
+            retry_after=_seconds(response.headers.get("Retry-After")),
+        )
+    kinds: dict[int, type[ServiceRefused]] = {404: NotFound, 409: Conflict}
+    kind = kinds.get(status, ServiceRefused)
+    return kind(message, service=SERVICE, status=status, detail=body)
+
+
+def _seconds(retry_after: str | None) -> float | None:
+    try:
+        wait = float(retry_after) if retry_after else 0.0
+        return min(wait, LONGEST_RETRY_AFTER) if wait > 0 else None
+    except ValueError:  # an HTTP date: rare, and our own back-off serves as well
+        return None
+
+
+def login_refusal(username: str, url: str, error: ServiceRefused) -> LoginRefused:
+    """The error that a refused login is."""
+    return LoginRefused(
+        _login_sentence(username, url, error),
+        service=SERVICE,
+        status=error.status,
+        detail=error.detail,
+    )
+
+
+def _login_sentence(username: str, url: str, error: ServiceRefused) -> str:
+    """Tell an unknown user from a wrong password where the API does.
+
+    Platforms from 1.2 on answer both alike, so that nobody can find out user names.
+    """
+    kind = error.detail.get("error") if isinstance(error.detail, dict) else None
+    if kind == "UserDoesNotExistError":
+        return (
+            f"the {SERVICE} at {url} knows no user {username!r}: check"
+            " DIOPTRA_WORKER_USERNAME, or register the user first"
+        )
+    if kind == "UserPasswordError":
+        return (
+            f"the password for user {username!r} is wrong, says the {SERVICE} at"
+            f" {url}: check DIOPTRA_WORKER_PASSWORD"
+        )
+    if error.status == requests.codes.unauthorized:
+        return (
+            f"the {SERVICE} at {url} refused to log in user {username!r}: there is no"
+            " such user or the password is wrong (it does not say which); check"
+            " DIOPTRA_WORKER_USERNAME and DIOPTRA_WORKER_PASSWORD"
+        )
+    return (
+        f"{url} does not log anybody in ({error.status}): check that DIOPTRA_API is"
+        " the address of a Dioptra REST API"
+    )
