@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from dioptra_worker import records
+from dioptra_worker import wire
 from dioptra_worker.daemon.lines import LineAssembler
 from dioptra_worker.records import Ended, Message, Output, StepEnded, StepStarted
 
@@ -75,7 +75,7 @@ class Hearing:
         if not line:  # it was stopped while it spoke, and began a new line
             return
         try:
-            message = records.decode(line)
+            message = wire.decode(line)
         except ValueError:  # cut off by a signal, or user code wrote to our socket
             self._listener.line("stderr", _shown(line))
             return

@@ -8,9 +8,8 @@ from dioptra_worker.records import (
     Log,
     Metric,
     RunStarted,
-    decode,
-    encode,
 )
+from dioptra_worker.wire import decode, encode
 
 OWN_LOGGER = "dioptra_worker"
 """The logger of the worker's own few lines, which are never dropped."""

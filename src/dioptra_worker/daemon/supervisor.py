@@ -15,7 +15,7 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from dioptra_worker import records
+from dioptra_worker import wire
 from dioptra_worker.daemon.hearing import Hearing
 from dioptra_worker.daemon.memory import MemoryWatch
 from dioptra_worker.daemon.report import Report, Stop
@@ -103,7 +103,7 @@ class Supervisor:
     def send(self, message: Message) -> None:
         """Tell the runner something; one that is gone is no error here."""
         with self._sending, contextlib.suppress(OSError):
-            self._pipes.control.sendall(records.encode(message))
+            self._pipes.control.sendall(wire.encode(message))
 
     # -- in the supervisor's thread --------------------------------------------
 

@@ -18,11 +18,11 @@ from functools import partial
 from os import _exit  # as it was before user code could replace it
 from typing import TYPE_CHECKING, NoReturn
 
-from dioptra_worker import records
+from dioptra_worker import wire
 from dioptra_worker.api.patience import persist
 from dioptra_worker.engine.wording import said, told
 from dioptra_worker.errors import RunnerError, WorkerError
-from dioptra_worker.records import NO_JOB, Begin, Ended, RunStarted
+from dioptra_worker.records import CUT_OFF, NO_JOB, Begin, Ended, RunStarted
 from dioptra_worker.runner import streams
 from dioptra_worker.runner.bridge import ChannelBridge
 from dioptra_worker.runner.channel import Channel, out_of_reach
@@ -63,7 +63,7 @@ def main(sock: socket.socket) -> NoReturn:
     channel = Channel(
         out_of_reach(sock),
         on_hangup=lambda: _end_with_daemon(begin.grace),
-        on_cut_off=lambda: _exit(records.CUT_OFF),
+        on_cut_off=lambda: _exit(CUT_OFF),
     )
     streams.capture(channel.send, level=begin.log_level)
     signal.signal(signal.SIGTERM, _stop)
@@ -175,7 +175,7 @@ def _receive_begin(sock: socket.socket) -> tuple[Begin, socket.socket]:
         if not byte:
             _exit(0)  # a spare that was never needed
         line += byte
-    message = records.decode(bytes(line))
+    message = wire.decode(bytes(line))
     if not isinstance(message, Begin):
         raise RunnerError(f"the first message must be Begin, not {message!r}")
     return message, sock

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 PREAMBLE = """
 import os, signal, socket, sys, time
 from dioptra_worker.records import *
+from dioptra_worker.wire import decode, encode
 
 sock = socket.socket(fileno=int(sys.argv[1]))
 

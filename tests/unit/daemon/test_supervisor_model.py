@@ -36,8 +36,8 @@ from dioptra_worker.records import (
     Message,
     StepEnded,
     StepStarted,
-    encode,
 )
+from dioptra_worker.wire import encode
 
 if TYPE_CHECKING:
     from dioptra_worker.daemon.hearing import Stream

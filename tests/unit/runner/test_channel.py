@@ -20,11 +20,10 @@ from dioptra_worker.records import (
     Session,
     SessionWanted,
     StepEnded,
-    decode,
-    encode,
 )
 from dioptra_worker.runner.bridge import ChannelBridge
 from dioptra_worker.runner.channel import Channel, out_of_reach
+from dioptra_worker.wire import decode, encode
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

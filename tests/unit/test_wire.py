@@ -22,9 +22,8 @@ from dioptra_worker.records import (
     Output,
     Plan,
     Session,
-    decode,
-    encode,
 )
+from dioptra_worker.wire import decode, encode
 
 TEXT = st.text(st.characters(exclude_categories=[]), max_size=20)
 """Any text that Python can hold, lone surrogates and NULs included."""
