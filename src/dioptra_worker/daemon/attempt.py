@@ -5,55 +5,32 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, TypeVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from dioptra_worker.api.patience import FOREVER, persist
-from dioptra_worker.api.session import PARALLEL
-from dioptra_worker.daemon.background import Background
 from dioptra_worker.daemon.claim import Claim, claim
 from dioptra_worker.daemon.conversation import Conversation
 from dioptra_worker.daemon.delivery import Delivery, left
-from dioptra_worker.daemon.fetch import Fetcher
 from dioptra_worker.daemon.headstart import HeadStart
-from dioptra_worker.daemon.inputs import Way
 from dioptra_worker.daemon.journal import Journals
-from dioptra_worker.daemon.outages import Outages
+from dioptra_worker.daemon.preparation import Preparation
 from dioptra_worker.daemon.report import Patience, Report, Stop
-from dioptra_worker.daemon.setup_limit import SetupLimit
-from dioptra_worker.daemon.stamping import stamp
 from dioptra_worker.daemon.status_watch import watching
 from dioptra_worker.daemon.supervisor import Supervisor
-from dioptra_worker.daemon.verdict import Fate, Verdict, judge
-from dioptra_worker.errors import (
-    NotFound,
-    ServiceUnavailable,
-    WorkerError,
-)
-from dioptra_worker.provenance import WORKER_RUN_ID
-from dioptra_worker.records import (
-    Begin,
-    Plan,
-)
-from dioptra_worker.runner.workspace import Workspace, workspace
+from dioptra_worker.daemon.verdict import Verdict, judge
+from dioptra_worker.errors import ServiceUnavailable, WorkerError
+from dioptra_worker.records import Begin
+from dioptra_worker.runner.workspace import workspace
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from concurrent.futures import Future
-
-    from dioptra_worker.api.models import Job
     from dioptra_worker.daemon.ledger import Ledger, Pending
     from dioptra_worker.daemon.order import Order
     from dioptra_worker.daemon.services import Services
 
 log = logging.getLogger("dioptra_worker.attempt")
 
-T = TypeVar("T")
-
 CLOSE_RUN_TIMEOUT = 15.0
 """Seconds that a job's end waits for MLflow; its run is closed later if need be."""
-LAST_FETCHING = 1.0
-"""Seconds that a job's end waits for downloads that were told to end."""
 
 
 class Attempt:
@@ -148,8 +125,6 @@ class Attempt:
         try:
             with watching(self.order.job_id, self._services, stop=self.stop):
                 return self._supervised(conversation)
-        except _StoppedEarly as early:
-            return early.verdict
         except WorkerError as error:
             conversation.say("ERROR", str(error))
             return Verdict(fate="failed", reason=str(error), mlflow="FAILED")
@@ -170,41 +145,34 @@ class Attempt:
         space = self._tidying.enter_context(
             workspace(settings.work_dir, self.order.job_id)
         )
-        pool = Background("dioptra-fetch", most=PARALLEL)
-        limit = SetupLimit(settings.setup_deadline)
-        fetching = pool.submit(self._fetch, space, conversation, pool, limit)
-        process, pipes = ahead.runner()
-        supervisor = Supervisor(
-            self._services.launcher,
-            process,
-            pipes,
-            listener=conversation,
-            patience=Patience(grace=settings.kill_grace),
-        )
-        conversation.supervisor = supervisor
-        self._adopt(supervisor)
-        supervisor.send(
-            Begin(
-                job_id=self.order.job_id,
-                directory=str(space.root),
-                api_url=self._api.url,
-                log_level=settings.log_level,
-                grace=settings.kill_grace,
+        with Preparation(
+            conversation,
+            self._services,
+            ahead=ahead,
+            space=space,
+            over=self._stopped,
+        ) as preparation:
+            process, pipes = ahead.runner()
+            supervisor = Supervisor(
+                self._services.launcher,
+                process,
+                pipes,
+                listener=conversation,
+                patience=Patience(grace=settings.kill_grace),
             )
-        )
-        limit.hold(
-            lambda seconds, stop: supervisor.call(
-                lambda: conversation.limit_set_up(seconds, stop)
+            conversation.supervisor = supervisor
+            self._adopt(supervisor)
+            supervisor.send(
+                Begin(
+                    job_id=self.order.job_id,
+                    directory=str(space.root),
+                    api_url=self._api.url,
+                    log_level=settings.log_level,
+                    grace=settings.kill_grace,
+                )
             )
-        )
-        fetching.add_done_callback(
-            lambda future: supervisor.call(
-                lambda: self._hand_over(future, conversation)
-            )
-        )
-        report = supervisor.run()
-        self._stopped.set()  # whoever still fetches gives up
-        pool.settle(LAST_FETCHING)
+            preparation.hand_over_to(supervisor)
+            report = supervisor.run()
         return self._settle(report, conversation)
 
     def _adopt(self, supervisor: Supervisor) -> None:
@@ -212,73 +180,6 @@ class Attempt:
             self._supervisor = supervisor
             if self._stop is not None:
                 supervisor.stop(self._stop)
-
-    def _fetch(
-        self,
-        space: Workspace,
-        conversation: Conversation,
-        pool: Background,
-        limit: SetupLimit,
-    ) -> Plan:
-        outages = Outages(conversation.tell)
-        job: Job | None = None if self._ahead is None else self._ahead.job()
-        if job is None:
-            job = self._patiently(lambda: self._api.job(self.order.job_id), outages)
-        conversation.group_id = job.group_id
-        conversation.say(
-            "INFO",
-            f"worker {self.order.worker!r} runs entrypoint {job.entrypoint_name!r}",
-        )
-        way = Way(
-            api=self._api,
-            maker=self._services.launcher,
-            cache=self._services.cache,
-            limit=limit,
-            say=conversation.say,
-        )
-        fetcher = Fetcher(
-            way,
-            job,
-            space,
-            seconds=self._services.settings.setup_deadline,
-            outages=outages,
-            sleep=self._sleep,
-        )
-        plan = fetcher.plan(pool)
-        tags = stamp(
-            job,
-            plan,
-            self._services.settings,
-            worker=self.order.worker,
-            platform_version=self._api.platform_version(),
-        )
-        conversation.worker_run = tags.get(WORKER_RUN_ID, "")
-        return replace(plan, stamp=tags)
-
-    def _hand_over(self, fetching: Future[Plan], conversation: Conversation) -> None:
-        """Give the runner its plan, in the supervisor's thread."""
-        supervisor = conversation.supervisor
-        assert supervisor is not None
-        try:
-            plan = fetching.result()
-        except _StoppedEarly:
-            return
-        except NotFound as error:
-            supervisor.stop(Stop("setup", str(error), at_once=True))
-        except (WorkerError, OSError) as error:
-            conversation.say("ERROR", f"the job could not be prepared: {error}")
-            reason = f"the job could not be prepared: {error}"
-            supervisor.stop(Stop("setup", reason, at_once=True))
-        except Exception as error:
-            log.exception("job %d could not be prepared", self.order.job_id)
-            reason = f"the job could not be prepared: {error!r}"
-            supervisor.stop(Stop("setup", reason, at_once=True))
-        else:
-            conversation.planned = True
-            conversation.begin_limit()
-            # A plan larger than the socket's buffer waits for the runner to read it,
-            # and the runner may be waiting for us to read what it says.
-            threading.Thread(target=supervisor.send, args=[plan], daemon=True).start()
 
     def _settle(self, report: Report, conversation: Conversation) -> Verdict:
         """Judge, and close an MLflow run that the runner left open."""
@@ -304,29 +205,6 @@ class Attempt:
         except ServiceUnavailable as error:
             log.warning("MLflow run %s stays open: %s", run_id, error)
         return False
-
-    def _patiently(self, call: Callable[[], T], outages: Outages) -> T:
-        """Call the API until it answers, however long it is away."""
-        return persist(
-            call,
-            seconds=FOREVER,
-            sleep=self._sleep,
-            on_wait=outages.on_wait,
-            on_back=outages.on_back,
-        )
-
-    def _sleep(self, seconds: float) -> None:
-        if self._stopped.wait(seconds):
-            raise _StoppedEarly(self._stop or Stop("shutdown", "the worker stopped"))
-
-
-class _StoppedEarly(Exception):
-    """The job was stopped before it had a runner."""
-
-    def __init__(self, stop: Stop) -> None:
-        fate: Fate = "dropped" if stop.kind == "gone" else "given back"
-        self.verdict = Verdict(fate=fate, reason=stop.reason, mlflow="KILLED")
-        super().__init__(stop.reason)
 
 
 @dataclass(frozen=True)
