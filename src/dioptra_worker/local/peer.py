@@ -1,8 +1,8 @@
 """An environment of its own for dioptra-platform, whose REST API the stack runs.
 
-It is made once and kept in the cache folder. Virtual environments cannot be moved, so
-it is built in place: a marker, written last, says that it is whole, and a lock lets one
-process build while others wait.
+It is made once and kept in the cache folder. A virtual environment names its own place,
+so it is built there: a marker, written last, says that it is whole, and a lock lets one
+process build while others wait. One that was moved with its folder is mended.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from dioptra_worker.local.database import make_database
 from dioptra_worker.local.errors import PeerInstallFailed
 from dioptra_worker.local.files import tail
 from dioptra_worker.local.locks import locked
+from dioptra_worker.local.moved import mend, was_moved
 from dioptra_worker.local.progress import State, Step, silent, step
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def ensure_peer(
     """
     home = cache / "peer" / _key(full=full)
     environment = PeerEnvironment(home / "venv/bin/python", home / "database.sqlite")
-    if _is_whole(home, environment):
+    if _is_whole(home, environment) and not was_moved(environment.python):
         return environment
 
     def waiting() -> None:
@@ -79,6 +80,7 @@ def ensure_peer(
             shutil.rmtree(home, ignore_errors=True)
             home.mkdir(parents=True)
             _build(home, environment, full=full, progress=progress)
+        mend(environment.python)
     return environment
 
 

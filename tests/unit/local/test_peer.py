@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import re
+import subprocess
 import sys
 from typing import TYPE_CHECKING
 
+import pytest
+
 from dioptra_worker.local import peer
+from dioptra_worker.local.moved import was_moved
 from dioptra_worker.local.peer import PeerEnvironment
 
 if TYPE_CHECKING:
@@ -37,6 +41,46 @@ def test_an_environment_whose_python_was_removed_does_not_count(
     environment.python.symlink_to(tmp_path / "gone")
     (tmp_path / peer._MARKER).write_text("{}")
     assert not peer._is_whole(tmp_path, environment)
+
+
+@pytest.mark.parametrize("place", ["there", "there, with blanks", "far" * 60])
+def test_an_environment_that_was_moved_is_mended(tmp_path: Path, place: str) -> None:
+    """Its programs are run by its own interpreter again, wherever it was moved to."""
+    here, there = tmp_path / "here, with blanks", tmp_path / place
+    home = here / "peer" / peer._key(full=False)
+    command = [sys.executable, "-m", "venv", "--without-pip", str(home / "venv")]
+    subprocess.run(command, check=True)
+    (home / peer._MARKER).write_text("{}")
+    python = home / "venv/bin/python"
+    before = _contents(python.parent)
+    programs = {
+        "flask": f"#!{python}\n",
+        "gunicorn": f"#!/bin/sh\n'''exec' \"{python}\" \"$0\" \"$@\"\n' '''\n",
+    }
+    for name, head in programs.items():
+        program = python.with_name(name)
+        program.write_text(f"{head}import sys\nprint(sys.prefix, *sys.argv[1:])\n")
+        program.chmod(0o755)
+
+    here.rename(there)
+    moved = peer.ensure_peer(there).python
+    for name in programs:
+        answer = subprocess.run(
+            [moved.with_name(name), "argument"],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert answer.stdout == f"{moved.parent.parent} argument\n"
+    after = _contents(moved.parent)
+    assert {name: after[name] for name in after.keys() - programs.keys()} == before
+
+    (tmp_path / "link").symlink_to(there)
+    assert not was_moved(tmp_path / "link" / moved.relative_to(there))
+
+
+def _contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
 def test_everything_that_is_installed_is_pinned() -> None:
