@@ -9,6 +9,7 @@
      ├─ RunnerError              a runner could not be started or spoken to
      └─ ServiceError             a service did not do what it was asked
          ├─ ServiceUnavailable   it may do so later: wait and try again
+         │   └─ PathUnknown      who answers knows no such path; is it the service?
          └─ ServiceRefused       it will not: the request or our rights are wrong
              ├─ LoginRefused     the user or the password
              ├─ NotFound         the thing is not (or no longer) there
@@ -95,6 +96,13 @@ class ServiceUnavailable(ServiceError):
         self.retry_after = retry_after
         self.silence = silence
         super().__init__(message, service=service, status=status, detail=detail)
+
+
+class PathUnknown(ServiceUnavailable):
+    """Who answers knows no such path: an older API, or a proxy before one that is away.
+
+    It is no `NotFound`, which only the API itself can say.
+    """
 
 
 class ServiceRefused(ServiceError):

@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING, Any
 from dioptra_worker.api.failures import understood
 from dioptra_worker.api.models import Artifact, ArtifactParameter, Job, LogRecord
 from dioptra_worker.api.session import STORE_TIMEOUT, ApiSession
-from dioptra_worker.errors import Conflict, NotFound, ServiceError, ServiceRefused
+from dioptra_worker.errors import (
+    Conflict,
+    NotFound,
+    PathUnknown,
+    ServiceError,
+    ServiceRefused,
+)
 from dioptra_worker.provenance import Parameter
 
 if TYPE_CHECKING:
@@ -79,7 +85,7 @@ class DioptraApi(ApiSession):
         """The task graph of a job, swaps chosen where the platform has them."""
         try:
             return self._mapping(f"jobs/{job.id}/config")
-        except NotFound:  # platforms before 1.2
+        except (NotFound, PathUnknown):  # platforms before 1.2
             return self._mapping(f"{_snapshot(job)}/config")
 
     def parameters(self, job_id: int) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from dioptra_worker.errors import (
     Conflict,
     LoginRefused,
     NotFound,
+    PathUnknown,
     ServiceError,
     ServiceRefused,
     ServiceUnavailable,
@@ -88,6 +89,13 @@ def refusal(method: str, path: str, response: requests.Response) -> ServiceError
     words = body.get("message") if isinstance(body, dict) else body
     status = response.status_code
     message = f"the {SERVICE} answered {method} {path} with {status}: {words}"
+    if status == requests.codes.not_found and not isinstance(body, dict):
+        # The API says in JSON which job or the like it does not find.
+        message = (
+            f"the {SERVICE} answered {method} {path} with {status} and something that"
+            f" is not JSON: {str(words)[:80]!r}"
+        )
+        return PathUnknown(message, service=SERVICE, status=status, detail=body)
     if status >= requests.codes.internal_server_error or status in {408, 425, 429}:
         return ServiceUnavailable(
             message,
@@ -109,7 +117,7 @@ def _seconds(retry_after: str | None) -> float | None:
         return None
 
 
-def login_refusal(username: str, url: str, error: ServiceRefused) -> LoginRefused:
+def login_refusal(username: str, url: str, error: ServiceError) -> LoginRefused:
     """The error that a refused login is."""
     return LoginRefused(
         _login_sentence(username, url, error),
@@ -119,7 +127,7 @@ def login_refusal(username: str, url: str, error: ServiceRefused) -> LoginRefuse
     )
 
 
-def _login_sentence(username: str, url: str, error: ServiceRefused) -> str:
+def _login_sentence(username: str, url: str, error: ServiceError) -> str:
     """Tell an unknown user from a wrong password where the API does.
 
     Platforms from 1.2 on answer both alike, so that nobody can find out user names.

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Self
 
-from dioptra_worker.errors import NotFound
+from dioptra_worker.errors import NotFound, PathUnknown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -145,7 +145,7 @@ class Resources:
         """
         path = f"entrypoints/{entrypoint}/snapshots/{snapshot}/swaps"
         choices: dict[str, list[str]] = {}
-        with contextlib.suppress(NotFound):
+        with contextlib.suppress(NotFound, PathUnknown):
             for body in self._api.request("GET", path):
                 choices.setdefault(body["swapName"], []).append(body["taskAlias"])
         return choices

@@ -26,7 +26,7 @@ from dioptra_worker.api.failures import (
     refusal,
     understood,
 )
-from dioptra_worker.errors import ServiceRefused, ServiceUnavailable
+from dioptra_worker.errors import PathUnknown, ServiceRefused, ServiceUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -151,7 +151,9 @@ class ApiSession:
         try:
             response = self._raw("POST", "auth/login", json=body)
             self._checked("POST", "auth/login", response).close()
-        except ServiceRefused as error:
+        except (ServiceRefused, PathUnknown) as error:
+            if isinstance(error, PathUnknown) and self._logins:
+                raise  # it has been there, and will be again
             raise login_refusal(self.username, self.url, error) from None
         self._logins += 1
 

@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING, Protocol
 
 from dioptra_worker.daemon.carrier import SETTLE
 from dioptra_worker.daemon.parcels import OWN_LOGGER, Result, describe
-from dioptra_worker.errors import LoginRefused, ServiceError, ServiceUnavailable
+from dioptra_worker.errors import (
+    LoginRefused,
+    NotFound,
+    ServiceError,
+    ServiceRefused,
+    ServiceUnavailable,
+)
 from dioptra_worker.provenance import signed
 from dioptra_worker.records import ArtifactStored, Metric, RunStarted
 
@@ -19,7 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from dioptra_worker.api.models import Job, LogRecord
-    from dioptra_worker.errors import ServiceRefused
 
 log = logging.getLogger("dioptra_worker.courier")
 
@@ -251,7 +256,11 @@ class LogCarrier(_Carrier):
 
 
 class ResultCarrier(_Carrier):
-    """Everything but the log: one by one; a second delivery is harmless."""
+    """Everything but the log: one by one; a second delivery is harmless.
+
+    What the API does not find may be the job, but also what a result refers to, such
+    as an MLflow run that somebody has deleted.
+    """
 
     name = "results"
 
@@ -273,7 +282,16 @@ class ResultCarrier(_Carrier):
     def deliver(self, parcels: list[Result]) -> None:
         """Deliver, or raise why not."""
         with login_awaited():
-            self._deliver(parcels[0])
+            try:
+                self._deliver(parcels[0])
+            except NotFound as error:
+                self._api.job(self._job_id)  # `NotFound` if it is the job that is gone
+                raise ServiceRefused(
+                    str(error),
+                    service=error.service,
+                    status=error.status,
+                    detail=error.detail,
+                ) from error
         self._failures = 0
 
     def _deliver(self, parcel: Result) -> None:

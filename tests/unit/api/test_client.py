@@ -21,6 +21,7 @@ from dioptra_worker.errors import (
     Conflict,
     LoginRefused,
     NotFound,
+    PathUnknown,
     ServiceError,
     ServiceRefused,
     ServiceUnavailable,
@@ -245,6 +246,8 @@ def test_an_api_that_is_away_is_no_refusal(serve: Any) -> None:
 def test_statuses(status: int, kind: type[ServiceError], body: Any, serve: Any) -> None:
     """Each status is the error that tells whether to wait, with the API's words."""
     api, _ = serve(_always(Answer(status, body)))
+    if status == 404 and not isinstance(body, dict):
+        kind = PathUnknown  # the API says in JSON what it does not find
     with pytest.raises(ServiceError) as caught:
         api.job(7)
     assert type(caught.value) is kind
@@ -252,6 +255,18 @@ def test_statuses(status: int, kind: type[ServiceError], body: Any, serve: Any) 
     assert f"GET jobs/7 with {status}" in str(caught.value)
     if body:
         assert "its own words" in str(caught.value)
+
+
+def test_what_stands_in_for_the_api_deletes_no_job(serve: Any) -> None:
+    """A proxy whose API is being replaced says 404 to all, and that is an outage."""
+    page = Answer(404, b"404 page not found\n")
+    answers = [Answer(), page, Answer(401), page]
+    api, _ = serve(lambda _: answers.pop(0))
+    api.login()
+    with pytest.raises(ServiceUnavailable, match=r"GET jobs/7 with 404.*not JSON"):
+        api.job(7)
+    with pytest.raises(ServiceUnavailable, match="POST auth/login with 404"):
+        api.job(7)
 
 
 @pytest.mark.parametrize(
@@ -402,13 +417,14 @@ def test_a_known_artifact_is_left_as_it_is(serve: Any) -> None:
     }
 
 
-def test_config_of_older_platforms(serve: Any) -> None:
+@pytest.mark.parametrize("body", [{"message": "not here"}, b"<html>not here</html>"])
+def test_config_of_older_platforms(body: Any, serve: Any) -> None:
     """Platforms without a job's config have its entrypoint snapshot's."""
 
     def script(request: Request) -> Answer:
         if request.path == "entrypoints/5/snapshots/50/config":
             return Answer(body={"graph": {}})
-        return Answer(404)
+        return Answer(404, body)
 
     api, server = serve(script)
     assert api.config(Job.read(JOB)) == {"graph": {}}

@@ -29,7 +29,12 @@ from dioptra_worker.daemon.carriers import POISON_TRIES, ResultCarrier
 from dioptra_worker.daemon.courier import NOTABLE, Address, Courier
 from dioptra_worker.daemon.journal import Journal, Journals
 from dioptra_worker.daemon.lane import Batch
-from dioptra_worker.errors import LoginRefused, ServiceError, ServiceRefused
+from dioptra_worker.errors import (
+    LoginRefused,
+    NotFound,
+    ServiceError,
+    ServiceRefused,
+)
 from dioptra_worker.records import ArtifactStored, Metric, RunStarted
 
 if TYPE_CHECKING:
@@ -121,6 +126,26 @@ def test_status_is_last() -> None:
     assert api.requests[-1] == "PUT failed"
     assert (api.run_id, api.artifacts) == ("abc", ["s3://bucket/model"])
     assert api.metrics == {("loss", 1): 1.0}
+
+
+@pytest.mark.parametrize("request_", ["POST artifact", "POST metric", "POST mlflowRun"])
+def test_what_a_result_refers_to_may_be_deleted(request_: str) -> None:
+    """A 404 of a result is no word on the job, which the API still knows."""
+    missing = NotFound("there is no such run", service="REST API", status=404)
+    api = SimulatedApi(fault=Script(**{request_.replace(" ", "_"): [missing]}))
+    outbox = Outbox(api)
+    with outbox.open() as courier:
+        courier.put(RunStarted(run_id="abc"))
+        courier.put(_artifact("model"))
+        courier.put(_metric(1))
+        courier.put(_record("a line"))
+        assert courier.finish("finished", SOON)
+    assert outbox.gone == 0
+    assert api.status == "finished"
+    assert api.messages()[0] == "a line"
+    assert any(
+        "could not be delivered: there is no such run" in it for it in outbox.said
+    )
 
 
 def test_no_status() -> None:
