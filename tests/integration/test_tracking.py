@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 from typing import TYPE_CHECKING, Any
 
@@ -243,12 +244,17 @@ def test_a_file_in_s3(
 
 
 @pytest.mark.usefixtures("runner")
-def test_a_large_file_in_s3(mlflow_reader: MlflowReader, tmp_path: Path) -> None:
+def test_a_large_file_in_s3(
+    stack: LocalStack, mlflow_reader: MlflowReader, tmp_path: Path
+) -> None:
     """A file larger than one part is uploaded in parts and is whole."""
     run_id, uri = tracking.start(7)
     file = tmp_path / "large.bin"
     file.write_bytes(os.urandom(1 << 20) * 20)
-    artifacts.store(uri).put(file, "")
+    found = artifacts.store(uri).put(file, "")
+    bucket, _, key = found.removeprefix("s3://").partition("/")
+    head = s3_client(stack.environment()).head_object(Bucket=bucket, Key=key)
+    assert head["ETag"].strip('"').endswith("-3")  # of three parts
     assert mlflow_reader.artifacts(run_id) == ["large.bin"]
     copy = mlflow.artifacts.download_artifacts(f"{uri}/large.bin", dst_path=tmp_path)
     assert (tmp_path / copy).read_bytes() == file.read_bytes()
@@ -319,19 +325,46 @@ def test_uploads_have_what_mlflow_adds(
 
 @pytest.mark.usefixtures("runner")
 def test_an_empty_folder_in_s3(tmp_path: Path) -> None:
-    """An empty folder has a URI although the store holds nothing of it."""
+    """A folder of which the store would hold nothing is refused, with the way out."""
     run_id, uri = tracking.start(7)
     (tmp_path / "empty").mkdir()
-    assert artifacts.store(uri).put(tmp_path / "empty", "") == f"{uri}/empty"
+    with pytest.raises(ServiceRefused, match="'empty' has no file in it"):
+        artifacts.store(uri).put(tmp_path / "empty", "")
     assert mlflow.artifacts.list_artifacts(run_id=run_id) == []
 
 
 @pytest.mark.usefixtures("proxied")
 def test_an_empty_folder_through_mlflow(tmp_path: Path) -> None:
-    """An empty folder through MLflow is no error either."""
+    """An empty folder is refused where artifacts pass through MLflow, too."""
     _, uri = tracking.start(7)
     (tmp_path / "empty").mkdir()
-    assert artifacts.store(uri).put(tmp_path / "empty", "") == f"{uri}/empty"
+    with pytest.raises(ServiceRefused, match="'empty' has no file in it"):
+        artifacts.store(uri).put(tmp_path / "empty", "")
+
+
+@pytest.mark.usefixtures("proxied")
+@pytest.mark.parametrize("name", ["a%20b", "a?b", "a#b"])
+def test_names_that_mlflow_would_change(name: str, tmp_path: Path) -> None:
+    """A name under which MLflow would not keep a file is refused, also in a folder."""
+    run_id, uri = tracking.start(7)
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (folder / name).write_text("x")
+    for path in (folder, folder / name):
+        with pytest.raises(ServiceRefused, match=f"{re.escape(name)}.* another name"):
+            artifacts.store(uri).put(path, "out")
+    assert mlflow.artifacts.list_artifacts(run_id=run_id) == []
+
+
+@pytest.mark.usefixtures("proxied")
+def test_names_that_mlflow_keeps(tmp_path: Path) -> None:
+    """A lone percent sign, spaces and letters of other languages are kept."""
+    _, uri = tracking.start(7)
+    file = tmp_path / "100% größe 1.txt"
+    file.write_text("x")
+    found = artifacts.store(uri).put(file, "out")
+    copy = mlflow.artifacts.download_artifacts(found, dst_path=tmp_path / "copy")
+    assert (tmp_path / copy).read_text() == "x"
 
 
 @pytest.mark.usefixtures("runner")

@@ -48,6 +48,8 @@ While MLflow is away the API tries it for four minutes, and we wait one by defau
 """
 SLOW_REGISTRATION = 5.0
 """Seconds of an artifact's registration after which the job's log says what it is."""
+NOT_STORED = "is not part of MLFlow run"
+"""What the API says, with 500, of an artifact that it does not find in its store."""
 SURELY_NOT = {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE}
 """Answers after which a request does not arrive any more."""
 
@@ -354,7 +356,8 @@ class ResultCarrier(_Carrier):
 
     def is_poison(self, parcels: list[Result], error: ServiceUnavailable) -> bool:
         """Whether these parcels are to blame, and not the API."""
-        return isinstance(parcels[0], Metric) and self._fails_here_only(error)
+        ones_own = isinstance(parcels[0], Metric) or NOT_STORED in str(error)
+        return ones_own and self._fails_here_only(error)
 
     def on_refusal(self, parcels: list[Result], words: str) -> None:
         """Have it said what will never be delivered."""

@@ -309,4 +309,9 @@ def _written(path: object, *, folder: Path, task: str, name: str) -> Path:
             f"artifact task {task!r} returned {str(path)!r} for {name!r}, which lies"
             " outside the job's folder: write below working_dir"
         )
+    if set("?#") & set(found.name):  # the platform reads its address as a URL
+        raise JobFailed(
+            f"artifact task {task!r} wrote {found.name!r} for {name!r}, and the"
+            " platform does not find an artifact whose name has '?' or '#' in it"
+        )
     return found

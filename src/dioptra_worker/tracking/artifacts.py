@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from boto3.exceptions import Boto3Error
 from botocore.exceptions import BotoCoreError, ClientError
 from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
-from dioptra_worker.errors import ServiceError
+from dioptra_worker.errors import ServiceError, ServiceRefused
+from dioptra_worker.tracking.outgoing import files
 from dioptra_worker.tracking.s3_store import S3Store
 from dioptra_worker.tracking.side_by_side import side_by_side
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+SERVICE = "artifact store"
 FILES_AT_ONCE = 8
 
 
@@ -34,6 +36,7 @@ class Store(Protocol):
             The URI under which it can be found.
 
         Raises:
+            ServiceRefused: If it will never take it, as a folder without a file.
             ServiceError: If the store did not take it.
         """
         ...
@@ -66,7 +69,7 @@ def remove(uri: str, path: str) -> None:
     except (MlflowException, Boto3Error, BotoCoreError, ClientError, OSError) as error:
         raise ServiceError(
             f"the artifact store did not remove {path!r}: {error}",
-            service="artifact store",
+            service=SERVICE,
         ) from error
 
 
@@ -82,10 +85,9 @@ class MlflowStore:
         inside = f"{folder}/{path.name}" if folder else path.name
         try:
             if path.is_dir():
-                files = [file for file in sorted(path.rglob("*")) if file.is_file()]
                 side_by_side(
                     lambda file: self._put(file, f"{inside}/{_below(path, file)}"),
-                    files,
+                    files(path, service=SERVICE),
                     at_once=FILES_AT_ONCE,
                 )
             else:
@@ -93,12 +95,23 @@ class MlflowStore:
         except (MlflowException, OSError) as error:
             raise ServiceError(
                 f"the artifact store did not take {path.name!r}: {error}",
-                service="artifact store",
+                service=SERVICE,
             ) from error
         return f"{self._uri}/{inside}"
 
     def _put(self, file: Path, folder: str) -> None:
+        _refuse_renamed(f"{folder}/{file.name}".lstrip("/"))
         self._repository.log_artifact(str(file), folder.rstrip("/") or None)
+
+
+def _refuse_renamed(path: str) -> None:
+    """Refuse what MLflow's client would store under another name: it quotes nothing."""
+    if unquote(path) != path or set("?#") & set(path):
+        raise ServiceRefused(
+            f"MLflow would keep {path!r} under another name, as it has '?', '#' or '%'"
+            " in it: have the artifact task choose another one",
+            service=SERVICE,
+        )
 
 
 def _below(root: Path, file: Path) -> str:

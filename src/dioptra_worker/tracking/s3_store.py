@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from dioptra_worker.tracking import s3
+from dioptra_worker.tracking.outgoing import files
 from dioptra_worker.tracking.progress import Progress
 from dioptra_worker.tracking.side_by_side import side_by_side
 
@@ -76,11 +77,8 @@ def _send(client: S3Client, bucket: str, uploads: list[_Upload], *, what: str) -
 
 
 def _uploads(path: Path, base: str) -> Iterator[_Upload]:
-    """Every file to upload with its key; an empty folder has none."""
-    if path.is_file():
-        yield _Upload(path, base, path.stat().st_size)
-        return
-    for file in sorted(path.rglob("*")):
-        if file.is_file():
-            key = f"{base}/{file.relative_to(path).as_posix()}"
-            yield _Upload(file, key, file.stat().st_size)
+    """Every file to upload with its key."""
+    for file in files(path, service=s3.SERVICE):
+        inside = file.relative_to(path).as_posix()
+        key = base if file == path else f"{base}/{inside}"
+        yield _Upload(file, key, file.stat().st_size)

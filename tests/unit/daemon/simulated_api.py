@@ -47,12 +47,14 @@ class Fault:
         status: What it answers; None is no answer at all.
         retry_after: Seconds that it asks to wait.
         silence: Seconds that the client waited for the answer.
+        words: What it says.
     """
 
     done: bool = False
     status: int | None = None
     retry_after: float | None = None
     silence: float = 0.0
+    words: str = ""
 
     def error(self, what: str) -> ServiceUnavailable:
         """What the client makes of it."""

@@ -333,6 +333,23 @@ def test_artifacts_are_no_poison() -> None:
     assert api.artifacts == ["s3://bucket/model"]
 
 
+def test_an_artifact_that_its_store_does_not_have() -> None:
+    """An artifact that the API has looked for in vain is given up, and said."""
+    words = "the specified artifact uri s3://b/model is not part of MLFlow run id: abc"
+    in_vain = Fault(done=False, status=500, words=words)
+    api = SimulatedApi(
+        run_id="abc", fault=Script(POST_artifact=[in_vain] * POISON_TRIES)
+    )
+    outbox = Outbox(api)
+    with outbox.open() as courier:
+        courier.put(_artifact("model"))
+        courier.put(_artifact("other"))
+        assert courier.finish("finished", SOON)
+    assert api.artifacts == ["s3://bucket/other"]
+    assert "artifact 'model' could not be delivered" in outbox.said[-1]
+    assert words in outbox.said[-1]
+
+
 def test_answers_lost_again_and_again() -> None:
     """A log that arrives with an error each time is never taken for poison."""
     arrives = Fault(done=True, status=500)

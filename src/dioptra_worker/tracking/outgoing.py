@@ -1,0 +1,60 @@
+"""What of an artifact is stored: its files, since stores know no folders."""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+
+from dioptra_worker.errors import ServiceRefused
+
+log = logging.getLogger("dioptra_worker.tracking")
+
+_NAMED = 3
+"""How many of what is left out are named; the others are counted."""
+
+
+def files(path: Path, *, service: str) -> list[Path]:
+    """The files to store for an artifact, in an order that is always the same.
+
+    A link counts as the file that it leads to. What is left out is said: links to
+    folders, which may lead anywhere, and what cannot be read as a file.
+
+    Args:
+        path: The file or folder that an artifact task has written.
+        service: What the store is called.
+
+    Raises:
+        ServiceRefused: If there is none: nothing would be stored, and the platform
+            does not take an artifact that its store does not have.
+    """
+    if path.is_file():
+        return [path]
+    found: list[Path] = []
+    left_out: list[Path] = []
+    for parent, folders, names in os.walk(path):
+        here = Path(parent)
+        left_out += [here / name for name in folders if (here / name).is_symlink()]
+        for file in (here / name for name in names):
+            (found if file.is_file() else left_out).append(file)
+    _tell(path, left_out)
+    if not found:
+        raise ServiceRefused(
+            f"the folder {path.name!r} has no file in it, and the artifact store keeps"
+            " files only: have the artifact task write at least one",
+            service=service,
+        )
+    return sorted(found)
+
+
+def _tell(path: Path, left_out: list[Path]) -> None:
+    if not left_out:
+        return
+    named = ", ".join(repr(str(it.relative_to(path))) for it in left_out[:_NAMED])
+    more = len(left_out) - _NAMED
+    log.warning(
+        "left out of %r, being links to folders or no files: %s%s",
+        path.name,
+        named,
+        f" and {more} more" if more > 0 else "",
+    )
