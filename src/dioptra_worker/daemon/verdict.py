@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from dioptra_worker.records import CUT_OFF
 
 if TYPE_CHECKING:
-    from dioptra_worker.daemon.report import Report, StopKind
+    from dioptra_worker.daemon.report import Report, Stop
 
 Fate = Literal["finished", "failed", "stopped", "given back", "left", "dropped"]
 MlflowStatus = Literal["FINISHED", "FAILED", "KILLED"]
@@ -50,7 +50,7 @@ def judge(report: Report) -> Verdict:
     if ended is not None and ended.ending == "finished":
         return Verdict(fate="finished", reason="", mlflow="FINISHED")
     if report.stop is not None:
-        return _stopped(report, report.stop.kind, report.stop.reason)
+        return _stopped(report, report.stop)
     if ended is not None and ended.ending == "failed":
         named = report.step is None or repr(report.step) in ended.reason
         reason = ended.reason if named else f"{ended.reason}, in step {report.step!r}"
@@ -62,13 +62,15 @@ def judge(report: Report) -> Verdict:
     return Verdict(fate="failed", reason=_cause(report), mlflow="FAILED")
 
 
-def _stopped(report: Report, kind: StopKind, reason: str) -> Verdict:
+def _stopped(report: Report, stop: Stop) -> Verdict:
     where = f", in step {report.step!r}" if report.step else ""
-    killed = "; it did not stop by itself and was killed" if report.killed else ""
+    killed = ""
     if report.left:
         killed = _LEFT
-    words = f"{reason}{where}{killed}"
-    match kind:
+    elif report.killed and not stop.at_once:
+        killed = "; it did not stop by itself and was killed"
+    words = f"{stop.reason}{where}{killed}"
+    match stop.kind:
         case "shutdown":
             return Verdict(fate="given back", reason=words, mlflow="KILLED")
         case "gone":
@@ -102,7 +104,7 @@ def _cause(report: Report) -> str:
         return f"the job's process was lost{where}"
     if code < 0:
         hint = ": very likely out of memory" if out_of_memory else ""
-        return f"killed by {_signal_name(-code)}{where}{memory}{hint}"
+        return f"killed by {signal_name(-code)}{where}{memory}{hint}"
     return (
         f"the job's process ended by itself with exit code {code}{where}{memory}: a"
         " task called os._exit or something like it"
@@ -129,7 +131,8 @@ def size(count: int) -> str:
     return f"{amount:.3g} GiB" if amount < 1000 else f"{amount:.0f} GiB"
 
 
-def _signal_name(number: int) -> str:
+def signal_name(number: int) -> str:
+    """A signal for people, such as ``SIGKILL``."""
     try:
         return signal.Signals(number).name
     except ValueError:

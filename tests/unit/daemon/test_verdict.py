@@ -73,6 +73,9 @@ def test_a_job_that_had_to_be_killed_says_so() -> None:
     """When stopping took a kill, the words tell."""
     verdict = judge(_report(-9, stop=Stop("timeout", "timed out"), killed=True))
     assert verdict.reason == "timed out; it did not stop by itself and was killed"
+    stop = Stop("setup", "the job could not be prepared", at_once=True)
+    verdict = judge(_report(-9, stop=stop, killed=True))
+    assert verdict.reason == "the job could not be prepared"
 
 
 @pytest.mark.parametrize(
