@@ -20,6 +20,7 @@ from mlflow.tracking.context.registry import resolve_tags
 from dioptra_worker.causes import cause, is_connection_failure
 from dioptra_worker.errors import ServiceRefused, ServiceUnavailable
 from dioptra_worker.records import NO_JOB
+from dioptra_worker.tracking.patience import patience
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -34,10 +35,6 @@ PARAMS_PER_BATCH = 100
 SHORT_VALUE = 250
 """Characters of a parameter's value that every MLflow server takes."""
 
-_PATIENCE = {
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
-}
 _log = logging.getLogger("dioptra_worker.tracking")
 
 
@@ -172,22 +169,9 @@ def _log_batch(
             _log.warning("MLflow did not take the job's parameters: %s", again)
 
 
-@contextlib.contextmanager
-def _hasty() -> Iterator[None]:
-    """Make MLflow give up soon, so that whoever waits can say what for.
-
-    What the user set in the environment is kept for everything else.
-    """
-    before = {name: os.environ.get(name) for name in _PATIENCE}
-    os.environ.update(_PATIENCE)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
+def _hasty() -> contextlib.AbstractContextManager[None]:
+    """Make MLflow give up soon, so that whoever waits can say what for."""
+    return patience(seconds=10.0, retries=0)
 
 
 @contextlib.contextmanager
