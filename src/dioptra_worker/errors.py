@@ -6,6 +6,7 @@
      ├─ SettingsError            the environment or the command line is not usable
      ├─ PayloadError             a queue entry is not a Dioptra job
      ├─ BundleError              a plugin bundle or artifact archive cannot be unpacked
+     ├─ ArtifactError            an input artifact cannot be used here, by whatever way
      ├─ RunnerError              a runner could not be started or spoken to
      └─ ServiceError             a service did not do what it was asked
          ├─ ServiceUnavailable   it may do so later: wait and try again
@@ -45,6 +46,10 @@ class PayloadError(WorkerError):
 
 class BundleError(WorkerError):
     """A plugin bundle or an artifact archive cannot be unpacked safely."""
+
+
+class ArtifactError(WorkerError):
+    """An input artifact cannot be used on this machine, whoever gives it."""
 
 
 class RunnerError(WorkerError):

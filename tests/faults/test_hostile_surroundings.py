@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
-import sys
 import uuid
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +13,7 @@ import pytest
 from rq.command import send_stop_job_command
 from tests.plugins.outcomes import FAILED, FINISHED
 from tests.plugins.scene import Scene
+from tests.plugins.small_disk import may_mount, small_disk
 from tests.plugins.until import PATIENCE, until
 from tests.plugins.worker_process import worker
 
@@ -150,23 +149,7 @@ def fine():
 """
 
 
-@contextmanager
-def _small_disk(folder: Path, size: str) -> Iterator[Path]:
-    """A disk that is full soon."""
-    folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", f"size={size},mode=700", "tmpfs"]
-    subprocess.run([*command, str(folder)], check=True)
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", str(folder)], check=True)
-
-
-def _may_mount() -> bool:
-    return sys.platform == "linux" and os.geteuid() == 0 and bool(shutil.which("mount"))
-
-
-@pytest.mark.skipif(not _may_mount(), reason="needs to mount a small disk, as root")
+@pytest.mark.skipif(not may_mount(), reason="needs to mount a small disk, as root")
 def test_a_full_disk(
     stack: LocalStack,
     platform: Platform,
@@ -176,7 +159,7 @@ def test_a_full_disk(
 ) -> None:
     """A disk that fills up, or is full, fails the job with that as its cause."""
     with (
-        _small_disk(tmp_path / "disk", "3m") as disk,
+        small_disk(tmp_path / "disk", "3m") as disk,
         worker(
             stack.environment(),
             tmp_path,

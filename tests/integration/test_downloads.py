@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import resource
 import threading
 from typing import TYPE_CHECKING
 
 import mlflow
 import pytest
 from tests.plugins.clients import s3_client
-from tests.plugins.fault_proxy import Rule, answer, cut_short, falsify, fault_proxy
+from tests.plugins.fault_proxy import (
+    Rule,
+    answer,
+    cut_short,
+    falsify,
+    fault_proxy,
+    late,
+    shorten,
+)
 
-from dioptra_worker.errors import ServiceError, ServiceRefused, ServiceUnavailable
+from dioptra_worker.errors import (
+    ArtifactError,
+    ServiceError,
+    ServiceRefused,
+    ServiceUnavailable,
+)
 from dioptra_worker.tracking import artifacts, incoming
 from dioptra_worker.tracking import run as tracking
 
@@ -19,11 +34,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from tests.plugins.fault_proxy import Exchange
+
     from dioptra_worker.local import LocalStack
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:botocore")
 LIMITS = incoming.Limits(files=100, size=100 << 20)
 SMALL, LARGE = 1000, 20 << 20
+BODY = r"/mlflow-artifacts/artifacts/.*/data/file"
 
 
 class Listener:
@@ -142,7 +160,7 @@ def test_more_than_anybody_wants(limits: incoming.Limits, tmp_path: Path) -> Non
     for number in range(3):
         (folder / str(number)).write_text("abc")
     uri, target = _stored(folder), tmp_path / "copy"
-    with pytest.raises(ServiceRefused):
+    with pytest.raises(ArtifactError):
         incoming.fetch(uri, target, is_dir=True, limits=limits, listener=Listener())
     assert not target.exists()
 
@@ -158,7 +176,7 @@ def test_names_that_lead_elsewhere(
     uri = _stored(tmp_path / "model")
     bucket, _, key = uri.removeprefix("s3://").partition("/")
     s3_client(environment).put_object(Bucket=bucket, Key=f"{key}/{name}", Body=b"x")
-    with pytest.raises(ServiceRefused, match="cannot be a file's name"):
+    with pytest.raises(ArtifactError, match="cannot be a file's name"):
         _fetched(uri, tmp_path / "folder" / "copy", is_dir=True)
     assert not list(tmp_path.rglob("out"))
 
@@ -226,3 +244,90 @@ def test_a_store_that_does_not_let_us_in(
         proxy.add(Rule("HEAD", r"/data/file", answer(403)))
         with pytest.raises(ServiceRefused, match=r"s3://.*/data/file.*403"):
             _fetched(uri, tmp_path / "copy")
+
+
+@pytest.mark.parametrize("environment", ["proxied"], indirect=True)
+def test_a_server_that_fetches_before_it_answers(
+    environment: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The larger a file is, the longer MLflow is waited for, and it is asked once."""
+    file = tmp_path / "file"
+    file.write_bytes(os.urandom(20 * incoming.SLOWEST))
+    uri = _stored(file)
+    with fault_proxy(environment["MLFLOW_TRACKING_URI"]) as proxy:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", proxy.url)
+        monkeypatch.setenv("MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD", "false")
+        monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
+        monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+        rule = proxy.add(Rule("GET", BODY, late(3.0)))
+        _fetched(uri, tmp_path / "copy")
+        assert rule.hits == 1
+    assert (tmp_path / "copy").read_bytes() == file.read_bytes()
+    assert os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] == "1"
+
+
+@pytest.mark.parametrize("environment", ["proxied"], indirect=True)
+def test_a_file_that_comes_too_short(
+    environment: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file of another size than the server says is no file; MLflow would take it."""
+    (tmp_path / "file").write_bytes(os.urandom(SMALL))
+    uri = _stored(tmp_path / "file")
+    with fault_proxy(environment["MLFLOW_TRACKING_URI"]) as proxy:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", proxy.url)
+        monkeypatch.setenv("MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD", "false")
+        proxy.add(Rule("GET", BODY, shorten))
+        with pytest.raises(ServiceUnavailable, match="500 bytes instead of 1000"):
+            _fetched(uri, tmp_path / "copy")
+
+
+@pytest.mark.usefixtures("environment")
+@pytest.mark.parametrize("size", [SMALL, LARGE])
+def test_a_disk_that_takes_no_more(size: int, tmp_path: Path) -> None:
+    """What this machine's disk does not take is not the store's fault, and is said."""
+    (tmp_path / "file").write_bytes(os.urandom(size))
+    uri = _stored(tmp_path / "file")
+    with _no_file_larger_than(size // 2), pytest.raises(ArtifactError) as caught:
+        _fetched(uri, tmp_path / "copy")
+    words = "no room for it (DIOPTRA_WORKER_WORK_DIR): File too large"
+    assert words in str(caught.value)
+
+
+@contextlib.contextmanager
+def _no_file_larger_than(size: int) -> Iterator[None]:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize("environment", ["s3"], indirect=True)
+@pytest.mark.parametrize(("size", "answered"), [(SMALL, 0), (LARGE, 1)])
+def test_an_object_that_is_replaced_meanwhile(
+    size: int,
+    answered: int,
+    environment: dict[str, str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What is replaced between two requests is an error, never a mixture of both."""
+    old, new = os.urandom(size), os.urandom(size)
+    (tmp_path / "file").write_bytes(old)
+    uri = _stored(tmp_path / "file")
+    bucket, _, key = uri.removeprefix("s3://").partition("/")
+    store = s3_client(environment)
+
+    def replace(exchange: Exchange) -> None:
+        store.put_object(Bucket=bucket, Key=key, Body=new)
+        exchange.reply(exchange.forward())
+
+    with fault_proxy(environment["MLFLOW_S3_ENDPOINT_URL"]) as proxy:
+        monkeypatch.setenv("MLFLOW_S3_ENDPOINT_URL", proxy.url)
+        proxy.add(Rule("GET", r"/data/file", late(0.0), times=answered))
+        proxy.add(Rule("GET", r"/data/file", replace))
+        with pytest.raises(ServiceError):
+            _fetched(uri, tmp_path / "copy")
+        _fetched(uri, tmp_path / "copy")
+    assert (tmp_path / "copy").read_bytes() == new

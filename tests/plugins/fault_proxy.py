@@ -159,6 +159,23 @@ def falsify(exchange: Exchange) -> None:
     exchange.reply(Answered(answered.status, answered.headers, body))
 
 
+def shorten(exchange: Exchange) -> None:
+    """Have the service do it, and answer with its first half as if that were all."""
+    answered = exchange.forward()
+    half = answered.body[: len(answered.body) // 2]
+    exchange.reply(Answered(answered.status, answered.headers, half))
+
+
+def late(seconds: float) -> Callable[[Exchange], None]:
+    """Have the service do it after a while."""
+
+    def act(exchange: Exchange) -> None:
+        exchange.wait(seconds)
+        exchange.reply(exchange.forward())
+
+    return act
+
+
 @dataclass
 class Rule:
     """Which calls go wrong, and how.

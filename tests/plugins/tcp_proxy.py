@@ -1,9 +1,9 @@
 """A TCP proxy in front of a real service, for faults below its protocol.
 
 ``with tcp_proxy(port) as proxy:`` passes bytes on until told otherwise: `refuse` closes
-the door and all connections, `hang` keeps them and passes nothing on, `fail` answers
-every command of Redis with an error, `pass_on` is as at the start. With *tls* clients
-have to speak TLS to it.
+the door and all connections, `hang` keeps them and passes nothing on, `slow` passes so
+many bytes a second on, `fail` answers every command of Redis with an error, `pass_on`
+is as at the start. With *tls* clients have to speak TLS to it.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _CHUNK = 1 << 16
+_PACED = 1 << 12
+"""Bytes that are passed on at once when there is a rate."""
 _TICK = 0.05
 _COMMAND = re.compile(rb"(?:^|\r\n)\*\d+\r\n\$")
 """Where a command begins in what a client sends."""
@@ -46,13 +48,15 @@ class TcpProxy:
         self._open = threading.Event()
         self._open.set()
         self._closed = threading.Event()
+        self._rate: float | None = None
+        self._pace = threading.Lock()
         self._connections: set[socket.socket] = set()
         self._threads: list[threading.Thread] = []
         self.accepted = 0
 
     def pass_on(self) -> None:
         """Pass everything on, as at the start."""
-        self._error = None
+        self._error = self._rate = None
         self._passing.set()
         if not self._open.is_set():
             self._door = _listen(self.port)
@@ -67,6 +71,10 @@ class TcpProxy:
     def hang(self) -> None:
         """Accept connections and keep those there are, and pass nothing on."""
         self._passing.clear()
+
+    def slow(self, rate: float) -> None:
+        """Pass on so many bytes a second, over all connections and both ways."""
+        self._rate = rate
 
     def drop(self) -> None:
         """Close all connections; new ones are accepted."""
@@ -141,7 +149,16 @@ class TcpProxy:
                     if error is not None and source is client:
                         client.sendall(error * len(_COMMAND.findall(data)))
                     else:
-                        target.sendall(data)
+                        self._send(target, data)
+
+    def _send(self, target: socket.socket, data: bytes) -> None:
+        """Pass on, no faster than is allowed now."""
+        for begin in range(0, len(data), _PACED):
+            piece = data[begin : begin + _PACED]
+            if (rate := self._rate) is not None:
+                with self._pace:
+                    self._closed.wait(len(piece) / rate)
+            target.sendall(piece)
 
 
 @contextmanager

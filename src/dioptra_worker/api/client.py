@@ -159,13 +159,14 @@ class DioptraApi(ApiSession):
             ids = sorted(int(entry["id"]) for entry in body["artifacts"])
         return [self.artifact(id_) for id_ in ids]
 
-    def artifact_size(self, artifact_id: int) -> int | None:
-        """The bytes of an artifact's files; None if the API does not tell."""
+    def artifact_extent(self, artifact_id: int) -> tuple[int, int | None]:
+        """How many files a folder has now, and bytes; None if nobody tells."""
         try:
             files = self._json("GET", f"artifacts/{artifact_id}/files")
-            return sum(int(file["fileSize"] or 0) for file in files)
+            sizes = [int(it["fileSize"] or 0) for it in files if not it["isDir"]]
         except (ServiceError, LookupError, TypeError, ValueError):
-            return None
+            return 0, None
+        return len(sizes), sum(sizes) if sizes else None
 
     def artifact_contents(
         self,

@@ -79,7 +79,13 @@ class Download:
 
 
 class ApiSession:
-    """One user's session with the REST API; safe to use from several threads."""
+    """One user's session with the REST API; safe to use from several threads.
+
+    Attributes:
+        url: The base URL.
+        username: Who is logged in.
+        timeout: Seconds that the API may be silent during a request.
+    """
 
     def __init__(
         self, *, url: str, username: str, password: str, timeout: float = READ_TIMEOUT
@@ -95,7 +101,7 @@ class ApiSession:
         self.url = url
         self.username = username
         self._password = password
-        self._timeout = timeout
+        self.timeout = timeout
         self._http = requests.Session()
         adapter = HTTPAdapter(pool_connections=2, pool_maxsize=PARALLEL)
         self._http.mount("http://", adapter)
@@ -184,7 +190,7 @@ class ApiSession:
         if known is None or known[0] != self._logins:
             text = ""
             with contextlib.suppress(requests.RequestException, KeyError, TypeError):
-                limits = (CONNECT_TIMEOUT, self._timeout)
+                limits = (CONNECT_TIMEOUT, self.timeout)
                 answer = self._http.get(f"{self.url}/health", timeout=limits)
                 text = str(answer.json()["version"])
             known = self._version = (self._logins, text)
@@ -253,7 +259,7 @@ class ApiSession:
         patience: float = 0.0,
     ) -> None:
         """Download to a file; the API may be silent for *patience* seconds more."""
-        limits = (CONNECT_TIMEOUT, self._timeout + patience)
+        limits = (CONNECT_TIMEOUT, self.timeout + patience)
         options = {"params": params, "stream": True, "timeout": limits}
         with (
             self._authorised("GET", path, **options) as response,
@@ -317,7 +323,7 @@ class ApiSession:
             raise refusal(method, path, response)
 
     def _raw(self, method: str, path: str, **options: Any) -> requests.Response:
-        _, silence = options.setdefault("timeout", (CONNECT_TIMEOUT, self._timeout))
+        _, silence = options.setdefault("timeout", (CONNECT_TIMEOUT, self.timeout))
         with mapped(self.url, f"{method} {path}", silence):
             url = f"{self.url}/api/v1/{path}"
             return self._http.request(method, url, **options)

@@ -9,7 +9,8 @@ import signal
 import time
 from typing import TYPE_CHECKING, Any, Protocol
 
-from dioptra_worker.errors import ServiceUnavailable
+from dioptra_worker.daemon.verdict import signal_name
+from dioptra_worker.errors import ArtifactError, ServiceUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,6 +59,7 @@ def fetch(
     is_dir: bool,
     listener: Listener,
     go_on: Callable[[], object],
+    slowest: float | None = None,
     stalled: float = STALLED,
 ) -> None:
     """Fetch an artifact straight from its store.
@@ -69,43 +71,65 @@ def fetch(
         is_dir: Whether it is a folder.
         listener: Is told how far it is.
         go_on: Called now and then; may raise to give up.
+        slowest: Bytes a second of a store that has all of an artifact fetched from
+            elsewhere before it sends a byte; None for a store that begins at once.
         stalled: Seconds without a byte after which to give up.
 
     Raises:
+        ArtifactError: If it cannot be kept on this machine.
         RunnerError: If there is no process to do it.
         ServiceUnavailable: If the store did not give it; why may be anything.
     """
     process, reports = maker.download(uri, target, is_dir=is_dir)
     try:
-        _hear(reports, listener, go_on, stalled)
+        hearing = _Hearing(process, reports, stalled=stalled, slowest=slowest)
+        if not hearing.out(listener, go_on):
+            process.ended.wait(_LAST_WAIT)
+            raise _failed(f"the process that fetched it {_end(process)}")
     finally:
         os.close(reports)
         maker.signal(process, signal.SIGKILL)  # to no effect once it has ended
         process.ended.wait(_LAST_WAIT)
 
 
-def _hear(
-    reports: int, listener: Listener, go_on: Callable[[], object], stalled: float
-) -> None:
-    """Hear the process out; return when it is done."""
-    buffer = b""
-    heard = time.monotonic()
-    with selectors.DefaultSelector() as selector:
-        selector.register(reports, selectors.EVENT_READ)
-        while True:
-            go_on()
-            if not selector.select(_LOOK):
-                if time.monotonic() - heard > stalled:
-                    raise _failed(f"nothing came for {stalled:.0f} s")
-                continue
-            heard = time.monotonic()
-            data = os.read(reports, _CHUNK)
-            if not data:
-                raise _failed("the process that fetched it has ended")
-            *lines, buffer = (buffer + data).split(b"\n")
-            for line in lines:
-                if _is_done(json.loads(line), listener):
-                    return
+class _Hearing:
+    """Hears a process out, unless it falls silent."""
+
+    def __init__(
+        self, process: Process, reports: int, *, stalled: float, slowest: float | None
+    ) -> None:
+        self._process = process
+        self._reports = reports
+        self._stalled = stalled
+        self._slowest = slowest
+
+    def out(self, listener: Listener, go_on: Callable[[], object]) -> bool:
+        """Hear all of it; whether it said that it was done."""
+        buffer = b""
+        heard = time.monotonic()
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._reports, selectors.EVENT_READ)
+            while True:
+                go_on()
+                if not selector.select(_LOOK):
+                    if self._process.ended.is_set():
+                        return False
+                    if time.monotonic() - heard > self._stalled:
+                        raise _failed(f"nothing came for {self._stalled:.0f} s")
+                    continue
+                heard = time.monotonic()
+                data = os.read(self._reports, _CHUNK)
+                if not data:
+                    return False
+                *lines, buffer = (buffer + data).split(b"\n")
+                for said in map(json.loads, lines):
+                    self._be_patient(said)
+                    if _is_done(said, listener):
+                        return True
+
+    def _be_patient(self, said: dict[str, Any]) -> None:
+        if self._slowest is not None:
+            self._stalled += said.get("size", 0) / self._slowest
 
 
 def _is_done(said: dict[str, Any], listener: Listener) -> bool:
@@ -114,9 +138,19 @@ def _is_done(said: dict[str, Any], listener: Listener) -> bool:
             listener.begin(size)
         case {"came": int(count)}:
             listener.came(count)
+        case {"unfit": str(words)}:
+            raise ArtifactError(words)
         case {"error": str(words)}:
             raise _failed(words)
     return "done" in said
+
+
+def _end(process: Process) -> str:
+    """How a process ended that had not said why."""
+    code = None if process.exit is None else process.exit.code
+    if code is None or code >= 0:
+        return "ended without a word"
+    return f"was killed by {signal_name(-code)}"
 
 
 def _failed(words: str) -> ServiceUnavailable:

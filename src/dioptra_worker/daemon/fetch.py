@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from dioptra_worker.api.client import DioptraApi
     from dioptra_worker.api.models import ArtifactParameter, Job
     from dioptra_worker.daemon.background import Background
-    from dioptra_worker.daemon.inputs import Way
     from dioptra_worker.daemon.outages import Outages
+    from dioptra_worker.daemon.transfer import Way
 
 T = TypeVar("T")
 
@@ -186,10 +186,12 @@ class Fetcher:
     ) -> None:
         """Get an archive and unpack it; the archive itself does not stay here."""
         with self._space.download() as archive:
-            self._cache.fetch(
-                key, archive, lambda file: download(file, lambda _: self._go_on())
-            )
+            cached = self._cache.get(key, archive)
+            if not cached:
+                download(archive, lambda _: self._go_on())
             unpack(archive, target, what=what, go_on=self._go_on)
+            if not cached:  # only now, since what is no archive must not be had again
+                self._cache.keep(key, archive)
 
     def _go_on(self) -> None:
         """Give up if the job was stopped."""

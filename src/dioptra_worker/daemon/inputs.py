@@ -3,67 +3,23 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import tarfile
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING
 
-from dioptra_worker.daemon import direct
-from dioptra_worker.daemon.verdict import duration
-from dioptra_worker.errors import RunnerError, ServiceUnavailable, WorkerError
+from dioptra_worker.daemon import direct, through_api
+from dioptra_worker.daemon.transfer import Transfer
+from dioptra_worker.errors import ArtifactError, RunnerError, ServiceUnavailable
 from dioptra_worker.provenance import signature
-from dioptra_worker.runner.workspace import MAX_BYTES, Workspace, unpack
-from dioptra_worker.tracking.incoming import SCHEMES
-from dioptra_worker.tracking.progress import Progress, size
+from dioptra_worker.runner.workspace import MAX_BYTES, Workspace, remove, unpack
+from dioptra_worker.tracking.incoming import SCHEMES, SLOWEST, not_kept
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from dioptra_worker.api.client import DioptraApi
     from dioptra_worker.api.models import Artifact, ArtifactParameter
-    from dioptra_worker.daemon.cache import SnapshotCache
-    from dioptra_worker.daemon.setup_limit import SetupLimit
-
-log = logging.getLogger("dioptra_worker.inputs")
-
-LARGE = 64 << 20
-"""Bytes from which the job's log says that the API is waited for."""
-SLOWEST = 4 << 20
-"""Bytes a second at which the API is expected to fetch from its store, at least."""
-UNKNOWN = 600.0
-"""Seconds that it may take when nobody knows how much it is."""
-
-
-class Patiently(Protocol):
-    """Calls the API until it answers, or for too long."""
-
-    def __call__(self, call: Callable[[], Any], *, more: float = 0.0) -> Any:
-        """Call; *more* are seconds beyond those that any call has."""
-        ...
-
-
-@dataclass(frozen=True, kw_only=True)
-class Way:
-    """What inputs are brought with.
-
-    Attributes:
-        api: The way that there always is.
-        maker: Makes processes that fetch from a store.
-        cache: What was fetched before.
-        limit: How long it may take.
-        say: Puts a severity and a text into the job's log.
-    """
-
-    api: DioptraApi
-    maker: direct.Maker
-    cache: SnapshotCache
-    limit: SetupLimit
-    say: Callable[[str, str], object]
-
-
-class ArtifactDeleted(WorkerError):
-    """An input artifact has been deleted."""
+    from dioptra_worker.daemon.through_api import Patiently
+    from dioptra_worker.daemon.transfer import Way
 
 
 class Inputs:
@@ -99,17 +55,20 @@ class Inputs:
         """Bring an artifact; it is whole when it has its name.
 
         Raises:
-            ArtifactDeleted: If it has been deleted.
+            ArtifactError: If it has been deleted, or cannot be kept here.
             ServiceError: If neither its store nor the API gave it.
             BundleError: If its archive cannot be unpacked.
         """
         way = self._way
         described = self._patiently(lambda: way.api.artifact(artifact.artifact_id))
         _refuse_deleted(artifact, described)
-        folder = self.folder(artifact)
-        folder.mkdir(parents=True, exist_ok=True)
-        with self._space.scratch() as scratch:
-            transfer = _Transfer(artifact, way, described.size)
+        transfer = Transfer(
+            artifact.name, way, expected=described.size, room=self._space.root
+        )
+        with _kept(artifact), self._space.scratch() as scratch:
+            _refuse_nameless(artifact)
+            folder = self.folder(artifact)
+            folder.mkdir(parents=True, exist_ok=True)
             if artifact.is_dir:
                 self._folder(artifact, transfer, scratch, folder)
             else:
@@ -118,46 +77,67 @@ class Inputs:
     def _file(
         self,
         artifact: ArtifactParameter,
-        transfer: _Transfer,
+        transfer: Transfer,
         scratch: Path,
         folder: Path,
     ) -> None:
         part = scratch / "part"
         key = _key(artifact)
+        registered = transfer.size
         if not self._way.cache.get(key, part):
             if not self._direct(artifact, transfer, part):
                 self._through_api(artifact, transfer, part)
-            self._way.cache.keep(key, part)
-        part.rename(folder / PurePosixPath(artifact.uri).name)
+            found = part.stat().st_size
+            if registered in {None, found}:
+                self._way.cache.keep(key, part)
+            else:
+                self._way.say(
+                    "WARNING",
+                    f"input artifact {artifact.name!r} has {found:,} bytes, and had"
+                    f" {registered:,} when it was registered: its store has another"
+                    " file by now, and that is what the job reads",
+                )
+        part.rename(folder / _name(artifact))
 
     def _folder(
         self,
         artifact: ArtifactParameter,
-        transfer: _Transfer,
+        transfer: Transfer,
         scratch: Path,
         folder: Path,
     ) -> None:
         archive = scratch / "archive"
         key = f"{_key(artifact)}.tar.gz"
         cache = self._way.cache
-        if not cache.get(key, archive):
+        cached = cache.get(key, archive)
+        if not cached:
             files = scratch / "files"
             if self._direct(artifact, transfer, files):
-                name = PurePosixPath(artifact.uri).name
+                name = _name(artifact)
                 if cache.takes(transfer.size or 0):
                     _pack(files, archive, name=name)
                     cache.keep(key, archive)
                 files.rename(folder / name)
                 return
             self._through_api(artifact, transfer, archive)
-            cache.keep(key, archive)
         what = f"input artifact {artifact.name!r}"
-        unpack(archive, folder, what=what, max_bytes=MAX_BYTES, go_on=self._go_on)
+        unpack(archive, folder, what=what, max_bytes=MAX_BYTES, go_on=self._unpacking)
+        if not cached:  # only now, since what is no archive must not be had again
+            cache.keep(key, archive)
+
+    def _unpacking(self) -> None:
+        """Something is unpacked, which takes as long as it needs."""
+        self._go_on()
+        self._way.limit.put_off()
 
     def _direct(
-        self, artifact: ArtifactParameter, transfer: _Transfer, target: Path
+        self, artifact: ArtifactParameter, transfer: Transfer, target: Path
     ) -> bool:
-        """Fetch straight from the store; whether that went well."""
+        """Fetch straight from the store; whether that went well.
+
+        What cannot be kept on this machine would not be by another way either, so
+        that is an error.
+        """
         if not artifact.uri.startswith(tuple(f"{name}:" for name in SCHEMES)):
             return False
         try:
@@ -169,6 +149,7 @@ class Inputs:
                     is_dir=artifact.is_dir,
                     listener=transfer,
                     go_on=self._go_on,
+                    slowest=None if artifact.uri.startswith("s3:") else SLOWEST,
                 )
         except (RunnerError, ServiceUnavailable) as error:
             self._way.say(
@@ -176,79 +157,20 @@ class Inputs:
                 f"input artifact {artifact.name!r} did not come straight from its"
                 f" store, so the REST API is asked for it: {error}",
             )
+            _discard(target)
             return False
         return True
 
     def _through_api(
-        self, artifact: ArtifactParameter, transfer: _Transfer, target: Path
+        self, artifact: ArtifactParameter, transfer: Transfer, target: Path
     ) -> None:
-        """Fetch through the API, which first fetches all of it itself."""
-        way = self._way
-        known = transfer.size or way.api.artifact_size(artifact.artifact_id)
-        patience = UNKNOWN if known is None else known / SLOWEST
-        if known is None or known >= LARGE:
-            much = "" if known is None else f" ({size(known)})"
-            way.say(
-                "INFO",
-                f"waiting for the REST API, which fetches input artifact"
-                f" {artifact.name!r}{much} from its store before it sends it: up to"
-                f" {duration(patience)} more than any answer may take",
-            )
-
-        def download() -> None:
-            way.limit.put_off(patience)
-            with transfer.watched("through the REST API", sized=not artifact.is_dir):
-                way.api.artifact_contents(
-                    artifact, target, self._heard(transfer), patience=patience
-                )
-            if not artifact.is_dir and known is not None:
-                _see_that_whole(artifact, target, known)
-
-        self._patiently(download, more=patience)
-
-    def _heard(self, transfer: _Transfer) -> Callable[[int], None]:
-        def arrived(count: int) -> None:
-            self._go_on()
-            transfer.came(count)
-
-        return arrived
-
-
-class _Transfer:
-    """One artifact on its way: its progress is told, and puts the deadline off."""
-
-    def __init__(
-        self, artifact: ArtifactParameter, way: Way, expected: int | None
-    ) -> None:
-        self.size = expected
-        self._name = artifact.name
-        self._way = way
-        self._words = ""
-        self._progress: Progress | None = None
-
-    @contextlib.contextmanager
-    def watched(self, words: str, *, sized: bool = True) -> Iterator[None]:
-        """Begin anew, by some way."""
-        self._words = f"fetching input artifact {self._name!r} {words}"
-        self._count(self.size if sized else None)
-        of = "" if self.size is None else f" ({size(self.size)})"
-        with self._way.limit.awaiting(f"input artifact {self._name!r}{of} {words}"):
-            yield
-
-    def begin(self, count: int) -> None:
-        """So many bytes will come."""
-        self.size = count
-        self._count(count)
-
-    def came(self, count: int) -> None:
-        """So many more bytes are there."""
-        if self._progress is not None:
-            self._progress.add(count)
-        self._way.limit.put_off()
-
-    def _count(self, total: int | None) -> None:
-        self._progress = Progress(
-            self._words, total=total, tell=lambda line: self._way.say("INFO", line)
+        through_api.fetch(
+            artifact,
+            target,
+            way=self._way,
+            transfer=transfer,
+            patiently=self._patiently,
+            go_on=self._go_on,
         )
 
 
@@ -257,27 +179,50 @@ def _key(artifact: ArtifactParameter) -> str:
     return "artifacts/{}/snapshots/{}".format(*ids)
 
 
+def _name(artifact: ArtifactParameter) -> str:
+    return PurePosixPath(artifact.uri).name
+
+
 def _refuse_deleted(artifact: ArtifactParameter, described: Artifact) -> None:
     """Say that an artifact was deleted; the API would answer 500 for its bytes."""
     if not described.is_deleted:
         return
     worker_run = signature(described.description)
     of = f" (worker run {worker_run})" if worker_run else ""
-    raise ArtifactDeleted(
+    raise ArtifactError(
         f"artifact {artifact.artifact_id}, input {artifact.name!r}, was"
         f" deleted{of}: submit the job with another one"
     )
 
 
-def _see_that_whole(artifact: ArtifactParameter, file: Path, expected: int) -> None:
-    found = file.stat().st_size
-    if found != expected:
-        raise ServiceUnavailable(
-            f"input artifact {artifact.name!r} came through the REST API with {found}"
-            f" bytes instead of {expected}: its store has another file than when it"
-            " was registered, or the transfer was cut off",
-            service="Dioptra API",
-        )
+def _refuse_nameless(artifact: ArtifactParameter) -> None:
+    """Say that an address does not end with what can be a file's name here."""
+    if _name(artifact) in {"", ".."} or "\0" in artifact.uri:
+        raise ArtifactError(f"its address {artifact.uri!r} does not end with a name")
+
+
+@contextlib.contextmanager
+def _kept(artifact: ArtifactParameter) -> Iterator[None]:
+    """Say which artifact it is that cannot be kept here, and why."""
+    what = f"input artifact {artifact.name!r} cannot be used"
+    try:
+        yield
+    except ArtifactError as error:
+        raise ArtifactError(f"{what}: {error}") from error
+    except OSError as error:
+        words = not_kept(error.strerror or str(error))
+        raise ArtifactError(f"{what}: {words}") from error
+
+
+def _discard(target: Path) -> None:
+    """Make room for what comes by another way."""
+    if target.is_dir():
+        remove(target)
+    for path in target.parent.glob(f"{target.name}*"):  # also what a library left
+        if path.is_dir():
+            remove(path)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def _pack(files: Path, archive: Path, *, name: str) -> None:

@@ -12,11 +12,11 @@ from dioptra_worker.api.patience import FOREVER, persist
 from dioptra_worker.api.session import PARALLEL
 from dioptra_worker.daemon.background import Background
 from dioptra_worker.daemon.fetch import Fetcher
-from dioptra_worker.daemon.inputs import Way
 from dioptra_worker.daemon.outages import Outages
 from dioptra_worker.daemon.report import Stop
 from dioptra_worker.daemon.setup_limit import SetupLimit
 from dioptra_worker.daemon.stamping import stamp
+from dioptra_worker.daemon.transfer import Way
 from dioptra_worker.errors import NotFound, WorkerError
 from dioptra_worker.provenance import WORKER_RUN_ID
 

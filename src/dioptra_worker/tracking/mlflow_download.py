@@ -6,13 +6,16 @@ import contextlib
 import threading
 from typing import TYPE_CHECKING
 
+from mlflow.environment_variables import MLFLOW_HTTP_REQUEST_TIMEOUT
 from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
-from dioptra_worker.errors import ServiceRefused, ServiceUnavailable
+from dioptra_worker.errors import ArtifactError, ServiceRefused, ServiceUnavailable
+from dioptra_worker.tracking.incoming import SLOWEST, kept
+from dioptra_worker.tracking.patience import patience
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from mlflow.store.artifact.artifact_repo import ArtifactRepository
@@ -30,25 +33,38 @@ def fetch(
     """Download a file or folder; see `dioptra_worker.tracking.incoming.fetch`."""
     parent, _, name = uri.rstrip("/").rpartition("/")
     arriving = target.with_name(f"{target.name}.arriving")
-    arriving.mkdir()
     try:
-        repository = get_artifact_repository(parent)
-        sizes = dict(_listed(repository, name, is_dir=is_dir))
-        if not 0 < len(sizes) <= limits.files or sum(sizes.values()) > limits.size:
-            words = f"{uri} has {len(sizes):,} files of {sum(sizes.values()):,} bytes"
-            raise ServiceRefused(words, service=SERVICE)
-        listener.begin(sum(sizes.values()))
-        with _watched(arriving, listener):
-            repository.download_artifacts(name, dst_path=str(arriving))
-        for path, size in sizes.items():
-            if (found := (arriving / path).stat().st_size) != size:
-                words = f"{path!r} came with {found} bytes instead of {size}"
-                raise ServiceUnavailable(words, service=SERVICE)
-        (arriving / name).rename(target)
+        with kept():
+            arriving.mkdir()
+            repository = get_artifact_repository(parent)
+            sizes = dict(_listed(repository, name, is_dir=is_dir))
+            _refuse_unfit(uri, sizes, limits)
+            listener.begin(sum(sizes.values()))
+            with _waiting_for(max(sizes.values())), _watched(arriving, listener):
+                repository.download_artifacts(name, dst_path=str(arriving))
+            for path, size in sizes.items():
+                if (found := (arriving / path).stat().st_size) != size:
+                    words = f"{path!r} came with {found} bytes instead of {size}"
+                    raise ServiceUnavailable(words, service=SERVICE)
+            (arriving / name).rename(target)
     except (MlflowException, OSError) as error:
         raise ServiceUnavailable(
             f"the artifact store did not give {uri}: {error}", service=SERVICE
         ) from error
+
+
+def _refuse_unfit(uri: str, sizes: Mapping[str, int], limits: Limits) -> None:
+    files, size = len(sizes), sum(sizes.values())
+    words = f"{uri} has {files:,} files of {size:,} bytes"
+    if not files:
+        raise ServiceRefused(words, service=SERVICE)
+    if files > limits.files or size > limits.size:
+        raise ArtifactError(words)
+
+
+def _waiting_for(size: int) -> contextlib.AbstractContextManager[None]:
+    """Let the server be silent for as long as it may need to get a file itself."""
+    return patience(seconds=MLFLOW_HTTP_REQUEST_TIMEOUT.get() + size / SLOWEST)
 
 
 def _listed(

@@ -12,8 +12,11 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from dioptra_worker.errors import ServiceRefused, ServiceUnavailable
+from s3transfer.exceptions import S3DownloadFailedError
+
+from dioptra_worker.errors import ArtifactError, ServiceRefused, ServiceUnavailable
 from dioptra_worker.tracking import s3
+from dioptra_worker.tracking.incoming import kept
 from dioptra_worker.tracking.side_by_side import side_by_side
 
 if TYPE_CHECKING:
@@ -43,16 +46,16 @@ def fetch(
     """Download a file or folder; see `dioptra_worker.tracking.incoming.fetch`."""
     bucket, _, key = uri.removeprefix("s3://").partition("/")
     client = s3.client()
-    with s3.mapped(f"S3 did not give {uri}"):
+    with s3.mapped(f"S3 did not give {uri}"), kept():
         if is_dir:
             objects = list(_below(client, bucket, key, target, limits))
         else:
             objects = [_one(client, bucket, key, target)]
         size = sum(item.size for item in objects)
         if not objects:
-            raise _refused(f"S3 has nothing below {uri}")
+            raise ServiceRefused(f"S3 has nothing below {uri}", service=s3.SERVICE)
         if size > limits.size:
-            raise _refused(f"{uri} has more than {limits.size:,} bytes")
+            raise ArtifactError(f"{uri} has more than {limits.size:,} bytes")
         listener.begin(size)
         for folder in {item.file.parent for item in objects}:
             folder.mkdir(parents=True, exist_ok=True)
@@ -85,17 +88,21 @@ class _Download:
         ):
             for chunk in body.iter_chunks(_CHUNK):
                 file.write(chunk)
-        self._listener.came(item.size)
+                self._listener.came(len(chunk))
         self._verify(item)
 
     def _large(self, item: _Object) -> None:
-        self._client.download_file(
-            self._bucket,
-            item.key,
-            str(item.file),
-            Callback=self._listener.came,
-            Config=s3.TRANSFER,
-        )
+        try:
+            self._client.download_file(
+                self._bucket,
+                item.key,
+                str(item.file),
+                Callback=self._listener.came,
+                Config=s3.TRANSFER,
+            )
+        except S3DownloadFailedError as error:
+            words = f"{item.key!r} was replaced while it came: {error}"
+            raise ServiceUnavailable(words, service=s3.SERVICE) from error
         self._verify(item)
 
     def _verify(self, item: _Object) -> None:
@@ -145,15 +152,12 @@ def _below(
                 continue
             files += 1
             if files > limits.files:
-                raise _refused(f"s3://{bucket}/{key} has over {limits.files:,} files")
+                words = f"s3://{bucket}/{key} has more than {limits.files:,} files"
+                raise ArtifactError(words)
             if {"", ".", ".."} & set(inside.split("/")):
-                raise _refused(f"{entry['Key']!r} cannot be a file's name here")
+                raise ArtifactError(f"{entry['Key']!r} cannot be a file's name here")
             file = folder / inside
             yield _Object(entry["Key"], entry["Size"], entry["ETag"], file)
-
-
-def _refused(words: str) -> ServiceRefused:
-    return ServiceRefused(words, service=s3.SERVICE)
 
 
 def _damaged(key: str, words: str) -> ServiceUnavailable:

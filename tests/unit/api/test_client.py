@@ -543,17 +543,25 @@ def test_an_api_that_fetches_before_it_answers(tmp_path: Path) -> None:
 
 
 def test_how_large_an_artifact_is(serve: Any) -> None:
-    """A folder's size is the sum of its files, if told."""
-    files: list[Any] = [{"fileSize": 3}, {"fileSize": None}, {"fileSize": 4}]
+    """A folder has its files' number and size, if told; of a file nobody tells."""
+    files: list[Any] = [
+        {"isDir": False, "fileSize": 3},
+        {"isDir": True, "fileSize": None},
+        {"isDir": False, "fileSize": None},
+        {"isDir": False, "fileSize": 4},
+    ]
 
     def script(request: Request) -> Answer:
         if request.path == "artifacts/1/files":
             return Answer(body=files)
+        if request.path == "artifacts/2/files":  # what it says of a file
+            return Answer(body=files[1:2])
         return Answer(404)
 
     api, _ = serve(script)
-    assert api.artifact_size(1) == 7
-    assert api.artifact_size(2) is None
+    assert api.artifact_extent(1) == (3, 7)
+    assert api.artifact_extent(2) == (0, None)
+    assert api.artifact_extent(3) == (0, None)
 
 
 def test_what_a_job_has_stored(serve: Any) -> None:
