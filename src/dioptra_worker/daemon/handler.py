@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
@@ -63,6 +64,8 @@ class Handler:
         self._outages = Outages()
         self._attempt: Attempt | None = None
         self._taken: Taken | None = None
+        self._shutdown: Stop | None = None
+        self._leasing = threading.Lock()
 
     @property
     def job_id(self) -> int | None:
@@ -71,7 +74,12 @@ class Handler:
         return None if attempt is None else attempt.order.job_id
 
     def stop(self, stop: Stop) -> bool:
-        """Stop the job that is being handled; whether there was one."""
+        """Stop the job that is being handled; whether there was one.
+
+        A worker that shuts down begins no other.
+        """
+        if stop.kind == "shutdown":
+            self._shutdown = stop
         attempt = self._attempt
         if attempt is not None:
             attempt.stop(stop)
@@ -79,12 +87,13 @@ class Handler:
 
     def beat(self) -> None:
         """Tell Redis that we live, and renew the lease on our job."""
-        attempt = self._attempt
-        if attempt is not None:
-            other = self._ledger.acquire(attempt.order.job_id)
-            if other is not None:
-                words = f"worker {other.worker!r} on {other.host} has taken it over"
-                attempt.stop(Stop("gone", words, at_once=True))
+        with self._leasing:
+            attempt = self._attempt
+            if attempt is not None:
+                other = self._ledger.acquire(attempt.order.job_id)
+                if other is not None:
+                    words = f"worker {other.worker!r} on {other.host} has taken it over"
+                    attempt.stop(Stop("gone", words, at_once=True))
         self._books.beat(self._taken)
 
     def handle(self, job: Job, queue: Queue) -> bool:
@@ -117,9 +126,9 @@ class Handler:
         try:
             return self._ours(order, job, queue)
         finally:
-            self._attempt = self._taken = None
+            self._taken = None
             self._vitals.job_over()
-            self._surely(lambda: self._ledger.release(order.job_id))
+            self._release(order)
 
     def _runs_elsewhere(self, job: Job, queue: Queue) -> bool:
         """Whether a worker without leases, such as the platform's own, runs it."""
@@ -132,12 +141,17 @@ class Handler:
         number = self._surely(lambda: self._ledger.count_attempt(order.job_id))
         order = replace(order, attempt=number)
         attempt = self._attempt = Attempt(order, self._services)
+        if (stop := self._shutdown) is not None:  # while we waited for Redis
+            log.warning("job %d is put back: %s", order.job_id, stop.reason)
+            self._hand_on(order)
+            self._surely(lambda: self._leftovers.put_back(job.id, queue))
+            return True
         try:
             claimed = attempt.claim()
         except ServiceUnavailable as error:
             log.warning("job %d is put back: %s", order.job_id, error)
+            self._hand_on(order)
             self._surely(lambda: self._leftovers.put_back(job.id, queue))
-            self._surely(lambda: self._ledger.uncount_attempt(order.job_id))
             return False
         if claimed.kind != "lost":  # an end that was never settled is of another run
             self._surely(lambda: self._ledger.settle(order.job_id))
@@ -150,9 +164,14 @@ class Handler:
         self._vitals.job_started(order.job_id)
         log.info("job %d started", order.job_id, extra={"job_id": order.job_id})
         started = time.monotonic()
-        verdict = attempt.run(claimed)
-        self._taken = None
-        self._close(order, taken, verdict)
+        try:
+            verdict = attempt.run(claimed)
+            self._taken = None
+            self._close(order, taken, verdict)
+        except Exception:  # RQ's books would have it run for as long as we live
+            self._taken = None
+            self._surely(lambda: self._books.lay_aside(taken))
+            raise
         self._vitals.job_ended(verdict.fate, time.monotonic() - started)
         log.info(
             "job %d %s after %s%s",
@@ -166,12 +185,27 @@ class Handler:
 
     def _close(self, order: Order, taken: Taken, verdict: Verdict) -> None:
         """Write into RQ's and our own books how it ended."""
-        self._surely(lambda: self._books.end(taken, verdict))
         if verdict.fate == "given back":
-            self._surely(lambda: self._ledger.uncount_attempt(order.job_id))
-        elif verdict.fate != "left":
+            self._hand_on(order)
+        self._surely(lambda: self._books.end(taken, verdict))
+        if verdict.fate not in {"given back", "left"}:
             self._surely(lambda: self._ledger.settle(order.job_id))
             self._surely(lambda: self._ledger.forget_attempts(order.job_id))
+
+    def _hand_on(self, order: Order) -> None:
+        """Let go of a job that is about to be in its queue again.
+
+        Not after that: whoever takes it from there and finds it held would leave it to
+        us, as a second delivery.
+        """
+        self._surely(lambda: self._ledger.uncount_attempt(order.job_id))
+        self._release(order)
+
+    def _release(self, order: Order) -> None:
+        """Give the lease on a job back, for no heartbeat to take it again."""
+        with self._leasing:
+            self._attempt = None
+        self._surely(lambda: self._ledger.release(order.job_id))
 
     def _surely(self, call: Callable[[], T]) -> T:
         """Call until Redis answers; only a worker that shuts down gives up."""

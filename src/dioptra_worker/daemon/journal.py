@@ -137,7 +137,8 @@ class Journal:
     def settle_end(self) -> None:
         """Note that the API was told how the job ended, or must not be."""
         self.end = None
-        (self._folder / _END).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # whoever reads it asks the API, too
+            (self._folder / _END).unlink(missing_ok=True)
 
     def hand_over(self, *, attempt: int, worker: str) -> None:
         """Note that the job runs again; what the last attempt said stays.

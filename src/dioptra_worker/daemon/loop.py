@@ -117,7 +117,7 @@ class Loop:
             done = None
             try:
                 done = self._handler.handle(job, source)
-            except Exception:
+            except BaseException:  # the main loop waits for us, whatever it is
                 log.exception("queue entry %s could not be handled", job.id)
             handled.append(done)  # before it rings: the thread lives on a little
             self._alarm.wake()

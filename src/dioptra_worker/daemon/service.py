@@ -100,7 +100,7 @@ class Daemon:
             handler = self._handler(books)
             try:
                 with (
-                    _heartbeat(partial(self._waiting.contacting, REDIS, handler.beat)),
+                    heartbeat(partial(self._waiting.contacting, REDIS, handler.beat)),
                     CommandListener(
                         connect,
                         books.pubsub_channel_name,
@@ -254,16 +254,18 @@ def _signals(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]
 
 
 @contextlib.contextmanager
-def _heartbeat(beat: Callable[[], None]) -> Iterator[None]:
+def heartbeat(beat: Callable[[], None], *, every: float = HEARTBEAT) -> Iterator[None]:
     """Beat from a thread of its own, so that nothing else can delay it."""
     done = threading.Event()
 
     def work() -> None:
-        while not done.wait(HEARTBEAT):
+        while not done.wait(every):
             try:
                 beat()
             except ServiceUnavailable as error:
                 log.debug("no heartbeat: %s", error)
+            except Exception:  # without it, another worker would take our job over
+                log.exception("a heartbeat broke")
 
     thread = threading.Thread(target=work, name="dioptra-heartbeat", daemon=True)
     thread.start()

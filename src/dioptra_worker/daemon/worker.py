@@ -216,17 +216,32 @@ class RqWorker(BaseWorker):  # type: ignore[misc] # RQ is not typed here
                     self._release(taken, again=verdict.fate == "given back")
                 case "left":
                     pass  # it stays among the started ones, without a heartbeat
-            with self.connection.pipeline() as pipeline:
-                self.set_state(WorkerStatus.IDLE, pipeline=pipeline)
-                pipeline.hdel(self.key, "current_job")
-                pipeline.execute()
+            self._be_idle()
         self.executions.pop(execution.id, None)
+
+    def lay_aside(self, taken: Taken) -> None:
+        """Put a job that we began and cannot handle where recovery finds it later."""
+        job, queue = taken.job, taken.queue
+        with mapped():
+            with self.connection.pipeline() as pipeline:
+                self.cleanup_execution(job, pipeline, taken.execution)
+                pipeline.lrem(queue.intermediate_queue_key, 0, job.id)
+                pipeline.rpush(queue.intermediate_queue_key, job.id)
+                pipeline.execute()
+            self._be_idle()
+        self.executions.pop(taken.execution.id, None)
 
     def refuse(self, job: Job, queue: Queue, reason: str) -> None:
         """Write down that a queue entry is no job of ours to run."""
         taken = self.begin(job, queue)
         verdict = Verdict(fate="failed", reason=reason, mlflow="FAILED")
         self.end(taken, verdict)
+
+    def _be_idle(self) -> None:
+        with self.connection.pipeline() as pipeline:
+            self.set_state(WorkerStatus.IDLE, pipeline=pipeline)
+            pipeline.hdel(self.key, "current_job")
+            pipeline.execute()
 
     def _move(self, queue: Queue) -> str | None:
         found = self.connection.lmove(

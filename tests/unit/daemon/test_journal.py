@@ -139,6 +139,15 @@ def test_end(tmp_path: Path) -> None:
     assert list((tmp_path / "outbox").iterdir()) == []
 
 
+def test_an_end_that_cannot_be_removed(tmp_path: Path) -> None:
+    """A disk that refuses to forget a job's end keeps nobody from going on."""
+    with _open(tmp_path) as journal:
+        folder = next((tmp_path / "outbox").glob("job-7-*"))
+        (folder / "end.json").mkdir()
+        journal.settle_end()
+        assert journal.end is None
+
+
 def test_handed_over(tmp_path: Path) -> None:
     """To the next attempt the log is handed over, not the results or the end."""
     with _open(tmp_path) as journal:

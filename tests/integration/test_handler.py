@@ -1,0 +1,250 @@
+"""What becomes of a queue entry that cannot be handled, on the real Valkey."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import pytest
+from rq import Queue
+from tests.unit.daemon.simulated_api import EXPERIMENT, JOB, SimulatedApi
+
+from dioptra_worker.daemon.alarm import Alarm
+from dioptra_worker.daemon.cache import SnapshotCache
+from dioptra_worker.daemon.handler import Handler
+from dioptra_worker.daemon.ledger import Holder, Ledger
+from dioptra_worker.daemon.leftovers import Leftovers
+from dioptra_worker.daemon.loop import Loop
+from dioptra_worker.daemon.orders import Orders
+from dioptra_worker.daemon.payload import FUNCTION
+from dioptra_worker.daemon.redis_client import connect
+from dioptra_worker.daemon.report import Stop
+from dioptra_worker.daemon.service import heartbeat
+from dioptra_worker.daemon.services import Services
+from dioptra_worker.daemon.vitals import Vitals
+from dioptra_worker.daemon.worker import RqWorker
+from dioptra_worker.errors import RunnerError, ServiceUnavailable
+from dioptra_worker.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    import redis
+
+    from dioptra_worker.local import LocalStack
+
+LONG = 60.0
+
+
+class Api(SimulatedApi):
+    """One job of an API that has an address."""
+
+    url = "http://api.invalid"
+
+    def reach(self) -> None:
+        """Somebody listens there."""
+
+
+class NoRunners:
+    """A launcher that starts nothing."""
+
+    def job(self) -> Any:
+        """A runner."""
+        raise RunnerError("there are no runners")
+
+    def close_run(self, *_: object, **__: object) -> bool:
+        """An MLflow run is closed."""
+        return True
+
+
+class Telling(Ledger):
+    """A ledger that tells when somebody asks for a lease."""
+
+    on_acquire: Callable[[], object] = staticmethod(lambda: None)
+
+    def acquire(self, job_id: int) -> Holder | None:
+        """Take or renew the lease on a job."""
+        self.on_acquire()
+        return super().acquire(job_id)
+
+
+@dataclass
+class Desk:
+    """One worker's handler with a queue of its own, and one entry in that."""
+
+    api: Api
+    books: RqWorker
+    queue: Queue
+    ledger: Telling
+    handler: Handler
+
+    def handle(self) -> bool:
+        """Take the entry and handle it."""
+        taken = self.books.take()
+        assert taken is not None
+        return self.handler.handle(*taken)
+
+    @property
+    def aside(self) -> list[bytes]:
+        """The entries that were taken and not begun."""
+        found: list[bytes] = self.books.connection.lrange(
+            self.queue.intermediate_queue_key, 0, -1
+        )
+        return found
+
+
+@pytest.fixture(name="client")
+def _client(stack: LocalStack) -> Iterator[redis.Redis]:
+    with connect(stack.environment()["RQ_REDIS_URI"]) as client:
+        yield client
+        client.delete(f"dioptra-worker:lease:{JOB}", f"dioptra-worker:attempts:{JOB}")
+        client.hdel("dioptra-worker:pending", str(JOB))
+
+
+@pytest.fixture(name="broken")
+def _broken() -> list[Exception]:
+    """What writing into the job's log raises, once there is something."""
+    return []
+
+
+@pytest.fixture(name="desk")
+def _desk(
+    client: redis.Redis, broken: list[Exception], tmp_path: Path
+) -> Iterator[Desk]:
+    def mask(text: str) -> str:
+        if broken:
+            raise broken[0]
+        return text
+
+    environment: dict[str, Any] = {
+        "DIOPTRA_WORKER_USERNAME": "worker",
+        "DIOPTRA_WORKER_PASSWORD": "secret",
+        "DIOPTRA_API": Api.url,
+        "RQ_REDIS_URI": "redis://localhost",
+        "MLFLOW_TRACKING_URI": "http://localhost",
+        "MLFLOW_S3_ENDPOINT_URL": "http://localhost",
+        "DIOPTRA_WORKER_WORK_DIR": tmp_path,
+    }
+    queue = Queue(f"handled-{uuid4().hex[:8]}", connection=client)
+    books = RqWorker([queue.name], name=None, connection=client, result_ttl=500)
+    books.register()
+    api = Api(status="queued")
+    ledger = Telling(client, worker=books.name)
+    services: Any = {
+        "api": api,
+        "launcher": NoRunners(),
+        "ledger": ledger,
+        "settings": Settings(**environment),
+        "mask": mask,
+        "cache": SnapshotCache(tmp_path / "cache", size=0, identity=lambda: "me"),
+    }
+    handler = Handler(
+        books=books,
+        leftovers=Leftovers(client),
+        services=Services(**services),
+        stopping=lambda: False,
+    )
+    kwargs = {"job_id": JOB, "experiment_id": EXPERIMENT}
+    queue.enqueue(FUNCTION, kwargs=kwargs, job_id=str(JOB))
+    yield Desk(api, books, queue, ledger, handler)
+    books.unregister()
+    queue.delete(delete_jobs=True)
+    client.delete(queue.intermediate_queue_key)
+
+
+def test_a_job_is_free_before_it_is_put_back(desk: Desk, client: redis.Redis) -> None:
+    """Whoever takes a job that was put back finds its lease free, however quick."""
+    away = ServiceUnavailable("it is away", service="REST API")
+    desk.api.fault = lambda what: away if what == "PUT started" else None
+    with client.monitor() as monitor:  # type: ignore[no-untyped-call]
+        assert not desk.handle()
+        client.echo("all is said")
+        seen = []
+        for command in monitor.listen():
+            if "all is said" in command["command"]:
+                break
+            seen.append(command["command"])
+    pushed = next(n for n, it in enumerate(seen) if it.startswith("LPUSH rq:queue"))
+    lease = f"dioptra-worker:lease:{JOB}"
+    freed = next(n for n, it in enumerate(seen) if it.upper() == f"DEL {lease}".upper())
+    assert freed < pushed
+    assert not any("SET" in it and lease in it for it in seen[freed:])
+    assert client.get(f"dioptra-worker:attempts:{JOB}") is None
+
+
+def test_a_job_that_breaks_the_worker_is_tried_again(
+    desk: Desk, broken: list[Exception], client: redis.Redis
+) -> None:
+    """A job that a worker began and broke at is where recovery finds it, and free."""
+    broken.append(ValueError("something that nobody has thought of"))
+    with pytest.raises(ValueError, match="nobody has thought of"):
+        desk.handle()
+    assert desk.queue.started_job_registry.get_job_ids(cleanup=False) == []
+    assert desk.aside == [str(JOB).encode()]
+    assert desk.ledger.state(JOB) == "free"
+    assert client.hget(desk.books.key, "state") == b"idle"
+    broken.clear()
+    assert Leftovers(client, in_between=0.0).in_between(desk.queue) == []
+    assert Leftovers(client, in_between=0.0).in_between(desk.queue) == [str(JOB)]
+    Leftovers(client).put_back(str(JOB), desk.queue)
+    assert desk.handle()
+    assert desk.api.status == "failed"
+
+
+def test_a_stop_that_comes_before_the_job_begins(desk: Desk) -> None:
+    """A worker told to give its job back while it waits for Redis begins it not."""
+    stop = Stop("shutdown", "the worker was shut down")
+    desk.ledger.on_acquire = lambda: desk.handler.stop(stop)
+    assert desk.handle()
+    assert desk.api.requests == []
+    assert desk.queue.job_ids == [str(JOB)]
+    assert desk.ledger.state(JOB) == "free"
+
+
+def test_a_heartbeat_outlives_what_it_meets() -> None:
+    """One heartbeat that breaks is no reason for the next not to come."""
+    beaten: list[None] = []
+    enough = threading.Event()
+
+    def beat() -> None:
+        beaten.append(None)
+        if len(beaten) == 1:
+            raise KeyError("something that nobody has thought of")
+        enough.set()
+
+    with heartbeat(beat, every=0.01):
+        assert enough.wait(LONG)
+
+
+def test_a_thread_that_ends_by_itself_stops_no_worker(desk: Desk) -> None:
+    """The main loop goes on whatever ends the thread that handles a job."""
+
+    class Leaving:
+        job_id = JOB
+
+        def handle(self, *_: object) -> bool:
+            raise SystemExit
+
+    class Silent:
+        def arm(self) -> None:
+            """Nobody rings."""
+
+    alarm = Alarm(tick=lambda: None)
+    parts: Any = {
+        "api": desk.api,
+        "books": desk.books,
+        "handler": Leaving(),
+        "bell": Silent(),
+        "alarm": alarm,
+        "vitals": Vitals(),
+    }
+    loop = Loop(
+        Orders(queues=(desk.queue.name,), max_jobs=1), **parts, shutdown_grace=0.0
+    )
+    running = threading.Thread(target=loop.run, daemon=True)
+    running.start()
+    running.join(LONG)
+    assert not running.is_alive()
