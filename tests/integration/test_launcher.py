@@ -51,6 +51,20 @@ THREADED = """
 import threading, time
 threading.Thread(target=time.sleep, args=[300], name="framework", daemon=True).start()
 """
+LIMITED = """
+import os, subprocess
+from pathlib import Path
+
+def limited(function):
+    def call(*arguments, **options):
+        if Path({flag!r}).exists():
+            raise BlockingIOError(11, "Resource temporarily unavailable")
+        return function(*arguments, **options)
+    return call
+
+os.fork = limited(os.fork)
+subprocess.Popen.__init__ = limited(subprocess.Popen.__init__)
+"""
 STAY = "time.sleep(300)"
 DEAF = f"signal.signal(signal.SIGTERM, signal.SIG_IGN); say(os.getpid()); {STAY}"
 
@@ -62,6 +76,11 @@ class Puppet:
         self.process, self._pipes = launcher.job()
         self._file = self._pipes.control.makefile("rw")
         self._file.write(json.dumps(dedent(code)) + "\n")
+        self._file.flush()
+
+    def tell(self, words: str) -> None:
+        """Say something to it."""
+        self._file.write(words)
         self._file.flush()
 
     def hear(self) -> Any:
@@ -418,6 +437,36 @@ def test_a_template_that_cannot_start(environment: dict[str, str]) -> None:
             with pytest.raises(RunnerError, match="ended before it gave a runner"):
                 launcher.job()
         assert not launcher.close_run("run", "FAILED", timeout=5)
+
+
+@pytest.mark.parametrize("mode", ["fork", "spawn"])
+def test_no_process_left(
+    mode: Mode, environment: dict[str, str], tmp_path: Path
+) -> None:
+    """Where no more processes may be, none is made, and those that run go on."""
+    flag = tmp_path / "full"
+    # Python reads this in every process, the template included.
+    (tmp_path / "sitecustomize.py").write_text(LIMITED.format(flag=str(flag)))
+    path = f"{tmp_path}{os.pathsep}{environment['PYTHONPATH']}"
+    with _launcher(mode, {**environment, "PYTHONPATH": path}) as launcher:
+        running = Puppet(launcher, "say('up'); sock.recv(1); say('still here')")
+        assert running.hear() == ["up"]
+        spare = Puppet(launcher, "pass") if mode == "spawn" else None
+        flag.touch()
+        if spare is not None:
+            spare.end()
+            Puppet(launcher, "pass").end()  # that was made before
+        with pytest.raises(RunnerError, match="Resource temporarily unavailable"):
+            launcher.job()
+        assert not launcher.close_run("run", "FAILED", timeout=5)
+        assert not running.process.ended.is_set()
+        flag.unlink()
+        new = Puppet(launcher, "say('new')")
+        assert new.hear() == ["new"]
+        new.end()
+        running.tell("go on")
+        assert running.hear() == ["still here"]
+        running.end()
 
 
 def test_a_module_that_cannot_be_preloaded(environment: dict[str, str]) -> None:

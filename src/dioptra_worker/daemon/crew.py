@@ -78,6 +78,8 @@ class Crew:
 
     def _answer(self, sock: socket.socket) -> None:
         """Give a slot a template of its own for each byte that it sends."""
+        if sock.fileno() < 0:  # that its slot has ended was heard just before this
+            return
         try:
             asked = sock.recv(16)
         except OSError:
@@ -85,10 +87,18 @@ class Crew:
         if not asked:
             self._selector.unregister(sock)
         for _ in asked:
-            ours, theirs = socket.socketpair()
-            with ours, theirs, contextlib.suppress(OSError):  # the slot asks again
-                self._fork(theirs)
-                socket.send_fds(sock, [b"t"], [ours.fileno()])
+            try:
+                self._hand_out(sock)
+            except OSError as error:
+                log.error("no template for a slot: %s", error)
+                with contextlib.suppress(OSError):
+                    sock.sendall(b"n")  # which it waits for
+
+    def _hand_out(self, sock: socket.socket) -> None:
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            self._fork(theirs)
+            socket.send_fds(sock, [b"t"], [ours.fileno()])
 
     def _ended(self, slot: Slot, code: int) -> None:
         if slot.sock is not None:

@@ -80,6 +80,8 @@ class TemplateLink:
             raise RunnerError(
                 f"the template gave no process within {START_TIMEOUT:g} seconds"
             )
+        if reply.refused:
+            raise RunnerError(f"no process could be started: {reply.refused}")
         if reply.process is None:
             raise RunnerError(
                 "the template process ended before it gave a runner; its words are"
@@ -155,6 +157,11 @@ class TemplateLink:
                 reply = self._waiting.popleft()
             reply.process = process
             reply.there.set()
+        elif "refused" in report:
+            with self._lock:
+                reply = self._waiting.popleft()
+            reply.refused = report["refused"]
+            reply.there.set()
         else:
             with self._lock:
                 process = self._processes.pop(report["ended"])
@@ -168,3 +175,4 @@ class _Reply:
     def __init__(self) -> None:
         self.there = threading.Event()
         self.process: Process | None = None
+        self.refused = ""

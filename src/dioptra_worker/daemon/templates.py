@@ -128,8 +128,10 @@ class SharedTemplates:
         """Ask for one."""
         self._crew.sendall(b"t")
         data, descriptors, _, _ = socket.recv_fds(self._crew, 1, 1)
-        if not data or not descriptors:
+        if not data:
             raise OSError("the process that started this worker is gone")
+        if not descriptors:
+            raise OSError("no template can be had: see the log of the crew")
         return ForkedTemplate(socket.socket(fileno=descriptors[0]))
 
 

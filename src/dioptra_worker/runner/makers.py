@@ -166,19 +166,24 @@ class Spawner:
 
     def _refill(self) -> None:
         if self._warm:
-            self._spare = self._spawn()
+            with contextlib.suppress(OSError):  # too many processes now; not later
+                self._spare = self._spawn()
 
     def _spawn(self) -> _Spare:
         ours, theirs = socket.socketpair()
-        with theirs:
-            command = [sys.executable, "-m", "dioptra_worker.runner.spare"]
-            options = ["--fd", str(theirs.fileno()), "--preload", self._preload]
-            process = subprocess.Popen(
-                [*command, *options],
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-                start_new_session=True,
-            )
+        command = [sys.executable, "-m", "dioptra_worker.runner.spare"]
+        options = ["--fd", str(theirs.fileno()), "--preload", self._preload]
+        try:
+            with theirs:
+                process = subprocess.Popen(
+                    [*command, *options],
+                    pass_fds=[theirs.fileno()],
+                    stdin=subprocess.DEVNULL,
+                    start_new_session=True,
+                )
+        except BaseException:
+            ours.close()
+            raise
         return _Spare(process, ours)
 
 

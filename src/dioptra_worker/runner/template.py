@@ -43,6 +43,9 @@ from dioptra_worker.runner.reaping import (
 if TYPE_CHECKING:
     from dioptra_worker.runner.makers import Maker
 
+_DESCRIPTORS = {"job": FDS_PER_JOB, "close_run": 0, "download": 1}
+"""How many descriptors come with what is asked for."""
+
 
 def main() -> None:
     """Serve the daemon until it hangs up."""
@@ -172,25 +175,33 @@ class Template:
         return bool(data)
 
     def _handle(self, request: dict[str, Any]) -> None:
+        if request["do"] == "signal":
+            if request["pid"] in self._active:
+                signal_group(request["pid"], request["signal"])
+            return
+        count = _DESCRIPTORS[request["do"]]
+        descriptors = [self._descriptors.popleft() for _ in range(count)]
+        try:
+            pid = self._make(request, descriptors)
+        except OSError as error:  # too many processes: those that there are go on
+            self._report(refused=str(error))
+        else:
+            self._active.add(pid)
+            self._report(started=pid)
+        finally:
+            for descriptor in descriptors:
+                os.close(descriptor)
+
+    def _make(self, request: dict[str, Any], descriptors: list[int]) -> int:
         match request["do"]:
             case "job":
-                descriptors = [self._descriptors.popleft() for _ in range(FDS_PER_JOB)]
                 pid = self._maker.job(descriptors, request.get("environment", {}))
-                for descriptor in descriptors:
-                    os.close(descriptor)
                 self._jobs.add(pid)
+                return pid
             case "close_run":
-                pid = self._maker.close_run(request["run_id"], request["status"])
-            case "download":
-                reports = self._descriptors.popleft()
-                pid = self._maker.download(reports, request)
-                os.close(reports)
-            case "signal":
-                if request["pid"] in self._active:
-                    signal_group(request["pid"], request["signal"])
-                return
-        self._active.add(pid)
-        self._report(started=pid)
+                return self._maker.close_run(request["run_id"], request["status"])
+            case _:
+                return self._maker.download(descriptors[0], request)
 
     def _reap(self) -> None:
         for pid in list(self._active):

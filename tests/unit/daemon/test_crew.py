@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 CREW = """
-import logging, os, sys
+import logging, os, subprocess, sys
 from dioptra_worker.daemon.crew import Crew
 from dioptra_worker.daemon.slots import SlotPlan
 from dioptra_worker.daemon.templates import OwnTemplates
@@ -32,7 +32,20 @@ plans = [
     )
     for number, folder in enumerate(folders, 1)
 ]
-templates = OwnTemplates(mode="shared", preload=(), grace=1.0, environment=os.environ)
+
+class Slow(subprocess.Popen):
+    def __init__(self, *arguments, **options):
+        super().__init__(*arguments, **options)
+        os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
+
+class NoTemplates(OwnTemplates):
+    def begin(self):
+        raise OSError("there is no process left")
+
+if "SLOW" in os.environ:
+    subprocess.Popen = Slow
+kind = NoTemplates if "NO_TEMPLATES" in os.environ else OwnTemplates
+templates = kind(mode="shared", preload=(), grace=1.0, environment=os.environ)
 sys.exit(Crew(plans, templates).run())
 """
 SLOT = """
@@ -51,8 +64,20 @@ time.sleep(300)
 """
 
 
-def _crew(tmp_path: Path, *codes: str) -> tuple[subprocess.Popen[str], list[Path]]:
-    """Begin a crew whose slots all run the same code in folders of their own."""
+ASK = """
+import socket
+from dioptra_worker.daemon.templates import SharedTemplates
+try:
+    SharedTemplates(socket.socket(fileno=int(sys.argv[-1]))).begin()
+except OSError as error:
+    print(error, file=sys.stderr)
+"""
+
+
+def _crew(
+    tmp_path: Path, *codes: str, **variables: str
+) -> tuple[subprocess.Popen[str], list[Path]]:
+    """Begin a crew whose slots run code in folders of their own."""
     folders = [tmp_path / str(number) for number in range(len(codes))]
     for folder, code in zip(folders, codes, strict=True):
         folder.mkdir()
@@ -63,6 +88,7 @@ def _crew(tmp_path: Path, *codes: str) -> tuple[subprocess.Popen[str], list[Path
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        env={**os.environ, **variables},
     )
     return process, folders
 
@@ -124,6 +150,22 @@ def test_slots_that_are_done(tmp_path: Path) -> None:
     code, _ = _end(process)
     assert code == 0
     assert [len((f / "lives").read_text().split()) for f in folders] == [1, 1]
+
+
+def test_a_slot_that_ends_before_it_is_heard(tmp_path: Path) -> None:
+    """A slot that ends while the crew is still busy with its start ends no crew."""
+    process, _ = _crew(tmp_path, "sys.exit(0)", "sys.exit(0)", SLOW="1")
+    code, words = _end(process)
+    assert code == 0, words
+
+
+def test_a_template_that_cannot_be_had(tmp_path: Path) -> None:
+    """A slot that asks for a template when there can be none is told so."""
+    process, _ = _crew(tmp_path, ASK, NO_TEMPLATES="1")
+    code, words = _end(process)
+    assert code == 0, words
+    assert "no template can be had: see the log of the crew" in words
+    assert "no template for a slot: there is no process left" in words
 
 
 def test_what_one_slot_refuses_ends_all(tmp_path: Path) -> None:
