@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from dioptra_worker.daemon.claim import Claim, claim
@@ -50,9 +50,13 @@ class Attempt:
         self._journals = Journals(services.settings.work_dir, api=services.api.url)
 
     def stop(self, stop: Stop) -> None:
-        """Stop the job, now or as soon as it has a runner; the first reason counts."""
+        """Stop the job, now or as soon as it has a runner.
+
+        The first reason counts, but that the job is not ours any more counts more.
+        """
         with self._lock:
-            self._stop = self._stop or stop
+            if self._stop is None or stop.kind == "gone":
+                self._stop = stop
             self._stopped.set()
             if self._delivery is not None and stop.kind == "shutdown":
                 self._delivery.shut_down()
@@ -103,7 +107,7 @@ class Attempt:
             else:
                 if claimed.words:
                     conversation.say("WARNING", claimed.words)
-                verdict = self._watched(conversation)
+                verdict = self._unless_gone(self._watched(conversation))
             match verdict.fate:
                 case "given back":
                     return delivery.give_back(verdict)
@@ -113,6 +117,14 @@ class Attempt:
                     if not delivery.conclude(verdict):
                         return left(verdict)
         return verdict
+
+    def _unless_gone(self, verdict: Verdict) -> Verdict:
+        """What becomes of a job, however it ended: another's status is left alone."""
+        with self._lock:
+            stop = self._stop
+        if stop is None or stop.kind != "gone":
+            return verdict
+        return replace(verdict, fate="dropped", reason=stop.reason)
 
     def _adopt_delivery(self, delivery: Delivery) -> None:
         with self._lock:
