@@ -48,8 +48,14 @@ class SnapshotCache:
         self._size = size
         self._identity = identity
 
-    def fetch(self, key: str, target: Path, download: Callable[[Path], object]) -> None:
-        """Put a snapshot's content into a file, from the cache where it can be had.
+    @contextlib.contextmanager
+    def fetched(
+        self, key: str, target: Path, download: Callable[[Path], object]
+    ) -> Iterator[None]:
+        """Have a snapshot's content in a file, from here where it can be had.
+
+        What was downloaded is kept when the block is left in peace: what it had no use
+        for, such as a page of a proxy with the status 200, must not be had again.
 
         Args:
             key: What it is, such as ``"plugins/3/snapshots/9"``.
@@ -59,9 +65,12 @@ class SnapshotCache:
         Raises:
             ServiceError: As *download* does.
         """
-        if not self.get(key, target):
-            download(target)
-            self.keep(key, target)
+        if self.get(key, target):
+            yield
+            return
+        download(target)
+        yield
+        self.keep(key, target)
 
     def get(self, key: str, target: Path) -> bool:
         """Put a snapshot's content into a file, if it is here; whether it was."""

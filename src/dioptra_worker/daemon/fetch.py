@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from dioptra_worker.api.failures import understood
 from dioptra_worker.api.patience import persist
 from dioptra_worker.daemon.inputs import Inputs
 from dioptra_worker.provenance import typed_defaults
@@ -98,7 +99,7 @@ class Fetcher:
             entrypoint=job.entrypoint_name,
             config=config.result(),
             parameters=parameters.result(),
-            artifact_tasks=tuple(_artifact_tasks(writers.result())),
+            artifact_tasks=writers.result(),
             inputs=tuple(self._input(artifact) for artifact in wanted),
             plugins=str(self._space.plugins),
             artifact_plugins=str(self._space.artifact_plugins),
@@ -133,19 +134,20 @@ class Fetcher:
             what="the entrypoint's artifact plugin bundle",
         )
 
-    def _writers(self) -> list[dict[str, Any]]:
-        """The plugins of artifact tasks, as the API lists them."""
+    def _writers(self) -> tuple[ArtifactTask, ...]:
+        """The tasks that artifacts may be written with."""
 
         def download(file: Path) -> None:
             found = self._api.artifact_plugins(self._job)
             file.write_text(json.dumps(found), encoding="utf-8")
 
-        with self._space.download() as file:
-            self._cache.fetch(
-                f"{self._entrypoint}/artifactPlugins.json", file, download
-            )
-            found: list[dict[str, Any]] = json.loads(file.read_bytes())
-        return found
+        path = f"{self._entrypoint}/artifactPlugins"
+        with (
+            self._space.download() as file,
+            self._cache.fetched(f"{path}.json", file, download),
+            understood(path),
+        ):
+            return tuple(_artifact_tasks(json.loads(file.read_bytes())))
 
     def _reader(self, artifact: ArtifactParameter) -> None:
         """The plugin that reads an artifact."""

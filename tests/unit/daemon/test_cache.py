@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from dioptra_worker.daemon.cache import SnapshotCache
-from dioptra_worker.errors import ServiceUnavailable
+from dioptra_worker.errors import BundleError, ServiceUnavailable
+from dioptra_worker.runner.workspace import unpack
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,8 +42,8 @@ def _fetch(tmp_path: Path) -> Fetch:
         origin: Origin, key: str = KEY, *, who: str = "me", size: int = 1000
     ) -> bytes:
         cache = SnapshotCache(tmp_path / "cache", size=size, identity=lambda: who)
-        cache.fetch(key, tmp_path / "target", origin)
-        return (tmp_path / "target").read_bytes()
+        with cache.fetched(key, tmp_path / "target", origin):
+            return (tmp_path / "target").read_bytes()
 
     return fetch
 
@@ -58,6 +59,18 @@ def test_what_was_fetched_once_is_not_fetched_again(fetch: Fetch) -> None:
     origin.content = b"never seen"
     assert fetch(origin) == b"content"
     assert origin.asked == 1
+
+
+def test_what_is_of_no_use_is_not_kept(fetch: Fetch, tmp_path: Path) -> None:
+    """What turns out to be no archive, as a proxy's page, is asked for again."""
+    cache = SnapshotCache(tmp_path / "cache", size=1000, identity=lambda: "me")
+    page = Origin(b"<html>back soon</html>")
+    with (
+        pytest.raises(BundleError),
+        cache.fetched(KEY, tmp_path / "target", page),
+    ):
+        unpack(tmp_path / "target", tmp_path / "unpacked", what="a bundle")
+    assert fetch(Origin(b"the archive")) == b"the archive"
 
 
 def test_others_have_other_snapshots(fetch: Fetch) -> None:
@@ -141,7 +154,8 @@ def test_an_api_that_does_not_say_who_it_is(tmp_path: Path) -> None:
     origin = Origin()
     cache = SnapshotCache(tmp_path / "cache", size=1000, identity=identity)
     for _ in range(2):
-        cache.fetch(KEY, tmp_path / "target", origin)
+        with cache.fetched(KEY, tmp_path / "target", origin):
+            assert (tmp_path / "target").read_bytes() == b"content"
     assert origin.asked == 2
     assert not (tmp_path / "cache").exists()
 
@@ -155,9 +169,9 @@ def test_many_workers_at_once(tmp_path: Path) -> None:
         target = tmp_path / f"target-{number}"
         for turn in range(60):
             name = f"{(turn * 7 + number) % 9}"
-            cache.fetch(name, target, Origin(name.encode() * 200))
-            if target.read_bytes() != name.encode() * 200:
-                wrong.append(target.read_bytes())
+            with cache.fetched(name, target, Origin(name.encode() * 200)):
+                if target.read_bytes() != name.encode() * 200:
+                    wrong.append(target.read_bytes())
 
     threads = [threading.Thread(target=work, args=[number]) for number in range(6)]
     for thread in threads:
