@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import re
 import socket
+import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -204,9 +206,37 @@ def test_what_was_logged_asynchronously_is_there(mlflow_reader: MlflowReader) ->
 
 @pytest.mark.usefixtures("runner")
 def test_a_run_that_mlflow_does_not_know() -> None:
-    """Closing what is not there is refused, so that nobody tries for ever."""
+    """Closing what is not there is refused."""
     with pytest.raises(ServiceRefused, match="did not close run"):
         tracking.close("0" * 32, "FAILED")
+
+
+def _close_elsewhere(run_id: str) -> tuple[int, str]:
+    """Close a run as the template does; the exit code and the words."""
+    code = f"from dioptra_worker.runner.process import close_run; close_run({run_id!r},"
+    done = subprocess.run(
+        [sys.executable, "-c", f"{code} 'KILLED')"],
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    return done.returncode, done.stderr
+
+
+def test_nobody_tries_to_close_a_deleted_run_for_ever(
+    runner: pytest.MonkeyPatch,
+) -> None:
+    """A run that is not there, or in the trash, is as good as closed; MLflow may be."""
+    client = mlflow.MlflowClient()
+    deleted = client.create_run("0").info.run_id
+    client.delete_run(deleted)
+    for run_id in (deleted, "0" * 32):
+        code, words = _close_elsewhere(run_id)
+        assert (code, f"MLflow run {run_id} is not closed" in words) == (0, True)
+    proxy = ScriptedApi(lambda _: Answer(404, b"404 page not found"))
+    with proxy.running():
+        runner.setenv("MLFLOW_TRACKING_URI", proxy.url)
+        assert _close_elsewhere(deleted)[0] == 1
 
 
 def test_mlflow_that_is_away(runner: pytest.MonkeyPatch) -> None:

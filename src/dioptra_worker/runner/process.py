@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, NoReturn
 from dioptra_worker import wire
 from dioptra_worker.api.patience import persist
 from dioptra_worker.engine.wording import said, told
-from dioptra_worker.errors import RunnerError, WorkerError
+from dioptra_worker.errors import RunnerError, ServiceRefused, WorkerError
 from dioptra_worker.records import CUT_OFF, NO_JOB, Begin, Ended, RunStarted
 from dioptra_worker.runner import streams
 from dioptra_worker.runner.bridge import ChannelBridge
@@ -41,6 +41,9 @@ log = logging.getLogger("dioptra_worker.runner")
 
 MLFLOW_PATIENCE = 24 * 3600.0
 """Seconds that a runner waits for MLflow; the daemon's set-up deadline is shorter."""
+
+DELETED = {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}
+"""What MLflow says of a run that is not there, and of one in its trash."""
 
 
 class JobStopped(BaseException):
@@ -155,6 +158,8 @@ def _close(tracking: Tracking, run_id: str | None, status: RunStatus) -> bool:
 def close_run(run_id: str, status: RunStatus) -> NoReturn:
     """Close the run of a job whose runner is dead, and end this process.
 
+    It ends well, too, when somebody has deleted the run: nobody is to try that again.
+
     Args:
         run_id: The run that may still be open.
         status: How the job ended.
@@ -163,7 +168,8 @@ def close_run(run_id: str, status: RunStatus) -> NoReturn:
         backend(None).close(run_id, status)
     except Exception as error:  # noqa: BLE001 - whatever it is, stderr is all there is
         print(f"MLflow run {run_id} is not closed: {error}", file=sys.stderr)  # noqa: T201
-        _exit(1)
+        deleted = isinstance(error, ServiceRefused) and error.detail in DELETED
+        _exit(0 if deleted else 1)
     _exit(0)
 
 

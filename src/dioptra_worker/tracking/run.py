@@ -188,7 +188,9 @@ def mapped(what: str) -> Iterator[None]:
             raise ServiceUnavailable(
                 f"{message} (after {seconds:.0f} s)", service=SERVICE, status=status
             ) from error
-        raise ServiceRefused(message, service=SERVICE, status=status) from error
+        raise ServiceRefused(
+            message, service=SERVICE, status=status, detail=error.error_code
+        ) from error
 
 
 def _words(error: Exception) -> str:
