@@ -5,15 +5,11 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import subprocess
-import sys
-import uuid
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import pytest
-from tests.plugins.worker_process import worker
+from tests.acceptance.bench import EXAMPLES, GROUP, Bench, opened
 
 from dioptra_worker import engine
 from dioptra_worker.api.resources import Resources
@@ -22,94 +18,24 @@ from dioptra_worker.resources import (
     StillRunning,
     Submission,
     Unknown,
-    read_result,
     submit,
     wait,
 )
-from dioptra_worker.resources.account import Account
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
+    from pathlib import Path
 
     from tests.plugins.clients import ApiClient, MlflowReader
 
-    from dioptra_worker.api.client import DioptraApi
-    from dioptra_worker.api.models import Artifact
     from dioptra_worker.local import LocalStack
-
-PROGRAM = Path(sys.executable).with_name("dioptra-worker")
-EXAMPLES = Path(__file__).resolve().parents[2] / "entrypoints"
-GROUP = 1
-
-
-@dataclass(frozen=True, kw_only=True)
-class Bench:
-    """A queue with a worker on it, and ways to submit jobs and read them back.
-
-    Attributes:
-        api: A session with the REST API.
-        client: The tests' own, to read back what nothing of ours has touched.
-        queue: The queue's name.
-        environment: What the stack's clients need.
-    """
-
-    api: DioptraApi
-    client: ApiClient
-    queue: str
-    environment: dict[str, str]
-
-    def run(
-        self,
-        entrypoint: str,
-        *,
-        values: Mapping[str, Any] | None = None,
-        artifacts: Mapping[str, Artifact] | None = None,
-    ) -> JobResult:
-        """Submit a job, wait for its end, and read it back."""
-        resources = Resources(self.api)
-        wanted = Submission(
-            entrypoint=entrypoint,
-            queue=self.queue,
-            experiment="examples",
-            values=values or {},
-            artifacts=artifacts or {},
-            timeout="5m",
-        )
-        job = submit(resources, wanted)
-        wait(self.api, job, seconds=100.0)
-        return read_result(self.api, resources, job)
-
-    def bring_in(self, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
-        """Run ``dioptra-worker import``."""
-        return subprocess.run(
-            [PROGRAM, "import", *arguments],
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-
-    def contents(self, artifact: Artifact) -> bytes:
-        """The bytes of an artifact, as the REST API hands them out."""
-        return self.client.content(f"/artifacts/{artifact.id}/contents")
 
 
 @pytest.fixture(scope="module", name="bench")
 def _bench(
     stack: LocalStack, api: ApiClient, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Bench]:
-    queue = f"examples-{uuid.uuid4().hex[:8]}"
-    api.post("/queues/", {"name": queue, "description": "", "group": GROUP})
-    environment = stack.environment()
-    folder = tmp_path_factory.mktemp("worker")
-    with (
-        Account.read(environment).session() as session,
-        worker(environment, folder, queue),
-    ):
-        bench = Bench(api=session, client=api, queue=queue, environment=environment)
-        answer = bench.bring_in(EXAMPLES)
-        assert answer.returncode == 0, answer.stderr
+    with opened(stack, api, tmp_path_factory.mktemp("worker"), EXAMPLES) as bench:
         yield bench
 
 

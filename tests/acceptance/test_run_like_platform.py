@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import json
 import subprocess
-import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from tests.acceptance.test_entrypoints import EXAMPLES, GROUP, PROGRAM, Bench
-from tests.plugins.worker_process import worker
+from tests.acceptance.bench import EXAMPLES, PROGRAM, Bench, opened
 from tests.unit.workbench.folders import write
-
-from dioptra_worker.resources.account import Account
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,18 +28,9 @@ TAKEN = ("AWS_", "DIOPTRA_", "MLFLOW_", "RQ_")
 def _bench(
     stack: LocalStack, api: ApiClient, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Bench]:
-    queue = f"both-{uuid.uuid4().hex[:8]}"
-    api.post("/queues/", {"name": queue, "description": "", "group": GROUP})
-    environment = stack.environment()
-    folder = tmp_path_factory.mktemp("worker")
-    with (
-        Account.read(environment).session() as session,
-        worker(environment, folder, queue),
-    ):
-        bench = Bench(api=session, client=api, queue=queue, environment=environment)
-        for name in ("hello-world", "artifact-chain", "sklearn-evaluation"):
-            answer = bench.bring_in(EXAMPLES / name)
-            assert answer.returncode == 0, answer.stderr
+    names = ("hello-world", "artifact-chain", "sklearn-evaluation")
+    folders = [EXAMPLES / name for name in names]
+    with opened(stack, api, tmp_path_factory.mktemp("worker"), *folders) as bench:
         yield bench
 
 

@@ -6,17 +6,10 @@ The frameworks are imported by name: linting and type checking do without them.
 from __future__ import annotations
 
 import importlib
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import pytest
-
-from dioptra_worker import compat
 from dioptra_worker.runner.plugins import Bundle
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 ROOT = Path(__file__).resolve().parents[3] / "entrypoints"
 ROWS = [
@@ -24,17 +17,6 @@ ROWS = [
     {"day": 1, "hour": 6, "celsius": -3.0},
     {"day": 2, "hour": 0, "celsius": 12.1},
 ]
-
-
-@pytest.fixture(autouse=True)
-def plugin_names(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Let plugins import ``dioptra``, as in a runner, and nobody else afterwards."""
-    before = set(sys.modules)
-    monkeypatch.syspath_prepend(str(compat.path()))
-    yield
-    for name in set(sys.modules) - before:
-        if name.partition(".")[0] == "dioptra":
-            del sys.modules[name]
 
 
 def _task(example: str, module: str, name: str) -> Any:

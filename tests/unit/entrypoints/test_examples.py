@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from dioptra_worker import compat, engine
+from dioptra_worker import engine
 from dioptra_worker.resources.archive import pack
 from dioptra_worker.resources.folders import find_folders
 from dioptra_worker.runner.plugins import Bundle
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from dioptra_worker.resources import ResourceFolder
 
 ROOT = Path(__file__).resolve().parents[3] / "entrypoints"
@@ -29,17 +26,6 @@ GRAPHS = [
     for folder in FOLDERS
     for entry in folder.config["entrypoints"]
 ]
-
-
-@pytest.fixture(autouse=True)
-def plugin_names(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Let plugins import ``dioptra``, as in a runner, and nobody else afterwards."""
-    before = set(sys.modules)
-    monkeypatch.syspath_prepend(str(compat.path()))
-    yield
-    for name in set(sys.modules) - before:
-        if name.partition(".")[0] == "dioptra":
-            del sys.modules[name]
 
 
 def _bundle(folder: ResourceFolder) -> Bundle:

@@ -8,19 +8,14 @@ can be imported without a framework is proven by their being imported here.
 from __future__ import annotations
 
 import importlib
-import sys
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
-from dioptra_worker import compat
 from dioptra_worker.runner.plugins import Bundle
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 ROOT = Path(__file__).resolve().parents[3] / "entrypoints"
 
@@ -71,17 +66,6 @@ WITH_FRAMEWORK = [
     )
     for example in (TORCH, KERAS)
 ]
-
-
-@pytest.fixture(autouse=True)
-def plugin_names(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Let plugins import ``dioptra``, as in a runner, and nobody else afterwards."""
-    before = set(sys.modules)
-    monkeypatch.syspath_prepend(str(compat.path()))
-    yield
-    for name in set(sys.modules) - before:
-        if name.partition(".")[0] == "dioptra":
-            del sys.modules[name]
 
 
 @pytest.mark.parametrize("example", EXAMPLES)
