@@ -116,10 +116,13 @@ LOG.info("by structlog")
         spawned=True,
         body="""
 os.closerange(3, 100)
-files = [open(Path(folder, f"f{n}"), "w") for n in range(20)]
+files = [os.open(Path(folder, f"f{n}"), os.O_CREAT | os.O_WRONLY) for n in range(20)]
 print("after")
 for file in files:
-    file.close()
+    try:
+        os.close(file)
+    except OSError:
+        pass  # a library took it for the connection that it had, and was faster
 assert not any(Path(folder, f"f{n}").read_text() for n in range(20))
 """,
         seen=("after", "the job finished"),
