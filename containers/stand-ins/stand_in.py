@@ -60,9 +60,11 @@ def valkey(arguments: list[str]) -> None:
     become(get_binary_path(), *arguments[1:], "--protected-mode", "no")
 
 
-def minio(_arguments: list[str]) -> None:
-    """An S3 endpoint; it keeps its objects in memory."""
-    become("/opt/venv/bin/moto_server", "--host", "0.0.0.0", "--port", "9000")  # noqa: S104
+def minio(arguments: list[str]) -> None:
+    """An S3 endpoint that checks signatures."""
+    pair = f"{os.environ['MINIO_ROOT_USER']},{os.environ['MINIO_ROOT_PASSWORD']}"
+    os.environ |= {"RCLONE_AUTH_KEY": f'"{pair}"', "RCLONE_CONFIG": ""}
+    become("/opt/venv/bin/rclone", "serve", "s3", arguments[-1], "--addr", ":9000")
 
 
 def mc(arguments: list[str]) -> None:

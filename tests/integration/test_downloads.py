@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import mlflow
 import pytest
+from moto.server import ThreadedMotoServer
 from tests.plugins.clients import s3_client
 from tests.plugins.fault_proxy import (
     Rule,
@@ -27,6 +28,7 @@ from dioptra_worker.errors import (
     ServiceRefused,
     ServiceUnavailable,
 )
+from dioptra_worker.local.config import BUCKET
 from dioptra_worker.tracking import artifacts, incoming
 from dioptra_worker.tracking import run as tracking
 
@@ -62,14 +64,33 @@ class Listener:
             self.arrived += count
 
 
+@pytest.fixture(name="simulation", scope="module")
+def _simulation() -> Iterator[str]:
+    """The address of an S3 that takes any key, and whose tags are Amazon's.
+
+    The stack's own keeps objects as files, so it has no keys that no file can have.
+    """
+    server = ThreadedMotoServer(port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
 @pytest.fixture(name="environment", params=["s3", "proxied"])
 def _environment(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[dict[str, str]]:
     """Be in the place of a runner; no run is active afterwards."""
-    name = "stack" if request.param == "s3" else "proxied_stack"
+    name = "proxied_stack" if request.param == "proxied" else "stack"
     stack: LocalStack = request.getfixturevalue(name)
     environment = stack.environment()
+    if request.param == "simulation":
+        address = request.getfixturevalue("simulation")
+        environment = environment | {"MLFLOW_S3_ENDPOINT_URL": address}
+        client = s3_client(environment)
+        client.create_bucket(Bucket=BUCKET)
+        client.close()
     for key, value in environment.items():
         if key.startswith(("AWS_", "MLFLOW_")):
             monkeypatch.setenv(key, value)
@@ -165,7 +186,7 @@ def test_more_than_anybody_wants(limits: incoming.Limits, tmp_path: Path) -> Non
     assert not target.exists()
 
 
-@pytest.mark.parametrize("environment", ["s3"], indirect=True)
+@pytest.mark.parametrize("environment", ["simulation"], indirect=True)
 @pytest.mark.parametrize("name", ["../out", "a/../../out", "/out", "a//b"])
 def test_names_that_lead_elsewhere(
     name: str, environment: dict[str, str], tmp_path: Path
@@ -181,7 +202,7 @@ def test_names_that_lead_elsewhere(
     assert not list(tmp_path.rglob("out"))
 
 
-@pytest.mark.parametrize("environment", ["s3"], indirect=True)
+@pytest.mark.parametrize("environment", ["simulation"], indirect=True)
 def test_marks_of_folders_are_no_files(
     environment: dict[str, str], tmp_path: Path
 ) -> None:
@@ -196,7 +217,7 @@ def test_marks_of_folders_are_no_files(
     assert _files(tmp_path / "copy") == {"a": b"a"}
 
 
-@pytest.mark.parametrize("environment", ["s3"], indirect=True)
+@pytest.mark.parametrize("environment", ["simulation"], indirect=True)
 def test_bytes_that_are_not_those_that_were_stored(
     environment: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

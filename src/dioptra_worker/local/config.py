@@ -38,7 +38,7 @@ class StackConfig:
         username: The worker's user in the REST API.
         password: Its password.
         queue_password: The password of Valkey.
-        access_key: The S3 access key (any is accepted).
+        access_key: The S3 access key.
         secret_key: The S3 secret key.
         session_key: What the REST API signs its sessions with.
         token: A text in the environment of every process of this stack.

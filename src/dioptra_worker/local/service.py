@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 # Generous: a loaded laptop with a cold disk takes ten times as long as a warm one.
 _START_SECONDS = 90.0
-# The S3 endpoint writes its objects down then.
 _STOP_SECONDS = 60.0
 _KILL_SECONDS = 10.0
 _PROBE_SECONDS = 5.0
