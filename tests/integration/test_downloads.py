@@ -66,9 +66,10 @@ class Listener:
 
 @pytest.fixture(name="simulation", scope="module")
 def _simulation() -> Iterator[str]:
-    """The address of an S3 that takes any key, and whose tags are Amazon's.
+    """The address of an S3 that takes any key and knows conditions and tags.
 
-    The stack's own keeps objects as files, so it has no keys that no file can have.
+    The stack's own keeps objects as files: it has no keys that no file can have, gives
+    other tags than Amazon, and does not look at If-Match.
     """
     server = ThreadedMotoServer(port=0, verbose=False)
     server.start()
@@ -324,7 +325,7 @@ def _no_file_larger_than(size: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-@pytest.mark.parametrize("environment", ["s3"], indirect=True)
+@pytest.mark.parametrize("environment", ["simulation"], indirect=True)
 @pytest.mark.parametrize(("size", "answered"), [(SMALL, 0), (LARGE, 1)])
 def test_an_object_that_is_replaced_meanwhile(
     size: int,

@@ -14,6 +14,7 @@ import mlflow
 import pytest
 from botocore.config import Config
 from tests.plugins.clients import MlflowReader, s3_client
+from tests.plugins.fault_proxy import fault_proxy
 from tests.unit.api.scripted import Answer, Request, ScriptedApi
 
 from dioptra_worker.errors import ServiceError, ServiceRefused, ServiceUnavailable
@@ -273,18 +274,21 @@ def test_a_file_in_s3(
     assert body.read() == file.read_bytes()
 
 
-@pytest.mark.usefixtures("runner")
 def test_a_large_file_in_s3(
-    stack: LocalStack, mlflow_reader: MlflowReader, tmp_path: Path
+    stack: LocalStack,
+    runner: pytest.MonkeyPatch,
+    mlflow_reader: MlflowReader,
+    tmp_path: Path,
 ) -> None:
     """A file larger than one part is uploaded in parts and is whole."""
     run_id, uri = tracking.start(7)
     file = tmp_path / "large.bin"
     file.write_bytes(os.urandom(1 << 20) * 20)
-    found = artifacts.store(uri).put(file, "")
-    bucket, _, key = found.removeprefix("s3://").partition("/")
-    head = s3_client(stack.environment()).head_object(Bucket=bucket, Key=key)
-    assert head["ETag"].strip('"').endswith("-3")  # of three parts
+    with fault_proxy(stack.environment()["MLFLOW_S3_ENDPOINT_URL"]) as proxy:
+        runner.setenv("MLFLOW_S3_ENDPOINT_URL", proxy.url)
+        artifacts.store(uri).put(file, "")
+        assert proxy.count("PUT", r"/large\.bin\?.*partNumber=") == 3
+    _use(stack, runner)
     assert mlflow_reader.artifacts(run_id) == ["large.bin"]
     copy = mlflow.artifacts.download_artifacts(f"{uri}/large.bin", dst_path=tmp_path)
     assert (tmp_path / copy).read_bytes() == file.read_bytes()
