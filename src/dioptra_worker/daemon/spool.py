@@ -255,21 +255,18 @@ class Spool(Generic[P]):
         for index, start in enumerate(starts):
             if index + 1 < len(starts) and starts[index + 1] - 1 <= after:
                 continue
-            for number, parcel in self._lines(start, after):
-                if number > after:
-                    yield number, parcel
-                    after = number
+            with contextlib.suppress(OSError):  # what cannot be read is lost
+                for number, parcel in self._lines(start, after):
+                    if number > after:
+                        yield number, parcel
+                        after = number
         for number, parcel in self._unwritten:
             if number > after:
                 yield number, parcel
 
     def _lines(self, start: int, after: int) -> Iterator[tuple[int, P]]:
         """The parcels of a segment; where the last reading ended is remembered."""
-        try:
-            file = self._path(start).open("rb")
-        except OSError:
-            return
-        with file:
+        with self._path(start).open("rb") as file:
             if self._cursor is not None and self._cursor[0] == start:
                 file.seek(self._cursor[1])
             place = file.tell()

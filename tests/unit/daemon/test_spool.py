@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import stat
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -45,6 +46,21 @@ def _texts(spool: Spool[str], after: int | None = None) -> list[str]:
 
 def _segments(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.glob("words-*"))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="there is no /proc/self/mem")
+def test_a_disk_that_cannot_be_read(tmp_path: Path) -> None:
+    """What the disk does not give back is accounted for as lost, and no error."""
+    spool = _spool(tmp_path, segment=1)
+    for text in "ab":
+        spool.append(text)
+        spool.flush()
+    segment = tmp_path / _segments(tmp_path)[0]
+    segment.unlink()
+    segment.symlink_to("/proc/self/mem")  # opens, and answers to reading with EIO
+    with pytest.raises(OSError, match="Input/output"):
+        segment.read_bytes()
+    assert spool.read(0, most=10, weight=ALL) == Reading([(2, "b")], 2)
 
 
 def test_reopened(tmp_path: Path) -> None:
