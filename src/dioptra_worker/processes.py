@@ -159,7 +159,8 @@ def _ps(*arguments: str) -> str:
         text=True,
         errors="replace",
         check=False,
-        env={"PATH": os.defpath + ":/usr/sbin:/sbin", "LC_ALL": "C"},
+        # A birth is told in local time, which is another after a journey.
+        env={"PATH": os.defpath + ":/usr/sbin:/sbin", "LC_ALL": "C", "TZ": "UTC0"},
     )
     return answer.stdout
 

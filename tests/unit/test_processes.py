@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 import uuid
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -131,6 +131,21 @@ def test_without_proc_ps_tells_the_birth(sleeper: subprocess.Popen[bytes]) -> No
     while processes._birth_from_ps(sleeper.pid) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert processes._birth_from_ps(sleeper.pid) is None  # a zombie by now
+
+
+@needs_ps
+def test_a_journey_changes_no_birth(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`ps` tells a birth in one time zone, wherever the machine is carried."""
+    zones = []
+    run = subprocess.run
+
+    def noted(*arguments: Any, **options: Any) -> Any:
+        zones.append(options["env"].get("TZ"))
+        return run(*arguments, **options)
+
+    monkeypatch.setattr(subprocess, "run", noted)
+    assert processes._birth_from_ps(os.getpid()) is not None
+    assert zones == ["UTC0"]
 
 
 @needs_ps
