@@ -12,7 +12,7 @@ import os
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -41,6 +41,12 @@ SECRET_NAMES = (
     "MLFLOW_TRACKING_TOKEN",
 )
 """Variables that may also be given as ``NAME_FILE``."""
+
+PROXY_NAMES = (
+    *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"),
+    *("http_proxy", "https_proxy", "all_proxy"),
+)
+"""Variables that lead `requests` and others through a proxy, maybe with a password."""
 
 IDENTIFIERS: dict[str, float] = {
     "AWS_ACCESS_KEY_ID": 16,  # the shortest that AWS gives
@@ -322,13 +328,29 @@ class Settings(BaseSettings):
 
     def secrets(self) -> tuple[str, ...]:
         """The values that must never appear in a log; names of users may."""
-        redis_password = urlsplit(self.redis_url.get_secret_value()).password
+        urls = [
+            self.redis_url.get_secret_value(),
+            self.api_url,
+            self.mlflow_tracking_uri,
+            self.s3_endpoint_url,
+            *(os.environ.get(name, "") for name in PROXY_NAMES),
+        ]
         named = {name: os.environ.get(name) for name in SECRET_NAMES}
         for name, shortest in IDENTIFIERS.items():
             if len(named[name] or "") < shortest:
                 del named[name]
-        values = (self.password.get_secret_value(), redis_password, *named.values())
+        values = (
+            self.password.get_secret_value(),
+            *passwords(*urls),
+            *named.values(),
+        )
         return tuple({value for value in values if value})
+
+
+def passwords(*urls: str) -> set[str]:
+    """The passwords in URLs, as they are written there and as they are meant."""
+    found = {urlsplit(url).password or "" for url in urls}
+    return {text for word in found for text in (word, unquote(word)) if text}
 
 
 def load(overrides: Mapping[str, str] | None = None) -> Settings:

@@ -264,6 +264,18 @@ def test_secrets_lists_what_logs_must_hide(
     assert "somebody" not in hidden
 
 
+def test_passwords_in_addresses_are_hidden(
+    environment: MutableMapping[str, str],
+) -> None:
+    """A password that stands in an address is hidden, too, in both spellings."""
+    environment["DIOPTRA_API"] = "http://me:in-api@host:5000"
+    environment["MLFLOW_TRACKING_URI"] = "http://me:in%40mlflow@host"
+    environment["MLFLOW_S3_ENDPOINT_URL"] = "http://me:in-s3@host"
+    environment["https_proxy"] = "http://me:in-proxy@host"
+    hidden = set(settings.load().secrets())
+    assert hidden >= {"in-api", "in%40mlflow", "in@mlflow", "in-s3", "in-proxy"}
+
+
 @pytest.mark.parametrize(
     ("key_id", "hidden"), [("worker", False), ("a" * 15, False), ("AKIA" * 4, True)]
 )

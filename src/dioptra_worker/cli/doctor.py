@@ -88,6 +88,7 @@ def _results(
 ) -> Iterator[Result]:
     from dioptra_worker import doctor
     from dioptra_worker.doctor.configuration import examples, read_settings
+    from dioptra_worker.logs import Mask
     from dioptra_worker.settings import RUNNER_DEFAULTS
 
     for name, value in RUNNER_DEFAULTS.items():  # the checks see what jobs will see
@@ -102,7 +103,7 @@ def _results(
         services=not image,
     )
     first = doctor.Check(name="settings", look=lambda: findings)
-    hide = doctor.everything_hidden(settings) if settings else str
+    hide = Mask(settings.secrets()) if settings else str
     return doctor.examine([[first], *lanes], timeout=timeout, hide=hide)
 
 

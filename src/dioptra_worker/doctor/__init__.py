@@ -5,7 +5,7 @@ findings: `examination` gives it a thread and a time limit. `dioptra-worker doct
 runs all of them, `brief` the two that a daemon can afford at its start.
 """
 
-from dioptra_worker.doctor.checks import all_checks, brief, everything_hidden
+from dioptra_worker.doctor.checks import all_checks, brief
 from dioptra_worker.doctor.examination import Check, examine
 from dioptra_worker.doctor.finding import Finding, Result
 
@@ -15,6 +15,5 @@ __all__ = [
     "Result",
     "all_checks",
     "brief",
-    "everything_hidden",
     "examine",
 ]

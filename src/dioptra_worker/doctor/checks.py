@@ -12,7 +12,6 @@ from dioptra_worker.doctor import store as store_check
 from dioptra_worker.doctor import tracking as tracking_check
 from dioptra_worker.doctor.examination import LATE, Check, examine
 from dioptra_worker.doctor.finding import Finding, Result, warn
-from dioptra_worker.doctor.places import passwords
 from dioptra_worker.errors import ServiceUnavailable
 from dioptra_worker.logs import Mask
 
@@ -116,18 +115,12 @@ def brief(settings: Settings, *, timeout: float = BRIEFLY) -> list[Result]:
     """
     look = partial(_fitness, settings.redis_url.get_secret_value())
     lanes = [[Check(name=broker.NAME, look=look)], [_disk(settings)]]
-    results = examine(lanes, timeout=timeout, hide=everything_hidden(settings))
+    results = examine(lanes, timeout=timeout, hide=Mask(settings.secrets()))
     return [
         result
         for result in results
         if result.status != "ok" and not result.detail.startswith(LATE)
     ]
-
-
-def everything_hidden(settings: Settings) -> Mask:
-    """What takes secrets out of text, passwords in addresses included."""
-    in_urls = passwords(settings.mlflow_tracking_uri, settings.s3_endpoint_url)
-    return Mask([*settings.secrets(), *in_urls])
 
 
 def _fitness(url: str) -> Iterator[Finding]:

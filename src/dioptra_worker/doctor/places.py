@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 
 def shown(url: str) -> str:
@@ -10,9 +10,3 @@ def shown(url: str) -> str:
     parts = urlsplit(url)
     host = parts.netloc.rpartition("@")[2]
     return parts._replace(netloc=host).geturl()
-
-
-def passwords(*urls: str) -> set[str]:
-    """The passwords in URLs, as they are written there and as they are meant."""
-    found = {urlsplit(url).password or "" for url in urls}
-    return {text for word in found for text in (word, unquote(word)) if text}

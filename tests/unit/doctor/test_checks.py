@@ -15,14 +15,14 @@ from dioptra_worker.doctor import (
     brief,
     broker,
     disk,
-    everything_hidden,
     examine,
     gpu,
     machine,
     tracking,
 )
 from dioptra_worker.doctor.configuration import read_settings
-from dioptra_worker.doctor.places import passwords, shown
+from dioptra_worker.doctor.places import shown
+from dioptra_worker.logs import Mask
 from dioptra_worker.settings import Settings
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def test_without_settings_the_machine_is_checked_all_the_same() -> None:
 
 def test_passwords_in_addresses_are_hidden() -> None:
     """A password inside MLflow's address is as secret as one in a setting."""
-    hide = everything_hidden(Settings(**REQUIRED))
+    hide = Mask(Settings(**REQUIRED).secrets())
     for secret in ("swordfish", "hush-hush", "open sesame", "open%20sesame"):
         assert hide(f"saw {secret} here") == "saw *** here"
 
@@ -83,11 +83,6 @@ def test_passwords_in_addresses_are_hidden() -> None:
 def test_addresses_are_shown_bare(url: str, bare: str) -> None:
     """An address is shown without user and password."""
     assert shown(url) == bare
-
-
-def test_passwords_are_found_in_both_spellings() -> None:
-    """A password in a URL is known as it is written there and as it is meant."""
-    assert passwords("http://u:a%40b@h", "http://h") == {"a%40b", "a@b"}
 
 
 # -- disk ------------------------------------------------------------------------
