@@ -18,9 +18,11 @@ from typing import TYPE_CHECKING, Self
 
 from dioptra_worker.api.models import LogRecord
 from dioptra_worker.api.patience import FOREVER, persist
-from dioptra_worker.daemon.carriers import LogCarrier, ResultCarrier, login_awaited
+from dioptra_worker.daemon.carriers import login_awaited
 from dioptra_worker.daemon.lane import Batch, Lane
+from dioptra_worker.daemon.log_carrier import LogCarrier
 from dioptra_worker.daemon.parcels import OWN_LOGGER, Result
+from dioptra_worker.daemon.result_carrier import ResultCarrier
 from dioptra_worker.daemon.verdict import duration
 from dioptra_worker.errors import (
     LoginRefused,
