@@ -44,7 +44,15 @@ class Way:
 class Transfer:
     """One artifact on its way: its progress is told, and puts the deadline off."""
 
-    def __init__(self, name: str, way: Way, *, expected: int | None, room: Path):
+    def __init__(
+        self,
+        name: str,
+        way: Way,
+        *,
+        expected: int | None,
+        room: Path,
+        progress: Callable[..., Progress] = Progress,
+    ) -> None:
         """Prepare.
 
         Args:
@@ -52,6 +60,7 @@ class Transfer:
             way: What it is brought with.
             expected: Its bytes, where they are known beforehand.
             room: A folder on the disk that it has to fit on.
+            progress: Makes what tells how far it is.
         """
         self.size = expected
         self._name = name
@@ -60,6 +69,7 @@ class Transfer:
         self._words = ""
         self._total: int | None = None
         self._arrived = 0
+        self._begin_progress = progress
         self._progress: Progress | None = None
 
     @contextlib.contextmanager
@@ -102,7 +112,7 @@ class Transfer:
         self._arrived += count
         self._refuse_more_than_allowed(self._arrived)
         if self._progress is None:  # from now on: a server may have been silent before
-            self._progress = Progress(
+            self._progress = self._begin_progress(
                 self._words,
                 total=self._total,
                 tell=lambda line: self._way.say("INFO", line),

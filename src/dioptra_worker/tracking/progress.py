@@ -27,6 +27,7 @@ class Progress:
         total: int | None,
         every: float = EVERY,
         tell: Callable[[str], object] = log.info,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Begin to count.
 
@@ -35,6 +36,7 @@ class Progress:
             total: Bytes that there are, if that is known.
             every: Seconds between two lines.
             tell: Takes a line.
+            clock: Says how late it is, in seconds.
         """
         self._what = what
         self._total = total
@@ -42,13 +44,14 @@ class Progress:
         self._tell = tell
         self._lock = threading.Lock()
         self._done = 0
-        self._began = self._said = time.monotonic()
+        self._clock = clock
+        self._began = self._said = clock()
 
     def add(self, count: int) -> None:
         """Count bytes that were transferred, and say so when it is time."""
         with self._lock:
             self._done += count
-            now = time.monotonic()
+            now = self._clock()
             if now - self._said < self._every:
                 return
             self._said = now

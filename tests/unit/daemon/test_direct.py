@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import os
 import signal
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
 
 from dioptra_worker.daemon import direct
 from dioptra_worker.daemon.runners import Exit, Process
-from dioptra_worker.errors import ServiceUnavailable
+from dioptra_worker.errors import ArtifactError, ServiceUnavailable
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,10 +26,15 @@ class Maker:
     def __init__(self, *said: object, ends: bool = True) -> None:
         self.signals: list[int] = []
         self.reports, self._there = os.pipe()
+        self.process = Process(4711)
         for words in said:
-            os.write(self._there, json.dumps(words).encode() + b"\n")
+            self.say(words)
         if ends:
             self.close()
+
+    def say(self, words: object) -> None:
+        """The process says something."""
+        os.write(self._there, json.dumps(words).encode() + b"\n")
 
     def close(self) -> None:
         """The process's end of the pipe is closed."""
@@ -38,7 +44,6 @@ class Maker:
         """Begin."""
         assert (uri, is_dir) == (URI, False)
         self.target = target
-        self.process = Process(4711)
         return self.process, self.reports
 
     def signal(self, process: Process, signum: int) -> None:
@@ -71,7 +76,14 @@ class Listener:
         self.heard.append(("came", count))
 
 
-def _fetch(maker: Maker, tmp_path: Path, *, stopped: bool = False) -> Listener:
+def _fetch(
+    maker: Maker,
+    tmp_path: Path,
+    *,
+    stopped: bool = False,
+    slowest: float | None = None,
+    stalled: float = 0.5,
+) -> Listener:
     listener = Listener()
 
     def go_on() -> None:
@@ -85,7 +97,8 @@ def _fetch(maker: Maker, tmp_path: Path, *, stopped: bool = False) -> Listener:
         is_dir=False,
         listener=listener,
         go_on=go_on,
-        stalled=0.5,
+        slowest=slowest,
+        stalled=stalled,
     )
     return listener
 
@@ -121,6 +134,33 @@ def test_it_hangs(tmp_path: Path) -> None:
     assert maker.is_gone
     assert maker.signals == [signal.SIGKILL]
     maker.close()
+
+
+def test_a_store_that_is_silent_at_first(tmp_path: Path) -> None:
+    """The more a server has to fetch itself, the longer it may be silent."""
+    maker = Maker({"size": 1000}, ends=False)
+    later = threading.Timer(2.0, maker.say, [{"done": True}])
+    later.start()
+    assert _fetch(maker, tmp_path, slowest=10.0).heard == [("size", 1000)]
+    later.join()
+    maker.close()
+
+
+def test_it_ended_and_its_pipe_did_not(tmp_path: Path) -> None:
+    """A process that is gone is not waited for, whoever else holds its pipe."""
+    maker = Maker({"size": 9}, ends=False)
+    maker.process.end(Exit(code=-signal.SIGKILL, peak=None))
+    with pytest.raises(ServiceUnavailable, match="was killed by SIGKILL"):
+        _fetch(maker, tmp_path, stalled=1000.0)
+    maker.close()
+
+
+def test_what_cannot_be_used_here(tmp_path: Path) -> None:
+    """What the process found unfit is no failure of the store."""
+    maker = Maker({"unfit": "it has more than 64 GiB"})
+    with pytest.raises(ArtifactError, match="it has more than 64 GiB"):
+        _fetch(maker, tmp_path)
+    assert maker.is_gone
 
 
 def test_a_job_that_is_stopped(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import tarfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,7 @@ from dioptra_worker.daemon.transfer import Transfer, Way
 from dioptra_worker.daemon.verdict import duration
 from dioptra_worker.errors import ArtifactError, BundleError, ServiceUnavailable
 from dioptra_worker.runner.workspace import MAX_BYTES, Workspace, workspace
+from dioptra_worker.tracking.progress import Progress
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -87,6 +89,9 @@ class Api:
         files: How many bytes each file of a folder has.
         contents: What it answers, one after the other; the last again and again.
         silent: Seconds before it does.
+        description: What it says that the artifact is.
+        folder: The job's folder.
+        lying: What lay in its scratch folders when the contents were asked for.
     """
 
     size: int | None = None
@@ -94,6 +99,8 @@ class Api:
     contents: list[bytes] = field(default_factory=list)
     silent: float = 0.0
     description: str = ""
+    folder: Path = Path()
+    lying: list[str] = field(default_factory=list)
 
     def __call__(self, request: Request) -> Answer:
         """Answer."""
@@ -106,6 +113,7 @@ class Api:
                 body=[{"isDir": False, "fileSize": size} for size in self.files]
             )
         if request.path == CONTENTS:
+            self.lying += map(str, self.folder.glob(".dioptra/scratch-*/*"))
             time.sleep(self.silent)
             if len(self.contents) > 1:
                 return Answer(body=self.contents.pop(0))
@@ -122,6 +130,8 @@ class Job:
         self.until: list[float] = []
         self.awaited: list[str] = []
         self.stopped = False
+        self.now = 0.0
+        self.slow = 0.0
         self.patience = 60.0
         self.api = api
         self._server = server
@@ -138,7 +148,7 @@ class Job:
         is_dir: bool = False,
     ) -> Path:
         """Have it brought; where it is."""
-        limit = SetupLimit(300.0, clock=lambda: 0.0)
+        limit = SetupLimit(300.0, clock=lambda: self.now)
         limit.hold(self._hold)
         way = Way(
             api=self.api,
@@ -184,10 +194,11 @@ class Job:
         ]
 
     def _hold(self, seconds: float, stop: Stop) -> None:
-        self.until.append(seconds)
+        self.until.append(self.now + seconds)
         self.awaited.append(stop.reason)
 
     def _go_on(self) -> None:
+        self.now += self.slow
         if self.stopped:
             raise KeyError("stopped")
 
@@ -211,6 +222,7 @@ def _serve(tmp_path: Path) -> Iterator[Serve]:
                 DioptraApi(url=server.url, username="w", password="p", timeout=timeout)
             )
             space = opened.enter_context(workspace(tmp_path / "jobs", 7))
+            script.folder = space.root
             return Job(api, server, space)
 
         yield begin
@@ -253,6 +265,16 @@ def test_a_store_that_only_the_api_reaches(serve: Serve) -> None:
     store = gives(b"wrong")
     assert job.read(store, uri="dbfs:/a/model").read_bytes() == b"content"
     assert (store.asked, job.said) == (0, [])
+
+
+@pytest.mark.parametrize("is_dir", [False, True], ids=["a file", "a folder"])
+def test_what_did_not_come_makes_room(is_dir: bool, serve: Serve) -> None:
+    """What there is of a failed download is gone when the API is asked."""
+    content = _archive({"model/a": b"A"}) if is_dir else b"content"
+    api = Api(size=None if is_dir else 7, files=[1], contents=[content])
+    job = serve(api)
+    job.read(Store({"": b"con"} if not is_dir else {"a": b"con"}, AWAY), is_dir=is_dir)
+    assert (job.downloads, api.lying) == (1, [])
 
 
 def test_a_process_that_was_killed(serve: Serve) -> None:
@@ -336,6 +358,62 @@ def test_an_api_that_is_silent_for_long(serve: Serve) -> None:
     job = serve(Api(size=len(content), contents=[content], silent=2.0), timeout=0.5)
     assert job.read(Store({}, AWAY)).stat().st_size == len(content)
     assert job.downloads == 1
+
+
+@pytest.mark.parametrize(
+    "store",
+    [
+        Store({"": b"content"}, {"came": 7}, {"came": 0}, {"done": True}),
+        Store({}, AWAY),
+    ],
+    ids=["from its store", "through the API"],
+)
+def test_what_comes_puts_the_deadline_off(store: Store, serve: Serve) -> None:
+    """However long it takes, an artifact has time as long as something comes."""
+    job = serve(Api(size=7, contents=[b"content"]))
+    job.slow = 1000.0
+    job.read(store)
+    assert max(job.until) == job.now + 300.0
+
+
+def test_a_large_one_puts_the_deadline_off(serve: Serve) -> None:
+    """A server that fetches before it sends has its time for that."""
+    job = serve(Api(size=64 * MIB))
+    job.read(Store({"": b""}, {"size": 64 * MIB}, {"done": True}))
+    assert max(job.until) == pytest.approx(300.0 + 32.0)
+
+
+def test_unpacking_puts_the_deadline_off(serve: Serve) -> None:
+    """An archive may take as long to unpack as it needs, also one from the cache."""
+    job = serve(Api(files=[1], contents=[_archive({"model/a": b"A"})]))
+    job.read(Store({}, AWAY), is_dir=True)
+    job.slow = 1000.0
+    job.read(Store({}, AWAY), is_dir=True)
+    assert max(job.until) >= 1300.0
+
+
+def test_how_far_it_is(serve: Serve, tmp_path: Path) -> None:
+    """The log says how much has come and how fast, counted from the first byte."""
+    job = serve(Api())
+    way = Way(
+        api=job.api,
+        maker=gives(b""),
+        cache=job.cache,
+        limit=SetupLimit(300.0),
+        say=lambda severity, text: job.said.append((severity, text)),
+    )
+    progress = partial(Progress, clock=lambda: job.now)
+    transfer = Transfer("m", way, expected=4 * MIB, room=tmp_path, progress=progress)
+    with transfer.watched("through the REST API"):
+        job.now = 1000.0
+        for _ in range(3):
+            transfer.came(MIB)
+            job.now += 16.0
+    words = "fetching input artifact 'm' through the REST API: "
+    assert job.said == [
+        ("INFO", f"{words}2.0 MiB of 4.0 MiB, 128.0 KiB/s"),
+        ("INFO", f"{words}3.0 MiB of 4.0 MiB, 96.0 KiB/s"),
+    ]
 
 
 # -- what has another size ---------------------------------------------------------
@@ -474,8 +552,9 @@ def test_a_job_that_is_stopped(serve: Serve) -> None:
     for store in (gives(b"content"), Store({}, AWAY)):
         job = serve(Api(size=7, contents=[b"content"]))
         job.stopped = True
-        with pytest.raises(KeyError):
-            job.read(store)
+        for uri in ("s3://b/0/a/model", "dbfs:/model"):  # while the store, or the API
+            with pytest.raises(KeyError):
+                job.read(store, uri=uri)
         assert job.left == []
 
 
