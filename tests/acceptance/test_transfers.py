@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import pytest
-from tests.plugins.fault_proxy import fault_proxy
+import redis
+from rq.command import send_stop_job_command
+from tests.plugins.fault_proxy import Rule, fault_proxy, hang
 from tests.plugins.small_disk import may_mount, small_disk
 from tests.plugins.tcp_proxy import TcpProxy, tcp_proxy
 from tests.plugins.until import PATIENCE, until
@@ -18,6 +20,7 @@ from tests.plugins.worker_process import WorkerProcess, worker
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from mypy_boto3_s3 import S3Client
     from tests.plugins.testbed import Entrypoint, Platform
 
     from dioptra_worker.local import LocalStack
@@ -231,6 +234,53 @@ def test_a_disk_without_room(
     why = "it has 16.0 MiB, and " if room == "too small" else "No space left on device"
     assert why in text
     assert "Traceback" not in text
+
+
+def test_an_artifact_that_is_gone(
+    platform: Platform,
+    consumer: Entrypoint,
+    given: tuple[dict[str, dict[str, int]], str],
+    stack: LocalStack,
+    s3: S3Client,
+    tmp_path: Path,
+) -> None:
+    """A job whose input was removed from its store fails at once, and says so."""
+    artifacts, _ = given
+    uri = platform.api.get(f"/artifacts/{artifacts['blob']['id']}")["artifactUri"]
+    bucket, _, key = uri.removeprefix("s3://").partition("/")
+    s3.delete_object(Bucket=bucket, Key=key)
+    with worker(stack.environment(), tmp_path / "w", platform.queue) as running:
+        job = platform.run(consumer, ends="failed", artifacts=artifacts, seconds=LONG)
+        until(lambda: not list(running.work_dir.glob("job-*")))
+    text = platform.text(job)
+    assert f"S3 does not have {uri}" in text
+    assert "'blob' cannot be used: its store does not have it any more" in text
+
+
+def test_a_job_that_is_stopped_while_the_api_fetches(
+    platform: Platform,
+    consumer: Entrypoint,
+    given: tuple[dict[str, dict[str, int]], str],
+    environment: dict[str, str],
+    store: TcpProxy,
+    tmp_path: Path,
+) -> None:
+    """A job ends at once when it is stopped, however long the API would be silent."""
+    artifacts, _ = given
+    store.refuse()
+    with fault_proxy(environment["DIOPTRA_API"]) as api:
+        rule = api.add(Rule("GET", r"/contents", hang, times=100))
+        with worker(
+            environment | {"DIOPTRA_API": api.url}, tmp_path / "w", platform.queue
+        ) as running:
+            job = platform.submit(consumer, artifacts=artifacts)
+            until(lambda: rule.hits > 0)
+            redis_uri = environment["RQ_REDIS_URI"]
+            with redis.Redis.from_url(redis_uri) as connection:
+                send_stop_job_command(connection, str(job))
+            assert platform.wait(job, seconds=PATIENCE) == "failed"
+            until(lambda: not list(running.work_dir.glob("job-*")))
+    assert "stopped by request" in platform.text(job)
 
 
 NAMES = """

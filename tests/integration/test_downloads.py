@@ -24,6 +24,7 @@ from tests.plugins.fault_proxy import (
 
 from dioptra_worker.errors import (
     ArtifactError,
+    NotFound,
     ServiceError,
     ServiceRefused,
     ServiceUnavailable,
@@ -164,7 +165,7 @@ def test_what_is_not_there(is_dir: bool, tmp_path: Path) -> None:
     """A file or folder that the store does not have is an error, and none appears."""
     (tmp_path / "other").write_text("other")
     uri = _stored(tmp_path / "other").removesuffix("other") + "nothing"
-    with pytest.raises(ServiceError, match="nothing"):
+    with pytest.raises(NotFound, match="nothing"):
         _fetched(uri, tmp_path / "copy", is_dir=is_dir)
     assert not (tmp_path / "copy").exists()
 
@@ -288,18 +289,50 @@ def test_a_server_that_fetches_before_it_answers(
     assert os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] == "1"
 
 
-@pytest.mark.parametrize("environment", ["proxied"], indirect=True)
 def test_a_file_that_comes_too_short(
     environment: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A file of another size than the server says is no file; MLflow would take it."""
+    """A file of another size than its store has said is no file."""
     (tmp_path / "file").write_bytes(os.urandom(SMALL))
     uri = _stored(tmp_path / "file")
-    with fault_proxy(environment["MLFLOW_TRACKING_URI"]) as proxy:
-        monkeypatch.setenv("MLFLOW_TRACKING_URI", proxy.url)
+    direct = uri.startswith("s3:")
+    service = "MLFLOW_S3_ENDPOINT_URL" if direct else "MLFLOW_TRACKING_URI"
+    with fault_proxy(environment[service]) as proxy:
+        monkeypatch.setenv(service, proxy.url)
         monkeypatch.setenv("MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD", "false")
-        proxy.add(Rule("GET", BODY, shorten))
+        proxy.add(Rule("GET", r"/data/file" if direct else BODY, shorten))
         with pytest.raises(ServiceUnavailable, match="500 bytes instead of 1000"):
+            _fetched(uri, tmp_path / "copy")
+
+
+@pytest.mark.parametrize("environment", ["s3"], indirect=True)
+def test_an_object_without_a_checksum_that_is_replaced(
+    environment: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A small object that was stored in parts is not taken for the one after it."""
+    (tmp_path / "file").write_bytes(os.urandom(SMALL))
+    uri = _stored(tmp_path / "file")
+    bucket, _, key = uri.removeprefix("s3://").partition("/")
+    store = s3_client(environment)
+    upload = store.create_multipart_upload(Bucket=bucket, Key=key)["UploadId"]
+    part = store.upload_part(
+        Bucket=bucket, Key=key, UploadId=upload, PartNumber=1, Body=os.urandom(SMALL)
+    )
+    store.complete_multipart_upload(
+        Bucket=bucket,
+        Key=key,
+        UploadId=upload,
+        MultipartUpload={"Parts": [{"PartNumber": 1, "ETag": part["ETag"]}]},
+    )
+
+    def replace(exchange: Exchange) -> None:
+        store.put_object(Bucket=bucket, Key=key, Body=os.urandom(SMALL))
+        exchange.reply(exchange.forward())
+
+    with fault_proxy(environment["MLFLOW_S3_ENDPOINT_URL"]) as proxy:
+        monkeypatch.setenv("MLFLOW_S3_ENDPOINT_URL", proxy.url)
+        proxy.add(Rule("GET", r"/data/file", replace))
+        with pytest.raises(ServiceError, match="PreconditionFailed"):
             _fetched(uri, tmp_path / "copy")
 
 

@@ -10,7 +10,7 @@ import time
 from typing import TYPE_CHECKING, Any, Protocol
 
 from dioptra_worker.daemon.verdict import signal_name
-from dioptra_worker.errors import ArtifactError, ServiceUnavailable
+from dioptra_worker.errors import ArtifactError, NotFound, ServiceUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -77,6 +77,7 @@ def fetch(
 
     Raises:
         ArtifactError: If it cannot be kept on this machine.
+        NotFound: If the store says that it does not have it.
         RunnerError: If there is no process to do it.
         ServiceUnavailable: If the store did not give it; why may be anything.
     """
@@ -140,6 +141,8 @@ def _is_done(said: dict[str, Any], listener: Listener) -> bool:
             listener.came(count)
         case {"unfit": str(words)}:
             raise ArtifactError(words)
+        case {"missing": str(words)}:
+            raise NotFound(words, service=SERVICE)
         case {"error": str(words)}:
             raise _failed(words)
     return "done" in said

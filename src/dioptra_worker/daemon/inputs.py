@@ -9,7 +9,12 @@ from typing import TYPE_CHECKING
 
 from dioptra_worker.daemon import direct, through_api
 from dioptra_worker.daemon.transfer import Transfer
-from dioptra_worker.errors import ArtifactError, RunnerError, ServiceUnavailable
+from dioptra_worker.errors import (
+    ArtifactError,
+    NotFound,
+    RunnerError,
+    ServiceUnavailable,
+)
 from dioptra_worker.provenance import signature
 from dioptra_worker.runner.workspace import MAX_BYTES, Workspace, remove, unpack
 from dioptra_worker.tracking.incoming import SCHEMES, SLOWEST, not_kept
@@ -151,7 +156,8 @@ class Inputs:
                     go_on=self._go_on,
                     slowest=None if artifact.uri.startswith("s3:") else SLOWEST,
                 )
-        except (RunnerError, ServiceUnavailable) as error:
+        except (NotFound, RunnerError, ServiceUnavailable) as error:
+            transfer.missing = isinstance(error, NotFound)
             self._way.say(
                 "WARNING",
                 f"input artifact {artifact.name!r} did not come straight from its"

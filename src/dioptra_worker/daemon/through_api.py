@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Protocol
 
 from dioptra_worker.api.failures import SERVICE
 from dioptra_worker.daemon.verdict import duration
-from dioptra_worker.errors import ServiceUnavailable
+from dioptra_worker.errors import ArtifactError, ServiceUnavailable
 from dioptra_worker.tracking.incoming import SLOWEST
 from dioptra_worker.tracking.progress import size
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from dioptra_worker.api.models import ArtifactParameter
@@ -21,6 +23,8 @@ TOLD = 32.0
 """Seconds that it may take from which the job's log says that the API is waited for."""
 PER_FILE = 0.05
 """Seconds that the API is expected to need for a file beside its bytes, at most."""
+TRIES = 3
+"""Answers of 500 after which the API does not have what its store does not have."""
 UNKNOWN = 600.0
 """Seconds that it may take when nobody knows how much it is."""
 
@@ -53,7 +57,7 @@ def fetch(
         go_on: Called now and then; may raise to give up.
 
     Raises:
-        ArtifactError: If it is too much.
+        ArtifactError: If it is too much, or nobody has it.
         ServiceError: If the API did not give it.
     """
     api = way.api
@@ -71,6 +75,7 @@ def fetch(
         )
 
     whole = _Size(artifact.name, known)
+    missing = _Missing(surely=transfer.missing)
 
     def arrived(count: int) -> None:
         go_on()
@@ -81,7 +86,10 @@ def fetch(
         target.unlink(missing_ok=True)
         if known is not None:
             transfer.begin(known)
-        with transfer.watched("through the REST API", sized=not artifact.is_dir):
+        with (
+            transfer.watched("through the REST API", sized=not artifact.is_dir),
+            missing.understood(),
+        ):
             api.artifact_contents(artifact, target, arrived, patience=patience)
         if not artifact.is_dir:
             whole.see(target)
@@ -92,6 +100,33 @@ def fetch(
 def _patience(files: int, known: int | None) -> float:
     """Seconds that the API may be silent while it fetches, beyond any answer's."""
     return UNKNOWN if known is None else known / SLOWEST + files * PER_FILE
+
+
+class _Missing:
+    """Sees that nobody has an artifact, of which the API says no more than 500."""
+
+    def __init__(self, *, surely: bool) -> None:
+        self._tries = TRIES if surely else None
+
+    @contextlib.contextmanager
+    def understood(self) -> Iterator[None]:
+        """Give up when the API has answered 500 often enough.
+
+        Raises:
+            ArtifactError: If it has, of what its store does not have.
+        """
+        try:
+            yield
+        except ServiceUnavailable as error:
+            if self._tries is None or error.status != HTTPStatus.INTERNAL_SERVER_ERROR:
+                raise
+            self._tries -= 1
+            if self._tries:
+                raise
+            raise ArtifactError(
+                "its store does not have it any more, and the REST API cannot get it"
+                " either: submit the job with another one"
+            ) from error
 
 
 class _Size:

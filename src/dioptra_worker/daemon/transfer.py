@@ -42,7 +42,12 @@ class Way:
 
 
 class Transfer:
-    """One artifact on its way: its progress is told, and puts the deadline off."""
+    """One artifact on its way: its progress is told, and puts the deadline off.
+
+    Attributes:
+        size: Its bytes, as far as they are known.
+        missing: Whether its store has said that it does not have it.
+    """
 
     def __init__(
         self,
@@ -63,6 +68,7 @@ class Transfer:
             progress: Makes what tells how far it is.
         """
         self.size = expected
+        self.missing = False
         self._name = name
         self._way = way
         self._room = room

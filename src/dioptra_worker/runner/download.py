@@ -3,7 +3,8 @@
 The daemon imports no library of a store, and nothing that one of them does can bring
 it down: so it has the template make this process. It says what it has to say as JSON
 lines on a pipe: ``size`` in bytes, ``came`` for bytes more, and how it ended: ``done``,
-``error``, or ``unfit`` for what cannot be kept on this machine.
+``error``, ``missing`` for what the store does not have, or ``unfit`` for what cannot be
+kept on this machine.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from dioptra_worker.engine.wording import told
-from dioptra_worker.errors import ArtifactError, WorkerError
+from dioptra_worker.errors import ArtifactError, NotFound, WorkerError
 from dioptra_worker.runner.workspace import MAX_BYTES, MAX_FILES
 from dioptra_worker.tracking import incoming
 
@@ -46,6 +47,9 @@ def main(reports: int, request: Mapping[str, Any]) -> NoReturn:
         )
     except ArtifactError as error:
         speaker.say(unfit=str(error))
+        os._exit(1)
+    except NotFound as error:
+        speaker.say(missing=str(error))
         os._exit(1)
     except BaseException as error:  # noqa: BLE001 - the daemon is to know of any
         known = isinstance(error, WorkerError)

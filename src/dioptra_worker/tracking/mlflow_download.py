@@ -10,7 +10,7 @@ from mlflow.environment_variables import MLFLOW_HTTP_REQUEST_TIMEOUT
 from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
-from dioptra_worker.errors import ArtifactError, ServiceRefused, ServiceUnavailable
+from dioptra_worker.errors import ArtifactError, NotFound, ServiceUnavailable
 from dioptra_worker.tracking.incoming import SLOWEST, kept
 from dioptra_worker.tracking.patience import patience
 
@@ -55,11 +55,10 @@ def fetch(
 
 def _refuse_unfit(uri: str, sizes: Mapping[str, int], limits: Limits) -> None:
     files, size = len(sizes), sum(sizes.values())
-    words = f"{uri} has {files:,} files of {size:,} bytes"
     if not files:
-        raise ServiceRefused(words, service=SERVICE)
+        raise NotFound(f"there is nothing at {uri}", service=SERVICE)
     if files > limits.files or size > limits.size:
-        raise ArtifactError(words)
+        raise ArtifactError(f"{uri} has {files:,} files of {size:,} bytes")
 
 
 def _waiting_for(size: int) -> contextlib.AbstractContextManager[None]:

@@ -10,11 +10,12 @@ import contextlib
 import hashlib
 import re
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from s3transfer.exceptions import S3DownloadFailedError
 
-from dioptra_worker.errors import ArtifactError, ServiceRefused, ServiceUnavailable
+from dioptra_worker.errors import ArtifactError, NotFound, ServiceUnavailable
 from dioptra_worker.tracking import s3
 from dioptra_worker.tracking.incoming import kept
 from dioptra_worker.tracking.side_by_side import side_by_side
@@ -53,7 +54,7 @@ def fetch(
             objects = [_one(client, bucket, key, target)]
         size = sum(item.size for item in objects)
         if not objects:
-            raise ServiceRefused(f"S3 has nothing below {uri}", service=s3.SERVICE)
+            raise NotFound(f"S3 has nothing below {uri}", service=s3.SERVICE)
         if size > limits.size:
             raise ArtifactError(f"{uri} has more than {limits.size:,} bytes")
         listener.begin(size)
@@ -132,7 +133,13 @@ class _Download:
 
 
 def _one(client: S3Client, bucket: str, key: str, file: Path) -> _Object:
-    head = client.head_object(Bucket=bucket, Key=key)
+    try:
+        head = client.head_object(Bucket=bucket, Key=key)
+    except client.exceptions.ClientError as error:
+        if error.response["ResponseMetadata"]["HTTPStatusCode"] != HTTPStatus.NOT_FOUND:
+            raise
+        words = f"S3 does not have s3://{bucket}/{key} (MLFLOW_S3_ENDPOINT_URL is"
+        raise NotFound(f"{words} {s3.endpoint()})", service=s3.SERVICE) from error
     return _Object(key, head["ContentLength"], head["ETag"], file)
 
 

@@ -96,7 +96,7 @@ class Api:
 
     size: int | None = None
     files: list[int] = field(default_factory=list)
-    contents: list[bytes] = field(default_factory=list)
+    contents: list[Any] = field(default_factory=list)
     silent: float = 0.0
     description: str = ""
     folder: Path = Path()
@@ -115,9 +115,9 @@ class Api:
         if request.path == CONTENTS:
             self.lying += map(str, self.folder.glob(".dioptra/scratch-*/*"))
             time.sleep(self.silent)
-            if len(self.contents) > 1:
-                return Answer(body=self.contents.pop(0))
-            return Answer(body=self.contents[0])
+            more = len(self.contents) > 1
+            content = self.contents.pop(0) if more else self.contents[0]
+            return content if isinstance(content, Answer) else Answer(body=content)
         return Answer(body={"id": 1, "username": "worker", "createdOn": "today"})
 
 
@@ -525,6 +525,23 @@ def test_an_address_without_a_name(uri: str, serve: Serve) -> None:
     with pytest.raises(ArtifactError, match="does not end with a name"):
         job.read(store, uri=uri)
     assert (store.asked, job.downloads, job.left) == (0, 0, [])
+
+
+@pytest.mark.parametrize("said", ["missing", "error"])
+def test_an_artifact_that_nobody_has(said: str, serve: Serve) -> None:
+    """What neither its store nor the API has is given up; else the API is tried on."""
+    broken = Answer(500, {"message": "Internal Server Error"})
+    job = serve(Api(size=7, contents=[broken, broken, broken, b"content"]))
+    store = Store({}, {said: "S3 does not have it"})
+    if said == "error":
+        assert job.read(store).read_bytes() == b"content"
+        return
+    with pytest.raises(
+        ArtifactError, match="'model' cannot be used: its store does not"
+    ):
+        job.read(store)
+    assert (job.downloads, job.left) == (3, [])
+    assert "S3 does not have it" in job.texts[0]
 
 
 def test_an_artifact_that_was_deleted(serve: Serve) -> None:
