@@ -32,16 +32,8 @@ def open_runs(environment: Mapping[str, str]) -> Runs:
     Raises:
         SettingsError: It names none.
     """
-    address = environment.get(TRACKING)
-    if not address:
-        raise SettingsError(
-            [
-                (
-                    f"{TRACKING} is missing: where worker runs are recorded, such as"
-                    " http://localhost:5000"
-                )
-            ]
-        )
+    where = "where worker runs are recorded, such as http://localhost:5000"
+    address = _address(environment, TRACKING, where)
     return Runs(
         MlflowApi(
             address,
@@ -61,17 +53,8 @@ def open_activities(
     Raises:
         SettingsError: It names none.
     """
-    url = environment.get(BROKER)
-    if not url:
-        raise SettingsError(
-            [
-                (
-                    f"{BROKER} is missing: where the record of batches is kept, such"
-                    " as redis://localhost:6379/0"
-                )
-            ]
-        )
-    with connect(url) as connection:
+    where = "where the record of batches is kept, such as redis://localhost:6379/0"
+    with connect(_address(environment, BROKER, where)) as connection:
         yield Activities(connection, worker_run)
 
 
@@ -110,3 +93,10 @@ def is_administrator(api: DioptraApi, resources: Resources, entrypoint: str) -> 
         member["user"]["username"] == me and member["permissions"]["admin"]
         for member in group["members"]
     )
+
+
+def _address(environment: Mapping[str, str], name: str, where: str) -> str:
+    address = environment.get(name)
+    if not address:
+        raise SettingsError([f"{name} is missing: {where}"])
+    return address
