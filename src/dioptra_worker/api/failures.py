@@ -82,19 +82,18 @@ def away(
 
 def refusal(method: str, path: str, response: requests.Response) -> ServiceError:
     """The error that an HTTP status other than 2xx stands for."""
+    status = response.status_code
     try:
         body = response.json()
     except requests.exceptions.JSONDecodeError:
         body = response.text[:500]
-    words = body.get("message") if isinstance(body, dict) else body
-    status = response.status_code
+    if isinstance(body, dict):
+        words = body.get("message")
+    else:  # a page of a proxy, maybe, of which all stands in one line here
+        words = f"something that is not its JSON: {str(body)[:80]!r}"
     message = f"the {SERVICE} answered {method} {path} with {status}: {words}"
     if status == requests.codes.not_found and not isinstance(body, dict):
         # The API says in JSON which job or the like it does not find.
-        message = (
-            f"the {SERVICE} answered {method} {path} with {status} and something that"
-            f" is not JSON: {str(words)[:80]!r}"
-        )
         return PathUnknown(message, service=SERVICE, status=status, detail=body)
     if status >= requests.codes.internal_server_error or status in {408, 425, 429}:
         return ServiceUnavailable(

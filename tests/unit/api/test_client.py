@@ -257,13 +257,22 @@ def test_statuses(status: int, kind: type[ServiceError], body: Any, serve: Any) 
         assert "its own words" in str(caught.value)
 
 
+def test_a_page_of_a_proxy_takes_one_line(serve: Any) -> None:
+    """Of a page in place of the API's words, the log shows its beginning in a line."""
+    api, _ = serve(_always(Answer(502, b"<html>\n<h1>Bad gateway</h1>\n</html>" * 9)))
+    with pytest.raises(ServiceUnavailable, match="Bad gateway") as caught:
+        api.job(7)
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 200
+
+
 def test_what_stands_in_for_the_api_deletes_no_job(serve: Any) -> None:
     """A proxy whose API is being replaced says 404 to all, and that is an outage."""
     page = Answer(404, b"404 page not found\n")
     answers = [Answer(), page, Answer(401), page]
     api, _ = serve(lambda _: answers.pop(0))
     api.login()
-    with pytest.raises(ServiceUnavailable, match=r"GET jobs/7 with 404.*not JSON"):
+    with pytest.raises(ServiceUnavailable, match=r"GET jobs/7 with 404.*not its JSON"):
         api.job(7)
     with pytest.raises(ServiceUnavailable, match="POST auth/login with 404"):
         api.job(7)
