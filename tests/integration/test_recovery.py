@@ -417,3 +417,29 @@ def test_open_runs(place: Place) -> None:
         place.client.delete("dioptra-worker:turn:runs")
         recovery.sweep()
     assert closed == ["KILLED", "KILLED"]
+
+
+def test_open_runs_hold_up_nobody(place: Place) -> None:
+    """An MLflow that is away is asked once in a sweep, however many runs are open."""
+    asked = []
+
+    def close_run(run_id: str, _: str) -> bool:
+        asked.append(run_id)
+        return False
+
+    recovery = Recovery(
+        api=place.session,
+        ledger=place.ledger,
+        leftovers=place.leftovers,
+        queues=[],
+        lost_after=3600,
+        close_run=close_run,
+    )
+    runs = [uuid4().hex for _ in range(5)]
+    for run in runs:
+        place.ledger.leave_run(run, "KILLED")
+    for _ in range(3):
+        place.client.delete("dioptra-worker:turn:runs")
+        recovery.sweep()
+    assert len(asked) == 3
+    place.client.hdel("dioptra-worker:open-runs", *runs)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
+import random
 from typing import TYPE_CHECKING, Any
 
 from dioptra_worker.daemon.order import Order
@@ -101,10 +102,17 @@ class Recovery:
             self._estate.sweep()
 
     def _sweep_runs(self) -> None:
-        for run_id, status in self._ledger.open_runs().items():
-            if self._close_run(run_id, status):
-                log.info("MLflow run %s is closed now: %s", run_id, status)
-                self._ledger.close_run(run_id)
+        """Close the MLflow runs that are to be, in any order, until one is not.
+
+        MLflow is away then: to ask for each would keep us from lost jobs for long.
+        """
+        runs = list(self._ledger.open_runs().items())
+        random.shuffle(runs)
+        for run_id, status in runs:
+            if not self._close_run(run_id, status):
+                return
+            log.info("MLflow run %s is closed now: %s", run_id, status)
+            self._ledger.close_run(run_id)
 
     def _sweep_rq(self, queue: Queue) -> None:
         for name, worker_lives in self._leftovers.started(queue).items():
