@@ -24,7 +24,7 @@ _EPILOG = """\b
 Examples:
   dioptra-worker doctor
   dioptra-worker doctor tensorflow-gpu
-  dioptra-worker doctor --json tensorflow-cpu | jq '.checks[] | select(.fix != "")'
+  dioptra-worker doctor --json | jq '.checks[] | select(.fix != "")'
   dioptra-worker doctor --deep --timeout 30 tensorflow-cpu
   docker run --rm --entrypoint dioptra-worker my-image doctor --image
 

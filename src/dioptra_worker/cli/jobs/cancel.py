@@ -17,8 +17,8 @@ from dioptra_worker.cli.jobs.common import (
 _CODES = """\b
 Exit codes:
   0  the job is cancelled: it has failed
-  1  it had ended, or has now finished before it could be stopped, or its worker does
-     not answer; or there is no such job, or no answer
+  1  it had ended, or has now finished before it could be stopped, or its
+     worker does not answer; or there is no such job, or no answer
   2  the command line or the environment is not usable
   3  the API refused the login
 """

@@ -40,8 +40,9 @@ ENVIRONMENT = """\b
 Environment:
   DIOPTRA_API             the address of the REST API
   DIOPTRA_USERNAME        who you are, with DIOPTRA_PASSWORD or
-                          DIOPTRA_PASSWORD_FILE; without them the worker's user,
-                          DIOPTRA_WORKER_USERNAME and DIOPTRA_WORKER_PASSWORD
+                          DIOPTRA_PASSWORD_FILE; without them the worker's
+                          user, DIOPTRA_WORKER_USERNAME and
+                          DIOPTRA_WORKER_PASSWORD
 """
 
 EXIT_CODES = """\b

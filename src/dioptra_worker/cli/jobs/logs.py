@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 _CODES = """\b
 Exit codes:
   0  the log was printed; with --follow, and the job finished
-  1  with --follow: the job failed; or there is no such job or step, or no answer
+  1  with --follow: the job failed; or there is no such job or step, or no
+     answer
   2  the command line or the environment is not usable
   3  the API refused the login
 """
