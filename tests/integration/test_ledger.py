@@ -100,6 +100,22 @@ def test_held_elsewhere(client: redis.Redis, job: int) -> None:
     assert ledger.is_held_elsewhere(job)
 
 
+def test_what_a_later_version_wrote(client: redis.Redis, job: int) -> None:
+    """A lease and an end that say more than we know are respected all the same."""
+    ledger = Ledger(client, worker="a")
+    other = Holder("other", "elsewhere.test", 1, "birth", namespace())
+    lease = json.dumps({**asdict(other), "slot": 3})
+    client.set(f"dioptra-worker:lease:{job}", lease, ex=TTL)
+    assert ledger.acquire(job) == other
+    assert ledger.state(job) == "held"
+    assert ledger.is_held_elsewhere(job)
+    end = Pending(job_id=job, experiment_id=3, status="failed", reason="why")
+    more = json.dumps({**asdict(end), "since": "yesterday"})
+    client.hset("dioptra-worker:pending", str(job), more)
+    assert ledger.pending(job) == end
+    ledger.settle(job)
+
+
 def test_dead_holder_here(client: redis.Redis, job: int) -> None:
     """A holder of this machine that is dead is taken over from, by one of many."""
     process = mark(1)

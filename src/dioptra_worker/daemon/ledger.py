@@ -10,9 +10,9 @@ from __future__ import annotations
 import json
 import os
 import socket
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 from rq.utils import as_text
 
@@ -23,6 +23,8 @@ from dioptra_worker.processes import ProcessMark, mark
 
 if TYPE_CHECKING:
     import redis
+
+T = TypeVar("T", "Holder", "Pending")
 
 PREFIX = "dioptra-worker"
 ATTEMPTS_TTL = 30 * 24 * 3600
@@ -142,7 +144,7 @@ class Ledger:
                 )
                 if not held:
                     return None
-                holder = Holder(**json.loads(held))
+                holder = _read(Holder, held)
                 if not holder.is_dead():
                     return holder
                 stale = held
@@ -164,13 +166,13 @@ class Ledger:
         """Who has the lease on a job."""
         with mapped():
             held = self._redis.get(_lease(job_id))
-        return Holder(**json.loads(held)) if held else None
+        return _read(Holder, held) if held else None
 
     def is_held_elsewhere(self, job_id: int) -> bool:
         """Whether a worker of another machine, or container, runs a job."""
         with mapped():
             held = self._redis.get(_lease(job_id))
-        return held is not None and Holder(**json.loads(held)).host != self.me.host
+        return held is not None and _read(Holder, held).host != self.me.host
 
     # -- attempts --------------------------------------------------------------
 
@@ -208,7 +210,7 @@ class Ledger:
         """What the API has yet to be told of a job, by whichever worker."""
         with mapped():
             found = self._redis.hget(f"{PREFIX}:pending", str(job_id))
-        return Pending(**json.loads(found)) if found else None
+        return _read(Pending, found) if found else None
 
     # -- open MLflow runs ------------------------------------------------------
 
@@ -255,3 +257,10 @@ def _attempts(job_id: int) -> str:
 
 def _dump(holder: Holder) -> bytes:
     return json.dumps(asdict(holder), sort_keys=True).encode()
+
+
+def _read(kind: type[T], text: bytes | str) -> T:
+    """What a worker wrote; one of a later version may have more to say than we know."""
+    known = {field.name for field in fields(kind)}
+    said = json.loads(text).items()
+    return kind(**{name: value for name, value in said if name in known})
