@@ -21,7 +21,7 @@ from tests.plugins.fault_proxy import (
 from tests.plugins.outcomes import FINISHED
 from tests.plugins.scene import Scene, assert_gone
 from tests.plugins.testbed import Platform
-from tests.plugins.until import PATIENCE
+from tests.plugins.until import PATIENCE, until
 from tests.plugins.worker_process import WorkerProcess, worker
 
 if TYPE_CHECKING:
@@ -173,6 +173,41 @@ def test_config_that_is_none(
     text = scene.platform.text(job)
     assert "waiting: the Dioptra API answered" in text
     assert words in text
+    scene.assert_clean()
+
+
+def test_a_proxy_that_knows_no_api(
+    scene: Scene, proxy: FaultProxy, witness: Witness, tmp_path: Path
+) -> None:
+    """While the API is replaced, a proxy's 404 ends no job and empties no log."""
+    go = tmp_path / "go"
+    source = f"""
+@pyplugs.register
+def act():
+    for number in range(100):
+        print("line", number)
+    while not os.path.exists({str(go)!r}):
+        time.sleep(0.02)
+"""
+    job = scene.platform.submit(
+        scene.platform.entrypoint(source, {"acting": {"act": []}})
+    )
+    scene.platform.wait_for_line(job, "line 99", seconds=PATIENCE)
+    answer = Answered(404, [("Content-Type", "text/plain")], b"404 page not found\n")
+
+    def absent(exchange: Exchange) -> None:
+        exchange.reply(answer)
+
+    rules = [
+        proxy.add(Rule("GET", rf"/jobs/{job}$", absent, times=3)),
+        proxy.add(Rule("POST", rf"/jobs/{job}/log$", absent, times=2)),
+        proxy.add(Rule("PUT", rf"/jobs/{job}/status$", absent, times=2)),
+    ]
+    until(lambda: rules[0].hits == 3, says=lambda: scene.daemon.log)
+    go.touch()
+    assert witness.outcome(job, says="the job finished").statuses == FINISHED
+    assert [rule.hits for rule in rules] == [3, 2, 2]
+    assert scene.platform.text(job).count("the job finished") == 1
     scene.assert_clean()
 
 
