@@ -129,10 +129,14 @@ def test_a_file(size: int, tmp_path: Path) -> None:
     """A file comes as it was stored, and its size is told."""
     file = tmp_path / "größe 1.bin"
     file.write_bytes(os.urandom(size))
-    listener = _fetched(_stored(file), tmp_path / "copy")
+    uri = _stored(file)
+    listener = _fetched(uri, tmp_path / "copy")
     assert (tmp_path / "copy").read_bytes() == file.read_bytes()
     assert listener.size == size
-    assert listener.arrived <= size
+    if uri.startswith("s3:"):
+        assert listener.arrived == size
+    else:  # MLflow does not tell: the folder is looked at now and then
+        assert listener.arrived <= size
 
 
 @pytest.mark.usefixtures("environment")
@@ -220,20 +224,30 @@ def test_marks_of_folders_are_no_files(
 
 
 @pytest.mark.parametrize("environment", ["simulation"], indirect=True)
+@pytest.mark.parametrize(("size", "requests"), [(SMALL, 1), (LARGE, 3)])
 def test_bytes_that_are_not_those_that_were_stored(
-    environment: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    size: int,
+    requests: int,
+    environment: dict[str, str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A file of the right size and the wrong content is no file."""
-    (tmp_path / "file").write_bytes(os.urandom(SMALL))
+    """A file of the right size and the wrong content is no file, whole or in ranges."""
+    content = os.urandom(size)
+    (tmp_path / "file").write_bytes(content)
     uri = _stored(tmp_path / "file")
+    bucket, _, key = uri.removeprefix("s3://").partition("/")
+    # As one object, whose tag is a checksum, whatever stored it.
+    s3_client(environment).put_object(Bucket=bucket, Key=key, Body=content)
     with fault_proxy(environment["MLFLOW_S3_ENDPOINT_URL"]) as proxy:
         monkeypatch.setenv("MLFLOW_S3_ENDPOINT_URL", proxy.url)
+        proxy.add(Rule("GET", r"/data/file", late(0.0), times=requests - 1))
         rule = proxy.add(Rule("GET", r"/data/file", falsify))
         with pytest.raises(ServiceUnavailable, match="the checksum"):
             _fetched(uri, tmp_path / "copy")
         assert rule.hits == 1
         _fetched(uri, tmp_path / "copy")
-    assert (tmp_path / "copy").read_bytes() == (tmp_path / "file").read_bytes()
+    assert (tmp_path / "copy").read_bytes() == content
 
 
 @pytest.mark.parametrize("environment", ["s3"], indirect=True)
@@ -305,7 +319,7 @@ def test_a_file_that_comes_too_short(
             _fetched(uri, tmp_path / "copy")
 
 
-@pytest.mark.parametrize("environment", ["s3"], indirect=True)
+@pytest.mark.parametrize("environment", ["simulation"], indirect=True)
 def test_an_object_without_a_checksum_that_is_replaced(
     environment: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
