@@ -49,10 +49,13 @@ class Api(SimulatedApi):
 
 
 class NoRunners:
-    """A launcher that starts nothing."""
+    """A launcher that starts nothing, and tells when it should."""
+
+    on_job: Callable[[], object] = staticmethod(lambda: None)
 
     def job(self) -> Any:
         """A runner."""
+        self.on_job()
         raise RunnerError("there are no runners")
 
     def close_run(self, *_: object, **__: object) -> bool:
@@ -79,6 +82,7 @@ class Desk:
     books: RqWorker
     queue: Queue
     ledger: Telling
+    launcher: NoRunners
     handler: Handler
 
     def handle(self) -> bool:
@@ -133,9 +137,10 @@ def _desk(
     books.register()
     api = Api(status="queued")
     ledger = Telling(client, worker=books.name)
+    launcher = NoRunners()
     services: Any = {
         "api": api,
-        "launcher": NoRunners(),
+        "launcher": launcher,
         "ledger": ledger,
         "settings": Settings(**environment),
         "mask": mask,
@@ -149,7 +154,7 @@ def _desk(
     )
     kwargs = {"job_id": JOB, "experiment_id": EXPERIMENT}
     queue.enqueue(FUNCTION, kwargs=kwargs, job_id=str(JOB))
-    yield Desk(api, books, queue, ledger, handler)
+    yield Desk(api, books, queue, ledger, launcher, handler)
     books.unregister()
     queue.delete(delete_jobs=True)
     client.delete(queue.intermediate_queue_key)
@@ -202,6 +207,27 @@ def test_a_stop_that_comes_before_the_job_begins(desk: Desk) -> None:
     assert desk.api.requests == []
     assert desk.queue.job_ids == [str(JOB)]
     assert desk.ledger.state(JOB) == "free"
+
+
+def test_a_job_that_was_taken_over_is_counted_by_who_has_it(
+    desk: Desk, client: redis.Redis
+) -> None:
+    """Who has lost a job leaves the attempts of its new worker alone."""
+    other = Ledger(client, worker="other")
+
+    def take_over() -> None:
+        desk.ledger.release(JOB)
+        assert other.acquire(JOB) is None
+        other.count_attempt(JOB)
+        desk.handler.beat()
+
+    desk.launcher.on_job = take_over
+    assert desk.handle()
+    assert desk.api.status == "started"
+    assert client.get(f"dioptra-worker:attempts:{JOB}") == b"2"
+    holder = other.holder(JOB)
+    assert holder is not None
+    assert holder.worker == "other"
 
 
 def test_a_heartbeat_outlives_what_it_meets() -> None:

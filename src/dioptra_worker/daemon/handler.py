@@ -188,9 +188,12 @@ class Handler:
         if verdict.fate == "given back":
             self._hand_on(order)
         self._surely(lambda: self._books.end(taken, verdict))
-        if verdict.fate not in {"given back", "left"}:
-            self._surely(lambda: self._ledger.settle(order.job_id))
-            self._surely(lambda: self._ledger.forget_attempts(order.job_id))
+        if verdict.fate in {"given back", "left"}:
+            return
+        if self._surely(lambda: self._ledger.acquire(order.job_id)) is not None:
+            return  # another worker has taken it over, and counts for itself
+        self._surely(lambda: self._ledger.settle(order.job_id))
+        self._surely(lambda: self._ledger.forget_attempts(order.job_id))
 
     def _hand_on(self, order: Order) -> None:
         """Let go of a job that is about to be in its queue again.
