@@ -7,6 +7,7 @@ imported here that costs more than a few milliseconds.
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ EVERY = 5.0
 MAX_AGE = 30.0
 """Seconds after which a heartbeat counts as missing."""
 _NAME = "{name}"
+_FULL = {errno.ENOSPC, errno.EDQUOT}
 
 
 class NoHeartbeat(Exception):
@@ -113,9 +115,20 @@ def candidates(pattern: Path, *, work_dir: Path) -> list[Path]:
 def write(path: Path, body: dict[str, Any]) -> None:
     """Put a heartbeat in the place of the last one, for the owner's eyes only.
 
+    On a full disk, which a job may have filled, it is written over the last one.
+
     Raises:
         OSError: If it cannot be written.
     """
+    content = json.dumps(body).encode() + b"\n"
+    try:
+        _replace(path, content)
+    except OSError as error:
+        if error.errno not in _FULL or not _write_over(path, content):
+            raise
+
+
+def _replace(path: Path, content: bytes) -> None:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     new = path.with_name(f".{path.name}.new")
     with contextlib.suppress(FileNotFoundError):
@@ -123,8 +136,19 @@ def write(path: Path, body: dict[str, Any]) -> None:
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL  # not through somebody's link
     descriptor = os.open(new, flags, 0o600)
     with os.fdopen(descriptor, "wb") as file:
-        file.write(json.dumps(body).encode() + b"\n")
+        file.write(content)
     new.replace(path)
+
+
+def _write_over(path: Path, content: bytes) -> bool:
+    """Write where there is something already; whether there is and that went well."""
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_NOFOLLOW)
+        with os.fdopen(descriptor, "wb", buffering=0) as file:
+            room = os.fstat(descriptor).st_size
+            return file.write(content.ljust(room)) >= len(content)  # at once
+    except OSError:
+        return False
 
 
 def now() -> datetime:

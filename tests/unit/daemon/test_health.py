@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from click.testing import CliRunner, Result
+from tests.plugins.small_disk import may_mount, small_disk
 
 from dioptra_worker.cli.health import default_work_dir, health_command
 from dioptra_worker.daemon import health_file, health_server, metrics, readiness
@@ -536,6 +537,23 @@ def test_file_is_not_written_through_a_link(tmp_path: Path) -> None:
     health_file.write(path, _body())
     assert victim.read_text() == "untouched"
     assert not path.is_symlink()
+
+
+@pytest.mark.skipif(not may_mount(), reason="needs to mount a small disk, as root")
+@pytest.mark.parametrize("job", [None, 123456])
+def test_a_full_disk_stops_no_heartbeat(job: int | None, tmp_path: Path) -> None:
+    """A job that fills the disk does not make its worker look dead."""
+    with small_disk(tmp_path / "disk", "64k") as disk:
+        path = disk / "health-1.json"
+        health_file.write(path, _body(job_id=7, waiting_for=["Redis"]))
+        with pytest.raises(OSError, match="No space"):
+            (disk / "large").write_bytes(bytes(1 << 20))
+        health_file.write(path, _body(job_id=job, waiting_for=["Redis"]))
+        assert Heartbeat.read(path).job_id == job
+        path.unlink()
+        (disk / "small").write_bytes(bytes(4096))
+        with pytest.raises(OSError, match="No space"):
+            health_file.write(path, _body())
 
 
 # -- the command -----------------------------------------------------------------
