@@ -63,6 +63,9 @@ RUNNER_DEFAULTS = {
     "GIT_PYTHON_REFRESH": "quiet",  # or MLflow fills the log where there is no git
     "MLFLOW_DISABLE_TELEMETRY": "true",  # it starts a thread at import
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",  # it is for terminals
+    # A server that stands before the store would send us there, past itself.
+    "MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD": "false",
+    "MLFLOW_ENABLE_PROXY_MULTIPART_UPLOAD": "false",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # it is no output of the job
 }
 """What runners get in their environment unless the user says otherwise."""
