@@ -87,13 +87,14 @@ def _results(
     queues: Sequence[str], *, timeout: float, deep: bool, image: bool
 ) -> Iterator[Result]:
     from dioptra_worker import doctor
-    from dioptra_worker.doctor.configuration import examples, read_settings
+    from dioptra_worker.doctor.configuration import examples, misspelt, read_settings
     from dioptra_worker.logs import Mask
     from dioptra_worker.settings import RUNNER_DEFAULTS
 
     for name, value in RUNNER_DEFAULTS.items():  # the checks see what jobs will see
         os.environ.setdefault(name, value)
     settings, findings = read_settings(examples(os.environ) if image else None)
+    findings += misspelt(os.environ)
     lanes = doctor.all_checks(
         settings,
         queues,

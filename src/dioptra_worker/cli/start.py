@@ -269,7 +269,7 @@ def _warn(settings: settings_module.Settings, launcher: Launcher) -> None:
     from dioptra_worker import doctor
 
     log = logging.getLogger("dioptra_worker.daemon")
-    for finding in doctor.brief(settings):
+    for finding in doctor.brief(settings, os.environ):
         log.warning("%s", finding)
 
 

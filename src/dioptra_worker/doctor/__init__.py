@@ -2,7 +2,7 @@
 
 Each module here checks one thing with a round trip, not a ping, and is a generator of
 findings: `examination` gives it a thread and a time limit. `dioptra-worker doctor`
-runs all of them, `brief` the two that a daemon can afford at its start.
+runs all of them, `brief` the few that a daemon can afford at its start.
 """
 
 from dioptra_worker.doctor.checks import all_checks, brief

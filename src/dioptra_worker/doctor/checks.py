@@ -7,7 +7,16 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from dioptra_worker.daemon.redis_client import connect
-from dioptra_worker.doctor import api, broker, disk, gpu, image, isolation, machine
+from dioptra_worker.doctor import (
+    api,
+    broker,
+    configuration,
+    disk,
+    gpu,
+    image,
+    isolation,
+    machine,
+)
 from dioptra_worker.doctor import store as store_check
 from dioptra_worker.doctor import tracking as tracking_check
 from dioptra_worker.doctor.examination import LATE, Check, examine
@@ -16,7 +25,7 @@ from dioptra_worker.errors import ServiceUnavailable
 from dioptra_worker.logs import Mask
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from dioptra_worker.settings import Settings
 
@@ -101,20 +110,28 @@ def _service_checks(
     ]
 
 
-def brief(settings: Settings, *, timeout: float = BRIEFLY) -> list[Result]:
-    """What a daemon should warn of at its start: Redis's fitness and the disk.
+def brief(
+    settings: Settings, variables: Iterable[str], *, timeout: float = BRIEFLY
+) -> list[Result]:
+    """What a daemon should warn of at its start: misspelt settings, Redis, the disk.
 
     That Redis does not answer is not told here: the daemon waits for it and says so.
 
     Args:
         settings: The daemon's.
+        variables: The names in its environment.
         timeout: Seconds that it may take.
 
     Returns:
         Warnings and failures only.
     """
     look = partial(_fitness, settings.redis_url.get_secret_value())
-    lanes = [[Check(name=broker.NAME, look=look)], [_disk(settings)]]
+    names = partial(configuration.misspelt, variables)
+    lanes = [
+        [Check(name=configuration.NAME, look=names)],
+        [Check(name=broker.NAME, look=look)],
+        [_disk(settings)],
+    ]
     results = examine(lanes, timeout=timeout, hide=Mask(settings.secrets()))
     return [
         result

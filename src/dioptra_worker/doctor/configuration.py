@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from dioptra_worker import settings as settings_module
-from dioptra_worker.doctor.finding import Finding, fail, ok
+from dioptra_worker.doctor.finding import Finding, fail, ok, warn
 from dioptra_worker.errors import SettingsError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from dioptra_worker.settings import Settings
 
 NAME = "settings"
 _EXAMPLE = " Example: "
+_PREFIX = "DIOPTRA_WORKER_"
+_NOT_THE_DAEMONS = {"LOCAL_DIR", "PEER_PYTHON", "RUN_ID"}
+_ALIKE = 0.75
 
 
 def read_settings(
@@ -47,6 +51,27 @@ def examples(environment: Mapping[str, str]) -> dict[str, str]:
         and not environment.get(str(field.alias))
         and not environment.get(f"{field.alias}_FILE")
     }
+
+
+def misspelt(variables: Iterable[str]) -> Iterator[Finding]:
+    """Variables that are no setting, but whose names are close to one's.
+
+    Args:
+        variables: The names of all that are set.
+    """
+    fields = settings_module.Settings.model_fields.values()
+    known = {str(field.alias).removeprefix(_PREFIX) for field in fields}
+    known |= {f"{name}_FILE" for name in known} | _NOT_THE_DAEMONS
+    for variable in sorted(variables):
+        name = variable.removeprefix(_PREFIX)
+        if name == variable or name in known:
+            continue
+        for meant in get_close_matches(name, known, n=1, cutoff=_ALIKE):
+            yield warn(
+                NAME,
+                f"{variable} is none, and has no effect",
+                f"did you mean {_PREFIX}{meant}?",
+            )
 
 
 def _problem(text: str) -> Finding:

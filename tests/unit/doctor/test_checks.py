@@ -20,7 +20,7 @@ from dioptra_worker.doctor import (
     machine,
     tracking,
 )
-from dioptra_worker.doctor.configuration import read_settings
+from dioptra_worker.doctor.configuration import misspelt, read_settings
 from dioptra_worker.doctor.places import shown
 from dioptra_worker.logs import Mask
 from dioptra_worker.settings import Settings
@@ -52,6 +52,31 @@ def test_every_unusable_setting_is_a_finding(monkeypatch: pytest.MonkeyPatch) ->
     assert [finding.status for finding in findings] == ["fail", "fail"]
     assert findings[0].detail.startswith("DIOPTRA_WORKER_PASSWORD: not set")
     assert findings[1].fix == "set DIOPTRA_API=http://localhost:5000"
+
+
+@pytest.mark.parametrize(
+    ("variable", "meant"),
+    [
+        ("DIOPTRA_WORKER_KILLGRACE", "DIOPTRA_WORKER_KILL_GRACE"),
+        ("DIOPTRA_WORKER_PRELOADS", "DIOPTRA_WORKER_PRELOAD"),
+        ("DIOPTRA_WORKER_PASWORD_FILE", "DIOPTRA_WORKER_PASSWORD_FILE"),
+    ],
+)
+def test_a_misspelt_setting_is_told(variable: str, meant: str) -> None:
+    """A name that is nearly a setting's has no effect, which nobody expects."""
+    [finding] = misspelt([variable, "PATH"])
+    assert finding.status == "warn"
+    assert finding.detail == f"{variable} is none, and has no effect"
+    assert finding.fix == f"did you mean {meant}?"
+
+
+def test_names_of_somebody_else_are_left_alone() -> None:
+    """Settings, what our other commands read, and other names are not told."""
+    fields = Settings.model_fields.values()
+    known = {str(field.alias) for field in fields}
+    others = {"LOCAL_DIR", "PEER_PYTHON", "RUN_ID", "PASSWORD_FILE", "TEAM"}
+    names = known | {f"DIOPTRA_WORKER_{name}" for name in others} | {"RQ_REDIS_URL"}
+    assert list(misspelt(names)) == []
 
 
 def test_without_settings_the_machine_is_checked_all_the_same() -> None:
@@ -283,8 +308,10 @@ def test_brief_warns_of_the_disk_and_is_silent_of_a_redis_that_is_away(
             },
             DIOPTRA_WORKER_WORK_DIR=tmp_path,
         )
-        [warning] = brief(settings)
-    assert "open to other users" in str(warning)
+        warnings = [str(it) for it in brief(settings, ["DIOPTRA_WORKER_GPU"])]
+    assert len(warnings) == 2
+    assert any("did you mean DIOPTRA_WORKER_GPUS?" in words for words in warnings)
+    assert any("open to other users" in words for words in warnings)
 
 
 def test_brief_is_bounded(tmp_path: Path) -> None:
@@ -299,6 +326,6 @@ def test_brief_is_bounded(tmp_path: Path) -> None:
             DIOPTRA_WORKER_WORK_DIR=tmp_path,
         )
         started = time.monotonic()
-        assert brief(settings, timeout=0.3) == []
+        assert brief(settings, [], timeout=0.3) == []
         assert time.monotonic() - started < 15
     assert list(tmp_path.iterdir()) == []
