@@ -72,7 +72,7 @@ class Boto:
         self._remove(_PREFIX + "/")
 
     def discard(self, artifact: Artifact) -> None:
-        """Remove an artifact's objects, which the server keeps in memory."""
+        """Remove an artifact's objects, which may be large."""
         self._remove(urlsplit(artifact.uri).path.lstrip("/"))
 
     def _remove(self, prefix: str) -> None:
