@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -55,6 +56,7 @@ class Boto:
 
     def down(self, folder: Path, names: list[str]) -> float:
         """Download files that were uploaded; the seconds that it took."""
+        os.sync()
         began = time.perf_counter()
         with create_transfer_manager(self._s3, TransferConfig()) as transfers:
             waiting = [
@@ -86,7 +88,7 @@ class Boto:
 
 
 def write_files(folder: Path, files: int, size: int) -> list[str]:
-    """Write files of the same size; their names."""
+    """Write files of the same size, to the disk; their names."""
     chunk = bytes(range(256)) * 4096
     names = [f"{number:05}.bin" for number in range(files)]
     for name in names:
@@ -94,4 +96,5 @@ def write_files(folder: Path, files: int, size: int) -> list[str]:
         with Path(folder, name).open("wb") as file:
             while left > 0:
                 left -= file.write(chunk[:left])
+    os.sync()
     return names

@@ -70,7 +70,7 @@ def _simulation() -> Iterator[str]:
     """The address of an S3 that takes any key and knows conditions and tags.
 
     The stack's own keeps objects as files: it has no keys that no file can have, gives
-    other tags than Amazon, and does not look at If-Match.
+    no tags, and does not look at If-Match.
     """
     server = ThreadedMotoServer(port=0, verbose=False)
     server.start()
