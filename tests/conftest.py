@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import platform
+import signal
 from importlib import metadata
 from typing import TYPE_CHECKING
 
@@ -38,6 +39,10 @@ SHOWN = ("rq", "redis", "mlflow-skinny", "boto3", "pydantic-settings", "valkeyli
 for _name in [name for name in os.environ if name.startswith(FOREIGN)]:
     if _name not in OURS:
         del os.environ[_name]
+
+# A shell ignores Ctrl-C for what it runs in the background, and so would what we start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 settings.register_profile(  # a machine that is busy fails no test
     "patient", deadline=None, suppress_health_check=[HealthCheck.too_slow]
