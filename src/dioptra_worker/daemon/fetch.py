@@ -187,13 +187,12 @@ class Fetcher:
         what: str,
     ) -> None:
         """Get an archive and unpack it; the archive itself does not stay here."""
-        with self._space.download() as archive:
-            cached = self._cache.get(key, archive)
-            if not cached:
-                download(archive, lambda _: self._go_on())
+
+        def get(file: Path) -> None:
+            download(file, lambda _: self._go_on())
+
+        with self._space.download() as archive, self._cache.fetched(key, archive, get):
             unpack(archive, target, what=what, go_on=self._go_on)
-            if not cached:  # only now, since what is no archive must not be had again
-                self._cache.keep(key, archive)
 
     def _go_on(self) -> None:
         """Give up if the job was stopped."""
