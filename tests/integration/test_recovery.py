@@ -32,7 +32,7 @@ from dioptra_worker.daemon.redis_client import connect
 from dioptra_worker.daemon.worker import TTL, RqWorker
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     import redis
     from tests.plugins.clients import ApiClient
@@ -83,6 +83,17 @@ class Place:
             queues=[self.queue],
             lost_after=lost_after,
             close_run=lambda *_: False,
+        )
+
+    def closer(self, close_run: Callable[[str, str], bool]) -> Recovery:
+        """A sweeper of open MLflow runs."""
+        return Recovery(
+            api=self.session,
+            ledger=self.ledger,
+            leftovers=self.leftovers,
+            queues=[],
+            lost_after=3600,
+            close_run=close_run,
         )
 
     def sweep(self, lost_after: float = OLD) -> None:
@@ -402,14 +413,7 @@ def test_open_runs(place: Place) -> None:
         closed.append(status)
         return len(closed) > 1
 
-    recovery = Recovery(
-        api=place.session,
-        ledger=place.ledger,
-        leftovers=place.leftovers,
-        queues=[],
-        lost_after=3600,
-        close_run=close_run,
-    )
+    recovery = place.closer(close_run)
     place.ledger.leave_run(run, "KILLED")
     deadline = time.monotonic() + 60
     while run in place.ledger.open_runs():
@@ -427,14 +431,7 @@ def test_open_runs_hold_up_nobody(place: Place) -> None:
         asked.append(run_id)
         return False
 
-    recovery = Recovery(
-        api=place.session,
-        ledger=place.ledger,
-        leftovers=place.leftovers,
-        queues=[],
-        lost_after=3600,
-        close_run=close_run,
-    )
+    recovery = place.closer(close_run)
     runs = [uuid4().hex for _ in range(5)]
     for run in runs:
         place.ledger.leave_run(run, "KILLED")
