@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Self
 
 from dioptra_worker.api.models import LogRecord
 from dioptra_worker.api.patience import FOREVER, persist
-from dioptra_worker.daemon.carriers import login_awaited
+from dioptra_worker.daemon.carrier_base import login_awaited
 from dioptra_worker.daemon.lane import Batch, Lane
 from dioptra_worker.daemon.log_carrier import LogCarrier
 from dioptra_worker.daemon.parcels import OWN_LOGGER, Result
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from dioptra_worker.daemon.backlog import Room
-    from dioptra_worker.daemon.carriers import Api
+    from dioptra_worker.daemon.carrier_base import Api
     from dioptra_worker.daemon.journal import Journal
 
 log = logging.getLogger("dioptra_worker.courier")

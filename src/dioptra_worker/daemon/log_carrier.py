@@ -8,12 +8,12 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from dioptra_worker.daemon.carrier import SETTLE
-from dioptra_worker.daemon.carriers import POISON_TRIES, CarrierBase, login_awaited
+from dioptra_worker.daemon.carrier_base import POISON_TRIES, CarrierBase, login_awaited
 from dioptra_worker.daemon.parcels import OWN_LOGGER
 
 if TYPE_CHECKING:
     from dioptra_worker.api.models import LogRecord
-    from dioptra_worker.daemon.carriers import Api, Owner
+    from dioptra_worker.daemon.carrier_base import Api, Owner
     from dioptra_worker.errors import ServiceUnavailable
 
 log = logging.getLogger("dioptra_worker.courier")

@@ -7,7 +7,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from dioptra_worker.daemon.carrier import SETTLE
-from dioptra_worker.daemon.carriers import CarrierBase, login_awaited
+from dioptra_worker.daemon.carrier_base import CarrierBase, login_awaited
 from dioptra_worker.daemon.parcels import Result, describe
 from dioptra_worker.errors import NotFound, ServiceRefused, ServiceUnavailable
 from dioptra_worker.provenance import signed
@@ -16,7 +16,7 @@ from dioptra_worker.records import ArtifactStored, Metric, RunStarted
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from dioptra_worker.daemon.carriers import Api, Owner
+    from dioptra_worker.daemon.carrier_base import Api, Owner
 
 SILENT_REGISTRATION = 4.5
 """How much longer an artifact's registration may take than we wait for the answer.

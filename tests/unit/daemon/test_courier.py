@@ -25,7 +25,7 @@ from tests.unit.daemon.simulated_api import (
 from dioptra_worker.api.models import LogRecord
 from dioptra_worker.daemon.backlog import Room
 from dioptra_worker.daemon.carrier import SETTLE
-from dioptra_worker.daemon.carriers import POISON_TRIES
+from dioptra_worker.daemon.carrier_base import POISON_TRIES
 from dioptra_worker.daemon.courier import NOTABLE, Address, Courier
 from dioptra_worker.daemon.journal import Journal, Journals
 from dioptra_worker.daemon.lane import Batch
