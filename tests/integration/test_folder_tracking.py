@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from dioptra_worker.errors import ServiceRefused
-from dioptra_worker.records import NO_JOB
+from dioptra_worker.protocol.messages import NO_JOB
 from dioptra_worker.tracking.folder import FolderTracking
 
 if TYPE_CHECKING:

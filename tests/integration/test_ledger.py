@@ -13,6 +13,7 @@ from uuid import uuid4
 
 import pytest
 
+from dioptra_worker.common.process_identity import mark
 from dioptra_worker.daemon.ledger import (
     ATTEMPTS_TTL,
     Holder,
@@ -23,7 +24,6 @@ from dioptra_worker.daemon.ledger import (
 from dioptra_worker.daemon.redis_client import connect
 from dioptra_worker.daemon.worker import TTL
 from dioptra_worker.errors import ServiceUnavailable
-from dioptra_worker.processes import mark
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

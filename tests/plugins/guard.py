@@ -9,8 +9,8 @@ import sys
 import time
 from pathlib import Path
 
+from dioptra_worker.common.process_identity import ProcessMark
 from dioptra_worker.local import LocalStack, NoStack
-from dioptra_worker.processes import ProcessMark
 
 
 def main() -> None:

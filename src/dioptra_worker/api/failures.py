@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import requests
 
-from dioptra_worker.causes import cause
+from dioptra_worker.common.network_errors import cause
 from dioptra_worker.errors import (
     Conflict,
     LoginRefused,

@@ -2,7 +2,7 @@
 
 Every request has a timeout, fails with errors of ours (`dioptra_worker.api.failures`),
 and logs in again once when the API has forgotten the session. It never waits or retries
-by itself: who calls knows how patient to be (see `dioptra_worker.api.patience`).
+by itself: who calls knows how patient to be (see `dioptra_worker.common.retry`).
 """
 
 from __future__ import annotations

@@ -7,8 +7,8 @@ import sys
 import uuid
 from typing import TYPE_CHECKING
 
-from dioptra_worker import logs
 from dioptra_worker import settings as settings_module
+from dioptra_worker.common import log_setup
 from dioptra_worker.daemon.crew import Crew
 from dioptra_worker.daemon.gpus import deal, visible
 from dioptra_worker.daemon.launcher import choose_mode
@@ -34,7 +34,7 @@ def run_crew(settings: Settings, orders: Orders, given: Mapping[str, str]) -> in
     Returns:
         The worst of the slots' exit codes.
     """
-    logs.to_stderr(
+    log_setup.to_stderr(
         as_json=settings.log_as_json,
         level=settings.log_level,
         secrets=settings.secrets(),

@@ -87,8 +87,8 @@ def _results(
     queues: Sequence[str], *, timeout: float, deep: bool, image: bool
 ) -> Iterator[Result]:
     from dioptra_worker import doctor
+    from dioptra_worker.common.log_setup import Mask
     from dioptra_worker.doctor.configuration import examples, misspelt, read_settings
-    from dioptra_worker.logs import Mask
     from dioptra_worker.settings import RUNNER_DEFAULTS
 
     for name, value in RUNNER_DEFAULTS.items():  # the checks see what jobs will see

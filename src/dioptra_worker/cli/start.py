@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dioptra_worker import __version__, processes
+from dioptra_worker import __version__
 from dioptra_worker import settings as settings_module
 from dioptra_worker.cli.exit_codes import ExitCode
 from dioptra_worker.cli.help import settings_epilog
+from dioptra_worker.common import process_identity
 from dioptra_worker.errors import (
     LoginRefused,
     RunnerError,
@@ -176,7 +177,7 @@ def start(
 
         sys.exit(run_crew(settings, orders, overrides))
     if crew is not None:
-        processes.end_with_parent(signal.SIGTERM)
+        process_identity.end_with_parent(signal.SIGTERM)
     sys.exit(serve(settings, orders, crew=crew if share_template else None))
 
 
@@ -201,13 +202,13 @@ def serve(
 def _serve(
     settings: settings_module.Settings, orders: object, launcher: Launcher
 ) -> ExitCode:
-    from dioptra_worker import logs
     from dioptra_worker.api.client import DioptraApi
+    from dioptra_worker.common import log_setup
     from dioptra_worker.daemon.orders import Orders
     from dioptra_worker.daemon.service import Daemon
 
     assert isinstance(orders, Orders)
-    mask = logs.to_stderr(
+    mask = log_setup.to_stderr(
         as_json=settings.log_as_json,
         level=settings.log_level,
         secrets=settings.secrets(),

@@ -8,6 +8,7 @@ import threading
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from dioptra_worker.common.workspace import workspace
 from dioptra_worker.daemon.claim import Claim, claim
 from dioptra_worker.daemon.conversation import Conversation
 from dioptra_worker.daemon.delivery import Delivery, left
@@ -19,8 +20,7 @@ from dioptra_worker.daemon.status_watch import watching
 from dioptra_worker.daemon.supervisor import Supervisor
 from dioptra_worker.daemon.verdict import Verdict, judge
 from dioptra_worker.errors import ServiceUnavailable, WorkerError
-from dioptra_worker.records import Begin
-from dioptra_worker.runner.workspace import workspace
+from dioptra_worker.protocol.messages import Begin
 
 if TYPE_CHECKING:
     from dioptra_worker.daemon.ledger import Ledger, Pending

@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
 
-from dioptra_worker.api.patience import persist
+from dioptra_worker.common.retry import persist
 from dioptra_worker.errors import (
     LoginRefused,
     NotFound,

@@ -14,15 +14,15 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING
 
-from dioptra_worker.api.patience import FOREVER, persist
+from dioptra_worker.common.retry import FOREVER, persist
 from dioptra_worker.daemon.activities import LEASE, Activities
 from dioptra_worker.errors import ServiceUnavailable
-from dioptra_worker.records import ActivityAnswer, ActivityWanted
+from dioptra_worker.protocol.messages import ActivityAnswer, ActivityWanted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from dioptra_worker.daemon.outages import Outages
+    from dioptra_worker.common.outage_log import Outages
 
 log = logging.getLogger("dioptra_worker.claims")
 

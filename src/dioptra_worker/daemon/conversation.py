@@ -9,13 +9,13 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
 from dioptra_worker.api.models import LogRecord
+from dioptra_worker.common.outage_log import Outages
 from dioptra_worker.daemon.claims import ClaimsDesk
-from dioptra_worker.daemon.outages import Outages
 from dioptra_worker.daemon.parcels import OWN_LOGGER
 from dioptra_worker.daemon.report import Stop
 from dioptra_worker.daemon.verdict import Verdict, duration
 from dioptra_worker.errors import ServiceError
-from dioptra_worker.records import (
+from dioptra_worker.protocol.messages import (
     ActivityAnswer,
     ActivityWanted,
     ArtifactStored,

@@ -17,7 +17,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Self
 
 from dioptra_worker.api.models import LogRecord
-from dioptra_worker.api.patience import FOREVER, persist
+from dioptra_worker.common.retry import FOREVER, persist
 from dioptra_worker.daemon.carrier_base import login_awaited
 from dioptra_worker.daemon.lane import Batch, Lane
 from dioptra_worker.daemon.log_carrier import LogCarrier
@@ -30,7 +30,7 @@ from dioptra_worker.errors import (
     ServiceRefused,
     ServiceUnavailable,
 )
-from dioptra_worker.records import Metric
+from dioptra_worker.protocol.messages import Metric
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,11 +8,11 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from dioptra_worker.api.failures import understood
-from dioptra_worker.api.patience import persist
+from dioptra_worker.common.retry import persist
+from dioptra_worker.common.workspace import Workspace, unpack
 from dioptra_worker.daemon.inputs import Inputs
+from dioptra_worker.protocol.messages import ArtifactTask, InputArtifact, Plan
 from dioptra_worker.provenance import typed_defaults
-from dioptra_worker.records import ArtifactTask, InputArtifact, Plan
-from dioptra_worker.runner.workspace import Workspace, unpack
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
     from dioptra_worker.api.client import DioptraApi
     from dioptra_worker.api.models import ArtifactParameter, Job
+    from dioptra_worker.common.outage_log import Outages
     from dioptra_worker.daemon.background import Background
-    from dioptra_worker.daemon.outages import Outages
     from dioptra_worker.daemon.transfer import Way
 
 T = TypeVar("T")

@@ -8,9 +8,9 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
-from dioptra_worker.api.patience import FOREVER, persist
+from dioptra_worker.common.outage_log import Outages
+from dioptra_worker.common.retry import FOREVER, persist
 from dioptra_worker.daemon.attempt import Attempt
-from dioptra_worker.daemon.outages import Outages
 from dioptra_worker.daemon.payload import read_order
 from dioptra_worker.daemon.report import Stop
 from dioptra_worker.daemon.verdict import Verdict, duration

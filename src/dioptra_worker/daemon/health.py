@@ -15,11 +15,11 @@ import socket
 import threading
 from typing import TYPE_CHECKING, Any, Self
 
+from dioptra_worker.common.process_identity import ProcessMark, mark
 from dioptra_worker.daemon import health_file
 from dioptra_worker.daemon.health_file import Heartbeat, NoHeartbeat, moment
 from dioptra_worker.daemon.health_server import HealthServer
 from dioptra_worker.daemon.vitals import Vitals
-from dioptra_worker.processes import ProcessMark, mark
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -5,9 +5,15 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from dioptra_worker import wire
 from dioptra_worker.daemon.lines import LineAssembler
-from dioptra_worker.records import Ended, Message, Output, StepEnded, StepStarted
+from dioptra_worker.protocol import codec
+from dioptra_worker.protocol.messages import (
+    Ended,
+    Message,
+    Output,
+    StepEnded,
+    StepStarted,
+)
 
 if TYPE_CHECKING:
     import socket
@@ -75,7 +81,7 @@ class Hearing:
         if not line:  # it was stopped while it spoke, and began a new line
             return
         try:
-            message = wire.decode(line)
+            message = codec.decode(line)
         except ValueError:  # cut off by a signal, or user code wrote to our socket
             self._listener.line("stderr", _shown(line))
             return

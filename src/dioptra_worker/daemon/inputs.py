@@ -7,6 +7,7 @@ import tarfile
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
+from dioptra_worker.common.workspace import MAX_BYTES, Workspace, remove, unpack
 from dioptra_worker.daemon import direct, through_api
 from dioptra_worker.daemon.transfer import Transfer
 from dioptra_worker.errors import (
@@ -16,7 +17,6 @@ from dioptra_worker.errors import (
     ServiceUnavailable,
 )
 from dioptra_worker.provenance import signature
-from dioptra_worker.runner.workspace import MAX_BYTES, Workspace, remove, unpack
 from dioptra_worker.tracking.incoming import SCHEMES, SLOWEST, not_kept
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, Self, TypeVar
 
-from dioptra_worker.api.patience import pauses
+from dioptra_worker.common.retry import pauses
 from dioptra_worker.daemon.backlog import Backlog, Entry, Room
 from dioptra_worker.daemon.carrier import SETTLE
 from dioptra_worker.errors import NotFound, ServiceRefused, ServiceUnavailable

@@ -3,13 +3,8 @@
 from __future__ import annotations
 
 from dioptra_worker.api.models import LogRecord
-from dioptra_worker.records import (
-    ArtifactStored,
-    Log,
-    Metric,
-    RunStarted,
-)
-from dioptra_worker.wire import decode, encode
+from dioptra_worker.protocol.codec import decode, encode
+from dioptra_worker.protocol.messages import ArtifactStored, Log, Metric, RunStarted
 
 OWN_LOGGER = "dioptra_worker"
 """The logger of the worker's own few lines, which are never dropped."""

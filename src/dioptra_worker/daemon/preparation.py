@@ -8,11 +8,11 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Self, TypeVar
 
-from dioptra_worker.api.patience import FOREVER, persist
 from dioptra_worker.api.session import PARALLEL
+from dioptra_worker.common.outage_log import Outages
+from dioptra_worker.common.retry import FOREVER, persist
 from dioptra_worker.daemon.background import Background
 from dioptra_worker.daemon.fetch import Fetcher
-from dioptra_worker.daemon.outages import Outages
 from dioptra_worker.daemon.report import Stop
 from dioptra_worker.daemon.setup_limit import SetupLimit
 from dioptra_worker.daemon.stamping import stamp
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from dioptra_worker.api.models import Job
+    from dioptra_worker.common.workspace import Workspace
     from dioptra_worker.daemon.conversation import Conversation
     from dioptra_worker.daemon.headstart import HeadStart
     from dioptra_worker.daemon.services import Services
     from dioptra_worker.daemon.supervisor import Supervisor
-    from dioptra_worker.records import Plan
-    from dioptra_worker.runner.workspace import Workspace
+    from dioptra_worker.protocol.messages import Plan
 
 log = logging.getLogger("dioptra_worker.preparation")
 

@@ -9,7 +9,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from dioptra_worker.causes import cause, is_connection_failure
+from dioptra_worker.common.network_errors import cause, is_connection_failure
 from dioptra_worker.errors import ServiceUnavailable
 
 if TYPE_CHECKING:

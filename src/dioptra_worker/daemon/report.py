@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from dioptra_worker.daemon.runners import Exit
-    from dioptra_worker.records import Ended
+    from dioptra_worker.protocol.messages import Ended
 
 StopKind = Literal["timeout", "requested", "shutdown", "gone", "setup"]
 

@@ -10,8 +10,8 @@ from dioptra_worker.daemon.carrier import SETTLE
 from dioptra_worker.daemon.carrier_base import CarrierBase, login_awaited
 from dioptra_worker.daemon.parcels import Result, describe
 from dioptra_worker.errors import NotFound, ServiceRefused, ServiceUnavailable
+from dioptra_worker.protocol.messages import ArtifactStored, Metric, RunStarted
 from dioptra_worker.provenance import signed
-from dioptra_worker.records import ArtifactStored, Metric, RunStarted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -14,6 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from dioptra_worker import __version__
+from dioptra_worker.common.workspace import remove_stale
 from dioptra_worker.daemon import redis_client as rq_border
 from dioptra_worker.daemon.alarm import TICK, Alarm
 from dioptra_worker.daemon.attempt import CLOSE_RUN_TIMEOUT
@@ -36,16 +37,15 @@ from dioptra_worker.daemon.vital_signs import API, REDIS
 from dioptra_worker.daemon.waiting import STOPPED, Stopped, Waiting
 from dioptra_worker.daemon.worker import HEARTBEAT, RqWorker
 from dioptra_worker.errors import ServiceError, ServiceUnavailable
-from dioptra_worker.runner.workspace import remove_stale
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from types import FrameType
 
     from dioptra_worker.api.client import DioptraApi
+    from dioptra_worker.common.log_setup import Mask
     from dioptra_worker.daemon.launcher import Launcher
     from dioptra_worker.daemon.orders import Orders
-    from dioptra_worker.logs import Mask
     from dioptra_worker.settings import Settings
 
 log = logging.getLogger("dioptra_worker.daemon")

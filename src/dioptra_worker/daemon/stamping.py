@@ -10,7 +10,7 @@ from dioptra_worker.provenance import Circumstances, WorkerRun, completed, tags
 
 if TYPE_CHECKING:
     from dioptra_worker.api.models import Job
-    from dioptra_worker.records import Plan
+    from dioptra_worker.protocol.messages import Plan
     from dioptra_worker.settings import Settings
 
 log = logging.getLogger("dioptra_worker.stamping")

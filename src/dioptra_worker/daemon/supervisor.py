@@ -15,11 +15,11 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from dioptra_worker import wire
 from dioptra_worker.daemon.hearing import Hearing
 from dioptra_worker.daemon.memory import MemoryWatch
 from dioptra_worker.daemon.report import Report, Stop
 from dioptra_worker.daemon.runners import Exit
+from dioptra_worker.protocol import codec
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from dioptra_worker.daemon.launcher import Launcher
     from dioptra_worker.daemon.report import Patience
     from dioptra_worker.daemon.runners import Pipes, Process
-    from dioptra_worker.records import Message
+    from dioptra_worker.protocol.messages import Message
 
 log = logging.getLogger("dioptra_worker.supervisor")
 
@@ -103,7 +103,7 @@ class Supervisor:
     def send(self, message: Message) -> None:
         """Tell the runner something; one that is gone is no error here."""
         with self._sending, contextlib.suppress(OSError):
-            self._pipes.control.sendall(wire.encode(message))
+            self._pipes.control.sendall(codec.encode(message))
 
     # -- in the supervisor's thread --------------------------------------------
 

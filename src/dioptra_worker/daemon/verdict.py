@@ -6,7 +6,7 @@ import signal
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from dioptra_worker.records import CUT_OFF
+from dioptra_worker.protocol.messages import CUT_OFF
 
 if TYPE_CHECKING:
     from dioptra_worker.daemon.report import Report, Stop

@@ -5,8 +5,8 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from dioptra_worker.api.patience import FOREVER, persist
-from dioptra_worker.daemon.outages import Outages
+from dioptra_worker.common.outage_log import Outages
+from dioptra_worker.common.retry import FOREVER, persist
 from dioptra_worker.daemon.vital_signs import API, REDIS
 
 if TYPE_CHECKING:

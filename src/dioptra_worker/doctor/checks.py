@@ -6,6 +6,7 @@ import contextlib
 from functools import partial
 from typing import TYPE_CHECKING
 
+from dioptra_worker.common.log_setup import Mask
 from dioptra_worker.daemon.redis_client import connect
 from dioptra_worker.doctor import (
     api,
@@ -22,7 +23,6 @@ from dioptra_worker.doctor import tracking as tracking_check
 from dioptra_worker.doctor.examination import LATE, Check, examine
 from dioptra_worker.doctor.finding import Finding, Result, warn
 from dioptra_worker.errors import ServiceUnavailable
-from dioptra_worker.logs import Mask
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from dioptra_worker.causes import cause, is_connection_failure
+from dioptra_worker.common.network_errors import cause, is_connection_failure
 from dioptra_worker.doctor.finding import Finding, fail, ok
 from dioptra_worker.doctor.places import shown
 

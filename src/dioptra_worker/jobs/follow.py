@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from dioptra_worker.api.patience import FOREVER, persist
+from dioptra_worker.common.retry import FOREVER, persist
 from dioptra_worker.jobs.log import Chapters
 from dioptra_worker.jobs.row import JobRow
 

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dioptra_worker.common.workspace import MAX_BYTES, unpack
 from dioptra_worker.errors import BundleError
 from dioptra_worker.jobs.artifacts import open_contents
 from dioptra_worker.jobs.errors import CannotSave
 from dioptra_worker.jobs.file_names import ARCHIVE, file_names
-from dioptra_worker.runner.workspace import MAX_BYTES, unpack
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

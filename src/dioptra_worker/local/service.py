@@ -10,13 +10,13 @@ import time
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-from dioptra_worker import processes
+from dioptra_worker.common import process_identity
+from dioptra_worker.common.process_identity import ProcessMark
 from dioptra_worker.local.commands import command, token
 from dioptra_worker.local.errors import PortTaken, ServiceFailed
 from dioptra_worker.local.files import tail, write_private
 from dioptra_worker.local.ports import is_free
 from dioptra_worker.local.probes import NotHealthy, probe
-from dioptra_worker.processes import ProcessMark
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -110,10 +110,10 @@ class Service:
     def stop(self, *, timeout: float = _STOP_SECONDS) -> None:
         """Ask the service to end (SIGTERM), and kill what does not in time."""
         if (leader := self._leader()) is not None:
-            processes.send(leader, signal.SIGCONT)  # a paused one cannot obey
+            process_identity.send(leader, signal.SIGCONT)  # a paused one cannot obey
             # The leader alone: it ends its children in its own way.
-            processes.send(leader, signal.SIGTERM, group=False)
-            processes.wait_gone([leader], timeout)
+            process_identity.send(leader, signal.SIGTERM, group=False)
+            process_identity.wait_gone([leader], timeout)
         self.kill()
 
     def kill(self) -> None:
@@ -122,20 +122,20 @@ class Service:
         # Again until there are none: one that was being started is not seen at once.
         while (running := self._processes()) and time.monotonic() < deadline:
             for process in running:
-                processes.send(process, signal.SIGKILL)
-            processes.wait_gone(running, _KILL_SECONDS)
+                process_identity.send(process, signal.SIGKILL)
+            process_identity.wait_gone(running, _KILL_SECONDS)
             self._wait_port_free()
         self._record.unlink(missing_ok=True)
 
     def pause(self) -> None:
         """Make the service hang (SIGSTOP): it keeps its port and answers nothing."""
         for process in self._processes():
-            processes.send(process, signal.SIGSTOP)
+            process_identity.send(process, signal.SIGSTOP)
 
     def resume(self) -> None:
         """Let a paused service go on (SIGCONT)."""
         for process in self._processes():
-            processes.send(process, signal.SIGCONT)
+            process_identity.send(process, signal.SIGCONT)
 
     def health(self, *, timeout: float = _PROBE_SECONDS) -> Health:
         """Ask the service how it is."""
@@ -185,7 +185,7 @@ class Service:
         return leader if leader.is_alive() else None
 
     def _processes(self) -> list[ProcessMark]:
-        marked = processes.carriers(token(self.name, self.config))
+        marked = process_identity.carriers(token(self.name, self.config))
         leader = self._leader()
         return marked if leader is None or leader in marked else [leader, *marked]
 
@@ -202,7 +202,7 @@ class Service:
                 # Its own session: Ctrl-C and the end of the terminal are not for it.
                 start_new_session=True,
             )
-        if (leader := processes.mark(process.pid)) is not None:
+        if (leader := process_identity.mark(process.pid)) is not None:
             write_private(self._record, json.dumps(asdict(leader)))
         # Whoever started it must collect it, or its process id lives on as a zombie.
         threading.Thread(

@@ -6,14 +6,14 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
+from dioptra_worker.protocol.messages import Metric
 from dioptra_worker.provenance import WORKER_RUN_ID
-from dioptra_worker.records import Metric
 from dioptra_worker.sdk.bridge import InputFolder, JobContext, Session
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from dioptra_worker.records import Activity, Plan
+    from dioptra_worker.protocol.messages import Activity, Plan
     from dioptra_worker.runner.channel import Channel
 
 PATIENCE = 120.0

@@ -14,9 +14,9 @@ import weakref
 from functools import partial
 from typing import TYPE_CHECKING
 
-from dioptra_worker import wire
 from dioptra_worker.errors import RunnerError
-from dioptra_worker.records import (
+from dioptra_worker.protocol import codec
+from dioptra_worker.protocol.messages import (
     Activity,
     ActivityAnswer,
     ActivityWanted,
@@ -75,7 +75,7 @@ class Channel:
 
         A daemon that is gone is no error here: the reading thread sees to the end.
         """
-        line = wire.encode(message)
+        line = codec.encode(message)
         try:
             with self._sending:
                 if self._torn:  # a signal came while a message was on its way
@@ -162,7 +162,7 @@ class Channel:
             while chunk := self._sock.recv(_CHUNK):
                 *lines, buffer = (buffer + chunk).split(b"\n")
                 for line in lines:
-                    self._take(wire.decode(line))
+                    self._take(codec.decode(line))
         self._plan.put(None)
         for answers in list(self._answers.values()):
             answers.put(None)

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 import yaml
 
 from dioptra_worker.errors import ServiceError
+from dioptra_worker.protocol.messages import NO_JOB
 from dioptra_worker.provenance.surroundings import surroundings
-from dioptra_worker.records import NO_JOB
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from dioptra_worker.records import Plan
+    from dioptra_worker.protocol.messages import Plan
     from dioptra_worker.tracking.artifacts import Store
 
 log = logging.getLogger("dioptra_worker.job")

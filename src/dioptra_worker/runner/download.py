@@ -16,9 +16,9 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
+from dioptra_worker.common.workspace import MAX_BYTES, MAX_FILES
 from dioptra_worker.engine.wording import told
 from dioptra_worker.errors import ArtifactError, NotFound, WorkerError
-from dioptra_worker.runner.workspace import MAX_BYTES, MAX_FILES
 from dioptra_worker.tracking import incoming
 
 if TYPE_CHECKING:

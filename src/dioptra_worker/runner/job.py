@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dioptra_worker import engine
-from dioptra_worker.api.patience import persist
+from dioptra_worker.common.retry import persist
 from dioptra_worker.engine.wording import told
 from dioptra_worker.errors import ServiceError, WorkerError
-from dioptra_worker.records import (
+from dioptra_worker.protocol.messages import (
     ArtifactStored,
     ArtifactTask,
     InputArtifact,

@@ -18,11 +18,11 @@ from functools import partial
 from os import _exit  # as it was before user code could replace it
 from typing import TYPE_CHECKING, NoReturn
 
-from dioptra_worker import wire
-from dioptra_worker.api.patience import persist
+from dioptra_worker.common.retry import persist
 from dioptra_worker.engine.wording import said, told
 from dioptra_worker.errors import RunnerError, ServiceRefused, WorkerError
-from dioptra_worker.records import CUT_OFF, NO_JOB, Begin, Ended, RunStarted
+from dioptra_worker.protocol import codec
+from dioptra_worker.protocol.messages import CUT_OFF, NO_JOB, Begin, Ended, RunStarted
 from dioptra_worker.runner import streams
 from dioptra_worker.runner.bridge import ChannelBridge
 from dioptra_worker.runner.channel import Channel, out_of_reach
@@ -181,7 +181,7 @@ def _receive_begin(sock: socket.socket) -> tuple[Begin, socket.socket]:
         if not byte:
             _exit(0)  # a spare that was never needed
         line += byte
-    message = wire.decode(bytes(line))
+    message = codec.decode(bytes(line))
     if not isinstance(message, Begin):
         raise RunnerError(f"the first message must be Begin, not {message!r}")
     return message, sock

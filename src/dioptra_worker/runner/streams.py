@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import structlog
 
-from dioptra_worker.logs import between_words
-from dioptra_worker.records import SEVERITIES, Log, Message, Output, Severity
+from dioptra_worker.common.log_setup import between_words
+from dioptra_worker.protocol.messages import SEVERITIES, Log, Message, Output, Severity
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -5,19 +5,19 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, TypedDict
 
-from dioptra_worker.records import ServiceState
+from dioptra_worker.protocol.messages import ServiceState
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from dioptra_worker.errors import ServiceUnavailable
-    from dioptra_worker.records import Message
+    from dioptra_worker.protocol.messages import Message
 
 log = logging.getLogger("dioptra_worker")
 
 
 class Tellers(TypedDict):
-    """The two of `dioptra_worker.api.patience.persist`."""
+    """The two of `dioptra_worker.common.retry.persist`."""
 
     on_wait: Callable[[ServiceUnavailable], None]
     on_back: Callable[[ServiceUnavailable, float], None]

@@ -30,7 +30,7 @@ class Tracking(Protocol):
         """Begin a run and make it the active one for ``mlflow.log_*``.
 
         Args:
-            job_id: The job's id, or `dioptra_worker.records.NO_JOB`.
+            job_id: The job's id, or `dioptra_worker.protocol.messages.NO_JOB`.
 
         Returns:
             The run's id and the URI of its artifacts.

@@ -17,9 +17,9 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 from mlflow.tracking.context.registry import resolve_tags
 
-from dioptra_worker.causes import cause, is_connection_failure
+from dioptra_worker.common.network_errors import cause, is_connection_failure
 from dioptra_worker.errors import ServiceRefused, ServiceUnavailable
-from dioptra_worker.records import NO_JOB
+from dioptra_worker.protocol.messages import NO_JOB
 from dioptra_worker.tracking.patience import patience
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from dioptra_worker.engine.types import BUILT_IN
-from dioptra_worker.records import ArtifactTask
+from dioptra_worker.protocol.messages import ArtifactTask
 from dioptra_worker.resources.folders import CONFIG
 from dioptra_worker.workbench.errors import BadOrder
 from dioptra_worker.workbench.values import NotOfType, parse

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from typing import TYPE_CHECKING
 
-from dioptra_worker.records import ArtifactTask
+from dioptra_worker.protocol.messages import ArtifactTask
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

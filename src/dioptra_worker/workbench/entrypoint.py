@@ -17,7 +17,7 @@ from dioptra_worker.workbench.errors import BadOrder, InvalidEntrypoint
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from dioptra_worker.records import ArtifactTask
+    from dioptra_worker.protocol.messages import ArtifactTask
     from dioptra_worker.resources.folders import ResourceFolder
 
 PLUGINS = "plugins"

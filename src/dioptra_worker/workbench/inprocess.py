@@ -19,12 +19,12 @@ from typing import TYPE_CHECKING, TextIO
 import structlog
 
 from dioptra_worker import compat
+from dioptra_worker.common.workspace import workspace
 from dioptra_worker.errors import RunnerError
-from dioptra_worker.records import NO_JOB, Metric, RunStarted, SessionWanted
+from dioptra_worker.protocol.messages import NO_JOB, Metric, RunStarted, SessionWanted
 from dioptra_worker.runner import streams
 from dioptra_worker.runner.bridge import context
 from dioptra_worker.runner.job import JobFailed, run_job
-from dioptra_worker.runner.workspace import workspace
 from dioptra_worker.sdk import bridge as sdk_bridge
 from dioptra_worker.tracking.backends import backend
 from dioptra_worker.workbench.keeping import complete
@@ -33,14 +33,14 @@ from dioptra_worker.workbench.results import Recorder
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from dioptra_worker import records
     from dioptra_worker.daemon.hearing import Stream
-    from dioptra_worker.records import Plan
+    from dioptra_worker.protocol import messages
+    from dioptra_worker.protocol.messages import Plan
     from dioptra_worker.tracking.backends import Tracking
     from dioptra_worker.workbench.order import Order
     from dioptra_worker.workbench.results import Listener, Result
 
-    Sessions = Callable[[SessionWanted], records.Session]
+    Sessions = Callable[[SessionWanted], messages.Session]
     OnFailure = Callable[[BaseException, list[Path]], None]
 
 

@@ -15,7 +15,7 @@ from dioptra_worker.workbench.errors import BadOrder
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from dioptra_worker.records import ArtifactTask
+    from dioptra_worker.protocol.messages import ArtifactTask
     from dioptra_worker.workbench.entrypoint import Entrypoint
 
 TAG = "dioptra.artifactTask."

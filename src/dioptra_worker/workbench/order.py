@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from dioptra_worker import engine
 from dioptra_worker.engine.wording import listing, suggestion
-from dioptra_worker.records import NO_JOB, InputArtifact, Plan
+from dioptra_worker.protocol.messages import NO_JOB, InputArtifact, Plan
 from dioptra_worker.workbench import values
 from dioptra_worker.workbench.errors import BadOrder, InvalidEntrypoint
 from dioptra_worker.workbench.inputs import Given, reader
@@ -18,7 +18,7 @@ from dioptra_worker.workbench.inputs import Given, reader
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from dioptra_worker.runner.workspace import Workspace
+    from dioptra_worker.common.workspace import Workspace
     from dioptra_worker.workbench.entrypoint import Entrypoint
 
 _NOT_CODE = shutil.ignore_patterns("__pycache__", ".*")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dioptra_worker.errors import ServiceError, SettingsError
-from dioptra_worker.records import Session, SessionWanted
+from dioptra_worker.protocol.messages import Session, SessionWanted
 from dioptra_worker.resources.account import PASSWORD, URL, USERNAME, Account
 
 if TYPE_CHECKING:

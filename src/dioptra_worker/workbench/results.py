@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import unquote, urlsplit
 
-from dioptra_worker.records import (
+from dioptra_worker.protocol.messages import (
     ArtifactStored,
     Log,
     Message,
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from dioptra_worker.daemon.hearing import Stream
-    from dioptra_worker.records import Severity
+    from dioptra_worker.protocol.messages import Severity
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,11 +11,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+from dioptra_worker.common.workspace import remove_stale, workspace
 from dioptra_worker.daemon.launcher import Launcher, choose_mode
 from dioptra_worker.daemon.report import Patience, Stop
 from dioptra_worker.daemon.supervisor import Supervisor
 from dioptra_worker.daemon.verdict import duration, judge
-from dioptra_worker.records import (
+from dioptra_worker.protocol.messages import (
     NO_JOB,
     ActivityAnswer,
     ActivityWanted,
@@ -24,7 +25,6 @@ from dioptra_worker.records import (
     Session,
     SessionWanted,
 )
-from dioptra_worker.runner.workspace import remove_stale, workspace
 from dioptra_worker.tracking.backends import SERVER_MODULES
 from dioptra_worker.tracking.folder import FolderTracking
 from dioptra_worker.workbench.keeping import complete
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from dioptra_worker.daemon.report import Report
     from dioptra_worker.daemon.verdict import Verdict
-    from dioptra_worker.records import Message
+    from dioptra_worker.protocol.messages import Message
     from dioptra_worker.workbench.order import Order
     from dioptra_worker.workbench.results import Listener, Result
 

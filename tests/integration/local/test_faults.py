@@ -15,7 +15,7 @@ from botocore.exceptions import ClientError
 from tests.plugins.clients import ApiClient, s3_client
 from tests.plugins.stack import QUEUES, cache_folder, fresh_stack
 
-from dioptra_worker import processes
+from dioptra_worker.common import process_identity
 from dioptra_worker.local import LocalStack, ServiceFailed
 from dioptra_worker.local.config import BUCKET, SERVICES
 from dioptra_worker.local.ports import is_free
@@ -152,7 +152,7 @@ def test_up_that_fails_leaves_nothing_running(tmp_path: Path) -> None:
         config = stack.config
         with pytest.raises(ServiceFailed, match="'valkey' ended by itself"):
             LocalStack.up(folder, queues=QUEUES, cache=cache_folder())
-        assert processes.carriers(config.token) == []
+        assert process_identity.carriers(config.token) == []
 
 
 def test_a_kept_stack_comes_back_as_it_was(tmp_path: Path) -> None:
@@ -166,7 +166,7 @@ def test_a_kept_stack_comes_back_as_it_was(tmp_path: Path) -> None:
         s3 = s3_client(environment)
         s3.put_object(Bucket=BUCKET, Key="kept", Body=b"bytes")
         stack.down(keep=True)
-        assert processes.carriers(stack.config.token) == []
+        assert process_identity.carriers(stack.config.token) == []
         assert folder.exists()
 
         again = LocalStack.up(folder, queues=QUEUES, cache=cache_folder())
@@ -204,7 +204,9 @@ def test_two_commands_at_once_make_one_stack(tmp_path: Path) -> None:
         assert sum("was running already" in text for text in said) == 1
         stack = LocalStack.attach(folder)
         masters = [stack.service(name).pid for name in SERVICES]
-        sessions = {os.getsid(p.pid) for p in processes.carriers(stack.config.token)}
+        sessions = {
+            os.getsid(p.pid) for p in process_identity.carriers(stack.config.token)
+        }
         assert sessions == set(masters)
     finally:
         LocalStack.attach(folder, cache=cache_folder()).down()

@@ -16,7 +16,7 @@ from redis.retry import Retry
 from tests.plugins.clients import ApiClient
 from tests.plugins.stack import cache_folder
 
-from dioptra_worker import processes
+from dioptra_worker.common import process_identity
 from dioptra_worker.local import LocalStack
 from dioptra_worker.local.config import SERVICES
 from dioptra_worker.local.ports import is_free
@@ -115,7 +115,7 @@ def test_no_password_shows_in_the_list_of_processes(folder: Path) -> None:
     assert folder.stat().st_mode & 0o777 == 0o700
     assert (folder / "stack.json").stat().st_mode & 0o777 == 0o600
     assert (folder / "valkey/valkey.conf").stat().st_mode & 0o777 == 0o600
-    listing = processes._ps("axww", "-o", "command=")
+    listing = process_identity._ps("axww", "-o", "command=")
     assert str(config.ports["mlflow"]) in listing  # the list is the right one
     for secret in (config.password, config.queue_password, config.secret_key):
         assert secret not in listing
@@ -158,11 +158,11 @@ def test_down_leaves_nothing(tmp_path: Path) -> None:
     folder = tmp_path / "stack"
     assert local("up", "--dir", str(folder)).returncode == 0
     config = LocalStack.attach(folder).config
-    assert len(processes.carriers(config.token)) >= len(SERVICES)
+    assert len(process_identity.carriers(config.token)) >= len(SERVICES)
 
     answer = local("down", "--dir", str(folder))
     assert answer.returncode == 0, answer.stderr
-    assert processes.carriers(config.token) == []
+    assert process_identity.carriers(config.token) == []
     assert all(is_free(port) for port in config.ports.values())
     assert not folder.exists()
 

@@ -14,8 +14,15 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from dioptra_worker.daemon.runners import Exit, Pipes, Process
-from dioptra_worker.records import CUT_OFF, Ended, Ending, Log, Message, RunStarted
-from dioptra_worker.wire import encode
+from dioptra_worker.protocol.codec import encode
+from dioptra_worker.protocol.messages import (
+    CUT_OFF,
+    Ended,
+    Ending,
+    Log,
+    Message,
+    RunStarted,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable

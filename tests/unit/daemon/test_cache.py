@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from dioptra_worker.common.workspace import unpack
 from dioptra_worker.daemon.cache import SnapshotCache
 from dioptra_worker.errors import BundleError, ServiceUnavailable
-from dioptra_worker.runner.workspace import unpack
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -36,7 +36,7 @@ from dioptra_worker.errors import (
     ServiceError,
     ServiceRefused,
 )
-from dioptra_worker.records import ArtifactStored, Metric, RunStarted
+from dioptra_worker.protocol.messages import ArtifactStored, Metric, RunStarted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -12,7 +12,7 @@ from dioptra_worker.api.models import LogRecord
 from dioptra_worker.daemon.estate import Estate
 from dioptra_worker.daemon.journal import Journal, Journals
 from dioptra_worker.daemon.ledger import Pending
-from dioptra_worker.records import ArtifactStored, Metric
+from dioptra_worker.protocol.messages import ArtifactStored, Metric
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -21,7 +21,8 @@ from tests.unit.api.scripted import Answer, Request, ScriptedApi
 
 from dioptra_worker.api.client import DioptraApi
 from dioptra_worker.api.models import ArtifactParameter
-from dioptra_worker.api.patience import persist
+from dioptra_worker.common.retry import persist
+from dioptra_worker.common.workspace import MAX_BYTES, Workspace, workspace
 from dioptra_worker.daemon.cache import SnapshotCache
 from dioptra_worker.daemon.inputs import Inputs
 from dioptra_worker.daemon.runners import Exit, Process
@@ -29,7 +30,6 @@ from dioptra_worker.daemon.setup_limit import SetupLimit
 from dioptra_worker.daemon.transfer import Transfer, Way
 from dioptra_worker.daemon.verdict import duration
 from dioptra_worker.errors import ArtifactError, BundleError, ServiceUnavailable
-from dioptra_worker.runner.workspace import MAX_BYTES, Workspace, workspace
 from dioptra_worker.tracking.progress import Progress
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from dioptra_worker.api.models import LogRecord
 from dioptra_worker.daemon.journal import Journal, Journals
 from dioptra_worker.daemon.ledger import Pending
-from dioptra_worker.records import ArtifactStored, Metric, RunStarted
+from dioptra_worker.protocol.messages import ArtifactStored, Metric, RunStarted
 
 if TYPE_CHECKING:
     from pathlib import Path

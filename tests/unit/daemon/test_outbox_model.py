@@ -34,7 +34,7 @@ from dioptra_worker.daemon.journal import Journal, Journals
 from dioptra_worker.daemon.lane import Batch
 from dioptra_worker.daemon.ledger import Pending
 from dioptra_worker.errors import ServiceUnavailable
-from dioptra_worker.records import ArtifactStored, Metric, RunStarted
+from dioptra_worker.protocol.messages import ArtifactStored, Metric, RunStarted
 
 if TYPE_CHECKING:
     from dioptra_worker.daemon.claim import Claim

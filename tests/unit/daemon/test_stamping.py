@@ -9,7 +9,7 @@ import pytest
 
 from dioptra_worker.api.models import Job
 from dioptra_worker.daemon.stamping import stamp
-from dioptra_worker.records import Plan
+from dioptra_worker.protocol.messages import Plan
 from dioptra_worker.settings import Settings
 
 JOB = Job(

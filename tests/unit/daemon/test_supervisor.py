@@ -23,7 +23,7 @@ import pytest
 from dioptra_worker.daemon.report import Patience, Stop
 from dioptra_worker.daemon.runners import Exit, Pipes, Process
 from dioptra_worker.daemon.supervisor import Supervisor
-from dioptra_worker.records import (
+from dioptra_worker.protocol.messages import (
     Begin,
     Ended,
     Log,
@@ -42,8 +42,8 @@ if TYPE_CHECKING:
 
 PREAMBLE = """
 import os, signal, socket, sys, time
-from dioptra_worker.records import *
-from dioptra_worker.wire import decode, encode
+from dioptra_worker.protocol.messages import *
+from dioptra_worker.protocol.codec import decode, encode
 
 sock = socket.socket(fileno=int(sys.argv[1]))
 

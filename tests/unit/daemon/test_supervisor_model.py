@@ -29,7 +29,8 @@ from dioptra_worker.daemon.report import Patience, Stop, StopKind
 from dioptra_worker.daemon.runners import Exit, Pipes, Process
 from dioptra_worker.daemon.supervisor import Supervisor
 from dioptra_worker.daemon.verdict import Verdict, judge
-from dioptra_worker.records import (
+from dioptra_worker.protocol.codec import encode
+from dioptra_worker.protocol.messages import (
     Ended,
     Ending,
     Log,
@@ -37,7 +38,6 @@ from dioptra_worker.records import (
     StepEnded,
     StepStarted,
 )
-from dioptra_worker.wire import encode
 
 if TYPE_CHECKING:
     from dioptra_worker.daemon.hearing import Stream

@@ -10,7 +10,7 @@ import pytest
 from dioptra_worker.daemon.report import Report, Stop, StopKind
 from dioptra_worker.daemon.runners import Exit
 from dioptra_worker.daemon.verdict import duration, judge, size
-from dioptra_worker.records import Ended, Ending
+from dioptra_worker.protocol.messages import Ended, Ending
 
 GIB = 1 << 30
 

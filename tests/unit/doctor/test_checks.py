@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from dioptra_worker.common.log_setup import Mask
 from dioptra_worker.doctor import (
     all_checks,
     api,
@@ -22,7 +23,6 @@ from dioptra_worker.doctor import (
 )
 from dioptra_worker.doctor.configuration import misspelt, read_settings
 from dioptra_worker.doctor.places import shown
-from dioptra_worker.logs import Mask
 from dioptra_worker.settings import Settings
 
 if TYPE_CHECKING:

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from dioptra_worker.common.process_identity import mark, wait_gone
 from dioptra_worker.local.config import SERVICES, VALKEY, StackConfig
 from dioptra_worker.local.errors import PortTaken
 from dioptra_worker.local.files import tail
 from dioptra_worker.local.service import Service
-from dioptra_worker.processes import mark, wait_gone
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from dioptra_worker.errors import RunnerError
-from dioptra_worker.records import (
+from dioptra_worker.protocol.codec import decode, encode
+from dioptra_worker.protocol.messages import (
     Log,
     Plan,
     Session,
@@ -23,12 +24,11 @@ from dioptra_worker.records import (
 )
 from dioptra_worker.runner.bridge import ChannelBridge
 from dioptra_worker.runner.channel import Channel, out_of_reach
-from dioptra_worker.wire import decode, encode
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from dioptra_worker.records import Message
+    from dioptra_worker.protocol.messages import Message
 
 PLAN = Plan(
     job_id=7,
@@ -188,7 +188,7 @@ def test_metrics_of_plugins(value: float, sent: float | str) -> None:
 
 STOPPED_WHILE_SPEAKING = """
 import signal, socket, sys, threading
-from dioptra_worker.records import Log, StepEnded
+from dioptra_worker.protocol.messages import Log, StepEnded
 from dioptra_worker.runner.channel import Channel
 
 class Stopped(BaseException):

@@ -11,7 +11,7 @@ import yaml
 from tests.unit.api.scripted import Answer, Request, ScriptedApi
 
 from dioptra_worker.errors import ServiceRefused
-from dioptra_worker.records import Plan
+from dioptra_worker.protocol.messages import Plan
 from dioptra_worker.runner import description
 from dioptra_worker.runner.description import described
 from dioptra_worker.tracking import run

@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from dioptra_worker.records import Log, Message, Output
+from dioptra_worker.protocol.codec import decode
+from dioptra_worker.protocol.messages import Log, Message, Output
 from dioptra_worker.runner.streams import LONGEST_PART, severity
-from dioptra_worker.wire import decode
 
 PREAMBLE = """
 import logging, os, sys, warnings
 import structlog
-from dioptra_worker.wire import encode
+from dioptra_worker.protocol.codec import encode
 from dioptra_worker.runner import streams
 
 pipe = os.dup(1)

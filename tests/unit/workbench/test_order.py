@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from tests.unit.workbench.folders import EXAMPLES, sums, write
 
-from dioptra_worker.runner.workspace import workspace
+from dioptra_worker.common.workspace import workspace
 from dioptra_worker.workbench.demand import Demand
 from dioptra_worker.workbench.errors import BadOrder, InvalidEntrypoint
 from dioptra_worker.workbench.order import choose

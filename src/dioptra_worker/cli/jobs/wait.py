@@ -44,7 +44,7 @@ def wait_command(
     desk: Desk, *, job_id: int, timeout: float | None, as_json: bool
 ) -> None:
     """Wait until a job has ended; an API that is away is waited for."""
-    from dioptra_worker.api.patience import FOREVER
+    from dioptra_worker.common.retry import FOREVER
     from dioptra_worker.resources.submitting import wait
 
     status = wait(desk.api, job_id, seconds=FOREVER if timeout is None else timeout)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from dioptra_worker.api.patience import persist
-from dioptra_worker.daemon.outages import Outages
+from dioptra_worker.common.outage_log import Outages
+from dioptra_worker.common.retry import persist
 from dioptra_worker.errors import ServiceUnavailable
 
 if TYPE_CHECKING:

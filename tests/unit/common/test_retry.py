@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from dioptra_worker.api.patience import FIRST_PAUSE, LONGEST_PAUSE, pauses, persist
+from dioptra_worker.common.retry import FIRST_PAUSE, LONGEST_PAUSE, pauses, persist
 from dioptra_worker.errors import NotFound, ServiceUnavailable
 
 if TYPE_CHECKING:

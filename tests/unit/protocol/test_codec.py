@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dioptra_worker import records
-from dioptra_worker.records import (
+from dioptra_worker.protocol import messages
+from dioptra_worker.protocol.codec import decode, encode
+from dioptra_worker.protocol.messages import (
     ArtifactTask,
     Ended,
     InputArtifact,
@@ -23,7 +24,6 @@ from dioptra_worker.records import (
     Plan,
     Session,
 )
-from dioptra_worker.wire import decode, encode
 
 TEXT = st.text(st.characters(exclude_categories=[]), max_size=20)
 """Any text that Python can hold, lone surrogates and NULs included."""
@@ -37,7 +37,7 @@ st.register_type_strategy(float, st.floats())
 
 
 def _of(kind: type[Any]) -> st.SearchStrategy[Any]:
-    hints = get_type_hints(kind, {**vars(records), "Mapping": dict})
+    hints = get_type_hints(kind, {**vars(messages), "Mapping": dict})
     fields = {field.name: _value(hints[field.name]) for field in _fields(kind)}
     return st.builds(kind, **fields)
 

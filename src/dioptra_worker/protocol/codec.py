@@ -1,4 +1,4 @@
-"""The messages of `dioptra_worker.records` as lines of JSON: nothing is pickled.
+"""The messages of `protocol.messages` as lines of JSON: nothing is pickled.
 
 `encode` and `decode` are each other's inverse.
 """
@@ -9,7 +9,7 @@ import dataclasses
 import json
 from typing import TYPE_CHECKING, Any, get_args
 
-from dioptra_worker.records import ArtifactTask, InputArtifact, Message
+from dioptra_worker.protocol.messages import ArtifactTask, InputArtifact, Message
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

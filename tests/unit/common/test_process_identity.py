@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from dioptra_worker import processes
-from dioptra_worker.processes import ProcessMark, mark, send, wait_gone
+from dioptra_worker.common import process_identity
+from dioptra_worker.common.process_identity import ProcessMark, mark, send, wait_gone
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,10 +42,10 @@ with subprocess.Popen(["sleep", "60"]):
         assert process.stdout.readline() == b"ready\n"
         # `exec` lets Popen return a moment before /proc shows the new environment.
         until = time.monotonic() + 5
-        while len(processes.carriers(MARKER)) < 2 and time.monotonic() < until:
+        while len(process_identity.carriers(MARKER)) < 2 and time.monotonic() < until:
             time.sleep(0.01)
         yield process
-        for left in processes.carriers(MARKER):
+        for left in process_identity.carriers(MARKER):
             send(left, signal.SIGKILL)
 
 
@@ -73,7 +73,7 @@ def test_a_process_with_a_recycled_id_is_not_signalled(
 
 def test_a_signal_reaches_the_children(sleeper: subprocess.Popen[bytes]) -> None:
     """A signal goes to the whole group that the process leads."""
-    family = processes.carriers(MARKER)
+    family = process_identity.carriers(MARKER)
     leader = mark(sleeper.pid)
     assert leader is not None
     send(leader, signal.SIGKILL)
@@ -87,7 +87,7 @@ def test_a_signal_can_be_for_the_leader_alone(
     """A server that ends its children in its own way is left to do so."""
     leader = mark(sleeper.pid)
     assert leader is not None
-    child = next(each for each in processes.carriers(MARKER) if each != leader)
+    child = next(each for each in process_identity.carriers(MARKER) if each != leader)
     send(leader, signal.SIGKILL, group=False)
     assert wait_gone([leader], 5) == []
     assert child.is_alive()
@@ -97,11 +97,11 @@ def test_orphans_are_found_by_their_environment(
     sleeper: subprocess.Popen[bytes],
 ) -> None:
     """A child whose parent was killed is found, and so is the parent before."""
-    both = processes.carriers(MARKER)
+    both = process_identity.carriers(MARKER)
     assert sleeper.pid in {process.pid for process in both}
     os.kill(sleeper.pid, signal.SIGKILL)
     sleeper.wait(5)
-    orphans = processes.carriers(MARKER)
+    orphans = process_identity.carriers(MARKER)
     assert len(orphans) == len(both) - 1 == 1
 
 
@@ -122,15 +122,15 @@ def test_who_does_not_go_in_time_is_returned() -> None:
 @needs_ps
 def test_without_proc_ps_tells_the_birth(sleeper: subprocess.Popen[bytes]) -> None:
     """What macOS uses gives a birth that stays the same, and none after the end."""
-    birth = processes._birth_from_ps(sleeper.pid)
+    birth = process_identity._birth_from_ps(sleeper.pid)
     assert birth
-    assert processes._birth_from_ps(sleeper.pid) == birth
-    assert processes._birth_from_ps(os.getpid()) is not None
+    assert process_identity._birth_from_ps(sleeper.pid) == birth
+    assert process_identity._birth_from_ps(os.getpid()) is not None
     os.killpg(sleeper.pid, signal.SIGKILL)
     deadline = time.monotonic() + 5
-    while processes._birth_from_ps(sleeper.pid) and time.monotonic() < deadline:
+    while process_identity._birth_from_ps(sleeper.pid) and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert processes._birth_from_ps(sleeper.pid) is None  # a zombie by now
+    assert process_identity._birth_from_ps(sleeper.pid) is None  # a zombie by now
 
 
 @needs_ps
@@ -144,7 +144,7 @@ def test_a_journey_changes_no_birth(monkeypatch: pytest.MonkeyPatch) -> None:
         return run(*arguments, **options)
 
     monkeypatch.setattr(subprocess, "run", noted)
-    assert processes._birth_from_ps(os.getpid()) is not None
+    assert process_identity._birth_from_ps(os.getpid()) is not None
     assert zones == ["UTC0"]
 
 
@@ -153,6 +153,8 @@ def test_without_proc_ps_tells_the_environment(
     sleeper: subprocess.Popen[bytes],
 ) -> None:
     """What macOS uses finds the same processes as /proc."""
-    found = {pid for pid, text in processes._environments_from_ps() if MARKER in text}
-    assert {process.pid for process in processes.carriers(MARKER)} <= found
+    found = {
+        pid for pid, text in process_identity._environments_from_ps() if MARKER in text
+    }
+    assert {process.pid for process in process_identity.carriers(MARKER)} <= found
     assert sleeper.pid in found

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from dioptra_worker.common.workspace import LONGEST_HEADER, remove, unpack, workspace
 from dioptra_worker.errors import BundleError
-from dioptra_worker.runner.workspace import LONGEST_HEADER, remove, unpack, workspace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

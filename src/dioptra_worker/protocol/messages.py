@@ -1,7 +1,7 @@
 """What the daemon and a runner say to each other: the plan, and messages.
 
 A runner sends events and questions; the daemon sends the plan and answers. Every record
-is frozen; `dioptra_worker.wire` writes them down.
+is frozen; `dioptra_worker.protocol.codec` writes them down.
 """
 
 from __future__ import annotations

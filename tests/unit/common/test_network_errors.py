@@ -11,7 +11,7 @@ import requests
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from dioptra_worker.causes import cause, is_connection_failure
+from dioptra_worker.common.network_errors import cause, is_connection_failure
 
 
 def _raised(error: BaseException, *wrappers: type[Exception]) -> BaseException:

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
+from dioptra_worker.common.process_identity import mark
 from dioptra_worker.errors import BundleError
-from dioptra_worker.processes import mark
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

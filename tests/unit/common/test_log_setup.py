@@ -11,7 +11,7 @@ from urllib.parse import quote
 import pytest
 import structlog
 
-from dioptra_worker.logs import SHORTEST_SECRET, Mask, configure
+from dioptra_worker.common.log_setup import SHORTEST_SECRET, Mask, configure
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

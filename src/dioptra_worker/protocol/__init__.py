@@ -1,0 +1,1 @@
+"""What daemon and runner say to each other: messages, and how they are written."""
