@@ -16,10 +16,10 @@ import pytest
 from tests.plugins.tcp_proxy import tcp_proxy
 from tests.plugins.until import until
 
+from dioptra_worker.broker.batch_leases import Activities
+from dioptra_worker.broker.connection import connect
 from dioptra_worker.common.outage_log import Outages
-from dioptra_worker.daemon.activities import Activities
 from dioptra_worker.daemon.claims import ClaimsDesk
-from dioptra_worker.daemon.redis_client import connect
 from dioptra_worker.errors import ServiceUnavailable
 from dioptra_worker.protocol.messages import ActivityAnswer, ActivityWanted
 

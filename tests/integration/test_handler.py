@@ -11,20 +11,20 @@ import pytest
 from rq import Queue
 from tests.unit.daemon.simulated_api import EXPERIMENT, JOB, SimulatedApi
 
+from dioptra_worker.broker.connection import connect
+from dioptra_worker.broker.leases import Holder, Ledger
+from dioptra_worker.broker.payload import FUNCTION
+from dioptra_worker.broker.registries import Leftovers
+from dioptra_worker.broker.rq_worker import RqWorker
 from dioptra_worker.daemon.alarm import Alarm
 from dioptra_worker.daemon.cache import SnapshotCache
 from dioptra_worker.daemon.handler import Handler
-from dioptra_worker.daemon.ledger import Holder, Ledger
-from dioptra_worker.daemon.leftovers import Leftovers
 from dioptra_worker.daemon.loop import Loop
 from dioptra_worker.daemon.orders import Orders
-from dioptra_worker.daemon.payload import FUNCTION
-from dioptra_worker.daemon.redis_client import connect
 from dioptra_worker.daemon.report import Stop
 from dioptra_worker.daemon.service import heartbeat
 from dioptra_worker.daemon.services import Services
 from dioptra_worker.daemon.vitals import Vitals
-from dioptra_worker.daemon.worker import RqWorker
 from dioptra_worker.errors import RunnerError, ServiceUnavailable
 from dioptra_worker.settings import Settings
 

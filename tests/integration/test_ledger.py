@@ -13,16 +13,16 @@ from uuid import uuid4
 
 import pytest
 
-from dioptra_worker.common.process_identity import mark
-from dioptra_worker.daemon.ledger import (
+from dioptra_worker.broker.connection import connect
+from dioptra_worker.broker.leases import (
     ATTEMPTS_TTL,
     Holder,
     Ledger,
     Pending,
     namespace,
 )
-from dioptra_worker.daemon.redis_client import connect
-from dioptra_worker.daemon.worker import TTL
+from dioptra_worker.broker.rq_worker import TTL
+from dioptra_worker.common.process_identity import mark
 from dioptra_worker.errors import ServiceUnavailable
 
 if TYPE_CHECKING:

@@ -16,12 +16,12 @@ from rq.job import Job
 from rq.registry import FailedJobRegistry, FinishedJobRegistry, StartedJobRegistry
 from rq.worker import Worker
 
-from dioptra_worker.daemon.bell import Bell
-from dioptra_worker.daemon.commands import CommandListener
-from dioptra_worker.daemon.payload import FUNCTION, PlainSerializer
-from dioptra_worker.daemon.redis_client import connect
+from dioptra_worker.broker.commands import CommandListener
+from dioptra_worker.broker.connection import connect
+from dioptra_worker.broker.payload import FUNCTION, PlainSerializer
+from dioptra_worker.broker.queue_watcher import Bell
+from dioptra_worker.broker.rq_worker import TTL, RqWorker
 from dioptra_worker.daemon.verdict import Verdict
-from dioptra_worker.daemon.worker import TTL, RqWorker
 from dioptra_worker.errors import ServiceUnavailable
 
 if TYPE_CHECKING:

@@ -23,13 +23,13 @@ from rq.worker import Worker
 from tests.plugins.testbed import Platform
 
 from dioptra_worker.api.client import DioptraApi
-from dioptra_worker.daemon.ledger import Holder, Ledger, namespace
-from dioptra_worker.daemon.leftovers import Leftovers
-from dioptra_worker.daemon.order import Order
-from dioptra_worker.daemon.payload import PlainSerializer, read_order
+from dioptra_worker.broker.connection import connect
+from dioptra_worker.broker.job_request import Order
+from dioptra_worker.broker.leases import Holder, Ledger, namespace
+from dioptra_worker.broker.payload import PlainSerializer, read_order
+from dioptra_worker.broker.registries import Leftovers
+from dioptra_worker.broker.rq_worker import TTL, RqWorker
 from dioptra_worker.daemon.recovery import STARTED_FACTOR, Recovery
-from dioptra_worker.daemon.redis_client import connect
-from dioptra_worker.daemon.worker import TTL, RqWorker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -7,9 +7,9 @@ from dataclasses import asdict
 
 import click
 
+from dioptra_worker.broker.batch_leases import STATES
 from dioptra_worker.cli.jobs.common import Desk, as_json, command, epilog, print_json
 from dioptra_worker.cli.tables import print_table
-from dioptra_worker.daemon.activities import STATES
 from dioptra_worker.jobs.words import one_line
 
 _run = click.argument("worker_run", metavar="WORKER_RUN")

@@ -23,8 +23,8 @@ from dioptra_worker.errors import ServiceUnavailable, WorkerError
 from dioptra_worker.protocol.messages import Begin
 
 if TYPE_CHECKING:
-    from dioptra_worker.daemon.ledger import Ledger, Pending
-    from dioptra_worker.daemon.order import Order
+    from dioptra_worker.broker.job_request import Order
+    from dioptra_worker.broker.leases import Ledger, Pending
     from dioptra_worker.daemon.services import Services
 
 log = logging.getLogger("dioptra_worker.attempt")

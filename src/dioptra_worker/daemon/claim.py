@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from dioptra_worker.api.models import Job
-    from dioptra_worker.daemon.ledger import Pending
-    from dioptra_worker.daemon.order import Order
+    from dioptra_worker.broker.job_request import Order
+    from dioptra_worker.broker.leases import Pending
     from dioptra_worker.settings import Settings
 
 T = TypeVar("T")

@@ -14,8 +14,8 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING
 
+from dioptra_worker.broker.batch_leases import LEASE, Activities
 from dioptra_worker.common.retry import FOREVER, persist
-from dioptra_worker.daemon.activities import LEASE, Activities
 from dioptra_worker.errors import ServiceUnavailable
 from dioptra_worker.protocol.messages import ActivityAnswer, ActivityWanted
 

@@ -29,9 +29,9 @@ from dioptra_worker.protocol.messages import (
 )
 
 if TYPE_CHECKING:
+    from dioptra_worker.broker.job_request import Order
     from dioptra_worker.daemon.courier import Courier
     from dioptra_worker.daemon.hearing import Stream
-    from dioptra_worker.daemon.order import Order
     from dioptra_worker.daemon.services import Services
 
 log = logging.getLogger("dioptra_worker.conversation")

@@ -8,8 +8,8 @@ import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING, Self
 
+from dioptra_worker.broker.leases import Pending
 from dioptra_worker.daemon.courier import Address, Courier
-from dioptra_worker.daemon.ledger import Pending
 from dioptra_worker.errors import ServiceUnavailable
 
 if TYPE_CHECKING:

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
     from dioptra_worker.api.client import DioptraApi
     from dioptra_worker.api.models import Job
+    from dioptra_worker.broker.leases import Ledger
     from dioptra_worker.daemon.journal import Journal, Journals
-    from dioptra_worker.daemon.ledger import Ledger
 
 log = logging.getLogger("dioptra_worker.estate")
 

@@ -8,10 +8,10 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
+from dioptra_worker.broker.payload import read_order
 from dioptra_worker.common.outage_log import Outages
 from dioptra_worker.common.retry import FOREVER, persist
 from dioptra_worker.daemon.attempt import Attempt
-from dioptra_worker.daemon.payload import read_order
 from dioptra_worker.daemon.report import Stop
 from dioptra_worker.daemon.verdict import Verdict, duration
 from dioptra_worker.daemon.vital_signs import REDIS
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from rq import Queue
     from rq.job import Job
 
-    from dioptra_worker.daemon.leftovers import Leftovers
-    from dioptra_worker.daemon.order import Order
+    from dioptra_worker.broker.job_request import Order
+    from dioptra_worker.broker.registries import Leftovers
+    from dioptra_worker.broker.rq_worker import RqWorker, Taken
     from dioptra_worker.daemon.services import Services
-    from dioptra_worker.daemon.worker import RqWorker, Taken
 
 log = logging.getLogger("dioptra_worker.handler")
 

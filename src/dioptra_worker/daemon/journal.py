@@ -22,7 +22,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from dioptra_worker.daemon.ledger import Pending
+from dioptra_worker.broker.leases import Pending
 from dioptra_worker.daemon.parcels import LogCodec, Result, ResultCodec
 from dioptra_worker.daemon.spool import Spool
 

@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from rq.job import Job
 
     from dioptra_worker.api.client import DioptraApi
+    from dioptra_worker.broker.queue_watcher import Bell
+    from dioptra_worker.broker.rq_worker import RqWorker
     from dioptra_worker.daemon.alarm import Alarm
-    from dioptra_worker.daemon.bell import Bell
     from dioptra_worker.daemon.handler import Handler
     from dioptra_worker.daemon.orders import Orders
     from dioptra_worker.daemon.vitals import Vitals
-    from dioptra_worker.daemon.worker import RqWorker
 
 log = logging.getLogger("dioptra_worker.daemon")
 

@@ -11,7 +11,7 @@ import logging
 import random
 from typing import TYPE_CHECKING, Any
 
-from dioptra_worker.daemon.order import Order
+from dioptra_worker.broker.job_request import Order
 from dioptra_worker.errors import NotFound, ServiceError
 
 if TYPE_CHECKING:
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from rq import Queue
 
     from dioptra_worker.api.client import DioptraApi
+    from dioptra_worker.broker.leases import Ledger
+    from dioptra_worker.broker.registries import Leftovers
     from dioptra_worker.daemon.estate import Estate
-    from dioptra_worker.daemon.ledger import Ledger
-    from dioptra_worker.daemon.leftovers import Leftovers
 
 log = logging.getLogger("dioptra_worker.recovery")
 

@@ -14,28 +14,28 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from dioptra_worker import __version__
+from dioptra_worker.broker import connection as rq_border
+from dioptra_worker.broker.commands import CommandListener
+from dioptra_worker.broker.leases import Ledger
+from dioptra_worker.broker.queue_names import unknown_queue
+from dioptra_worker.broker.queue_watcher import Bell
+from dioptra_worker.broker.registries import Leftovers
+from dioptra_worker.broker.rq_worker import HEARTBEAT, RqWorker
 from dioptra_worker.common.workspace import remove_stale
-from dioptra_worker.daemon import redis_client as rq_border
 from dioptra_worker.daemon.alarm import TICK, Alarm
 from dioptra_worker.daemon.attempt import CLOSE_RUN_TIMEOUT
-from dioptra_worker.daemon.bell import Bell
 from dioptra_worker.daemon.cache import SnapshotCache
-from dioptra_worker.daemon.commands import CommandListener
 from dioptra_worker.daemon.doorstep import wait_for
 from dioptra_worker.daemon.estate import Estate
 from dioptra_worker.daemon.handler import Handler
 from dioptra_worker.daemon.health import Heart, Vitals
 from dioptra_worker.daemon.journal import Journals
-from dioptra_worker.daemon.ledger import Ledger
-from dioptra_worker.daemon.leftovers import Leftovers
 from dioptra_worker.daemon.loop import Loop
-from dioptra_worker.daemon.queue_names import unknown_queue
 from dioptra_worker.daemon.recovery import Recovery
 from dioptra_worker.daemon.report import Stop
 from dioptra_worker.daemon.services import Services
 from dioptra_worker.daemon.vital_signs import API, REDIS
 from dioptra_worker.daemon.waiting import STOPPED, Stopped, Waiting
-from dioptra_worker.daemon.worker import HEARTBEAT, RqWorker
 from dioptra_worker.errors import ServiceError, ServiceUnavailable
 
 if TYPE_CHECKING:

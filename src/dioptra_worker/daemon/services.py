@@ -9,10 +9,10 @@ from dioptra_worker.daemon.vitals import Vitals
 
 if TYPE_CHECKING:
     from dioptra_worker.api.client import DioptraApi
+    from dioptra_worker.broker.leases import Ledger
     from dioptra_worker.common.log_setup import Mask
     from dioptra_worker.daemon.cache import SnapshotCache
     from dioptra_worker.daemon.launcher import Launcher
-    from dioptra_worker.daemon.ledger import Ledger
     from dioptra_worker.settings import Settings
 
 

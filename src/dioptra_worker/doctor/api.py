@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import requests
 
 from dioptra_worker.api.client import DioptraApi
-from dioptra_worker.daemon.queue_names import unknown_queue
+from dioptra_worker.broker.queue_names import unknown_queue
 from dioptra_worker.doctor.finding import Finding, fail, ok, warn
 from dioptra_worker.errors import LoginRefused, ServiceError, ServiceUnavailable
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from typing import TYPE_CHECKING, Any
 
-from dioptra_worker.daemon.redis_client import connect, mapped
+from dioptra_worker.broker.connection import connect, mapped
 from dioptra_worker.doctor.finding import Finding, fail, ok, warn
 from dioptra_worker.errors import ServiceUnavailable
 

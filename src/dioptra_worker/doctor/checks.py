@@ -6,8 +6,8 @@ import contextlib
 from functools import partial
 from typing import TYPE_CHECKING
 
+from dioptra_worker.broker.connection import connect
 from dioptra_worker.common.log_setup import Mask
-from dioptra_worker.daemon.redis_client import connect
 from dioptra_worker.doctor import (
     api,
     broker,

@@ -15,11 +15,11 @@ from rq.command import send_command
 from rq.job import Job
 from rq.utils import as_text
 
-from dioptra_worker.daemon.ledger import Ledger
-from dioptra_worker.daemon.leftovers import Leftovers
-from dioptra_worker.daemon.order import Order
-from dioptra_worker.daemon.payload import PlainSerializer
-from dioptra_worker.daemon.redis_client import connect, mapped
+from dioptra_worker.broker.connection import connect, mapped
+from dioptra_worker.broker.job_request import Order
+from dioptra_worker.broker.leases import Ledger
+from dioptra_worker.broker.payload import PlainSerializer
+from dioptra_worker.broker.registries import Leftovers
 from dioptra_worker.errors import SettingsError
 
 if TYPE_CHECKING:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
-from dioptra_worker.daemon.activities import Activities
-from dioptra_worker.daemon.redis_client import connect
+from dioptra_worker.broker.batch_leases import Activities
+from dioptra_worker.broker.connection import connect
 from dioptra_worker.errors import SettingsError
 from dioptra_worker.jobs.ordering import entrypoint_id
 from dioptra_worker.lineage.configurations import Configurations

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from dioptra_worker.api.models import Job
-    from dioptra_worker.daemon.ledger import Pending
+    from dioptra_worker.broker.leases import Pending
 
 TROUBLES: dict[str, Exception] = {
     "refused": ServiceRefused("no", service="API", status=400),

@@ -20,11 +20,11 @@ from tests.unit.daemon.simulated_api import EXPERIMENT, JOB, Fault
 from tests.unit.daemon.simulated_platform import TROUBLES, Ledger, PlanningApi
 from tests.unit.daemon.simulated_runner import RUN, Conduct, Template
 
+from dioptra_worker.broker.job_request import Order
 from dioptra_worker.common.log_setup import Mask
 from dioptra_worker.daemon.attempt import Attempt
 from dioptra_worker.daemon.cache import SnapshotCache
 from dioptra_worker.daemon.journal import Journals
-from dioptra_worker.daemon.order import Order
 from dioptra_worker.daemon.report import Stop
 from dioptra_worker.daemon.services import Services
 from dioptra_worker.errors import RunnerError

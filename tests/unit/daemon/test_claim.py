@@ -16,9 +16,9 @@ from tests.unit.daemon.simulated_api import (
     SimulatedApi,
 )
 
+from dioptra_worker.broker.job_request import Order
+from dioptra_worker.broker.leases import Pending
 from dioptra_worker.daemon.claim import Claim, claim
-from dioptra_worker.daemon.ledger import Pending
-from dioptra_worker.daemon.order import Order
 from dioptra_worker.errors import LoginRefused, ServiceUnavailable
 from dioptra_worker.settings import Settings
 

@@ -14,10 +14,10 @@ from tests.unit.api.scripted import Answer, Request, ScriptedApi
 from tests.unit.daemon.simulated_api import EXPERIMENT, GROUP, JOB, SimulatedApi
 
 from dioptra_worker.api.client import DioptraApi
+from dioptra_worker.broker.job_request import Order
 from dioptra_worker.common.log_setup import Mask
 from dioptra_worker.daemon.conversation import Conversation
 from dioptra_worker.daemon.courier import Address, Courier
-from dioptra_worker.daemon.order import Order
 from dioptra_worker.daemon.readiness import why_not_ready
 from dioptra_worker.daemon.services import Services
 from dioptra_worker.daemon.verdict import Verdict

@@ -9,9 +9,9 @@ import pytest
 from tests.unit.daemon.simulated_api import EXPERIMENT, JOB, SimulatedApi
 
 from dioptra_worker.api.models import LogRecord
+from dioptra_worker.broker.leases import Pending
 from dioptra_worker.daemon.estate import Estate
 from dioptra_worker.daemon.journal import Journal, Journals
-from dioptra_worker.daemon.ledger import Pending
 from dioptra_worker.protocol.messages import ArtifactStored, Metric
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ import time
 from typing import TYPE_CHECKING
 
 from dioptra_worker.api.models import LogRecord
+from dioptra_worker.broker.leases import Pending
 from dioptra_worker.daemon.journal import Journal, Journals
-from dioptra_worker.daemon.ledger import Pending
 from dioptra_worker.protocol.messages import ArtifactStored, Metric, RunStarted
 
 if TYPE_CHECKING:

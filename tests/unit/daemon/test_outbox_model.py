@@ -27,12 +27,12 @@ from tests.unit.daemon.simulated_api import (
 from tests.unit.daemon.test_claim import Book, Case
 
 from dioptra_worker.api.models import LogRecord
+from dioptra_worker.broker.leases import Pending
 from dioptra_worker.daemon.backlog import Room
 from dioptra_worker.daemon.carrier_base import POISON_TRIES
 from dioptra_worker.daemon.courier import Address, Courier
 from dioptra_worker.daemon.journal import Journal, Journals
 from dioptra_worker.daemon.lane import Batch
-from dioptra_worker.daemon.ledger import Pending
 from dioptra_worker.errors import ServiceUnavailable
 from dioptra_worker.protocol.messages import ArtifactStored, Metric, RunStarted
 

@@ -83,7 +83,7 @@ def create_command(
 
 def _forget(desk: Desk, queue: str, job: int) -> None:
     """Take the entry that nobody will take out of the queue, where Redis is known."""
-    from dioptra_worker.daemon.redis_client import connect, mapped
+    from dioptra_worker.broker.connection import connect, mapped
     from dioptra_worker.errors import ServiceUnavailable
     from dioptra_worker.lineage.opening import BROKER
 

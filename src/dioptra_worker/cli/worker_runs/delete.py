@@ -25,7 +25,7 @@ def delete_command(desk: Desk, *, worker_run: str, yes: bool, force: bool) -> No
     job that is to read a deleted artifact fails with a sentence that says so. To repeat
     it does no harm; what was cut short is completed.
     """
-    from dioptra_worker.daemon.activities import STATES
+    from dioptra_worker.broker.batch_leases import STATES
     from dioptra_worker.lineage.opening import BROKER, open_activities, open_runs
     from dioptra_worker.lineage.results import Results
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from rq.exceptions import DeserializationError
 
-from dioptra_worker.daemon.order import Order
+from dioptra_worker.broker.job_request import Order
 from dioptra_worker.errors import PayloadError
 
 if TYPE_CHECKING:

@@ -19,9 +19,9 @@ from rq.utils import as_text, now, utcparse
 from rq.worker import BaseWorker
 from rq.worker.base import WorkerStatus
 
+from dioptra_worker.broker.connection import SERVICE, mapped
+from dioptra_worker.broker.payload import PlainSerializer
 from dioptra_worker.common.process_identity import mark
-from dioptra_worker.daemon.payload import PlainSerializer
-from dioptra_worker.daemon.redis_client import SERVICE, mapped
 from dioptra_worker.daemon.verdict import Verdict
 from dioptra_worker.errors import ServiceUnavailable
 

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 from rq.job import Job, JobStatus
 from rq.utils import as_text
 
-from dioptra_worker.daemon.payload import FUNCTION
-from dioptra_worker.daemon.redis_client import mapped
+from dioptra_worker.broker.connection import mapped
+from dioptra_worker.broker.payload import FUNCTION
 
 if TYPE_CHECKING:
     import redis
     from rq import Queue
 
-    from dioptra_worker.daemon.order import Order
+    from dioptra_worker.broker.job_request import Order
 
 IN_BETWEEN = 10.0
 """Seconds after which a job that was taken but not begun counts as lost."""

@@ -11,7 +11,7 @@ import pytest
 import redis
 from rq.job import Job
 
-from dioptra_worker.daemon.payload import (
+from dioptra_worker.broker.payload import (
     DEFAULT_TIMEOUT,
     FUNCTION,
     LARGEST_ID,

@@ -12,7 +12,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, cast
 
-from dioptra_worker.daemon.redis_client import mapped
+from dioptra_worker.broker.connection import mapped
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 
 from rq.utils import as_text
 
+from dioptra_worker.broker.batch_leases import Activities
+from dioptra_worker.broker.connection import mapped
+from dioptra_worker.broker.rq_worker import TTL
 from dioptra_worker.common.process_identity import ProcessMark, mark
-from dioptra_worker.daemon.activities import Activities
-from dioptra_worker.daemon.redis_client import mapped
-from dioptra_worker.daemon.worker import TTL
 
 if TYPE_CHECKING:
     import redis

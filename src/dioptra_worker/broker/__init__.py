@@ -1,0 +1,1 @@
+"""The queue broker: everything that speaks Redis or RQ."""
