@@ -21,12 +21,12 @@ from dioptra_worker.daemon.cache import SnapshotCache
 from dioptra_worker.daemon.handler import Handler
 from dioptra_worker.daemon.loop import Loop
 from dioptra_worker.daemon.orders import Orders
-from dioptra_worker.daemon.report import Stop
 from dioptra_worker.daemon.service import heartbeat
 from dioptra_worker.daemon.services import Services
 from dioptra_worker.daemon.vitals import Vitals
 from dioptra_worker.errors import RunnerError, ServiceUnavailable
 from dioptra_worker.settings import Settings
+from dioptra_worker.supervision.termination import Stop
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -20,14 +20,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from tests.plugins.worker_process import alive, wait_until_gone
 
-from dioptra_worker.daemon.launcher import Launcher, choose_mode
 from dioptra_worker.errors import RunnerError
+from dioptra_worker.supervision.launcher import Launcher, choose_mode
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from dioptra_worker.daemon.runners import Process
-    from dioptra_worker.daemon.templates import Mode
+    from dioptra_worker.supervision.forkserver_start import Mode
+    from dioptra_worker.supervision.runner_process import Process
 
 LINUX = sys.platform == "linux"
 linux_only = pytest.mark.skipif(not LINUX, reason="other systems adopt no orphans")

@@ -21,8 +21,8 @@ from dioptra_worker.broker.connection import connect
 from dioptra_worker.broker.payload import FUNCTION, PlainSerializer
 from dioptra_worker.broker.queue_watcher import Bell
 from dioptra_worker.broker.rq_worker import TTL, RqWorker
-from dioptra_worker.daemon.verdict import Verdict
 from dioptra_worker.errors import ServiceUnavailable
+from dioptra_worker.supervision.verdict import Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

@@ -22,8 +22,8 @@ from rq.worker.base import WorkerStatus
 from dioptra_worker.broker.connection import SERVICE, mapped
 from dioptra_worker.broker.payload import PlainSerializer
 from dioptra_worker.common.process_identity import mark
-from dioptra_worker.daemon.verdict import Verdict
 from dioptra_worker.errors import ServiceUnavailable
+from dioptra_worker.supervision.verdict import Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

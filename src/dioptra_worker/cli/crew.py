@@ -11,9 +11,9 @@ from dioptra_worker import settings as settings_module
 from dioptra_worker.common import log_setup
 from dioptra_worker.daemon.crew import Crew
 from dioptra_worker.daemon.gpus import deal, visible
-from dioptra_worker.daemon.launcher import choose_mode
 from dioptra_worker.daemon.slots import SlotPlan
-from dioptra_worker.daemon.templates import OwnTemplates
+from dioptra_worker.supervision.forkserver_start import OwnTemplates
+from dioptra_worker.supervision.launcher import choose_mode
 from dioptra_worker.tracking.backends import SERVER_MODULES
 
 if TYPE_CHECKING:

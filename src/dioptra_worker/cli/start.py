@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from dioptra_worker.daemon.doorstep import Address
-    from dioptra_worker.daemon.launcher import Launcher
+    from dioptra_worker.supervision.launcher import Launcher
 
 WARN_AFTER = 60.0
 """Seconds after which the quick checks are made although the template is not ready."""
@@ -230,8 +230,8 @@ def _serve(
 
 
 def _launcher(settings: settings_module.Settings, crew: int | None) -> Launcher:
-    from dioptra_worker.daemon.launcher import Launcher, choose_mode
-    from dioptra_worker.daemon.templates import SharedTemplates
+    from dioptra_worker.supervision.forkserver_start import SharedTemplates
+    from dioptra_worker.supervision.launcher import Launcher, choose_mode
 
     environment = settings_module.for_runners(settings, os.environ)
     gpus = environment.get("CUDA_VISIBLE_DEVICES")

@@ -15,12 +15,12 @@ from dioptra_worker.daemon.delivery import Delivery, left
 from dioptra_worker.daemon.headstart import HeadStart
 from dioptra_worker.daemon.journal import Journals
 from dioptra_worker.daemon.preparation import Preparation
-from dioptra_worker.daemon.report import Patience, Report, Stop
 from dioptra_worker.daemon.status_watch import watching
-from dioptra_worker.daemon.supervisor import Supervisor
-from dioptra_worker.daemon.verdict import Verdict, judge
 from dioptra_worker.errors import ServiceUnavailable, WorkerError
 from dioptra_worker.protocol.messages import Begin
+from dioptra_worker.supervision.supervisor import Supervisor
+from dioptra_worker.supervision.termination import Patience, Report, Stop
+from dioptra_worker.supervision.verdict import Verdict, judge
 
 if TYPE_CHECKING:
     from dioptra_worker.broker.job_request import Order

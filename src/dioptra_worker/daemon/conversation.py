@@ -12,8 +12,6 @@ from dioptra_worker.api.models import LogRecord
 from dioptra_worker.common.outage_log import Outages
 from dioptra_worker.daemon.claims import ClaimsDesk
 from dioptra_worker.daemon.parcels import OWN_LOGGER
-from dioptra_worker.daemon.report import Stop
-from dioptra_worker.daemon.verdict import Verdict, duration
 from dioptra_worker.errors import ServiceError
 from dioptra_worker.protocol.messages import (
     ActivityAnswer,
@@ -27,12 +25,14 @@ from dioptra_worker.protocol.messages import (
     Session,
     SessionWanted,
 )
+from dioptra_worker.supervision.termination import Stop
+from dioptra_worker.supervision.verdict import Verdict, duration
 
 if TYPE_CHECKING:
     from dioptra_worker.broker.job_request import Order
     from dioptra_worker.daemon.courier import Courier
-    from dioptra_worker.daemon.hearing import Stream
     from dioptra_worker.daemon.services import Services
+    from dioptra_worker.supervision.runner_output import Stream
 
 log = logging.getLogger("dioptra_worker.conversation")
 

@@ -23,7 +23,6 @@ from dioptra_worker.daemon.lane import Batch, Lane
 from dioptra_worker.daemon.log_carrier import LogCarrier
 from dioptra_worker.daemon.parcels import OWN_LOGGER, Result
 from dioptra_worker.daemon.result_carrier import ResultCarrier
-from dioptra_worker.daemon.verdict import duration
 from dioptra_worker.errors import (
     LoginRefused,
     NotFound,
@@ -31,6 +30,7 @@ from dioptra_worker.errors import (
     ServiceUnavailable,
 )
 from dioptra_worker.protocol.messages import Metric
+from dioptra_worker.supervision.verdict import duration
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -22,7 +22,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from dioptra_worker.daemon.slots import SlotPlan
-    from dioptra_worker.daemon.templates import OwnTemplates, StartedTemplate
+    from dioptra_worker.supervision.forkserver_start import (
+        OwnTemplates,
+        StartedTemplate,
+    )
 
 log = logging.getLogger("dioptra_worker.crew")
 

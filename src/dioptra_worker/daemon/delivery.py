@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from dioptra_worker.daemon.conversation import Conversation
     from dioptra_worker.daemon.journal import Journal, Journals
     from dioptra_worker.daemon.services import Services
-    from dioptra_worker.daemon.verdict import Verdict
+    from dioptra_worker.supervision.verdict import Verdict
 
 log = logging.getLogger("dioptra_worker.delivery")
 

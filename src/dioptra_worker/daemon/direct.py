@@ -9,14 +9,14 @@ import signal
 import time
 from typing import TYPE_CHECKING, Any, Protocol
 
-from dioptra_worker.daemon.verdict import signal_name
 from dioptra_worker.errors import ArtifactError, NotFound, ServiceUnavailable
+from dioptra_worker.supervision.verdict import signal_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from dioptra_worker.daemon.runners import Process
+    from dioptra_worker.supervision.runner_process import Process
 
 SERVICE = "artifact store"
 STALLED = 60.0
@@ -28,7 +28,7 @@ _CHUNK = 1 << 16
 
 
 class Maker(Protocol):
-    """Makes the process: a `dioptra_worker.daemon.launcher.Launcher`."""
+    """Makes the process: a `dioptra_worker.supervision.launcher.Launcher`."""
 
     def download(self, uri: str, target: Path, *, is_dir: bool) -> tuple[Process, int]:
         """Begin to fetch; the process and the descriptor of its reports."""

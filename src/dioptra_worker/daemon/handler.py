@@ -12,10 +12,10 @@ from dioptra_worker.broker.payload import read_order
 from dioptra_worker.common.outage_log import Outages
 from dioptra_worker.common.retry import FOREVER, persist
 from dioptra_worker.daemon.attempt import Attempt
-from dioptra_worker.daemon.report import Stop
-from dioptra_worker.daemon.verdict import Verdict, duration
 from dioptra_worker.daemon.vital_signs import REDIS
 from dioptra_worker.errors import PayloadError, ServiceUnavailable
+from dioptra_worker.supervision.termination import Stop
+from dioptra_worker.supervision.verdict import Verdict, duration
 
 if TYPE_CHECKING:
     from collections.abc import Callable

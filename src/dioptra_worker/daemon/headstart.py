@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
     from dioptra_worker.api.client import DioptraApi
     from dioptra_worker.api.models import Job
-    from dioptra_worker.daemon.launcher import Launcher
-    from dioptra_worker.daemon.runners import Pipes, Process
+    from dioptra_worker.supervision.launcher import Launcher
+    from dioptra_worker.supervision.runner_process import Pipes, Process
 
 
 class HeadStart:

@@ -7,11 +7,11 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from dioptra_worker.daemon.report import Stop
-from dioptra_worker.daemon.verdict import duration
 from dioptra_worker.daemon.vital_signs import API
 from dioptra_worker.daemon.waiting import STOPPED, Stopped, Waiting
 from dioptra_worker.errors import LoginRefused, ServiceUnavailable
+from dioptra_worker.supervision.termination import Stop
+from dioptra_worker.supervision.verdict import duration
 
 if TYPE_CHECKING:
     from rq import Queue

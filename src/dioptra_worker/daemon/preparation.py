@@ -13,12 +13,12 @@ from dioptra_worker.common.outage_log import Outages
 from dioptra_worker.common.retry import FOREVER, persist
 from dioptra_worker.daemon.background import Background
 from dioptra_worker.daemon.fetch import Fetcher
-from dioptra_worker.daemon.report import Stop
 from dioptra_worker.daemon.setup_limit import SetupLimit
 from dioptra_worker.daemon.stamping import stamp
 from dioptra_worker.daemon.transfer import Way
 from dioptra_worker.errors import NotFound, WorkerError
 from dioptra_worker.provenance import WORKER_RUN_ID
+from dioptra_worker.supervision.termination import Stop
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from dioptra_worker.daemon.conversation import Conversation
     from dioptra_worker.daemon.headstart import HeadStart
     from dioptra_worker.daemon.services import Services
-    from dioptra_worker.daemon.supervisor import Supervisor
     from dioptra_worker.protocol.messages import Plan
+    from dioptra_worker.supervision.supervisor import Supervisor
 
 log = logging.getLogger("dioptra_worker.preparation")
 

@@ -32,11 +32,11 @@ from dioptra_worker.daemon.health import Heart, Vitals
 from dioptra_worker.daemon.journal import Journals
 from dioptra_worker.daemon.loop import Loop
 from dioptra_worker.daemon.recovery import Recovery
-from dioptra_worker.daemon.report import Stop
 from dioptra_worker.daemon.services import Services
 from dioptra_worker.daemon.vital_signs import API, REDIS
 from dioptra_worker.daemon.waiting import STOPPED, Stopped, Waiting
 from dioptra_worker.errors import ServiceError, ServiceUnavailable
+from dioptra_worker.supervision.termination import Stop
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -44,9 +44,9 @@ if TYPE_CHECKING:
 
     from dioptra_worker.api.client import DioptraApi
     from dioptra_worker.common.log_setup import Mask
-    from dioptra_worker.daemon.launcher import Launcher
     from dioptra_worker.daemon.orders import Orders
     from dioptra_worker.settings import Settings
+    from dioptra_worker.supervision.launcher import Launcher
 
 log = logging.getLogger("dioptra_worker.daemon")
 

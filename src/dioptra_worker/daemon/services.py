@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from dioptra_worker.broker.leases import Ledger
     from dioptra_worker.common.log_setup import Mask
     from dioptra_worker.daemon.cache import SnapshotCache
-    from dioptra_worker.daemon.launcher import Launcher
     from dioptra_worker.settings import Settings
+    from dioptra_worker.supervision.launcher import Launcher
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ import logging
 import threading
 from typing import TYPE_CHECKING
 
-from dioptra_worker.daemon.report import Stop
 from dioptra_worker.daemon.vital_signs import API
 from dioptra_worker.errors import NotFound, ServiceError
+from dioptra_worker.supervision.termination import Stop
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -7,8 +7,8 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Protocol
 
 from dioptra_worker.api.failures import SERVICE
-from dioptra_worker.daemon.verdict import duration
 from dioptra_worker.errors import ArtifactError, ServiceUnavailable
+from dioptra_worker.supervision.verdict import duration
 from dioptra_worker.tracking.incoming import SLOWEST
 from dioptra_worker.tracking.progress import size
 

@@ -133,7 +133,7 @@ class Vitals:
         """Say how a job ended.
 
         Args:
-            fate: As `dioptra_worker.daemon.verdict.Verdict` has it.
+            fate: As `dioptra_worker.supervision.verdict.Verdict` has it.
             seconds: How long it took.
         """
         with self._lock:

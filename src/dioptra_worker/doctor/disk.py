@@ -9,8 +9,8 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dioptra_worker.daemon.verdict import size
 from dioptra_worker.doctor.finding import Finding, fail, ok, warn
+from dioptra_worker.supervision.verdict import size
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

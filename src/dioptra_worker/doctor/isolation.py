@@ -7,9 +7,9 @@ import time
 from typing import TYPE_CHECKING
 
 from dioptra_worker import settings as settings_module
-from dioptra_worker.daemon.launcher import Launcher, choose_mode
 from dioptra_worker.doctor.finding import Finding, fail, ok, warn
 from dioptra_worker.errors import RunnerError
+from dioptra_worker.supervision.launcher import Launcher, choose_mode
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -7,19 +7,19 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dioptra_worker.daemon.verdict import duration
 from dioptra_worker.engine import Severity
 from dioptra_worker.protocol.messages import Log, Metric, StepEnded, StepStarted
+from dioptra_worker.supervision.verdict import duration
 from dioptra_worker.workbench.errors import InvalidEntrypoint
 from dioptra_worker.workbench.results import as_path
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from dioptra_worker.daemon.hearing import Stream
     from dioptra_worker.engine import Issue
     from dioptra_worker.errors import WorkerError
     from dioptra_worker.protocol.messages import Message
+    from dioptra_worker.supervision.runner_output import Stream
     from dioptra_worker.workbench.order import Order
     from dioptra_worker.workbench.results import Result
 

@@ -33,9 +33,9 @@ from dioptra_worker.workbench.results import Recorder
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from dioptra_worker.daemon.hearing import Stream
     from dioptra_worker.protocol import messages
     from dioptra_worker.protocol.messages import Plan
+    from dioptra_worker.supervision.runner_output import Stream
     from dioptra_worker.tracking.backends import Tracking
     from dioptra_worker.workbench.order import Order
     from dioptra_worker.workbench.results import Listener, Result

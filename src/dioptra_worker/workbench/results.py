@@ -20,8 +20,8 @@ from dioptra_worker.protocol.messages import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from dioptra_worker.daemon.hearing import Stream
     from dioptra_worker.protocol.messages import Severity
+    from dioptra_worker.supervision.runner_output import Stream
 
 
 @dataclass(frozen=True, kw_only=True)

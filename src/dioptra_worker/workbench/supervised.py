@@ -12,10 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from dioptra_worker.common.workspace import remove_stale, workspace
-from dioptra_worker.daemon.launcher import Launcher, choose_mode
-from dioptra_worker.daemon.report import Patience, Stop
-from dioptra_worker.daemon.supervisor import Supervisor
-from dioptra_worker.daemon.verdict import duration, judge
 from dioptra_worker.protocol.messages import (
     NO_JOB,
     ActivityAnswer,
@@ -25,6 +21,10 @@ from dioptra_worker.protocol.messages import (
     Session,
     SessionWanted,
 )
+from dioptra_worker.supervision.launcher import Launcher, choose_mode
+from dioptra_worker.supervision.supervisor import Supervisor
+from dioptra_worker.supervision.termination import Patience, Stop
+from dioptra_worker.supervision.verdict import duration, judge
 from dioptra_worker.tracking.backends import SERVER_MODULES
 from dioptra_worker.tracking.folder import FolderTracking
 from dioptra_worker.workbench.keeping import complete
@@ -33,9 +33,9 @@ from dioptra_worker.workbench.results import Recorder
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from dioptra_worker.daemon.report import Report
-    from dioptra_worker.daemon.verdict import Verdict
     from dioptra_worker.protocol.messages import Message
+    from dioptra_worker.supervision.termination import Report
+    from dioptra_worker.supervision.verdict import Verdict
     from dioptra_worker.workbench.order import Order
     from dioptra_worker.workbench.results import Listener, Result
 

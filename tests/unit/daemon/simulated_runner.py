@@ -13,7 +13,6 @@ import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from dioptra_worker.daemon.runners import Exit, Pipes, Process
 from dioptra_worker.protocol.codec import encode
 from dioptra_worker.protocol.messages import (
     CUT_OFF,
@@ -23,6 +22,7 @@ from dioptra_worker.protocol.messages import (
     Message,
     RunStarted,
 )
+from dioptra_worker.supervision.runner_process import Exit, Pipes, Process
 
 if TYPE_CHECKING:
     from collections.abc import Callable

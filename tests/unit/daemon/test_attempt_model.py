@@ -25,13 +25,13 @@ from dioptra_worker.common.log_setup import Mask
 from dioptra_worker.daemon.attempt import Attempt
 from dioptra_worker.daemon.cache import SnapshotCache
 from dioptra_worker.daemon.journal import Journals
-from dioptra_worker.daemon.report import Stop
 from dioptra_worker.daemon.services import Services
 from dioptra_worker.errors import RunnerError
 from dioptra_worker.settings import Settings
+from dioptra_worker.supervision.termination import Stop
 
 if TYPE_CHECKING:
-    from dioptra_worker.daemon.verdict import Verdict
+    from dioptra_worker.supervision.verdict import Verdict
 
 Event = Literal["requested", "shutdown", "lease lost", "deleted"]
 STOPS: dict[str, Stop] = {

@@ -20,7 +20,6 @@ from dioptra_worker.daemon.conversation import Conversation
 from dioptra_worker.daemon.courier import Address, Courier
 from dioptra_worker.daemon.readiness import why_not_ready
 from dioptra_worker.daemon.services import Services
-from dioptra_worker.daemon.verdict import Verdict
 from dioptra_worker.protocol.messages import (
     ArtifactStored,
     Log,
@@ -32,11 +31,12 @@ from dioptra_worker.protocol.messages import (
     SessionWanted,
     StepStarted,
 )
+from dioptra_worker.supervision.verdict import Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from dioptra_worker.daemon.report import Stop
+    from dioptra_worker.supervision.termination import Stop
 
 SOON = 20.0
 SECRET = "correct-horse"

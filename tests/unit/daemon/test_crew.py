@@ -19,7 +19,7 @@ CREW = """
 import logging, os, subprocess, sys
 from dioptra_worker.daemon.crew import Crew
 from dioptra_worker.daemon.slots import SlotPlan
-from dioptra_worker.daemon.templates import OwnTemplates
+from dioptra_worker.supervision.forkserver_start import OwnTemplates
 
 logging.basicConfig(level="INFO", stream=sys.stderr, format="%(message)s")
 code, *folders = sys.argv[1:]
@@ -66,7 +66,7 @@ time.sleep(300)
 
 ASK = """
 import socket
-from dioptra_worker.daemon.templates import SharedTemplates
+from dioptra_worker.supervision.forkserver_start import SharedTemplates
 try:
     SharedTemplates(socket.socket(fileno=int(sys.argv[-1]))).begin()
 except OSError as error:

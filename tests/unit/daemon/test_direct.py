@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from dioptra_worker.daemon import direct
-from dioptra_worker.daemon.runners import Exit, Process
 from dioptra_worker.errors import ArtifactError, ServiceUnavailable
+from dioptra_worker.supervision.runner_process import Exit, Process
 
 if TYPE_CHECKING:
     from pathlib import Path

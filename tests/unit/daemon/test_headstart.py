@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, cast
 import pytest
 
 from dioptra_worker.daemon.headstart import HeadStart
-from dioptra_worker.daemon.runners import Pipes, Process
 from dioptra_worker.errors import NotFound, RunnerError, ServiceUnavailable
+from dioptra_worker.supervision.runner_process import Pipes, Process
 
 if TYPE_CHECKING:
     from dioptra_worker.api.client import DioptraApi
-    from dioptra_worker.daemon.launcher import Launcher
+    from dioptra_worker.supervision.launcher import Launcher
 
 JOB = object()
 

@@ -25,17 +25,17 @@ from dioptra_worker.common.retry import persist
 from dioptra_worker.common.workspace import MAX_BYTES, Workspace, workspace
 from dioptra_worker.daemon.cache import SnapshotCache
 from dioptra_worker.daemon.inputs import Inputs
-from dioptra_worker.daemon.runners import Exit, Process
 from dioptra_worker.daemon.setup_limit import SetupLimit
 from dioptra_worker.daemon.transfer import Transfer, Way
-from dioptra_worker.daemon.verdict import duration
 from dioptra_worker.errors import ArtifactError, BundleError, ServiceUnavailable
+from dioptra_worker.supervision.runner_process import Exit, Process
+from dioptra_worker.supervision.verdict import duration
 from dioptra_worker.tracking.progress import Progress
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from dioptra_worker.daemon.report import Stop
+    from dioptra_worker.supervision.termination import Stop
 
 MIB = 1 << 20
 AWAY = {"error": "S3 cannot be reached"}

@@ -9,7 +9,7 @@ import pytest
 from dioptra_worker.daemon.setup_limit import SetupLimit
 
 if TYPE_CHECKING:
-    from dioptra_worker.daemon.report import Stop
+    from dioptra_worker.supervision.termination import Stop
 
 
 class Guard:

@@ -25,10 +25,6 @@ from hypothesis.stateful import (
     rule,
 )
 
-from dioptra_worker.daemon.report import Patience, Stop, StopKind
-from dioptra_worker.daemon.runners import Exit, Pipes, Process
-from dioptra_worker.daemon.supervisor import Supervisor
-from dioptra_worker.daemon.verdict import Verdict, judge
 from dioptra_worker.protocol.codec import encode
 from dioptra_worker.protocol.messages import (
     Ended,
@@ -38,10 +34,14 @@ from dioptra_worker.protocol.messages import (
     StepEnded,
     StepStarted,
 )
+from dioptra_worker.supervision.runner_process import Exit, Pipes, Process
+from dioptra_worker.supervision.supervisor import Supervisor
+from dioptra_worker.supervision.termination import Patience, Stop, StopKind
+from dioptra_worker.supervision.verdict import Verdict, judge
 
 if TYPE_CHECKING:
-    from dioptra_worker.daemon.hearing import Stream
-    from dioptra_worker.daemon.launcher import Launcher
+    from dioptra_worker.supervision.launcher import Launcher
+    from dioptra_worker.supervision.runner_output import Stream
 
 PATIENCE = Patience(grace=10.0, last_words=2.0, kill_again=5.0, give_up=60.0)
 BOUND = PATIENCE.grace + PATIENCE.give_up

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from dioptra_worker.daemon.runners import Exit
     from dioptra_worker.protocol.messages import Ended
+    from dioptra_worker.supervision.runner_process import Exit
 
 StopKind = Literal["timeout", "requested", "shutdown", "gone", "setup"]
 

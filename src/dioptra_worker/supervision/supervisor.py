@@ -15,20 +15,20 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from dioptra_worker.daemon.hearing import Hearing
-from dioptra_worker.daemon.memory import MemoryWatch
-from dioptra_worker.daemon.report import Report, Stop
-from dioptra_worker.daemon.runners import Exit
 from dioptra_worker.protocol import codec
+from dioptra_worker.supervision.oom import MemoryWatch
+from dioptra_worker.supervision.runner_output import Hearing
+from dioptra_worker.supervision.runner_process import Exit
+from dioptra_worker.supervision.termination import Report, Stop
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from dioptra_worker.daemon.hearing import Listener
-    from dioptra_worker.daemon.launcher import Launcher
-    from dioptra_worker.daemon.report import Patience
-    from dioptra_worker.daemon.runners import Pipes, Process
     from dioptra_worker.protocol.messages import Message
+    from dioptra_worker.supervision.launcher import Launcher
+    from dioptra_worker.supervision.runner_output import Listener
+    from dioptra_worker.supervision.runner_process import Pipes, Process
+    from dioptra_worker.supervision.termination import Patience
 
 log = logging.getLogger("dioptra_worker.supervisor")
 

@@ -10,10 +10,10 @@ import sys
 import threading
 from typing import TYPE_CHECKING, Any, Self
 
-from dioptra_worker.daemon.runners import Pipes, Process
-from dioptra_worker.daemon.template_link import TemplateLink
-from dioptra_worker.daemon.templates import Mode, OwnTemplates
 from dioptra_worker.errors import RunnerError
+from dioptra_worker.supervision.forkserver_client import TemplateLink
+from dioptra_worker.supervision.forkserver_start import Mode, OwnTemplates
+from dioptra_worker.supervision.runner_process import Pipes, Process
 from dioptra_worker.tracking.backends import SERVER_MODULES
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
-    from dioptra_worker.daemon.templates import Source
+    from dioptra_worker.supervision.forkserver_start import Source
 
 log = logging.getLogger("dioptra_worker.launcher")
 

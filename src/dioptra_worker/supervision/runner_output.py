@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from dioptra_worker.daemon.lines import LineAssembler
 from dioptra_worker.protocol import codec
 from dioptra_worker.protocol.messages import (
     Ended,
@@ -14,6 +13,7 @@ from dioptra_worker.protocol.messages import (
     StepEnded,
     StepStarted,
 )
+from dioptra_worker.supervision.line_splitter import LineAssembler
 
 if TYPE_CHECKING:
     import socket

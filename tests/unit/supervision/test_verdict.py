@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from dioptra_worker.daemon.report import Report, Stop, StopKind
-from dioptra_worker.daemon.runners import Exit
-from dioptra_worker.daemon.verdict import duration, judge, size
 from dioptra_worker.protocol.messages import Ended, Ending
+from dioptra_worker.supervision.runner_process import Exit
+from dioptra_worker.supervision.termination import Report, Stop, StopKind
+from dioptra_worker.supervision.verdict import duration, judge, size
 
 GIB = 1 << 30
 

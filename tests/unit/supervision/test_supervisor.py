@@ -20,9 +20,6 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from dioptra_worker.daemon.report import Patience, Stop
-from dioptra_worker.daemon.runners import Exit, Pipes, Process
-from dioptra_worker.daemon.supervisor import Supervisor
 from dioptra_worker.protocol.messages import (
     Begin,
     Ended,
@@ -32,13 +29,16 @@ from dioptra_worker.protocol.messages import (
     StepEnded,
     StepStarted,
 )
+from dioptra_worker.supervision.runner_process import Exit, Pipes, Process
+from dioptra_worker.supervision.supervisor import Supervisor
+from dioptra_worker.supervision.termination import Patience, Stop
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from dioptra_worker.daemon.hearing import Stream
-    from dioptra_worker.daemon.launcher import Launcher
-    from dioptra_worker.daemon.report import Report
+    from dioptra_worker.supervision.launcher import Launcher
+    from dioptra_worker.supervision.runner_output import Stream
+    from dioptra_worker.supervision.termination import Report
 
 PREAMBLE = """
 import os, signal, socket, sys, time

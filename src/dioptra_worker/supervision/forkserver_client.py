@@ -12,13 +12,13 @@ import threading
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from dioptra_worker.daemon.runners import Exit, Process
 from dioptra_worker.errors import RunnerError
+from dioptra_worker.supervision.runner_process import Exit, Process
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from dioptra_worker.daemon.templates import Template
+    from dioptra_worker.supervision.forkserver_start import Template
 
 log = logging.getLogger("dioptra_worker.launcher")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dioptra_worker.daemon.memory import MemoryWatch
+from dioptra_worker.supervision.oom import MemoryWatch
 
 
 def test_nothing_happened() -> None:

@@ -7,7 +7,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dioptra_worker.daemon.lines import LONGEST_LINE, LineAssembler
+from dioptra_worker.supervision.line_splitter import LONGEST_LINE, LineAssembler
 
 BYTES = st.lists(
     st.sampled_from([b"\n", b"\r", b"a", b"bc", b"\xc3", b"\x00"]), max_size=40

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from dioptra_worker.protocol.messages import CUT_OFF
 
 if TYPE_CHECKING:
-    from dioptra_worker.daemon.report import Report, Stop
+    from dioptra_worker.supervision.termination import Report, Stop
 
 Fate = Literal["finished", "failed", "stopped", "given back", "left", "dropped"]
 MlflowStatus = Literal["FINISHED", "FAILED", "KILLED"]

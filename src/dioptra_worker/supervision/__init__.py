@@ -1,0 +1,1 @@
+"""Start runner processes, watch them, and say how they ended."""
