@@ -19,7 +19,7 @@ from tests.plugins.until import until
 from dioptra_worker.broker.batch_leases import Activities
 from dioptra_worker.broker.connection import connect
 from dioptra_worker.common.outage_log import Outages
-from dioptra_worker.daemon.claims import ClaimsDesk
+from dioptra_worker.daemon.job.batch_claims import ClaimsDesk
 from dioptra_worker.errors import ServiceUnavailable
 from dioptra_worker.protocol.messages import ActivityAnswer, ActivityWanted
 

@@ -9,21 +9,21 @@ from uuid import uuid4
 
 import pytest
 from rq import Queue
-from tests.unit.daemon.simulated_api import EXPERIMENT, JOB, SimulatedApi
+from tests.unit.daemon.outbox.simulated_api import EXPERIMENT, JOB, SimulatedApi
 
 from dioptra_worker.broker.connection import connect
 from dioptra_worker.broker.leases import Holder, Ledger
 from dioptra_worker.broker.payload import FUNCTION
 from dioptra_worker.broker.registries import Leftovers
 from dioptra_worker.broker.rq_worker import RqWorker
-from dioptra_worker.daemon.alarm import Alarm
-from dioptra_worker.daemon.cache import SnapshotCache
-from dioptra_worker.daemon.handler import Handler
-from dioptra_worker.daemon.loop import Loop
-from dioptra_worker.daemon.orders import Orders
-from dioptra_worker.daemon.service import heartbeat
-from dioptra_worker.daemon.services import Services
-from dioptra_worker.daemon.vitals import Vitals
+from dioptra_worker.daemon.daemon import heartbeat
+from dioptra_worker.daemon.health.state import Vitals
+from dioptra_worker.daemon.job.context import Services
+from dioptra_worker.daemon.job.handler import Handler
+from dioptra_worker.daemon.main_loop import Loop
+from dioptra_worker.daemon.options import Orders
+from dioptra_worker.daemon.staging.snapshot_cache import SnapshotCache
+from dioptra_worker.daemon.wakeup import Alarm
 from dioptra_worker.errors import RunnerError, ServiceUnavailable
 from dioptra_worker.settings import Settings
 from dioptra_worker.supervision.termination import Stop

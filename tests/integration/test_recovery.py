@@ -29,7 +29,7 @@ from dioptra_worker.broker.leases import Holder, Ledger, namespace
 from dioptra_worker.broker.payload import PlainSerializer, read_order
 from dioptra_worker.broker.registries import Leftovers
 from dioptra_worker.broker.rq_worker import TTL, RqWorker
-from dioptra_worker.daemon.recovery import STARTED_FACTOR, Recovery
+from dioptra_worker.daemon.recovery.sweep import STARTED_FACTOR, Recovery
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

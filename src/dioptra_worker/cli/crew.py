@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from dioptra_worker import settings as settings_module
 from dioptra_worker.common import log_setup
-from dioptra_worker.daemon.crew import Crew
-from dioptra_worker.daemon.gpus import deal, visible
-from dioptra_worker.daemon.slots import SlotPlan
+from dioptra_worker.daemon.pool.gpus import deal, visible
+from dioptra_worker.daemon.pool.pool import Crew
+from dioptra_worker.daemon.pool.slot import SlotPlan
 from dioptra_worker.supervision.forkserver_start import OwnTemplates
 from dioptra_worker.supervision.launcher import choose_mode
 from dioptra_worker.tracking.backends import SERVER_MODULES
@@ -19,7 +19,7 @@ from dioptra_worker.tracking.backends import SERVER_MODULES
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from dioptra_worker.daemon.orders import Orders
+    from dioptra_worker.daemon.options import Orders
     from dioptra_worker.settings import Settings
 
 

@@ -1,7 +1,7 @@
 """``dioptra-worker health``: the container's check, in milliseconds.
 
 It imports nothing that the daemon needs and it does not: see
-`dioptra_worker.daemon.health_file`.
+`dioptra_worker.daemon.health.heartbeat_file`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 
 from dioptra_worker.cli.exit_codes import ExitCode
-from dioptra_worker.daemon.health_file import (
+from dioptra_worker.daemon.health.heartbeat_file import (
     MAX_AGE,
     Heartbeat,
     NoHeartbeat,
@@ -99,7 +99,7 @@ def health_command(
 def _living(found: list[Path], file: Path, work_dir: Path) -> list[Path]:
     """The files to judge by; those of dead workers do not count beside a living one."""
     if len(found) > 1:
-        from dioptra_worker.daemon.health import is_dead
+        from dioptra_worker.daemon.health.heartbeat import is_dead
 
         found = [path for path in found if not is_dead(path)] or found[:1]
     if not found:

@@ -28,7 +28,7 @@ from dioptra_worker.errors import (
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from dioptra_worker.daemon.doorstep import Address
+    from dioptra_worker.daemon.wait_for_ports import Address
     from dioptra_worker.supervision.launcher import Launcher
 
 WARN_AFTER = 60.0
@@ -48,7 +48,7 @@ Examples:
 def _addresses(
     _context: click.Context, _parameter: click.Parameter, given: tuple[str, ...]
 ) -> tuple[Address, ...]:
-    from dioptra_worker.daemon.doorstep import Address
+    from dioptra_worker.daemon.wait_for_ports import Address
 
     try:
         return tuple(Address.parse(text) for text in given)
@@ -161,7 +161,7 @@ def start(
             click.echo(f"queue {queue!r}: a queue's name has no blank ends", err=True)
             sys.exit(ExitCode.USAGE)
     # Only now: --help and a wrong environment are answered without these.
-    from dioptra_worker.daemon.orders import Orders
+    from dioptra_worker.daemon.options import Orders
 
     orders = Orders(
         queues=queues,
@@ -204,8 +204,8 @@ def _serve(
 ) -> ExitCode:
     from dioptra_worker.api.client import DioptraApi
     from dioptra_worker.common import log_setup
-    from dioptra_worker.daemon.orders import Orders
-    from dioptra_worker.daemon.service import Daemon
+    from dioptra_worker.daemon.daemon import Daemon
+    from dioptra_worker.daemon.options import Orders
 
     assert isinstance(orders, Orders)
     mask = log_setup.to_stderr(

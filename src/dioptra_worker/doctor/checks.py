@@ -89,7 +89,7 @@ def _service_checks(
             name=api.NAME,
             look=partial(api.look, settings, queues),
             fix=api.REACH,
-            imports=("dioptra_worker.daemon.service",),
+            imports=("dioptra_worker.daemon.daemon",),
         )
     ]
     trial = tracking_check.Trial()

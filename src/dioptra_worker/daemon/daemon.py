@@ -1,0 +1,276 @@
+"""The daemon: everything that the main loop needs, begun and ended in order.
+
+Order of lifetimes, torn down in reverse: Redis registration, commands, bell, API
+session, template, jobs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import signal
+import threading
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from dioptra_worker import __version__
+from dioptra_worker.broker import connection as rq_border
+from dioptra_worker.broker.commands import CommandListener
+from dioptra_worker.broker.leases import Ledger
+from dioptra_worker.broker.queue_names import unknown_queue
+from dioptra_worker.broker.queue_watcher import Bell
+from dioptra_worker.broker.registries import Leftovers
+from dioptra_worker.broker.rq_worker import HEARTBEAT, RqWorker
+from dioptra_worker.common.workspace import remove_stale
+from dioptra_worker.daemon.health.heartbeat import Heart, Vitals
+from dioptra_worker.daemon.health.snapshot import API, REDIS
+from dioptra_worker.daemon.job.attempt import CLOSE_RUN_TIMEOUT
+from dioptra_worker.daemon.job.context import Services
+from dioptra_worker.daemon.job.handler import Handler
+from dioptra_worker.daemon.main_loop import Loop
+from dioptra_worker.daemon.outbox.journal import Journals
+from dioptra_worker.daemon.recovery.orphaned_outboxes import Estate
+from dioptra_worker.daemon.recovery.sweep import Recovery
+from dioptra_worker.daemon.service_calls import STOPPED, Stopped, Waiting
+from dioptra_worker.daemon.staging.snapshot_cache import SnapshotCache
+from dioptra_worker.daemon.wait_for_ports import wait_for
+from dioptra_worker.daemon.wakeup import TICK, Alarm
+from dioptra_worker.errors import ServiceError, ServiceUnavailable
+from dioptra_worker.supervision.termination import Stop
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from types import FrameType
+
+    from dioptra_worker.api.client import DioptraApi
+    from dioptra_worker.common.log_setup import Mask
+    from dioptra_worker.daemon.options import Orders
+    from dioptra_worker.settings import Settings
+    from dioptra_worker.supervision.launcher import Launcher
+
+log = logging.getLogger("dioptra_worker.daemon")
+
+READY_TIMEOUT = 60.0
+"""Seconds that the template may take to import everything before jobs are taken."""
+SWEEP_END = 1.0
+"""Seconds that a sweep for lost jobs may hold up the end; it can be broken off."""
+
+
+class Daemon:
+    """One worker, from its start to its end; `run` belongs to the main thread."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        orders: Orders,
+        *,
+        api: DioptraApi,
+        launcher: Launcher,
+        mask: Mask,
+    ) -> None:
+        self._settings = settings
+        self._orders = orders
+        self._api = api
+        self._launcher = launcher
+        self._mask = mask
+        self._vitals = Vitals()
+        self._alarm = Alarm(tick=self._vitals.tick)
+        self._waiting = Waiting(alarm=self._alarm, vitals=self._vitals)
+
+    def run(self) -> None:
+        """Serve the queues until told to stop.
+
+        Raises:
+            LoginRefused: If the API does not know us.
+        """
+        heart = Heart(self._vitals, self._settings, name=self._orders.name)
+        with _signals(self._on_signal), heart:
+            self._launcher.start()
+            for folder in remove_stale(self._settings.work_dir):
+                log.warning("removed %s, which a lost worker left", folder)
+            if not self._prepare():
+                return
+            url = self._settings.redis_url.get_secret_value()
+            connect = partial(rq_border.connect, url)
+            books = self._waiting.wait_for(lambda: self._books(connect(0.0)))
+            if isinstance(books, Stopped):
+                return
+            if self._waiting.wait_for(books.register) is STOPPED:
+                return
+            handler = self._handler(books)
+            try:
+                with (
+                    heartbeat(partial(self._waiting.contacting, REDIS, handler.beat)),
+                    CommandListener(
+                        connect,
+                        books.pubsub_channel_name,
+                        handle=partial(self._on_command, handler),
+                    ),
+                    Bell(connect, books.queue_keys(), ring=self._alarm.wake) as bell,
+                    self._recovering(books),
+                ):
+                    self._vitals.tick(READY_TIMEOUT + TICK)
+                    self._launcher.wait_until_ready(READY_TIMEOUT)
+                    self._vitals.registered(books.name, self._orders.queues)
+                    log.info(
+                        "worker %s (dioptra-worker %s) listens on: %s",
+                        books.name,
+                        __version__,
+                        ", ".join(self._orders.queues),
+                        extra={"worker": books.name},
+                    )
+                    self._loop(books, handler, bell).run()
+            finally:
+                self._vitals.phase("ending")
+                with contextlib.suppress(ServiceUnavailable):
+                    books.unregister()
+                log.info("worker %s has ended", books.name)
+
+    def _handler(self, books: RqWorker) -> Handler:
+        self._ledger = Ledger(books.connection, worker=books.name)
+        services = Services(
+            self._api,
+            self._launcher,
+            self._ledger,
+            self._settings,
+            self._mask,
+            SnapshotCache(
+                self._settings.work_dir / self._settings.cache_dir / "snapshots",
+                size=self._settings.cache_size,
+                identity=self._api.identity,
+            ),
+            self._vitals,
+        )
+        return Handler(
+            books=books,
+            leftovers=Leftovers(books.connection),
+            services=services,
+            stopping=lambda: self._alarm.stopping,
+        )
+
+    def _loop(self, books: RqWorker, handler: Handler, bell: Bell) -> Loop:
+        return Loop(
+            self._orders,
+            api=self._api,
+            books=books,
+            handler=handler,
+            bell=bell,
+            alarm=self._alarm,
+            vitals=self._vitals,
+            shutdown_grace=self._settings.shutdown_grace,
+        )
+
+    @contextlib.contextmanager
+    def _recovering(self, books: RqWorker) -> Iterator[None]:
+        """Look for what lost workers left, from a thread of its own."""
+        journals = Journals(self._settings.work_dir, api=self._api.url)
+        estate = Estate(api=self._api, ledger=self._ledger, journals=journals)
+        recovery = Recovery(
+            api=self._api,
+            ledger=self._ledger,
+            leftovers=Leftovers(books.connection),
+            queues=books.queues,
+            lost_after=self._settings.lost_after,
+            close_run=partial(self._launcher.close_run, timeout=CLOSE_RUN_TIMEOUT),
+            estate=estate,
+        )
+        done = threading.Event()
+        thread = threading.Thread(
+            target=recovery.run, args=[done], name="dioptra-recovery", daemon=True
+        )
+        thread.start()
+        try:
+            yield
+        finally:
+            done.set()
+            thread.join(timeout=SWEEP_END)
+
+    # -- start -----------------------------------------------------------------
+
+    def _prepare(self) -> bool:
+        """Log in and look at the queues' names; False when told to stop meanwhile."""
+        if not wait_for(self._orders.wait_for, pause=self._waiting.pause):
+            return False
+        if self._waiting.wait_for(self._api.login, API) is STOPPED:
+            return False
+        with contextlib.suppress(ServiceError):  # the cache asks again
+            self._api.identity()
+        log.info("logged in to %s as %r", self._api.url, self._api.username)
+        try:
+            self._check_queues()
+        except ServiceError as error:
+            log.warning("whether the queues exist could not be checked: %s", error)
+        return True
+
+    def _check_queues(self) -> None:
+        known = self._api.queue_names()
+        for name in self._orders.queues:
+            if name not in known:
+                log.warning("%s", unknown_queue(name, known))
+
+    def _books(self, connection: Any) -> RqWorker:
+        with rq_border.mapped():
+            return RqWorker(
+                self._orders.queues,
+                name=self._orders.name,
+                connection=connection,
+                result_ttl=self._orders.result_ttl,
+            )
+
+    # -- from elsewhere --------------------------------------------------------
+
+    def _on_signal(self, _signum: int, _frame: FrameType | None) -> None:
+        self._alarm.stop()
+
+    def _on_command(self, handler: Handler, command: Mapping[str, Any]) -> None:
+        """Obey a command of RQ's; called in the listener's thread."""
+        match command["command"]:
+            case "shutdown":
+                log.info("RQ's command to shut down")
+                self._alarm.stop()
+            case "stop-job" | "stop-execution":
+                job_id = str(command.get("job_id"))
+                if str(handler.job_id) == job_id:
+                    handler.stop(Stop("requested", "stopped by request"))
+                else:
+                    log.warning("not running job %s: stop ignored", job_id)
+            case "kill-horse":
+                handler.stop(Stop("requested", "killed by request", at_once=True))
+            case other:
+                log.warning("unknown command %r was ignored", other)
+
+
+@contextlib.contextmanager
+def _signals(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    before = {
+        number: signal.signal(number, handler)
+        for number in (signal.SIGTERM, signal.SIGINT)
+    }
+    try:
+        yield
+    finally:
+        for number, old in before.items():
+            signal.signal(number, old)
+
+
+@contextlib.contextmanager
+def heartbeat(beat: Callable[[], None], *, every: float = HEARTBEAT) -> Iterator[None]:
+    """Beat from a thread of its own, so that nothing else can delay it."""
+    done = threading.Event()
+
+    def work() -> None:
+        while not done.wait(every):
+            try:
+                beat()
+            except ServiceUnavailable as error:
+                log.debug("no heartbeat: %s", error)
+            except Exception:  # without it, another worker would take our job over
+                log.exception("a heartbeat broke")
+
+    thread = threading.Thread(target=work, name="dioptra-heartbeat", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join(timeout=rq_border.ANSWER)

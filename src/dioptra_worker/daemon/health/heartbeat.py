@@ -1,0 +1,172 @@
+"""The daemon's heart: shows from a thread of its own that the main loop is alive.
+
+Every few seconds it writes the heartbeat file, unless the main loop has missed a tick:
+then the file grows old, which `dioptra-worker health` notices. Where a port is asked
+for, it is opened; one that is taken is tried again, since whoever has it may be the
+daemon that we replace.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import socket
+import threading
+from typing import TYPE_CHECKING, Any, Self
+
+from dioptra_worker.common.process_identity import ProcessMark, mark
+from dioptra_worker.daemon.health import heartbeat_file
+from dioptra_worker.daemon.health.heartbeat_file import Heartbeat, NoHeartbeat, moment
+from dioptra_worker.daemon.health.server import HealthServer
+from dioptra_worker.daemon.health.state import Vitals
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+    from types import TracebackType
+
+    from dioptra_worker.daemon.health.snapshot import Snapshot
+    from dioptra_worker.settings import Settings
+
+__all__ = ["Heart", "Vitals"]
+
+log = logging.getLogger("dioptra_worker.health")
+
+
+class Heart:
+    """Beats from entering to leaving; the file is removed at the end.
+
+    Attributes:
+        path: The heartbeat file.
+    """
+
+    def __init__(
+        self,
+        vitals: Vitals,
+        settings: Settings,
+        *,
+        name: str | None = None,
+        every: float = heartbeat_file.EVERY,
+    ) -> None:
+        """Prepare; nothing is written or opened yet.
+
+        Args:
+            vitals: What to show.
+            settings: Say where.
+            name: The worker's fixed name, if it has one.
+            every: Seconds between two beats.
+        """
+        self._vitals = vitals
+        self._settings = settings
+        self._every = every
+        process = mark(os.getpid())
+        assert process is not None
+        self._process = process
+        self.path = heartbeat_file.place(
+            settings.health_file,
+            work_dir=settings.work_dir,
+            name=name or str(process.pid),
+        )
+        self._server: HealthServer | None = None
+        self._complaints: set[str] = set()
+        self._done = threading.Event()
+        self._thread = threading.Thread(
+            target=self._work, name="dioptra-heart", daemon=True
+        )
+
+    def __enter__(self) -> Self:
+        """Beat once, so that whoever looks now sees it, then go on."""
+        self._remove_dead()
+        self._beat()
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._done.set()
+        self._thread.join(timeout=self._every)
+        if self._server is not None:
+            self._server.close()
+        with contextlib.suppress(OSError):
+            self.path.unlink(missing_ok=True)
+
+    @property
+    def port(self) -> int | None:
+        """The port that is open, None when none is."""
+        return None if self._server is None else self._server.port
+
+    def _work(self) -> None:
+        while not self._done.wait(self._every):
+            self._beat()
+
+    def _beat(self) -> None:
+        with self._once("file", f"the heartbeat file {self.path} cannot be written"):
+            vitals = self._vitals.snapshot()
+            if vitals.alive:
+                heartbeat_file.write(self.path, _body(vitals, self._process))
+        if self._settings.health_port and self._server is None:
+            host, port = self._settings.health_host, self._settings.health_port
+            with self._once("port", f"the health port {host}:{port} cannot be opened"):
+                self._server = HealthServer(host, port, self._vitals)
+                log.info("health is shown at http://%s:%d", host, self._server.port)
+
+    @contextlib.contextmanager
+    def _once(self, what: str, complaint: str) -> Iterator[None]:
+        """Log a failure when it begins and when it is over; nothing depends on it."""
+        try:
+            yield
+        except OSError as error:
+            if what not in self._complaints:
+                self._complaints.add(what)
+                log.warning("%s: %s; it is tried again", complaint, error.strerror)
+        else:
+            if what in self._complaints:
+                self._complaints.discard(what)
+                log.info("the health %s works now", what)
+
+    def _remove_dead(self) -> None:
+        """Remove the files of daemons that were killed on this machine."""
+        for path in heartbeat_file.candidates(
+            self._settings.health_file, work_dir=self._settings.work_dir
+        ):
+            if is_dead(path):
+                with contextlib.suppress(OSError):
+                    path.unlink(missing_ok=True)
+
+
+def is_dead(path: Path) -> bool:
+    """Whether a heartbeat file is a daemon's that ran here and runs no more."""
+    try:
+        heartbeat = Heartbeat.read(path)
+    except NoHeartbeat:
+        return False
+    here = heartbeat.host == socket.gethostname()
+    return here and not ProcessMark(heartbeat.pid, heartbeat.birth).is_alive()
+
+
+def _body(vitals: Snapshot, process: ProcessMark) -> dict[str, Any]:
+    return {
+        "written": moment(vitals.now),
+        "pid": process.pid,
+        "birth": process.birth,
+        "host": socket.gethostname(),
+        "worker": vitals.worker,
+        "queues": vitals.queues,
+        "state": vitals.state,
+        "since": moment(vitals.since),
+        "job_id": vitals.job_id,
+        "waiting_for": vitals.waiting_for,
+        "services": {
+            name: {
+                "answered": contact.answered and moment(contact.answered),
+                "away_since": contact.away_since and moment(contact.away_since),
+            }
+            for name, contact in sorted(vitals.contacts.items())
+        },
+        "outbox": vitals.outbox,
+    }

@@ -1,0 +1,145 @@
+"""The daemon's health as Prometheus reads it: its text format, version 0.0.4."""
+
+from __future__ import annotations
+
+import itertools
+import platform
+from typing import TYPE_CHECKING, get_args
+
+from dioptra_worker import __version__
+from dioptra_worker.daemon.health.snapshot import BUCKETS, NEEDED, State
+from dioptra_worker.supervision.verdict import Fate
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from dioptra_worker.daemon.health.snapshot import Durations, Snapshot
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+PREFIX = "dioptra_worker"
+
+Sample = tuple["Mapping[str, object]", float]
+"""Labels and a value."""
+
+
+def render(vitals: Snapshot) -> str:
+    """All metrics; what is not known yet has no sample."""
+    families = (
+        _family(
+            "build_info",
+            "gauge",
+            "The worker's version and its Python; always 1.",
+            [({"version": __version__, "python": platform.python_version()}, 1)],
+        ),
+        _family(
+            "start_time_seconds",
+            "gauge",
+            "When the daemon started, in seconds since the epoch.",
+            [({}, vitals.started)],
+        ),
+        _family(
+            "alive",
+            "gauge",
+            "Whether the main loop is where it should be.",
+            [({}, vitals.alive)],
+        ),
+        _family(
+            "state",
+            "gauge",
+            "What the daemon does: 1 for one state, 0 for the others.",
+            [({"state": name}, name == vitals.state) for name in get_args(State)],
+        ),
+        _family(
+            "state_since_seconds",
+            "gauge",
+            "Since when it has done that, in seconds since the epoch.",
+            [({}, vitals.since)],
+        ),
+        *_services(vitals),
+        *_jobs(vitals),
+    )
+    return "".join(itertools.chain.from_iterable(families))
+
+
+def _services(vitals: Snapshot) -> Iterable[list[str]]:
+    names = sorted({*NEEDED, *vitals.contacts})
+    yield _family(
+        "waiting",
+        "gauge",
+        "Whether a service does not answer.",
+        [({"service": name}, name in vitals.waiting_for) for name in names],
+    )
+    yield _family(
+        "last_contact_timestamp_seconds",
+        "gauge",
+        "When a service last answered, in seconds since the epoch.",
+        [
+            ({"service": name}, contact.answered)
+            for name, contact in sorted(vitals.contacts.items())
+            if contact.answered is not None
+        ],
+    )
+    yield _family(
+        "outbox_depth",
+        "gauge",
+        "What the running job has for the API that is not delivered yet.",
+        [({}, vitals.outbox)],
+    )
+
+
+def _jobs(vitals: Snapshot) -> Iterable[list[str]]:
+    results = dict.fromkeys(get_args(Fate), 0) | dict(vitals.jobs)
+    yield _family(
+        "jobs_total",
+        "counter",
+        "Jobs that ended, by result.",
+        [({"result": name}, count) for name, count in results.items()],
+    )
+    yield _histogram(
+        "job_duration_seconds",
+        "How long jobs took, from started to their last word.",
+        vitals.durations,
+    )
+    for name, text, peak in (
+        ("job_peak_memory_bytes", "the latest job", vitals.peaks.last),
+        ("job_highest_peak_memory_bytes", "any job so far", vitals.peaks.highest),
+    ):
+        samples: list[Sample] = [] if peak is None else [({}, peak)]
+        yield _family(name, "gauge", f"The most memory that {text} held.", samples)
+
+
+def _histogram(name: str, text: str, durations: Durations) -> list[str]:
+    bounds = [*(f"{bound:g}" for bound in BUCKETS), "+Inf"]
+    sums = list(itertools.accumulate(durations.counts))
+    samples = [
+        ("_bucket", {"le": bound}, count)
+        for bound, count in zip(bounds, sums, strict=True)
+    ]
+    return [
+        *_head(name, "histogram", text),
+        *(_line(name + suffix, labels, value) for suffix, labels, value in samples),
+        _line(f"{name}_sum", {}, durations.total),
+        _line(f"{name}_count", {}, sums[-1]),
+    ]
+
+
+def _family(name: str, kind: str, text: str, samples: Iterable[Sample]) -> list[str]:
+    lines = [_line(name, labels, value) for labels, value in samples]
+    return [*_head(name, kind, text), *lines] if lines else []
+
+
+def _head(name: str, kind: str, text: str) -> list[str]:
+    return [f"# HELP {PREFIX}_{name} {text}\n", f"# TYPE {PREFIX}_{name} {kind}\n"]
+
+
+def _line(name: str, labels: Mapping[str, object], value: float) -> str:
+    inside = ",".join(f'{key}="{_escaped(str(text))}"' for key, text in labels.items())
+    return f"{PREFIX}_{name}{'{' + inside + '}' if inside else ''} {_number(value)}\n"
+
+
+def _number(value: float) -> str:
+    return repr(float(value)) if value != int(value) else str(int(value))
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", "\\\\").replace("\n", "\\n").replace('"', '\\"')

@@ -1,0 +1,216 @@
+"""What the daemon knows about its own health; safe from any thread, never blocking.
+
+The daemon's threads tell it what happens; the heartbeat file and the HTTP port show
+it (`dioptra_worker.daemon.health.heartbeat`). It asks no service anything.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from dioptra_worker.daemon.health.snapshot import (
+    NEEDED,
+    Contact,
+    Durations,
+    Peaks,
+    Snapshot,
+)
+from dioptra_worker.errors import ServiceRefused, ServiceUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from dioptra_worker.daemon.health.snapshot import Phase, State
+
+START = 120.0
+"""Seconds that the daemon may take from its start to its first tick."""
+WITHIN = 30.0
+"""Seconds from one tick to the next unless the loop says otherwise."""
+
+
+class Vitals:
+    """The daemon's health, told by its threads."""
+
+    def __init__(
+        self,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        """Begin in the phase ``starting``, alive.
+
+        Args:
+            clock: Measures how long the main loop is silent.
+            now: The time of day, for people.
+        """
+        self._clock = clock
+        self._now = now
+        self._lock = threading.RLock()
+        self._due = clock() + START
+        self._phase: Phase = "starting"
+        self._started = self._since = now()
+        self._worker: str | None = None
+        self._queues: tuple[str, ...] = ()
+        self._job_id: int | None = None
+        self._contacts: dict[str, Contact] = {}
+        self._outbox: Callable[[], int] = _nothing
+        self._jobs: dict[str, int] = {}
+        self._durations = Durations()
+        self._peaks = Peaks()
+
+    # -- from the main loop ----------------------------------------------------
+
+    def tick(self, within: float = WITHIN) -> None:
+        """Say that the main loop is alive; called by its thread only.
+
+        Args:
+            within: Seconds until the next tick at the latest: longer than usual when
+                the loop is about to call something that may take its time.
+        """
+        with self._lock:
+            self._due = self._clock() + within
+
+    def phase(self, phase: Phase) -> None:
+        """Say how far the daemon has come."""
+        with self._changing():
+            self._phase = phase
+
+    def registered(self, worker: str, queues: Sequence[str]) -> None:
+        """Say that the daemon is logged in and in RQ's books, and serves now."""
+        with self._changing():
+            self._worker = worker
+            self._queues = tuple(queues)
+            self._phase = "serving"
+
+    # -- from any thread -------------------------------------------------------
+
+    def contact(self, service: str, ok: bool) -> None:
+        """Say that a service answered, or that it did not."""
+        with self._changing():
+            now, known = self._now(), self._contacts.get(service, Contact())
+            self._contacts[service] = (
+                Contact(answered=now)
+                if ok
+                else Contact(
+                    answered=known.answered, away_since=known.away_since or now
+                )
+            )
+
+    @contextlib.contextmanager
+    def contacting(self, service: str) -> Iterator[None]:
+        """Note from how the block ends whether a service answers.
+
+        A refusal is an answer. What is unavailable is noted under the name that the
+        error gives; the error goes on.
+        """
+        try:
+            yield
+        except ServiceUnavailable as error:
+            self.contact(error.service, ok=False)
+            raise
+        except ServiceRefused:
+            self.contact(service, ok=True)
+            raise
+        self.contact(service, ok=True)
+
+    def job_started(self, job_id: int) -> None:
+        """Say that a job runs."""
+        with self._changing():
+            self._job_id = job_id
+
+    def job_over(self) -> None:
+        """Say that no job runs any more, whatever became of it."""
+        with self._changing():
+            self._job_id = None
+            self._outbox = _nothing
+            for service in self._contacts.keys() - NEEDED:  # only jobs ask those
+                del self._contacts[service]
+
+    def job_ended(self, fate: str, seconds: float) -> None:
+        """Say how a job ended.
+
+        Args:
+            fate: As `dioptra_worker.supervision.verdict.Verdict` has it.
+            seconds: How long it took.
+        """
+        with self._lock:
+            self.job_over()
+            self._jobs[fate] = self._jobs.get(fate, 0) + 1
+            self._durations = self._durations.plus(seconds)
+
+    def job_peak(self, peak: int | None) -> None:
+        """Say how much memory, in bytes, a job's process held at most, if known."""
+        if peak is not None:
+            with self._lock:
+                highest = max(peak, self._peaks.highest or 0)
+                self._peaks = Peaks(last=peak, highest=highest)
+
+    def outbox(self, depth: Callable[[], int]) -> None:
+        """Say where to ask how much of the job waits to be delivered to the API.
+
+        Args:
+            depth: Asked from any thread, until the job has ended.
+        """
+        with self._lock:
+            self._outbox = depth
+
+    # -- for whoever shows it --------------------------------------------------
+
+    @property
+    def alive(self) -> bool:
+        """Whether the main loop has ticked when it had to."""
+        with self._lock:
+            return self._clock() <= self._due
+
+    def snapshot(self) -> Snapshot:
+        """All of it at this moment."""
+        with self._lock:
+            return Snapshot(
+                now=self._now(),
+                alive=self.alive,
+                phase=self._phase,
+                state=self._state(),
+                since=self._since,
+                started=self._started,
+                worker=self._worker,
+                queues=self._queues,
+                job_id=self._job_id,
+                waiting_for=self._away(),
+                contacts=dict(self._contacts),
+                outbox=self._outbox(),
+                jobs=dict(self._jobs),
+                durations=self._durations,
+                peaks=self._peaks,
+            )
+
+    @contextlib.contextmanager
+    def _changing(self) -> Iterator[None]:
+        """Change something, and note when that changes the state."""
+        with self._lock:
+            before = self._state()
+            yield
+            if self._state() != before:
+                self._since = self._now()
+
+    def _state(self) -> State:
+        if self._phase == "ending":
+            return "ending"
+        if self._job_id is not None:
+            return "busy"
+        if self._away():
+            return "waiting"
+        return "idle" if self._phase == "serving" else self._phase
+
+    def _away(self) -> tuple[str, ...]:
+        return tuple(
+            name
+            for name, contact in sorted(self._contacts.items())
+            if contact.away_since is not None
+        )
+
+
+def _nothing() -> int:
+    return 0

@@ -1,0 +1,1 @@
+"""One job, from its queue entry to its final status."""

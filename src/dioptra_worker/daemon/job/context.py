@@ -1,0 +1,39 @@
+"""What the attempts of one worker share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from dioptra_worker.daemon.health.state import Vitals
+
+if TYPE_CHECKING:
+    from dioptra_worker.api.client import DioptraApi
+    from dioptra_worker.broker.leases import Ledger
+    from dioptra_worker.common.log_setup import Mask
+    from dioptra_worker.daemon.staging.snapshot_cache import SnapshotCache
+    from dioptra_worker.settings import Settings
+    from dioptra_worker.supervision.launcher import Launcher
+
+
+@dataclass(frozen=True)
+class Services:
+    """What attempts share.
+
+    Attributes:
+        api: The daemon's session with the REST API.
+        launcher: Hands out runners.
+        ledger: What workers tell each other.
+        settings: The daemon's settings.
+        mask: Hides secrets in text.
+        cache: What was fetched before.
+        vitals: Is told how the daemon is.
+    """
+
+    api: DioptraApi
+    launcher: Launcher
+    ledger: Ledger
+    settings: Settings
+    mask: Mask
+    cache: SnapshotCache
+    vitals: Vitals = field(default_factory=Vitals)

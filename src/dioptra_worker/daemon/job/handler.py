@@ -1,0 +1,235 @@
+"""Handles one queue entry from the moment it was taken until its books are closed."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING, TypeVar
+
+from dioptra_worker.broker.payload import read_order
+from dioptra_worker.common.outage_log import Outages
+from dioptra_worker.common.retry import FOREVER, persist
+from dioptra_worker.daemon.health.snapshot import REDIS
+from dioptra_worker.daemon.job.attempt import Attempt
+from dioptra_worker.errors import PayloadError, ServiceUnavailable
+from dioptra_worker.supervision.termination import Stop
+from dioptra_worker.supervision.verdict import Verdict, duration
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rq import Queue
+    from rq.job import Job
+
+    from dioptra_worker.broker.job_request import Order
+    from dioptra_worker.broker.registries import Leftovers
+    from dioptra_worker.broker.rq_worker import RqWorker, Taken
+    from dioptra_worker.daemon.job.context import Services
+
+log = logging.getLogger("dioptra_worker.handler")
+
+T = TypeVar("T")
+
+LAST_TRIES = 10.0
+"""Seconds that a worker which shuts down waits for Redis to take its books."""
+
+
+class Handler:
+    """Handles queue entries, one at a time; `handle` in one thread, the rest in any."""
+
+    def __init__(
+        self,
+        *,
+        books: RqWorker,
+        leftovers: Leftovers,
+        services: Services,
+        stopping: Callable[[], bool],
+    ) -> None:
+        """Prepare.
+
+        Args:
+            books: RQ's books.
+            leftovers: Puts entries back.
+            services: What attempts need.
+            stopping: Whether the worker shuts down.
+        """
+        self._books = books
+        self._leftovers = leftovers
+        self._services = services
+        self._ledger = services.ledger
+        self._vitals = services.vitals
+        self._stopping = stopping
+        self._outages = Outages()
+        self._attempt: Attempt | None = None
+        self._taken: Taken | None = None
+        self._shutdown: Stop | None = None
+        self._leasing = threading.Lock()
+
+    @property
+    def job_id(self) -> int | None:
+        """The job that is being handled."""
+        attempt = self._attempt
+        return None if attempt is None else attempt.order.job_id
+
+    def stop(self, stop: Stop) -> bool:
+        """Stop the job that is being handled; whether there was one.
+
+        A worker that shuts down begins no other.
+        """
+        if stop.kind == "shutdown":
+            self._shutdown = stop
+        attempt = self._attempt
+        if attempt is not None:
+            attempt.stop(stop)
+        return attempt is not None
+
+    def beat(self) -> None:
+        """Tell Redis that we live, and renew the lease on our job."""
+        with self._leasing:
+            attempt = self._attempt
+            if attempt is not None:
+                other = self._ledger.acquire(attempt.order.job_id)
+                if other is not None:
+                    words = f"worker {other.worker!r} on {other.host} has taken it over"
+                    attempt.stop(Stop("gone", words, at_once=True))
+        self._books.beat(self._taken)
+
+    def handle(self, job: Job, queue: Queue) -> bool:
+        """Handle an entry to its end.
+
+        Args:
+            job: RQ's record of it.
+            queue: Where it came from.
+
+        Returns:
+            False when it was put back because the API is away.
+        """
+        try:
+            order = read_order(job, worker=self._books.name)
+        except PayloadError as error:
+            log.error("queue entry %s was refused: %s", job.id, error)
+            reason = f"refused by dioptra-worker: {error}"
+            self._surely(lambda: self._books.refuse(job, queue, reason))
+            return True
+        holder = self._surely(lambda: self._ledger.acquire(order.job_id))
+        if holder is not None or self._runs_elsewhere(job, queue):
+            log.info(
+                "job %d is a second delivery and is left to %s",
+                order.job_id,
+                holder.worker if holder else job.worker_name,
+            )
+            self._surely(lambda: self._books.discard(job, queue, None))
+            self._surely(lambda: self._ledger.release(order.job_id))
+            return True
+        try:
+            return self._ours(order, job, queue)
+        finally:
+            self._taken = None
+            self._vitals.job_over()
+            self._release(order)
+
+    def _runs_elsewhere(self, job: Job, queue: Queue) -> bool:
+        """Whether a worker without leases, such as the platform's own, runs it."""
+        if job.worker_name in {None, self._books.name}:
+            return False
+        running = self._surely(lambda: self._leftovers.started(queue))
+        return running.get(job.id, False)
+
+    def _ours(self, order: Order, job: Job, queue: Queue) -> bool:
+        number = self._surely(lambda: self._ledger.count_attempt(order.job_id))
+        order = replace(order, attempt=number)
+        attempt = self._attempt = Attempt(order, self._services)
+        if (stop := self._shutdown) is not None:  # while we waited for Redis
+            log.warning("job %d is put back: %s", order.job_id, stop.reason)
+            self._hand_on(order)
+            self._surely(lambda: self._leftovers.put_back(job.id, queue))
+            return True
+        try:
+            claimed = attempt.claim()
+        except ServiceUnavailable as error:
+            log.warning("job %d is put back: %s", order.job_id, error)
+            self._hand_on(order)
+            self._surely(lambda: self._leftovers.put_back(job.id, queue))
+            return False
+        if claimed.kind != "lost":  # an end that was never settled is of another run
+            self._surely(lambda: self._ledger.settle(order.job_id))
+        if claimed.kind in {"over", "gone"}:
+            log.info("job %d is not ours to run: %s", order.job_id, claimed.words)
+            self._surely(lambda: self._books.discard(job, queue, claimed.status))
+            self._surely(lambda: self._ledger.forget_attempts(order.job_id))
+            return True
+        taken = self._taken = self._surely(lambda: self._books.begin(job, queue))
+        self._vitals.job_started(order.job_id)
+        log.info("job %d started", order.job_id, extra={"job_id": order.job_id})
+        started = time.monotonic()
+        try:
+            verdict = attempt.run(claimed)
+            self._taken = None
+            self._close(order, taken, verdict)
+        except Exception:  # RQ's books would have it run for as long as we live
+            self._taken = None
+            self._surely(lambda: self._books.lay_aside(taken))
+            raise
+        self._vitals.job_ended(verdict.fate, time.monotonic() - started)
+        log.info(
+            "job %d %s after %s%s",
+            order.job_id,
+            verdict.fate,
+            duration(time.monotonic() - started),
+            f": {verdict.reason}" if verdict.reason else "",
+            extra={"job_id": order.job_id, "fate": verdict.fate},
+        )
+        return True
+
+    def _close(self, order: Order, taken: Taken, verdict: Verdict) -> None:
+        """Write into RQ's and our own books how it ended."""
+        if verdict.fate == "given back":
+            self._hand_on(order)
+        self._surely(lambda: self._books.end(taken, verdict))
+        if verdict.fate in {"given back", "left"}:
+            return
+        if self._surely(lambda: self._ledger.acquire(order.job_id)) is not None:
+            return  # another worker has taken it over, and counts for itself
+        self._surely(lambda: self._ledger.settle(order.job_id))
+        self._surely(lambda: self._ledger.forget_attempts(order.job_id))
+
+    def _hand_on(self, order: Order) -> None:
+        """Let go of a job that is about to be in its queue again.
+
+        Not after that: whoever takes it from there and finds it held would leave it to
+        us, as a second delivery.
+        """
+        self._surely(lambda: self._ledger.uncount_attempt(order.job_id))
+        self._release(order)
+
+    def _release(self, order: Order) -> None:
+        """Give the lease on a job back, for no heartbeat to take it again."""
+        with self._leasing:
+            self._attempt = None
+        self._surely(lambda: self._ledger.release(order.job_id))
+
+    def _surely(self, call: Callable[[], T]) -> T:
+        """Call until Redis answers; only a worker that shuts down gives up."""
+        give_up: float | None = None
+
+        def sleep(seconds: float) -> None:
+            nonlocal give_up
+            if self._stopping():
+                give_up = give_up or time.monotonic() + LAST_TRIES
+                if time.monotonic() > give_up:
+                    raise ServiceUnavailable("Redis stayed away", service=REDIS)
+            time.sleep(seconds)
+
+        def contact() -> T:
+            with self._vitals.contacting(REDIS):
+                return call()
+
+        return persist(
+            contact,
+            seconds=FOREVER,
+            sleep=sleep,
+            on_wait=self._outages.on_wait,
+            on_back=self._outages.on_back,
+        )

@@ -1,0 +1,76 @@
+"""Begins what a job needs in any case while the API is asked whether it is ours."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Self
+
+from dioptra_worker.daemon.staging.background import Background
+from dioptra_worker.errors import ServiceError
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+    from types import TracebackType
+
+    from dioptra_worker.api.client import DioptraApi
+    from dioptra_worker.api.models import Job
+    from dioptra_worker.supervision.launcher import Launcher
+    from dioptra_worker.supervision.runner_process import Pipes, Process
+
+
+class HeadStart:
+    """A runner that waits to be told its job, and the job's record.
+
+    A runner that nobody takes ends by itself when its socket is closed.
+    """
+
+    def __init__(self, job_id: int, *, api: DioptraApi, launcher: Launcher) -> None:
+        """Begin.
+
+        Args:
+            job_id: The job.
+            api: Knows its record.
+            launcher: Makes its runner.
+        """
+        pool = Background("dioptra-ahead", most=2)
+        self._runner: Future[tuple[Process, Pipes]] | None = pool.submit(launcher.job)
+        self._job = pool.submit(api.job, job_id)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def runner(self) -> tuple[Process, Pipes]:
+        """The runner; it is the caller's from now on, and can be taken once.
+
+        Raises:
+            RunnerError: If none could be started.
+        """
+        assert self._runner is not None
+        runner, self._runner = self._runner, None
+        return runner.result()
+
+    def job(self) -> Job | None:
+        """The job's record; None when the API did not give it at once."""
+        try:
+            return self._job.result()
+        except ServiceError:
+            return None
+
+    def close(self) -> None:
+        """Let a runner that nobody took end."""
+        if self._runner is not None:
+            self._runner.add_done_callback(_let_end)
+            self._runner = None
+
+
+def _let_end(runner: Future[tuple[Process, Pipes]]) -> None:
+    if runner.exception() is None:
+        _, pipes = runner.result()
+        pipes.close()

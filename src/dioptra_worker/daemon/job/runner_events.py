@@ -1,0 +1,192 @@
+"""What a runner says, on its way to the outbox: masked and made sendable."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import uuid
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Protocol
+
+from dioptra_worker.api.models import LogRecord
+from dioptra_worker.common.outage_log import Outages
+from dioptra_worker.daemon.job.batch_claims import ClaimsDesk
+from dioptra_worker.daemon.outbox.items import OWN_LOGGER
+from dioptra_worker.errors import ServiceError
+from dioptra_worker.protocol.messages import (
+    ActivityAnswer,
+    ActivityWanted,
+    ArtifactStored,
+    Log,
+    Message,
+    Metric,
+    RunStarted,
+    ServiceState,
+    Session,
+    SessionWanted,
+)
+from dioptra_worker.supervision.termination import Stop
+from dioptra_worker.supervision.verdict import Verdict, duration
+
+if TYPE_CHECKING:
+    from dioptra_worker.broker.job_request import Order
+    from dioptra_worker.daemon.job.context import Services
+    from dioptra_worker.daemon.outbox.outbox import Courier
+    from dioptra_worker.supervision.runner_output import Stream
+
+log = logging.getLogger("dioptra_worker.conversation")
+
+
+class Partner(Protocol):
+    """Whom the runner is reached through: its `Supervisor`."""
+
+    def send(self, message: Message) -> None:
+        """Tell it something."""
+        ...
+
+    def stop(self, stop: Stop) -> None:
+        """Stop it."""
+        ...
+
+    def limit(self, seconds: float | None, stop: Stop) -> None:
+        """Stop it after a while."""
+        ...
+
+
+@dataclass
+class Conversation:
+    """Passes on what a runner says: to the outbox, masked."""
+
+    order: Order
+    services: Services
+    courier: Courier = field(init=False)
+    supervisor: Partner | None = None
+    group_id: int = 0
+    run_id: str | None = None
+    worker_run: str = ""
+    claims: ClaimsDesk | None = None
+    planned: bool = False
+
+    def message(self, message: Message) -> None:
+        """A message from the runner."""
+        match message:
+            case Log(severity=severity, logger=logger, message=text):
+                self._record(severity, logger, text)
+            case Metric():
+                self.courier.put(message)
+            case ArtifactStored():
+                self.courier.put(replace(message, worker_run=self.worker_run))
+            case RunStarted(run_id=run_id):
+                self.run_id = run_id
+                self.courier.put(message)
+                self.begin_limit()
+            case ActivityWanted():
+                self._claims(message)
+            case ServiceState(service=service, away=away):
+                self.services.vitals.contact(service, ok=not away)
+            case SessionWanted():
+                threading.Thread(
+                    target=self._answer, args=[message], daemon=True
+                ).start()
+            case _:
+                log.debug("job %d: %s", self.order.job_id, message)
+
+    def line(self, stream: Stream, text: str) -> None:
+        """A line that the job or a process of it wrote."""
+        self._record("INFO" if stream == "stdout" else "WARNING", stream, text)
+
+    def say(self, severity: str, text: str) -> None:
+        """A line of the worker's own in the job's log, and in the worker's."""
+        log.log(
+            logging.getLevelNamesMapping()[severity],
+            "job %d: %s",
+            self.order.job_id,
+            text,
+        )
+        self.tell(severity, text)
+
+    def tell(self, severity: str, text: str) -> None:
+        """A line of the worker's own in the job's log only."""
+        self._record(severity, OWN_LOGGER, text)
+
+    def limit_set_up(self, seconds: float, stop: Stop) -> None:
+        """Hold the set-up deadline, unless the set-up is over."""
+        if self.supervisor is not None and not (self.planned and self.run_id):
+            self.supervisor.limit(seconds, stop)
+
+    def begin_limit(self) -> None:
+        """Start the job's clock, once its runner and its plan are both there.
+
+        Until then the set-up deadline holds: waiting for a service is not the job's
+        time.
+        """
+        if self.supervisor is None or self.run_id is None or not self.planned:
+            return
+        limit = self.order.timeout
+        words = f"timed out after its limit of {duration(limit or 0)}"
+        self.supervisor.limit(limit, Stop("timeout", words))
+
+    def conclude(self, verdict: Verdict) -> None:
+        """The last line of the log."""
+        if verdict.fate == "finished":
+            self.say("INFO", "the job finished")
+        else:
+            word = "was stopped" if verdict.fate == "stopped" else "failed"
+            self.say("ERROR", f"the job {word}: {verdict.reason}")
+
+    def let_go(self, reason: str) -> None:
+        """Let go of the elements that the ended job was working on."""
+        if self.claims is not None:
+            self.claims.close(reason or "its job ended")
+
+    def _claims(self, wanted: ActivityWanted) -> None:
+        supervisor = self.supervisor
+        if supervisor is None:
+            return
+        if not self.worker_run:  # nothing that jobs could share their record by
+            answer = ActivityAnswer(question=wanted.question, outcome="off")
+            supervisor.send(answer)
+            return
+        if self.claims is None:
+            self.claims = ClaimsDesk(
+                self.services.ledger.activities(self.worker_run),
+                job=self.order.job_id,
+                token=self.run_id or uuid.uuid4().hex,
+                answer=supervisor.send,
+                outages=Outages(self.tell),
+            )
+        self.claims.ask(wanted)
+
+    def _record(self, severity: str, logger: str, text: str) -> None:
+        mask = self.services.mask
+        record = LogRecord(
+            severity=severity,
+            logger=_sendable(mask(logger)),
+            message=_sendable(mask(text)),
+        )
+        self.courier.put(record)
+
+    def _answer(self, wanted: SessionWanted) -> None:
+        """Give the runner our session with the API."""
+        api = self.services.api
+        cookies: dict[str, str] = {}
+        trouble = None
+        try:
+            cookies = api.cookies(renew=wanted.renew)
+        except ServiceError as error:
+            trouble = str(error)
+        if self.supervisor is not None:
+            self.supervisor.send(
+                Session(
+                    question=wanted.question,
+                    url=api.url,
+                    cookies=cookies,
+                    error=trouble,
+                )
+            )
+
+
+def _sendable(text: str) -> str:
+    """Text that JSON over UTF-8 and the API's database can hold, as they keep it."""
+    text = text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
+    return text.replace("\r\n", "\n").replace("\r", "\n")

@@ -1,0 +1,54 @@
+"""An eye on a running job's status in the REST API: it may be deleted, or reset."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+from typing import TYPE_CHECKING
+
+from dioptra_worker.daemon.health.snapshot import API
+from dioptra_worker.errors import NotFound, ServiceError
+from dioptra_worker.supervision.termination import Stop
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from dioptra_worker.daemon.job.context import Services
+
+log = logging.getLogger("dioptra_worker.status_watch")
+
+
+@contextlib.contextmanager
+def watching(
+    job_id: int, services: Services, *, stop: Callable[[Stop], None]
+) -> Iterator[None]:
+    """Look at a job's status from a thread until the end of the block.
+
+    Args:
+        job_id: The job, which is started.
+        services: The API, and how often to ask it.
+        stop: Told when the job is not wanted any more.
+    """
+    done = threading.Event()
+
+    def work() -> None:
+        while not done.wait(services.settings.status_poll):
+            try:
+                with services.vitals.contacting(API):
+                    status = services.api.job(job_id).status
+            except NotFound:
+                stop(Stop("gone", "the job was deleted"))
+            except ServiceError as error:
+                log.debug("the status of job %d is not known now: %s", job_id, error)
+            else:
+                if status != "started":
+                    stop(Stop("gone", f"the job's status was set to {status!r}"))
+
+    thread = threading.Thread(target=work, name="dioptra-status", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join(timeout=1.0)  # it may wait for an API that hangs

@@ -1,0 +1,177 @@
+"""The main loop: takes one job after the other and minds signals meanwhile."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from dioptra_worker.daemon.health.snapshot import API
+from dioptra_worker.daemon.service_calls import STOPPED, Stopped, Waiting
+from dioptra_worker.errors import LoginRefused, ServiceUnavailable
+from dioptra_worker.supervision.termination import Stop
+from dioptra_worker.supervision.verdict import duration
+
+if TYPE_CHECKING:
+    from rq import Queue
+    from rq.job import Job
+
+    from dioptra_worker.api.client import DioptraApi
+    from dioptra_worker.broker.queue_watcher import Bell
+    from dioptra_worker.broker.rq_worker import RqWorker
+    from dioptra_worker.daemon.health.state import Vitals
+    from dioptra_worker.daemon.job.handler import Handler
+    from dioptra_worker.daemon.options import Orders
+    from dioptra_worker.daemon.wakeup import Alarm
+
+log = logging.getLogger("dioptra_worker.daemon")
+
+IDLE_CHECK = 30.0
+"""Seconds after which an idle daemon looks at its queues although no bell rang."""
+SUSPENDED_CHECK = 2.0
+
+
+class Loop:
+    """The daemon's main loop; `run` belongs to the main thread."""
+
+    def __init__(
+        self,
+        orders: Orders,
+        *,
+        api: DioptraApi,
+        books: RqWorker,
+        handler: Handler,
+        bell: Bell,
+        alarm: Alarm,
+        vitals: Vitals,
+        shutdown_grace: float,
+    ) -> None:
+        """Prepare.
+
+        Args:
+            orders: Say when to end.
+            api: Must be there before a job is taken.
+            books: RQ's, which jobs are taken from.
+            handler: Handles a job to its end.
+            bell: Rings when a queue has something.
+            alarm: What the loop sleeps by; knows how often it was told to stop.
+            vitals: Is told that the loop lives.
+            shutdown_grace: Seconds that a job has to end when told to stop.
+        """
+        self._orders = orders
+        self._api = api
+        self._books = books
+        self._handler = handler
+        self._bell = bell
+        self._alarm = alarm
+        self._vitals = vitals
+        self._shutdown_grace = shutdown_grace
+        self._waiting = Waiting(alarm=alarm, vitals=vitals)
+        self._jobs = 0
+        self._idle_since = time.monotonic()
+
+    def run(self) -> None:
+        """Take and handle jobs until told to stop, or as long as the orders say."""
+        while not self._alarm.stopping:
+            found = self._next()
+            if found is not None:
+                self._drive(*found)
+                self._idle_since = time.monotonic()
+                self._jobs += 1
+                if self._jobs == self._orders.max_jobs:
+                    log.info("%d jobs done, ending", self._jobs)
+                    return
+            elif self._orders.burst:
+                log.info("the queues are empty, ending")
+                return
+            elif self._idle_too_long():
+                log.info("idle for %s, ending", duration(self._orders.max_idle or 0))
+                return
+            else:
+                self._bell.arm()
+                self._alarm.rest(self._patience())
+
+    def _next(self) -> tuple[Job, Queue] | None:
+        """Take a job, if we may and there is one."""
+        suspended = self._waiting.wait_for(self._books.suspended)
+        if isinstance(suspended, Stopped):
+            return None
+        if suspended:
+            log.info("suspended by 'rq suspend'; 'rq resume' ends that")
+            self._vitals.phase("suspended")
+            while self._waiting.wait_for(self._books.suspended) is True:
+                self._alarm.rest(SUSPENDED_CHECK)
+            self._vitals.phase("serving")
+            return None
+        if self._waiting.wait_for(self._api.reach, API) is STOPPED:
+            return None
+        found = self._waiting.wait_for(self._books.take)
+        return None if isinstance(found, Stopped) else found
+
+    def _drive(self, job: Job, source: Queue) -> None:
+        """Handle an entry in a thread while this one minds signals."""
+        handled: list[bool | None] = []
+
+        def target() -> None:
+            done = None
+            try:
+                done = self._handler.handle(job, source)
+            except BaseException:  # the main loop waits for us, whatever it is
+                log.exception("queue entry %s could not be handled", job.id)
+            handled.append(done)  # before it rings: the thread lives on a little
+            self._alarm.wake()
+
+        thread = threading.Thread(target=target, name="dioptra-attempt")
+        thread.start()
+        seen = 0
+        give_back_at: float | None = None
+        while not handled:
+            if self._alarm.times > seen:
+                seen = self._alarm.times
+                give_back_at = self._on_shutdown(seen, give_back_at)
+            left = None
+            if give_back_at is not None:
+                left = give_back_at - time.monotonic()
+                if left <= 0:
+                    self._handler.stop(Stop("shutdown", "the worker was shut down"))
+                    give_back_at, left = None, None
+            self._alarm.rest(left)
+        thread.join()
+        if handled == [False]:
+            self._waiting.wait_for(self._answering, API)
+
+    def _answering(self) -> None:
+        """See whether the API works for us; a login refused now may be mended."""
+        try:
+            self._api.ping()
+        except LoginRefused as error:
+            raise ServiceUnavailable(str(error), service=error.service) from error
+
+    def _on_shutdown(self, signals: int, give_back_at: float | None) -> float | None:
+        """Say what happens next; when to give the job back."""
+        self._vitals.phase("ending")
+        if signals == 1:
+            grace = self._shutdown_grace
+            log.warning(
+                "shutting down: no more jobs are taken, job %s has %s to end, then it"
+                " is given back; a second signal gives it back at once",
+                self._handler.job_id,
+                duration(grace),
+            )
+            return time.monotonic() + grace
+        log.warning("shutting down at once: job %s is given back", self._handler.job_id)
+        self._handler.stop(
+            Stop("shutdown", "the worker was shut down", at_once=signals > 2)
+        )
+        return give_back_at
+
+    def _patience(self) -> float:
+        if self._orders.max_idle is None:
+            return IDLE_CHECK
+        left = self._idle_since + self._orders.max_idle - time.monotonic()
+        return max(0.05, min(IDLE_CHECK, left))
+
+    def _idle_too_long(self) -> bool:
+        limit = self._orders.max_idle
+        return limit is not None and time.monotonic() - self._idle_since >= limit

@@ -1,0 +1,1 @@
+"""Deliver logs, results and status to the REST API, whatever fails."""

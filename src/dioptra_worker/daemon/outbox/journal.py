@@ -1,0 +1,333 @@
+"""What a job has produced and the API has not, in a folder of the worker's own.
+
+The journal outlives the daemon: a worker of the same machine that finds one whose
+owner is gone delivers what is in it (`daemon.recovery.orphaned_outboxes`), or goes on
+with it when it runs the job again. Whose it is, a lock on a file says, which the system
+lets go when the owner dies, however it dies.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import logging
+import os
+import re
+import shutil
+import tempfile
+import threading
+import time
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from dioptra_worker.broker.leases import Pending
+from dioptra_worker.daemon.outbox.items import LogCodec, Result, ResultCodec
+from dioptra_worker.daemon.outbox.wal import Spool
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import TracebackType
+
+    from dioptra_worker.api.models import LogRecord
+
+log = logging.getLogger("dioptra_worker.journal")
+
+PAUSE = 0.05
+"""Seconds between two writes: what a daemon that is killed may lose."""
+ABANDONED = 30 * 24 * 3600.0
+"""Seconds after which a journal that nobody could deliver is removed: its API has
+another address by now, or is no more."""
+_FOLDER = "outbox"
+_ABOUT = "about.json"
+_END = "end.json"
+_NAME = re.compile(r"job-(\d+)-.+")
+_MAKING = "making-"
+_REMOVING = "removing-"
+_HALF_DONE = 3600.0
+"""Seconds after which nobody is still making or removing a journal."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class About:
+    """Whose journal it is.
+
+    Attributes:
+        job_id: The job.
+        experiment_id: Its experiment.
+        attempt: Which attempt at it, from 1.
+        worker: The worker's name.
+        api: The address of the API that knows the job.
+    """
+
+    job_id: int
+    experiment_id: int
+    attempt: int
+    worker: str
+    api: str
+
+
+class Journal:
+    """One job's journal, ours while it is open; use it in a ``with``.
+
+    Attributes:
+        about: Whose it is; of one that was left, whose it was.
+        end: The job's final status, if it is known and the API was not told.
+        log: The job's log.
+        results: All else.
+    """
+
+    def __init__(self, folder: Path, about: About, lock: int) -> None:
+        """Open the files in a folder that is ours; see `Journals`."""
+        self.about = about
+        self.end = _read_end(folder)
+        self._folder = folder
+        self._lock = lock
+        self._dirty = threading.Event()
+        self._done = threading.Event()
+        wake = self._dirty.set
+        self.log: Spool[LogRecord] = Spool(folder, "log", LogCodec(), wake=wake)
+        self.results: Spool[Result] = Spool(folder, "results", ResultCodec(), wake=wake)
+        self._thread = threading.Thread(target=self._keep, name="dioptra-journal")
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close it; one in which nothing waits is removed."""
+        self._done.set()
+        self._dirty.set()
+        self._thread.join()
+        self.log.close()
+        self.results.close()
+        if self.is_empty:
+            _remove(self._folder)
+        os.close(self._lock)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing in it waits."""
+        return self.end is None and self.waiting == 0
+
+    @property
+    def waiting(self) -> int:
+        """How many parcels wait."""
+        return self.log.waiting + self.results.waiting
+
+    def discard(self) -> None:
+        """Nobody wants what is in it."""
+        self.log.settle(self.log.last)
+        self.results.settle(self.results.last)
+        self.settle_end()
+
+    def note_end(self, end: Pending) -> None:
+        """Note how the job ended, after everything that it produced."""
+        self.end = end
+        self.flush()
+        with contextlib.suppress(OSError):  # Redis knows it, too
+            _write(self._folder / _END, json.dumps(asdict(end)).encode())
+
+    def settle_end(self) -> None:
+        """Note that the API was told how the job ended, or must not be."""
+        self.end = None
+        with contextlib.suppress(OSError):  # whoever reads it asks the API, too
+            (self._folder / _END).unlink(missing_ok=True)
+
+    def hand_over(self, *, attempt: int, worker: str) -> None:
+        """Note that the job runs again; what the last attempt said stays.
+
+        Its results do not: the new attempt has an MLflow run and results of its own.
+        """
+        self.about = replace(self.about, attempt=attempt, worker=worker)
+        text = json.dumps(asdict(self.about)).encode()
+        with contextlib.suppress(OSError):
+            os.pwrite(self._lock, text, 0)
+            os.ftruncate(self._lock, len(text))
+        self.results.settle(self.results.last)
+        self.settle_end()
+
+    def flush(self) -> None:
+        """Write what is yet to be written."""
+        self.log.flush()
+        self.results.flush()
+
+    def _keep(self) -> None:
+        while not self._done.is_set():
+            self._dirty.wait()
+            self._dirty.clear()
+            self.flush()
+            self._done.wait(PAUSE)
+
+
+class Journals:
+    """The journals of one worker's folder; several workers may share it."""
+
+    def __init__(self, folder: Path, *, api: str) -> None:
+        """Prepare; nothing is made yet.
+
+        Args:
+            folder: The worker's own folder.
+            api: The API's address: job numbers of another mean other jobs.
+        """
+        self._folder = folder / _FOLDER
+        self._api = api
+
+    def open(
+        self, *, job_id: int, experiment_id: int, attempt: int, worker: str
+    ) -> Journal | None:
+        """The journal of a job: one that a lost worker left, or a new one.
+
+        Returns:
+            None when there can be none, which is said.
+        """
+        for journal in self.left(job_id):
+            return journal
+        about = About(
+            job_id=job_id,
+            experiment_id=experiment_id,
+            attempt=attempt,
+            worker=worker,
+            api=self._api,
+        )
+        try:
+            return self._make(about)
+        except OSError as error:
+            log.warning(
+                "job %d: what is not delivered is kept in memory only: %s",
+                job_id,
+                error,
+                extra={"event": "outbox-not-kept"},
+            )
+            return None
+
+    def end_of(self, job_id: int) -> Pending | None:
+        """How a job ended whose worker was lost before it could tell the API."""
+        for folder in self._of(job_id):
+            if (end := _read_end(folder)) is not None:
+                return end
+        return None
+
+    def left_jobs(self) -> set[int]:
+        """The jobs of which there are journals whose owner may be gone."""
+        found = (_NAME.fullmatch(folder.name) for folder in self._of())
+        return {int(name[1]) for name in found if name is not None}
+
+    def left(self, job_id: int) -> Iterator[Journal]:
+        """A job's journals whose owner is gone, the oldest first; each is ours then."""
+        for folder in self._of(job_id):
+            journal = self._take_over(folder)
+            if journal is not None:
+                yield journal
+
+    def tidy(self) -> None:
+        """Remove what lost workers left half made or half removed, or long ago."""
+        now = time.time()
+        for begun in (_MAKING, _REMOVING):
+            for folder in self._folder.glob(f"{begun}*"):
+                if now - _changed(folder) > _HALF_DONE:
+                    shutil.rmtree(folder, ignore_errors=True)
+        for folder in self._of():
+            last = max(map(_changed, [folder, *folder.glob("*")]))
+            if now - last > ABANDONED and not _is_owned(folder):
+                days = int((now - last) / 86_400)
+                words = f"{days} days, so what it has left undelivered is removed"
+                log.warning("nobody could deliver %s for %s", folder.name, words)
+                _remove(folder)
+
+    def _of(self, job_id: int | None = None) -> list[Path]:
+        wanted = "job-*" if job_id is None else f"job-{job_id}-*"
+        return sorted(self._folder.glob(wanted), key=_changed)
+
+    def _make(self, about: About) -> Journal:
+        self._folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._folder.mkdir(mode=0o700, exist_ok=True)
+        made = Path(tempfile.mkdtemp(prefix=_MAKING, dir=self._folder))
+        text = json.dumps(asdict(about)).encode()
+        file = os.open(made / _ABOUT, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.write(file, text)
+            token = made.name.removeprefix(_MAKING)
+            folder = made.rename(self._folder / f"job-{about.job_id}-{token}")
+            return Journal(folder, about, file)
+        except BaseException:
+            os.close(file)
+            raise
+
+    def _take_over(self, folder: Path) -> Journal | None:
+        """Open a journal; None when its owner lives, or when it cannot be read."""
+        try:
+            lock = _lock(folder)
+        except OSError:
+            return None
+        try:
+            about = About(**json.loads(os.read(lock, 1 << 16)))
+            if about.api == self._api and (folder / _ABOUT).exists():
+                return Journal(folder, about, lock)
+        except (OSError, ValueError, TypeError) as error:
+            log.debug("the outbox %s is left alone: %s", folder, error)
+        os.close(lock)
+        return None
+
+
+def _lock(folder: Path) -> int:
+    """Make a journal ours until the descriptor that this gives is closed.
+
+    Raises:
+        FileNotFoundError: Nothing says whose it is.
+        OSError: Its owner lives, or nobody knows.
+    """
+    file = os.open(folder / _ABOUT, os.O_RDWR)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(file)
+        raise
+    return file
+
+
+def _is_owned(folder: Path) -> bool:
+    """Whether a worker that lives may have a journal open."""
+    try:
+        os.close(_lock(folder))
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    return False
+
+
+def _read_end(folder: Path) -> Pending | None:
+    try:
+        return Pending(**json.loads((folder / _END).read_bytes()))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Write a small file, whole or not at all."""
+    part = path.with_suffix(".part")
+    part.touch(0o600)
+    part.write_bytes(data)
+    part.replace(path)
+
+
+def _remove(folder: Path) -> None:
+    """Remove a journal; nobody takes a half of it for a whole one."""
+    removing = folder.with_name(f"{_REMOVING}{folder.name}")
+    with contextlib.suppress(OSError):
+        shutil.rmtree(folder.rename(removing), ignore_errors=True)
+
+
+def _changed(folder: Path) -> float:
+    try:
+        return folder.stat().st_mtime
+    except OSError:
+        return 0.0

@@ -1,0 +1,1 @@
+"""Several daemons side by side: ``--concurrency``."""

@@ -1,0 +1,197 @@
+"""Several daemons in one container: begins them, minds them, ends with them.
+
+It is fit to be process 1: it passes signals on and reaps whoever is left to it. It
+has no part in any job: each slot is a daemon with a name, a heartbeat and a session of
+its own, and loses nothing when another slot is lost. All share one template.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import selectors
+import signal
+import socket
+import time
+from typing import TYPE_CHECKING
+
+from dioptra_worker.daemon.pool.slot import Slot
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from dioptra_worker.daemon.pool.slot import SlotPlan
+    from dioptra_worker.supervision.forkserver_start import (
+        OwnTemplates,
+        StartedTemplate,
+    )
+
+log = logging.getLogger("dioptra_worker.crew")
+
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+class Crew:
+    """The slots of one worker; `run` belongs to the main thread."""
+
+    def __init__(self, plans: Sequence[SlotPlan], templates: OwnTemplates) -> None:
+        """Prepare; nothing is started yet.
+
+        Args:
+            plans: How each slot is begun.
+            templates: Starts the template that all share.
+        """
+        self._slots = [Slot(plan) for plan in plans]
+        self._templates = templates
+        self._template: StartedTemplate | None = None
+        self._stopping = False
+        self._selector = selectors.DefaultSelector()
+
+    def run(self) -> int:
+        """Mind the slots until all have ended.
+
+        Returns:
+            The worst of their exit codes.
+        """
+        with self._selector, self._hearing_signals():
+            for slot in self._slots:
+                self._begin(slot)
+            while any(slot.pid or slot.restart_at for slot in self._slots):
+                for key, _ in self._selector.select(self._patience()):
+                    key.data()
+                for slot in self._slots:
+                    if slot.restart_at and slot.restart_at <= time.monotonic():
+                        self._begin(slot)
+            self._end_template()
+        return max(slot.code for slot in self._slots)
+
+    def _patience(self) -> float | None:
+        times = [slot.restart_at for slot in self._slots if slot.restart_at]
+        return max(0.0, min(times) - time.monotonic()) if times else None
+
+    # -- slots -----------------------------------------------------------------
+
+    def _begin(self, slot: Slot) -> None:
+        slot.begin()
+        log.info("slot %s is process %s", slot.plan.name, slot.pid)
+        sock = slot.sock
+        assert sock is not None
+        self._selector.register(sock, selectors.EVENT_READ, lambda: self._answer(sock))
+
+    def _answer(self, sock: socket.socket) -> None:
+        """Give a slot a template of its own for each byte that it sends."""
+        if sock.fileno() < 0:  # that its slot has ended was heard just before this
+            return
+        try:
+            asked = sock.recv(16)
+        except OSError:
+            asked = b""
+        if not asked:
+            self._selector.unregister(sock)
+        for _ in asked:
+            try:
+                self._hand_out(sock)
+            except OSError as error:
+                log.error("no template for a slot: %s", error)
+                with contextlib.suppress(OSError):
+                    sock.sendall(b"n")  # which it waits for
+
+    def _hand_out(self, sock: socket.socket) -> None:
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            self._fork(theirs)
+            socket.send_fds(sock, [b"t"], [ours.fileno()])
+
+    def _ended(self, slot: Slot, code: int) -> None:
+        if slot.sock is not None:
+            with contextlib.suppress(KeyError):
+                self._selector.unregister(slot.sock)
+        slot.ended(code)
+        name = slot.plan.name
+        if slot.is_lost and not self._stopping:
+            pause = slot.begin_again()
+            log.error(
+                "slot %s was lost (exit code %d) and begins again in %.0f s",
+                name,
+                slot.code,
+                pause,
+            )
+            return
+        log.info("slot %s has ended with exit code %d", name, slot.code)
+        if slot.code and not self._stopping:  # what it refused, all will
+            self._stop(signal.SIGTERM)
+
+    def _stop(self, signum: int) -> None:
+        """Pass a signal on; slots that are about to begin again do not."""
+        self._stopping = True
+        for slot in self._slots:
+            slot.restart_at = None
+            slot.signal(signum)
+
+    # -- the template ----------------------------------------------------------
+
+    def _fork(self, daemon: socket.socket) -> None:
+        """Have the template fork one that serves a daemon."""
+        if self._template is None:
+            self._template = self._templates.begin()
+        try:
+            socket.send_fds(self._template.sock, [b"c"], [daemon.fileno()])
+        except OSError:  # it has just ended
+            self._template.sock.close()
+            self._template = self._templates.begin()
+            socket.send_fds(self._template.sock, [b"c"], [daemon.fileno()])
+
+    def _end_template(self) -> None:
+        if self._template is not None:
+            self._template.sock.close()
+            self._template.wait()
+
+    # -- signals ---------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def _hearing_signals(self) -> Iterator[None]:
+        """Have signals come as bytes through a socket, one after the other."""
+        reader, writer = socket.socketpair()
+        before = {
+            number: signal.signal(number, lambda *_: None)
+            for number in (*STOP_SIGNALS, signal.SIGCHLD)
+        }
+        with reader, writer:
+            writer.setblocking(False)
+            signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
+            self._selector.register(
+                reader, selectors.EVENT_READ, lambda: self._heard(reader.recv)
+            )
+            try:
+                yield
+            finally:
+                signal.set_wakeup_fd(-1)
+                for number, old in before.items():
+                    signal.signal(number, old)
+
+    def _heard(self, read: Callable[[int], bytes]) -> None:
+        for signum in read(4096):
+            if signum == signal.SIGCHLD:
+                self._reap()
+            else:
+                log.info("signal %d goes to all slots", signum)
+                self._stop(signum)
+
+    def _reap(self) -> None:
+        """See to all children that have ended, also those that were left to us."""
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if not pid:
+                return
+            code = os.waitstatus_to_exitcode(status)
+            if self._template is not None and pid == self._template.pid:
+                log.error("the template has ended with exit code %d", code)
+                self._template.sock.close()
+                self._template = None
+            for slot in self._slots:
+                if slot.pid == pid:
+                    self._ended(slot, code)

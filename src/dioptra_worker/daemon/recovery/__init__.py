@@ -1,0 +1,1 @@
+"""Find what lost workers left, and go on with it."""

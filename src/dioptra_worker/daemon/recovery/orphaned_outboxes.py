@@ -1,0 +1,112 @@
+"""Delivers what lost workers of this machine left in their journals."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from dioptra_worker.api.models import LogRecord
+from dioptra_worker.daemon.outbox.items import OWN_LOGGER
+from dioptra_worker.daemon.outbox.outbox import Address, Courier
+from dioptra_worker.errors import NotFound
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from dioptra_worker.api.client import DioptraApi
+    from dioptra_worker.api.models import Job
+    from dioptra_worker.broker.leases import Ledger
+    from dioptra_worker.daemon.outbox.journal import Journal, Journals
+
+log = logging.getLogger("dioptra_worker.estate")
+
+PATIENCE = 60.0
+"""Seconds that one journal may take; what is left then is for the next time."""
+TERMINAL = {"finished", "failed"}
+
+
+class Estate:
+    """The journals of jobs that go on elsewhere, or that are over.
+
+    A job that nobody runs is left alone: whoever runs it, or tells its end, delivers
+    what is in its journal first, so that its log is in order. Where that is a worker
+    of another machine, it cannot see the journal; then the lines come late, each with
+    the number of its attempt, and only they: results belong to the run that counts.
+    """
+
+    def __init__(self, *, api: DioptraApi, ledger: Ledger, journals: Journals) -> None:
+        """Prepare.
+
+        Args:
+            api: Where to deliver.
+            ledger: Knows which jobs are run.
+            journals: Where to look.
+        """
+        self._api = api
+        self._ledger = ledger
+        self._journals = journals
+        self._elsewhere: set[int] = set()
+
+    def sweep(self) -> None:
+        """Deliver what can be delivered now.
+
+        Raises:
+            ServiceError: If the API or Redis is away.
+        """
+        self._journals.tidy()
+        jobs = {job_id: self._job(job_id) for job_id in self._journals.left_jobs()}
+        before, self._elsewhere = self._elsewhere, self._run_elsewhere(jobs)
+        for job_id, job in sorted(jobs.items()):
+            over = job is None or job.status in TERMINAL
+            if over or job_id in before & self._elsewhere:
+                for journal in self._journals.left(job_id):
+                    with journal:
+                        self._deliver(journal, job)
+
+    def _run_elsewhere(self, jobs: Mapping[int, Job | None]) -> set[int]:
+        """The jobs that another machine runs.
+
+        It may be a container that shares this folder and is about to go on with the
+        journal, so only a job that is found twice counts.
+        """
+        return {job_id for job_id in jobs if self._ledger.is_held_elsewhere(job_id)}
+
+    def _job(self, job_id: int) -> Job | None:
+        try:
+            return self._api.job(job_id)
+        except NotFound:
+            return None
+
+    def _deliver(self, journal: Journal, job: Job | None) -> None:
+        about = journal.about
+        if job is None:
+            log.info("job %d was deleted: its outbox is, too", about.job_id)
+            journal.discard()
+            return
+        over = job.status in TERMINAL
+        journal.settle_end()
+        if not over:
+            journal.results.settle(journal.results.last)
+        waiting = journal.waiting
+        if not waiting:
+            return
+        words = (
+            f"delivered late: {waiting:,} log records and results of attempt"
+            f" {about.attempt}, left by worker {about.worker!r}, which was lost"
+        )
+        log.info("job %d: %s", about.job_id, words, extra={"event": "delivered-late"})
+        with Courier(
+            self._api,
+            Address(job_id=about.job_id, experiment_id=about.experiment_id),
+            group_id=lambda: job.group_id,
+            say=lambda severity, text: courier.put(_own(severity, text)),
+            on_gone=lambda: None,
+            journal=journal,
+            mark="" if over else f"[attempt {about.attempt}] ",
+        ) as courier:
+            courier.put(_own("INFO", words))
+            courier.finish(None, PATIENCE)
+
+
+def _own(severity: str, text: str) -> LogRecord:
+    return LogRecord(severity=severity, logger=OWN_LOGGER, message=text)

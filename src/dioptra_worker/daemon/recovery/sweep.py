@@ -1,0 +1,179 @@
+"""Finds jobs that nobody runs and nobody waits for, and puts them back into a queue.
+
+What becomes of such a job is decided where every job begins (`daemon.claim`): it is
+run again, or failed with the reason, or its undelivered end is delivered.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+import random
+from typing import TYPE_CHECKING, Any
+
+from dioptra_worker.broker.job_request import Order
+from dioptra_worker.errors import NotFound, ServiceError
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Callable, Sequence
+
+    from rq import Queue
+
+    from dioptra_worker.api.client import DioptraApi
+    from dioptra_worker.broker.leases import Ledger
+    from dioptra_worker.broker.registries import Leftovers
+    from dioptra_worker.daemon.recovery.orphaned_outboxes import Estate
+
+log = logging.getLogger("dioptra_worker.recovery")
+
+SWEEP = 15.0
+"""Seconds between two looks at RQ's books, at most."""
+STARTED_FACTOR = 3.0
+"""How much longer than a queued job a started one must be unknown to count as lost."""
+
+
+class Recovery:
+    """Sweeps the queues of one worker; of many workers one sweeps at a time."""
+
+    def __init__(
+        self,
+        *,
+        api: DioptraApi,
+        ledger: Ledger,
+        leftovers: Leftovers,
+        queues: Sequence[Queue],
+        lost_after: float,
+        close_run: Callable[[str, str], bool],
+        estate: Estate | None = None,
+    ) -> None:
+        """Prepare; nothing is looked at yet.
+
+        Args:
+            api: Knows the jobs.
+            ledger: Knows who holds them.
+            leftovers: RQ's books.
+            queues: Where to look.
+            lost_after: Seconds after which a queued job that RQ does not know counts
+                as lost; also between two looks at the API's jobs.
+            close_run: Closes an MLflow run with a status; whether that worked.
+            estate: What lost workers of this machine left undelivered.
+        """
+        self._api = api
+        self._ledger = ledger
+        self._leftovers = leftovers
+        self._queues = list(queues)
+        self._lost_after = lost_after
+        self._close_run = close_run
+        self._estate = estate
+        self._pause = min(SWEEP, lost_after)
+
+    def run(self, done: threading.Event) -> None:
+        """Sweep again and again until told to end."""
+        while True:
+            try:
+                self.sweep()
+            except ServiceError as error:
+                log.debug("no sweep now: %s", error)
+            except Exception:
+                log.exception("a sweep broke")
+            if done.wait(self._pause):
+                return
+
+    def sweep(self) -> None:
+        """Look for lost jobs once.
+
+        Raises:
+            ServiceError: If Redis or the API is away.
+        """
+        for queue in self._queues:
+            if self._ledger.turn(f"rq:{queue.name}", self._pause * 0.8):
+                self._sweep_rq(queue)
+        turns = [
+            queue
+            for queue in self._queues
+            if self._ledger.turn(f"api:{queue.name}", self._lost_after)
+        ]
+        if turns:
+            self._sweep_api(turns)
+        if self._ledger.turn("runs", self._pause * 0.8):
+            self._sweep_runs()
+        if self._estate is not None:  # of this machine: no other can look there
+            self._estate.sweep()
+
+    def _sweep_runs(self) -> None:
+        """Close the MLflow runs that are to be, in any order, until one is not.
+
+        MLflow is away then: to ask for each would keep us from lost jobs for long.
+        """
+        runs = list(self._ledger.open_runs().items())
+        random.shuffle(runs)
+        for run_id, status in runs:
+            if not self._close_run(run_id, status):
+                return
+            log.info("MLflow run %s is closed now: %s", run_id, status)
+            self._ledger.close_run(run_id)
+
+    def _sweep_rq(self, queue: Queue) -> None:
+        for name, worker_lives in self._leftovers.started(queue).items():
+            state = self._state(name)
+            if state == "dead" or (state == "free" and not worker_lives):
+                self._put_back(name, queue, "its worker is gone")
+        for name in self._leftovers.in_between(queue):
+            if self._state(name) != "held":
+                self._put_back(name, queue, "it was taken and never begun")
+
+    def _sweep_api(self, queues: Sequence[Queue]) -> None:
+        by_name = {queue.name: queue for queue in queues}
+        known = {queue.name: self._leftovers.waiting(queue) for queue in queues}
+        for status, age in (
+            ("queued", self._lost_after),
+            ("started", self._lost_after * STARTED_FACTOR),
+        ):
+            for job in self._api.jobs_with_status(status):
+                queue = by_name.get((job.get("queue") or {}).get("name", ""))
+                if queue is None or _age(job) < age:
+                    continue
+                name = str(job["id"])
+                if name in known[queue.name] or not self._is_lost(name, status, queue):
+                    continue
+                log.warning(
+                    "job %s is %s and in no queue: it is enqueued again", name, status
+                )
+                self._leftovers.enqueue(_order(job), queue, job["timeout"])
+
+    def _is_lost(self, name: str, status: str, queue: Queue) -> bool:
+        """Look again at a job that seems lost: it may have moved while we looked."""
+        return (
+            self._state(name) != "held"
+            and name not in self._leftovers.waiting(queue)
+            and self._status(name) == status
+        )
+
+    def _status(self, name: str) -> str:
+        try:
+            return self._api.job(int(name)).status
+        except NotFound:
+            return "deleted"
+
+    def _put_back(self, name: str, queue: Queue, why: str) -> None:
+        log.warning("job %s goes back to queue %r: %s", name, queue.name, why)
+        self._leftovers.put_back(name, queue)
+
+    def _state(self, name: str) -> str:
+        return self._ledger.state(int(name)) if name.isdigit() else "free"
+
+
+def _age(job: dict[str, Any]) -> float:
+    """Seconds since a job's status last changed."""
+    changed = dt.datetime.fromisoformat(job["lastModifiedOn"])
+    return (dt.datetime.now(dt.UTC) - changed).total_seconds()
+
+
+def _order(job: dict[str, Any]) -> Order:
+    return Order(
+        job_id=job["id"],
+        experiment_id=job["experiment"]["id"],
+        timeout=None,
+        worker="",
+    )

@@ -1,0 +1,1 @@
+"""Stage in what a job needs before its first step."""

@@ -1,0 +1,237 @@
+"""Brings the artifacts that a job reads: from the cache, their store, or the API."""
+
+from __future__ import annotations
+
+import contextlib
+import tarfile
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+from dioptra_worker.common.workspace import MAX_BYTES, Workspace, remove, unpack
+from dioptra_worker.daemon.staging import api_download, store_download
+from dioptra_worker.daemon.staging.transfer import Transfer
+from dioptra_worker.errors import (
+    ArtifactError,
+    NotFound,
+    RunnerError,
+    ServiceUnavailable,
+)
+from dioptra_worker.provenance import signature
+from dioptra_worker.tracking.incoming import SCHEMES, SLOWEST, not_kept
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from dioptra_worker.api.models import Artifact, ArtifactParameter
+    from dioptra_worker.daemon.staging.api_download import Patiently
+    from dioptra_worker.daemon.staging.transfer import Way
+
+
+class Inputs:
+    """Brings one job's input artifacts into its workspace; any thread may ask it."""
+
+    def __init__(
+        self,
+        way: Way,
+        space: Workspace,
+        *,
+        patiently: Patiently,
+        go_on: Callable[[], object],
+    ) -> None:
+        """Prepare; nothing is fetched yet.
+
+        Args:
+            way: What with.
+            space: Where to.
+            patiently: Calls the API.
+            go_on: Called now and then; may raise to give up.
+        """
+        self._way = way
+        self._space = space
+        self._patiently = patiently
+        self._go_on = go_on
+
+    def folder(self, artifact: ArtifactParameter) -> Path:
+        """The folder that holds an artifact, and nothing else."""
+        ids = artifact.artifact_id, artifact.artifact_snapshot_id
+        return self._space.artifact(*ids)
+
+    def bring(self, artifact: ArtifactParameter) -> None:
+        """Bring an artifact; it is whole when it has its name.
+
+        Raises:
+            ArtifactError: If it has been deleted, or cannot be kept here.
+            ServiceError: If neither its store nor the API gave it.
+            BundleError: If its archive cannot be unpacked.
+        """
+        way = self._way
+        described = self._patiently(lambda: way.api.artifact(artifact.artifact_id))
+        _refuse_deleted(artifact, described)
+        transfer = Transfer(
+            artifact.name, way, expected=described.size, room=self._space.root
+        )
+        with _kept(artifact), self._space.scratch() as scratch:
+            _refuse_nameless(artifact)
+            folder = self.folder(artifact)
+            folder.mkdir(parents=True, exist_ok=True)
+            if artifact.is_dir:
+                self._folder(artifact, transfer, scratch, folder)
+            else:
+                self._file(artifact, transfer, scratch, folder)
+
+    def _file(
+        self,
+        artifact: ArtifactParameter,
+        transfer: Transfer,
+        scratch: Path,
+        folder: Path,
+    ) -> None:
+        part = scratch / "part"
+        key = _key(artifact)
+        registered = transfer.size
+        if not self._way.cache.get(key, part):
+            if not self._direct(artifact, transfer, part):
+                self._through_api(artifact, transfer, part)
+            found = part.stat().st_size
+            if registered in {None, found}:
+                self._way.cache.keep(key, part)
+            else:
+                self._way.say(
+                    "WARNING",
+                    f"input artifact {artifact.name!r} has {found:,} bytes, and had"
+                    f" {registered:,} when it was registered: its store has another"
+                    " file by now, and that is what the job reads",
+                )
+        part.rename(folder / _name(artifact))
+
+    def _folder(
+        self,
+        artifact: ArtifactParameter,
+        transfer: Transfer,
+        scratch: Path,
+        folder: Path,
+    ) -> None:
+        archive = scratch / "archive"
+        key = f"{_key(artifact)}.tar.gz"
+        cache = self._way.cache
+        cached = cache.get(key, archive)
+        if not cached:
+            files = scratch / "files"
+            if self._direct(artifact, transfer, files):
+                name = _name(artifact)
+                if cache.takes(transfer.size or 0):
+                    _pack(files, archive, name=name)
+                    cache.keep(key, archive)
+                files.rename(folder / name)
+                return
+            self._through_api(artifact, transfer, archive)
+        what = f"input artifact {artifact.name!r}"
+        unpack(archive, folder, what=what, max_bytes=MAX_BYTES, go_on=self._unpacking)
+        if not cached:  # only now, since what is no archive must not be had again
+            cache.keep(key, archive)
+
+    def _unpacking(self) -> None:
+        """Something is unpacked, which takes as long as it needs."""
+        self._go_on()
+        self._way.limit.put_off()
+
+    def _direct(
+        self, artifact: ArtifactParameter, transfer: Transfer, target: Path
+    ) -> bool:
+        """Fetch straight from the store; whether that went well.
+
+        What cannot be kept on this machine would not be by another way either, so
+        that is an error.
+        """
+        if not artifact.uri.startswith(tuple(f"{name}:" for name in SCHEMES)):
+            return False
+        try:
+            with transfer.watched("from its store"):
+                store_download.fetch(
+                    self._way.maker,
+                    artifact.uri,
+                    target,
+                    is_dir=artifact.is_dir,
+                    listener=transfer,
+                    go_on=self._go_on,
+                    slowest=None if artifact.uri.startswith("s3:") else SLOWEST,
+                )
+        except (NotFound, RunnerError, ServiceUnavailable) as error:
+            transfer.missing = isinstance(error, NotFound)
+            self._way.say(
+                "WARNING",
+                f"input artifact {artifact.name!r} did not come straight from its"
+                f" store, so the REST API is asked for it: {error}",
+            )
+            _discard(target)
+            return False
+        return True
+
+    def _through_api(
+        self, artifact: ArtifactParameter, transfer: Transfer, target: Path
+    ) -> None:
+        api_download.fetch(
+            artifact,
+            target,
+            way=self._way,
+            transfer=transfer,
+            patiently=self._patiently,
+            go_on=self._go_on,
+        )
+
+
+def _key(artifact: ArtifactParameter) -> str:
+    ids = artifact.artifact_id, artifact.artifact_snapshot_id
+    return "artifacts/{}/snapshots/{}".format(*ids)
+
+
+def _name(artifact: ArtifactParameter) -> str:
+    return PurePosixPath(artifact.uri).name
+
+
+def _refuse_deleted(artifact: ArtifactParameter, described: Artifact) -> None:
+    """Say that an artifact was deleted; the API would answer 500 for its bytes."""
+    if not described.is_deleted:
+        return
+    worker_run = signature(described.description)
+    of = f" (worker run {worker_run})" if worker_run else ""
+    raise ArtifactError(
+        f"artifact {artifact.artifact_id}, input {artifact.name!r}, was"
+        f" deleted{of}: submit the job with another one"
+    )
+
+
+def _refuse_nameless(artifact: ArtifactParameter) -> None:
+    """Say that an address does not end with what can be a file's name here."""
+    if _name(artifact) in {"", ".."} or "\0" in artifact.uri:
+        raise ArtifactError(f"its address {artifact.uri!r} does not end with a name")
+
+
+@contextlib.contextmanager
+def _kept(artifact: ArtifactParameter) -> Iterator[None]:
+    """Say which artifact it is that cannot be kept here, and why."""
+    what = f"input artifact {artifact.name!r} cannot be used"
+    try:
+        yield
+    except ArtifactError as error:
+        raise ArtifactError(f"{what}: {error}") from error
+    except OSError as error:
+        words = not_kept(error.strerror or str(error))
+        raise ArtifactError(f"{what}: {words}") from error
+
+
+def _discard(target: Path) -> None:
+    """Make room for what comes by another way."""
+    if target.is_dir():
+        remove(target)
+    for path in target.parent.glob(f"{target.name}*"):  # also what a library left
+        if path.is_dir():
+            remove(path)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def _pack(files: Path, archive: Path, *, name: str) -> None:
+    """Make an archive of a folder as the API makes one, but without compressing."""
+    with tarfile.open(archive, "w:gz", compresslevel=0) as tar:
+        tar.add(files, arcname=name)

@@ -1,0 +1,223 @@
+"""Fetches what a job needs from the REST API, independent calls side by side."""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from dioptra_worker.api.failures import understood
+from dioptra_worker.common.retry import persist
+from dioptra_worker.common.workspace import Workspace, unpack
+from dioptra_worker.daemon.staging.input_artifacts import Inputs
+from dioptra_worker.protocol.messages import ArtifactTask, InputArtifact, Plan
+from dioptra_worker.provenance import typed_defaults
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from concurrent.futures import Future
+
+    from dioptra_worker.api.client import DioptraApi
+    from dioptra_worker.api.models import ArtifactParameter, Job
+    from dioptra_worker.common.outage_log import Outages
+    from dioptra_worker.daemon.staging.background import Background
+    from dioptra_worker.daemon.staging.transfer import Way
+
+T = TypeVar("T")
+
+
+class Fetcher:
+    """Gets everything that one job needs and puts it into its workspace."""
+
+    def __init__(
+        self,
+        way: Way,
+        job: Job,
+        space: Workspace,
+        *,
+        seconds: float,
+        outages: Outages,
+        sleep: Callable[[float], object],
+    ) -> None:
+        """Prepare; nothing is fetched yet.
+
+        Args:
+            way: What with.
+            job: What for.
+            space: Where to.
+            seconds: How long each call may be tried again.
+            outages: Says that a call has to wait for the API, and when it goes on.
+            sleep: Waits; may raise to give up early.
+        """
+        self._api: DioptraApi = way.api
+        self._job = job
+        self._space = space
+        self._cache = way.cache
+        self._seconds = seconds
+        self._outages = outages
+        self._sleep = sleep
+        self._inputs = Inputs(way, space, patiently=self._persist, go_on=self._go_on)
+
+    def plan(self, pool: Background) -> Plan:
+        """Fetch it all.
+
+        Args:
+            pool: Runs the calls side by side.
+
+        Returns:
+            What the runner is to do; its folders are filled.
+
+        Raises:
+            ServiceError: If the API refused, or did not come back in time.
+            BundleError: If an archive cannot be unpacked.
+        """
+        api, job = self._api, self._job
+        bundles = [
+            self._start(pool, self._task_plugins),
+            self._start(pool, self._artifact_plugins),
+        ]
+        config = self._start(pool, lambda: api.config(job))
+        parameters = self._start(pool, lambda: api.parameters(job.id))
+        writers = self._start(pool, self._writers)
+        declared = self._start(pool, lambda: api.declared_parameters(job))
+        wanted = self._start(pool, lambda: api.artifact_parameters(job.id)).result()
+        # Several inputs may be one artifact, or read by one plugin: each is had once.
+        readers = {(it.plugin_id, it.plugin_snapshot_id): it for it in wanted}
+        contents = {(it.artifact_id, it.artifact_snapshot_id): it for it in wanted}
+        bundles += [
+            self._start(pool, partial(self._reader, artifact))
+            for artifact in readers.values()
+        ]
+        bundles += [
+            pool.submit(self._inputs.bring, artifact) for artifact in contents.values()
+        ]
+        for bundle in bundles:
+            bundle.result()
+        return Plan(
+            job_id=job.id,
+            entrypoint=job.entrypoint_name,
+            config=config.result(),
+            parameters=parameters.result(),
+            artifact_tasks=writers.result(),
+            inputs=tuple(self._input(artifact) for artifact in wanted),
+            plugins=str(self._space.plugins),
+            artifact_plugins=str(self._space.artifact_plugins),
+            defaults=typed_defaults(declared.result()),
+        )
+
+    def _start(self, pool: Background, call: Callable[[], T]) -> Future[T]:
+        return pool.submit(self._persist, call)
+
+    def _persist(self, call: Callable[[], T], *, more: float = 0.0) -> T:
+        return persist(
+            call,
+            seconds=self._seconds + more,
+            sleep=self._sleep,
+            on_wait=self._outages.on_wait,
+            on_back=self._outages.on_back,
+        )
+
+    def _task_plugins(self) -> None:
+        self._unpacked(
+            f"{self._entrypoint}/plugins",
+            partial(self._api.plugins_bundle, self._job),
+            self._space.plugins,
+            what="the entrypoint's plugin bundle",
+        )
+
+    def _artifact_plugins(self) -> None:
+        self._unpacked(
+            f"{self._entrypoint}/artifactPlugins",
+            partial(self._api.artifact_plugins_bundle, self._job),
+            self._space.artifact_plugins,
+            what="the entrypoint's artifact plugin bundle",
+        )
+
+    def _writers(self) -> tuple[ArtifactTask, ...]:
+        """The tasks that artifacts may be written with."""
+
+        def download(file: Path) -> None:
+            found = self._api.artifact_plugins(self._job)
+            file.write_text(json.dumps(found), encoding="utf-8")
+
+        path = f"{self._entrypoint}/artifactPlugins"
+        with (
+            self._space.download() as file,
+            self._cache.fetched(f"{path}.json", file, download),
+            understood(path),
+        ):
+            return tuple(_artifact_tasks(json.loads(file.read_bytes())))
+
+    def _reader(self, artifact: ArtifactParameter) -> None:
+        """The plugin that reads an artifact."""
+        ids = artifact.plugin_id, artifact.plugin_snapshot_id
+        self._unpacked(
+            "plugins/{}/snapshots/{}".format(*ids),
+            partial(self._api.plugin_bundle, *ids),
+            self._space.reader(*ids),
+            what=f"the plugin of artifact {artifact.name!r}",
+        )
+
+    def _input(self, artifact: ArtifactParameter) -> InputArtifact:
+        bundle = self._space.reader(artifact.plugin_id, artifact.plugin_snapshot_id)
+        return InputArtifact(
+            name=artifact.name,
+            directory=str(self._inputs.folder(artifact)),
+            file_name=PurePosixPath(artifact.uri).name,
+            bundle=str(bundle),
+            package=artifact.plugin_name,
+            module=_module(artifact.file_name),
+            task=artifact.task,
+            outputs=artifact.outputs,
+            artifact_id=artifact.artifact_id,
+        )
+
+    @property
+    def _entrypoint(self) -> str:
+        job = self._job
+        return f"entrypoints/{job.entrypoint_id}/snapshots/{job.entrypoint_snapshot_id}"
+
+    def _unpacked(
+        self,
+        key: str,
+        download: Callable[[Path, Callable[[int], object]], None],
+        target: Path,
+        *,
+        what: str,
+    ) -> None:
+        """Get an archive and unpack it; the archive itself does not stay here."""
+
+        def get(file: Path) -> None:
+            download(file, lambda _: self._go_on())
+
+        with self._space.download() as archive, self._cache.fetched(key, archive, get):
+            unpack(archive, target, what=what, go_on=self._go_on)
+
+    def _go_on(self) -> None:
+        """Give up if the job was stopped."""
+        self._sleep(0.0)
+
+
+def _artifact_tasks(plugins: list[dict[str, Any]]) -> list[ArtifactTask]:
+    return [
+        ArtifactTask(
+            name=task["name"],
+            package=plugin["name"],
+            module=_module(file["filename"]),
+            plugin_snapshot_id=_snapshot_id(plugin),
+            task_id=task["id"],
+        )
+        for plugin in plugins
+        for file in plugin["files"]
+        for task in file["tasks"].get("artifacts", [])
+    ]
+
+
+def _snapshot_id(plugin: Mapping[str, Any]) -> int:
+    return int(plugin["snapshotId"])
+
+
+def _module(file_name: str) -> str:
+    """The dotted module of a plugin file: ``io.images`` for ``io/images.py``."""
+    return ".".join(PurePosixPath(file_name).with_suffix("").parts)

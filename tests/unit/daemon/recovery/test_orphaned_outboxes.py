@@ -1,0 +1,130 @@
+"""What lost workers left is delivered where nobody else will, and only there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+from tests.unit.daemon.outbox.simulated_api import EXPERIMENT, JOB, SimulatedApi
+
+from dioptra_worker.api.models import LogRecord
+from dioptra_worker.broker.leases import Pending
+from dioptra_worker.daemon.outbox.journal import Journal, Journals
+from dioptra_worker.daemon.recovery.orphaned_outboxes import Estate
+from dioptra_worker.protocol.messages import ArtifactStored, Metric
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@dataclass
+class Leases:
+    """A ledger that knows which jobs other machines run."""
+
+    elsewhere: set[int] = field(default_factory=set)
+
+    def is_held_elsewhere(self, job_id: int) -> bool:
+        """As told."""
+        return job_id in self.elsewhere
+
+
+@dataclass
+class Place:
+    """A worker's folder with one journal that was left in it."""
+
+    folder: Path
+    api: SimulatedApi = field(
+        default_factory=lambda: SimulatedApi(status="finished", run_id="abc")
+    )
+    leases: Leases = field(default_factory=Leases)
+
+    def __post_init__(self) -> None:
+        self.journals = Journals(self.folder, api="http://api.test")
+        self.estate = Estate(
+            api=cast("Any", self.api),
+            ledger=cast("Any", self.leases),
+            journals=self.journals,
+        )
+        with self.open() as journal:
+            for number in range(3):
+                text = f"2026-01-01T00:00:00.00000{number}Z line {number}"
+                journal.log.append(
+                    LogRecord(severity="INFO", logger="stdout", message=text)
+                )
+            journal.results.append(Metric(name="loss", value=1.0, step=1))
+            journal.results.append(
+                ArtifactStored(
+                    name="a", uri="s3://b/a", plugin_snapshot_id=1, task_id=2
+                )
+            )
+            journal.note_end(Pending(JOB, EXPERIMENT, "finished", ""))
+
+    def open(self) -> Journal:
+        """A journal of the job."""
+        made = self.journals.open(
+            job_id=JOB, experiment_id=EXPERIMENT, attempt=1, worker="lost"
+        )
+        assert made is not None
+        return made
+
+    @property
+    def is_left(self) -> bool:
+        """Whether there is still a journal."""
+        return bool(self.journals.left_jobs())
+
+
+@pytest.fixture(name="place")
+def _place(tmp_path: Path) -> Place:
+    return Place(tmp_path)
+
+
+def test_of_a_job_that_is_over(place: Place) -> None:
+    """All that was left of a job that has ended is delivered, but not its end."""
+    place.estate.sweep()
+    *lines, note = place.api.messages()
+    assert lines == ["line 0", "line 1", "line 2"]
+    assert "delivered late: 5 log records and results of attempt 1" in note
+    assert place.api.metrics == {("loss", 1): 1.0}
+    assert place.api.artifacts == ["s3://b/a"]
+    assert place.api.statuses == []
+    assert not place.is_left
+
+
+def test_of_a_job_that_another_machine_runs(place: Place) -> None:
+    """The lines come with their attempt's number, without results, at second look."""
+    place.api.status = "started"
+    place.leases.elsewhere = {JOB}
+    place.estate.sweep()
+    assert place.api.log == []
+    place.estate.sweep()
+    assert place.api.messages()[:3] == [f"[attempt 1] line {n}" for n in range(3)]
+    assert place.api.metrics == {}
+    assert place.api.artifacts == []
+    assert not place.is_left
+
+
+@pytest.mark.parametrize("status", ["queued", "started"])
+def test_of_a_job_that_may_run_here(place: Place, status: str) -> None:
+    """What is left of a job that this machine may run is left for that."""
+    place.api.status = status
+    for _ in range(3):
+        place.estate.sweep()
+    assert place.api.log == []
+    assert place.is_left
+
+
+def test_of_a_deleted_job(place: Place) -> None:
+    """What is left of a job that was deleted is removed."""
+    place.api.deleted = True
+    place.estate.sweep()
+    assert not place.is_left
+    assert place.api.log == []
+
+
+def test_of_a_live_worker(place: Place) -> None:
+    """A journal whose owner lives is left alone, whatever became of the job."""
+    with place.open():
+        place.estate.sweep()
+        assert place.api.log == []
+    assert place.is_left

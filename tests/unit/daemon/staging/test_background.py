@@ -1,0 +1,53 @@
+"""Calls in the background: side by side, bounded, and never waited for by force."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from dioptra_worker.daemon.staging.background import Background
+
+PATIENCE = 60.0
+
+
+def test_results_and_errors_reach_who_waits() -> None:
+    """What a call returns or raises is had from its future."""
+    background = Background("test", most=2)
+    good = background.submit(int, "11", base=2)
+    bad = background.submit(lambda: 1 // 0)
+    assert good.result(PATIENCE) == 3
+    with pytest.raises(ZeroDivisionError):
+        bad.result(PATIENCE)
+    assert background.settle(0.0)
+
+
+def test_no_more_run_than_may() -> None:
+    """A call waits until it is its turn."""
+    background = Background("test", most=1)
+    begun, go_on = threading.Event(), threading.Event()
+
+    def first() -> None:
+        begun.set()
+        go_on.wait(PATIENCE)
+
+    background.submit(first)
+    assert begun.wait(PATIENCE)
+    second = background.submit(threading.active_count)
+    assert not background.settle(0.05)
+    assert not second.done()
+    go_on.set()
+    assert second.result(PATIENCE)
+    assert background.settle(PATIENCE)
+
+
+def test_a_call_that_hangs_does_not_hold_up_the_process() -> None:
+    """A process ends although a call of its has not."""
+    code = (
+        "import time; from dioptra_worker.daemon.staging.background import Background;"
+        "b = Background('test', most=1); b.submit(time.sleep, 3000);"
+        "assert not b.settle(0.1)"
+    )
+    subprocess.run([sys.executable, "-c", code], timeout=PATIENCE, check=True)

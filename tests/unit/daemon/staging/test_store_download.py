@@ -1,0 +1,172 @@
+"""A process that fetches an artifact is heard out, given up on, and never left."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+
+from dioptra_worker.daemon.staging import store_download
+from dioptra_worker.errors import ArtifactError, ServiceUnavailable
+from dioptra_worker.supervision.runner_process import Exit, Process
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+URI = "s3://bucket/artifacts/a"
+
+
+class Maker:
+    """Makes a process that has said what it says; its pipe may stay open."""
+
+    def __init__(self, *said: object, ends: bool = True) -> None:
+        self.signals: list[int] = []
+        self.reports, self._there = os.pipe()
+        self.process = Process(4711)
+        for words in said:
+            self.say(words)
+        if ends:
+            self.close()
+
+    def say(self, words: object) -> None:
+        """The process says something."""
+        os.write(self._there, json.dumps(words).encode() + b"\n")
+
+    def close(self) -> None:
+        """The process's end of the pipe is closed."""
+        os.close(self._there)
+
+    def download(self, uri: str, target: Path, *, is_dir: bool) -> tuple[Process, int]:
+        """Begin."""
+        assert (uri, is_dir) == (URI, False)
+        self.target = target
+        return self.process, self.reports
+
+    def signal(self, process: Process, signum: int) -> None:
+        """Signal it."""
+        self.signals.append(signum)
+        process.end(Exit(code=-signum, peak=None))
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether neither process nor pipe is left."""
+        try:
+            os.fstat(self.reports)
+        except OSError:
+            return self.process.ended.is_set()
+        return False
+
+
+class Listener:
+    """Notes what it is told."""
+
+    def __init__(self) -> None:
+        self.heard: list[tuple[str, int]] = []
+
+    def begin(self, size: int) -> None:
+        """So many bytes will come."""
+        self.heard.append(("size", size))
+
+    def came(self, count: int) -> None:
+        """So many more bytes are there."""
+        self.heard.append(("came", count))
+
+
+def _fetch(
+    maker: Maker,
+    tmp_path: Path,
+    *,
+    stopped: bool = False,
+    slowest: float | None = None,
+    stalled: float = 0.5,
+) -> Listener:
+    listener = Listener()
+
+    def go_on() -> None:
+        if stopped:
+            raise KeyError("stopped")
+
+    store_download.fetch(
+        maker,
+        URI,
+        tmp_path / "target",
+        is_dir=False,
+        listener=listener,
+        go_on=go_on,
+        slowest=slowest,
+        stalled=stalled,
+    )
+    return listener
+
+
+def test_it_is_heard_out(tmp_path: Path) -> None:
+    """Its reports are passed on until it is done, and nothing of it stays."""
+    maker = Maker({"size": 9}, {"came": 4}, {"came": 5}, {"done": True})
+    assert _fetch(maker, tmp_path).heard == [("size", 9), ("came", 4), ("came", 5)]
+    assert maker.is_gone
+
+
+def test_it_says_why_it_failed(tmp_path: Path) -> None:
+    """Its own words are the error's."""
+    maker = Maker({"size": 9}, {"error": "S3 did not give it: 403"})
+    with pytest.raises(ServiceUnavailable, match="S3 did not give it: 403"):
+        _fetch(maker, tmp_path)
+    assert maker.is_gone
+
+
+def test_it_ends_without_a_word(tmp_path: Path) -> None:
+    """A process that was killed has not fetched anything."""
+    maker = Maker({"size": 9}, {"came": 9})
+    with pytest.raises(ServiceUnavailable, match="ended without a word"):
+        _fetch(maker, tmp_path)
+    assert maker.is_gone
+
+
+def test_it_hangs(tmp_path: Path) -> None:
+    """A process to which nothing comes is given up on, and ended."""
+    maker = Maker({"size": 9}, ends=False)
+    with pytest.raises(ServiceUnavailable, match="nothing came"):
+        _fetch(maker, tmp_path)
+    assert maker.is_gone
+    assert maker.signals == [signal.SIGKILL]
+    maker.close()
+
+
+def test_a_store_that_is_silent_at_first(tmp_path: Path) -> None:
+    """The more a server has to fetch itself, the longer it may be silent."""
+    maker = Maker({"size": 1000}, ends=False)
+    later = threading.Timer(2.0, maker.say, [{"done": True}])
+    later.start()
+    assert _fetch(maker, tmp_path, slowest=10.0).heard == [("size", 1000)]
+    later.join()
+    maker.close()
+
+
+def test_it_ended_and_its_pipe_did_not(tmp_path: Path) -> None:
+    """A process that is gone is not waited for, whoever else holds its pipe."""
+    maker = Maker({"size": 9}, ends=False)
+    maker.process.end(Exit(code=-signal.SIGKILL, peak=None))
+    with pytest.raises(ServiceUnavailable, match="was killed by SIGKILL"):
+        _fetch(maker, tmp_path, stalled=1000.0)
+    maker.close()
+
+
+def test_what_cannot_be_used_here(tmp_path: Path) -> None:
+    """What the process found unfit is no failure of the store."""
+    maker = Maker({"unfit": "it has more than 64 GiB"})
+    with pytest.raises(ArtifactError, match="it has more than 64 GiB"):
+        _fetch(maker, tmp_path)
+    assert maker.is_gone
+
+
+def test_a_job_that_is_stopped(tmp_path: Path) -> None:
+    """Who waits for it can give up at any moment, and it ends."""
+    maker = Maker({"size": 9}, ends=False)
+    with pytest.raises(KeyError):
+        _fetch(maker, tmp_path, stopped=True)
+    assert maker.is_gone
+    maker.close()
