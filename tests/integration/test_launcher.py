@@ -491,7 +491,7 @@ def test_a_framework_that_starts_a_thread_is_not_forked(
             "say(Path('/proc/self/cmdline').read_text().split(chr(0)))",
         )
         assert puppet.hear() == [_template_pid(launcher), True]
-        assert "dioptra_worker.runner.spare" in puppet.hear()[0]
+        assert "dioptra_worker.runner.forkserver.standby" in puppet.hear()[0]
         puppet.end()
     assert "an import started the thread 'framework'" in caplog.text
 

@@ -21,9 +21,9 @@ from dioptra_worker.protocol.messages import (
     StepEnded,
     StepStarted,
 )
-from dioptra_worker.runner.description import Describe, described
-from dioptra_worker.runner.plugins import Bundle
-from dioptra_worker.runner.waiting import waiting
+from dioptra_worker.runner.outage_messages import waiting
+from dioptra_worker.runner.plugins.bundle import Bundle
+from dioptra_worker.runner.run_description import Describe, described
 from dioptra_worker.sdk.tracebacks import plugin_traceback
 
 if TYPE_CHECKING:

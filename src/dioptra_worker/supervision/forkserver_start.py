@@ -78,7 +78,11 @@ class OwnTemplates:
             with theirs:
                 child = subprocess.Popen(
                     [
-                        *(sys.executable, "-m", "dioptra_worker.runner.template"),
+                        *(
+                            sys.executable,
+                            "-m",
+                            "dioptra_worker.runner.forkserver.server",
+                        ),
                         *("--fd", str(theirs.fileno()), *self._options),
                     ],
                     pass_fds=[theirs.fileno()],

@@ -157,7 +157,7 @@ class Launcher:
 
         Returns:
             The process, and the descriptor of what it reports: the caller closes it.
-            See `dioptra_worker.runner.download`.
+            See `dioptra_worker.runner.artifact_download`.
 
         Raises:
             RunnerError: If none could be started.

@@ -22,9 +22,9 @@ from dioptra_worker import compat
 from dioptra_worker.common.workspace import workspace
 from dioptra_worker.errors import RunnerError
 from dioptra_worker.protocol.messages import NO_JOB, Metric, RunStarted, SessionWanted
-from dioptra_worker.runner import streams
-from dioptra_worker.runner.bridge import context
+from dioptra_worker.runner import output_capture
 from dioptra_worker.runner.job import JobFailed, run_job
+from dioptra_worker.runner.sdk_bridge import context
 from dioptra_worker.sdk import bridge as sdk_bridge
 from dioptra_worker.tracking.backends import backend
 from dioptra_worker.workbench.keeping import complete
@@ -198,13 +198,13 @@ def _as_in_a_runner(
 @contextlib.contextmanager
 def _logging(recorder: Recorder) -> Iterator[None]:
     """Note log records, beside whoever logs already."""
-    handler = streams.MessageHandler(recorder.message)
-    handler.setFormatter(streams.formatter())
+    handler = output_capture.MessageHandler(recorder.message)
+    handler.setFormatter(output_capture.formatter())
     root = logging.getLogger()
     level, config = root.level, structlog.get_config()
     root.addHandler(handler)
     root.setLevel(min(level, logging.INFO) or logging.INFO)
-    streams.route_structlog(cache=False)
+    output_capture.route_structlog(cache=False)
     try:
         yield
     finally:

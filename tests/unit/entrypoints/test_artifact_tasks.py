@@ -9,7 +9,7 @@ import importlib
 from pathlib import Path
 from typing import Any
 
-from dioptra_worker.runner.plugins import Bundle
+from dioptra_worker.runner.plugins.bundle import Bundle
 
 ROOT = Path(__file__).resolve().parents[3] / "entrypoints"
 ROWS = [

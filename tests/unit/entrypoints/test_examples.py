@@ -10,7 +10,7 @@ import pytest
 from dioptra_worker import engine
 from dioptra_worker.resources.archive import pack
 from dioptra_worker.resources.folders import find_folders
-from dioptra_worker.runner.plugins import Bundle
+from dioptra_worker.runner.plugins.bundle import Bundle
 
 if TYPE_CHECKING:
     from dioptra_worker.resources import ResourceFolder

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from dioptra_worker.runner.plugins import Bundle
+from dioptra_worker.runner.plugins.bundle import Bundle
 
 ROOT = Path(__file__).resolve().parents[3] / "entrypoints"
 

@@ -22,8 +22,8 @@ from dioptra_worker.protocol.messages import (
     SessionWanted,
     StepEnded,
 )
-from dioptra_worker.runner.bridge import ChannelBridge
 from dioptra_worker.runner.channel import Channel, out_of_reach
+from dioptra_worker.runner.sdk_bridge import ChannelBridge
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

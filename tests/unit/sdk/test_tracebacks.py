@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from dioptra_worker.runner.plugins import Bundle
+from dioptra_worker.runner.plugins.bundle import Bundle
 from dioptra_worker.sdk.tracebacks import plugin_frame, plugin_traceback
 
 if TYPE_CHECKING:
@@ -112,7 +112,9 @@ def test_an_error_without_plugin_frames_keeps_its_traceback(tmp_path: Path) -> N
         Bundle(tmp_path, label="the task plugins").function("nothing")
     except Exception as error:  # noqa: BLE001
         text = plugin_traceback(error, [tmp_path])
-    assert text.startswith("dioptra_worker.runner.plugin_errors.PluginError: 'nothing'")
+    assert text.startswith(
+        "dioptra_worker.runner.plugins.errors.PluginError: 'nothing'"
+    )
     assert "Traceback (most recent call last)" in text
     assert "raised at" not in text
 

@@ -23,11 +23,11 @@ from dioptra_worker.engine.wording import said, told
 from dioptra_worker.errors import RunnerError, ServiceRefused, WorkerError
 from dioptra_worker.protocol import codec
 from dioptra_worker.protocol.messages import CUT_OFF, NO_JOB, Begin, Ended, RunStarted
-from dioptra_worker.runner import streams
-from dioptra_worker.runner.bridge import ChannelBridge
+from dioptra_worker.runner import output_capture
 from dioptra_worker.runner.channel import Channel, out_of_reach
 from dioptra_worker.runner.job import JobFailed, run_job
-from dioptra_worker.runner.waiting import waiting
+from dioptra_worker.runner.outage_messages import waiting
+from dioptra_worker.runner.sdk_bridge import ChannelBridge
 from dioptra_worker.sdk import bridge as sdk_bridge
 from dioptra_worker.tracking.backends import backend
 
@@ -68,7 +68,7 @@ def main(sock: socket.socket) -> NoReturn:
         on_hangup=lambda: _end_with_daemon(begin.grace),
         on_cut_off=lambda: _exit(CUT_OFF),
     )
-    streams.capture(channel.send, level=begin.log_level)
+    output_capture.capture(channel.send, level=begin.log_level)
     signal.signal(signal.SIGTERM, _stop)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.environ["__JOB_ID"] = str(begin.job_id)
@@ -79,7 +79,7 @@ def main(sock: socket.socket) -> NoReturn:
     sdk_bridge.install(bridge)
     ended = _run(begin, channel, bridge)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    streams.flush()
+    output_capture.flush()
     with contextlib.suppress(BaseException):  # a plugin's own handler
         logging.shutdown()
     channel.send(ended)

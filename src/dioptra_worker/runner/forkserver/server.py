@@ -28,8 +28,8 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from dioptra_worker.runner.makers import FDS_PER_JOB, Forker, Spawner
-from dioptra_worker.runner.reaping import (
+from dioptra_worker.runner.forkserver.process_makers import FDS_PER_JOB, Forker, Spawner
+from dioptra_worker.runner.forkserver.reaper import (
     LAST_REAPING,
     PR_SET_CHILD_SUBREAPER,
     child_signals,
@@ -41,7 +41,7 @@ from dioptra_worker.runner.reaping import (
 )
 
 if TYPE_CHECKING:
-    from dioptra_worker.runner.makers import Maker
+    from dioptra_worker.runner.forkserver.process_makers import Maker
 
 _DESCRIPTORS = {"job": FDS_PER_JOB, "close_run": 0, "download": 1}
 """How many descriptors come with what is asked for."""
@@ -64,7 +64,9 @@ def main() -> None:
         if options.mode in {"fork", "shared"}:
             why = warm_up(options.preload)
         if options.mode == "shared":
-            from dioptra_worker.runner import shared  # noqa: PLC0415 - it imports us
+            from dioptra_worker.runner.forkserver import (  # noqa: PLC0415 - it imports us
+                shared,
+            )
 
             shared.serve(sock, preload=options.preload, grace=options.grace, why=why)
         else:
@@ -85,11 +87,11 @@ def warm_up(names: str) -> str | None:
     Returns:
         Why this process must not be forked; None when it may be.
     """
-    from dioptra_worker.runner import preloading  # noqa: PLC0415 - not if cold
+    from dioptra_worker.runner.forkserver import preload  # noqa: PLC0415 - not if cold
 
     gc.disable()  # to look for garbage again and again is a tenth of what imports take
-    preloading.preload([name for name in names.split(",") if name])
-    why = preloading.unfit()
+    preload.preload([name for name in names.split(",") if name])
+    why = preload.unfit()
     gc.collect()
     gc.freeze()
     gc.enable()

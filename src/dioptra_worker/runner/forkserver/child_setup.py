@@ -8,7 +8,7 @@ import socket
 import sys
 from typing import TYPE_CHECKING, NoReturn
 
-from dioptra_worker.runner import process
+from dioptra_worker.runner import main
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,7 +31,7 @@ def become_runner(descriptors: list[int], environment: Mapping[str, str]) -> NoR
         os.close(source)
     _reseed()
     try:
-        process.main(socket.socket(fileno=control))
+        main.main(socket.socket(fileno=control))
     except BaseException:  # noqa: BLE001 - the last line of defence: say it, end
         import traceback  # noqa: PLC0415 - needed this once
 

@@ -12,8 +12,8 @@ import socket
 import subprocess
 import sys
 
-from dioptra_worker.runner.makers import Forker
-from dioptra_worker.runner.template import serve as serve_daemon
+from dioptra_worker.runner.forkserver.process_makers import Forker
+from dioptra_worker.runner.forkserver.server import serve as serve_daemon
 
 
 def serve(sock: socket.socket, *, preload: str, grace: float, why: str | None) -> None:
@@ -52,7 +52,7 @@ def _fork(daemon: socket.socket, sock: socket.socket, *, grace: float) -> None:
 def _start(daemon: socket.socket, *, preload: str, grace: float, why: str) -> None:
     subprocess.Popen(
         [
-            *(sys.executable, "-m", "dioptra_worker.runner.template"),
+            *(sys.executable, "-m", "dioptra_worker.runner.forkserver.server"),
             *("--fd", str(daemon.fileno()), "--mode", "spawn"),
             *("--preload", preload, "--grace", str(grace), "--why", why),
         ],

@@ -19,9 +19,9 @@ import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from dioptra_worker.runner import plugin_errors
-from dioptra_worker.runner.packages import packages, take_out
-from dioptra_worker.runner.plugin_errors import PluginError, PluginNotFound
+from dioptra_worker.runner.plugins import errors
+from dioptra_worker.runner.plugins.errors import PluginError, PluginNotFound
+from dioptra_worker.runner.plugins.packages import packages, take_out
 from dioptra_worker.sdk import pyplugs
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import ModuleType
 
-    from dioptra_worker.runner.packages import Package
+    from dioptra_worker.runner.plugins.packages import Package
 
 __all__ = ["Bundle", "PluginError"]
 
@@ -90,7 +90,7 @@ class Bundle:
         registered = pyplugs.registered(module)
         if name in registered:
             return registered[name].func
-        raise plugin_errors.no_function(module, name, self._file(module))
+        raise errors.no_function(module, name, self._file(module))
 
     def artifact_task(self, package: str, module: str, name: str) -> type:
         """Return an artifact task.
@@ -110,7 +110,7 @@ class Bundle:
             hasattr(found, method) for method in methods
         ):
             return found
-        raise plugin_errors.no_artifact_task(loaded, name, self._file(loaded))
+        raise errors.no_artifact_task(loaded, name, self._file(loaded))
 
     def _import(self, module: str) -> ModuleType:
         with self.active():
@@ -121,7 +121,7 @@ class Bundle:
             try:
                 return importlib.import_module(module)
             except Exception as error:
-                raise plugin_errors.explain(
+                raise errors.explain(
                     error,
                     module,
                     bundle=self.directory,

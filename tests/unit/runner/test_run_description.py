@@ -12,8 +12,8 @@ from tests.unit.api.scripted import Answer, Request, ScriptedApi
 
 from dioptra_worker.errors import ServiceRefused
 from dioptra_worker.protocol.messages import Plan
-from dioptra_worker.runner import description
-from dioptra_worker.runner.description import described
+from dioptra_worker.runner import run_description
+from dioptra_worker.runner.run_description import described
 from dioptra_worker.tracking import run
 
 if TYPE_CHECKING:
@@ -144,7 +144,7 @@ def test_an_mlflow_that_hangs_is_left(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """A job waits for its description for a bounded time and says what may lack."""
-    monkeypatch.setattr(description, "LAST_MOMENT", 0.2)
+    monkeypatch.setattr(run_description, "LAST_MOMENT", 0.2)
     began = time.monotonic()
     with described(PLAN, run_id=RUN, store=Shelf(), describe=run.describe):
         pass

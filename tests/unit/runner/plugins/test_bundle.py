@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from dioptra_worker.runner.plugin_errors import (
+from dioptra_worker.runner.plugins.bundle import Bundle
+from dioptra_worker.runner.plugins.errors import (
     FunctionNotFound,
     PluginError,
     PluginImportError,
@@ -18,7 +19,6 @@ from dioptra_worker.runner.plugin_errors import (
     PluginNotFound,
     PluginSyntaxError,
 )
-from dioptra_worker.runner.plugins import Bundle
 from dioptra_worker.sdk import pyplugs
 from dioptra_worker.sdk.artifact import ArtifactTaskInterface
 

@@ -11,7 +11,7 @@ import pytest
 
 from dioptra_worker.protocol.codec import decode
 from dioptra_worker.protocol.messages import Log, Message, Output
-from dioptra_worker.runner.streams import LONGEST_PART, severity
+from dioptra_worker.runner.output_capture import LONGEST_PART, severity
 
 PREAMBLE = """
 import logging, os, sys, warnings

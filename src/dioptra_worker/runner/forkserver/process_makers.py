@@ -12,7 +12,7 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
-from dioptra_worker.runner.reaping import PR_SET_PDEATHSIG, prctl
+from dioptra_worker.runner.forkserver.reaper import PR_SET_PDEATHSIG, prctl
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -56,21 +56,25 @@ class Forker:
 
     def job(self, descriptors: list[int], environment: Mapping[str, str]) -> int:
         """Fork a runner."""
-        from dioptra_worker.runner.becoming import become_runner  # noqa: PLC0415
+        from dioptra_worker.runner.forkserver.child_setup import (  # noqa: PLC0415
+            become_runner,
+        )
 
         return self._fork(lambda: become_runner(descriptors, environment))
 
     def close_run(self, run_id: str, status: Any) -> int:
         """Fork a process that closes an MLflow run."""
-        from dioptra_worker.runner import process  # noqa: PLC0415 - slow, and here
+        from dioptra_worker.runner import main  # noqa: PLC0415 - slow, and here
 
-        return self._fork(lambda: process.close_run(run_id, status))
+        return self._fork(lambda: main.close_run(run_id, status))
 
     def download(self, reports: int, request: Mapping[str, Any]) -> int:
         """Fork a process that fetches an artifact."""
-        from dioptra_worker.runner import download  # noqa: PLC0415 - slow, and here
+        from dioptra_worker.runner import (  # noqa: PLC0415 - slow, and here
+            artifact_download,
+        )
 
-        return self._fork(lambda: download.main(reports, request))
+        return self._fork(lambda: artifact_download.main(reports, request))
 
     def spares(self) -> set[int]:
         """None: forking needs no spare."""
@@ -131,7 +135,7 @@ class Spawner:
     def close_run(self, run_id: str, status: Any) -> int:
         """Start a process that closes an MLflow run."""
         code = (
-            "from dioptra_worker.runner.process import close_run;"
+            "from dioptra_worker.runner.main import close_run;"
             f"close_run({run_id!r}, {status!r})"
         )
         child = subprocess.Popen([sys.executable, "-c", code], start_new_session=True)
@@ -140,7 +144,7 @@ class Spawner:
     def download(self, reports: int, request: Mapping[str, Any]) -> int:
         """Start a process that fetches an artifact."""
         code = (
-            "from dioptra_worker.runner.download import main;"
+            "from dioptra_worker.runner.artifact_download import main;"
             f"main({reports}, {dict(request)!r})"
         )
         child = subprocess.Popen(
@@ -171,7 +175,7 @@ class Spawner:
 
     def _spawn(self) -> _Spare:
         ours, theirs = socket.socketpair()
-        command = [sys.executable, "-m", "dioptra_worker.runner.spare"]
+        command = [sys.executable, "-m", "dioptra_worker.runner.forkserver.standby"]
         options = ["--fd", str(theirs.fileno()), "--preload", self._preload]
         try:
             with theirs:

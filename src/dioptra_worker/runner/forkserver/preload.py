@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from dioptra_worker import compat
 from dioptra_worker.provenance.surroundings import surroundings
-from dioptra_worker.runner.rehearsal import rehearse
+from dioptra_worker.runner.forkserver.warmup import rehearse
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

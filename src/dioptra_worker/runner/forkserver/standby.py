@@ -7,9 +7,9 @@ import json
 import os
 import socket
 
-from dioptra_worker.runner.becoming import become_runner
-from dioptra_worker.runner.makers import FDS_PER_JOB
-from dioptra_worker.runner.preloading import preload
+from dioptra_worker.runner.forkserver.child_setup import become_runner
+from dioptra_worker.runner.forkserver.preload import preload
+from dioptra_worker.runner.forkserver.process_makers import FDS_PER_JOB
 
 _LONGEST = 1 << 16
 

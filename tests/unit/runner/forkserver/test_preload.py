@@ -6,7 +6,7 @@ import os
 import threading
 from typing import TYPE_CHECKING
 
-from dioptra_worker.runner.preloading import unfit
+from dioptra_worker.runner.forkserver.preload import unfit
 
 if TYPE_CHECKING:
     from pathlib import Path

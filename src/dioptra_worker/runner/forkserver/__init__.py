@@ -1,0 +1,1 @@
+"""The fork server: hands out runners, and outlives none of them."""
