@@ -35,7 +35,7 @@ GRACE = 1.0
 PUPPET = """
 import json, os, signal, subprocess, sys, time
 from pathlib import Path
-from dioptra_worker.runner import process
+from dioptra_worker.runner import main as program
 
 def main(sock):
     with sock.makefile("rw") as file:
@@ -45,7 +45,7 @@ def main(sock):
         exec(json.loads(file.readline()), {**globals(), "say": say, "sock": sock})
     os._exit(0)
 
-process.main = main
+program.main = main
 """
 THREADED = """
 import threading, time

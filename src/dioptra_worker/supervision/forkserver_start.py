@@ -81,7 +81,7 @@ class OwnTemplates:
                         *(
                             sys.executable,
                             "-m",
-                            "dioptra_worker.runner.forkserver.server",
+                            "dioptra_worker.runner.forkserver.main",
                         ),
                         *("--fd", str(theirs.fileno()), *self._options),
                     ],

@@ -16,9 +16,7 @@ for a download comes with a pipe to report to.
 
 from __future__ import annotations
 
-import argparse
 import contextlib
-import gc
 import json
 import os
 import selectors
@@ -28,7 +26,7 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from dioptra_worker.runner.forkserver.process_makers import FDS_PER_JOB, Forker, Spawner
+from dioptra_worker.runner.forkserver.process_makers import FDS_PER_JOB
 from dioptra_worker.runner.forkserver.reaper import (
     LAST_REAPING,
     PR_SET_CHILD_SUBREAPER,
@@ -45,57 +43,6 @@ if TYPE_CHECKING:
 
 _DESCRIPTORS = {"job": FDS_PER_JOB, "close_run": 0, "download": 1}
 """How many descriptors come with what is asked for."""
-
-
-def main() -> None:
-    """Serve the daemon until it hangs up."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--fd", type=int, required=True)
-    modes = ["fork", "spawn", "cold", "shared"]
-    parser.add_argument("--mode", choices=modes, required=True)
-    parser.add_argument("--preload", default="")
-    parser.add_argument("--grace", type=float, required=True)
-    parser.add_argument("--why", help="why runners are not forked")
-    options = parser.parse_args()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # ends with the daemon, not before
-    with socket.socket(fileno=options.fd) as sock:
-        why: str | None = options.why
-        if options.mode in {"fork", "shared"}:
-            why = warm_up(options.preload)
-        if options.mode == "shared":
-            from dioptra_worker.runner.forkserver import (  # noqa: PLC0415 - it imports us
-                shared,
-            )
-
-            shared.serve(sock, preload=options.preload, grace=options.grace, why=why)
-        else:
-            maker: Maker
-            if options.mode == "fork" and why is None:
-                maker = Forker(sock)
-            else:
-                maker = Spawner(options.preload, warm=options.mode != "cold")
-            serve(sock, maker, grace=options.grace, why=why)
-
-
-def warm_up(names: str) -> str | None:
-    """Import what runners need, for this process to be forked.
-
-    Args:
-        names: Modules to import beside our own, separated by commas.
-
-    Returns:
-        Why this process must not be forked; None when it may be.
-    """
-    from dioptra_worker.runner.forkserver import preload  # noqa: PLC0415 - not if cold
-
-    gc.disable()  # to look for garbage again and again is a tenth of what imports take
-    preload.preload([name for name in names.split(",") if name])
-    why = preload.unfit()
-    gc.collect()
-    gc.freeze()
-    gc.enable()
-    return why
 
 
 def serve(
@@ -226,7 +173,3 @@ class Template:
     def _report(self, **body: object) -> None:
         with contextlib.suppress(OSError):  # the daemon is gone: the next read says so
             self._sock.sendall(json.dumps(body).encode() + b"\n")
-
-
-if __name__ == "__main__":
-    main()

@@ -52,7 +52,7 @@ def _fork(daemon: socket.socket, sock: socket.socket, *, grace: float) -> None:
 def _start(daemon: socket.socket, *, preload: str, grace: float, why: str) -> None:
     subprocess.Popen(
         [
-            *(sys.executable, "-m", "dioptra_worker.runner.forkserver.server"),
+            *(sys.executable, "-m", "dioptra_worker.runner.forkserver.main"),
             *("--fd", str(daemon.fileno()), "--mode", "spawn"),
             *("--preload", preload, "--grace", str(grace), "--why", why),
         ],

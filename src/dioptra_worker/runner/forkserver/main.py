@@ -1,0 +1,66 @@
+"""The fork server's program: import what runners need, then serve its daemon."""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import signal
+import socket
+from typing import TYPE_CHECKING
+
+from dioptra_worker.runner.forkserver import server, shared
+from dioptra_worker.runner.forkserver.process_makers import Forker, Spawner
+
+if TYPE_CHECKING:
+    from dioptra_worker.runner.forkserver.process_makers import Maker
+
+
+def main() -> None:
+    """Serve the daemon until it hangs up."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--fd", type=int, required=True)
+    modes = ["fork", "spawn", "cold", "shared"]
+    parser.add_argument("--mode", choices=modes, required=True)
+    parser.add_argument("--preload", default="")
+    parser.add_argument("--grace", type=float, required=True)
+    parser.add_argument("--why", help="why runners are not forked")
+    options = parser.parse_args()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # ends with the daemon, not before
+    with socket.socket(fileno=options.fd) as sock:
+        why: str | None = options.why
+        if options.mode in {"fork", "shared"}:
+            why = warm_up(options.preload)
+        if options.mode == "shared":
+            shared.serve(sock, preload=options.preload, grace=options.grace, why=why)
+        else:
+            maker: Maker
+            if options.mode == "fork" and why is None:
+                maker = Forker(sock)
+            else:
+                maker = Spawner(options.preload, warm=options.mode != "cold")
+            server.serve(sock, maker, grace=options.grace, why=why)
+
+
+def warm_up(names: str) -> str | None:
+    """Import what runners need, for this process to be forked.
+
+    Args:
+        names: Modules to import beside our own, separated by commas.
+
+    Returns:
+        Why this process must not be forked; None when it may be.
+    """
+    from dioptra_worker.runner.forkserver import preload  # noqa: PLC0415 - not if cold
+
+    gc.disable()  # to look for garbage again and again is a tenth of what imports take
+    preload.preload([name for name in names.split(",") if name])
+    why = preload.unfit()
+    gc.collect()
+    gc.freeze()
+    gc.enable()
+    return why
+
+
+if __name__ == "__main__":
+    main()
