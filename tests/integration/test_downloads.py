@@ -30,8 +30,9 @@ from dioptra_worker.errors import (
     ServiceUnavailable,
 )
 from dioptra_worker.local.config import BUCKET
-from dioptra_worker.tracking import artifacts, incoming
-from dioptra_worker.tracking import run as tracking
+from dioptra_worker.tracking import artifact_store
+from dioptra_worker.tracking import download as incoming
+from dioptra_worker.tracking import mlflow_run as tracking
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -106,7 +107,7 @@ def _stored(path: Path) -> str:
     """Store a file or folder in a run; its URI."""
     run_id, uri = tracking.start(7)
     tracking.close(run_id, "FINISHED")
-    return artifacts.store(uri).put(path, "data")
+    return artifact_store.store(uri).put(path, "data")
 
 
 def _fetched(uri: str, target: Path, *, is_dir: bool = False) -> Listener:

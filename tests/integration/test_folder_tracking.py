@@ -12,13 +12,13 @@ import pytest
 
 from dioptra_worker.errors import ServiceRefused
 from dioptra_worker.protocol.messages import NO_JOB
-from dioptra_worker.tracking.folder import FolderTracking
+from dioptra_worker.tracking.folder_run import FolderTracking
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from dioptra_worker.tracking.backends import RunStatus
+    from dioptra_worker.tracking.backend import RunStatus
 
 READ = """
 import json, sys

@@ -18,15 +18,16 @@ from tests.plugins.fault_proxy import fault_proxy
 from tests.unit.api.scripted import Answer, Request, ScriptedApi
 
 from dioptra_worker.errors import ServiceError, ServiceRefused, ServiceUnavailable
-from dioptra_worker.tracking import artifacts, s3
-from dioptra_worker.tracking import run as tracking
+from dioptra_worker.tracking import artifact_store
+from dioptra_worker.tracking import mlflow_run as tracking
+from dioptra_worker.tracking.s3 import client as s3
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from dioptra_worker.local import LocalStack
-    from dioptra_worker.tracking.backends import RunStatus
+    from dioptra_worker.tracking.backend import RunStatus
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:botocore")
 
@@ -266,7 +267,7 @@ def test_a_file_in_s3(
     run_id, uri = tracking.start(7)
     file = tmp_path / "table 1.csv"
     file.write_bytes(b"a,b\n" * 1000)
-    found = artifacts.store(uri).put(file, "data")
+    found = artifact_store.store(uri).put(file, "data")
     assert found == f"{uri}/data/table 1.csv"
     assert mlflow_reader.artifacts(run_id, "data") == ["data/table 1.csv"]
     bucket, _, key = found.removeprefix("s3://").partition("/")
@@ -286,7 +287,7 @@ def test_a_large_file_in_s3(
     file.write_bytes(os.urandom(1 << 20) * 20)
     with fault_proxy(stack.environment()["MLFLOW_S3_ENDPOINT_URL"]) as proxy:
         runner.setenv("MLFLOW_S3_ENDPOINT_URL", proxy.url)
-        artifacts.store(uri).put(file, "")
+        artifact_store.store(uri).put(file, "")
         assert proxy.count("PUT", r"/large\.bin\?.*partNumber=") == 3
     _use(stack, runner)
     assert mlflow_reader.artifacts(run_id) == ["large.bin"]
@@ -299,7 +300,7 @@ def test_a_folder_in_s3(tmp_path: Path) -> None:
     """A folder keeps its name and all files in it, also those that links lead to."""
     _, uri = tracking.start(7)
     folder = _folder(tmp_path)
-    found = artifacts.store(uri).put(folder, "out")
+    found = artifact_store.store(uri).put(folder, "out")
     assert found == f"{uri}/out/model"
     _assert_same(found, folder, tmp_path)
 
@@ -310,10 +311,10 @@ def test_a_folder_through_mlflow(tmp_path: Path) -> None:
     _, uri = tracking.start(7)
     assert not uri.startswith("s3://")
     folder = _folder(tmp_path)
-    found = artifacts.store(uri).put(folder, "out")
+    found = artifact_store.store(uri).put(folder, "out")
     assert found == f"{uri}/out/model"
     _assert_same(found, folder, tmp_path)
-    file = artifacts.store(uri).put(folder / "weights.bin", "")
+    file = artifact_store.store(uri).put(folder / "weights.bin", "")
     assert file == f"{uri}/weights.bin"
 
 
@@ -345,7 +346,7 @@ def test_uploads_have_what_mlflow_adds(
     small.write_bytes(b"x")
     large.write_bytes(bytes(9 << 20))
     runner.setenv("MLFLOW_S3_UPLOAD_EXTRA_ARGS", '{"ContentType": "text/x-test"}')
-    found = artifacts.store(uri).put(small.parent, "")
+    found = artifact_store.store(uri).put(small.parent, "")
     bucket, _, key = found.removeprefix("s3://").partition("/")
     for file in (small, large):
         head = s3_client(stack.environment()).head_object(
@@ -354,7 +355,7 @@ def test_uploads_have_what_mlflow_adds(
         assert head["ContentType"] == "text/x-test"
     runner.setenv("MLFLOW_S3_UPLOAD_EXTRA_ARGS", "aws:kms")
     with pytest.raises(ServiceRefused, match=r"MLFLOW_S3_UPLOAD_EXTRA_ARGS.*'aws:kms'"):
-        artifacts.store(uri).put(small, "")
+        artifact_store.store(uri).put(small, "")
 
 
 @pytest.mark.usefixtures("runner")
@@ -363,7 +364,7 @@ def test_an_empty_folder_in_s3(tmp_path: Path) -> None:
     run_id, uri = tracking.start(7)
     (tmp_path / "empty").mkdir()
     with pytest.raises(ServiceRefused, match="'empty' has no file in it"):
-        artifacts.store(uri).put(tmp_path / "empty", "")
+        artifact_store.store(uri).put(tmp_path / "empty", "")
     assert mlflow.artifacts.list_artifacts(run_id=run_id) == []
 
 
@@ -373,7 +374,7 @@ def test_an_empty_folder_through_mlflow(tmp_path: Path) -> None:
     _, uri = tracking.start(7)
     (tmp_path / "empty").mkdir()
     with pytest.raises(ServiceRefused, match="'empty' has no file in it"):
-        artifacts.store(uri).put(tmp_path / "empty", "")
+        artifact_store.store(uri).put(tmp_path / "empty", "")
 
 
 @pytest.mark.usefixtures("proxied")
@@ -386,7 +387,7 @@ def test_names_that_mlflow_would_change(name: str, tmp_path: Path) -> None:
     (folder / name).write_text("x")
     for path in (folder, folder / name):
         with pytest.raises(ServiceRefused, match=f"{re.escape(name)}.* another name"):
-            artifacts.store(uri).put(path, "out")
+            artifact_store.store(uri).put(path, "out")
     assert mlflow.artifacts.list_artifacts(run_id=run_id) == []
 
 
@@ -396,7 +397,7 @@ def test_names_that_mlflow_keeps(tmp_path: Path) -> None:
     _, uri = tracking.start(7)
     file = tmp_path / "100% größe 1.txt"
     file.write_text("x")
-    found = artifacts.store(uri).put(file, "out")
+    found = artifact_store.store(uri).put(file, "out")
     copy = mlflow.artifacts.download_artifacts(found, dst_path=tmp_path / "copy")
     assert (tmp_path / copy).read_text() == "x"
 
@@ -406,7 +407,7 @@ def test_a_bucket_that_is_not_there(tmp_path: Path) -> None:
     """What S3 will never take is refused, with the file and the place in the words."""
     (tmp_path / "file").write_text("x")
     with pytest.raises(ServiceRefused, match=r"'file' for s3://no-such-bucket/a/file"):
-        artifacts.store("s3://no-such-bucket/a").put(tmp_path / "file", "")
+        artifact_store.store("s3://no-such-bucket/a").put(tmp_path / "file", "")
 
 
 def test_s3_that_is_away(runner: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -414,7 +415,7 @@ def test_s3_that_is_away(runner: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     runner.setattr(s3, "client", _impatient)
     with pytest.raises(ServiceUnavailable, match="S3 did not take 'file'"):
-        artifacts.store("s3://bucket/a").put(tmp_path / "file", "")
+        artifact_store.store("s3://bucket/a").put(tmp_path / "file", "")
 
 
 def _impatient() -> object:
@@ -430,10 +431,10 @@ def test_s3_without_credentials(runner: pytest.MonkeyPatch, tmp_path: Path) -> N
     (tmp_path / "file").write_text("x")
     runner.setenv("MLFLOW_S3_ENDPOINT_URL", "no address")
     with pytest.raises(ServiceError, match="no address"):
-        artifacts.store("s3://bucket/a").put(tmp_path / "file", "")
+        artifact_store.store("s3://bucket/a").put(tmp_path / "file", "")
     runner.setenv("AWS_PROFILE", "nobody")
     with pytest.raises(ServiceRefused, match="nobody"):
-        artifacts.store("s3://bucket/a").put(tmp_path / "file", "")
+        artifact_store.store("s3://bucket/a").put(tmp_path / "file", "")
 
 
 def test_the_certificates_of_the_environment_count(

@@ -14,7 +14,7 @@ from dioptra_worker.daemon.pool.pool import Crew
 from dioptra_worker.daemon.pool.slot import SlotPlan
 from dioptra_worker.supervision.forkserver_start import OwnTemplates
 from dioptra_worker.supervision.launcher import choose_mode
-from dioptra_worker.tracking.backends import SERVER_MODULES
+from dioptra_worker.tracking.backend import SERVER_MODULES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

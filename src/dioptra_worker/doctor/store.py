@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 NAME = "artifact store"
 IMPORTS = (
-    "dioptra_worker.tracking.s3",
+    "dioptra_worker.tracking.s3.client",
     "mlflow.store.artifact.artifact_repository_registry",
 )
 REACH = "start the S3 store, or correct MLFLOW_S3_ENDPOINT_URL"
@@ -73,7 +73,7 @@ def look(endpoint: str, trial: Trial) -> Iterator[Finding]:
 def _direct(uri: str, endpoint: str) -> Finding:
     from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - slow
 
-    from dioptra_worker.tracking import s3  # noqa: PLC0415 - slow
+    from dioptra_worker.tracking.s3 import client as s3  # noqa: PLC0415 - slow
 
     parts = urlsplit(uri)
     bucket, content = parts.netloc, os.urandom(SIZE)
@@ -126,7 +126,7 @@ def _without_mlflow(endpoint: str) -> Finding:
     """See at least whether the store answers."""
     from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - slow
 
-    from dioptra_worker.tracking import s3  # noqa: PLC0415 - slow
+    from dioptra_worker.tracking.s3 import client as s3  # noqa: PLC0415 - slow
 
     try:
         s3.client().list_buckets()

@@ -35,9 +35,9 @@ def upload(root: str, path: Path, label: str) -> str:
         ServiceError: The store refused, or does not answer.
     """
     _prepare()
-    from dioptra_worker.tracking import artifacts  # noqa: PLC0415 - slow to import
+    from dioptra_worker.tracking import artifact_store  # noqa: PLC0415 - slow to import
 
-    return artifacts.store(root).put(path, label)
+    return artifact_store.store(root).put(path, label)
 
 
 def remove(root: str, path: str) -> None:
@@ -51,9 +51,9 @@ def remove(root: str, path: str) -> None:
         ServiceError: The store refused, or does not answer.
     """
     _prepare()
-    from dioptra_worker.tracking import artifacts  # noqa: PLC0415 - slow to import
+    from dioptra_worker.tracking import artifact_store  # noqa: PLC0415 - slow to import
 
-    artifacts.remove(root, path)
+    artifact_store.remove(root, path)
 
 
 def _prepare() -> None:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, NoReturn
 from dioptra_worker.common.workspace import MAX_BYTES, MAX_FILES
 from dioptra_worker.engine.wording import told
 from dioptra_worker.errors import ArtifactError, NotFound, WorkerError
-from dioptra_worker.tracking import incoming
+from dioptra_worker.tracking import download as incoming
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

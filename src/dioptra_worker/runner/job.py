@@ -27,7 +27,7 @@ from dioptra_worker.runner.run_description import Describe, described
 from dioptra_worker.sdk.tracebacks import plugin_traceback
 
 if TYPE_CHECKING:
-    from dioptra_worker.tracking.artifacts import Store
+    from dioptra_worker.tracking.artifact_store import Store
 
 log = logging.getLogger("dioptra_worker.job")
 

@@ -29,13 +29,13 @@ from dioptra_worker.runner.job import JobFailed, run_job
 from dioptra_worker.runner.outage_messages import waiting
 from dioptra_worker.runner.sdk_bridge import ChannelBridge
 from dioptra_worker.sdk import bridge as sdk_bridge
-from dioptra_worker.tracking.backends import backend
+from dioptra_worker.tracking.backend import backend
 
 if TYPE_CHECKING:
     import socket
     from types import FrameType
 
-    from dioptra_worker.tracking.backends import RunStatus, Tracking
+    from dioptra_worker.tracking.backend import RunStatus, Tracking
 
 log = logging.getLogger("dioptra_worker.runner")
 

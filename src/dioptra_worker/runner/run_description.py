@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from dioptra_worker.protocol.messages import Plan
-    from dioptra_worker.tracking.artifacts import Store
+    from dioptra_worker.tracking.artifact_store import Store
 
 log = logging.getLogger("dioptra_worker.job")
 

@@ -124,7 +124,7 @@ class SharedTemplates:
         """Prepare.
 
         Args:
-            crew: The socket to `dioptra_worker.crew`.
+            crew: The socket to `daemon.pool`.
         """
         self._crew = crew
 

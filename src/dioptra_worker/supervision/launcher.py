@@ -14,7 +14,7 @@ from dioptra_worker.errors import RunnerError
 from dioptra_worker.supervision.forkserver_client import TemplateLink
 from dioptra_worker.supervision.forkserver_start import Mode, OwnTemplates
 from dioptra_worker.supervision.runner_process import Pipes, Process
-from dioptra_worker.tracking.backends import SERVER_MODULES
+from dioptra_worker.tracking.backend import SERVER_MODULES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -11,8 +11,8 @@ from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
 from dioptra_worker.errors import ArtifactError, NotFound, ServiceUnavailable
-from dioptra_worker.tracking.incoming import SLOWEST, kept
-from dioptra_worker.tracking.patience import patience
+from dioptra_worker.tracking.download import SLOWEST, kept
+from dioptra_worker.tracking.mlflow_timeouts import patience
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from mlflow.store.artifact.artifact_repo import ArtifactRepository
 
-    from dioptra_worker.tracking.incoming import Limits, Listener
+    from dioptra_worker.tracking.download import Limits, Listener
 
 SERVICE = "artifact store"
 _LOOK = 0.5
@@ -30,7 +30,7 @@ _LOOK = 0.5
 def fetch(
     uri: str, target: Path, *, is_dir: bool, limits: Limits, listener: Listener
 ) -> None:
-    """Download a file or folder; see `dioptra_worker.tracking.incoming.fetch`."""
+    """Download a file or folder; see `dioptra_worker.tracking.download.fetch`."""
     parent, _, name = uri.rstrip("/").rpartition("/")
     arriving = target.with_name(f"{target.name}.arriving")
     try:

@@ -26,7 +26,7 @@ from dioptra_worker.runner import output_capture
 from dioptra_worker.runner.job import JobFailed, run_job
 from dioptra_worker.runner.sdk_bridge import context
 from dioptra_worker.sdk import bridge as sdk_bridge
-from dioptra_worker.tracking.backends import backend
+from dioptra_worker.tracking.backend import backend
 from dioptra_worker.workbench.keeping import complete
 from dioptra_worker.workbench.results import Recorder
 
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from dioptra_worker.protocol import messages
     from dioptra_worker.protocol.messages import Plan
     from dioptra_worker.supervision.runner_output import Stream
-    from dioptra_worker.tracking.backends import Tracking
+    from dioptra_worker.tracking.backend import Tracking
     from dioptra_worker.workbench.order import Order
     from dioptra_worker.workbench.results import Listener, Result
 

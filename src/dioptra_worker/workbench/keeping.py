@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dioptra_worker.tracking.folder import FolderTracking
+from dioptra_worker.tracking.folder_run import FolderTracking
 from dioptra_worker.workbench.inputs import TAG
 
 if TYPE_CHECKING:

@@ -25,8 +25,8 @@ from dioptra_worker.supervision.launcher import Launcher, choose_mode
 from dioptra_worker.supervision.supervisor import Supervisor
 from dioptra_worker.supervision.termination import Patience, Stop
 from dioptra_worker.supervision.verdict import duration, judge
-from dioptra_worker.tracking.backends import SERVER_MODULES
-from dioptra_worker.tracking.folder import FolderTracking
+from dioptra_worker.tracking.backend import SERVER_MODULES
+from dioptra_worker.tracking.folder_run import FolderTracking
 from dioptra_worker.workbench.keeping import complete
 from dioptra_worker.workbench.results import Recorder
 

@@ -17,10 +17,10 @@ PREAMBLE = """
 import logging, os, sys, warnings
 import structlog
 from dioptra_worker.protocol.codec import encode
-from dioptra_worker.runner import streams
+from dioptra_worker.runner import output_capture
 
 pipe = os.dup(1)
-streams.capture(lambda message: os.write(pipe, encode(message)), level={level!r})
+output_capture.capture(lambda message: os.write(pipe, encode(message)), level={level!r})
 """
 
 
@@ -270,7 +270,7 @@ sys.stdout.flush()
 sys.stdout.buffer.write("\u20ac".encode()[:2])
 sys.stdout.flush()
 sys.stdout.buffer.write("\u20ac".encode()[2:] + b"\xe2\x82")
-streams.flush()
+output_capture.flush()
 """
     )
     expected = ("x" + "\u00e4\u20ac" * 20_000) * 3 + "\u20ac\\xe2\\x82"
@@ -297,7 +297,7 @@ print(json.dumps([
 
 
 def test_flush_whatever_plugins_did_to_the_streams() -> None:
-    """What is held back is sent at the end, whatever stands in for the streams."""
+    """What is held back is sent at the end, whatever stands in for the output_capture."""
     messages = _run(
         """
 print("held back", end="")
@@ -308,9 +308,9 @@ class Strange:
 
 sys.stdout = Strange()
 sys.stderr.close()
-streams.flush()
+output_capture.flush()
 sys.stdout = None
-streams.flush()
+output_capture.flush()
 """
     )
     assert _text(messages, "stdout") == "held back"

@@ -17,7 +17,7 @@ PAGE = SOURCE.parent / "docs" / "reference" / "plugin-api.md"
 RUN = """
 import os, sys
 from pathlib import Path
-from dioptra_worker.runner.plugins import Bundle
+from dioptra_worker.runner.plugins.bundle import Bundle
 from dioptra_worker.sdk import bridge
 
 class Metrics:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from dioptra_worker.api.failures import SERVICE
 from dioptra_worker.errors import ArtifactError, ServiceUnavailable
 from dioptra_worker.supervision.verdict import duration
-from dioptra_worker.tracking.incoming import SLOWEST
+from dioptra_worker.tracking.download import SLOWEST
 from dioptra_worker.tracking.progress import size
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from dioptra_worker.errors import (
     ServiceUnavailable,
 )
 from dioptra_worker.provenance import signature
-from dioptra_worker.tracking.incoming import SCHEMES, SLOWEST, not_kept
+from dioptra_worker.tracking.download import SCHEMES, SLOWEST, not_kept
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from dioptra_worker.common.workspace import MAX_BYTES
 from dioptra_worker.errors import ArtifactError
-from dioptra_worker.tracking.incoming import SLOWEST, not_kept
+from dioptra_worker.tracking.download import SLOWEST, not_kept
 from dioptra_worker.tracking.progress import Progress, size
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from dioptra_worker import engine
-from dioptra_worker.tracking.backends import SERVER_MODULES
+from dioptra_worker.tracking.backend import SERVER_MODULES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,9 +33,12 @@ def rehearse() -> None:
     """Call once what every job calls; what fails is said and is no one's end."""
     steps: list[Callable[[], object]] = [lambda: engine.compile(_CONFIG)]
     if sys.modules.keys() & set(SERVER_MODULES):
-        from dioptra_worker.tracking import run, s3  # noqa: PLC0415 - they are slow
+        from dioptra_worker.tracking import mlflow_run  # noqa: PLC0415 - they are slow
+        from dioptra_worker.tracking.s3 import (  # noqa: PLC0415 - they are slow
+            client as s3,
+        )
 
-        steps += [run.rehearse, s3.rehearse]
+        steps += [mlflow_run.rehearse, s3.rehearse]
     for step in steps:
         try:
             step()

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 CREW = """
 import logging, os, subprocess, sys
-from dioptra_worker.daemon.crew import Crew
-from dioptra_worker.daemon.slots import SlotPlan
+from dioptra_worker.daemon.pool.pool import Crew
+from dioptra_worker.daemon.pool.slot import SlotPlan
 from dioptra_worker.supervision.forkserver_start import OwnTemplates
 
 logging.basicConfig(level="INFO", stream=sys.stderr, format="%(message)s")

@@ -14,8 +14,8 @@ import json, os, socket, sys, threading
 def no_network(*_):
     raise AssertionError("the network was used")
 socket.socket.connect = no_network
-from dioptra_worker.runner import preloading
-preloading.preload(["dioptra_worker.tracking.server"])
+from dioptra_worker.runner.forkserver import preload
+preload.preload(["dioptra_worker.tracking.server_run"])
 threads = threading.active_count()
 before = set(sys.modules)
 from dioptra_worker import engine

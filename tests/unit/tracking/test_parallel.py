@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from dioptra_worker.tracking.side_by_side import side_by_side
+from dioptra_worker.tracking.parallel import side_by_side
 
 
 def test_they_run_at_the_same_time() -> None:

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from dioptra_worker.tracking import s3
-from dioptra_worker.tracking.outgoing import files
+from dioptra_worker.tracking.parallel import side_by_side
 from dioptra_worker.tracking.progress import Progress
-from dioptra_worker.tracking.side_by_side import side_by_side
+from dioptra_worker.tracking.s3 import client as s3
+from dioptra_worker.tracking.upload_files import files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,7 +44,7 @@ class S3Store:
         self._uri = uri.rstrip("/")
 
     def put(self, path: Path, folder: str) -> str:
-        """Upload a file or folder; see `dioptra_worker.tracking.artifacts.Store`."""
+        """Upload a file or folder; see `tracking.artifact_store.Store`."""
         inside = f"{folder}/{path.name}" if folder else path.name
         base = f"{self._prefix}/{inside}" if self._prefix else inside
         with s3.mapped(f"S3 did not take {path.name!r} for {self._uri}/{inside}"):

@@ -93,7 +93,7 @@ def fetch(
     """
     # Each imports its own library only: MLflow takes seconds where nothing is warm.
     if uri.startswith("s3://"):
-        from dioptra_worker.tracking import s3_download  # noqa: PLC0415
+        from dioptra_worker.tracking.s3 import download as s3_download  # noqa: PLC0415
 
         s3_download.fetch(uri, target, is_dir=is_dir, limits=limits, listener=listener)
     else:

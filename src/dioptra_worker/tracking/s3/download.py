@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING
 from s3transfer.exceptions import S3DownloadFailedError
 
 from dioptra_worker.errors import ArtifactError, NotFound, ServiceUnavailable
-from dioptra_worker.tracking import s3
-from dioptra_worker.tracking.incoming import kept
-from dioptra_worker.tracking.side_by_side import side_by_side
+from dioptra_worker.tracking.download import kept
+from dioptra_worker.tracking.parallel import side_by_side
+from dioptra_worker.tracking.s3 import client as s3
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from mypy_boto3_s3 import S3Client
 
-    from dioptra_worker.tracking.incoming import Limits, Listener
+    from dioptra_worker.tracking.download import Limits, Listener
 
 _CHUNK = 1 << 18
 _MD5 = re.compile(r'"?(?P<digest>[0-9a-f]{32})"?')
@@ -44,7 +44,7 @@ class _Object:
 def fetch(
     uri: str, target: Path, *, is_dir: bool, limits: Limits, listener: Listener
 ) -> None:
-    """Download a file or folder; see `dioptra_worker.tracking.incoming.fetch`."""
+    """Download a file or folder; see `dioptra_worker.tracking.download.fetch`."""
     bucket, _, key = uri.removeprefix("s3://").partition("/")
     client = s3.client()
     with s3.mapped(f"S3 did not give {uri}"), kept():

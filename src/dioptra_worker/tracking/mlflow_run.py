@@ -20,12 +20,12 @@ from mlflow.tracking.context.registry import resolve_tags
 from dioptra_worker.common.network_errors import cause, is_connection_failure
 from dioptra_worker.errors import ServiceRefused, ServiceUnavailable
 from dioptra_worker.protocol.messages import NO_JOB
-from dioptra_worker.tracking.patience import patience
+from dioptra_worker.tracking.mlflow_timeouts import patience
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from dioptra_worker.tracking.backends import RunStatus
+    from dioptra_worker.tracking.backend import RunStatus
 
 SERVICE = "MLflow"
 JOB_ID_TAG = "dioptra.jobId"

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from dioptra_worker.tracking.artifacts import Store
+    from dioptra_worker.tracking.artifact_store import Store
 
 RunStatus = Literal["FINISHED", "FAILED", "KILLED"]
 
 SERVER_MODULES = (
-    "dioptra_worker.tracking.server",
-    "dioptra_worker.tracking.s3_download",
+    "dioptra_worker.tracking.server_run",
+    "dioptra_worker.tracking.s3.download",
     "dioptra_worker.tracking.mlflow_download",
 )
 """What a template imports beforehand when its jobs are tracked on a server."""
@@ -73,9 +73,9 @@ def backend(folder: str | None) -> Tracking:
             that the environment names.
     """
     if folder is not None:
-        from dioptra_worker.tracking.folder import FolderTracking  # noqa: PLC0415
+        from dioptra_worker.tracking.folder_run import FolderTracking  # noqa: PLC0415
 
         return FolderTracking(Path(folder))
-    from dioptra_worker.tracking.server import ServerTracking  # noqa: PLC0415
+    from dioptra_worker.tracking.server_run import ServerTracking  # noqa: PLC0415
 
     return ServerTracking()

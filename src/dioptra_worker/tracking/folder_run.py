@@ -28,7 +28,7 @@ from dioptra_worker.errors import ServiceRefused
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from dioptra_worker.tracking.backends import RunStatus
+    from dioptra_worker.tracking.backend import RunStatus
 
 _log = logging.getLogger("dioptra_worker.tracking")
 
@@ -52,7 +52,7 @@ class FolderTracking:
         self._before: dict[str, str | None] = {}
 
     def start(self, job_id: int) -> tuple[str, str]:
-        """Begin a run; see `dioptra_worker.tracking.backends.Tracking`."""
+        """Begin a run; see `dioptra_worker.tracking.backend.Tracking`."""
         del job_id  # there is no server that would know it
         run_id = uuid.uuid4().hex
         folder = self.run(run_id)
@@ -182,7 +182,7 @@ class FolderStore:
         self._folder = folder
 
     def put(self, path: Path, folder: str) -> str:
-        """Copy a file or folder; see `dioptra_worker.tracking.artifacts.Store`."""
+        """Copy a file or folder; see `dioptra_worker.tracking.artifact_store.Store`."""
         target = self._folder / folder / path.name
         try:
             target.parent.mkdir(parents=True, exist_ok=True)

@@ -11,9 +11,9 @@ from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
 from dioptra_worker.errors import ServiceError, ServiceRefused
-from dioptra_worker.tracking.outgoing import files
-from dioptra_worker.tracking.s3_store import S3Store
-from dioptra_worker.tracking.side_by_side import side_by_side
+from dioptra_worker.tracking.parallel import side_by_side
+from dioptra_worker.tracking.s3.upload import S3Store
+from dioptra_worker.tracking.upload_files import files
 
 if TYPE_CHECKING:
     from pathlib import Path

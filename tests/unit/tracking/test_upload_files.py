@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from dioptra_worker.errors import ServiceRefused
-from dioptra_worker.tracking.outgoing import files
+from dioptra_worker.tracking.upload_files import files
 
 if TYPE_CHECKING:
     from pathlib import Path

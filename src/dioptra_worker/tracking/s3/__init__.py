@@ -1,0 +1,1 @@
+"""The artifact store behind ``s3://``."""
