@@ -20,7 +20,7 @@ import requests
 from benchmarks.errors import BenchmarkError
 from benchmarks.rivals import running
 from benchmarks.submission import Done, Line, Submitted
-from dioptra_worker.api.resources import Resources
+from dioptra_worker.api.user_client import Resources
 from dioptra_worker.local.config import API
 from dioptra_worker.resources import find_folders, import_folder
 from dioptra_worker.resources.account import Account

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
-from dioptra_worker.api.resources import Resources
+from dioptra_worker.api.user_client import Resources
 from dioptra_worker.resources import find_folders, import_folder
 from dioptra_worker.resources.account import Account
 

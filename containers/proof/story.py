@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dioptra_worker.api.resources import Resources
+from dioptra_worker.api.user_client import Resources
 from dioptra_worker.errors import WorkerError
 from dioptra_worker.local import LocalStack
 from dioptra_worker.local.environment import FORMATS

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from tests.plugins.worker_process import worker
 
-from dioptra_worker.api.resources import Resources
+from dioptra_worker.api.user_client import Resources
 from dioptra_worker.resources import (
     JobResult,
     Submission,

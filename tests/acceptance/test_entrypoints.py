@@ -12,7 +12,7 @@ import pytest
 from tests.acceptance.bench import EXAMPLES, GROUP, Bench, opened
 
 from dioptra_worker import engine
-from dioptra_worker.api.resources import Resources
+from dioptra_worker.api.user_client import Resources
 from dioptra_worker.resources import (
     JobResult,
     StillRunning,

@@ -7,7 +7,7 @@ import html
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from dioptra_worker.api.failures import understood
+from dioptra_worker.api.errors import understood
 from dioptra_worker.api.models import Artifact, ArtifactParameter, Job, LogRecord
 from dioptra_worker.api.session import STORE_TIMEOUT, ApiSession
 from dioptra_worker.errors import (

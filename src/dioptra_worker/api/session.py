@@ -1,6 +1,6 @@
 """A user's session with the Dioptra REST API.
 
-Every request has a timeout, fails with errors of ours (`dioptra_worker.api.failures`),
+Every request has a timeout, fails with errors of ours (`dioptra_worker.api.errors`),
 and logs in again once when the API has forgotten the session. It never waits or retries
 by itself: who calls knows how patient to be (see `dioptra_worker.common.retry`).
 """
@@ -18,7 +18,7 @@ import requests
 from requests.adapters import HTTPAdapter
 
 from dioptra_worker.api import USER_AGENT
-from dioptra_worker.api.failures import (
+from dioptra_worker.api.errors import (
     SERVICE,
     away,
     login_refusal,
@@ -215,7 +215,7 @@ class ApiSession:
     # -- anything else ---------------------------------------------------------
 
     def request(self, method: str, path: str, **options: Any) -> Any:
-        """Send any request; `dioptra_worker.api.resources` is made of these.
+        """Send any request; `dioptra_worker.api.user_client` is made of these.
 
         Args:
             method: Such as ``"GET"``.

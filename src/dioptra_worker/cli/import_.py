@@ -99,7 +99,7 @@ def _imports(
     paths: tuple[Path, ...], *, group: int, strategy: Strategy
 ) -> Iterator[Imported]:
     """Import one folder after the other."""
-    from dioptra_worker.api.resources import Resources
+    from dioptra_worker.api.user_client import Resources
     from dioptra_worker.resources.account import Account
     from dioptra_worker.resources.folders import find_folders
     from dioptra_worker.resources.importing import import_folder

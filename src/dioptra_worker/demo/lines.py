@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from dioptra_worker.api.models import Artifact
-    from dioptra_worker.api.resources import LogLine
+    from dioptra_worker.api.user_client import LogLine
     from dioptra_worker.resources import JobResult
 
 # What the worker puts before a record, since the API knows only when it arrived.

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dioptra_worker.api.resources import Resources
+from dioptra_worker.api.user_client import Resources
 from dioptra_worker.demo.scenes import SCENES
 from dioptra_worker.demo.worker import run_worker
 from dioptra_worker.local import LocalStack

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
     from dioptra_worker.api.client import DioptraApi
     from dioptra_worker.api.models import Artifact
-    from dioptra_worker.api.resources import Resources
     from dioptra_worker.api.session import Download
+    from dioptra_worker.api.user_client import Resources
 
 
 def chosen(

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from dioptra_worker.api.client import DioptraApi
     from dioptra_worker.api.models import Artifact, ArtifactParameter
-    from dioptra_worker.api.resources import MetricPoint, Resources
+    from dioptra_worker.api.user_client import MetricPoint, Resources
 
 
 @dataclass(frozen=True, kw_only=True)

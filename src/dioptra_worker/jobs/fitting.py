@@ -11,7 +11,7 @@ from dioptra_worker.resources.errors import Unknown
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from dioptra_worker.api.resources import Resources
+    from dioptra_worker.api.user_client import Resources
 
 
 def check_fit(

@@ -12,7 +12,7 @@ from dioptra_worker.jobs.row import JobRow
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from dioptra_worker.api.resources import Resources
+    from dioptra_worker.api.user_client import Resources
     from dioptra_worker.errors import ServiceUnavailable
     from dioptra_worker.jobs.log import Entry
 

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from dioptra_worker.api.resources import StatusChange
+from dioptra_worker.api.user_client import StatusChange
 from dioptra_worker.errors import NotFound
 from dioptra_worker.jobs.kinds import Kinds, read_kinds
 from dioptra_worker.jobs.row import JobRow
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from datetime import datetime
 
-    from dioptra_worker.api.resources import Resources
+    from dioptra_worker.api.user_client import Resources
     from dioptra_worker.jobs.shelf import Shelf
 
 SIDE_BY_SIDE = 8

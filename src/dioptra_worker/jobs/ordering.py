@@ -18,7 +18,7 @@ from dioptra_worker.resources.submitting import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from dioptra_worker.api.resources import Resources
+    from dioptra_worker.api.user_client import Resources
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from dioptra_worker.api.resources import StatusChange
+from dioptra_worker.api.user_client import StatusChange
 from dioptra_worker.jobs.row import JobRow
 from dioptra_worker.resources.timeline import Timeline
 

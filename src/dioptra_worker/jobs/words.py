@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from dioptra_worker.api.models import Artifact
-    from dioptra_worker.api.resources import MetricPoint
+    from dioptra_worker.api.user_client import MetricPoint
 
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from dioptra_worker.api.client import DioptraApi
-    from dioptra_worker.api.resources import Resources
+    from dioptra_worker.api.user_client import Resources
 
 TRACKING = "MLFLOW_TRACKING_URI"
 BROKER = "RQ_REDIS_URI"

@@ -13,7 +13,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from dioptra_worker import __version__
-from dioptra_worker.api.resources import Resources
+from dioptra_worker.api.user_client import Resources
 from dioptra_worker.errors import ServiceRefused
 from dioptra_worker.lineage.errors import LineageError, NotYours, StillInUse
 from dioptra_worker.lineage.store import upload

@@ -11,9 +11,9 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from dioptra_worker.api.failures import understood
+from dioptra_worker.api.errors import understood
 from dioptra_worker.api.models import Artifact
-from dioptra_worker.api.resources import Resources
+from dioptra_worker.api.user_client import Resources
 from dioptra_worker.errors import NotFound
 from dioptra_worker.lineage.errors import StillInUse
 from dioptra_worker.lineage.store import remove

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from dioptra_worker.api.resources import Resources
+    from dioptra_worker.api.user_client import Resources
     from dioptra_worker.resources.folders import ResourceFolder
 
 Strategy = Literal["update", "overwrite", "fail"]

@@ -11,7 +11,7 @@ from dioptra_worker.resources.timeline import Timeline
 if TYPE_CHECKING:
     from dioptra_worker.api.client import DioptraApi
     from dioptra_worker.api.models import Artifact, Job
-    from dioptra_worker.api.resources import (
+    from dioptra_worker.api.user_client import (
         LogLine,
         MetricPoint,
         Resources,

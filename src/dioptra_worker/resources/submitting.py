@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from dioptra_worker.api.client import DioptraApi
     from dioptra_worker.api.models import Artifact
-    from dioptra_worker.api.resources import Resources
+    from dioptra_worker.api.user_client import Resources
 
 _PAUSE = 0.25
 

@@ -15,7 +15,7 @@ from tests.unit.api.scripted import Answer, Request, Script, ScriptedApi
 
 from dioptra_worker.api import USER_AGENT
 from dioptra_worker.api.client import DioptraApi
-from dioptra_worker.api.failures import LONGEST_RETRY_AFTER
+from dioptra_worker.api.errors import LONGEST_RETRY_AFTER
 from dioptra_worker.api.models import Artifact, ArtifactParameter, Job, LogRecord
 from dioptra_worker.errors import (
     Conflict,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dioptra_worker.api.resources import LogLine
+from dioptra_worker.api.user_client import LogLine
 from dioptra_worker.demo import lines
 
 

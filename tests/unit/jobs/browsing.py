@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlencode, urlsplit
 
 from dioptra_worker.api.client import DioptraApi
-from dioptra_worker.api.resources import Resources
+from dioptra_worker.api.user_client import Resources
 from dioptra_worker.errors import SettingsError
 from dioptra_worker.jobs.listing import Listing
 from dioptra_worker.jobs.page.log_part import Logs

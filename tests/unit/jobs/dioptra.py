@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from tests.unit.api.scripted import Answer, Request, ScriptedApi
 
 from dioptra_worker.api.client import DioptraApi
-from dioptra_worker.api.resources import Resources
+from dioptra_worker.api.user_client import Resources
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -16,7 +16,7 @@ from tests.unit.jobs.browsing import Browser, serving_page
 from tests.unit.jobs.dioptra import Dioptra
 
 from dioptra_worker.api.client import DioptraApi
-from dioptra_worker.api.resources import Resources
+from dioptra_worker.api.user_client import Resources
 from dioptra_worker.errors import ServiceUnavailable
 from dioptra_worker.jobs.artifacts import chosen
 from dioptra_worker.jobs.errors import CannotSave, NoContents

@@ -8,7 +8,7 @@ import pytest
 from tests.unit.api.scripted import Answer, Request, ScriptedApi
 
 from dioptra_worker.api.client import DioptraApi
-from dioptra_worker.api.resources import Resources
+from dioptra_worker.api.user_client import Resources
 from dioptra_worker.jobs.fitting import check_fit
 from dioptra_worker.resources.errors import Unknown
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 from tests.unit.jobs.dioptra import NOON, Dioptra
 
-from dioptra_worker.api.resources import LogLine
+from dioptra_worker.api.user_client import LogLine
 from dioptra_worker.errors import NotFound, ServiceUnavailable
 from dioptra_worker.jobs.follow import follow, read
 from dioptra_worker.jobs.log import Chapters

@@ -11,7 +11,7 @@ import pytest
 from tests.unit.jobs.browsing import TOKEN, Browser, serving_page
 from tests.unit.jobs.dioptra import Dioptra
 
-from dioptra_worker.api.resources import MetricPoint
+from dioptra_worker.api.user_client import MetricPoint
 from dioptra_worker.jobs.page.charts import charts
 from dioptra_worker.jobs.page.log_part import KEPT, Logs
 from dioptra_worker.jobs.page.markup import Html, fill, join

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dioptra_worker.api.resources import MetricPoint
+from dioptra_worker.api.user_client import MetricPoint
 from dioptra_worker.jobs import words
 
 

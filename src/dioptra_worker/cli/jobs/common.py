@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from dioptra_worker.api.client import DioptraApi
-    from dioptra_worker.api.resources import Resources
+    from dioptra_worker.api.user_client import Resources
     from dioptra_worker.jobs.actions import Actions
     from dioptra_worker.jobs.listing import Listing
 
@@ -146,7 +146,7 @@ def for_people() -> bool:
 
 @contextmanager
 def _desk(api_url: str | None, username: str | None) -> Iterator[Desk]:
-    from dioptra_worker.api.resources import Resources
+    from dioptra_worker.api.user_client import Resources
     from dioptra_worker.cli.jobs.status_line import StatusLine
     from dioptra_worker.jobs.listing import Listing
     from dioptra_worker.jobs.shelf import Shelf

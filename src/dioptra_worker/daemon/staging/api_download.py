@@ -6,7 +6,7 @@ import contextlib
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Protocol
 
-from dioptra_worker.api.failures import SERVICE
+from dioptra_worker.api.errors import SERVICE
 from dioptra_worker.errors import ArtifactError, ServiceUnavailable
 from dioptra_worker.supervision.verdict import duration
 from dioptra_worker.tracking.download import SLOWEST

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from dioptra_worker.api.failures import understood
+from dioptra_worker.api.errors import understood
 from dioptra_worker.common.retry import persist
 from dioptra_worker.common.workspace import Workspace, unpack
 from dioptra_worker.daemon.staging.input_artifacts import Inputs

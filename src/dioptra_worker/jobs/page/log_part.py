@@ -15,7 +15,7 @@ from dioptra_worker.jobs.words import harmless
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from dioptra_worker.api.resources import Resources
+    from dioptra_worker.api.user_client import Resources
     from dioptra_worker.jobs.log import Entry
 
 KEPT = 16

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from dioptra_worker.api.client import DioptraApi
-    from dioptra_worker.api.resources import Resources
+    from dioptra_worker.api.user_client import Resources
     from dioptra_worker.jobs.actions import Actions
     from dioptra_worker.jobs.details import Details
     from dioptra_worker.jobs.listing import Found, Listing

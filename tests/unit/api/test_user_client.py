@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests.unit.api.scripted import Answer, Request, ScriptedApi
 
 from dioptra_worker.api.client import DioptraApi
-from dioptra_worker.api.resources import Resources
+from dioptra_worker.api.user_client import Resources
 
 
 def _long_series(request: Request) -> Answer:
