@@ -14,7 +14,6 @@ declares is in `model`; the rules about types are in `types`.
 from __future__ import annotations
 
 from dioptra_worker.engine.compiler import compile  # noqa: A004 - our own verb
-from dioptra_worker.engine.document import Document, load
 from dioptra_worker.engine.errors import (
     ArtifactError,
     EngineError,
@@ -27,7 +26,8 @@ from dioptra_worker.engine.execution import Observer, run
 from dioptra_worker.engine.graph import CompiledStep, Graph
 from dioptra_worker.engine.issues import Issue, Severity
 from dioptra_worker.engine.model import ArtifactInput, ArtifactOutput, Parameter
-from dioptra_worker.engine.sources import Sources
+from dioptra_worker.engine.reading.document import Document, load
+from dioptra_worker.engine.reading.sources import Sources
 from dioptra_worker.engine.validation import validate
 
 __all__ = [

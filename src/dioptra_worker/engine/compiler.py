@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from dioptra_worker.engine.checks.artifacts import ArtifactTasks
-    from dioptra_worker.engine.document import Document
     from dioptra_worker.engine.model import Step
+    from dioptra_worker.engine.reading.document import Document
 
 
 def compile(  # noqa: A001 - the verb that people know, as in re.compile

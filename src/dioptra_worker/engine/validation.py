@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from dioptra_worker.engine import reader
 from dioptra_worker.engine.checks.arguments import check_arguments
 from dioptra_worker.engine.checks.artifacts import check_artifacts
 from dioptra_worker.engine.checks.calls import check_calls
@@ -15,10 +14,11 @@ from dioptra_worker.engine.checks.links import check_links
 from dioptra_worker.engine.checks.names import check_names
 from dioptra_worker.engine.checks.plugins import check_plugins
 from dioptra_worker.engine.checks.swaps import check_chosen, check_swaps
-from dioptra_worker.engine.document import Document
 from dioptra_worker.engine.issues import Report
+from dioptra_worker.engine.reading import reader
+from dioptra_worker.engine.reading.document import Document
+from dioptra_worker.engine.reading.shape import check_shape
 from dioptra_worker.engine.scope import Scope
-from dioptra_worker.engine.shape import check_shape
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from dioptra_worker.engine.checks.artifacts import ArtifactTasks
     from dioptra_worker.engine.issues import Issue
     from dioptra_worker.engine.model import Entrypoint
-    from dioptra_worker.engine.sources import Sources
+    from dioptra_worker.engine.reading.sources import Sources
 
 
 def validate(

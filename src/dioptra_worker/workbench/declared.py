@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from dioptra_worker.engine.types import BUILT_IN
+from dioptra_worker.engine.typesystem.types import BUILT_IN
 from dioptra_worker.protocol.messages import ArtifactTask
 from dioptra_worker.resources.folders import CONFIG
 from dioptra_worker.workbench.errors import BadOrder

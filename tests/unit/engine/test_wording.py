@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from dioptra_worker.engine.places import begin, describe
+from dioptra_worker.engine.reading.places import begin, describe
 from dioptra_worker.engine.wording import (
     count,
     kind,

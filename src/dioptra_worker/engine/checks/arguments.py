@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from dioptra_worker.engine import references
 from dioptra_worker.engine.checks.calls import input_for
-from dioptra_worker.engine.fit import fits
-from dioptra_worker.engine.inference import infer
-from dioptra_worker.engine.types import NOTHING, STRING
+from dioptra_worker.engine.typesystem.fit import fits
+from dioptra_worker.engine.typesystem.inference import infer
+from dioptra_worker.engine.typesystem.types import NOTHING, STRING
 from dioptra_worker.engine.wording import quote
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from dioptra_worker.engine.model import Argument, Input, Invocation
     from dioptra_worker.engine.references import Reference
     from dioptra_worker.engine.scope import Scope
-    from dioptra_worker.engine.types import Type
+    from dioptra_worker.engine.typesystem.types import Type
 
 
 def check_arguments(

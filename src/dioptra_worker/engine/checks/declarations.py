@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dioptra_worker.engine.fit import fits
-from dioptra_worker.engine.inference import infer
+from dioptra_worker.engine.typesystem.fit import fits
+from dioptra_worker.engine.typesystem.inference import infer
 from dioptra_worker.engine.wording import quote, suggestion
 
 if TYPE_CHECKING:
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from dioptra_worker.engine.issues import Location, Report
     from dioptra_worker.engine.model import Entrypoint, Parameter
-    from dioptra_worker.engine.types import Type
+    from dioptra_worker.engine.typesystem.types import Type
 
 
 def check_declarations(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from dioptra_worker.engine import order
-from dioptra_worker.engine.types import (
+from dioptra_worker.engine.typesystem.types import (
     BUILT_IN,
     INTEGER,
     STRING,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from dioptra_worker.engine.places import describe
+from dioptra_worker.engine.reading.places import describe
 from dioptra_worker.engine.wording import kind
 
 if TYPE_CHECKING:

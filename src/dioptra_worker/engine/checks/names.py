@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dioptra_worker.engine.places import begin
+from dioptra_worker.engine.reading.places import begin
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

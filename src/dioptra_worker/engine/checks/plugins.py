@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dioptra_worker.engine.sources import Unfound
+from dioptra_worker.engine.reading.sources import Unfound
 from dioptra_worker.engine.wording import listing, suggestion
 
 if TYPE_CHECKING:
     from dioptra_worker.engine.issues import Report
     from dioptra_worker.engine.model import Entrypoint, Task
-    from dioptra_worker.engine.sources import Function, Sources
+    from dioptra_worker.engine.reading.sources import Function, Sources
 
 
 def check_plugins(entrypoint: Entrypoint, sources: Sources, report: Report) -> None:

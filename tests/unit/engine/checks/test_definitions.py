@@ -10,7 +10,7 @@ from tests.unit.engine.documents import document, errors, warnings
 
 from dioptra_worker.engine.checks.definitions import build_types
 from dioptra_worker.engine.issues import Report
-from dioptra_worker.engine.types import (
+from dioptra_worker.engine.typesystem.types import (
     INTEGER,
     STRING,
     ListOf,

@@ -9,7 +9,7 @@ from jsonschema import Draft202012Validator
 from tests.unit.engine.documents import document, errors
 
 from dioptra_worker import engine
-from dioptra_worker.engine.shape import schema
+from dioptra_worker.engine.reading.shape import schema
 
 CALL = "such as {my_task: [1, 2]}"
 ONE = "one output such as {result: number}, or a list of such"

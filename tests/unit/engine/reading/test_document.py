@@ -8,7 +8,7 @@ import pytest
 from yaml import MarkedYAMLError
 
 from dioptra_worker import engine
-from dioptra_worker.engine.document import _syntax_issue
+from dioptra_worker.engine.reading.document import _syntax_issue
 
 if TYPE_CHECKING:
     from pathlib import Path

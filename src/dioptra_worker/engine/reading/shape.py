@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from dioptra_worker.engine.places import begin, describe
+from dioptra_worker.engine.reading.places import begin, describe
 from dioptra_worker.engine.wording import kind, listing, near, quote, suggestion
 
 if TYPE_CHECKING:

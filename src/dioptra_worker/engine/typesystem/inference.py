@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from dioptra_worker.engine import references
-from dioptra_worker.engine.types import (
+from dioptra_worker.engine.typesystem.types import (
     ANY,
     BOOLEAN,
     INTEGER,

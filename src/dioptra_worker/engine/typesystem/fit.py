@@ -6,7 +6,7 @@ covariant: a list of integers fits where a list of numbers is wanted.
 
 from __future__ import annotations
 
-from dioptra_worker.engine.types import (
+from dioptra_worker.engine.typesystem.types import (
     ANY,
     STRING,
     ListOf,

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from dioptra_worker.engine.fit import fits
-from dioptra_worker.engine.inference import infer
-from dioptra_worker.engine.types import (
+from dioptra_worker.engine.typesystem.fit import fits
+from dioptra_worker.engine.typesystem.inference import infer
+from dioptra_worker.engine.typesystem.types import (
     ANY,
     BOOLEAN,
     BUILT_IN,

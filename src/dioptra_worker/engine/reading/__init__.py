@@ -1,0 +1,1 @@
+"""From text to records: the document, its shape, its places."""

@@ -1,0 +1,1 @@
+"""Types of values: how they are defined, inferred and compared."""
