@@ -297,7 +297,7 @@ print(json.dumps([
 
 
 def test_flush_whatever_plugins_did_to_the_streams() -> None:
-    """What is held back is sent at the end, whatever stands in for the output_capture."""
+    """What is held back is sent at the end, whatever stands in for the streams."""
     messages = _run(
         """
 print("held back", end="")

@@ -19,7 +19,7 @@ preload.preload(["dioptra_worker.tracking.server_run"])
 threads = threading.active_count()
 before = set(sys.modules)
 from dioptra_worker import engine
-from dioptra_worker.tracking import s3
+from dioptra_worker.tracking.s3 import client as s3
 from mlflow.tracking import MlflowClient
 from mlflow.tracking.context.registry import resolve_tags
 MlflowClient()
