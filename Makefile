@@ -22,7 +22,7 @@ PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --cov=dioptra_worker
 INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check \
   --constraint constraints.txt
 
-PEER := import os, pathlib; from dioptra_worker.local import ensure_peer; \
+PEER := import os, pathlib; from dioptra_worker.tools.local import ensure_peer; \
   print(ensure_peer(pathlib.Path(os.environ["DIOPTRA_WORKER_CACHE_DIR"])).python)
 
 .NOTPARALLEL:

@@ -14,7 +14,7 @@ from benchmarks.report import Report
 from benchmarks.run import KINDS, Order, run
 from benchmarks.scenarios import SCENARIOS
 from dioptra_worker.errors import WorkerError
-from dioptra_worker.local.errors import StackError
+from dioptra_worker.tools.local.errors import StackError
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks/results"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from benchmarks.errors import BenchmarkError
 from benchmarks.rivals import OURS, PEER
-from dioptra_worker.local import peer
+from dioptra_worker.tools.local.rest_api import peer
 
 _ROOT = Path(__file__).resolve().parents[1]
 _PINS = Path(peer.__file__).with_name("pins") / "constraints.txt"

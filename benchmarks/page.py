@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from benchmarks import plot, results, words
 from benchmarks.rivals import OURS, PEER
 from benchmarks.scenarios import SCENARIOS
-from dioptra_worker.local.peer import PEER_VERSION
+from dioptra_worker.tools.local.rest_api.peer import PEER_VERSION
 
 if TYPE_CHECKING:
     from benchmarks.results import Result

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 import click
 
 from benchmarks import words
-from dioptra_worker.local import State
+from dioptra_worker.tools.local import State
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from benchmarks.results import Result
     from benchmarks.scenario import Scenario
-    from dioptra_worker.local import Step
+    from dioptra_worker.tools.local import Step
 
 _CLEAR = "\r\x1b[2K"
 

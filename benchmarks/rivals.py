@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from benchmarks import tree
 from benchmarks.errors import BenchmarkError
-from dioptra_worker.local.environment import inherited
+from dioptra_worker.tools.local.environment import inherited
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

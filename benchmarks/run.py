@@ -20,8 +20,8 @@ from benchmarks.rivals import OURS, PEER, Rival
 from benchmarks.scenario import Plan
 from benchmarks.stage import open_stage
 from dioptra_worker.errors import WorkerError
-from dioptra_worker.local import LocalStack
-from dioptra_worker.local.progress import step
+from dioptra_worker.tools.local import LocalStack
+from dioptra_worker.tools.local.progress import step
 
 if TYPE_CHECKING:
     from benchmarks.report import Report

@@ -21,9 +21,9 @@ from benchmarks.errors import BenchmarkError
 from benchmarks.rivals import running
 from benchmarks.submission import Done, Line, Submitted
 from dioptra_worker.api.user_client import Resources
-from dioptra_worker.local.config import API
-from dioptra_worker.resources import find_folders, import_folder
-from dioptra_worker.resources.account import Account
+from dioptra_worker.tools.local.config import API
+from dioptra_worker.tools.resources import find_folders, import_folder
+from dioptra_worker.tools.resources.account import Account
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from benchmarks.rivals import Rival, Worker
     from dioptra_worker.api.client import DioptraApi
-    from dioptra_worker.local import LocalStack
+    from dioptra_worker.tools.local import LocalStack
 
 HELLO = "hello-world"
 _ROOT = Path(__file__).resolve().parents[1]

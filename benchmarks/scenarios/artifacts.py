@@ -14,7 +14,7 @@ from benchmarks.results import Measure, Result, Target
 from benchmarks.rivals import OURS, PEER
 from benchmarks.scenario import Plan, Scenario
 from benchmarks.store import Boto, write_files
-from dioptra_worker.local.config import BUCKET
+from dioptra_worker.tools.local.config import BUCKET
 
 if TYPE_CHECKING:
     from collections.abc import Callable

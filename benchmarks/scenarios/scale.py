@@ -17,7 +17,7 @@ from benchmarks.scenario import Plan, Scenario
 from benchmarks.stage import HELLO
 from benchmarks.submission import Line, Submitted
 from benchmarks.words import RATE
-from dioptra_worker.local.config import SERVICES
+from dioptra_worker.tools.local.config import SERVICES
 
 if TYPE_CHECKING:
     from benchmarks.rivals import Rival, Worker

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from dioptra_worker.resources import Submission, read_result, submit, wait
+from dioptra_worker.tools.resources import Submission, read_result, submit, wait
 
 from .errors import ProofError
 from .images import DAEMON
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from dioptra_worker.api.client import DioptraApi
     from dioptra_worker.api.user_client import Resources
-    from dioptra_worker.resources import JobResult
+    from dioptra_worker.tools.resources import JobResult
 
     from .images import Image
     from .tools import Container, Tools

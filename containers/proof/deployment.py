@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 from dioptra_worker.api.user_client import Resources
-from dioptra_worker.resources import find_folders, import_folder
-from dioptra_worker.resources.account import Account
+from dioptra_worker.tools.resources import find_folders, import_folder
+from dioptra_worker.tools.resources.account import Account
 
 from . import checks
 from .context import ROOT

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING
 
 from dioptra_worker.api.user_client import Resources
 from dioptra_worker.errors import WorkerError
-from dioptra_worker.local import LocalStack
-from dioptra_worker.local.environment import FORMATS
-from dioptra_worker.resources import find_folders, import_folder
-from dioptra_worker.resources.account import Account
+from dioptra_worker.tools.local import LocalStack
+from dioptra_worker.tools.local.environment import FORMATS
+from dioptra_worker.tools.resources import find_folders, import_folder
+from dioptra_worker.tools.resources.account import Account
 
 from . import checks
 from .context import ROOT, pip_conf, stage

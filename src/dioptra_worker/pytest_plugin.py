@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 
-from dioptra_worker import compat
+from dioptra_worker.sdk import compat
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from dioptra_worker.workbench.order import Order
-    from dioptra_worker.workbench.results import Result
+    from dioptra_worker.tools.workbench.planning.run_plan import Order
+    from dioptra_worker.tools.workbench.running.results import Result
 
 
 class RunEntrypoint(Protocol):
@@ -80,7 +80,9 @@ def run_entrypoint(
     pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory
 ) -> RunEntrypoint:
     """Run entrypoints without any server; see `RunEntrypoint`."""
-    from dioptra_worker.workbench.demand import Demand  # noqa: PLC0415 - only when used
+    from dioptra_worker.tools.workbench.planning.run_request import (  # noqa: PLC0415 - only when used
+        Demand,
+    )
 
     def run(
         path: str | Path,
@@ -113,7 +115,10 @@ def run_entrypoint(
 
 
 def _in_process(order: Order, folder: Path) -> Result:
-    from dioptra_worker.workbench import inprocess, platform  # noqa: PLC0415
+    from dioptra_worker.tools.workbench.running import (  # noqa: PLC0415
+        inprocess,
+        platform,
+    )
 
     sessions = platform.sessions(os.environ)
     return inprocess.run(order, folder=folder, sessions=sessions, capture=True)
@@ -121,8 +126,10 @@ def _in_process(order: Order, folder: Path) -> Result:
 
 def _isolated(order: Order, folder: Path, timeout: float | None) -> Result:
     from dioptra_worker.settings import for_local_runs  # noqa: PLC0415
-    from dioptra_worker.workbench.platform import sessions  # noqa: PLC0415
-    from dioptra_worker.workbench.supervised import Bench  # noqa: PLC0415
+    from dioptra_worker.tools.workbench.running.platform import (  # noqa: PLC0415
+        sessions,
+    )
+    from dioptra_worker.tools.workbench.running.supervised import Bench  # noqa: PLC0415
 
     bench = Bench(
         folder=folder,

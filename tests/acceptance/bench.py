@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any
 from tests.plugins.worker_process import worker
 
 from dioptra_worker.api.user_client import Resources
-from dioptra_worker.resources import (
+from dioptra_worker.tools.resources import (
     JobResult,
     Submission,
     read_result,
     submit,
     wait,
 )
-from dioptra_worker.resources.account import Account
+from dioptra_worker.tools.resources.account import Account
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from dioptra_worker.api.client import DioptraApi
     from dioptra_worker.api.models import Artifact
-    from dioptra_worker.local import LocalStack
+    from dioptra_worker.tools.local import LocalStack
 
 PROGRAM = Path(sys.executable).with_name("dioptra-worker")
 EXAMPLES = Path(__file__).resolve().parents[2] / "entrypoints"

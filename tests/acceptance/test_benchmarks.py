@@ -13,7 +13,7 @@ from benchmarks.scenarios import SCENARIOS
 from tests.plugins.stack import cache_folder
 
 if TYPE_CHECKING:
-    from dioptra_worker.local import LocalStack
+    from dioptra_worker.tools.local import LocalStack
 
 ROOT = Path(__file__).resolve().parents[2]
 

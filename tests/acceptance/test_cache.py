@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from tests.plugins.clients import ApiClient
 
-    from dioptra_worker.local import LocalStack
+    from dioptra_worker.tools.local import LocalStack
 
 SOURCE = """
 @pyplugs.register

@@ -17,7 +17,7 @@ from tests.plugins.worker_process import WorkerProcess, worker
 if TYPE_CHECKING:
     from tests.plugins.clients import ApiClient
 
-    from dioptra_worker.local import LocalStack
+    from dioptra_worker.tools.local import LocalStack
 
 SOURCE = """
 @pyplugs.register

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from tests.plugins.fault_report import FaultReport
     from tests.plugins.outcomes import Witness
 
-    from dioptra_worker.local import LocalStack
+    from dioptra_worker.tools.local import LocalStack
 
 SOURCE = """
 import ctypes

@@ -13,7 +13,7 @@ from tests.acceptance.bench import EXAMPLES, GROUP, Bench, opened
 
 from dioptra_worker import engine
 from dioptra_worker.api.user_client import Resources
-from dioptra_worker.resources import (
+from dioptra_worker.tools.resources import (
     JobResult,
     StillRunning,
     Submission,
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from tests.plugins.clients import ApiClient, MlflowReader
 
-    from dioptra_worker.local import LocalStack
+    from dioptra_worker.tools.local import LocalStack
 
 
 @pytest.fixture(scope="module", name="bench")

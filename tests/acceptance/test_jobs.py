@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from tests.plugins.clients import MlflowReader
 
-    from dioptra_worker.local import LocalStack
+    from dioptra_worker.tools.local import LocalStack
 
 STYLES = """
 @pyplugs.register

@@ -11,7 +11,7 @@ from tests.plugins.people import Person
 from tests.plugins.stack import cache_folder, peer_python
 from tests.plugins.testbed import Platform
 
-from dioptra_worker.local import ensure_peer
+from dioptra_worker.tools.local import ensure_peer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from tests.plugins.clients import ApiClient
 
-    from dioptra_worker.local import LocalStack
+    from dioptra_worker.tools.local import LocalStack
 
 pytestmark = pytest.mark.timeout(500)
 

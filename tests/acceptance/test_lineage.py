@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tests.plugins.clients import ApiClient, MlflowReader
     from tests.plugins.testbed import Entrypoint, Platform
 
-    from dioptra_worker.local import LocalStack
+    from dioptra_worker.tools.local import LocalStack
 
 SOURCE = """
 from dioptra_worker.batch import ElementsWorker
@@ -317,7 +317,7 @@ def test_personal(
 
     script = (
         "import os, sys\n"
-        "from dioptra_worker.lineage import PersonalRun\n"
+        "from dioptra_worker.tools.lineage import PersonalRun\n"
         "with PersonalRun.open(os.environ) as run:\n"
         "    print(run.publish(sys.argv[1]))\n"
         "    run.metric('accuracy', 0.75)\n"

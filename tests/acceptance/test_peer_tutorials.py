@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from tests.plugins.testbed import Platform
 
-    from dioptra_worker.local import LocalStack
+    from dioptra_worker.tools.local import LocalStack
 
 
 @pytest.fixture(scope="module", name="code")

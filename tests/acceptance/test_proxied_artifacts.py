@@ -12,7 +12,7 @@ from tests.plugins.worker_process import worker
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from dioptra_worker.local import LocalStack
+    from dioptra_worker.tools.local import LocalStack
 
 SOURCE = """
 @pyplugs.register

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from tests.acceptance.live import Live
 from tests.plugins.worker_process import wait_until_gone
-from tests.unit.workbench.folders import EXAMPLES, sums, write
+from tests.unit.tools.workbench.folders import EXAMPLES, sums, write
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from tests.acceptance.bench import EXAMPLES, PROGRAM, Bench, opened
-from tests.unit.workbench.folders import write
+from tests.unit.tools.workbench.folders import write
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.plugins.clients import ApiClient, MlflowReader
 
-    from dioptra_worker.local import LocalStack
-    from dioptra_worker.resources import JobResult
+    from dioptra_worker.tools.local import LocalStack
+    from dioptra_worker.tools.resources import JobResult
 
 pytestmark = pytest.mark.timeout(400)  # two jobs and two runs, and a stack
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
     from tests.plugins.testbed import Entrypoint, Platform
 
-    from dioptra_worker.local import LocalStack
+    from dioptra_worker.tools.local import LocalStack
 
 pytestmark = pytest.mark.timeout(300)
 

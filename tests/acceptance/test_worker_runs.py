@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from tests.plugins.clients import ApiClient, MlflowReader
     from tests.plugins.testbed import Platform
 
-    from dioptra_worker.local import LocalStack
+    from dioptra_worker.tools.local import LocalStack
 
 SOURCE = """
 @pyplugs.register

@@ -10,7 +10,7 @@ import tarfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dioptra_worker.local.peer import PEER_VERSION
+from dioptra_worker.tools.local.rest_api.peer import PEER_VERSION
 
 if TYPE_CHECKING:
     from types import TracebackType

@@ -24,7 +24,7 @@ from tests.plugins.testbed import Platform
 from tests.plugins.worker_process import WorkerProcess, worker
 
 if TYPE_CHECKING:
-    from dioptra_worker.local import LocalStack
+    from dioptra_worker.tools.local import LocalStack
 
 SOURCE = """
 import fcntl

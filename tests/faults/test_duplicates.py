@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import redis
     from tests.plugins.clients import ApiClient
 
-    from dioptra_worker.local import LocalStack
+    from dioptra_worker.tools.local import LocalStack
 
 pytestmark = pytest.mark.timeout(300)
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from tests.plugins.outcomes import Witness
     from tests.plugins.testbed import Platform
 
-    from dioptra_worker.local import LocalStack
+    from dioptra_worker.tools.local import LocalStack
 
 CONTROLLERS = Path("/sys/fs/cgroup")
 MIB = 1 << 20

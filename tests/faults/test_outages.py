@@ -15,8 +15,8 @@ from tests.plugins.stepwise import StepwiseJob
 from tests.plugins.testbed import Platform
 from tests.plugins.worker_process import WorkerProcess, worker
 
-from dioptra_worker.local.config import BUCKET, StackConfig
-from dioptra_worker.local.service import Service
+from dioptra_worker.tools.local.config import BUCKET, StackConfig
+from dioptra_worker.tools.local.services.service import Service
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from tests.plugins.fault_report import FaultReport
 
-    from dioptra_worker.local import LocalStack
+    from dioptra_worker.tools.local import LocalStack
 
 pytestmark = [pytest.mark.xdist_group("outages"), pytest.mark.timeout(300)]
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from tests.plugins.clients import ApiClient
 
-    from dioptra_worker.local import LocalStack
+    from dioptra_worker.tools.local import LocalStack
 
 pytestmark = [pytest.mark.xdist_group("outbox"), pytest.mark.timeout(300)]
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from tests.plugins.outcomes import Witness
     from tests.plugins.testbed import Platform
 
-    from dioptra_worker.local import LocalStack
+    from dioptra_worker.tools.local import LocalStack
 
 pytestmark = [pytest.mark.xdist_group("redis"), pytest.mark.timeout(300)]
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     import redis
 
-    from dioptra_worker.local import LocalStack
+    from dioptra_worker.tools.local import LocalStack
 
 SOON = 0.3
 """A lease, in seconds, for a test that waits for its end."""

@@ -18,14 +18,14 @@ import pytest
 import redis
 import requests
 
-from dioptra_worker.doctor import broker
+from dioptra_worker.tools.doctor.checks import broker
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from mypy_boto3_s3 import S3Client
 
-    from dioptra_worker.local import LocalStack
+    from dioptra_worker.tools.local import LocalStack
 
 EXECUTABLE = Path(sys.executable).with_name("dioptra-worker")
 CLOSED = "127.0.0.1:9"

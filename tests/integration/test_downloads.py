@@ -29,7 +29,7 @@ from dioptra_worker.errors import (
     ServiceRefused,
     ServiceUnavailable,
 )
-from dioptra_worker.local.config import BUCKET
+from dioptra_worker.tools.local.config import BUCKET
 from dioptra_worker.tracking import artifact_store
 from dioptra_worker.tracking import download as incoming
 from dioptra_worker.tracking import mlflow_run as tracking
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
     from tests.plugins.fault_proxy import Exchange
 
-    from dioptra_worker.local import LocalStack
+    from dioptra_worker.tools.local import LocalStack
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:botocore")
 LIMITS = incoming.Limits(files=100, size=100 << 20)

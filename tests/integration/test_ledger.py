@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     import redis
 
-    from dioptra_worker.local import LocalStack
+    from dioptra_worker.tools.local import LocalStack
 
 _numbers = itertools.count(uuid4().int % 10**12 + 10**12)
 

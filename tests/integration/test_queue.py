@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     import redis
 
-    from dioptra_worker.local import LocalStack
+    from dioptra_worker.tools.local import LocalStack
 
 Fate = Any
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from tests.plugins.outcomes import Outcome
 
-    from dioptra_worker.local import LocalStack
+    from dioptra_worker.tools.local import LocalStack
 
 PEER = Path(__file__).parents[1] / "faults/peer.toml"
 Entry = dict[str, Any]

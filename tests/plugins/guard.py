@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 from dioptra_worker.common.process_identity import ProcessMark
-from dioptra_worker.local import LocalStack, NoStack
+from dioptra_worker.tools.local import LocalStack, NoStack
 
 
 def main() -> None:

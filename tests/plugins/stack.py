@@ -26,8 +26,8 @@ import redis
 from tests.plugins.clients import ApiClient, MlflowReader, s3_client
 
 from dioptra_worker.common.process_identity import ProcessMark, mark
-from dioptra_worker.local import LocalStack, NoStack
-from dioptra_worker.local.paths import default_cache
+from dioptra_worker.tools.local import LocalStack, NoStack
+from dioptra_worker.tools.local.paths import default_cache
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

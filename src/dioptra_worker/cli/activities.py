@@ -10,7 +10,7 @@ import click
 from dioptra_worker.broker.batch_leases import STATES
 from dioptra_worker.cli.jobs.common import Desk, as_json, command, epilog, print_json
 from dioptra_worker.cli.tables import print_table
-from dioptra_worker.jobs.words import one_line
+from dioptra_worker.tools.jobs.formatting import one_line
 
 _run = click.argument("worker_run", metavar="WORKER_RUN")
 
@@ -44,7 +44,7 @@ def list_command(
     desk: Desk, *, worker_run: str, state: str | None, as_json: bool
 ) -> None:
     """List the elements that WORKER_RUN has begun."""
-    from dioptra_worker.lineage.opening import open_activities, open_runs
+    from dioptra_worker.tools.lineage.opening import open_activities, open_runs
 
     run = open_runs(desk.environment).find(worker_run)
     with open_activities(desk.environment, run.id) as activities:
@@ -75,7 +75,7 @@ def list_command(
 @command
 def stats_command(desk: Desk, *, worker_run: str, as_json: bool) -> None:
     """Count the elements of WORKER_RUN by their state."""
-    from dioptra_worker.lineage.opening import open_activities, open_runs
+    from dioptra_worker.tools.lineage.opening import open_activities, open_runs
 
     run = open_runs(desk.environment).find(worker_run)
     with open_activities(desk.environment, run.id) as activities:
@@ -110,7 +110,7 @@ def reset_command(desk: Desk, *, worker_run: str, states: tuple[str, ...]) -> No
     An element that is being processed may then be processed twice at once: forget
     those that are `started` only when no job of the worker run is running.
     """
-    from dioptra_worker.lineage.opening import open_activities, open_runs
+    from dioptra_worker.tools.lineage.opening import open_activities, open_runs
 
     run = open_runs(desk.environment).find(worker_run)
     with open_activities(desk.environment, run.id) as activities:

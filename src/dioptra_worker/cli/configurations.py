@@ -10,12 +10,12 @@ import click
 from dioptra_worker.cli.jobs.common import Desk, as_json, command, epilog, print_json
 from dioptra_worker.cli.pairs import pairs
 from dioptra_worker.cli.tables import print_table
-from dioptra_worker.jobs.words import one_line
+from dioptra_worker.tools.jobs.formatting import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from dioptra_worker.lineage.configurations import Configuration
+    from dioptra_worker.tools.lineage.configurations import Configuration
 
 
 @click.group(
@@ -54,7 +54,7 @@ _name = click.argument("name", metavar="NAME")
 @command
 def list_command(desk: Desk, *, entrypoint: str, as_json: bool) -> None:
     """List an entrypoint's configurations; the default one has no name."""
-    from dioptra_worker.lineage.opening import open_configurations
+    from dioptra_worker.tools.lineage.opening import open_configurations
 
     found = open_configurations(desk.environment, desk.resources, entrypoint).all()
     if as_json:
@@ -83,7 +83,7 @@ def show_command(desk: Desk, *, name: str, entrypoint: str, as_json: bool) -> No
     """Show the configuration NAME, as YAML that `create --file` takes."""
     import yaml
 
-    from dioptra_worker.lineage.opening import open_configurations
+    from dioptra_worker.tools.lineage.opening import open_configurations
 
     book = open_configurations(desk.environment, desk.resources, entrypoint)
     found = book.find(name)
@@ -143,7 +143,7 @@ def create_command(
     """
     import yaml
 
-    from dioptra_worker.lineage.opening import open_configurations
+    from dioptra_worker.tools.lineage.opening import open_configurations
 
     book = open_configurations(desk.environment, desk.resources, entrypoint)
     if from_default:
@@ -168,7 +168,7 @@ def create_command(
 @command
 def archive_command(desk: Desk, *, name: str, entrypoint: str) -> None:
     """Archive NAME: no new job may use it; what was made with it stays."""
-    from dioptra_worker.lineage.opening import open_configurations
+    from dioptra_worker.tools.lineage.opening import open_configurations
 
     book = open_configurations(desk.environment, desk.resources, entrypoint)
     found = book.archive(name)
@@ -184,7 +184,10 @@ def archive_command(desk: Desk, *, name: str, entrypoint: str) -> None:
 @command
 def unarchive_command(desk: Desk, *, name: str, entrypoint: str) -> None:
     """Have NAME used again; only an administrator of the entrypoint's group may."""
-    from dioptra_worker.lineage.opening import is_administrator, open_configurations
+    from dioptra_worker.tools.lineage.opening import (
+        is_administrator,
+        open_configurations,
+    )
 
     if not is_administrator(desk.api, desk.resources, entrypoint):
         raise click.ClickException(
@@ -205,7 +208,7 @@ def unarchive_command(desk: Desk, *, name: str, entrypoint: str) -> None:
 @command
 def delete_command(desk: Desk, *, name: str, entrypoint: str) -> None:
     """Delete NAME, unless results exist that were made with it: then archive it."""
-    from dioptra_worker.lineage.opening import open_configurations
+    from dioptra_worker.tools.lineage.opening import open_configurations
 
     open_configurations(desk.environment, desk.resources, entrypoint).delete(name)
     click.echo(f"configuration {name!r} is deleted")

@@ -55,10 +55,10 @@ def demo_command(entrypoints: Path, keep: bool, cache: Path | None) -> None:
     entrypoints are imported; the worker runs five jobs, one of which fails on purpose.
     Then everything is taken down again.
     """
-    from dioptra_worker.demo.show import Show
-    from dioptra_worker.demo.story import play
     from dioptra_worker.errors import WorkerError
-    from dioptra_worker.local.errors import StackError
+    from dioptra_worker.tools.demo.show import Show
+    from dioptra_worker.tools.demo.story import play
+    from dioptra_worker.tools.local.errors import StackError
 
     # What SIGTERM ends is to be cleaned up like what Ctrl-C ends.
     signal.signal(signal.SIGTERM, _interrupt)

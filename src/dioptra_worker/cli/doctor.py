@@ -15,7 +15,7 @@ from dioptra_worker.cli.exit_codes import ExitCode
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from dioptra_worker.doctor import Result
+    from dioptra_worker.tools.doctor import Result
 
 _MARKS = {"ok": "✓", "warn": "!", "fail": "✗"}
 _WIDTH = 18
@@ -86,10 +86,14 @@ def doctor_command(
 def _results(
     queues: Sequence[str], *, timeout: float, deep: bool, image: bool
 ) -> Iterator[Result]:
-    from dioptra_worker import doctor
     from dioptra_worker.common.log_setup import Mask
-    from dioptra_worker.doctor.configuration import examples, misspelt, read_settings
     from dioptra_worker.settings import RUNNER_DEFAULTS
+    from dioptra_worker.tools import doctor
+    from dioptra_worker.tools.doctor.checks.configuration import (
+        examples,
+        misspelt,
+        read_settings,
+    )
 
     for name, value in RUNNER_DEFAULTS.items():  # the checks see what jobs will see
         os.environ.setdefault(name, value)

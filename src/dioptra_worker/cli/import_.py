@@ -12,13 +12,13 @@ import click
 
 from dioptra_worker.cli.exit_codes import ExitCode
 from dioptra_worker.errors import LoginRefused, ServiceError, SettingsError
-from dioptra_worker.resources.errors import ResourceError
-from dioptra_worker.resources.importing import PUBLIC_GROUP, Strategy
+from dioptra_worker.tools.resources.errors import ResourceError
+from dioptra_worker.tools.resources.importing import PUBLIC_GROUP, Strategy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from dioptra_worker.resources.importing import Imported
+    from dioptra_worker.tools.resources.importing import Imported
 
 _EPILOG = """\b
 Examples:
@@ -100,9 +100,9 @@ def _imports(
 ) -> Iterator[Imported]:
     """Import one folder after the other."""
     from dioptra_worker.api.user_client import Resources
-    from dioptra_worker.resources.account import Account
-    from dioptra_worker.resources.folders import find_folders
-    from dioptra_worker.resources.importing import import_folder
+    from dioptra_worker.tools.resources.account import Account
+    from dioptra_worker.tools.resources.folders import find_folders
+    from dioptra_worker.tools.resources.importing import import_folder
 
     account = Account.read(os.environ)
     folders = find_folders(paths)

@@ -38,7 +38,7 @@ def init_image_command(
     A Dockerfile, the packages to install, a Compose file, and a check for CI, all
     commented. Nothing is overwritten.
     """
-    from dioptra_worker.scaffold import ScaffoldError, write
+    from dioptra_worker.tools.scaffold import ScaffoldError, write
 
     try:
         files = write(name, queue or name, directory or Path(name))

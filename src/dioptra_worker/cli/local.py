@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dioptra_worker.local.config import SERVICES
-from dioptra_worker.local.environment import FORMATS
-from dioptra_worker.local.errors import NoStack, StackError
-from dioptra_worker.local.paths import default_cache, default_directory
-from dioptra_worker.local.progress import State
-from dioptra_worker.local.stack import LocalStack
+from dioptra_worker.tools.local.config import SERVICES
+from dioptra_worker.tools.local.environment import FORMATS
+from dioptra_worker.tools.local.errors import NoStack, StackError
+from dioptra_worker.tools.local.paths import default_cache, default_directory
+from dioptra_worker.tools.local.progress import State
+from dioptra_worker.tools.local.stack import LocalStack
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from dioptra_worker.local.progress import Step
-    from dioptra_worker.local.service import Health
+    from dioptra_worker.tools.local.progress import Step
+    from dioptra_worker.tools.local.services.service import Health
 
 _MARKS = {State.DONE: "✓", State.FAILED: "✗", State.NOTE: "·"}
 

@@ -15,9 +15,9 @@ from dioptra_worker.cli.exit_codes import ExitCode
 from dioptra_worker.errors import WorkerError
 
 if TYPE_CHECKING:
-    from dioptra_worker.workbench.demand import Demand
-    from dioptra_worker.workbench.display import Show
-    from dioptra_worker.workbench.order import Order
+    from dioptra_worker.tools.workbench.planning.run_plan import Order
+    from dioptra_worker.tools.workbench.planning.run_request import Demand
+    from dioptra_worker.tools.workbench.running.display import Show
 
 _EPILOG = """\b
 Examples:
@@ -175,7 +175,7 @@ def run_command(
         )
     if watch and as_json:
         raise click.UsageError("--watch does not go with --json")
-    from dioptra_worker.workbench.demand import Demand
+    from dioptra_worker.tools.workbench.planning.run_request import Demand
 
     demand = Demand(
         path=entrypoint,
@@ -215,10 +215,10 @@ def _supervised(
     preload: tuple[str, ...],
 ) -> ExitCode:
     from dioptra_worker.settings import for_local_runs
-    from dioptra_worker.workbench.display import Display, Show, record
-    from dioptra_worker.workbench.loop import keep_running
-    from dioptra_worker.workbench.platform import sessions
-    from dioptra_worker.workbench.supervised import Bench
+    from dioptra_worker.tools.workbench.running.display import Display, Show, record
+    from dioptra_worker.tools.workbench.running.loop import keep_running
+    from dioptra_worker.tools.workbench.running.platform import sessions
+    from dioptra_worker.tools.workbench.running.supervised import Bench
 
     show = Show(store)
     bench = Bench(
@@ -256,10 +256,10 @@ def _supervised(
 
 def _debug(demand: Demand, store: Path | None) -> ExitCode:
     from dioptra_worker.settings import for_local_runs
-    from dioptra_worker.workbench.debugging import open_debugger
-    from dioptra_worker.workbench.display import Display, Show
-    from dioptra_worker.workbench.inprocess import run
-    from dioptra_worker.workbench.platform import sessions
+    from dioptra_worker.tools.workbench.running.debugging import open_debugger
+    from dioptra_worker.tools.workbench.running.display import Display, Show
+    from dioptra_worker.tools.workbench.running.inprocess import run
+    from dioptra_worker.tools.workbench.running.platform import sessions
 
     show = Show(store)
     order = _order(demand, show)
@@ -285,7 +285,7 @@ def _debug(demand: Demand, store: Path | None) -> ExitCode:
 
 
 def _order(demand: Demand, show: Show) -> Order:
-    from dioptra_worker.workbench.errors import InvalidEntrypoint, WorkbenchError
+    from dioptra_worker.tools.workbench.errors import InvalidEntrypoint, WorkbenchError
 
     try:
         return demand.order()

@@ -173,7 +173,7 @@ def start(
         wait_for=wait_for,
     )
     if settings.concurrency > 1:
-        from dioptra_worker.cli.crew import run_crew
+        from dioptra_worker.cli.pool import run_crew
 
         sys.exit(run_crew(settings, orders, overrides))
     if crew is not None:
@@ -267,7 +267,7 @@ def _warn(settings: settings_module.Settings, launcher: Launcher) -> None:
     """Log what the doctor's quick checks find, once the daemon has started."""
     with contextlib.suppress(RunnerError):
         launcher.wait_until_ready(WARN_AFTER)  # which needs the processor more
-    from dioptra_worker import doctor
+    from dioptra_worker.tools import doctor
 
     log = logging.getLogger("dioptra_worker.daemon")
     for finding in doctor.brief(settings, os.environ):

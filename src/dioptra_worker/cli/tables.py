@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dioptra_worker.jobs.table import aligned, tabbed
+from dioptra_worker.cli.table_layout import aligned, tabbed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

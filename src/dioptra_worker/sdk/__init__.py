@@ -1,4 +1,4 @@
-"""What plugins see: the logic behind the names in `dioptra_worker.compat`.
+"""What plugins see: the logic behind the names in `dioptra_worker.sdk.compat`.
 
 A plugin writes ``from dioptra import pyplugs``; that name is a re-export of
 `dioptra_worker.sdk.pyplugs`, and so on for the artifact interface, the client of the

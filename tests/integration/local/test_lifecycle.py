@@ -17,9 +17,9 @@ from tests.plugins.clients import ApiClient
 from tests.plugins.stack import cache_folder
 
 from dioptra_worker.common import process_identity
-from dioptra_worker.local import LocalStack
-from dioptra_worker.local.config import SERVICES
-from dioptra_worker.local.ports import is_free
+from dioptra_worker.tools.local import LocalStack
+from dioptra_worker.tools.local.config import SERVICES
+from dioptra_worker.tools.local.ports import is_free
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

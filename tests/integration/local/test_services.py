@@ -13,12 +13,12 @@ import requests
 from tests.plugins.clients import ApiClient, MlflowReader
 from tests.plugins.stack import QUEUES
 
-from dioptra_worker.local.config import BUCKET
+from dioptra_worker.tools.local.config import BUCKET
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-    from dioptra_worker.local import LocalStack
+    from dioptra_worker.tools.local import LocalStack
 
 PEER_MODULES = (
     "dioptra.client",

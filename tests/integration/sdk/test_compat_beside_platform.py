@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import dioptra_worker
-from dioptra_worker import compat
+from dioptra_worker.sdk import compat
 
 if TYPE_CHECKING:
-    from dioptra_worker.local import LocalStack
+    from dioptra_worker.tools.local import LocalStack
 
 SOURCE = Path(dioptra_worker.__file__).resolve().parents[1]
 

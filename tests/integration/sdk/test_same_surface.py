@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from dioptra_worker import compat
+from dioptra_worker.sdk import compat
 
 if TYPE_CHECKING:
-    from dioptra_worker.local import LocalStack
+    from dioptra_worker.tools.local import LocalStack
 
 CALLS = Path(__file__).with_name("calls.py")
 

@@ -9,11 +9,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.unit.jobs.dioptra import Dioptra
+from tests.unit.tools.jobs.dioptra import Dioptra
 
+from dioptra_worker.cli import table_layout
 from dioptra_worker.cli.exit_codes import ExitCode
 from dioptra_worker.cli.jobs import COMMANDS
-from dioptra_worker.jobs import table, words
+from dioptra_worker.tools.jobs import formatting
 
 PROGRAM = Path(sys.executable).with_name("dioptra-worker")
 
@@ -112,11 +113,11 @@ def test_table_in_a_terminal(tmp_path: Path) -> None:
     assert "\x1b[32m✓ finished" in seen
     assert "\x1b[31m✗ failed" in seen
     assert "\x1b[2J" not in seen
-    lines = words.harmless(seen.replace("\r", "")).splitlines()
+    lines = formatting.harmless(seen.replace("\r", "")).splitlines()
     assert lines[0].split() == [
         *("ID", "STATUS", "NAME", "TYPE", "USER", "OBJECT", "AGE", "TOOK")
     ]
-    assert all(table.columns(line) <= 75 for line in lines)
+    assert all(table_layout.columns(line) <= 75 for line in lines)
     assert "…" in seen
     assert "\x1b" not in plain
     assert "a name that is long and wants to clear the screen" in plain

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from dioptra_worker import compat
+from dioptra_worker.sdk import compat
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from dioptra_worker import engine
-from dioptra_worker.resources.archive import pack
-from dioptra_worker.resources.folders import find_folders
 from dioptra_worker.runner.plugins.bundle import Bundle
+from dioptra_worker.tools.resources.archive import pack
+from dioptra_worker.tools.resources.folders import find_folders
 
 if TYPE_CHECKING:
-    from dioptra_worker.resources import ResourceFolder
+    from dioptra_worker.tools.resources import ResourceFolder
 
 ROOT = Path(__file__).resolve().parents[3] / "entrypoints"
 FOLDERS = find_folders([ROOT])

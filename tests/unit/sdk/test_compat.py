@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import dioptra_worker
-from dioptra_worker import compat
+from dioptra_worker.sdk import compat
 from dioptra_worker.sdk.artifact import ArtifactTaskInterface
 
 SOURCE = Path(dioptra_worker.__file__).resolve().parents[1]

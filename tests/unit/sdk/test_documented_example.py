@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import dioptra_worker
-from dioptra_worker import compat
+from dioptra_worker.sdk import compat
 
 SOURCE = Path(dioptra_worker.__file__).resolve().parents[1]
 PAGE = SOURCE.parent / "docs" / "reference" / "plugin-api.md"

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
     from dioptra_worker.api.client import DioptraApi
     from dioptra_worker.api.user_client import Resources
-    from dioptra_worker.jobs.actions import Actions
-    from dioptra_worker.jobs.listing import Listing
+    from dioptra_worker.tools.jobs.control.actions import Actions
+    from dioptra_worker.tools.jobs.listing import Listing
 
 _PERSON = "DIOPTRA_USERNAME"
 _PASSWORD = "DIOPTRA_PASSWORD"  # noqa: S105 - a variable's name
@@ -75,8 +75,8 @@ class Desk:
     @contextmanager
     def actions(self, *, seconds: float) -> Iterator[Actions]:
         """Open the queues; workers get so many seconds to stop a job."""
-        from dioptra_worker.jobs.actions import Actions
-        from dioptra_worker.jobs.broker import open_broker
+        from dioptra_worker.tools.jobs.control.actions import Actions
+        from dioptra_worker.tools.jobs.control.queues import open_broker
 
         name = f"dioptra-worker jobs, called by {self.api.username}"
         with open_broker(self.environment, name=name) as broker:
@@ -148,10 +148,10 @@ def for_people() -> bool:
 def _desk(api_url: str | None, username: str | None) -> Iterator[Desk]:
     from dioptra_worker.api.user_client import Resources
     from dioptra_worker.cli.jobs.status_line import StatusLine
-    from dioptra_worker.jobs.listing import Listing
-    from dioptra_worker.jobs.shelf import Shelf
-    from dioptra_worker.local.paths import default_cache
-    from dioptra_worker.resources.account import Account
+    from dioptra_worker.tools.jobs.listing import Listing
+    from dioptra_worker.tools.jobs.timeline_cache import Shelf
+    from dioptra_worker.tools.local.paths import default_cache
+    from dioptra_worker.tools.resources.account import Account
 
     environment = dict(os.environ)
     if api_url:

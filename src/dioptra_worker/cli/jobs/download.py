@@ -16,11 +16,11 @@ from dioptra_worker.cli.jobs.common import (
     print_json,
 )
 from dioptra_worker.cli.jobs.status_line import StatusLine
-from dioptra_worker.jobs.words import one_line, size
+from dioptra_worker.tools.jobs.formatting import one_line, size
 
 if TYPE_CHECKING:
     from dioptra_worker.api.models import Artifact
-    from dioptra_worker.jobs.saving import Saved
+    from dioptra_worker.tools.jobs.artifacts.download import Saved
 
 
 @click.command(
@@ -66,8 +66,8 @@ def download_command(
     unpacked. Each appears when it is whole, and nothing is overwritten without
     --force. They come from the REST API, so no access to the artifact store is needed.
     """
-    from dioptra_worker.jobs.artifacts import chosen
-    from dioptra_worker.jobs.saving import Saver
+    from dioptra_worker.tools.jobs.artifacts.download import Saver
+    from dioptra_worker.tools.jobs.artifacts.selection import chosen
 
     line = StatusLine()
 

@@ -17,15 +17,15 @@ from dioptra_worker.cli.jobs.common import (
     print_json,
 )
 from dioptra_worker.cli.jobs.looks import ALIASES, COLOURS, MARKS
-from dioptra_worker.jobs.kinds import KINDS
-from dioptra_worker.jobs.row import STATUSES
-from dioptra_worker.jobs.table import aligned, tabbed
-from dioptra_worker.jobs.words import maybe, one_line, roughly
+from dioptra_worker.cli.table_layout import aligned, tabbed
+from dioptra_worker.tools.jobs.formatting import maybe, one_line, roughly
+from dioptra_worker.tools.jobs.job_row import STATUSES
+from dioptra_worker.tools.jobs.job_types import KINDS
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from dioptra_worker.jobs.listing import Listed
+    from dioptra_worker.tools.jobs.listing import Listed
 
 _HEADERS = ("ID", "STATUS", "NAME", "TYPE", "USER", "OBJECT", "AGE", "TOOK")
 _STATUS = _HEADERS.index("STATUS")
@@ -85,8 +85,8 @@ def list_command(
     how long it ran, or has been running. In a terminal the table is cut to its width;
     elsewhere there is a tab between two cells, and nothing is cut.
     """
-    from dioptra_worker.jobs.details import dump_listed
-    from dioptra_worker.jobs.listing import Filter
+    from dioptra_worker.tools.jobs.details import dump_listed
+    from dioptra_worker.tools.jobs.listing import Filter
 
     wanted = Filter(
         kind=kind,

@@ -12,13 +12,13 @@ from dioptra_worker.cli.exit_codes import ExitCode
 from dioptra_worker.cli.jobs.common import Desk, command, epilog, job_id
 from dioptra_worker.cli.jobs.looks import SEVERITY_COLOURS
 from dioptra_worker.engine.wording import listing
-from dioptra_worker.jobs.log import SEVERITIES
-from dioptra_worker.jobs.words import harmless, one_line
-from dioptra_worker.resources.errors import Unknown
+from dioptra_worker.tools.jobs.formatting import harmless, one_line
+from dioptra_worker.tools.jobs.job_log import SEVERITIES
+from dioptra_worker.tools.resources.errors import Unknown
 
 if TYPE_CHECKING:
     from dioptra_worker.errors import ServiceUnavailable
-    from dioptra_worker.jobs.log import Entry
+    from dioptra_worker.tools.jobs.job_log import Entry
 
 _CODES = """\b
 Exit codes:
@@ -73,7 +73,7 @@ def logs_command(
     Times are in UTC. Control characters and colours in the log are taken out or spelt
     out, so that no job can do anything to a terminal; JSON has the log as it is.
     """
-    from dioptra_worker.jobs import follow as following
+    from dioptra_worker.tools.jobs import log_follow as following
 
     printer = _Printer(severity=severity, step=step, as_json=as_json)
     if not follow:

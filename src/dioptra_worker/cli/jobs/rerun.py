@@ -41,7 +41,7 @@ def rerun_command(
     It has the same entrypoint snapshot, parameters, input artifacts, swaps, queue,
     experiment and time limit.
     """
-    from dioptra_worker.jobs.ordering import order_again
+    from dioptra_worker.tools.jobs.control.submission import order_again
 
     new = order_again(desk.resources, job_id, latest=latest, queue=queue)
     if as_json:

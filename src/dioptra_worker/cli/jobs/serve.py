@@ -15,7 +15,7 @@ from dioptra_worker.errors import ServiceUnavailable
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
-    from dioptra_worker.jobs.actions import Actions
+    from dioptra_worker.tools.jobs.control.actions import Actions
 
 _CODES = """\b
 Exit codes:
@@ -56,9 +56,9 @@ def serve_command(desk: Desk, *, host: str, port: int) -> None:
     artifacts, timeline, Re-run and Cancel. Whoever can reach the page sees and does
     what you may, so it listens on this machine only. Cancel needs RQ_REDIS_URI.
     """
-    from dioptra_worker.jobs.page.log_part import Logs
-    from dioptra_worker.jobs.page.routes import Routes
-    from dioptra_worker.jobs.page.server import LOOPBACK, serving
+    from dioptra_worker.tools.jobs.page.log_section import Logs
+    from dioptra_worker.tools.jobs.page.routes import Routes
+    from dioptra_worker.tools.jobs.page.server import LOOPBACK, serving
 
     def actions(seconds: float) -> AbstractContextManager[Actions]:
         return desk.actions(seconds=seconds)

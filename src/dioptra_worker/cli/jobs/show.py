@@ -17,12 +17,18 @@ from dioptra_worker.cli.jobs.common import (
     print_json,
 )
 from dioptra_worker.cli.jobs.looks import COLOURS, MARKS
-from dioptra_worker.jobs.words import extent, maybe, metrics, one_line, roughly
+from dioptra_worker.tools.jobs.formatting import (
+    extent,
+    maybe,
+    metrics,
+    one_line,
+    roughly,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from dioptra_worker.jobs.details import Details
+    from dioptra_worker.tools.jobs.details import Details
 
 _WIDTH = 12
 
@@ -43,7 +49,7 @@ def show_command(desk: Desk, *, job_id: int, as_json: bool) -> None:
     Its status and times, its timeline, what it was given, what it has made, and its
     page in MLflow if MLFLOW_TRACKING_URI is set. Times are in UTC.
     """
-    from dioptra_worker.jobs.details import dump_details, read_details
+    from dioptra_worker.tools.jobs.details import dump_details, read_details
 
     details = read_details(desk.api, desk.resources, job_id, mlflow=desk.mlflow)
     if as_json:

@@ -109,7 +109,7 @@ def submit_command(
     The entrypoint is added to the experiment, and the queue to the entrypoint, where
     that has not been done.
     """
-    from dioptra_worker.jobs.ordering import Wish, order
+    from dioptra_worker.tools.jobs.control.submission import Wish, order
 
     if configuration or (values and desk.environment.get("MLFLOW_TRACKING_URI")):
         values = _configured(desk, entrypoint, configuration, values)
@@ -135,8 +135,8 @@ def _configured(
 ) -> dict[str, str]:
     """The values of a configuration and those given; none of an archived one."""
     from dioptra_worker.errors import ServiceUnavailable
-    from dioptra_worker.lineage.opening import open_configurations
     from dioptra_worker.provenance import BadValue, canonical_text
+    from dioptra_worker.tools.lineage.opening import open_configurations
 
     book = open_configurations(desk.environment, desk.resources, entrypoint)
     named = dict(book.usable(name).values) if name else {}

@@ -45,7 +45,7 @@ def wait_command(
 ) -> None:
     """Wait until a job has ended; an API that is away is waited for."""
     from dioptra_worker.common.retry import FOREVER
-    from dioptra_worker.resources.submitting import wait
+    from dioptra_worker.tools.resources.submitting import wait
 
     status = wait(desk.api, job_id, seconds=FOREVER if timeout is None else timeout)
     if as_json:

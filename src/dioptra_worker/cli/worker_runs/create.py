@@ -62,9 +62,9 @@ def create_command(
     It is a job that never runs, on a queue of your own that no worker watches. Only
     you can publish under it; there is one for each version of an entrypoint.
     """
-    from dioptra_worker.lineage.opening import open_runs
-    from dioptra_worker.lineage.personal import PersonalRuns
-    from dioptra_worker.resources.submitting import known
+    from dioptra_worker.tools.lineage.opening import open_runs
+    from dioptra_worker.tools.lineage.personal import PersonalRuns
+    from dioptra_worker.tools.resources.submitting import known
 
     resources = desk.resources
     run = PersonalRuns(desk.api, open_runs(desk.environment)).create(
@@ -85,7 +85,7 @@ def _forget(desk: Desk, queue: str, job: int) -> None:
     """Take the entry that nobody will take out of the queue, where Redis is known."""
     from dioptra_worker.broker.connection import connect, mapped
     from dioptra_worker.errors import ServiceUnavailable
-    from dioptra_worker.lineage.opening import BROKER
+    from dioptra_worker.tools.lineage.opening import BROKER
 
     url = desk.environment.get(BROKER)
     if not url:

@@ -26,8 +26,8 @@ def delete_command(desk: Desk, *, worker_run: str, yes: bool, force: bool) -> No
     it does no harm; what was cut short is completed.
     """
     from dioptra_worker.broker.batch_leases import STATES
-    from dioptra_worker.lineage.opening import BROKER, open_activities, open_runs
-    from dioptra_worker.lineage.results import Results
+    from dioptra_worker.tools.lineage.opening import BROKER, open_activities, open_runs
+    from dioptra_worker.tools.lineage.results import Results
 
     runs = open_runs(desk.environment)
     run = runs.find(worker_run)

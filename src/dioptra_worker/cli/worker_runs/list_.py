@@ -16,10 +16,10 @@ from dioptra_worker.cli.jobs.common import (
     print_json,
 )
 from dioptra_worker.cli.tables import print_table
-from dioptra_worker.jobs.words import one_line, roughly
+from dioptra_worker.tools.jobs.formatting import one_line, roughly
 
 if TYPE_CHECKING:
-    from dioptra_worker.lineage.runs import FoundRun
+    from dioptra_worker.tools.lineage.runs import FoundRun
 
 
 @click.command(
@@ -51,7 +51,7 @@ def list_command(
 
     They are read from MLflow, whose address MLFLOW_TRACKING_URI gives.
     """
-    from dioptra_worker.lineage.opening import open_runs
+    from dioptra_worker.tools.lineage.opening import open_runs
 
     found = open_runs(desk.environment).all(
         experimentId=experiment,

@@ -8,7 +8,7 @@ import click
 
 from dioptra_worker.cli.jobs.common import Desk, as_json, command, epilog, print_json
 from dioptra_worker.cli.tables import print_table
-from dioptra_worker.jobs.words import one_line
+from dioptra_worker.tools.jobs.formatting import one_line
 
 
 @click.command(
@@ -23,8 +23,8 @@ from dioptra_worker.jobs.words import one_line
 @command
 def results_command(desk: Desk, *, worker_run: str, as_json: bool) -> None:
     """List the artifacts that WORKER_RUN has signed, of all its jobs."""
-    from dioptra_worker.lineage.opening import open_runs
-    from dioptra_worker.lineage.results import Results
+    from dioptra_worker.tools.lineage.opening import open_runs
+    from dioptra_worker.tools.lineage.results import Results
 
     runs = open_runs(desk.environment)
     found = Results(desk.api, runs).of(runs.find(worker_run).id)

@@ -9,12 +9,12 @@ import click
 
 from dioptra_worker.cli.jobs.common import Desk, as_json, command, epilog, print_json
 from dioptra_worker.cli.worker_runs.list_ import dump
-from dioptra_worker.jobs.words import one_line
+from dioptra_worker.tools.jobs.formatting import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from dioptra_worker.lineage.runs import FoundRun
+    from dioptra_worker.tools.lineage.runs import FoundRun
 
 _ABOUT = {
     "queue": "queue",
@@ -44,7 +44,7 @@ _ABOUT = {
 @command
 def show_command(desk: Desk, *, worker_run: str, as_json: bool) -> None:
     """Show what WORKER_RUN is made of, its jobs and where the last of them ran."""
-    from dioptra_worker.lineage.opening import open_runs
+    from dioptra_worker.tools.lineage.opening import open_runs
 
     run = open_runs(desk.environment).find(worker_run)
     if as_json:

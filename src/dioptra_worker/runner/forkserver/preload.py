@@ -9,9 +9,9 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dioptra_worker import compat
 from dioptra_worker.provenance.surroundings import surroundings
 from dioptra_worker.runner.forkserver.warmup import rehearse
+from dioptra_worker.sdk import compat
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -1,0 +1,157 @@
+"""Which checks there are, and what they are told."""
+
+from __future__ import annotations
+
+import contextlib
+from functools import partial
+from typing import TYPE_CHECKING
+
+from dioptra_worker.broker.connection import connect
+from dioptra_worker.common.log_setup import Mask
+from dioptra_worker.errors import ServiceUnavailable
+from dioptra_worker.tools.doctor.checks import (
+    api,
+    broker,
+    configuration,
+    disk,
+    gpu,
+    image,
+    isolation,
+    machine,
+)
+from dioptra_worker.tools.doctor.checks import store as store_check
+from dioptra_worker.tools.doctor.checks import tracking as tracking_check
+from dioptra_worker.tools.doctor.examination import LATE, Check, examine
+from dioptra_worker.tools.doctor.finding import Finding, Result, warn
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from dioptra_worker.settings import Settings
+
+BRIEFLY = 3.0
+"""Seconds that the checks at a daemon's start may take."""
+_SERVICES = (broker.NAME, api.NAME, tracking_check.NAME, store_check.NAME, disk.NAME)
+
+
+def all_checks(
+    settings: Settings | None,
+    queues: Sequence[str],
+    *,
+    environment: Mapping[str, str],
+    timeout: float,
+    deep: bool = False,
+    services: bool = True,
+) -> list[list[Check]]:
+    """Every check, in lanes that can run side by side.
+
+    Args:
+        settings: The worker's; without them only the machine is checked.
+        queues: The queues that the worker is to serve.
+        environment: The worker's.
+        timeout: Seconds that each check may take.
+        deep: Also start what hands out runners, which takes seconds.
+        services: Ask the services; without, what the image holds is looked at.
+    """
+    local = [
+        [Check(name="Python", look=machine.look)],
+        [
+            Check(
+                name=gpu.NAME,
+                look=partial(gpu.look, queues, environment, timeout=timeout),
+                fix="see the driver",
+            )
+        ],
+    ]
+    if settings is None:
+        names = [*_SERVICES] if services else [disk.NAME]
+        names += [isolation.NAME] if deep else []
+        return [*local, *([_skipped(name)] for name in names)]
+    if services:
+        lanes = [*local, *_service_checks(settings, queues, timeout)]
+    else:
+        holds = Check(name=image.PROGRAM, look=partial(image.look, settings))
+        lanes = [*local, [holds], [_disk(settings)]]
+    if deep:
+        look = partial(isolation.look, settings, environment)
+        lanes.append([Check(name=isolation.NAME, look=look, timeout=isolation.TIMEOUT)])
+    return lanes
+
+
+def _service_checks(
+    settings: Settings, queues: Sequence[str], timeout: float
+) -> Iterator[list[Check]]:
+    yield [_disk(settings)]
+    url = settings.redis_url.get_secret_value()
+    yield [Check(name=broker.NAME, look=partial(broker.look, url), fix=broker.REACH)]
+    yield [
+        Check(
+            name=api.NAME,
+            look=partial(api.look, settings, queues),
+            fix=api.REACH,
+            imports=("dioptra_worker.daemon.daemon",),
+        )
+    ]
+    trial = tracking_check.Trial()
+    uri, endpoint = settings.mlflow_tracking_uri, settings.s3_endpoint_url
+    yield [
+        Check(
+            name=tracking_check.NAME,
+            look=partial(tracking_check.look, uri, trial, timeout=timeout),
+            fix=tracking_check.REACH,
+            imports=tracking_check.IMPORTS,
+        ),
+        Check(
+            name=store_check.NAME,
+            look=partial(store_check.look, endpoint, trial),
+            fix=store_check.REACH,
+            imports=store_check.IMPORTS,
+        ),
+    ]
+
+
+def brief(
+    settings: Settings, variables: Iterable[str], *, timeout: float = BRIEFLY
+) -> list[Result]:
+    """What a daemon should warn of at its start: misspelt settings, Redis, the disk.
+
+    That Redis does not answer is not told here: the daemon waits for it and says so.
+
+    Args:
+        settings: The daemon's.
+        variables: The names in its environment.
+        timeout: Seconds that it may take.
+
+    Returns:
+        Warnings and failures only.
+    """
+    look = partial(_fitness, settings.redis_url.get_secret_value())
+    names = partial(configuration.misspelt, variables)
+    lanes = [
+        [Check(name=configuration.NAME, look=names)],
+        [Check(name=broker.NAME, look=look)],
+        [_disk(settings)],
+    ]
+    results = examine(lanes, timeout=timeout, hide=Mask(settings.secrets()))
+    return [
+        result
+        for result in results
+        if result.status != "ok" and not result.detail.startswith(LATE)
+    ]
+
+
+def _fitness(url: str) -> Iterator[Finding]:
+    connection = connect(url)
+    with contextlib.closing(connection), contextlib.suppress(ServiceUnavailable):
+        facts = yield from broker.version(connection)
+        if facts is not None:
+            yield broker.persistence(connection, facts)
+
+
+def _disk(settings: Settings) -> Check:
+    return Check(name=disk.NAME, look=partial(disk.look, settings.work_dir))
+
+
+def _skipped(name: str) -> Check:
+    finding = warn(name, "not tried: the settings are not usable", "mend them first")
+    return Check(name=name, look=lambda: [finding])

@@ -1,0 +1,65 @@
+"""Whether a runner can be had: the template is started and hands out two processes."""
+
+from __future__ import annotations
+
+import signal
+import time
+from typing import TYPE_CHECKING
+
+from dioptra_worker import settings as settings_module
+from dioptra_worker.errors import RunnerError
+from dioptra_worker.supervision.launcher import Launcher, choose_mode
+from dioptra_worker.tools.doctor.finding import Finding, fail, ok, warn
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from dioptra_worker.settings import Settings
+
+NAME = "runner"
+TIMEOUT = 150.0
+"""Seconds: the template imports everything, frameworks to preload included."""
+_ENDS = 5.0
+_FIX = "see what the template wrote above; DIOPTRA_WORKER_PRELOAD may name a bad module"
+
+
+def look(settings: Settings, environment: Mapping[str, str]) -> Iterator[Finding]:
+    """Check that a job gets a process.
+
+    Args:
+        settings: Say how processes are made.
+        environment: The worker's.
+    """
+    mode = choose_mode(settings.isolation)
+    launcher = Launcher(
+        mode=mode,
+        preload=settings.preload,
+        grace=settings.kill_grace,
+        environment=settings_module.for_runners(settings, environment),
+    )
+    try:
+        with launcher:
+            first, second = (_hand_out(launcher) for _ in range(2))
+    except RunnerError as error:
+        yield fail(NAME, str(error), _FIX)
+        return
+    if first is None or second is None:
+        yield warn(NAME, "a runner did not end when it was killed", "see its host")
+        return
+    yield ok(
+        NAME,
+        f"by {mode}: the first after {first:.1f} s, the next after"
+        f" {second * 1000:.0f} ms",
+    )
+
+
+def _hand_out(launcher: Launcher) -> float | None:
+    """Get a runner and end it; seconds until it was there, None if it would not end."""
+    started = time.monotonic()
+    process, pipes = launcher.job()
+    seconds = time.monotonic() - started
+    try:
+        launcher.signal(process, signal.SIGKILL)
+        return seconds if process.ended.wait(_ENDS) else None
+    finally:
+        pipes.close()

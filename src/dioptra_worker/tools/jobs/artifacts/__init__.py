@@ -1,0 +1,1 @@
+"""Choose and save the artifacts of jobs."""

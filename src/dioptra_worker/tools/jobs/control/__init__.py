@@ -1,0 +1,1 @@
+"""Submit, cancel and requeue jobs."""

@@ -1,0 +1,170 @@
+"""Has jobs run: by the names of things, or once more as before."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from dioptra_worker.tools.jobs.control.validation import check_fit
+from dioptra_worker.tools.jobs.errors import NotNow
+from dioptra_worker.tools.resources.errors import Unknown
+from dioptra_worker.tools.resources.submitting import (
+    Submission,
+    known,
+    submit,
+    swaps_of,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from dioptra_worker.api.user_client import Resources
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wish:
+    """What to run.
+
+    Attributes:
+        entrypoint: The entrypoint's name or id.
+        queue: The queue's name; None is the entrypoint's only one.
+        experiment: The experiment's name; it is created if there is none.
+        values: Values for parameters, as text.
+        artifacts: The ids of artifacts for artifact parameters.
+        swaps: Which task to take where the task graph leaves a choice.
+        timeout: How long the job may run, such as ``10m``.
+        description: A sentence for people.
+    """
+
+    entrypoint: str
+    experiment: str
+    queue: str | None = None
+    values: Mapping[str, str] = field(default_factory=dict)
+    artifacts: Mapping[str, int] = field(default_factory=dict)
+    swaps: Mapping[str, str] = field(default_factory=dict)
+    timeout: str = "24h"
+    description: str = ""
+
+
+def order(resources: Resources, wish: Wish) -> int:
+    """Submit a job.
+
+    Args:
+        resources: The API.
+        wish: What to run.
+
+    Returns:
+        The job's id.
+
+    Raises:
+        Unknown: There is no such entrypoint, queue, parameter or swap, or a choice is
+            missing.
+        ServiceError: The API refused, or cannot be asked.
+    """
+    entrypoint = resources.entrypoint(entrypoint_id(resources, wish.entrypoint))
+    check_fit(
+        resources,
+        entrypoint,
+        values=wish.values,
+        artifacts=wish.artifacts,
+        swaps=wish.swaps,
+    )
+    return submit(
+        resources,
+        Submission(
+            entrypoint=entrypoint["id"],
+            queue=wish.queue or _only_queue(entrypoint),
+            experiment=wish.experiment,
+            values=wish.values,
+            artifacts={
+                key: resources.artifact(id_) for key, id_ in wish.artifacts.items()
+            },
+            swaps=wish.swaps,
+            timeout=wish.timeout,
+            description=wish.description,
+        ),
+    )
+
+
+def order_again(
+    resources: Resources,
+    job_id: int,
+    *,
+    latest: bool = False,
+    queue: str | None = None,
+) -> int:
+    """Submit a job once more: a new job with the same snapshot, values and inputs.
+
+    Args:
+        resources: The API.
+        job_id: The job.
+        latest: Take the entrypoint as it is now.
+        queue: Another queue's name.
+
+    Returns:
+        The new job's id.
+
+    Raises:
+        Unknown: There is no such queue; or the entrypoint, as it is now, does not take
+            what the job was given.
+        NotNow: The job's queue has been deleted.
+        ServiceError: The API refused, or cannot be asked.
+    """
+    body = resources.job(job_id)
+    entrypoint = body["entrypoint"]
+    if queue is not None:
+        queue_id = known(resources, "queues", queue)
+        resources.add_queue(entrypoint["id"], queue_id)
+    else:
+        if not body.get("queue") or body["queue"].get("deleted"):
+            raise NotNow(f"the queue of job {job_id} was deleted: name another one")
+        queue_id = body["queue"]["id"]
+    artifacts = body.get("artifactValues") or {}
+    swaps = {s["swapName"]: s["taskAlias"] for s in body.get("swaps") or ()}
+    given: dict[str, Any] = {
+        "queue": queue_id,
+        "entrypoint": entrypoint["id"],
+        "values": body["values"],
+        "artifactValues": {
+            name: {"id": value["id"], "snapshotId": value["snapshotId"]}
+            for name, value in artifacts.items()
+        },
+        "description": body.get("description") or "",
+        "timeout": body["timeout"],
+    }
+    if latest:
+        try:
+            check_fit(
+                resources,
+                resources.entrypoint(entrypoint["id"]),
+                values=body["values"],
+                artifacts=artifacts,
+                swaps=swaps,
+            )
+        except Unknown as error:
+            raise Unknown(
+                f"entrypoint {entrypoint['name']!r} has changed since job {job_id}:"
+                f" {error} (`jobs submit` gives a job other values)"
+            ) from error
+    else:
+        given["entrypointSnapshot"] = entrypoint["snapshotId"]
+    return resources.create_job(body["experiment"]["id"], given | swaps_of(swaps))
+
+
+def entrypoint_id(resources: Resources, name: str) -> int:
+    """The id of an entrypoint by its name; or it is the id.
+
+    Raises:
+        Unknown: There is none of that name.
+    """
+    if name.isdigit() and resources.find("entrypoints", name) is None:
+        return int(name)
+    return known(resources, "entrypoints", name)
+
+
+def _only_queue(entrypoint: Mapping[str, Any]) -> str:
+    names = [queue["name"] for queue in entrypoint.get("queues") or ()]
+    if len(names) == 1:
+        return str(names[0])
+    has = f"one of {', '.join(map(repr, names))}" if names else "any"
+    raise Unknown(f"entrypoint {entrypoint['name']!r} needs a queue: name {has}")

@@ -1,0 +1,138 @@
+"""All that can be told of one job, besides its log."""
+
+from __future__ import annotations
+
+import math
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from dioptra_worker.tools.jobs.formatting import run_page
+from dioptra_worker.tools.jobs.job_row import JobRow
+from dioptra_worker.tools.jobs.job_types import read_kinds
+from dioptra_worker.tools.jobs.listing import Listed
+from dioptra_worker.tools.resources.timeline import Timeline
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from dioptra_worker.api.client import DioptraApi
+    from dioptra_worker.api.models import Artifact, ArtifactParameter
+    from dioptra_worker.api.user_client import MetricPoint, Resources
+
+
+@dataclass(frozen=True, kw_only=True)
+class Details:
+    """One job.
+
+    Attributes:
+        listed: What a list tells of it.
+        snapshot_id: The immutable state of its entrypoint.
+        timeout: Its time limit, such as ``24h``.
+        parameters: Its values, typed.
+        inputs: The artifacts that it reads.
+        swaps: What was chosen where its task graph leaves a choice.
+        metrics: The values of its metrics, by name and step.
+        artifacts: What it has stored.
+        run_id: Its MLflow run, once there is one.
+        run_page: That run's page, where MLflow's address is known.
+    """
+
+    listed: Listed
+    snapshot_id: int
+    timeout: str
+    parameters: Mapping[str, Any]
+    inputs: tuple[ArtifactParameter, ...]
+    swaps: Mapping[str, str]
+    metrics: tuple[MetricPoint, ...]
+    artifacts: tuple[Artifact, ...]
+    run_id: str | None
+    run_page: str | None
+
+    @property
+    def job(self) -> JobRow:
+        """What a list tells of it, without its times."""
+        return self.listed.job
+
+
+def read_details(
+    api: DioptraApi, resources: Resources, job_id: int, *, mlflow: str | None
+) -> Details:
+    """Read all that the API knows of a job, but for its log.
+
+    Args:
+        api: A session with the API.
+        resources: The same, for resources.
+        job_id: The job.
+        mlflow: The address of MLflow's pages, if it is known.
+
+    Raises:
+        NotFound: There is no such job.
+        ServiceError: The API refused, or cannot be asked.
+    """
+    body = resources.job(job_id)
+    with ThreadPoolExecutor(6) as pool:
+        timeline = pool.submit(resources.timeline, job_id)
+        parameters = pool.submit(api.parameters, job_id)
+        inputs = pool.submit(api.artifact_parameters, job_id)
+        metrics = pool.submit(resources.metrics, job_id)
+        artifacts = pool.submit(resources.artifacts, job_id)
+        kinds = pool.submit(read_kinds, resources)
+        run_id = api.mlflow_run(job_id)
+        job = JobRow.read(body)
+        listed = Listed(
+            job=job,
+            kind=kinds.result().of(job),
+            timeline=Timeline(tuple(timeline.result())),
+        )
+        return Details(
+            listed=listed,
+            snapshot_id=body["entrypoint"]["snapshotId"],
+            timeout=body["timeout"],
+            parameters=parameters.result(),
+            inputs=tuple(inputs.result()),
+            swaps={
+                swap["swapName"]: swap["taskAlias"] for swap in body.get("swaps") or ()
+            },
+            metrics=tuple(metrics.result()),
+            artifacts=tuple(artifacts.result()),
+            run_id=run_id,
+            run_page=run_page(mlflow, run_id) if mlflow and run_id else None,
+        )
+
+
+def dump_listed(listed: Listed, now: datetime) -> dict[str, Any]:
+    """A job of a list in JSON's types."""
+    return listed.job.dump() | {
+        "type": listed.kind,
+        "age_seconds": listed.age(now),
+        "took_seconds": listed.took(now),
+    }
+
+
+def dump_details(details: Details, now: datetime) -> dict[str, Any]:
+    """All of a job in JSON's types."""
+    return dump_listed(details.listed, now) | {
+        "entrypoint_snapshot_id": details.snapshot_id,
+        "timeout": details.timeout,
+        "waited_seconds": details.listed.timeline.waited,
+        "timeline": [
+            {"status": change.status, "at": change.at.isoformat()}
+            for change in details.listed.timeline.changes
+        ],
+        "parameters": dict(details.parameters),
+        "swaps": dict(details.swaps),
+        "inputs": [asdict(artifact) for artifact in details.inputs],
+        "metrics": [_number(asdict(point)) for point in details.metrics],
+        "artifacts": [asdict(artifact) for artifact in details.artifacts],
+        "mlflow_run": details.run_id,
+        "mlflow_page": details.run_page,
+    }
+
+
+def _number(point: dict[str, Any]) -> dict[str, Any]:
+    """A metric's value as JSON has it: not a number and infinite are text."""
+    value = point["value"]
+    finite = math.isfinite(value)
+    return point if finite else point | {"value": str(value)}

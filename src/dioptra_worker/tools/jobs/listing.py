@@ -1,0 +1,275 @@
+"""Finds jobs by what they are, with few requests.
+
+The API filters by status and experiment only; the rest is looked at here, page after
+page until enough are found. The newest jobs that a search has been through are then on
+the `Shelf`, and the next one asks only for what has changed since.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from dioptra_worker.api.user_client import StatusChange
+from dioptra_worker.errors import NotFound
+from dioptra_worker.tools.jobs.job_row import JobRow
+from dioptra_worker.tools.jobs.job_types import Kinds, read_kinds
+from dioptra_worker.tools.resources.errors import Unknown
+from dioptra_worker.tools.resources.timeline import Timeline
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from datetime import datetime
+
+    from dioptra_worker.api.user_client import Resources
+    from dioptra_worker.tools.jobs.timeline_cache import Shelf
+
+SIDE_BY_SIDE = 8
+_FIRST = 25
+_LONGEST = 400
+"""Jobs of one request, the first and the longest: later ones are for the rare."""
+_LONG = itertools.repeat(_LONGEST)
+_CHANGED = 20
+"""Jobs of the first request for what has changed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Filter:
+    """Which jobs are wanted; what is None does not matter.
+
+    Attributes:
+        kind: Their type.
+        status: Their status, in Dioptra's words.
+        queue: Their queue's name.
+        experiment: Their experiment's name or id.
+        user: Who submitted them.
+    """
+
+    kind: str | None = None
+    status: str | None = None
+    queue: str | None = None
+    experiment: str | None = None
+    user: str | None = None
+
+    def fits(self, job: JobRow, kind: str) -> bool:
+        """Whether a job is wanted."""
+        return (
+            self.kind in {None, kind}
+            and self.status in {None, job.status}
+            and self.queue in {None, job.queue}
+            and self.user in {None, job.user}
+            and self.experiment in {None, job.experiment, str(job.experiment_id)}
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Listed:
+    """A job of a list with what the list's last columns need.
+
+    Attributes:
+        job: The job.
+        kind: Its type.
+        timeline: Its statuses; empty before it has started.
+    """
+
+    job: JobRow
+    kind: str
+    timeline: Timeline
+
+    def age(self, now: datetime) -> float:
+        """Seconds since it was submitted."""
+        return max(0.0, (now - self.job.created).total_seconds())
+
+    def took(self, now: datetime) -> float | None:
+        """Seconds that it ran, or has been running; None before it starts."""
+        if self.job.has_ended:
+            return self.timeline.ran
+        return self.timeline.running(now)
+
+
+@dataclass(frozen=True)
+class Found:
+    """Some jobs.
+
+    Attributes:
+        jobs: The jobs, the newest first.
+        more: Whether there are more behind them.
+    """
+
+    jobs: tuple[Listed, ...]
+    more: bool
+
+
+class Listing:
+    """The jobs that a user can see; may be asked by several threads.
+
+    Args:
+        resources: The API.
+        shelf: What is known from before.
+        on_progress: Told of how many jobs the times have been read, and of how many
+            they have to be.
+    """
+
+    def __init__(
+        self,
+        resources: Resources,
+        *,
+        shelf: Shelf,
+        on_progress: Callable[[int, int], object] = lambda _done, _of: None,
+    ) -> None:
+        self._resources = resources
+        self._shelf = shelf
+        self._on_progress = on_progress
+        self._lock = threading.Lock()
+
+    def find(self, wanted: Filter, *, limit: int, skip: int = 0) -> Found:
+        """Find jobs, the newest first.
+
+        Args:
+            wanted: Which.
+            limit: How many at most.
+            skip: How many to leave out, for a page further on.
+
+        Raises:
+            Unknown: There is no such experiment.
+            ServiceError: The API refused, or cannot be asked.
+        """
+        with self._lock:
+            try:
+                chosen, kinds = self._chosen(wanted, skip=skip, count=limit + 1)
+                found = self._with_timelines(chosen[:limit], kinds)
+            finally:  # what is known need not be asked for again, even after Ctrl-C
+                self._shelf.save()
+        return Found(found, more=len(chosen) > limit)
+
+    def _chosen(
+        self, wanted: Filter, *, skip: int, count: int
+    ) -> tuple[list[JobRow], Kinds]:
+        kinds = read_kinds(self._resources)
+        fitting = (
+            job
+            for job in self._jobs(wanted, skip + count)
+            if wanted.fits(job, kinds.of(job))
+        )
+        return list(itertools.islice(fitting, skip, skip + count)), kinds
+
+    def _jobs(self, wanted: Filter, count: int) -> Iterator[JobRow]:
+        """Yield jobs, the newest first; all that are wanted, and maybe others."""
+        query: dict[str, Any] = {}
+        if wanted.status is not None:
+            query["status"] = wanted.status
+        if wanted.experiment is not None:
+            query["experiment"] = self._experiment(wanted.experiment)
+        seen: dict[int, JobRow] = {}
+        # Where the API can filter, that is less than going on behind what is known.
+        if (self._shelf.rest == 0 or not query) and self._refresh():
+            query, seen = {}, dict(self._shelf.jobs)
+            by_age = sorted(seen.values(), key=lambda job: job.created, reverse=True)
+            yield from by_age
+            if self._shelf.rest == 0:
+                return
+        lengths = itertools.chain([max(count - len(seen), _FIRST)], _LONG)
+        for length in lengths:
+            index = len(seen)
+            bodies, total = self._resources.jobs_page(
+                index=index, length=min(length, _LONGEST), **query
+            )
+            jobs = [job for job in map(JobRow.read, bodies) if job.id not in seen]
+            seen |= {job.id: job for job in jobs}  # a new job moves the pages under us
+            rest = max(0, total - index - len(bodies)) if bodies else 0
+            # Before they are handed out: who asks may have enough of them.
+            if not query and (rest == 0 or len(seen) > _LONGEST):
+                self._shelf.replace(dict(seen), rest=rest)
+            yield from jobs
+            if rest == 0:
+                return
+
+    def _refresh(self) -> bool:
+        """Bring the shelf up to date; False when it cannot be, or jobs have gone."""
+        known, rest = self._shelf.jobs, self._shelf.rest
+        if rest is None:
+            return False
+        newest = max((job.modified for job in known.values()), default=None)
+        oldest = min((job.created for job in known.values()), default=None)
+        changed: dict[int, JobRow] = {}
+        index, total = 0, 1
+        for length in itertools.chain([_CHANGED], _LONG):
+            bodies, total = self._resources.jobs_page(
+                index=index, length=length, sort="lastModifiedOn"
+            )
+            jobs = [JobRow.read(body) for body in bodies]
+            changed |= {job.id: job for job in jobs}
+            index += len(jobs)
+            if index >= total or not jobs:
+                break
+            if newest is not None and jobs[-1].modified < newest:
+                break
+        if rest and oldest is not None:  # what has changed may be older than we know
+            changed = {
+                id_: job for id_, job in changed.items() if job.created >= oldest
+            }
+        merged = known | changed
+        if len(merged) + rest != total:
+            self._shelf.clear()
+            return False
+        self._shelf.replace(merged, rest=rest)
+        return True
+
+    def _experiment(self, name: str) -> int:
+        found = self._resources.find("experiments", name)
+        if found is None and name.isdigit():
+            found = int(name)
+        if found is None:
+            raise Unknown(f"the API has no experiment {name!r}")
+        return found
+
+    def _with_timelines(
+        self, jobs: Sequence[JobRow], kinds: Kinds
+    ) -> tuple[Listed, ...]:
+        """Read the timelines that are not known, side by side."""
+        shelf = self._shelf
+        known = {job.id: shelf.timeline(job) for job in jobs}
+        missing = [
+            job for job in jobs if job.status != "queued" and known[job.id] is None
+        ]
+        with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
+            reading = zip(missing, pool.map(self._timeline, missing), strict=True)
+            for done, (job, read) in enumerate(reading, start=1):
+                shelf.put_timeline(job, read)
+                known[job.id] = read
+                self._on_progress(done, len(missing))
+        return tuple(
+            Listed(
+                job=job,
+                kind=kinds.of(job),
+                timeline=known[job.id] or Timeline(()),
+            )
+            for job in jobs
+        )
+
+    def _timeline(self, job: JobRow) -> Timeline:
+        try:
+            return self._usual(job) or Timeline(tuple(self._resources.timeline(job.id)))
+        except NotFound:  # it was deleted a moment ago
+            return Timeline(())
+
+    def _usual(self, job: JobRow) -> Timeline | None:
+        """The timeline of a job that was queued, was started and has ended, as most.
+
+        The API takes some milliseconds for each status, and the list has two of them.
+        """
+        if not job.has_ended:
+            return None
+        started, count = self._resources.second_status(job.id)
+        if started is None or started.status != "started" or count != 3:
+            return None
+        return Timeline(
+            (
+                StatusChange(status="queued", at=job.created),
+                started,
+                StatusChange(status=job.status, at=job.since),
+            )
+        )

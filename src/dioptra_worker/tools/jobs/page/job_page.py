@@ -1,0 +1,178 @@
+"""The page of one job."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+from urllib.parse import urlencode, urlsplit
+
+from dioptra_worker.tools.jobs.formatting import extent, maybe, roughly
+from dioptra_worker.tools.jobs.page.charts import charts
+from dioptra_worker.tools.jobs.page.html import NOTHING, Html, fill, join
+from dioptra_worker.tools.jobs.page.layout import pill
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import datetime
+
+    from dioptra_worker.api.models import Artifact
+    from dioptra_worker.tools.jobs.details import Details
+
+_PAGE = """\
+<p class="crumbs"><a href="/">All jobs</a></p>
+<div class="title"><h1>{name} <span class="id">#{id}</span></h1>
+<div class="buttons">
+<button type="button" class="copy" data-copy="{id}" hidden>Copy ID</button>
+<form method="post" action="/jobs/{id}/rerun"><input type="hidden" name="token"
+ value="{token}"><button type="submit" class="primary">Re-run</button></form>
+<form method="post" action="/jobs/{id}/cancel" id="cancel"{cancel}><input type="hidden"
+ name="token" value="{token}"><button type="submit" class="danger">Cancel</button>
+</form>
+</div></div>
+<div id="parts" data-source="/jobs/{id}/parts" data-status="{status}">
+{parts}
+</div>
+{log}"""
+
+_PARTS = """\
+<section class="card facts" aria-label="About this job">
+<p class="state">{pill}{about}</p>
+<dl>{facts}</dl>
+<ol class="timeline" aria-label="Timeline">{timeline}</ol>
+</section>
+{more}"""
+
+_PART = """\
+<section class="card" aria-labelledby="{id}"><h2 id="{id}">{title}</h2>
+{body}
+</section>"""
+
+
+_ARTIFACT = """\
+<li><span class="file">{name}</span> <span class="id">#{id}</span>
+ <span class="size">{size}</span>{link}<code class="uri">{uri}</code></li>"""
+
+# Without the attribute `download`, a browser shows why there is nothing to save.
+_DOWNLOAD = """\
+ <a class="download" href="/jobs/{job}/artifacts/{id}"
+ aria-label="Download {name}">Download</a>"""
+
+
+def job_page(details: Details, log: Html, *, token: str, now: datetime) -> Html:
+    """The whole page of a job."""
+    job = details.job
+    return fill(
+        _PAGE,
+        id=job.id,
+        name=job.name,
+        status=job.status,
+        token=token,
+        cancel=Html(" hidden") if job.has_ended else NOTHING,
+        parts=parts(details, now=now),
+        log=log,
+    )
+
+
+def parts(details: Details, *, now: datetime) -> Html:
+    """What changes while the job runs, which the page asks for again and again."""
+    job = details.job
+    about = fill(' <span class="about">{text}</span>', text=job.description)
+    return fill(
+        _PARTS,
+        pill=pill(job.status),
+        about=about if job.description else NOTHING,
+        facts=join(_facts(details, now)),
+        timeline=_timeline(details),
+        more=join(_more(details)),
+    )
+
+
+def _facts(details: Details, now: datetime) -> Iterable[Html]:
+    listed, job = details.listed, details.job
+    yield _fact("Type", listed.kind)
+    yield _fact("User", job.user)
+    address = "/?" + urlencode({"experiment": job.experiment})
+    yield _fact("Object", _linked(address, job.experiment))
+    yield _fact("Queue", _linked("/?" + urlencode({"queue": job.queue}), job.queue))
+    yield _fact("Submitted", f"{roughly(listed.age(now))} ago")
+    yield _fact("Waited", maybe(listed.timeline.waited))
+    yield _fact("Took", maybe(listed.took(now)))
+    yield _fact("Time limit", details.timeout)
+    yield _fact("Snapshot", f"{details.snapshot_id} of entrypoint {job.entrypoint_id}")
+    if details.run_page and urlsplit(details.run_page).scheme in {"http", "https"}:
+        yield _fact("MLflow", _linked(details.run_page, "open the run"))
+    elif details.run_id:
+        yield _fact("MLflow run", details.run_id)
+
+
+def _timeline(details: Details) -> Html:
+    return join(
+        fill(
+            '<li class="{status}"><span>{status}</span>'
+            ' <time datetime="{at}">{shown}</time></li>',
+            status=change.status,
+            at=change.at.isoformat(),
+            shown=f"{change.at:%Y-%m-%d %H:%M:%S} UTC",
+        )
+        for change in details.listed.timeline.changes
+    )
+
+
+def _more(details: Details) -> Iterable[Html]:
+    """Sections of which not every job has all."""
+    inputs = [
+        *((name, _value(value)) for name, value in details.parameters.items()),
+        *((name, f"task {alias}") for name, alias in details.swaps.items()),
+        *((item.name, f"artifact {item.artifact_id}") for item in details.inputs),
+    ]
+    if inputs:
+        yield _part("inputs", "Inputs", _definitions(inputs))
+    if details.metrics:
+        drawn = fill(
+            '<div class="charts">{charts}</div>', charts=charts(details.metrics)
+        )
+        yield _part("metrics", "Metrics", drawn)
+    if details.artifacts:
+        yield _part("artifacts", "Artifacts", _artifacts(details))
+
+
+def _artifacts(details: Details) -> Html:
+    lines = join(_artifact(details.job.id, item) for item in details.artifacts)
+    return fill('<ul class="artifacts">{lines}</ul>', lines=lines)
+
+
+def _artifact(job_id: int, item: Artifact) -> Html:
+    link = fill(_DOWNLOAD, job=job_id, id=item.id, name=item.file_name)
+    return fill(
+        _ARTIFACT,
+        name=item.file_name,
+        id=item.id,
+        size=extent(item),
+        link=NOTHING if item.is_deleted else link,
+        uri=item.uri,
+    )
+
+
+def _definitions(pairs: Iterable[tuple[str, str]]) -> Html:
+    lines = join(
+        fill("<div><dt>{name}</dt><dd><code>{value}</code></dd></div>", name=n, value=v)
+        for n, v in pairs
+    )
+    return fill('<dl class="values">{lines}</dl>', lines=lines)
+
+
+def _value(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _part(name: str, title: str, body: Html) -> Html:
+    return fill(_PART, id=name, title=title, body=body)
+
+
+def _fact(title: str, value: str) -> Html:
+    template = "<div><dt>{title}</dt><dd>{value}</dd></div>"
+    return fill(template, title=title, value=value)
+
+
+def _linked(address: str, text: str) -> Html:
+    return fill('<a href="{address}">{text}</a>', address=address, text=text)

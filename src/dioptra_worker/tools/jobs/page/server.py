@@ -1,0 +1,234 @@
+"""Serves the page on this machine, and lets nobody in who comes by another name.
+
+A browser can be made to send requests here by any page that it shows. So the name that
+it asks for must be one of this machine's own (no other name can be pointed at us), a
+change must bring a token that only our pages hold, and our pages may load and send
+nothing but from here and to here.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+from contextlib import contextmanager
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qsl, urlsplit
+
+from dioptra_worker.errors import WorkerError
+from dioptra_worker.tools.jobs.artifacts.file_names import disposition
+from dioptra_worker.tools.jobs.page.http import Answer, Request
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from dioptra_worker.api.session import Download
+    from dioptra_worker.tools.jobs.page.routes import Routes
+
+log = logging.getLogger("dioptra_worker.jobs.page")
+
+LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+LONGEST_FORM = 10_000
+SLOWEST = 3600.0
+"""Seconds that a browser may pause a download."""
+HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self';"
+        " connect-src 'self'; form-action 'self'; base-uri 'none';"
+        " frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+
+
+class CannotListen(WorkerError):
+    """The address or the port cannot be had."""
+
+
+@contextmanager
+def serving(routes: Routes, *, host: str, port: int) -> Iterator[PageServer]:
+    """Listen until the end of the block; `PageServer.serve_forever` answers.
+
+    Args:
+        routes: The pages.
+        host: An address of this machine.
+        port: The port; 0 is any free one.
+
+    Raises:
+        CannotListen: Somebody else does, or the address is not ours.
+    """
+    try:
+        server = PageServer(routes, host, port)
+    except (OSError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise CannotListen(
+            f"cannot listen on {host}:{port}: {reason}: choose another --port"
+        ) from error
+    with server:
+        yield server
+
+
+class PageServer(ThreadingHTTPServer):
+    """The server; a thread for each connection."""
+
+    daemon_threads = True
+    allow_reuse_address = True
+
+    def __init__(self, routes: Routes, host: str, port: int) -> None:
+        self.routes = routes
+        self.names = LOOPBACK | {host.lower()}
+        if ":" in host:
+            self.address_family = socket.AF_INET6
+        super().__init__((host, port), _Handler)
+
+    @property
+    def address(self) -> str:
+        """What to type into a browser on this machine."""
+        host, port = self.server_address[:2]
+        shown = "127.0.0.1" if host in {"0.0.0.0", "::"} else str(host)  # noqa: S104
+        return (
+            f"http://[{shown}]:{port}/" if ":" in shown else f"http://{shown}:{port}/"
+        )
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Note a connection that broke; browsers close them as they like."""
+        del request
+        log.debug("connection of %s broke", client_address, exc_info=True)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    """Speaks HTTP; what is answered is the routes' business."""
+
+    protocol_version = "HTTP/1.1"
+    timeout = 60.0
+    server: PageServer
+
+    def version_string(self) -> str:
+        return "dioptra-worker"
+
+    def do_GET(self) -> None:
+        self._serve("GET")
+
+    def do_HEAD(self) -> None:
+        self._serve("GET", with_body=False)
+
+    def do_POST(self) -> None:
+        self._serve("POST")
+
+    def _serve(self, method: str, *, with_body: bool = True) -> None:
+        try:
+            answer = self._refusal()
+            if answer is None:
+                answer = self._routed(method)
+            else:
+                self.close_connection = True  # what it may still send is not read
+        except Exception:
+            log.exception("a page broke: %s %s", method, self.path)
+            answer = Answer(
+                status=HTTPStatus.INTERNAL_SERVER_ERROR,
+                body=b"The page broke; the terminal says where.",
+                content_type="text/plain",
+            )
+        self._send(answer, with_body=with_body)
+
+    def _refusal(self) -> Answer | None:
+        """Why a request is not even looked at."""
+        if _host_name(self.headers.get("Host", "")) not in self.server.names:
+            return _plain(
+                HTTPStatus.FORBIDDEN, "Ask for this page by localhost or 127.0.0.1."
+            )
+        origin = self.headers.get("Origin")
+        if origin is not None and _foreign(origin, self.headers["Host"]):
+            return _plain(HTTPStatus.FORBIDDEN, "Another page has sent this request.")
+        return None
+
+    def _routed(self, method: str) -> Answer:
+        parts = urlsplit(self.path)
+        form: dict[str, str] = {}
+        if method == "POST":
+            length = self.headers.get("Content-Length", "")
+            if not length.isdigit() or int(length) > LONGEST_FORM:
+                self.close_connection = True  # what it sends is not read
+                return _plain(HTTPStatus.BAD_REQUEST, "This is no form of this page.")
+            content = self.rfile.read(int(length)).decode("utf-8", "replace")
+            form = dict(parse_qsl(content))
+        return self.server.routes.answer(
+            Request(
+                method=method,
+                path=parts.path,
+                query=dict(parse_qsl(parts.query)),
+                form=form,
+            )
+        )
+
+    def _send(self, answer: Answer, *, with_body: bool) -> None:
+        self.send_response(answer.status)
+        for name, value in HEADERS.items():
+            self.send_header(name, value)
+        if answer.location is not None:
+            self.send_header("Location", answer.location)
+        self.send_header("Content-Type", answer.content_type)
+        if answer.download is not None:
+            with answer.download as download:
+                self._pass_on(download, answer.name, with_body=with_body)
+            return
+        self.send_header("Content-Length", str(len(answer.body)))
+        self.end_headers()
+        if with_body:
+            self.wfile.write(answer.body)
+
+    def _pass_on(self, download: Download, name: str, *, with_body: bool) -> None:
+        """Send a download while it comes, so that it is never here as a whole."""
+        self.send_header("Content-Disposition", disposition(name))
+        chunked = download.length is None and self.request_version != "HTTP/1.0"
+        if chunked:
+            self.send_header("Transfer-Encoding", "chunked")
+        elif download.length is not None:
+            self.send_header("Content-Length", str(download.length))
+        else:
+            self.close_connection = True  # which is how its end is told
+        self.end_headers()
+        if not with_body:
+            return
+        self.connection.settimeout(SLOWEST)
+        try:
+            for piece in download:
+                if chunked:
+                    self.wfile.write(b"%x\r\n%b\r\n" % (len(piece), piece))
+                else:
+                    self.wfile.write(piece)
+            if chunked:
+                self.wfile.write(b"0\r\n\r\n")
+        except WorkerError as error:
+            # Without the last chunk, the browser knows that this is not all.
+            log.warning("a download broke off: %s", error)
+            self.close_connection = True
+        self.connection.settimeout(self.timeout)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+        log.debug(format, *args)
+
+
+def _plain(status: HTTPStatus, text: str) -> Answer:
+    return Answer(status=status, body=text.encode(), content_type="text/plain")
+
+
+def _host_name(host: str) -> str:
+    """The name of a ``Host`` header, without its port; empty when it is none."""
+    try:
+        return (urlsplit(f"//{host}").hostname or "").lower()
+    except ValueError:
+        return ""
+
+
+def _foreign(origin: str, host: str) -> bool:
+    try:
+        return urlsplit(origin).netloc.lower() != host.lower()
+    except ValueError:
+        return True

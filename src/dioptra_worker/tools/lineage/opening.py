@@ -1,0 +1,102 @@
+"""Opens what the commands about worker runs work with, from the environment."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING
+
+from dioptra_worker.broker.batch_leases import Activities
+from dioptra_worker.broker.connection import connect
+from dioptra_worker.errors import SettingsError
+from dioptra_worker.provenance import Parameter
+from dioptra_worker.settings import DATA_PARAMETERS
+from dioptra_worker.tools.jobs.control.submission import entrypoint_id
+from dioptra_worker.tools.lineage.configurations import Configurations
+from dioptra_worker.tools.lineage.mlflow_api import MlflowApi
+from dioptra_worker.tools.lineage.runs import Runs
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from dioptra_worker.api.client import DioptraApi
+    from dioptra_worker.api.user_client import Resources
+
+TRACKING = "MLFLOW_TRACKING_URI"
+BROKER = "RQ_REDIS_URI"
+DATA = "DIOPTRA_WORKER_DATA_PARAMETERS"
+
+
+def open_runs(environment: Mapping[str, str]) -> Runs:
+    """The worker runs of the MLflow server that the environment names.
+
+    Raises:
+        SettingsError: It names none.
+    """
+    where = "where worker runs are recorded, such as http://localhost:5000"
+    address = _address(environment, TRACKING, where)
+    return Runs(
+        MlflowApi(
+            address,
+            username=environment.get("MLFLOW_TRACKING_USERNAME", ""),
+            password=environment.get("MLFLOW_TRACKING_PASSWORD", ""),
+            token=environment.get("MLFLOW_TRACKING_TOKEN", ""),
+        )
+    )
+
+
+@contextlib.contextmanager
+def open_activities(
+    environment: Mapping[str, str], worker_run: str
+) -> Iterator[Activities]:
+    """The record of a batch, in the Redis that the environment names.
+
+    Raises:
+        SettingsError: It names none.
+    """
+    where = "where the record of batches is kept, such as redis://localhost:6379/0"
+    with connect(_address(environment, BROKER, where)) as connection:
+        yield Activities(connection, worker_run)
+
+
+def data_parameters(environment: Mapping[str, str]) -> tuple[str, ...]:
+    """The parameters that say what to work on."""
+    given = environment.get(DATA)
+    if given is None:
+        return DATA_PARAMETERS
+    return tuple(name.strip() for name in given.split(",") if name.strip())
+
+
+def open_configurations(
+    environment: Mapping[str, str], resources: Resources, entrypoint: str
+) -> Configurations:
+    """The configurations of an entrypoint, by its name or id.
+
+    Raises:
+        SettingsError: The environment names no MLflow server.
+        Unknown: There is no such entrypoint.
+    """
+    body = resources.entrypoint(entrypoint_id(resources, entrypoint))
+    return Configurations(
+        open_runs(environment).mlflow,
+        entrypoint_id=body["id"],
+        parameters=map(Parameter.read, body["parameters"]),
+        data_parameters=data_parameters(environment),
+    )
+
+
+def is_administrator(api: DioptraApi, resources: Resources, entrypoint: str) -> bool:
+    """Whether whoever is logged in administers the group that owns an entrypoint."""
+    body = resources.entrypoint(entrypoint_id(resources, entrypoint))
+    group = api.request("GET", f"groups/{body['group']['id']}")
+    me = resources.whoami()
+    return any(
+        member["user"]["username"] == me and member["permissions"]["admin"]
+        for member in group["members"]
+    )
+
+
+def _address(environment: Mapping[str, str], name: str, where: str) -> str:
+    address = environment.get(name)
+    if not address:
+        raise SettingsError([f"{name} is missing: {where}"])
+    return address

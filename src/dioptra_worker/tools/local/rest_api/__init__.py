@@ -1,0 +1,1 @@
+"""The real REST API, in an environment of its own."""

@@ -1,0 +1,163 @@
+"""An environment of its own for dioptra-platform, whose REST API the stack runs.
+
+It is made once and kept in the cache folder. A virtual environment names its own place,
+so it is built there: a marker, written last, says that it is whole, and a lock lets one
+process build while others wait. One that was moved with its folder is mended.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dioptra_worker.tools.local.errors import PeerInstallFailed
+from dioptra_worker.tools.local.files import tail
+from dioptra_worker.tools.local.locks import locked
+from dioptra_worker.tools.local.progress import State, Step, silent, step
+from dioptra_worker.tools.local.rest_api.database import make_database
+from dioptra_worker.tools.local.rest_api.relocation import mend, was_moved
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from dioptra_worker.tools.local.progress import Progress
+
+PEER_VERSION = "1.2.2"
+
+_PINS = Path(__file__).with_name("pins")
+_MARKER = "complete.json"
+_INSTALL_SECONDS = 1800.0
+_PIP_WITH_PYTHON_OPTION = (22, 3)
+
+
+@dataclass(frozen=True)
+class PeerEnvironment:
+    """An environment that has dioptra-platform.
+
+    Attributes:
+        python: Its interpreter.
+        database: An empty, migrated database to copy, if one is kept.
+    """
+
+    python: Path
+    database: Path | None = None
+
+
+def ensure_peer(
+    cache: Path, *, full: bool = False, progress: Progress = silent
+) -> PeerEnvironment:
+    """Return the environment of dioptra-platform; make it if it is not there.
+
+    Args:
+        cache: The folder to keep it in.
+        full: Install all that dioptra-platform declares, as its users do, instead
+            of what its REST API, worker and client import.
+        progress: Told of every step.
+
+    Raises:
+        PeerInstallFailed: It could not be made; the message brings pip's words.
+    """
+    home = cache / "peer" / _key(full=full)
+    environment = PeerEnvironment(home / "venv/bin/python", home / "database.sqlite")
+    if _is_whole(home, environment) and not was_moved(environment.python):
+        return environment
+
+    def waiting() -> None:
+        detail = f"for another process that makes {home}"
+        progress(Step("waiting", State.NOTE, detail=detail))
+
+    lock = home.with_name(f"{home.name}.lock")
+    with locked(lock, timeout=_INSTALL_SECONDS, waiting=waiting):
+        if not _is_whole(home, environment):
+            shutil.rmtree(home, ignore_errors=True)
+            home.mkdir(parents=True)
+            _build(home, environment, full=full, progress=progress)
+        mend(environment.python)
+    return environment
+
+
+def _build(
+    home: Path, environment: PeerEnvironment, *, full: bool, progress: Progress
+) -> None:
+    name = f"install dioptra-platform {PEER_VERSION}"
+    with step(progress, name, f"once, into {home}"):
+        _run(_venv_command(home / "venv"), home)
+        _run(_pip_command(environment.python, full=full), home)
+    with step(progress, "make the database template"):
+        make_database(environment.python, home / "database.sqlite")
+    (home / _MARKER).write_text(
+        json.dumps({"dioptra-platform": PEER_VERSION, "python": sys.version})
+    )
+
+
+def _is_whole(home: Path, environment: PeerEnvironment) -> bool:
+    # The interpreter is a link to the one it was made with, which may be gone.
+    return (home / _MARKER).exists() and environment.python.exists()
+
+
+def _key(*, full: bool) -> str:
+    pins = b"".join(path.read_bytes() for path in sorted(_PINS.iterdir()))
+    place = f"{sys.base_prefix}{platform.machine()}".encode()
+    digest = hashlib.sha256(pins + place).hexdigest()[:8]
+    size = "full" if full else "slim"
+    version = f"py{sys.version_info.major}{sys.version_info.minor}"
+    return f"dioptra-platform-{PEER_VERSION}-{size}-{version}-{digest}"
+
+
+def _venv_command(folder: Path) -> list[str]:
+    command = [sys.executable, "-m", "venv", str(folder)]
+    return command if not _pip_here() else [*command, "--without-pip"]
+
+
+def _pip_command(python: Path, *, full: bool) -> list[str]:
+    if _pip_here():
+        command = [sys.executable, "-m", "pip", "--python", str(python)]
+    else:
+        command = [str(python), "-m", "pip"]
+    command += ["install", "--disable-pip-version-check", "--no-input"]
+    command += ["--progress-bar", "off", "-c", str(_PINS / "constraints.txt")]
+    if full:
+        return [*command, f"dioptra-platform=={PEER_VERSION}"]
+    # Bytecode is written when the database template is made, for what is imported.
+    return [*command, "--no-compile", "--no-deps", "-r", str(_PINS / "slim.txt")]
+
+
+def _pip_here() -> bool:
+    """Tell whether our own pip can install into another environment.
+
+    That saves a copy of pip in each; environments made by uv have none.
+    """
+    try:
+        version = metadata.version("pip")
+    except metadata.PackageNotFoundError:
+        return False
+    return tuple(map(int, version.split(".")[:2])) >= _PIP_WITH_PYTHON_OPTION
+
+
+def _run(command: Sequence[str], home: Path) -> None:
+    log = home / "install.log"
+    with log.open("ab") as output:
+        # With the user's environment: pip's settings, proxies and certificates.
+        answer = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            check=False,
+        )
+    if answer.returncode != 0:
+        raise PeerInstallFailed(
+            f"Could not install dioptra-platform {PEER_VERSION} into {home}: "
+            f"`{' '.join(command[1:4])} …` ended with {answer.returncode}. This needs "
+            "a package index once: check the network and `pip config list`, then try "
+            "again; or name an environment that has it with --peer-python. Its last "
+            f"lines, from {log}:\n{tail(log)}"
+        )

@@ -1,0 +1,91 @@
+"""Packing a folder for the API's resource import.
+
+The platform has two forms of an entrypoint's file. Its task engine (and our
+``validate``) takes a whole one, where output artifacts stand under
+``artifact_outputs``. Its import reads only ``graph`` and ``artifacts``, and takes the
+rest from ``dioptra.toml``. Here the first becomes the second.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import tarfile
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from dioptra_worker import engine
+from dioptra_worker.tools.resources.errors import BadResources
+from dioptra_worker.tools.resources.folders import CONFIG
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from dioptra_worker.tools.resources.folders import ResourceFolder
+
+
+def pack(folder: ResourceFolder) -> bytes:
+    """Pack a folder.
+
+    Args:
+        folder: The folder; nothing in it is changed.
+
+    Returns:
+        A ``tar.gz`` with its configuration, task graphs and plugins, and nothing else.
+
+    Raises:
+        BadResources: A task graph cannot be read, or is wrong, or a file lies outside
+            of the folder.
+    """
+    files = {path: _import_form(folder.path / path) for path in folder.graphs}
+    files[CONFIG] = (folder.path / CONFIG).read_bytes()
+    for plugin in folder.plugins:
+        for file in sorted((folder.path / plugin).rglob("*.py")):
+            files[_inside(file, folder)] = file.read_bytes()
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        for name, content in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+    # Without the time, the same files make the same archive: the API shows its hash.
+    return gzip.compress(buffer.getvalue(), mtime=0)
+
+
+def _inside(file: Path, folder: ResourceFolder) -> str:
+    try:
+        return file.resolve().relative_to(folder.path).as_posix()
+    except ValueError:
+        message = f"{file} lies outside of {folder.path}: move it there"
+        raise BadResources([message]) from None
+
+
+def _import_form(file: Path) -> bytes:
+    """Read a task graph, check it as far as it says enough, and convert it."""
+    try:
+        document = engine.load(file)
+    except engine.InvalidGraph as error:
+        raise BadResources([f"{file}: {issue}" for issue in error.issues]) from error
+    data: Any = document.data
+    if not isinstance(data, dict) or "graph" not in data:
+        message = f"{file} has no section 'graph': it says which tasks to call"
+        raise BadResources([message])
+    if "tasks" in data:
+        _refuse_errors(file, document)
+    kept = {"graph": data["graph"]}
+    outputs = data.get("artifact_outputs", data.get("artifacts"))
+    if outputs:
+        kept["artifacts"] = outputs
+    text = yaml.safe_dump(kept, sort_keys=False, allow_unicode=True)
+    return text.encode()
+
+
+def _refuse_errors(file: Path, document: engine.Document) -> None:
+    problems = [
+        f"{file}: {issue}"
+        for issue in engine.validate(document)
+        if issue.severity is engine.Severity.ERROR
+    ]
+    if problems:
+        raise BadResources(problems)

@@ -1,0 +1,90 @@
+"""Importing folders into a Dioptra."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from dioptra_worker.errors import LoginRefused, ServiceRefused
+from dioptra_worker.tools.resources.archive import pack
+from dioptra_worker.tools.resources.errors import ResourceError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from dioptra_worker.api.user_client import Resources
+    from dioptra_worker.tools.resources.folders import ResourceFolder
+
+Strategy = Literal["update", "overwrite", "fail"]
+"""What to do where a name is taken: change what is there and keep its id, put a new
+one in its place, or import nothing."""
+
+PUBLIC_GROUP = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Imported:
+    """What the API has registered of one folder, ids by name.
+
+    Attributes:
+        folder: The folder.
+        entrypoints: Its entrypoints.
+        plugins: Its plugins.
+        types: Its types of plugin parameters.
+    """
+
+    folder: Path
+    entrypoints: Mapping[str, int]
+    plugins: Mapping[str, int]
+    types: Mapping[str, int]
+
+
+def import_folder(
+    resources: Resources,
+    folder: ResourceFolder,
+    *,
+    group: int = PUBLIC_GROUP,
+    strategy: Strategy = "update",
+) -> Imported:
+    """Import one folder, all of it or nothing.
+
+    Args:
+        resources: The API.
+        folder: The folder.
+        group: The group that is to own what is imported.
+        strategy: What to do where a name is taken.
+
+    Raises:
+        ResourceError: The folder cannot be packed, or the API refuses it.
+        ServiceError: The API cannot be asked.
+    """
+    archive = pack(folder)
+    try:
+        found = resources.import_archive(archive, group=group, strategy=strategy)
+    except LoginRefused:
+        raise
+    except ServiceRefused as error:
+        raise ResourceError(
+            f"the Dioptra API refused to import {folder.path}: {_words(error.detail)}"
+        ) from error
+    return Imported(
+        folder=folder.path,
+        entrypoints=found.get("entrypoints", {}),
+        plugins=found.get("plugins", {}),
+        types=found.get("plugin_param_types", {}),
+    )
+
+
+def _words(detail: Any) -> str:
+    """Say what the API said: its sentence, and the reason that it keeps apart."""
+    if not isinstance(detail, dict):
+        return str(detail)
+    sentence = str(detail.get("message") or "it does not say why")
+    # A 404 of the API's framework goes on to guess at other addresses.
+    sentence = sentence.partition(" You have requested this URI")[0]
+    inner = detail.get("detail")
+    if not inner or (isinstance(inner, dict) and "entity_type" in inner):
+        return sentence  # which has said it all
+    reason = inner.get("reason", inner) if isinstance(inner, dict) else inner
+    return f"{sentence}\n{reason}"

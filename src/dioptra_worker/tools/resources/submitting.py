@@ -1,0 +1,171 @@
+"""Submitting a job by names, and waiting for its end."""
+
+from __future__ import annotations
+
+import difflib
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from dioptra_worker.errors import ServiceUnavailable
+from dioptra_worker.tools.resources.errors import StillRunning, Unknown
+from dioptra_worker.tools.resources.importing import PUBLIC_GROUP
+from dioptra_worker.tools.resources.timeline import ENDED
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from dioptra_worker.api.client import DioptraApi
+    from dioptra_worker.api.models import Artifact
+    from dioptra_worker.api.user_client import Resources
+
+_PAUSE = 0.25
+
+
+@dataclass(frozen=True, kw_only=True)
+class Submission:
+    """What to run, where, and on what.
+
+    Attributes:
+        entrypoint: The entrypoint's name or id.
+        queue: The queue's name.
+        experiment: The experiment's name; it is created if there is none.
+        values: Values for the entrypoint's parameters; the others have defaults.
+        artifacts: Artifacts for its artifact parameters.
+        swaps: Which task to take where its task graph leaves a choice.
+        timeout: How long the job may run, such as ``10m``.
+        description: A sentence for people.
+        group: The group of an experiment that is created.
+    """
+
+    entrypoint: str | int
+    queue: str
+    experiment: str
+    values: Mapping[str, Any] = field(default_factory=dict)
+    artifacts: Mapping[str, Artifact] = field(default_factory=dict)
+    swaps: Mapping[str, str] = field(default_factory=dict)
+    timeout: str = "24h"
+    description: str = ""
+    group: int = PUBLIC_GROUP
+
+
+def submit(resources: Resources, wanted: Submission) -> int:
+    """Submit a job.
+
+    Args:
+        resources: The API.
+        wanted: What to run.
+
+    Returns:
+        The job's id.
+
+    Raises:
+        Unknown: There is no such entrypoint or queue.
+        ServiceError: The API refused, or cannot be asked.
+    """
+    entrypoint = wanted.entrypoint
+    if isinstance(entrypoint, str):
+        entrypoint = known(resources, "entrypoints", entrypoint)
+    queue = known(resources, "queues", wanted.queue)
+    experiment = resources.find("experiments", wanted.experiment)
+    if experiment is None:
+        experiment = resources.create_experiment(wanted.experiment, group=wanted.group)
+    resources.add_entrypoint(experiment, entrypoint)
+    resources.add_queue(entrypoint, queue)
+    return resources.create_job(
+        experiment,
+        {
+            "entrypoint": entrypoint,
+            "queue": queue,
+            # The API keeps values as text and converts them by the parameter's type.
+            "values": {name: _text(value) for name, value in wanted.values.items()},
+            "artifactValues": {
+                name: {"id": artifact.id, "snapshotId": artifact.snapshot_id}
+                for name, artifact in wanted.artifacts.items()
+            },
+            "timeout": wanted.timeout,
+            "description": wanted.description,
+            **swaps_of(wanted.swaps),
+        },
+    )
+
+
+def swaps_of(swaps: Mapping[str, str]) -> dict[str, Any]:
+    """Swaps as the API takes them; before 1.2 it takes none, not even no swaps."""
+    if not swaps:
+        return {}
+    chosen = [{"swap_name": k, "task_alias": v} for k, v in swaps.items()]
+    return {"swaps": chosen}
+
+
+def wait(
+    api: DioptraApi,
+    job_id: int,
+    *,
+    seconds: float,
+    on_status: Callable[[str], None] = lambda _status: None,
+    sleep: Callable[[float], object] = time.sleep,
+) -> str:
+    """Wait for a job's end; an API that is away for a moment is asked again.
+
+    Args:
+        api: A session with the API.
+        job_id: The job.
+        seconds: How long in all.
+        on_status: Told the job's status after every look.
+        sleep: Waits between two looks; may raise to give up.
+
+    Returns:
+        ``finished`` or ``failed``.
+
+    Raises:
+        StillRunning: It did not end in time.
+        ServiceError: The API refused, or was away until the time was up.
+    """
+    deadline = time.monotonic() + seconds
+    while True:
+        late = time.monotonic() >= deadline
+        try:
+            status = api.job(job_id).status
+        except ServiceUnavailable:
+            if late:
+                raise
+            sleep(_PAUSE)
+            continue
+        on_status(status)
+        if status in ENDED:
+            return status
+        if late:
+            raise StillRunning(
+                f"job {job_id} is still {status} after {seconds:g} s: is a worker"
+                " listening on its queue?",
+                status=status,
+            )
+        sleep(_PAUSE)
+
+
+def known(resources: Resources, kind: str, name: str) -> int:
+    """The id of a resource by its name.
+
+    Args:
+        resources: The API.
+        kind: Such as ``entrypoints``.
+        name: The name.
+
+    Raises:
+        Unknown: There is none; with names that are near.
+    """
+    found = resources.find(kind, name)
+    if found is not None:
+        return found
+    names = resources.names(kind)
+    near = difflib.get_close_matches(name, names, n=3) or sorted(names)[:10]
+    there = f"there is {', '.join(map(repr, near))}" if near else "there is none at all"
+    raise Unknown(f"the API has no {kind[:-1]} {name!r}: {there}")
+
+
+def _text(value: Any) -> Any:
+    """Write a value as the API takes it: numbers and truth values as text."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value) if isinstance(value, int | float) else value

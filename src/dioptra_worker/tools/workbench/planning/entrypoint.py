@@ -1,0 +1,226 @@
+"""Which entrypoint a path means, and what it is made of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dioptra_worker import engine
+from dioptra_worker.engine.wording import listing, suggestion
+from dioptra_worker.tools.resources.errors import BadResources
+from dioptra_worker.tools.resources.folders import CONFIG, find_folders
+from dioptra_worker.tools.workbench.errors import BadOrder, InvalidEntrypoint
+from dioptra_worker.tools.workbench.planning import declared, discovered, values
+from dioptra_worker.tools.workbench.planning.declared import Reader
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from dioptra_worker.protocol.messages import ArtifactTask
+    from dioptra_worker.tools.resources.folders import ResourceFolder
+
+PLUGINS = "plugins"
+SUFFIXES = (".yml", ".yaml")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entrypoint:
+    """An entrypoint on disk.
+
+    Attributes:
+        name: Its name.
+        file: The file with its task graph.
+        document: That file, or the whole task graph that was made with it.
+        config: The whole task graph, as the platform would give it to a worker.
+        kinds: How the text of a parameter is read, by its name; see `values`.
+        plugins: The plugins of its tasks, each a folder or a file.
+        artifact_plugins: The plugins that write and read its artifacts.
+        writers: The artifact tasks that the task graph may name.
+        readers: The artifact tasks that may read an input.
+    """
+
+    name: str
+    file: Path
+    document: engine.Document | Mapping[str, Any]
+    config: Mapping[str, Any]
+    kinds: Mapping[str, str]
+    plugins: tuple[Path, ...]
+    artifact_plugins: tuple[Path, ...]
+    writers: tuple[ArtifactTask, ...]
+    readers: tuple[Reader, ...]
+
+    def watched(self) -> tuple[Path, ...]:
+        """The files and folders whose change makes another entrypoint of it."""
+        config = self.file.parent / CONFIG
+        mine = dict.fromkeys((self.file, *self.plugins, *self.artifact_plugins))
+        return (*mine, config) if config.is_file() else tuple(mine)
+
+
+def find(path: Path, *, plugins: Path | None = None) -> Entrypoint:
+    """Read the entrypoint that a path means.
+
+    Args:
+        path: A folder with a ``dioptra.toml``, or a YAML file. A file that a
+            ``dioptra.toml`` beside it names is read with what that one says.
+        plugins: The folder of plugin packages, for a file that no ``dioptra.toml``
+            names; ``plugins`` beside the file when None.
+
+    Raises:
+        BadOrder: There is no such entrypoint, or more than one.
+        InvalidEntrypoint: Its file cannot be read.
+    """
+    if not path.exists():
+        raise BadOrder(_no_such(path))
+    path = path.resolve()
+    if path.is_dir() and not (path / CONFIG).is_file():
+        path = _only(path)
+    if path.is_file():
+        folder = path.parent
+        if plugins is None and (folder / CONFIG).is_file():
+            resources = _resources(folder)
+            named = [
+                entry for entry in _entries(resources) if entry["path"] == path.name
+            ]
+            if named:
+                return _declared(resources, named[0])
+        return _bare(path, plugins or folder / PLUGINS)
+    if plugins is not None:
+        raise BadOrder(
+            f"{path / CONFIG} says where the plugins are; --plugins is for a file of"
+            " its own"
+        )
+    resources = _resources(path)
+    entries = _entries(resources)
+    if len(entries) != 1:
+        raise BadOrder(_which(path, entries))
+    return _declared(resources, entries[0])
+
+
+def _no_such(path: Path) -> str:
+    parent = path.parent
+    names = []
+    if parent.is_dir():
+        names = [
+            entry.name
+            for entry in sorted(parent.iterdir())
+            if entry.is_dir() or entry.suffix in SUFFIXES
+        ]
+    return f"{str(path)!r} does not exist.{suggestion(path.name, names)}"
+
+
+def _only(folder: Path) -> Path:
+    """The one YAML file in a folder."""
+    files = sorted(file for file in folder.iterdir() if file.suffix in SUFFIXES)
+    if len(files) == 1:
+        return files[0]
+    if not files:
+        raise BadOrder(
+            f"{str(folder)!r} has neither a {CONFIG} nor a YAML file with a task graph"
+        )
+    raise BadOrder(
+        f"{str(folder)!r} has several YAML files: name one of them,"
+        f" {listing([file.name for file in files], 'or')}"
+    )
+
+
+def _which(folder: Path, entries: list[dict[str, Any]]) -> str:
+    if not entries:
+        return f"{folder / CONFIG} has no [[entrypoints]], so there is nothing to run"
+    files = listing([entry["path"] for entry in entries], "or")
+    return f"{str(folder)!r} has several entrypoints: name the file of one, {files}"
+
+
+def _resources(folder: Path) -> ResourceFolder:
+    try:
+        (found,) = find_folders([folder])
+    except BadResources as error:
+        raise BadOrder(*error.problems) from error
+    return found
+
+
+def _entries(folder: ResourceFolder) -> list[dict[str, Any]]:
+    entries: list[dict[str, Any]] = folder.config.get("entrypoints", [])
+    return entries
+
+
+def _load(file: Path) -> engine.Document:
+    try:
+        document = engine.load(file)
+    except engine.InvalidGraph as error:
+        raise InvalidEntrypoint(file, error.issues) from error
+    except OSError as error:
+        raise BadOrder(f"{str(file)!r} cannot be read: {error.strerror}") from error
+    if not isinstance(document.data, dict):
+        raise BadOrder(
+            f"{str(file)!r} is no task graph: it needs the sections 'tasks' and 'graph'"
+        )
+    return document
+
+
+def _declared(folder: ResourceFolder, entry: dict[str, Any]) -> Entrypoint:
+    """An entrypoint as the ``dioptra.toml`` beside it declares it."""
+    file = folder.path / entry["path"]
+    document = _load(file)
+    config = declared.config(folder, entry, document.data)
+    own = {name: plugin for plugin in folder.plugins for name in [Path(plugin).name]}
+
+    def paths(kind: str) -> tuple[Path, ...]:
+        names = entry.get(kind, [])
+        unknown = [name for name in names if name not in own]
+        if unknown:
+            raise BadOrder(
+                f"{folder.path / CONFIG}: entrypoint {entry.get('name')!r} names the"
+                f" plugin {unknown[0]!r}, and no [[plugins]] has it."
+                + suggestion(unknown[0], own)
+            )
+        return tuple(folder.path / own[name] for name in names)
+
+    readers = declared.readers(folder)
+    return Entrypoint(
+        name=str(entry.get("name", file.stem)),
+        file=file,
+        # A file that says everything keeps its lines for the messages.
+        document=document if "tasks" in document.data else config,
+        config=config,
+        kinds=declared.kinds(entry),
+        plugins=paths("plugins"),
+        artifact_plugins=tuple(
+            dict.fromkeys(
+                (
+                    *paths("artifact_plugins"),
+                    *(folder.path / own[reader.task.package] for reader in readers),
+                )
+            )
+        ),
+        writers=declared.writers(folder, entry),
+        readers=readers,
+    )
+
+
+def _bare(file: Path, plugins: Path) -> Entrypoint:
+    """An entrypoint that is only a file, with a folder of plugins."""
+    document = _load(file)
+    if "tasks" not in document.data:
+        raise BadOrder(
+            f"{str(file)!r} has no section 'tasks', and no {CONFIG} beside it declares"
+            " them: write the whole task graph, or add one"
+        )
+    if not plugins.is_dir():
+        raise BadOrder(
+            f"there is no folder {str(plugins)!r} with the plugins: give one with"
+            " --plugins"
+        )
+    packages = discovered.packages(plugins)
+    tasks = discovered.artifact_tasks(packages)
+    return Entrypoint(
+        name=file.stem if file.stem != "entrypoint" else file.parent.name,
+        file=file,
+        document=document,
+        config=document.data,
+        kinds=values.kinds(document.data),
+        plugins=packages,
+        artifact_plugins=packages,
+        writers=tasks,
+        readers=tuple(Reader(task=task, types=None) for task in tasks),
+    )

@@ -1,0 +1,240 @@
+"""What is to be run, with what: an entrypoint, values, artifacts and choices."""
+
+from __future__ import annotations
+
+import copy
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dioptra_worker import engine
+from dioptra_worker.engine.wording import listing, suggestion
+from dioptra_worker.protocol.messages import NO_JOB, InputArtifact, Plan
+from dioptra_worker.tools.workbench.errors import BadOrder, InvalidEntrypoint
+from dioptra_worker.tools.workbench.planning import values
+from dioptra_worker.tools.workbench.planning.inputs import Given, reader
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from dioptra_worker.common.workspace import Workspace
+    from dioptra_worker.tools.workbench.planning.entrypoint import Entrypoint
+
+_NOT_CODE = shutil.ignore_patterns("__pycache__", ".*")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Order:
+    """One run that is asked for; `prepare` makes it.
+
+    Attributes:
+        entrypoint: What to run.
+        config: Its task graph, swaps chosen.
+        parameters: The value of each parameter.
+        inputs: What is given for its artifact inputs.
+        warnings: What is strange about the task graph.
+    """
+
+    entrypoint: Entrypoint
+    config: Mapping[str, Any]
+    parameters: Mapping[str, Any]
+    inputs: tuple[Given, ...] = ()
+    warnings: tuple[engine.Issue, ...] = field(default=())
+
+    def plan(self, space: Workspace) -> Plan:
+        """Put what the run needs into its folder.
+
+        Plugins are copied, so that editing them does no harm to a run that has begun;
+        artifacts are linked.
+
+        Args:
+            space: The run's folder.
+
+        Raises:
+            OSError: It cannot be done.
+        """
+        _copy(self.entrypoint.plugins, space.plugins)
+        _copy(self.entrypoint.artifact_plugins, space.artifact_plugins)
+        return self._plan(space, space.plugins, space.artifact_plugins)
+
+    def plan_in_place(self, space: Workspace) -> Plan:
+        """As `plan`, but with the plugins where they are, where they lie side by side.
+
+        Debuggers and coverage see the author's own files then.
+        """
+        return self._plan(
+            space,
+            _shared(self.entrypoint.plugins, space.plugins),
+            _shared(self.entrypoint.artifact_plugins, space.artifact_plugins),
+        )
+
+    def _linked(self, given: Given, space: Workspace, bundle: Path) -> InputArtifact:
+        folder = space.root / ".dioptra" / "artifacts" / given.name
+        folder.mkdir(parents=True)
+        (folder / given.path.name).symlink_to(given.path)
+        return InputArtifact(
+            name=given.name,
+            directory=str(folder),
+            file_name=given.path.name,
+            bundle=str(bundle),
+            package=given.task.package,
+            module=given.task.module,
+            task=given.task.name,
+            outputs=(),
+        )
+
+    def _plan(self, space: Workspace, plugins: Path, artifact_plugins: Path) -> Plan:
+        inputs = [self._linked(one, space, artifact_plugins) for one in self.inputs]
+        return Plan(
+            job_id=NO_JOB,
+            entrypoint=self.entrypoint.name,
+            config=self.config,
+            parameters=self.parameters,
+            artifact_tasks=self.entrypoint.writers,
+            inputs=tuple(inputs),
+            plugins=str(plugins),
+            artifact_plugins=str(artifact_plugins),
+        )
+
+
+def prepare(
+    entrypoint: Entrypoint,
+    *,
+    parameters: Mapping[str, Any],
+    artifacts: Mapping[str, str | Path],
+    swaps: Mapping[str, str],
+) -> Order:
+    """Check an entrypoint and what it is to be run with.
+
+    Args:
+        entrypoint: What to run.
+        parameters: Values by parameter; text is read by the parameter's type.
+        artifacts: Paths by artifact input, as `planning.inputs` says.
+        swaps: The task that each swap is to be, by the swap's name.
+
+    Raises:
+        InvalidEntrypoint: The task graph is wrong.
+        BadOrder: What is given does not fit it.
+    """
+    warnings = _checked(entrypoint)
+    config = choose(entrypoint.config, swaps)
+    return Order(
+        entrypoint=entrypoint,
+        config=config,
+        parameters=values.values(parameters, config, entrypoint.kinds),
+        inputs=_inputs(entrypoint, config, artifacts),
+        warnings=warnings,
+    )
+
+
+def _checked(entrypoint: Entrypoint) -> tuple[engine.Issue, ...]:
+    """Find all that can be said before anything runs."""
+    issues = engine.validate(entrypoint.document)
+    if not _errors(issues):
+        folders = {plugin.parent for plugin in entrypoint.plugins}
+        if len(folders) == 1:
+            sources = engine.Sources(folders.pop())
+            issues = engine.validate(entrypoint.document, plugins=sources)
+    if not _errors(issues):  # what is declared beside the file can be wrong, too
+        issues += _errors(engine.validate(entrypoint.config))
+    if _errors(issues):
+        raise InvalidEntrypoint(entrypoint.file, issues)
+    return tuple(issues)
+
+
+def _errors(issues: Iterable[engine.Issue]) -> list[engine.Issue]:
+    return [issue for issue in issues if issue.severity is engine.Severity.ERROR]
+
+
+def choose(config: Mapping[str, Any], swaps: Mapping[str, str]) -> dict[str, Any]:
+    """Leave of each swap only the choice that is taken.
+
+    Args:
+        config: A valid task graph.
+        swaps: Choices by the swaps' names.
+
+    Raises:
+        BadOrder: A swap or choice is unknown, or a choice is missing.
+    """
+    chosen = copy.deepcopy(dict(config))
+    found: dict[str, dict[str, Any]] = {
+        key[1:]: step[key]
+        for step in chosen["graph"].values()
+        for key in step
+        if key.startswith("?")
+    }
+    problems = [
+        f"there is no swap {name!r}."
+        + suggestion(name, found, "The entrypoint has none.")
+        for name in swaps
+        if name not in found
+    ]
+    for name, choices in found.items():
+        aliases = [alias for alias in choices if not alias.startswith("?")]
+        if name in swaps and swaps[name] not in aliases:
+            problems.append(
+                f"swap {name!r} has no choice {swaps[name]!r}."
+                + suggestion(swaps[name], aliases)
+            )
+        elif name not in swaps and len(aliases) > 1:
+            problems.append(
+                f"swap {name!r} is open: choose {listing(aliases, 'or')}, such as"
+                f" --swap {name}={aliases[0]}"
+            )
+        for alias in aliases:
+            if name in swaps and alias != swaps[name]:
+                del choices[alias]
+    if problems:
+        raise BadOrder(*problems)
+    return chosen
+
+
+def _inputs(
+    entrypoint: Entrypoint, config: Mapping[str, Any], given: Mapping[str, str | Path]
+) -> tuple[Given, ...]:
+    declared = config.get("artifact_inputs", {})
+    problems = [
+        f"there is no artifact input {name!r}."
+        + suggestion(name, declared, "The entrypoint has none.")
+        for name in given
+        if name.partition(":")[0] not in declared
+    ]
+    named = [name.partition(":")[0] for name in given]
+    problems += [
+        f"artifact input {name!r} is given more than once"
+        for name in dict.fromkeys(named)
+        if named.count(name) > 1
+    ]
+    problems += [
+        f"artifact input {name!r} is not given: --artifact {name}=PATH"
+        for name in declared
+        if name not in named
+    ]
+    found = []
+    for name, path in given.items():
+        if name.partition(":")[0] in declared:
+            try:
+                found.append(reader(entrypoint, name, Path(path)))
+            except BadOrder as error:
+                problems += error.problems
+    if problems:
+        raise BadOrder(*problems)
+    return tuple(found)
+
+
+def _shared(plugins: Iterable[Path], target: Path) -> Path:
+    """The folder that plugins share, or one with copies of them."""
+    folders = {plugin.parent for plugin in plugins}
+    if len(folders) == 1:
+        return folders.pop()
+    _copy(plugins, target)
+    return target
+
+
+def _copy(plugins: Iterable[Path], target: Path) -> None:
+    for plugin in plugins:
+        if plugin.is_dir():
+            shutil.copytree(plugin, target / plugin.name, ignore=_NOT_CODE)
+        else:
+            shutil.copy2(plugin, target / plugin.name)

@@ -1,0 +1,1 @@
+"""Run it, show it, and keep what came of it."""

@@ -1,0 +1,198 @@
+"""What a person sees of a run while it runs, and of what came of it."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import click
+
+from dioptra_worker.engine import Severity
+from dioptra_worker.protocol.messages import Log, Metric, StepEnded, StepStarted
+from dioptra_worker.supervision.verdict import duration
+from dioptra_worker.tools.workbench.errors import InvalidEntrypoint
+from dioptra_worker.tools.workbench.running.results import as_path
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from dioptra_worker.engine import Issue
+    from dioptra_worker.errors import WorkerError
+    from dioptra_worker.protocol.messages import Message
+    from dioptra_worker.supervision.runner_output import Stream
+    from dioptra_worker.tools.workbench.planning.run_plan import Order
+    from dioptra_worker.tools.workbench.running.results import Result
+
+_INDENT = " " * 6
+_COLORS = {"WARNING": "yellow", "ERROR": "red", "CRITICAL": "red"}
+_OURS = "dioptra_worker."
+"""Begins the loggers whose news the display tells itself, unless they are bad."""
+
+
+class Display:
+    """Prints steps, log lines and metrics as they come."""
+
+    def __init__(self) -> None:
+        self._place = ""
+
+    def message(self, message: Message) -> None:
+        """Show a message from the runner."""
+        match message:
+            case StepStarted(step=step, task=task, index=index, total=total):
+                self._place = f"[{index}/{total}] {step}"
+                click.secho(f"{self._place}: {task}", bold=True)
+            case StepEnded(seconds=seconds):
+                click.echo(f"{self._place} took {_fine(seconds)}")
+            case Metric(name=name, value=value, step=step):
+                at = "" if step is None else f" (step {step})"
+                click.echo(f"{_INDENT}metric {name} = {_number(value)}{at}")
+            case Log(severity=severity, logger=logger, message=text):
+                if severity in _COLORS or not logger.startswith(_OURS):
+                    self._log(severity, text)
+            case _:
+                return
+
+    def line(self, stream: Stream, text: str) -> None:
+        """Show a line that the job wrote."""
+        click.echo(_indented(text), err=stream == "stderr")
+
+    def _log(self, severity: str, text: str) -> None:
+        color = _COLORS.get(severity)
+        head = f"{severity}: " if color else ""
+        click.secho(_indented(head + text), fg=color)
+
+
+class Show:
+    """Prints what happens around runs.
+
+    Args:
+        store: The folder that keeps them; None for an MLflow server.
+    """
+
+    def __init__(self, store: Path | None) -> None:
+        self._store = store
+
+    def opening(self, order: Order) -> None:
+        """A run begins."""
+        for issue in order.warnings:
+            click.secho(_issue(order.entrypoint.file, issue), fg="yellow")
+        given = (f"{name}={value!r}" for name, value in order.parameters.items())
+        click.echo(f"{order.entrypoint.name}: {', '.join(given) or 'no parameters'}")
+
+    def closing(self, result: Result) -> None:
+        """A run has ended."""
+        click.echo()
+        *lines, last = summary(result, store=self._store).splitlines()
+        for line in lines:
+            click.echo(line)
+        click.secho(last, fg="green" if result.finished else "red")
+
+    def problem(self, error: WorkerError) -> None:
+        """Nothing can be run as it is."""
+        if not isinstance(error, InvalidEntrypoint):
+            click.secho(str(error), fg="red", err=True)
+            return
+        for issue in error.issues:
+            color = "red" if issue.severity is Severity.ERROR else "yellow"
+            click.secho(_issue(error.file, issue), fg=color, err=True)
+
+    def changed(self, files: list[str]) -> None:
+        """Files have changed, so it is run again."""
+        click.secho(f"changed: {', '.join(files)}\n", fg="cyan")
+
+    def waiting(self) -> None:
+        """Nothing runs until a file changes."""
+        click.secho("waiting for a change (Ctrl-C ends)", fg="cyan")
+
+
+def _issue(file: Path, issue: Issue) -> str:
+    place = f":{issue.line}:{issue.column}" if issue.line else ""
+    return f"{short(file)}{place}: {issue.severity.value}: {issue.message}"
+
+
+def summary(result: Result, *, store: Path | None) -> str:
+    """What came of a run, in a few lines.
+
+    Args:
+        result: What came of it.
+        store: The folder that keeps the run, None for an MLflow server.
+    """
+    metrics = [(name, _number(one.value)) for name, one in result.metrics.items()]
+    artifacts = [(name, _place(uri)) for name, uri in result.artifacts.items()]
+    lines = [*_rows("metrics", metrics), *_rows("artifacts", artifacts)]
+    if result.run_id is not None:
+        run = result.run_id if store is None else short(store / "0" / result.run_id)
+        lines.append(f"{'run':<11}{run}")
+    took = duration(result.seconds)
+    if result.finished:
+        lines.append(f"finished after {took}")
+    else:
+        lines.append(f"failed after {took}: {result.reason}")
+    return "\n".join(lines)
+
+
+def record(order: Order, result: Result, *, store: Path | None) -> dict[str, object]:
+    """What came of a run, as JSON has it."""
+    return {
+        "entrypoint": result.entrypoint,
+        "status": result.status,
+        "reason": result.reason,
+        "seconds": round(result.seconds, 3),
+        "parameters": dict(order.parameters),
+        "steps": [
+            {"name": step.name, "task": step.task, "seconds": step.seconds}
+            for step in result.steps
+        ],
+        "metrics": {
+            name: {"value": _jsonable(metric.value), "step": metric.step}
+            for name, metric in result.metrics.items()
+        },
+        "artifacts": dict(result.artifacts),
+        "run": result.run_id,
+        "store": None if store is None else str(store),
+        "log": [
+            {"severity": line.severity, "logger": line.logger, "message": line.message}
+            for line in result.lines
+        ],
+    }
+
+
+def _rows(kind: str, pairs: list[tuple[str, str]]) -> list[str]:
+    """Names and values in columns, with what they are before the first."""
+    width = max((len(name) for name, _ in pairs), default=0)
+    heads = [kind, *[""] * len(pairs)]
+    return [
+        f"{head:<11}{name:<{width}}  {value}"
+        for head, (name, value) in zip(heads, pairs, strict=False)
+    ]
+
+
+def _fine(seconds: float) -> str:
+    """Seconds of a step, which are often less than one."""
+    return f"{seconds:.2f} s" if seconds < 10 else duration(seconds)
+
+
+def _number(value: float | str) -> str:
+    return value if isinstance(value, str) else f"{value:.6g}"
+
+
+def _jsonable(value: float) -> float | str:
+    """JSON knows neither NaN nor the infinities."""
+    return value if value == value and abs(value) != float("inf") else str(value)
+
+
+def _place(uri: str) -> str:
+    try:
+        return short(as_path(uri))
+    except ValueError:
+        return uri
+
+
+def short(path: Path) -> str:
+    """A path as one would type it from here."""
+    relative = os.path.relpath(path)
+    return relative if not relative.startswith("..") else str(path)
+
+
+def _indented(text: str) -> str:
+    return "\n".join(f"{_INDENT}{line}" for line in text.splitlines() or [""])

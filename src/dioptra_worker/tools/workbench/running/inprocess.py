@@ -1,0 +1,262 @@
+"""A run in this very process: for debuggers, and for tests that look at values.
+
+There is no supervisor here: a plugin that ends the process ends whoever runs it, and
+nothing limits its time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+import structlog
+
+from dioptra_worker.common.workspace import workspace
+from dioptra_worker.errors import RunnerError
+from dioptra_worker.protocol.messages import NO_JOB, Metric, RunStarted, SessionWanted
+from dioptra_worker.runner import output_capture
+from dioptra_worker.runner.job import JobFailed, run_job
+from dioptra_worker.runner.sdk_bridge import context
+from dioptra_worker.sdk import bridge as sdk_bridge
+from dioptra_worker.sdk import compat
+from dioptra_worker.tools.workbench.running.results import Recorder
+from dioptra_worker.tools.workbench.running.run_record import complete
+from dioptra_worker.tracking.backend import backend
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from dioptra_worker.protocol import messages
+    from dioptra_worker.protocol.messages import Plan
+    from dioptra_worker.supervision.runner_output import Stream
+    from dioptra_worker.tools.workbench.planning.run_plan import Order
+    from dioptra_worker.tools.workbench.running.results import Listener, Result
+    from dioptra_worker.tracking.backend import Tracking
+
+    Sessions = Callable[[SessionWanted], messages.Session]
+    OnFailure = Callable[[BaseException, list[Path]], None]
+
+
+def run(
+    order: Order,
+    *,
+    folder: Path | None,
+    sessions: Sessions,
+    audience: Listener | None = None,
+    on_failure: OnFailure | None = None,
+    capture: bool = False,
+) -> Result:
+    """Run an entrypoint in this process.
+
+    Args:
+        order: What to run.
+        folder: Where the run is kept; None for the MLflow that the environment names.
+        sessions: Answers plugins that ask for a session with the REST API.
+        audience: Hears what the run says, but for what it prints.
+        on_failure: Called with what a plugin raised and the folders of the plugins.
+        capture: Note what the run prints, and still let it be printed.
+
+    Returns:
+        What came of it, with what each step returned.
+
+    Raises:
+        WorkerError: The run could not be kept there.
+        KeyboardInterrupt: Somebody had enough of it.
+    """
+    started = time.monotonic()
+    recorder = Recorder(audience=audience)
+    tracking = backend(None if folder is None else str(folder))
+    parent = Path(tempfile.gettempdir()) / f"dioptra-worker-{os.getuid()}"
+    with workspace(parent, NO_JOB) as space:
+        plan = order.plan_in_place(space)
+        run_id, uri = tracking.start(NO_JOB)
+        recorder.message(RunStarted(run_id=run_id))
+        reason = "interrupted"
+        try:
+            with _as_in_a_runner(
+                space.root,
+                recorder,
+                _Bridge(plan, tracking, run_id, recorder, sessions),
+                capture=capture,
+            ):
+                try:
+                    run_job(
+                        plan,
+                        run_id=run_id,
+                        store=tracking.store(uri),
+                        describe=tracking.describe,
+                        send=recorder.message,
+                        returned=recorder.returned,
+                    )
+                    reason = ""
+                except JobFailed as error:
+                    reason = str(error)
+                    if on_failure is not None:
+                        folders = [Path(plan.plugins), Path(plan.artifact_plugins)]
+                        on_failure(_origin(error), folders)
+                except SystemExit as error:
+                    reason = f"the job called sys.exit({error.code!r})"
+        finally:
+            tracking.close(run_id, "FAILED" if reason else "FINISHED")
+        if folder is not None:
+            complete(folder, recorder, order)
+    return recorder.result(
+        entrypoint=order.entrypoint.name,
+        parameters=order.parameters,
+        reason=reason,
+        seconds=time.monotonic() - started,
+    )
+
+
+def _origin(error: BaseException) -> BaseException:
+    """What a plugin raised, behind the errors that say where."""
+    found: BaseException = error.__context__ or error
+    while found.__cause__ is not None and type(found).__module__.startswith(
+        "dioptra_worker."
+    ):
+        found = found.__cause__
+    return found
+
+
+class _Bridge:
+    """The plugin SDK's bridge, without a daemon on the other side."""
+
+    job_id = NO_JOB
+
+    def __init__(
+        self,
+        plan: Plan,
+        tracking: Tracking,
+        run_id: str,
+        recorder: Recorder,
+        sessions: Sessions,
+    ) -> None:
+        self.context = context(plan)
+        self._tracking = tracking
+        self._run_id = run_id
+        self._recorder = recorder
+        self._sessions = sessions
+
+    def activity(
+        self, element: str, state: str, *, error: str = "", last: bool = False
+    ) -> str:
+        del element, state, error, last  # no other run shares a batch with this one
+        return "off"
+
+    def append_metric(self, name: str, value: float, step: int | None) -> None:
+        self._recorder.message(Metric(name=name, value=float(value), step=step))
+        self._tracking.log_metric(self._run_id, name, float(value), step or 0)
+
+    def session(self) -> sdk_bridge.Session:
+        return self._ask(renew=False)
+
+    def renew(self) -> sdk_bridge.Session:
+        return self._ask(renew=True)
+
+    def _ask(self, *, renew: bool) -> sdk_bridge.Session:
+        answer = self._sessions(SessionWanted(question=0, renew=renew))
+        if answer.error:
+            raise RunnerError(answer.error)
+        return sdk_bridge.Session(url=answer.url, cookies=answer.cookies)
+
+
+@contextlib.contextmanager
+def _as_in_a_runner(
+    directory: Path, recorder: Recorder, bridge: _Bridge, *, capture: bool
+) -> Iterator[None]:
+    """Have what plugins rely on, folder and logging included; then as before."""
+    before = os.environ.get("__JOB_ID")
+    path, modules = list(sys.path), dict(sys.modules)
+    os.environ["__JOB_ID"] = str(NO_JOB)
+    sys.path.insert(0, str(compat.path()))
+    sdk_bridge.install(bridge)
+    try:
+        with (
+            contextlib.chdir(directory),
+            _logging(recorder),
+            _printing(recorder, capture),
+        ):
+            yield
+    finally:
+        sdk_bridge.install(None)
+        sys.path[:] = path
+        # A plugin that was imported before is the one of that name again.
+        sys.modules.update({n: m for n, m in modules.items() if n not in sys.modules})
+        if before is None:
+            del os.environ["__JOB_ID"]
+        else:
+            os.environ["__JOB_ID"] = before
+
+
+@contextlib.contextmanager
+def _logging(recorder: Recorder) -> Iterator[None]:
+    """Note log records, beside whoever logs already."""
+    handler = output_capture.MessageHandler(recorder.message)
+    handler.setFormatter(output_capture.formatter())
+    root = logging.getLogger()
+    level, config = root.level, structlog.get_config()
+    root.addHandler(handler)
+    root.setLevel(min(level, logging.INFO) or logging.INFO)
+    output_capture.route_structlog(cache=False)
+    try:
+        yield
+    finally:
+        structlog.configure(**config)
+        root.setLevel(level)
+        root.removeHandler(handler)
+
+
+@contextlib.contextmanager
+def _printing(recorder: Recorder, capture: bool) -> Iterator[None]:
+    if not capture:
+        yield
+        return
+    out, err = (
+        _Tee(sys.stdout, "stdout", recorder),
+        _Tee(sys.stderr, "stderr", recorder),
+    )
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        yield
+    out.finish()
+    err.finish()
+
+
+class _Tee(io.TextIOBase):
+    """Passes text on and notes its lines."""
+
+    def __init__(self, target: TextIO, stream: Stream, recorder: Recorder) -> None:
+        self._target = target
+        self._stream = stream
+        self._recorder = recorder
+        self._rest = ""
+
+    def write(self, text: str) -> int:
+        """Write text."""
+        *lines, self._rest = (self._rest + text).split("\n")
+        for line in lines:
+            self._recorder.line(self._stream, line)
+        return self._target.write(text)
+
+    def flush(self) -> None:
+        """Pass on what is held back."""
+        self._target.flush()
+
+    def fileno(self) -> int:
+        """The descriptor below."""
+        return self._target.fileno()
+
+    def writable(self) -> bool:
+        """Say that it can be written to."""
+        return True
+
+    def finish(self) -> None:
+        """Note a last line without an end."""
+        if self._rest:
+            self._recorder.line(self._stream, self._rest)

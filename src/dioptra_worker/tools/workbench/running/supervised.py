@@ -1,0 +1,236 @@
+"""A run in a runner of its own, under the daemon's supervisor."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from dioptra_worker.common.workspace import remove_stale, workspace
+from dioptra_worker.protocol.messages import (
+    NO_JOB,
+    ActivityAnswer,
+    ActivityWanted,
+    Begin,
+    RunStarted,
+    Session,
+    SessionWanted,
+)
+from dioptra_worker.supervision.launcher import Launcher, choose_mode
+from dioptra_worker.supervision.supervisor import Supervisor
+from dioptra_worker.supervision.termination import Patience, Stop
+from dioptra_worker.supervision.verdict import duration, judge
+from dioptra_worker.tools.workbench.running.results import Recorder
+from dioptra_worker.tools.workbench.running.run_record import complete
+from dioptra_worker.tracking.backend import SERVER_MODULES
+from dioptra_worker.tracking.folder_run import FolderTracking
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from dioptra_worker.protocol.messages import Message
+    from dioptra_worker.supervision.termination import Report
+    from dioptra_worker.supervision.verdict import Verdict
+    from dioptra_worker.tools.workbench.planning.run_plan import Order
+    from dioptra_worker.tools.workbench.running.results import Listener, Result
+
+GRACE = 5.0
+"""Seconds between telling a run to stop and killing it."""
+SETUP_DEADLINE = 60.0
+"""Seconds that MLflow may take to make a run, where one is configured."""
+
+
+class Bench:
+    """Makes runs one after the other; the template stays warm between them.
+
+    Attributes:
+        interrupted: Whether somebody has pressed Ctrl-C during a run.
+    """
+
+    def __init__(
+        self,
+        *,
+        folder: Path | None,
+        isolation: str,
+        preload: tuple[str, ...],
+        environment: Mapping[str, str],
+        session: Callable[[SessionWanted], Session],
+    ) -> None:
+        """Prepare; nothing is started yet.
+
+        Args:
+            folder: Where runs are kept; None for the MLflow that the environment names.
+            isolation: ``fork``, ``spawn`` or ``auto``.
+            preload: Modules to import once for all runs.
+            environment: What runs see.
+            session: Answers plugins that ask for a session with the REST API.
+        """
+        self._folder = folder
+        self._session = session
+        self._launcher = Launcher(
+            mode=choose_mode(isolation),
+            preload=preload,
+            grace=GRACE,
+            environment=environment,
+            tracking=() if folder is not None else SERVER_MODULES,
+        )
+        self.interrupted = False
+        self._lock = threading.Lock()
+        self._supervisor: Supervisor | None = None
+
+    def __enter__(self) -> Self:
+        self._launcher.start()  # it imports while the entrypoint is read
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._launcher.close()
+
+    def run(
+        self, order: Order, *, audience: Listener | None, timeout: float | None
+    ) -> Result:
+        """Run an entrypoint to its end; Ctrl-C stops it, twice at once.
+
+        Args:
+            order: What to run.
+            audience: Hears what it says.
+            timeout: Seconds that it may take.
+
+        Returns:
+            What came of it.
+
+        Raises:
+            RunnerError: No runner could be started.
+            OSError: The run's folder could not be made.
+        """
+        started = time.monotonic()
+        recorder = _Recorder(audience=audience, timeout=timeout, session=self._session)
+        parent = Path(tempfile.gettempdir()) / f"dioptra-worker-{os.getuid()}"
+        if parent.is_dir():
+            remove_stale(parent)
+        with workspace(parent, NO_JOB) as space:
+            plan = order.plan(space)
+            process, pipes = self._launcher.job()
+            supervisor = Supervisor(
+                self._launcher,
+                process,
+                pipes,
+                listener=recorder,
+                patience=Patience(grace=GRACE),
+            )
+            recorder.supervisor = supervisor
+            with self._current(supervisor), ThreadPoolExecutor(1) as pool:
+                supervisor.send(self._begin(space.root))
+                supervisor.limit(SETUP_DEADLINE, _no_run())
+                watching = pool.submit(supervisor.run)
+                # A plan can be larger than the socket's buffer.
+                threading.Thread(
+                    target=supervisor.send, args=[plan], daemon=True
+                ).start()
+                report = self._patiently(watching.result, supervisor)
+        verdict = self._settle(report, recorder, order)
+        return recorder.result(
+            entrypoint=order.entrypoint.name,
+            parameters=order.parameters,
+            reason=verdict.reason,
+            seconds=time.monotonic() - started,
+        )
+
+    def stop(self, reason: str) -> None:
+        """Stop what runs, from any thread."""
+        with self._lock:
+            if self._supervisor is not None:
+                self._supervisor.stop(Stop("requested", reason))
+
+    @contextlib.contextmanager
+    def _current(self, supervisor: Supervisor) -> Iterator[None]:
+        with self._lock:
+            self._supervisor = supervisor
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._supervisor = None
+
+    def _patiently(
+        self, result: Callable[[], Report], supervisor: Supervisor
+    ) -> Report:
+        """Wait for the end; whoever waits may press Ctrl-C meanwhile, also again."""
+        while True:
+            try:
+                return result()
+            except KeyboardInterrupt:
+                stop = Stop("requested", "interrupted", at_once=self.interrupted)
+                self.interrupted = True
+                supervisor.stop(stop)
+
+    def _begin(self, directory: Path) -> Begin:
+        return Begin(
+            job_id=NO_JOB,
+            directory=str(directory),
+            api_url="",
+            log_level="INFO",
+            grace=GRACE,
+            folder=None if self._folder is None else str(self._folder),
+        )
+
+    def _settle(self, report: Report, recorder: Recorder, order: Order) -> Verdict:
+        """Judge, and do for the run what a runner that died could not."""
+        verdict = judge(report)
+        run_id = recorder.run_id
+        closed = report.ended is not None and report.ended.run_closed
+        if self._folder is None:
+            if run_id and not closed:
+                self._launcher.close_run(run_id, verdict.mlflow, timeout=15.0)
+            return verdict
+        if run_id and not closed:
+            FolderTracking(self._folder).close(run_id, verdict.mlflow)
+        complete(self._folder, recorder, order)
+        return verdict
+
+
+class _Recorder(Recorder):
+    """Gathers, keeps the run's clock, and answers for the platform."""
+
+    def __init__(
+        self,
+        *,
+        audience: Listener | None,
+        timeout: float | None,
+        session: Callable[[SessionWanted], Session],
+    ) -> None:
+        super().__init__(audience=audience)
+        self._timeout = timeout
+        self._session = session
+        self.supervisor: Supervisor | None = None
+
+    def message(self, message: Message) -> None:
+        """Take a message from the runner."""
+        assert self.supervisor is not None
+        if isinstance(message, SessionWanted):
+            threading.Thread(target=self._answer, args=[message], daemon=True).start()
+            return
+        if isinstance(message, ActivityWanted):  # no other run shares its batch
+            answer = ActivityAnswer(question=message.question, outcome="off")
+            self.supervisor.send(answer)
+            return
+        if isinstance(message, RunStarted):
+            words = f"timed out after its limit of {duration(self._timeout or 0)}"
+            self.supervisor.limit(self._timeout, Stop("timeout", words))
+        super().message(message)
+
+    def _answer(self, wanted: SessionWanted) -> None:
+        assert self.supervisor is not None
+        self.supervisor.send(self._session(wanted))
+
+
+def _no_run() -> Stop:
+    return Stop(
+        "setup",
+        f"MLflow gave no run within {duration(SETUP_DEADLINE)}: keep the run in a"
+        " folder instead, with --store DIR",
+    )

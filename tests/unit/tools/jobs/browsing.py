@@ -1,0 +1,97 @@
+"""The page, served for real, and a browser that sends whatever a test wants."""
+
+from __future__ import annotations
+
+import http.client
+import threading
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import urlencode, urlsplit
+
+from dioptra_worker.api.client import DioptraApi
+from dioptra_worker.api.user_client import Resources
+from dioptra_worker.errors import SettingsError
+from dioptra_worker.tools.jobs.listing import Listing
+from dioptra_worker.tools.jobs.page.log_section import Logs
+from dioptra_worker.tools.jobs.page.routes import Routes
+from dioptra_worker.tools.jobs.page.server import PageServer, serving
+from dioptra_worker.tools.jobs.timeline_cache import Shelf
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from contextlib import AbstractContextManager
+
+    from tests.unit.tools.jobs.dioptra import Dioptra
+
+    from dioptra_worker.tools.jobs.control.actions import Actions
+
+TOKEN = "the-token"
+
+
+@dataclass(frozen=True)
+class Got:
+    """What the page answered."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def text(self) -> str:
+        """The body as text."""
+        return self.body.decode()
+
+
+@dataclass(frozen=True)
+class Browser:
+    """Sends requests as they are, good or bad."""
+
+    server: PageServer
+
+    def get(self, path: str, **headers: str) -> Got:
+        """GET."""
+        return self._send("GET", path, None, headers)
+
+    def post(self, path: str, form: dict[str, str], **headers: str) -> Got:
+        """POST a form."""
+        return self._send("POST", path, urlencode(form), headers)
+
+    def _send(
+        self, method: str, path: str, body: str | None, headers: dict[str, str]
+    ) -> Got:
+        place = urlsplit(self.server.address).netloc
+        with closing(http.client.HTTPConnection(place, timeout=30)) as connection:
+            connection.request(method, path, body, headers)
+            answer = connection.getresponse()
+            return Got(answer.status, dict(answer.getheaders()), answer.read())
+
+
+@contextmanager
+def serving_page(dioptra: Dioptra) -> Iterator[Browser]:
+    """Serve the page of some jobs until the end of the block."""
+
+    def no_queues(_seconds: float) -> AbstractContextManager[Actions]:
+        raise SettingsError(["RQ_REDIS_URI is missing: it has the queues"])
+
+    with dioptra.running() as (_, upstream):
+        api = DioptraApi(url=upstream.url, username="ada", password="x")
+        resources = Resources(api)
+        routes = Routes(
+            api=api,
+            resources=resources,
+            listing=Listing(resources, shelf=Shelf(None)),
+            actions=no_queues,
+            mlflow="http://mlflow",
+            token=TOKEN,
+            logs=Logs(resources),
+        )
+        with serving(routes, host="127.0.0.1", port=0) as server:
+            thread = threading.Thread(target=server.serve_forever, args=[0.01])
+            thread.start()
+            try:
+                yield Browser(server)
+            finally:
+                server.shutdown()
+                thread.join()
+        api.close()

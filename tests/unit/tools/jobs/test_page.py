@@ -1,0 +1,256 @@
+"""The page: what is escaped, who is let in, what is answered."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.unit.tools.jobs.browsing import TOKEN, Browser, serving_page
+from tests.unit.tools.jobs.dioptra import Dioptra
+
+from dioptra_worker.api.user_client import MetricPoint
+from dioptra_worker.tools.jobs.page.charts import charts
+from dioptra_worker.tools.jobs.page.html import Html, fill, join
+from dioptra_worker.tools.jobs.page.log_section import KEPT, Logs
+from dioptra_worker.tools.jobs.page.server import CannotListen, serving
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+EVIL = "<script>alert(1)</script>\"'&"
+
+
+@pytest.fixture(name="dioptra")
+def _dioptra() -> Dioptra:
+    dioptra = Dioptra(metrics={"loss": [1.0, 0.5, 0.25], "accuracy": [0.9]})
+    dioptra.put(7, ("queued", 0), ("started", 1), name=EVIL, description=EVIL)
+    dioptra.put(8, ("queued", 2), ("started", 3), ("finished", 5), user=EVIL)
+    dioptra.logs[7] = [
+        ("INFO", "dioptra_worker.job", "step 1 of 1: 'fit' runs task 'train'"),
+        ("ERROR", "x", "&lt;script&gt;alert(1)&lt;/script&gt; \x1b[31mred"),
+    ]
+    return dioptra
+
+
+@pytest.fixture(name="browser")
+def _browser(dioptra: Dioptra) -> Iterator[Browser]:
+    with serving_page(dioptra) as browser:
+        yield browser
+
+
+def test_fill() -> None:
+    """What is no HTML is escaped, for text and attributes, and what is one is not."""
+    shown = fill('<a title="{x}">{x} {y} {n}</a>', x=EVIL, y=Html("<b>y</b>"), n=3)
+    assert "<script>" not in shown
+    assert shown == (
+        '<a title="&lt;script&gt;alert(1)&lt;/script&gt;&quot;&#x27;&amp;">'
+        "&lt;script&gt;alert(1)&lt;/script&gt;&quot;&#x27;&amp; <b>y</b> 3</a>"
+    )
+    assert fill("{x}", x="\x1b[1m\u202eb") == "\\u202eb"
+    assert join([Html("<a>"), fill("{x}", x="<")], "") == "<a>&lt;"
+
+
+def test_list(browser: Browser) -> None:
+    """The list has every job, and nothing in it is HTML of theirs."""
+    got = browser.get("/")
+    assert got.status == 200
+    assert "<script>alert" not in got.text
+    assert got.text.count("&lt;script&gt;alert(1)") == 3
+    assert got.text.index('data-job="8"') < got.text.index('data-job="7"')
+    assert browser.get("/rows").text in got.text
+    some = browser.get("/rows?status=finished&type=processing")
+    assert 'data-job="8"' in some.text
+    assert 'data-job="7"' not in some.text
+    assert "No such jobs" in browser.get("/rows?user=nobody").text
+    assert browser.get("/?status=%22nonsense&skip=-3&type=x&other=1").status == 200
+
+
+def test_pages_of_the_list(dioptra: Dioptra, browser: Browser) -> None:
+    """More jobs than fit a page are on the next one, with the same filters."""
+    for job in range(100, 140):
+        dioptra.put(job, ("queued", job))
+    first = browser.get("/?status=queued").text
+    older = re.search(r'href="([^"]*skip=25)"', first)
+    assert older is not None
+    second = browser.get(older[1].replace("&amp;", "&")).text
+    assert 'data-job="114"' in second
+    assert 'data-job="115"' not in second
+    assert "skip=0" in second
+    assert "skip=50" not in second
+
+
+def test_job(browser: Browser) -> None:
+    """A job's page has its inputs, metrics, timeline and log, all of it escaped."""
+    got = browser.get("/jobs/7")
+    assert got.status == 200
+    assert "<script>alert" not in got.text
+    assert "&lt;script&gt;alert(1)&lt;/script&gt; red" in got.text
+    assert "Step 1 of 1: fit (train)" in got.text
+    assert "&quot;&lt;b&gt;&amp;&quot;" in got.text  # a parameter
+    assert "<polyline" in got.text
+    assert "http://mlflow/#/experiments/0/runs/" in got.text
+    assert 'id="cancel">' in got.text
+    assert 'id="cancel" hidden>' in browser.get("/jobs/8").text
+    assert browser.get("/jobs/7/parts").text in got.text
+
+
+def test_log(dioptra: Dioptra, browser: Browser) -> None:
+    """The page asks for what is new in a log, and each record is fetched once."""
+    first = json.loads(browser.get("/jobs/7/log?after=1").text)
+    assert first["status"] == "started"
+    assert first["next"] == 2
+    (entry,) = first["entries"]
+    assert entry["text"] == "<script>alert(1)</script> red"
+    assert entry["title"] == "Step 1 of 1: fit (train)"
+    dioptra.logs[7].append(("INFO", "x", "more"))
+    second = json.loads(browser.get("/jobs/7/log?after=2").text)
+    assert [entry["text"] for entry in second["entries"]] == ["more"]
+
+
+def test_logs_are_forgotten() -> None:
+    """However many jobs are looked at, only some logs are remembered."""
+    dioptra = Dioptra(logs={7: [("INFO", "x", "hello")]})
+    with dioptra.running() as (resources, _):
+        logs = Logs(resources)
+        for job in [7, *range(100, 100 + KEPT)]:
+            logs.read(job)
+        assert len(logs._logs) == KEPT
+        assert [entry.text for entry in logs.read(7)] == ["hello"]
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/jobs/999", 404),
+        ("/jobs/999/log", 404),
+        ("/jobs/0", 404),
+        ("/jobs/7/nothing", 404),
+        ("/jobs/" + "9" * 99, 404),
+        ("/static/../server.py", 404),
+        ("/static/server.py", 404),
+        ("/nothing", 404),
+        ("/static/style.css", 200),
+        ("/static/page.js", 200),
+        ("/static/icon.svg", 200),
+    ],
+)
+def test_addresses(path: str, status: int, browser: Browser) -> None:
+    """What is not there is told so, and only the page's own files are served."""
+    assert browser.get(path).status == status
+
+
+def test_headers(browser: Browser) -> None:
+    """No page may load, send or be framed anywhere else."""
+    for path in ("/", "/jobs/7", "/nothing", "/static/page.js"):
+        headers = browser.get(path).headers
+        assert "default-src 'none'" in headers["Content-Security-Policy"]
+        assert "unsafe" not in headers["Content-Security-Policy"]
+        assert headers["X-Content-Type-Options"] == "nosniff"
+        assert headers["Cache-Control"] == "no-store"
+    for path in ("/", "/jobs/7"):  # the policy would forbid them anyway
+        text = browser.get(path).text
+        assert " style=" not in text
+        assert not re.search(r"\son\w+=", text)
+
+
+@pytest.mark.parametrize("host", ["evil.example", "localhost.evil.example", "", "["])
+def test_other_names(host: str, browser: Browser) -> None:
+    """Whoever asks by a name that is not this machine's gets nothing."""
+    for got in (
+        browser.get("/", Host=host),
+        browser.post("/jobs/7/rerun", {"token": TOKEN}, Host=host),
+    ):
+        assert got.status == 403
+        assert "ada" not in got.text
+
+
+@pytest.mark.parametrize("host", ["localhost", "LOCALHOST:1", "127.0.0.1", "[::1]:80"])
+def test_own_names(host: str, browser: Browser) -> None:
+    """This machine's own names are let in, through whatever port."""
+    assert browser.get("/", Host=host).status == 200
+
+
+def test_changes_need_the_token(dioptra: Dioptra, browser: Browser) -> None:
+    """Without the token, or from another page, nothing is changed."""
+    for form in ({}, {"token": ""}, {"token": "wrong"}, {"token": "the-tokeN"}):
+        assert browser.post("/jobs/7/rerun", form).status == 403
+    good = {"token": TOKEN}
+    foreign = browser.post("/jobs/7/rerun", good, Origin="http://evil.example")
+    assert foreign.status == 403
+    assert browser.get("/jobs/7/rerun").status == 404
+    assert browser.post("/jobs/7/rerun", {**good, "x": "y" * 20_000}).status == 400
+    assert 99 not in dioptra.jobs
+    done = browser.post("/jobs/7/rerun", good)
+    assert (done.status, done.headers["Location"]) == (303, "/jobs/99")
+    assert browser.post("/jobs/7/delete", good).status == 404
+    assert browser.post("/", good).status == 404
+
+
+def test_cancel_without_queues(browser: Browser) -> None:
+    """Where the queues are not known, Cancel says which setting is missing."""
+    got = browser.post("/jobs/7/cancel", {"token": TOKEN})
+    assert got.status == 409
+    assert "RQ_REDIS_URI is missing" in got.text
+
+
+def test_no_api(dioptra: Dioptra, browser: Browser) -> None:
+    """While the API is away the page says so, and is back with it."""
+    dioptra.away = 1
+    got = browser.get("/")
+    assert got.status == 503
+    assert "gone for a moment" in got.text
+    assert browser.get("/").status == 200
+
+
+def test_port_is_taken(browser: Browser) -> None:
+    """A port that somebody has is told in a sentence."""
+    port = browser.server.server_address[1]
+    routes = browser.server.routes
+    assert isinstance(port, int)
+    with (
+        pytest.raises(CannotListen, match="choose another --port"),
+        serving(routes, host="127.0.0.1", port=port),
+    ):
+        pass
+
+
+def _points(*values: float) -> list[MetricPoint]:
+    return [MetricPoint(name="m<", value=v, step=s) for s, v in enumerate(values)]
+
+
+def test_charts() -> None:
+    """A series is a line from edge to edge, a single value a number."""
+    drawn = charts(_points(0.0, 10.0, 5.0))
+    assert 'points="5.0,67.0 120.0,5.0 235.0,36.0"' in drawn
+    assert "3 values, from 0 to 5, lowest 0, highest 10" in drawn
+    assert "m&lt;" in drawn
+    assert "<svg" not in charts(_points(0.5))
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        (1.0, 1.0),
+        (math.nan, 1.0, 2.0),
+        (math.inf, 1.0),
+        (-1e308, 1e308),
+        (math.nan, math.nan),
+    ],
+)
+def test_odd_charts(values: tuple[float, ...]) -> None:
+    """Values that cannot be drawn are left out, and no number is wrong."""
+    drawn = charts(_points(*values))
+    assert "m&lt;" in drawn
+    for points in re.findall(r'points="([^"]*)"', drawn):
+        assert not re.search("nan|inf", points)
+
+
+def test_long_charts() -> None:
+    """A line has no more points than can be seen, its end among them."""
+    drawn = charts(_points(*map(float, range(10_001))))
+    (points,) = re.findall(r'points="([^"]*)"', drawn)
+    assert len(points.split()) <= 402
+    assert points.endswith("235.0,5.0")

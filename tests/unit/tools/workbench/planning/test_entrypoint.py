@@ -1,0 +1,145 @@
+"""Which entrypoint a path means."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+import yaml
+from tests.unit.tools.workbench.folders import EXAMPLES, sums, write
+
+from dioptra_worker import engine
+from dioptra_worker.tools.workbench.errors import BadOrder, InvalidEntrypoint
+from dioptra_worker.tools.workbench.planning.entrypoint import find
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_a_folder_with_one_entrypoint() -> None:
+    """The folder's only entrypoint is meant, with the plugins that it declares."""
+    found = find(EXAMPLES / "hello-world")
+    assert found.name == "hello-world"
+    assert [plugin.name for plugin in found.plugins] == ["hello"]
+    assert [plugin.name for plugin in found.artifact_plugins] == ["hello_artifacts"]
+    assert [task.name for task in found.writers] == ["TextFile"]
+    assert found.kinds == {"name": "string", "times": "integer"}
+
+
+def test_a_folder_with_several_wants_one_named() -> None:
+    """A folder with two entrypoints is answered with their files."""
+    with pytest.raises(BadOrder, match=r"several .*'produce\.yml' or 'consume\.yml'"):
+        find(EXAMPLES / "artifact-chain")
+
+
+def test_a_file_that_a_toml_names_has_what_it_declares() -> None:
+    """A file's name chooses among the entrypoints of the folder."""
+    found = find(EXAMPLES / "artifact-chain/consume.yml")
+    assert found.name == "chain-consume"
+    readers = {reader.task.name: reader.types for reader in found.readers}
+    assert readers == {"TableFile": ("table",), "FolderOfTables": ("table",)}
+
+
+def test_a_file_of_its_own(tmp_path: Path) -> None:
+    """Without a toml, plugins and artifact tasks are found by their code."""
+    found = find(sums(tmp_path))
+    assert found.name == "sums"
+    assert [plugin.name for plugin in found.plugins] == ["sums"]
+    (task,) = found.writers
+    assert (task.package, task.module, task.name) == ("sums", "tasks", "Number")
+    assert find(tmp_path).file == found.file
+
+
+NAMES = ("hello-world", "failing-job", "sklearn-evaluation", "artifact-chain")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_short_form_gives_the_same_entrypoint(name: str, tmp_path: Path) -> None:
+    """What the platform's import keeps of a graph is enough beside a toml."""
+    source = EXAMPLES / name
+    for file in source.glob("*.yml"):
+        write(tmp_path, {"dioptra.toml": (source / "dioptra.toml").read_text()})
+        whole = find(file)
+        for other in source.glob("*.yml"):
+            graph = yaml.safe_load(other.read_text())
+            short = {"graph": graph["graph"]}
+            if "artifact_outputs" in graph:
+                short["artifacts"] = graph["artifact_outputs"]
+            (tmp_path / other.name).write_text(yaml.safe_dump(short, sort_keys=False))
+        for plugin in whole.plugins + whole.artifact_plugins:
+            (tmp_path / "plugins" / plugin.name).mkdir(parents=True, exist_ok=True)
+        for folder in (source / "plugins").iterdir():
+            (tmp_path / "plugins" / folder.name).mkdir(parents=True, exist_ok=True)
+        made = find(tmp_path / file.name)
+        assert not [
+            issue
+            for issue in engine.validate(made.config)
+            if issue.severity is engine.Severity.ERROR
+        ]
+        assert made.config["graph"] == whole.config["graph"]
+        assert made.config.get("parameters") == whole.config.get("parameters")
+        assert made.config.get("artifact_outputs") == whole.config.get(
+            "artifact_outputs"
+        )
+        used = {
+            invocation
+            for step in engine.compile(made.config).steps
+            for invocation in [(step.task, step.plugin)]
+        }
+        assert used == {
+            (step.task, step.plugin) for step in engine.compile(whole.config).steps
+        }
+
+
+def test_no_such_path_names_a_near_one() -> None:
+    """A slip in the path is answered with what is there."""
+    with pytest.raises(BadOrder, match=r"does not exist. Did you mean 'hello-world'\?"):
+        find(EXAMPLES / "hello-wrld")
+
+
+def test_what_is_no_task_graph(tmp_path: Path) -> None:
+    """YAML of another kind, broken YAML, and no plugins are each one sentence."""
+    write(
+        tmp_path,
+        {"list.yml": "[1]", "broken.yml": "graph: [", "graph.yml": "graph: {a: b}"},
+    )
+    with pytest.raises(BadOrder, match="needs the sections 'tasks' and 'graph'"):
+        find(tmp_path / "list.yml")
+    with pytest.raises(InvalidEntrypoint, match=r"broken\.yml"):
+        find(tmp_path / "broken.yml")
+    with pytest.raises(BadOrder, match="has no section 'tasks'"):
+        find(tmp_path / "graph.yml")
+    with pytest.raises(BadOrder, match="several YAML files"):
+        find(tmp_path)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(BadOrder, match=r"neither a dioptra\.toml nor a YAML file"):
+        find(tmp_path / "empty")
+
+
+def test_missing_plugins(tmp_path: Path) -> None:
+    """A file without plugins beside it is told how to give them."""
+    file = sums(tmp_path)
+    (tmp_path / "plugins").rename(tmp_path / "code")
+    with pytest.raises(BadOrder, match="give one with --plugins"):
+        find(file)
+    assert find(file, plugins=tmp_path / "code").plugins
+
+
+def test_a_plugin_that_a_toml_does_not_declare(tmp_path: Path) -> None:
+    """An entrypoint that names an unknown plugin is answered with the near one."""
+    write(
+        tmp_path,
+        {
+            "dioptra.toml": """
+            [[plugins]]
+            path = "plugins/sums"
+            [[entrypoints]]
+            path = "sums.yml"
+            name = "sums"
+            plugins = ["sms"]
+            """
+        },
+    )
+    sums(tmp_path)
+    with pytest.raises(BadOrder, match=r"plugin 'sms'.*Did you mean 'sums'\?"):
+        find(tmp_path)
