@@ -30,9 +30,9 @@ from dioptra_worker.errors import (
     ServiceUnavailable,
 )
 from dioptra_worker.tools.local.config import BUCKET
-from dioptra_worker.tracking import artifact_store
-from dioptra_worker.tracking import download as incoming
+from dioptra_worker.tracking import artifact_store, download
 from dioptra_worker.tracking import mlflow_run as tracking
+from dioptra_worker.tracking.limits import SLOWEST, Limits
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from dioptra_worker.tools.local import LocalStack
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:botocore")
-LIMITS = incoming.Limits(files=100, size=100 << 20)
+LIMITS = Limits(files=100, size=100 << 20)
 SMALL, LARGE = 1000, 20 << 20
 BODY = r"/mlflow-artifacts/artifacts/.*/data/file"
 
@@ -112,7 +112,7 @@ def _stored(path: Path) -> str:
 
 def _fetched(uri: str, target: Path, *, is_dir: bool = False) -> Listener:
     listener = Listener()
-    incoming.fetch(uri, target, is_dir=is_dir, limits=LIMITS, listener=listener)
+    download.fetch(uri, target, is_dir=is_dir, limits=LIMITS, listener=listener)
     return listener
 
 
@@ -178,10 +178,10 @@ def test_what_is_not_there(is_dir: bool, tmp_path: Path) -> None:
 @pytest.mark.usefixtures("environment")
 @pytest.mark.parametrize(
     "limits",
-    [incoming.Limits(files=2, size=1000), incoming.Limits(files=10, size=8)],
+    [Limits(files=2, size=1000), Limits(files=10, size=8)],
     ids=["files", "bytes"],
 )
-def test_more_than_anybody_wants(limits: incoming.Limits, tmp_path: Path) -> None:
+def test_more_than_anybody_wants(limits: Limits, tmp_path: Path) -> None:
     """A folder beyond the limits is refused before anything of it is fetched."""
     folder = tmp_path / "model"
     folder.mkdir()
@@ -189,7 +189,7 @@ def test_more_than_anybody_wants(limits: incoming.Limits, tmp_path: Path) -> Non
         (folder / str(number)).write_text("abc")
     uri, target = _stored(folder), tmp_path / "copy"
     with pytest.raises(ArtifactError):
-        incoming.fetch(uri, target, is_dir=True, limits=limits, listener=Listener())
+        download.fetch(uri, target, is_dir=True, limits=limits, listener=Listener())
     assert not target.exists()
 
 
@@ -290,7 +290,7 @@ def test_a_server_that_fetches_before_it_answers(
 ) -> None:
     """The larger a file is, the longer MLflow is waited for, and it is asked once."""
     file = tmp_path / "file"
-    file.write_bytes(os.urandom(20 * incoming.SLOWEST))
+    file.write_bytes(os.urandom(20 * SLOWEST))
     uri = _stored(file)
     with fault_proxy(environment["MLFLOW_TRACKING_URI"]) as proxy:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", proxy.url)

@@ -21,8 +21,8 @@ from dioptra_worker.broker.connection import connect
 from dioptra_worker.broker.payload import FUNCTION, PlainSerializer
 from dioptra_worker.broker.queue_watcher import Bell
 from dioptra_worker.broker.rq_worker import TTL, RqWorker
+from dioptra_worker.common.outcome import Outcome
 from dioptra_worker.errors import ServiceUnavailable
-from dioptra_worker.supervision.verdict import Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -106,8 +106,8 @@ def _office(client: redis.Redis) -> Iterator[Office]:
         each.delete(delete_jobs=True)
 
 
-def _verdict(fate: Fate, reason: str = "why") -> Verdict:
-    return Verdict(fate=fate, reason=reason, mlflow="FAILED")
+def _verdict(fate: Fate, reason: str = "why") -> Outcome:
+    return Outcome(fate=fate, reason=reason, mlflow="FAILED")
 
 
 # -- the worker --------------------------------------------------------------------

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from dioptra_worker.tools.local import LocalStack
-    from dioptra_worker.tracking.backend import RunStatus
+    from dioptra_worker.tracking.base import RunStatus
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:botocore")
 

@@ -21,9 +21,9 @@ from rq.worker.base import WorkerStatus
 
 from dioptra_worker.broker.connection import SERVICE, mapped
 from dioptra_worker.broker.payload import PlainSerializer
+from dioptra_worker.common.outcome import Outcome
 from dioptra_worker.common.process_identity import mark
 from dioptra_worker.errors import ServiceUnavailable
-from dioptra_worker.supervision.verdict import Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -192,7 +192,7 @@ class RqWorker(BaseWorker):  # type: ignore[misc] # RQ is not typed here
         self.executions[execution.id] = execution
         return Taken(job, queue, execution)
 
-    def end(self, taken: Taken, verdict: Verdict) -> None:
+    def end(self, taken: Taken, verdict: Outcome) -> None:
         """Write down how a job ended."""
         job, queue, execution = taken.job, taken.queue, taken.execution
         job.ended_at = now()
@@ -234,7 +234,7 @@ class RqWorker(BaseWorker):  # type: ignore[misc] # RQ is not typed here
     def refuse(self, job: Job, queue: Queue, reason: str) -> None:
         """Write down that a queue entry is no job of ours to run."""
         taken = self.begin(job, queue)
-        verdict = Verdict(fate="failed", reason=reason, mlflow="FAILED")
+        verdict = Outcome(fate="failed", reason=reason, mlflow="FAILED")
         self.end(taken, verdict)
 
     def _be_idle(self) -> None:

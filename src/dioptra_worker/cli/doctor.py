@@ -86,7 +86,7 @@ def doctor_command(
 def _results(
     queues: Sequence[str], *, timeout: float, deep: bool, image: bool
 ) -> Iterator[Result]:
-    from dioptra_worker.common.log_setup import Mask
+    from dioptra_worker.common.masking import Mask
     from dioptra_worker.settings import RUNNER_DEFAULTS
     from dioptra_worker.tools import doctor
     from dioptra_worker.tools.doctor.checks.configuration import (

@@ -6,7 +6,7 @@ import logging
 import threading
 from typing import TYPE_CHECKING
 
-from dioptra_worker.supervision.verdict import duration
+from dioptra_worker.common.humanize import duration
 
 if TYPE_CHECKING:
     from collections.abc import Callable

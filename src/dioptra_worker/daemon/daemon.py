@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from dioptra_worker.api.client import DioptraApi
-    from dioptra_worker.common.log_setup import Mask
+    from dioptra_worker.common.masking import Mask
     from dioptra_worker.daemon.options import Orders
     from dioptra_worker.settings import Settings
     from dioptra_worker.supervision.launcher import Launcher

@@ -7,11 +7,11 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
+from dioptra_worker.common.humanize import duration
 from dioptra_worker.daemon.health.snapshot import API
 from dioptra_worker.daemon.service_calls import STOPPED, Stopped, Waiting
 from dioptra_worker.errors import LoginRefused, ServiceUnavailable
 from dioptra_worker.supervision.termination import Stop
-from dioptra_worker.supervision.verdict import duration
 
 if TYPE_CHECKING:
     from rq import Queue

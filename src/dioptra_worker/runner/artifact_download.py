@@ -16,10 +16,11 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from dioptra_worker.common.workspace import MAX_BYTES, MAX_FILES
+from dioptra_worker.common.archives import MAX_BYTES, MAX_FILES
 from dioptra_worker.engine.wording import told
 from dioptra_worker.errors import ArtifactError, NotFound, WorkerError
-from dioptra_worker.tracking import download as incoming
+from dioptra_worker.tracking import download
+from dioptra_worker.tracking.limits import Limits
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,11 +39,11 @@ def main(reports: int, request: Mapping[str, Any]) -> NoReturn:
     """
     speaker = _Speaker(reports)
     try:
-        incoming.fetch(
+        download.fetch(
             request["uri"],
             Path(request["target"]),
             is_dir=request["is_dir"],
-            limits=incoming.Limits(files=MAX_FILES, size=MAX_BYTES),
+            limits=Limits(files=MAX_FILES, size=MAX_BYTES),
             listener=speaker,
         )
     except ArtifactError as error:

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     import socket
     from types import FrameType
 
-    from dioptra_worker.tracking.backend import RunStatus, Tracking
+    from dioptra_worker.tracking.base import RunStatus, Tracking
 
 log = logging.getLogger("dioptra_worker.runner")
 

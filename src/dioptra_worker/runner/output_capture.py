@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import structlog
 
-from dioptra_worker.common.log_setup import between_words
+from dioptra_worker.common.masking import between_words
 from dioptra_worker.protocol.messages import SEVERITIES, Log, Message, Output, Severity
 
 if TYPE_CHECKING:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dioptra_worker.common.log_setup import between_words
+from dioptra_worker.common.masking import between_words
 
 LONGEST_LINE = 1 << 20
 

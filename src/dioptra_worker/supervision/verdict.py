@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import signal
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
+from dioptra_worker.common.humanize import duration, signal_name, size
+from dioptra_worker.common.outcome import Outcome
 from dioptra_worker.protocol.messages import CUT_OFF
 
 if TYPE_CHECKING:
     from dioptra_worker.supervision.termination import Report, Stop
 
-Fate = Literal["finished", "failed", "stopped", "given back", "left", "dropped"]
-MlflowStatus = Literal["FINISHED", "FAILED", "KILLED"]
 
 _LEFT = (
     "; its process could not be ended, not even by SIGKILL, and is left behind: the"
@@ -20,24 +19,7 @@ _LEFT = (
 )
 
 
-@dataclass(frozen=True, kw_only=True)
-class Verdict:
-    """How a job ended.
-
-    Attributes:
-        fate: What becomes of the job: ``stopped`` is failed by request, ``given back``
-            goes to the queue again, ``left`` could not be and is for another worker's
-            recovery to find, ``dropped`` is nobody's any more.
-        reason: Why, in words; empty when it finished.
-        mlflow: The final status of its MLflow run.
-    """
-
-    fate: Fate
-    reason: str
-    mlflow: MlflowStatus
-
-
-def judge(report: Report) -> Verdict:
+def judge(report: Report) -> Outcome:
     """Decide a job's fate.
 
     Args:
@@ -48,21 +30,21 @@ def judge(report: Report) -> Verdict:
     """
     ended = report.ended
     if ended is not None and ended.ending == "finished":
-        return Verdict(fate="finished", reason="", mlflow="FINISHED")
+        return Outcome(fate="finished", reason="", mlflow="FINISHED")
     if report.stop is not None:
         return _stopped(report, report.stop)
     if ended is not None and ended.ending == "failed":
         named = report.step is None or repr(report.step) in ended.reason
         reason = ended.reason if named else f"{ended.reason}, in step {report.step!r}"
-        return Verdict(fate="failed", reason=reason, mlflow="FAILED")
+        return Outcome(fate="failed", reason=reason, mlflow="FAILED")
     if ended is not None and ended.ending == "stopped":
         where = f" in step {report.step!r}" if report.step else ""
         reason = f"stopped by a SIGTERM{where} that the worker did not send"
-        return Verdict(fate="failed", reason=reason, mlflow="FAILED")
-    return Verdict(fate="failed", reason=_cause(report), mlflow="FAILED")
+        return Outcome(fate="failed", reason=reason, mlflow="FAILED")
+    return Outcome(fate="failed", reason=_cause(report), mlflow="FAILED")
 
 
-def _stopped(report: Report, stop: Stop) -> Verdict:
+def _stopped(report: Report, stop: Stop) -> Outcome:
     where = f", in step {report.step!r}" if report.step else ""
     killed = ""
     if report.left:
@@ -72,13 +54,13 @@ def _stopped(report: Report, stop: Stop) -> Verdict:
     words = f"{stop.reason}{where}{killed}"
     match stop.kind:
         case "shutdown":
-            return Verdict(fate="given back", reason=words, mlflow="KILLED")
+            return Outcome(fate="given back", reason=words, mlflow="KILLED")
         case "gone":
-            return Verdict(fate="dropped", reason=words, mlflow="KILLED")
+            return Outcome(fate="dropped", reason=words, mlflow="KILLED")
         case "requested":
-            return Verdict(fate="stopped", reason=words, mlflow="KILLED")
+            return Outcome(fate="stopped", reason=words, mlflow="KILLED")
         case "timeout" | "setup":
-            return Verdict(fate="failed", reason=words, mlflow="FAILED")
+            return Outcome(fate="failed", reason=words, mlflow="FAILED")
 
 
 def _cause(report: Report) -> str:
@@ -109,31 +91,3 @@ def _cause(report: Report) -> str:
         f"the job's process ended by itself with exit code {code}{where}{memory}: a"
         " task called os._exit or something like it"
     )
-
-
-def duration(seconds: float) -> str:
-    """Seconds for people, such as ``3 min 12 s``."""
-    if seconds < 10:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    parts = [(hours, "h"), (minutes, "min"), (rest, "s")]
-    return " ".join(f"{value} {unit}" for value, unit in parts if value) or "0 s"
-
-
-def size(count: int) -> str:
-    """Bytes for people, such as ``7.9 GiB``."""
-    amount = float(count)
-    for unit in ("B", "KiB", "MiB"):
-        if amount < 1000:
-            return f"{amount:.3g} {unit}"
-        amount /= 1024
-    return f"{amount:.3g} GiB" if amount < 1000 else f"{amount:.0f} GiB"
-
-
-def signal_name(number: int) -> str:
-    """A signal for people, such as ``SIGKILL``."""
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"signal {number}"

@@ -28,7 +28,7 @@ from dioptra_worker.errors import ServiceRefused
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from dioptra_worker.tracking.backend import RunStatus
+    from dioptra_worker.tracking.base import RunStatus
 
 _log = logging.getLogger("dioptra_worker.tracking")
 

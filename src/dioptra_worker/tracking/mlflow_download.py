@@ -11,7 +11,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
 from dioptra_worker.errors import ArtifactError, NotFound, ServiceUnavailable
-from dioptra_worker.tracking.download import SLOWEST, kept
+from dioptra_worker.tracking.limits import SLOWEST, kept
 from dioptra_worker.tracking.mlflow_timeouts import patience
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from mlflow.store.artifact.artifact_repo import ArtifactRepository
 
-    from dioptra_worker.tracking.download import Limits, Listener
+    from dioptra_worker.tracking.limits import Limits, Listener
 
 SERVICE = "artifact store"
 _LOOK = 0.5

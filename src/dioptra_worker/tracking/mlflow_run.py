@@ -25,7 +25,7 @@ from dioptra_worker.tracking.mlflow_timeouts import patience
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from dioptra_worker.tracking.backend import RunStatus
+    from dioptra_worker.tracking.base import RunStatus
 
 SERVICE = "MLflow"
 JOB_ID_TAG = "dioptra.jobId"

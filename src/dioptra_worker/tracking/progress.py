@@ -7,6 +7,8 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
+from dioptra_worker.common.humanize import size
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -14,7 +16,6 @@ log = logging.getLogger("dioptra_worker.tracking")
 
 EVERY = 10.0
 """Seconds between two lines about one transfer; a shorter one has none."""
-_UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 
 
 class Progress:
@@ -58,13 +59,4 @@ class Progress:
             done = self._done
         of = "" if self._total is None else f" of {size(self._total)}"
         rate = done / (now - self._began)
-        self._tell(f"{self._what}: {size(done)}{of}, {size(rate)}/s")
-
-
-def size(count: float) -> str:
-    """A number of bytes for people, such as ``1.5 GiB``."""
-    for unit in _UNITS[:-1]:
-        if count < 1024:
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1024
-    return f"{count:.1f} {_UNITS[-1]}"
+        self._tell(f"{self._what}: {size(done)}{of}, {size(round(rate))}/s")

@@ -11,7 +11,8 @@ from urllib.parse import quote
 import pytest
 import structlog
 
-from dioptra_worker.common.log_setup import SHORTEST_SECRET, Mask, configure
+from dioptra_worker.common.log_setup import configure
+from dioptra_worker.common.masking import SHORTEST_SECRET, Mask
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from dioptra_worker.common.workspace import LONGEST_HEADER, remove, unpack, workspace
+from dioptra_worker.common.archives import LONGEST_HEADER, unpack
+from dioptra_worker.common.workspace import remove, workspace
 from dioptra_worker.errors import BundleError
 
 if TYPE_CHECKING:

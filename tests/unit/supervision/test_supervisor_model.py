@@ -37,9 +37,10 @@ from dioptra_worker.protocol.messages import (
 from dioptra_worker.supervision.runner_process import Exit, Pipes, Process
 from dioptra_worker.supervision.supervisor import Supervisor
 from dioptra_worker.supervision.termination import Patience, Stop, StopKind
-from dioptra_worker.supervision.verdict import Verdict, judge
+from dioptra_worker.supervision.verdict import judge
 
 if TYPE_CHECKING:
+    from dioptra_worker.common.outcome import Outcome
     from dioptra_worker.supervision.launcher import Launcher
     from dioptra_worker.supervision.runner_output import Stream
 
@@ -326,7 +327,7 @@ class Supervision(RuleBasedStateMachine):
         self._check_report(judge(report), left=report.left)
         assert report.left == self._alive()
 
-    def _check_report(self, verdict: Verdict, *, left: bool) -> None:
+    def _check_report(self, verdict: Outcome, *, left: bool) -> None:
         if left:
             kills = [t for t, signum in self.world.signals if signum == signal.SIGKILL]
             assert len(kills) >= PATIENCE.give_up / PATIENCE.kill_again

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
+from dioptra_worker.common.humanize import duration, size
 from dioptra_worker.protocol.messages import Ended, Ending
 from dioptra_worker.supervision.runner_process import Exit
 from dioptra_worker.supervision.termination import Report, Stop, StopKind
-from dioptra_worker.supervision.verdict import duration, judge, size
+from dioptra_worker.supervision.verdict import judge
 
 GIB = 1 << 30
 

@@ -6,7 +6,8 @@ import logging
 
 import pytest
 
-from dioptra_worker.tracking.progress import Progress, size
+from dioptra_worker.common.humanize import size
+from dioptra_worker.tracking.progress import Progress
 
 
 def test_a_short_transfer_is_silent(caplog: pytest.LogCaptureFixture) -> None:

@@ -7,8 +7,8 @@ import platform
 from typing import TYPE_CHECKING, get_args
 
 from dioptra_worker import __version__
+from dioptra_worker.common.outcome import Fate
 from dioptra_worker.daemon.health.snapshot import BUCKETS, NEEDED, State
-from dioptra_worker.supervision.verdict import Fate
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -8,6 +8,7 @@ import threading
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from dioptra_worker.common.outcome import Outcome
 from dioptra_worker.common.workspace import workspace
 from dioptra_worker.daemon.job.claim import Claim, claim
 from dioptra_worker.daemon.job.completion import Delivery, left
@@ -20,7 +21,7 @@ from dioptra_worker.errors import ServiceUnavailable, WorkerError
 from dioptra_worker.protocol.messages import Begin
 from dioptra_worker.supervision.supervisor import Supervisor
 from dioptra_worker.supervision.termination import Patience, Report, Stop
-from dioptra_worker.supervision.verdict import Verdict, judge
+from dioptra_worker.supervision.verdict import judge
 
 if TYPE_CHECKING:
     from dioptra_worker.broker.job_request import Order
@@ -83,7 +84,7 @@ class Attempt:
         self._ahead = self._tidying.enter_context(ahead)
         return claimed
 
-    def run(self, claimed: Claim) -> Verdict:
+    def run(self, claimed: Claim) -> Outcome:
         """Run the job and deliver everything.
 
         Args:
@@ -118,7 +119,7 @@ class Attempt:
                         return left(verdict)
         return verdict
 
-    def _unless_gone(self, verdict: Verdict) -> Verdict:
+    def _unless_gone(self, verdict: Outcome) -> Outcome:
         """What becomes of a job, however it ended: another's status is left alone."""
         with self._lock:
             stop = self._stop
@@ -132,24 +133,24 @@ class Attempt:
             if self._stop is not None and self._stop.kind == "shutdown":
                 delivery.shut_down()
 
-    def _watched(self, conversation: Conversation) -> Verdict:
+    def _watched(self, conversation: Conversation) -> Outcome:
         """Run the job with an eye on its status in the API."""
         try:
             with watching(self.order.job_id, self._services, stop=self.stop):
                 return self._supervised(conversation)
         except WorkerError as error:
             conversation.say("ERROR", str(error))
-            return Verdict(fate="failed", reason=str(error), mlflow="FAILED")
+            return Outcome(fate="failed", reason=str(error), mlflow="FAILED")
         except OSError as error:
             reason = f"the worker could not prepare the job: {error}"
             conversation.say("ERROR", reason)
-            return Verdict(fate="failed", reason=reason, mlflow="FAILED")
+            return Outcome(fate="failed", reason=reason, mlflow="FAILED")
         except Exception as error:  # a job without an end would be stuck
             log.exception("job %d broke the worker", self.order.job_id)
             reason = f"the worker has a bug: {error!r}"
-            return Verdict(fate="failed", reason=reason, mlflow="FAILED")
+            return Outcome(fate="failed", reason=reason, mlflow="FAILED")
 
-    def _supervised(self, conversation: Conversation) -> Verdict:
+    def _supervised(self, conversation: Conversation) -> Outcome:
         settings = self._services.settings
         ahead = self._ahead
         assert ahead is not None
@@ -193,7 +194,7 @@ class Attempt:
             if self._stop is not None:
                 supervisor.stop(self._stop)
 
-    def _settle(self, report: Report, conversation: Conversation) -> Verdict:
+    def _settle(self, report: Report, conversation: Conversation) -> Outcome:
         """Judge, and close an MLflow run that the runner left open."""
         verdict = judge(report)
         conversation.let_go(verdict.reason)
@@ -231,10 +232,10 @@ class _Ends:
         return self.ledger.pending(job_id) or self.journals.end_of(job_id)
 
 
-def _told_late(claimed: Claim) -> Verdict:
+def _told_late(claimed: Claim) -> Outcome:
     """The end of a job whose worker was lost."""
     finished = claimed.status == "finished"
-    return Verdict(
+    return Outcome(
         fate="finished" if finished else "failed",
         reason="" if finished else claimed.words,
         mlflow="FINISHED" if finished else "FAILED",

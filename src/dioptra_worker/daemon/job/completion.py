@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
 
+    from dioptra_worker.common.outcome import Outcome
     from dioptra_worker.daemon.job.claim import Claim
     from dioptra_worker.daemon.job.context import Services
     from dioptra_worker.daemon.job.runner_events import Conversation
     from dioptra_worker.daemon.outbox.journal import Journal, Journals
-    from dioptra_worker.supervision.verdict import Verdict
 
 log = logging.getLogger("dioptra_worker.delivery")
 
@@ -98,7 +98,7 @@ class Delivery:
     ) -> None:
         self._closing.__exit__(kind, error, trace)
 
-    def conclude(self, verdict: Verdict, timeout: float | None = None) -> bool:
+    def conclude(self, verdict: Outcome, timeout: float | None = None) -> bool:
         """Deliver the rest and the status, having noted that it is under way.
 
         Args:
@@ -125,7 +125,7 @@ class Delivery:
             log.debug("the status is on this machine only: %s", error)
         return self._finish(pending.status, timeout)
 
-    def give_back(self, verdict: Verdict) -> Verdict:
+    def give_back(self, verdict: Outcome) -> Outcome:
         """Set the job back to ``queued``, or fail it where the settings say so."""
         if self._services.settings.on_interruption == "fail":
             verdict = replace(verdict, fate="failed")
@@ -175,6 +175,6 @@ class Delivery:
         )
 
 
-def left(verdict: Verdict) -> Verdict:
+def left(verdict: Outcome) -> Outcome:
     """What it is when the API could not be told."""
     return replace(verdict, fate="left", reason=f"{verdict.reason}{_AWAY}")

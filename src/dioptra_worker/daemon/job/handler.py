@@ -9,13 +9,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 from dioptra_worker.broker.payload import read_order
+from dioptra_worker.common.humanize import duration
 from dioptra_worker.common.outage_log import Outages
 from dioptra_worker.common.retry import FOREVER, persist
 from dioptra_worker.daemon.health.snapshot import REDIS
 from dioptra_worker.daemon.job.attempt import Attempt
 from dioptra_worker.errors import PayloadError, ServiceUnavailable
 from dioptra_worker.supervision.termination import Stop
-from dioptra_worker.supervision.verdict import Verdict, duration
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from dioptra_worker.broker.job_request import Order
     from dioptra_worker.broker.registries import Leftovers
     from dioptra_worker.broker.rq_worker import RqWorker, Taken
+    from dioptra_worker.common.outcome import Outcome
     from dioptra_worker.daemon.job.context import Services
 
 log = logging.getLogger("dioptra_worker.handler")
@@ -183,7 +184,7 @@ class Handler:
         )
         return True
 
-    def _close(self, order: Order, taken: Taken, verdict: Verdict) -> None:
+    def _close(self, order: Order, taken: Taken, verdict: Outcome) -> None:
         """Write into RQ's and our own books how it ended."""
         if verdict.fate == "given back":
             self._hand_on(order)

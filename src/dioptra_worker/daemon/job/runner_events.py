@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
 from dioptra_worker.api.models import LogRecord
+from dioptra_worker.common.humanize import duration
 from dioptra_worker.common.outage_log import Outages
 from dioptra_worker.daemon.job.batch_claims import ClaimsDesk
 from dioptra_worker.daemon.outbox.items import OWN_LOGGER
@@ -26,10 +27,10 @@ from dioptra_worker.protocol.messages import (
     SessionWanted,
 )
 from dioptra_worker.supervision.termination import Stop
-from dioptra_worker.supervision.verdict import Verdict, duration
 
 if TYPE_CHECKING:
     from dioptra_worker.broker.job_request import Order
+    from dioptra_worker.common.outcome import Outcome
     from dioptra_worker.daemon.job.context import Services
     from dioptra_worker.daemon.outbox.outbox import Courier
     from dioptra_worker.supervision.runner_output import Stream
@@ -126,7 +127,7 @@ class Conversation:
         words = f"timed out after its limit of {duration(limit or 0)}"
         self.supervisor.limit(limit, Stop("timeout", words))
 
-    def conclude(self, verdict: Verdict) -> None:
+    def conclude(self, verdict: Outcome) -> None:
         """The last line of the log."""
         if verdict.fate == "finished":
             self.say("INFO", "the job finished")

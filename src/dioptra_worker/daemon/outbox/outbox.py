@@ -17,6 +17,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Self
 
 from dioptra_worker.api.models import LogRecord
+from dioptra_worker.common.humanize import duration
 from dioptra_worker.common.retry import FOREVER, persist
 from dioptra_worker.daemon.outbox.delivery_queue import Batch, Lane
 from dioptra_worker.daemon.outbox.items import OWN_LOGGER, Result
@@ -30,7 +31,6 @@ from dioptra_worker.errors import (
     ServiceUnavailable,
 )
 from dioptra_worker.protocol.messages import Metric
-from dioptra_worker.supervision.verdict import duration
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,10 +7,9 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Protocol
 
 from dioptra_worker.api.errors import SERVICE
+from dioptra_worker.common.humanize import duration, size
 from dioptra_worker.errors import ArtifactError, ServiceUnavailable
-from dioptra_worker.supervision.verdict import duration
-from dioptra_worker.tracking.download import SLOWEST
-from dioptra_worker.tracking.progress import size
+from dioptra_worker.tracking.limits import SLOWEST
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -7,7 +7,8 @@ import tarfile
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from dioptra_worker.common.workspace import MAX_BYTES, Workspace, remove, unpack
+from dioptra_worker.common.archives import MAX_BYTES, unpack
+from dioptra_worker.common.workspace import Workspace, remove
 from dioptra_worker.daemon.staging import api_download, store_download
 from dioptra_worker.daemon.staging.transfer import Transfer
 from dioptra_worker.errors import (
@@ -17,7 +18,8 @@ from dioptra_worker.errors import (
     ServiceUnavailable,
 )
 from dioptra_worker.provenance import signature
-from dioptra_worker.tracking.download import SCHEMES, SLOWEST, not_kept
+from dioptra_worker.tracking.download import SCHEMES
+from dioptra_worker.tracking.limits import SLOWEST, not_kept
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

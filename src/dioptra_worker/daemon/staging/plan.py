@@ -8,8 +8,8 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from dioptra_worker.api.errors import understood
+from dioptra_worker.common.archives import unpack
 from dioptra_worker.common.retry import persist
-from dioptra_worker.common.workspace import Workspace, unpack
 from dioptra_worker.daemon.staging.input_artifacts import Inputs
 from dioptra_worker.protocol.messages import ArtifactTask, InputArtifact, Plan
 from dioptra_worker.provenance import typed_defaults
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from dioptra_worker.api.client import DioptraApi
     from dioptra_worker.api.models import ArtifactParameter, Job
     from dioptra_worker.common.outage_log import Outages
+    from dioptra_worker.common.workspace import Workspace
     from dioptra_worker.daemon.staging.background import Background
     from dioptra_worker.daemon.staging.transfer import Way
 

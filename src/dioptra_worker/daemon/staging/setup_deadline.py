@@ -8,8 +8,8 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from dioptra_worker.common.humanize import duration
 from dioptra_worker.supervision.termination import Stop
-from dioptra_worker.supervision.verdict import duration
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

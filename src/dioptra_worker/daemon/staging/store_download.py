@@ -9,8 +9,8 @@ import signal
 import time
 from typing import TYPE_CHECKING, Any, Protocol
 
+from dioptra_worker.common.humanize import signal_name
 from dioptra_worker.errors import ArtifactError, NotFound, ServiceUnavailable
-from dioptra_worker.supervision.verdict import signal_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,10 +7,11 @@ import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from dioptra_worker.common.workspace import MAX_BYTES
+from dioptra_worker.common.archives import MAX_BYTES
+from dioptra_worker.common.humanize import size
 from dioptra_worker.errors import ArtifactError
-from dioptra_worker.tracking.download import SLOWEST, not_kept
-from dioptra_worker.tracking.progress import Progress, size
+from dioptra_worker.tracking.limits import SLOWEST, not_kept
+from dioptra_worker.tracking.progress import Progress
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -12,7 +12,8 @@ from dioptra_worker.tools.local.errors import (
     StackError,
 )
 from dioptra_worker.tools.local.progress import State, Step
-from dioptra_worker.tools.local.rest_api.peer import PeerEnvironment, ensure_peer
+from dioptra_worker.tools.local.rest_api.peer import ensure_peer
+from dioptra_worker.tools.local.rest_api.peer_environment import PeerEnvironment
 from dioptra_worker.tools.local.services.service import Health, Service
 from dioptra_worker.tools.local.stack import LocalStack
 

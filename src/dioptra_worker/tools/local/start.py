@@ -11,7 +11,8 @@ from dioptra_worker.tools.local.errors import PortTaken, ServiceFailed
 from dioptra_worker.tools.local.files import make_private
 from dioptra_worker.tools.local.progress import step
 from dioptra_worker.tools.local.rest_api.database import place_database
-from dioptra_worker.tools.local.rest_api.peer import PeerEnvironment, ensure_peer
+from dioptra_worker.tools.local.rest_api.peer import ensure_peer
+from dioptra_worker.tools.local.rest_api.peer_environment import PeerEnvironment
 from dioptra_worker.tools.local.rest_api.seed import seed
 from dioptra_worker.tools.local.services.commands import require_extra
 from dioptra_worker.tools.local.services.service import Service

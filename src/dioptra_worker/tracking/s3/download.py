@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from s3transfer.exceptions import S3DownloadFailedError
 
 from dioptra_worker.errors import ArtifactError, NotFound, ServiceUnavailable
-from dioptra_worker.tracking.download import kept
+from dioptra_worker.tracking.limits import kept
 from dioptra_worker.tracking.parallel import side_by_side
 from dioptra_worker.tracking.s3 import client as s3
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from mypy_boto3_s3 import S3Client
 
-    from dioptra_worker.tracking.download import Limits, Listener
+    from dioptra_worker.tracking.limits import Limits, Listener
 
 _CHUNK = 1 << 18
 _MD5 = re.compile(r'"?(?P<digest>[0-9a-f]{32})"?')

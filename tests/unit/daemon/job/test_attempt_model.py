@@ -21,7 +21,7 @@ from tests.unit.daemon.outbox.simulated_api import EXPERIMENT, JOB, Fault
 from tests.unit.supervision.simulated_runner import RUN, Conduct, Template
 
 from dioptra_worker.broker.job_request import Order
-from dioptra_worker.common.log_setup import Mask
+from dioptra_worker.common.masking import Mask
 from dioptra_worker.daemon.job.attempt import Attempt
 from dioptra_worker.daemon.job.context import Services
 from dioptra_worker.daemon.outbox.journal import Journals
@@ -31,7 +31,7 @@ from dioptra_worker.settings import Settings
 from dioptra_worker.supervision.termination import Stop
 
 if TYPE_CHECKING:
-    from dioptra_worker.supervision.verdict import Verdict
+    from dioptra_worker.common.outcome import Outcome
 
 Event = Literal["requested", "shutdown", "lease lost", "deleted"]
 STOPS: dict[str, Stop] = {
@@ -173,7 +173,7 @@ class Telling:
         )
         self.attempt = Attempt(order, services)
 
-    def tell(self) -> Verdict | None:
+    def tell(self) -> Outcome | None:
         """See the story through; how the job ended, if it was ours to run."""
         claimed = self.attempt.claim()
         self._at("claimed")
@@ -207,7 +207,7 @@ class Telling:
                 self.attempt.stop(STOPS[event])
 
 
-def _check_end(told: Telling, verdict: Verdict) -> None:
+def _check_end(told: Telling, verdict: Outcome) -> None:
     """The API was told how the job ended, once and last, if it is ours to tell."""
     words = {runner.word for runner in told.template.runners}
     if told.lost:
@@ -240,7 +240,7 @@ def _check_end(told: Telling, verdict: Verdict) -> None:
         assert verdict.reason in said[0]
 
 
-def _check_run(told: Telling, verdict: Verdict) -> None:
+def _check_run(told: Telling, verdict: Outcome) -> None:
     """An MLflow run that its runner has left open is closed, or left to be."""
     open_runs = [
         (RUN, verdict.mlflow)
@@ -251,7 +251,7 @@ def _check_run(told: Telling, verdict: Verdict) -> None:
     assert told.ledger.runs == (open_runs if told.story.mlflow_away else [])
 
 
-def _check_nothing_is_left(told: Telling, verdict: Verdict | None) -> None:
+def _check_nothing_is_left(told: Telling, verdict: Outcome | None) -> None:
     """No runner outlives the attempt, nor does its folder, nor an empty journal."""
     assert len(told.template.runners) <= 1
     if verdict is None:

@@ -15,7 +15,8 @@ from tests.unit.daemon.outbox.simulated_api import EXPERIMENT, GROUP, JOB, Simul
 
 from dioptra_worker.api.client import DioptraApi
 from dioptra_worker.broker.job_request import Order
-from dioptra_worker.common.log_setup import Mask
+from dioptra_worker.common.masking import Mask
+from dioptra_worker.common.outcome import Outcome
 from dioptra_worker.daemon.health.probes import why_not_ready
 from dioptra_worker.daemon.job.context import Services
 from dioptra_worker.daemon.job.runner_events import Conversation
@@ -31,7 +32,6 @@ from dioptra_worker.protocol.messages import (
     SessionWanted,
     StepStarted,
 )
-from dioptra_worker.supervision.verdict import Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -192,20 +192,20 @@ def test_limit(first: str) -> None:
 @pytest.mark.parametrize(
     ("verdict", "severity", "words"),
     [
-        (Verdict(fate="finished", reason="", mlflow="FINISHED"), "INFO", "finished"),
+        (Outcome(fate="finished", reason="", mlflow="FINISHED"), "INFO", "finished"),
         (
-            Verdict(fate="failed", reason="it broke", mlflow="FAILED"),
+            Outcome(fate="failed", reason="it broke", mlflow="FAILED"),
             "ERROR",
             "failed: it broke",
         ),
         (
-            Verdict(fate="stopped", reason="by request", mlflow="KILLED"),
+            Outcome(fate="stopped", reason="by request", mlflow="KILLED"),
             "ERROR",
             "was stopped: by request",
         ),
     ],
 )
-def test_conclusion(verdict: Verdict, severity: str, words: str) -> None:
+def test_conclusion(verdict: Outcome, severity: str, words: str) -> None:
     """The log ends with how the job ended, in words."""
     api = SimulatedApi()
     with _conversation(api) as conversation:

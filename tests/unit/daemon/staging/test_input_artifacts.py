@@ -21,15 +21,16 @@ from tests.unit.api.scripted import Answer, Request, ScriptedApi
 
 from dioptra_worker.api.client import DioptraApi
 from dioptra_worker.api.models import ArtifactParameter
+from dioptra_worker.common.archives import MAX_BYTES
+from dioptra_worker.common.humanize import duration
 from dioptra_worker.common.retry import persist
-from dioptra_worker.common.workspace import MAX_BYTES, Workspace, workspace
+from dioptra_worker.common.workspace import Workspace, workspace
 from dioptra_worker.daemon.staging.input_artifacts import Inputs
 from dioptra_worker.daemon.staging.setup_deadline import SetupLimit
 from dioptra_worker.daemon.staging.snapshot_cache import SnapshotCache
 from dioptra_worker.daemon.staging.transfer import Transfer, Way
 from dioptra_worker.errors import ArtifactError, BundleError, ServiceUnavailable
 from dioptra_worker.supervision.runner_process import Exit, Process
-from dioptra_worker.supervision.verdict import duration
 from dioptra_worker.tracking.progress import Progress
 
 if TYPE_CHECKING:

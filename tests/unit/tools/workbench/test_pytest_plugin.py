@@ -201,6 +201,7 @@ def test_it_imports_nothing_until_it_is_used(
             ours = {name for name in sys.modules if name.startswith("dioptra_worker")}
             assert ours <= {
                 "dioptra_worker",
+                "dioptra_worker.sdk",
                 "dioptra_worker.sdk.compat",
                 "dioptra_worker.pytest_plugin",
             }

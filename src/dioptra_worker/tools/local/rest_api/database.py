@@ -14,7 +14,7 @@ from dioptra_worker.tools.local.services.commands import SERVERS, api_environmen
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from dioptra_worker.tools.local.rest_api.peer import PeerEnvironment
+    from dioptra_worker.tools.local.rest_api.peer_environment import PeerEnvironment
 
 _MIGRATION_SECONDS = 300.0
 

@@ -13,7 +13,6 @@ import platform
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,6 +22,7 @@ from dioptra_worker.tools.local.files import tail
 from dioptra_worker.tools.local.locks import locked
 from dioptra_worker.tools.local.progress import State, Step, silent, step
 from dioptra_worker.tools.local.rest_api.database import make_database
+from dioptra_worker.tools.local.rest_api.peer_environment import PeerEnvironment
 from dioptra_worker.tools.local.rest_api.relocation import mend, was_moved
 
 if TYPE_CHECKING:
@@ -36,19 +36,6 @@ _PINS = Path(__file__).with_name("pins")
 _MARKER = "complete.json"
 _INSTALL_SECONDS = 1800.0
 _PIP_WITH_PYTHON_OPTION = (22, 3)
-
-
-@dataclass(frozen=True)
-class PeerEnvironment:
-    """An environment that has dioptra-platform.
-
-    Attributes:
-        python: Its interpreter.
-        database: An empty, migrated database to copy, if one is kept.
-    """
-
-    python: Path
-    database: Path | None = None
 
 
 def ensure_peer(

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from dioptra_worker.common.humanize import duration
 from dioptra_worker.engine import Severity
 from dioptra_worker.protocol.messages import Log, Metric, StepEnded, StepStarted
-from dioptra_worker.supervision.verdict import duration
 from dioptra_worker.tools.workbench.errors import InvalidEntrypoint
 from dioptra_worker.tools.workbench.running.results import as_path
 

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from dioptra_worker.supervision.runner_output import Stream
     from dioptra_worker.tools.workbench.planning.run_plan import Order
     from dioptra_worker.tools.workbench.running.results import Listener, Result
-    from dioptra_worker.tracking.backend import Tracking
+    from dioptra_worker.tracking.base import Tracking
 
     Sessions = Callable[[SessionWanted], messages.Session]
     OnFailure = Callable[[BaseException, list[Path]], None]

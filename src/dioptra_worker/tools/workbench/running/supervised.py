@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+from dioptra_worker.common.humanize import duration
 from dioptra_worker.common.workspace import remove_stale, workspace
 from dioptra_worker.protocol.messages import (
     NO_JOB,
@@ -24,7 +25,7 @@ from dioptra_worker.protocol.messages import (
 from dioptra_worker.supervision.launcher import Launcher, choose_mode
 from dioptra_worker.supervision.supervisor import Supervisor
 from dioptra_worker.supervision.termination import Patience, Stop
-from dioptra_worker.supervision.verdict import duration, judge
+from dioptra_worker.supervision.verdict import judge
 from dioptra_worker.tools.workbench.running.results import Recorder
 from dioptra_worker.tools.workbench.running.run_record import complete
 from dioptra_worker.tracking.backend import SERVER_MODULES
@@ -33,9 +34,9 @@ from dioptra_worker.tracking.folder_run import FolderTracking
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from dioptra_worker.common.outcome import Outcome
     from dioptra_worker.protocol.messages import Message
     from dioptra_worker.supervision.termination import Report
-    from dioptra_worker.supervision.verdict import Verdict
     from dioptra_worker.tools.workbench.planning.run_plan import Order
     from dioptra_worker.tools.workbench.running.results import Listener, Result
 
@@ -178,7 +179,7 @@ class Bench:
             folder=None if self._folder is None else str(self._folder),
         )
 
-    def _settle(self, report: Report, recorder: Recorder, order: Order) -> Verdict:
+    def _settle(self, report: Report, recorder: Recorder, order: Order) -> Outcome:
         """Judge, and do for the run what a runner that died could not."""
         verdict = judge(report)
         run_id = recorder.run_id

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dioptra_worker.settings import Settings
-from dioptra_worker.tools.doctor import Finding
 from dioptra_worker.tools.doctor.checks import image
 from dioptra_worker.tools.doctor.checks.configuration import examples, read_settings
 
 if TYPE_CHECKING:
     import pytest
+
+    from dioptra_worker.tools.doctor import Finding
 
 PROGRAM = Path(sys.executable).with_name("dioptra-worker")
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from dioptra_worker.tools.local.rest_api import peer
-from dioptra_worker.tools.local.rest_api.peer import PeerEnvironment
+from dioptra_worker.tools.local.rest_api.peer_environment import PeerEnvironment
 from dioptra_worker.tools.local.rest_api.relocation import was_moved
 
 if TYPE_CHECKING:

@@ -1,0 +1,28 @@
+"""How a job ended."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Fate = Literal["finished", "failed", "stopped", "given back", "left", "dropped"]
+
+
+MlflowStatus = Literal["FINISHED", "FAILED", "KILLED"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """How a job ended.
+
+    Attributes:
+        fate: What becomes of the job: ``stopped`` is failed by request, ``given back``
+            goes to the queue again, ``left`` could not be and is for another worker's
+            recovery to find, ``dropped`` is nobody's any more.
+        reason: Why, in words; empty when it finished.
+        mlflow: The final status of its MLflow run.
+    """
+
+    fate: Fate
+    reason: str
+    mlflow: MlflowStatus

@@ -1,0 +1,55 @@
+"""What keeps a run, whatever is behind it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from dioptra_worker.tracking.artifact_store import Store
+
+
+RunStatus = Literal["FINISHED", "FAILED", "KILLED"]
+
+
+class Tracking(Protocol):
+    """One run's keeper."""
+
+    def start(self, job_id: int) -> tuple[str, str]:
+        """Begin a run and make it the active one for ``mlflow.log_*``.
+
+        Args:
+            job_id: The job's id, or `dioptra_worker.protocol.messages.NO_JOB`.
+
+        Returns:
+            The run's id and the URI of its artifacts.
+        """
+        ...
+
+    def describe(
+        self,
+        run_id: str,
+        *,
+        name: str,
+        params: Mapping[str, Any],
+        tags: Mapping[str, str],
+    ) -> None:
+        """Give the run its name, the job's parameters, and tags."""
+        ...
+
+    def store(self, uri: str) -> Store:
+        """The store of the run's artifacts."""
+        ...
+
+    def log_metric(self, run_id: str, name: str, value: float, step: int) -> None:
+        """Keep a metric of the run."""
+        ...
+
+    def metrics(self, run_id: str) -> Mapping[str, tuple[float, int]]:
+        """The last value and step of each of the run's metrics."""
+        ...
+
+    def close(self, run_id: str, status: RunStatus) -> None:
+        """Give the run its final status."""
+        ...
