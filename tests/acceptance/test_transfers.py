@@ -231,7 +231,7 @@ def test_a_disk_without_room(
     text = platform.text(job)
     assert "input artifact 'blob' cannot be used: this worker's disk has no" in text
     assert "was killed" not in text
-    why = "it has 16.0 MiB, and " if room == "too small" else "No space left on device"
+    why = "it has 16 MiB, and " if room == "too small" else "No space left on device"
     assert why in text
     assert "Traceback" not in text
 

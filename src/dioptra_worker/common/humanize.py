@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import signal
 
+_UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
+
 
 def duration(seconds: float) -> str:
     """Seconds for people, such as ``3 min 12 s``."""
@@ -15,14 +17,13 @@ def duration(seconds: float) -> str:
     return " ".join(f"{value} {unit}" for value, unit in parts if value) or "0 s"
 
 
-def size(count: int) -> str:
-    """Bytes for people, such as ``7.9 GiB``."""
-    amount = float(count)
-    for unit in ("B", "KiB", "MiB"):
-        if amount < 999.5:  # would be written as 1e+03
-            return f"{amount:.3g} {unit}"
-        amount /= 1024
-    return f"{amount:.3g} GiB" if amount < 1000 else f"{amount:.0f} GiB"
+def size(count: float) -> str:
+    """Bytes for people, with three digits: ``42 B``, ``17.3 KiB``, ``7.9 GiB``."""
+    for unit in _UNITS[:-1]:
+        if count < 999.5:  # else it would be written as 1e+03
+            return f"{count:.3g} {unit}"
+        count /= 1024
+    return f"{count:.3g} {_UNITS[-1]}" if count < 999.5 else f"{count:.0f} {_UNITS[-1]}"
 
 
 def signal_name(number: int) -> str:

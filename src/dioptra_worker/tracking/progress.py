@@ -59,4 +59,4 @@ class Progress:
             done = self._done
         of = "" if self._total is None else f" of {size(self._total)}"
         rate = done / (now - self._began)
-        self._tell(f"{self._what}: {size(done)}{of}, {size(round(rate))}/s")
+        self._tell(f"{self._what}: {size(done)}{of}, {size(rate)}/s")

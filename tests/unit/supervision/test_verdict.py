@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from dioptra_worker.common.humanize import duration, size
 from dioptra_worker.protocol.messages import Ended, Ending
 from dioptra_worker.supervision.runner_process import Exit
 from dioptra_worker.supervision.termination import Report, Stop, StopKind
@@ -130,44 +129,6 @@ def test_a_runner_without_a_last_word_failed_its_job(code: int) -> None:
     assert verdict.fate == "failed"
     assert f"exit code {code} in step 'a'" in verdict.reason
     assert "os._exit" in verdict.reason
-
-
-@pytest.mark.parametrize(
-    ("seconds", "words"),
-    [
-        (0, "0.0 s"),
-        (0.04, "0.0 s"),
-        (9.94, "9.9 s"),
-        (10, "10 s"),
-        (59.4, "59 s"),
-        (59.7, "1 min"),
-        (192, "3 min 12 s"),
-        (3600, "1 h"),
-        (3605, "1 h 5 s"),
-        (86_400, "24 h"),
-        (100 * 86_400 + 60, "2400 h 1 min"),
-    ],
-)
-def test_durations(seconds: float, words: str) -> None:
-    """Durations are told in the units that people use for them."""
-    assert duration(seconds) == words
-
-
-@pytest.mark.parametrize(
-    ("count", "words"),
-    [
-        (0, "0 B"),
-        (999, "999 B"),
-        (1024, "1 KiB"),
-        (1536, "1.5 KiB"),
-        (83 << 20, "83 MiB"),
-        (int(7.9 * GIB), "7.9 GiB"),
-        (640 * GIB, "640 GiB"),
-    ],
-)
-def test_sizes(count: int, words: str) -> None:
-    """Sizes are told in binary units with three digits."""
-    assert size(count) == words
 
 
 def test_a_job_that_hung_up_says_so() -> None:

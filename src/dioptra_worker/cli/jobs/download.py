@@ -16,7 +16,8 @@ from dioptra_worker.cli.jobs.common import (
     print_json,
 )
 from dioptra_worker.cli.jobs.status_line import StatusLine
-from dioptra_worker.tools.jobs.formatting import one_line, size
+from dioptra_worker.common.humanize import size
+from dioptra_worker.tools.jobs.formatting import one_line
 
 if TYPE_CHECKING:
     from dioptra_worker.api.models import Artifact

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from dioptra_worker.tools.jobs.formatting import maybe, size
+from dioptra_worker.tools.jobs.formatting import extent, maybe
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,7 +42,7 @@ def log_record(record: LogLine) -> list[str]:
 
 def artifacts(stored: Sequence[Artifact]) -> list[tuple[str, str]]:
     """Write each artifact's file name, size and address."""
-    sizes = ["folder" if item.is_dir else size(item.size) for item in stored]
+    sizes = [extent(item) for item in stored]
     return [
         (item.file_name, f"{amount:>9}  {item.uri}")
         for item, amount in zip(stored, sizes, strict=True)

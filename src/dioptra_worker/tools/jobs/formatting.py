@@ -6,13 +6,13 @@ import re
 from itertools import groupby
 from typing import TYPE_CHECKING
 
+from dioptra_worker.common.humanize import size
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from dioptra_worker.api.models import Artifact
     from dioptra_worker.api.user_client import MetricPoint
-
-_UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 
 # Sequences that move the cursor, set colours, titles or links, and whatever else a
 # terminal obeys (ECMA-48: CSI; OSC, DCS and their like up to their end; two letters).
@@ -74,23 +74,13 @@ def roughly(amount: float) -> str:
     return " ".join(parts)
 
 
-def size(count: int | None) -> str:
-    """Write a number of bytes: ``42 B``, ``17.3 KiB``."""
-    if count is None:
-        return ""
-    amount = float(count)
-    for unit in _UNITS[:-1]:
-        if amount < 1024:
-            return f"{amount:.3g} {unit}"
-        amount /= 1024
-    return f"{amount:.3g} {_UNITS[-1]}"
-
-
 def extent(artifact: Artifact) -> str:
     """Say how large an artifact is, or why it has no size."""
     if artifact.is_deleted:
         return "deleted"
-    return "folder" if artifact.is_dir else size(artifact.size)
+    if artifact.is_dir:
+        return "folder"
+    return "" if artifact.size is None else size(artifact.size)
 
 
 def metrics(points: Sequence[MetricPoint]) -> list[tuple[str, str]]:

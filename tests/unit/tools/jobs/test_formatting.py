@@ -23,15 +23,6 @@ def test_seconds(amount: float, text: str) -> None:
     assert formatting.seconds(amount) == text
 
 
-@pytest.mark.parametrize(
-    ("count", "text"),
-    [(None, ""), (42, "42 B"), (17_700, "17.3 KiB"), (5 << 40, "5 TiB")],
-)
-def test_size(count: int | None, text: str) -> None:
-    """A number of bytes is written with its unit."""
-    assert formatting.size(count) == text
-
-
 def test_metrics() -> None:
     """A metric with several steps is one row with its values in order."""
     points = [
