@@ -1,7 +1,7 @@
 """A process and all below it: how much memory and processor time they take.
 
 Memory is the proportional set size (PSS): a page that several processes share, such
-as what a forked runner has of its template, counts once in all and not once in each.
+as what a forked runner has of its fork server, counts once in all and not once in each.
 """
 
 from __future__ import annotations

@@ -168,13 +168,13 @@ class Settings(BaseSettings):
     isolation: Literal["auto", "fork", "spawn"] = _optional(
         "auto",
         "DIOPTRA_WORKER_ISOLATION",
-        "How a runner is made: 'fork' from a template that has imported everything"
-        " (Linux), 'spawn' a spare beforehand (macOS), or 'auto'.",
+        "How a runner is made: 'fork' from a fork server that has imported everything"
+        " (Linux), 'spawn' a standby beforehand (macOS), or 'auto'.",
     )
     preload: Annotated[tuple[str, ...], NoDecode] = _optional(
         (),
         "DIOPTRA_WORKER_PRELOAD",
-        "Modules, separated by commas, that the template imports once so that no job"
+        "Modules, separated by commas, that the fork server imports once so that no job"
         " waits for them, such as 'torch,torchvision'.",
     )
     warm: bool = _optional(
@@ -187,7 +187,7 @@ class Settings(BaseSettings):
         1,
         "DIOPTRA_WORKER_CONCURRENCY",
         "How many jobs run at a time, each in a slot: a worker of its own, named after"
-        " this one, that shares the template with the others.",
+        " this one, that shares the fork server with the others.",
     )
     gpus: Text = _optional(
         "auto",

@@ -118,6 +118,6 @@ def test_a_worker_that_keeps_nothing_warm(
         commands = [
             Path(f"/proc/{pid}/cmdline").read_text() for pid in running.descendants()
         ]
-        assert not any("runner.spare" in command for command in commands)
+        assert not any("forkserver.standby" in command for command in commands)
         job = platform.submit(entrypoint)
         assert platform.wait(job, seconds=240) == "finished"

@@ -271,7 +271,7 @@ def _daemon(
 
 @pytest.fixture(scope="module", name="scene")
 def _scene(isolation: str, platform: Platform, daemon: WorkerProcess) -> Scene:
-    return Scene(platform, daemon, spare=isolation == "spawn")
+    return Scene(platform, daemon, standby=isolation == "spawn")
 
 
 def _each_of(cases: list[Case]) -> pytest.MarkDecorator:

@@ -117,7 +117,7 @@ def test_a_process_that_nothing_ends(
             settings={"DIOPTRA_WORKER_KILL_GRACE": "1"},
         ) as running,
     ):
-        scene = Scene(platform, running, spare=True)  # what is left counts as one
+        scene = Scene(platform, running, standby=True)  # what is left counts as one
         entrypoint = platform.entrypoint(FROZEN, {"waiting": {"wait": [str(tmp_path)]}})
         job = platform.submit(entrypoint)
         platform.wait_for_line(job, "here", seconds=PATIENCE)

@@ -153,14 +153,14 @@ def test_killed_runner_of_a_stopped_daemon(
     assert "killed by SIGKILL in step 'stopping'" in platform.log(stepwise.job)[-1].text
 
 
-def test_killed_template(
+def test_killed_fork_server(
     platform: Platform,
     stack: LocalStack,
     witness: Witness,
     fault_report: FaultReport,
     tmp_path: Path,
 ) -> None:
-    """A daemon whose template is killed makes a new one for the next job."""
+    """A daemon whose fork server is killed makes a new one for the next job."""
     with worker(stack.environment(), tmp_path, platform.queue) as running:
         for pid in running.descendants():
             os.kill(pid, signal.SIGKILL)
@@ -169,7 +169,7 @@ def test_killed_template(
         outcome = witness.outcome(stepwise.job, says="line 0")
         assert outcome.statuses == FINISHED
         assert running.process.poll() is None
-    fault_report.job("4", "SIGKILL of the template between two jobs", outcome)
+    fault_report.job("4", "SIGKILL of the fork server between two jobs", outcome)
 
 
 def test_second_signal(

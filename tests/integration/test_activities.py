@@ -18,10 +18,10 @@ from tests.plugins.until import until
 
 from dioptra_worker.broker.batch_leases import Activities
 from dioptra_worker.broker.connection import connect
-from dioptra_worker.common.outage_log import Outages
-from dioptra_worker.daemon.job.batch_claims import ClaimsDesk
+from dioptra_worker.common.outage_log import OutageLog
+from dioptra_worker.daemon.job.batch_claims import BatchClaims
 from dioptra_worker.errors import ServiceUnavailable
-from dioptra_worker.protocol.messages import ActivityAnswer, ActivityWanted
+from dioptra_worker.protocol.messages import BatchClaimReply, BatchClaimRequest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -159,21 +159,21 @@ def test_redis_away_is_said() -> None:
 
 def test_the_desk_answers_and_lets_go(batch: Activities) -> None:
     """What a job held when it ended is free, and says how that job ended."""
-    answers: queue.SimpleQueue[ActivityAnswer] = queue.SimpleQueue()
+    answers: queue.SimpleQueue[BatchClaimReply] = queue.SimpleQueue()
     said: list[str] = []
-    desk = ClaimsDesk(
+    desk = BatchClaims(
         batch,
         job=1,
         token="x",
         answer=answers.put,
-        outages=Outages(lambda severity, text: said.append(severity + text)),
+        outages=OutageLog(lambda severity, text: said.append(severity + text)),
         renew_every=SOON,
     )
     for number, element in enumerate("ab", start=1):
-        desk.ask(ActivityWanted(question=number, element=element, state="started"))
+        desk.ask(BatchClaimRequest(question=number, element=element, state="started"))
         answer = answers.get(timeout=30)
-        assert answer == ActivityAnswer(question=number, outcome="granted")
-    desk.ask(ActivityWanted(question=3, element="a", state="processed"))
+        assert answer == BatchClaimReply(question=number, outcome="granted")
+    desk.ask(BatchClaimRequest(question=3, element="a", state="processed"))
     assert answers.get(timeout=30).outcome == "settled"
     desk.close("killed by SIGKILL")
     entries = {entry.element: entry for entry in batch.all()}
@@ -186,21 +186,21 @@ def test_the_desk_answers_and_lets_go(batch: Activities) -> None:
 
 def test_a_question_waits_for_redis(stack: LocalStack) -> None:
     """While Redis is away a question waits; that is said once, and its end once."""
-    answers: queue.SimpleQueue[ActivityAnswer] = queue.SimpleQueue()
+    answers: queue.SimpleQueue[BatchClaimReply] = queue.SimpleQueue()
     said: list[str] = []
     uri = urlsplit(stack.environment()["RQ_REDIS_URI"])
     with tcp_proxy(stack.service("valkey").port) as proxy:
         place = f"{uri.netloc.rpartition(':')[0]}:{proxy.port}"
         with connect(uri._replace(netloc=place).geturl()) as client:
-            desk = ClaimsDesk(
+            desk = BatchClaims(
                 Activities(client, uuid4().hex),
                 job=1,
                 token="x",
                 answer=answers.put,
-                outages=Outages(lambda _, text: said.append(text)),
+                outages=OutageLog(lambda _, text: said.append(text)),
             )
             proxy.refuse()
-            desk.ask(ActivityWanted(question=1, element="a", state="started"))
+            desk.ask(BatchClaimRequest(question=1, element="a", state="started"))
             until(lambda: len(said) == 1)
             assert answers.empty()
             proxy.pass_on()

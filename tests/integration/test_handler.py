@@ -12,21 +12,21 @@ from rq import Queue
 from tests.unit.daemon.outbox.simulated_api import EXPERIMENT, JOB, SimulatedApi
 
 from dioptra_worker.broker.connection import connect
-from dioptra_worker.broker.leases import Holder, Ledger
+from dioptra_worker.broker.leases import LeaseHolder, Leases
 from dioptra_worker.broker.payload import FUNCTION
-from dioptra_worker.broker.registries import Leftovers
+from dioptra_worker.broker.registries import Registries
 from dioptra_worker.broker.rq_worker import RqWorker
 from dioptra_worker.daemon.daemon import heartbeat
-from dioptra_worker.daemon.health.state import Vitals
+from dioptra_worker.daemon.health.state import HealthState
 from dioptra_worker.daemon.job.context import Services
 from dioptra_worker.daemon.job.handler import Handler
 from dioptra_worker.daemon.main_loop import Loop
-from dioptra_worker.daemon.options import Orders
+from dioptra_worker.daemon.options import DaemonOptions
 from dioptra_worker.daemon.staging.snapshot_cache import SnapshotCache
-from dioptra_worker.daemon.wakeup import Alarm
+from dioptra_worker.daemon.wakeup import WakeUp
 from dioptra_worker.errors import RunnerError, ServiceUnavailable
 from dioptra_worker.settings import Settings
-from dioptra_worker.supervision.termination import Stop
+from dioptra_worker.supervision.termination import StopRequest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -63,12 +63,12 @@ class NoRunners:
         return True
 
 
-class Telling(Ledger):
-    """A ledger that tells when somebody asks for a lease."""
+class Telling(Leases):
+    """Leases that tells when somebody asks for a lease."""
 
     on_acquire: Callable[[], object] = staticmethod(lambda: None)
 
-    def acquire(self, job_id: int) -> Holder | None:
+    def acquire(self, job_id: int) -> LeaseHolder | None:
         """Take or renew the lease on a job."""
         self.on_acquire()
         return super().acquire(job_id)
@@ -81,7 +81,7 @@ class Desk:
     api: Api
     books: RqWorker
     queue: Queue
-    ledger: Telling
+    leases: Telling
     launcher: NoRunners
     handler: Handler
 
@@ -136,25 +136,25 @@ def _desk(
     books = RqWorker([queue.name], name=None, connection=client, result_ttl=500)
     books.register()
     api = Api(status="queued")
-    ledger = Telling(client, worker=books.name)
+    leases = Telling(client, worker=books.name)
     launcher = NoRunners()
     services: Any = {
         "api": api,
         "launcher": launcher,
-        "ledger": ledger,
+        "leases": leases,
         "settings": Settings(**environment),
         "mask": mask,
         "cache": SnapshotCache(tmp_path / "cache", size=0, identity=lambda: "me"),
     }
     handler = Handler(
         books=books,
-        leftovers=Leftovers(client),
+        registries=Registries(client),
         services=Services(**services),
         stopping=lambda: False,
     )
     kwargs = {"job_id": JOB, "experiment_id": EXPERIMENT}
     queue.enqueue(FUNCTION, kwargs=kwargs, job_id=str(JOB))
-    yield Desk(api, books, queue, ledger, launcher, handler)
+    yield Desk(api, books, queue, leases, launcher, handler)
     books.unregister()
     queue.delete(delete_jobs=True)
     client.delete(queue.intermediate_queue_key)
@@ -189,34 +189,34 @@ def test_a_job_that_breaks_the_worker_is_tried_again(
         desk.handle()
     assert desk.queue.started_job_registry.get_job_ids(cleanup=False) == []
     assert desk.aside == [str(JOB).encode()]
-    assert desk.ledger.state(JOB) == "free"
+    assert desk.leases.state(JOB) == "free"
     assert client.hget(desk.books.key, "state") == b"idle"
     broken.clear()
-    assert Leftovers(client, in_between=0.0).in_between(desk.queue) == []
-    assert Leftovers(client, in_between=0.0).in_between(desk.queue) == [str(JOB)]
-    Leftovers(client).put_back(str(JOB), desk.queue)
+    assert Registries(client, intermediate=0.0).intermediate(desk.queue) == []
+    assert Registries(client, intermediate=0.0).intermediate(desk.queue) == [str(JOB)]
+    Registries(client).requeue(str(JOB), desk.queue)
     assert desk.handle()
     assert desk.api.status == "failed"
 
 
 def test_a_stop_that_comes_before_the_job_begins(desk: Desk) -> None:
     """A worker told to give its job back while it waits for Redis begins it not."""
-    stop = Stop("shutdown", "the worker was shut down")
-    desk.ledger.on_acquire = lambda: desk.handler.stop(stop)
+    stop = StopRequest("shutdown", "the worker was shut down")
+    desk.leases.on_acquire = lambda: desk.handler.stop(stop)
     assert desk.handle()
     assert desk.api.requests == []
     assert desk.queue.job_ids == [str(JOB)]
-    assert desk.ledger.state(JOB) == "free"
+    assert desk.leases.state(JOB) == "free"
 
 
 def test_a_job_that_was_taken_over_is_counted_by_who_has_it(
     desk: Desk, client: redis.Redis
 ) -> None:
     """Who has lost a job leaves the attempts of its new worker alone."""
-    other = Ledger(client, worker="other")
+    other = Leases(client, worker="other")
 
     def take_over() -> None:
-        desk.ledger.release(JOB)
+        desk.leases.release(JOB)
         assert other.acquire(JOB) is None
         other.count_attempt(JOB)
         desk.handler.beat()
@@ -258,17 +258,19 @@ def test_a_thread_that_ends_by_itself_stops_no_worker(desk: Desk) -> None:
         def arm(self) -> None:
             """Nobody rings."""
 
-    alarm = Alarm(tick=lambda: None)
+    wakeup = WakeUp(tick=lambda: None)
     parts: Any = {
         "api": desk.api,
         "books": desk.books,
         "handler": Leaving(),
-        "bell": Silent(),
-        "alarm": alarm,
-        "vitals": Vitals(),
+        "queue_watcher": Silent(),
+        "alarm": wakeup,
+        "health": HealthState(),
     }
     loop = Loop(
-        Orders(queues=(desk.queue.name,), max_jobs=1), **parts, shutdown_grace=0.0
+        DaemonOptions(queues=(desk.queue.name,), max_jobs=1),
+        **parts,
+        shutdown_grace=0.0,
     )
     running = threading.Thread(target=loop.run, daemon=True)
     running.start()

@@ -1,4 +1,4 @@
-"""Real templates and the processes that they hand out, in both ways to make them.
+"""Real fork servers and the processes that they hand out, in both ways to make them.
 
 A preloaded module stands in for the job: each runner runs the code that its test
 sends. So nothing here needs a service.
@@ -126,9 +126,9 @@ def _shared(
         yield launcher
 
 
-def _template_pid(launcher: Launcher) -> int:
-    assert launcher._template is not None
-    pid = launcher._template.pid
+def _forkserver_pid(launcher: Launcher) -> int:
+    assert launcher._forkserver is not None
+    pid = launcher._forkserver.pid
     assert pid is not None
     return pid
 
@@ -188,10 +188,10 @@ def test_a_runner_is_a_fresh_process(launcher: Launcher) -> None:
         puppet.end()
 
 
-def test_a_collection_leaves_the_templates_objects_alone(
+def test_a_collection_leaves_the_fork_servers_objects_alone(
     environment: dict[str, str],
 ) -> None:
-    """What a fork shares with the template stays shared: Python looks away from it."""
+    """What a fork shares with its parent stays shared: Python looks away from it."""
     code = """
     import gc
     gc.collect()
@@ -326,13 +326,13 @@ def test_a_runner_can_be_killed_from_its_first_moment(launcher: Launcher) -> Non
 
 @linux_only
 def test_no_descriptors_and_no_zombies_stay(launcher: Launcher) -> None:
-    """However many runners there were, daemon and template hold what they held."""
-    template = Path(f"/proc/{_template_pid(launcher)}")
+    """However many runners there were, daemon and fork server hold what they held."""
+    forkserver = Path(f"/proc/{_forkserver_pid(launcher)}")
 
     def held() -> tuple[int, int]:
         return (
             len(list(Path("/proc/self/fd").iterdir())),
-            len(list((template / "fd").iterdir())),
+            len(list((forkserver / "fd").iterdir())),
         )
 
     Puppet(launcher, "pass").end()
@@ -340,20 +340,20 @@ def test_no_descriptors_and_no_zombies_stay(launcher: Launcher) -> None:
     for _ in range(4):
         Puppet(launcher, "pass").end()
     assert held() == before
-    children = (template / "task" / template.name / "children").read_text().split()
-    assert len(children) <= 1  # the spare
+    children = (forkserver / "task" / forkserver.name / "children").read_text().split()
+    assert len(children) <= 1  # the standby
 
 
 @pytest.mark.parametrize("mode", ["fork", "spawn"])
-def test_a_template_that_is_killed(mode: Mode, environment: dict[str, str]) -> None:
-    """When the template is killed, its runners end, and the next request works."""
+def test_a_fork_server_that_is_killed(mode: Mode, environment: dict[str, str]) -> None:
+    """When the fork server is killed, its runners end, and the next request works."""
     with _launcher(mode, environment) as launcher:
         puppet = Puppet(
             launcher,
             f"child = subprocess.Popen(['sleep', '300']); say(child.pid)\n{DEAF}",
         )
         pids = {*puppet.hear(), *puppet.hear()}
-        os.kill(_template_pid(launcher), signal.SIGKILL)
+        os.kill(_forkserver_pid(launcher), signal.SIGKILL)
         process = puppet.end(5)
         assert process.exit is not None
         assert process.exit.code is None
@@ -373,11 +373,11 @@ def test_closing_ends_runners_within_the_grace_period(
             f"say(d.pid)\n{DEAF}",
         )
         (detached,), (runner,) = puppet.hear(), puppet.hear()
-        template = _template_pid(launcher)
+        forkserver = _forkserver_pid(launcher)
         begun = time.monotonic()
     assert time.monotonic() - begun < GRACE + 15
     puppet.end(0)
-    pids = {runner, template} | ({detached} if LINUX else set())
+    pids = {runner, forkserver} | ({detached} if LINUX else set())
     assert wait_until_gone(pids, seconds=3) == set()
     if not LINUX:
         os.kill(detached, signal.SIGKILL)
@@ -385,23 +385,23 @@ def test_closing_ends_runners_within_the_grace_period(
 
 DAEMON = """
 import os, sys, time
-from tests.integration.test_launcher import DEAF, Puppet, _launcher, _template_pid
+from tests.integration.test_launcher import DEAF, Puppet, _launcher, _forkserver_pid
 
 with _launcher(sys.argv[1], dict(os.environ)) as launcher:
     puppet = Puppet(launcher, DEAF)
-    print(_template_pid(launcher), *puppet.hear(), flush=True)
+    print(_forkserver_pid(launcher), *puppet.hear(), flush=True)
     time.sleep(300)
 """
 
 
 def test_an_import_is_not_waited_for(environment: dict[str, str]) -> None:
-    """A template that still imports ends when it is closed, whatever the grace."""
+    """A fork server that still imports ends when it is closed, whatever the grace."""
     launcher = Launcher(
         mode="fork", preload=("endless",), grace=3000.0, environment=environment
     )
     with launcher:
         launcher.start()
-        pid = _template_pid(launcher)
+        pid = _forkserver_pid(launcher)
     assert not alive(pid)
 
 
@@ -409,7 +409,7 @@ def test_an_import_is_not_waited_for(environment: dict[str, str]) -> None:
 def test_runners_do_not_outlive_a_killed_daemon(
     mode: Mode, environment: dict[str, str]
 ) -> None:
-    """When the daemon is killed, template and runners end within the grace period."""
+    """When the daemon is killed, fork server and runners end within the grace."""
     root = str(Path(__file__).parents[2])
     path = os.pathsep.join([environment["PYTHONPATH"], root])
     daemon = subprocess.Popen(
@@ -428,8 +428,8 @@ def test_runners_do_not_outlive_a_killed_daemon(
     assert wait_until_gone(pids, seconds=GRACE + 3) == set()
 
 
-def test_a_template_that_cannot_start(environment: dict[str, str]) -> None:
-    """A template that dies while it imports is told as that, soon, every time."""
+def test_a_fork_server_that_cannot_start(environment: dict[str, str]) -> None:
+    """A fork server that dies while it imports is told as that, soon, every time."""
     with Launcher(
         mode="fork", preload=("fatal",), grace=GRACE, environment=environment
     ) as launcher:
@@ -445,16 +445,16 @@ def test_no_process_left(
 ) -> None:
     """Where no more processes may be, none is made, and those that run go on."""
     flag = tmp_path / "full"
-    # Python reads this in every process, the template included.
+    # Python reads this in every process, the fork server included.
     (tmp_path / "sitecustomize.py").write_text(LIMITED.format(flag=str(flag)))
     path = f"{tmp_path}{os.pathsep}{environment['PYTHONPATH']}"
     with _launcher(mode, {**environment, "PYTHONPATH": path}) as launcher:
         running = Puppet(launcher, "say('up'); sock.recv(1); say('still here')")
         assert running.hear() == ["up"]
-        spare = Puppet(launcher, "pass") if mode == "spawn" else None
+        standby = Puppet(launcher, "pass") if mode == "spawn" else None
         flag.touch()
-        if spare is not None:
-            spare.end()
+        if standby is not None:
+            standby.end()
             Puppet(launcher, "pass").end()  # that was made before
         with pytest.raises(RunnerError, match="Resource temporarily unavailable"):
             launcher.job()
@@ -490,22 +490,22 @@ def test_a_framework_that_starts_a_thread_is_not_forked(
             "say(os.getppid(), 'threaded' in sys.modules)\n"
             "say(Path('/proc/self/cmdline').read_text().split(chr(0)))",
         )
-        assert puppet.hear() == [_template_pid(launcher), True]
+        assert puppet.hear() == [_forkserver_pid(launcher), True]
         assert "dioptra_worker.runner.forkserver.standby" in puppet.hear()[0]
         puppet.end()
     assert "an import started the thread 'framework'" in caplog.text
 
 
-def test_a_template_that_is_lost_is_replaced_before_a_job_asks(
+def test_a_fork_server_that_is_lost_is_replaced_before_a_job_asks(
     environment: dict[str, str],
 ) -> None:
-    """Another template is ready without anybody asking for a runner."""
+    """Another fork server is ready without anybody asking for a runner."""
     with _launcher("fork", environment) as launcher:
         assert launcher.wait_until_ready(60)
-        first = _template_pid(launcher)
+        first = _forkserver_pid(launcher)
         os.kill(first, signal.SIGKILL)
         deadline = time.monotonic() + 60
-        while launcher._template is None or launcher._template.pid == first:
+        while launcher._forkserver is None or launcher._forkserver.pid == first:
             assert time.monotonic() < deadline
             time.sleep(0.05)
         assert launcher.wait_until_ready(60)
@@ -532,12 +532,12 @@ def test_a_cold_launcher_keeps_no_runner(environment: dict[str, str]) -> None:
     """Without warmth nothing waits, and nothing heavy is imported, between jobs."""
     with _launcher("cold", environment) as launcher:
         assert launcher.wait_until_ready(60)
-        template = Path(f"/proc/{_template_pid(launcher)}")
-        children = template / "task" / template.name / "children"
+        forkserver = Path(f"/proc/{_forkserver_pid(launcher)}")
+        children = forkserver / "task" / forkserver.name / "children"
         assert children.read_text() == ""
         Puppet(launcher, "pass").end()
         assert children.read_text() == ""
-        maps = (template / "maps").read_text()
+        maps = (forkserver / "maps").read_text()
         assert "_pydantic_core" not in maps
         assert "yaml" not in maps
 

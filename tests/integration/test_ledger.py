@@ -16,13 +16,13 @@ import pytest
 from dioptra_worker.broker.connection import connect
 from dioptra_worker.broker.leases import (
     ATTEMPTS_TTL,
-    Holder,
-    Ledger,
-    Pending,
+    LeaseHolder,
+    Leases,
+    PendingStatus,
     namespace,
 )
 from dioptra_worker.broker.rq_worker import TTL
-from dioptra_worker.common.process_identity import mark
+from dioptra_worker.common.process_identity import identify
 from dioptra_worker.errors import ServiceUnavailable
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def _job() -> int:
     return next(_numbers)
 
 
-def _hold(client: redis.Redis, job: int, holder: Holder) -> None:
+def _hold(client: redis.Redis, job: int, holder: LeaseHolder) -> None:
     """Take a lease as another process does."""
     value = json.dumps(asdict(holder), sort_keys=True)
     client.set(f"dioptra-worker:lease:{job}", value, ex=TTL)
@@ -55,12 +55,12 @@ def _hold(client: redis.Redis, job: int, holder: Holder) -> None:
 
 def test_one_of_many(client: redis.Redis, job: int) -> None:
     """Of twenty workers that want a lease at once, one gets it; all others see who."""
-    ledgers = [Ledger(client, worker=f"w{number}") for number in range(20)]
+    ledgers = [Leases(client, worker=f"w{number}") for number in range(20)]
     barrier = threading.Barrier(len(ledgers))
 
-    def acquire(ledger: Ledger) -> Holder | None:
+    def acquire(leases: Leases) -> LeaseHolder | None:
         barrier.wait(20)
-        return ledger.acquire(job)
+        return leases.acquire(job)
 
     with ThreadPoolExecutor(len(ledgers)) as pool:
         holders = list(pool.map(acquire, ledgers))
@@ -71,17 +71,17 @@ def test_one_of_many(client: redis.Redis, job: int) -> None:
 
 def test_renewed(client: redis.Redis, job: int) -> None:
     """A lease is ours as long as we renew it, and runs out by itself."""
-    ledger = Ledger(client, worker="a")
-    assert ledger.acquire(job) is None
+    leases = Leases(client, worker="a")
+    assert leases.acquire(job) is None
     client.expire(f"dioptra-worker:lease:{job}", 5)
-    assert ledger.acquire(job) is None
+    assert leases.acquire(job) is None
     assert TTL - 10 < client.ttl(f"dioptra-worker:lease:{job}") <= TTL
-    assert ledger.state(job) == "held"
+    assert leases.state(job) == "held"
 
 
 def test_released(client: redis.Redis, job: int) -> None:
     """Only the holder can give a lease back; then it is free for others."""
-    ours, theirs = Ledger(client, worker="a"), Ledger(client, worker="b")
+    ours, theirs = Leases(client, worker="a"), Leases(client, worker="b")
     assert ours.acquire(job) is None
     theirs.release(job)
     assert theirs.acquire(job) == ours.me
@@ -92,40 +92,40 @@ def test_released(client: redis.Redis, job: int) -> None:
 
 def test_held_elsewhere(client: redis.Redis, job: int) -> None:
     """A lease of this machine is told from one of another."""
-    ledger = Ledger(client, worker="a")
-    assert not ledger.is_held_elsewhere(job)
-    assert ledger.acquire(job) is None
-    assert not ledger.is_held_elsewhere(job)
-    _hold(client, job, Holder("other", "elsewhere.test", 1, "birth", namespace()))
-    assert ledger.is_held_elsewhere(job)
+    leases = Leases(client, worker="a")
+    assert not leases.is_held_elsewhere(job)
+    assert leases.acquire(job) is None
+    assert not leases.is_held_elsewhere(job)
+    _hold(client, job, LeaseHolder("other", "elsewhere.test", 1, "birth", namespace()))
+    assert leases.is_held_elsewhere(job)
 
 
 def test_what_a_later_version_wrote(client: redis.Redis, job: int) -> None:
     """A lease and an end that say more than we know are respected all the same."""
-    ledger = Ledger(client, worker="a")
-    other = Holder("other", "elsewhere.test", 1, "birth", namespace())
+    leases = Leases(client, worker="a")
+    other = LeaseHolder("other", "elsewhere.test", 1, "birth", namespace())
     lease = json.dumps({**asdict(other), "slot": 3})
     client.set(f"dioptra-worker:lease:{job}", lease, ex=TTL)
-    assert ledger.acquire(job) == other
-    assert ledger.state(job) == "held"
-    assert ledger.is_held_elsewhere(job)
-    end = Pending(job_id=job, experiment_id=3, status="failed", reason="why")
+    assert leases.acquire(job) == other
+    assert leases.state(job) == "held"
+    assert leases.is_held_elsewhere(job)
+    end = PendingStatus(job_id=job, experiment_id=3, status="failed", reason="why")
     more = json.dumps({**asdict(end), "since": "yesterday"})
     client.hset("dioptra-worker:pending", str(job), more)
-    assert ledger.pending(job) == end
-    ledger.settle(job)
+    assert leases.pending(job) == end
+    leases.settle(job)
 
 
 def test_dead_holder_here(client: redis.Redis, job: int) -> None:
     """A holder of this machine that is dead is taken over from, by one of many."""
-    process = mark(1)
+    process = identify(1)
     birth = "long ago" if process is None else f"not {process.birth}"
-    dead = Holder("dead", socket.gethostname(), 1, birth, namespace())
+    dead = LeaseHolder("dead", socket.gethostname(), 1, birth, namespace())
     _hold(client, job, dead)
-    assert Ledger(client, worker="x").state(job) == "dead"
-    ledgers = [Ledger(client, worker=f"w{number}") for number in range(20)]
+    assert Leases(client, worker="x").state(job) == "dead"
+    ledgers = [Leases(client, worker=f"w{number}") for number in range(20)]
     with ThreadPoolExecutor(len(ledgers)) as pool:
-        holders = list(pool.map(lambda ledger: ledger.acquire(job), ledgers))
+        holders = list(pool.map(lambda leases: leases.acquire(job), ledgers))
     assert holders.count(None) == 1
     assert ledgers[0].state(job) == "held"
 
@@ -139,39 +139,39 @@ def test_holder_elsewhere(
     client: redis.Redis, job: int, place: tuple[str, str]
 ) -> None:
     """A holder that we cannot see is respected until its lease has run out."""
-    other = Holder("other", place[0], 1, "birth", place[1])
+    other = LeaseHolder("other", place[0], 1, "birth", place[1])
     _hold(client, job, other)
-    ledger = Ledger(client, worker="a")
-    assert ledger.acquire(job) == other
-    assert ledger.state(job) == "held"
+    leases = Leases(client, worker="a")
+    assert leases.acquire(job) == other
+    assert leases.state(job) == "held"
     client.delete(f"dioptra-worker:lease:{job}")
-    assert ledger.acquire(job) is None
+    assert leases.acquire(job) is None
 
 
 def test_attempts(client: redis.Redis, job: int) -> None:
     """Attempts are counted from one, and not for ever."""
-    ledger = Ledger(client, worker="a")
-    assert [ledger.count_attempt(job) for _ in range(3)] == [1, 2, 3]
-    ledger.uncount_attempt(job)
+    leases = Leases(client, worker="a")
+    assert [leases.count_attempt(job) for _ in range(3)] == [1, 2, 3]
+    leases.uncount_attempt(job)
     assert 0 < client.ttl(f"dioptra-worker:attempts:{job}") <= ATTEMPTS_TTL
-    assert ledger.count_attempt(job) == 3
-    ledger.forget_attempts(job)
-    assert ledger.count_attempt(job) == 1
+    assert leases.count_attempt(job) == 3
+    leases.forget_attempts(job)
+    assert leases.count_attempt(job) == 1
 
 
 def test_attempts_forgotten_by_redis(client: redis.Redis, job: int) -> None:
     """After Redis forgot them, giving back leaves no count below nought behind."""
-    ledger = Ledger(client, worker="a")
-    ledger.uncount_attempt(job)
+    leases = Leases(client, worker="a")
+    leases.uncount_attempt(job)
     assert not client.exists(f"dioptra-worker:attempts:{job}")
-    assert ledger.count_attempt(job) == 1
+    assert leases.count_attempt(job) == 1
 
 
 def test_pending(client: redis.Redis, job: int) -> None:
     """A status that is under way is known to every worker until it is settled."""
-    ours, theirs = Ledger(client, worker="a"), Ledger(client, worker="b")
+    ours, theirs = Leases(client, worker="a"), Leases(client, worker="b")
     assert theirs.pending(job) is None
-    pending = Pending(job, 3, "failed", "it raised 'ö' and \udcff")
+    pending = PendingStatus(job, 3, "failed", "it raised 'ö' and \udcff")
     ours.pend(pending)
     assert theirs.pending(job) == pending
     theirs.settle(job)
@@ -181,7 +181,7 @@ def test_pending(client: redis.Redis, job: int) -> None:
 def test_open_runs(client: redis.Redis) -> None:
     """A run that is to be closed is known to every worker until it is."""
     run = uuid4().hex
-    ours, theirs = Ledger(client, worker="a"), Ledger(client, worker="b")
+    ours, theirs = Leases(client, worker="a"), Leases(client, worker="b")
     ours.leave_run(run, "KILLED")
     assert theirs.open_runs()[run] == "KILLED"
     theirs.close_run(run)
@@ -191,30 +191,30 @@ def test_open_runs(client: redis.Redis) -> None:
 def test_turns(client: redis.Redis) -> None:
     """Of twenty workers one has the turn, and another when the time is over."""
     what = uuid4().hex
-    ledgers = [Ledger(client, worker=f"w{number}") for number in range(20)]
+    ledgers = [Leases(client, worker=f"w{number}") for number in range(20)]
     with ThreadPoolExecutor(len(ledgers)) as pool:
-        turns = list(pool.map(lambda ledger: ledger.turn(what, 60), ledgers))
+        turns = list(pool.map(lambda leases: leases.turn(what, 60), ledgers))
     assert turns.count(True) == 1
     assert 0 < client.pttl(f"dioptra-worker:turn:{what}") <= 60_000
     client.delete(f"dioptra-worker:turn:{what}")
     assert ledgers[0].turn(what, 60)
 
 
-CALLS: dict[str, Callable[[Ledger], object]] = {
-    "acquire": lambda ledger: ledger.acquire(1),
-    "release": lambda ledger: ledger.release(1),
-    "state": lambda ledger: ledger.state(1),
-    "count": lambda ledger: ledger.count_attempt(1),
-    "uncount": lambda ledger: ledger.uncount_attempt(1),
-    "elsewhere": lambda ledger: ledger.is_held_elsewhere(1),
-    "forget": lambda ledger: ledger.forget_attempts(1),
-    "pend": lambda ledger: ledger.pend(Pending(1, 1, "failed", "")),
-    "settle": lambda ledger: ledger.settle(1),
-    "pending": lambda ledger: ledger.pending(1),
-    "leave run": lambda ledger: ledger.leave_run("r", "FAILED"),
-    "close run": lambda ledger: ledger.close_run("r"),
-    "open runs": lambda ledger: ledger.open_runs(),
-    "turn": lambda ledger: ledger.turn("t", 1),
+CALLS: dict[str, Callable[[Leases], object]] = {
+    "acquire": lambda leases: leases.acquire(1),
+    "release": lambda leases: leases.release(1),
+    "state": lambda leases: leases.state(1),
+    "count": lambda leases: leases.count_attempt(1),
+    "uncount": lambda leases: leases.uncount_attempt(1),
+    "elsewhere": lambda leases: leases.is_held_elsewhere(1),
+    "forget": lambda leases: leases.forget_attempts(1),
+    "pend": lambda leases: leases.pend(PendingStatus(1, 1, "failed", "")),
+    "settle": lambda leases: leases.settle(1),
+    "pending": lambda leases: leases.pending(1),
+    "leave run": lambda leases: leases.leave_run("r", "FAILED"),
+    "close run": lambda leases: leases.close_run("r"),
+    "open runs": lambda leases: leases.open_runs(),
+    "turn": lambda leases: leases.turn("t", 1),
 }
 
 
@@ -225,6 +225,6 @@ def test_redis_away(name: str) -> None:
         bound.bind(("127.0.0.1", 0))
         port = bound.getsockname()[1]
         with connect(f"redis://127.0.0.1:{port}") as client:
-            ledger = Ledger(client, worker="a")
+            leases = Leases(client, worker="a")
             with pytest.raises(ServiceUnavailable, match="Redis cannot be reached"):
-                CALLS[name](ledger)
+                CALLS[name](leases)

@@ -1,4 +1,4 @@
-"""RQ's books, the bell and the commands, on the real Valkey of the local stack."""
+"""RQ's registries, the queue watcher and the commands, on a real Valkey."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from rq.worker import Worker
 from dioptra_worker.broker.commands import CommandListener
 from dioptra_worker.broker.connection import connect
 from dioptra_worker.broker.payload import FUNCTION, PlainSerializer
-from dioptra_worker.broker.queue_watcher import Bell
+from dioptra_worker.broker.queue_watcher import QueueWatcher
 from dioptra_worker.broker.rq_worker import TTL, RqWorker
 from dioptra_worker.common.outcome import Outcome
 from dioptra_worker.errors import ServiceUnavailable
@@ -343,21 +343,23 @@ def test_a_second_delivery_is_dropped(office: Office) -> None:
     office.urgent.push_job_id(taken.job.id)
     found = office.worker.take()
     assert found is not None
-    office.worker.discard(*found, None)
+    office.worker.drop_duplicate(*found, None)
     assert office.listed() == {"urgent started": [taken.job.id]}
     assert office.fetch(taken.job.id).get_status() == "started"
 
 
-# -- bell --------------------------------------------------------------------------
+# -- queue watcher ---------------------------------------------------------------
 
 
 def test_the_bell_rings_for_each_queue(office: Office, url: str) -> None:
-    """Whichever queue gets a job, the bell rings once, and takes nothing."""
+    """Whichever queue gets a job, the queue watcher rings once, and takes nothing."""
     rings: queue.SimpleQueue[None] = queue.SimpleQueue()
     keys = office.worker.queue_keys()
-    with Bell(partial(connect, url), keys, ring=lambda: rings.put(None)) as bell:
+    with QueueWatcher(
+        partial(connect, url), keys, ring=lambda: rings.put(None)
+    ) as queue_watcher:
         for where in (office.urgent, office.later, office.urgent):
-            bell.arm()
+            queue_watcher.arm()
             with pytest.raises(queue.Empty):
                 rings.get(timeout=0.1)
             job_id = office.submit(where)
@@ -369,18 +371,20 @@ def test_the_bell_rings_for_each_queue(office: Office, url: str) -> None:
 
 
 def test_the_bell_rings_for_what_is_there_already(office: Office, url: str) -> None:
-    """A bell that is armed over a job that waits rings at once, each time."""
+    """A queue watcher that is armed over a job that waits rings at once, each time."""
     rings: queue.SimpleQueue[None] = queue.SimpleQueue()
     office.submit(office.later)
     keys = office.worker.queue_keys()
-    with Bell(partial(connect, url), keys, ring=lambda: rings.put(None)) as bell:
+    with QueueWatcher(
+        partial(connect, url), keys, ring=lambda: rings.put(None)
+    ) as queue_watcher:
         for _ in range(3):
-            bell.arm()
+            queue_watcher.arm()
             rings.get(timeout=5)
 
 
 def test_the_bell_survives_a_lost_connection(office: Office, url: str) -> None:
-    """A bell whose connections are cut rings for what comes afterwards."""
+    """A queue watcher whose connections are cut rings for what comes afterwards."""
     rings: queue.SimpleQueue[None] = queue.SimpleQueue()
     keys = office.worker.queue_keys()
     opened: list[redis.Redis] = []
@@ -391,8 +395,10 @@ def test_the_bell_survives_a_lost_connection(office: Office, url: str) -> None:
         opened.append(client)
         return client
 
-    with Bell(connect_named, keys, ring=lambda: rings.put(None)) as bell:
-        bell.arm()
+    with QueueWatcher(
+        connect_named, keys, ring=lambda: rings.put(None)
+    ) as queue_watcher:
+        queue_watcher.arm()
         _wait_for(lambda: _kill(office.client, "blmove") == 2)
         office.submit(office.later)
         rings.get(timeout=10)

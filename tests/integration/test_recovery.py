@@ -24,10 +24,10 @@ from tests.plugins.testbed import Platform
 
 from dioptra_worker.api.client import DioptraApi
 from dioptra_worker.broker.connection import connect
-from dioptra_worker.broker.job_request import Order
-from dioptra_worker.broker.leases import Holder, Ledger, namespace
-from dioptra_worker.broker.payload import PlainSerializer, read_order
-from dioptra_worker.broker.registries import Leftovers
+from dioptra_worker.broker.job_request import JobRequest
+from dioptra_worker.broker.leases import LeaseHolder, Leases, namespace
+from dioptra_worker.broker.payload import PlainSerializer, read_request
+from dioptra_worker.broker.registries import Registries
 from dioptra_worker.broker.rq_worker import TTL, RqWorker
 from dioptra_worker.daemon.recovery.sweep import STARTED_FACTOR, Recovery
 
@@ -56,8 +56,8 @@ class Place:
         self.platform = Platform(api)
         self.entrypoint = self.platform.entrypoint(SOURCE, {"one": {"nothing": []}})
         self.queue = Queue(self.platform.queue, connection=client)
-        self.leftovers = Leftovers(client)
-        self.ledger = Ledger(client, worker="sweeper")
+        self.registries = Registries(client)
+        self.leases = Leases(client, worker="sweeper")
         environment = stack.environment()
         self.session = DioptraApi(
             url=environment["DIOPTRA_API"],
@@ -78,8 +78,8 @@ class Place:
         """A sweeper of this queue."""
         return Recovery(
             api=self.session,
-            ledger=Ledger(self.client, worker=f"w{uuid4().hex[:6]}"),
-            leftovers=self.leftovers,
+            leases=Leases(self.client, worker=f"w{uuid4().hex[:6]}"),
+            registries=self.registries,
             queues=[self.queue],
             lost_after=lost_after,
             close_run=lambda *_: False,
@@ -89,8 +89,8 @@ class Place:
         """A sweeper of open MLflow runs."""
         return Recovery(
             api=self.session,
-            ledger=self.ledger,
-            leftovers=self.leftovers,
+            leases=self.leases,
+            registries=self.registries,
             queues=[],
             lost_after=3600,
             close_run=close_run,
@@ -151,9 +151,9 @@ class Place:
 
     def hold(self, name: str, *, dead: bool) -> None:
         """Have a process of this machine hold a job's lease."""
-        me = self.ledger.me
+        me = self.leases.me
         birth = f"not {me.birth}" if dead else me.birth
-        holder = Holder("holder", socket.gethostname(), me.pid, birth, namespace())
+        holder = LeaseHolder("holder", socket.gethostname(), me.pid, birth, namespace())
         value = json.dumps(asdict(holder), sort_keys=True)
         self.client.set(f"dioptra-worker:lease:{name}", value, ex=TTL)
 
@@ -178,9 +178,9 @@ def test_put_back_started(place: Place) -> None:
     with place.worker() as books:
         assert place.begin(books) == name
         assert place.running == [name]
-        place.leftovers.put_back(name, place.queue)
+        place.registries.requeue(name, place.queue)
     assert place.is_queued(name)
-    assert read_order(place.job(name), worker="w").job_id == int(name)
+    assert read_request(place.job(name), worker="w").job_id == int(name)
 
 
 def test_put_back_taken(place: Place) -> None:
@@ -190,25 +190,25 @@ def test_put_back_taken(place: Place) -> None:
         taken = books.take()
         assert taken is not None
         assert taken[0].id == first
-        place.leftovers.put_back(first, place.queue)
-        place.leftovers.put_back(first, place.queue)
+        place.registries.requeue(first, place.queue)
+        place.registries.requeue(first, place.queue)
     assert place.waiting == [first, second]
 
 
 def test_waiting(place: Place) -> None:
     """A job is known wherever it is on its way, and no more when it has ended."""
     name = place.submit()
-    assert place.leftovers.waiting(place.queue) == {name}
+    assert place.registries.waiting(place.queue) == {name}
     with place.worker() as books:
         taken = books.take()
         assert taken is not None
-        assert place.leftovers.waiting(place.queue) == {name}
+        assert place.registries.waiting(place.queue) == {name}
         books.begin(*taken)
-        assert place.leftovers.waiting(place.queue) == {name}
-        assert place.leftovers.started(place.queue) == {name: True}
-    assert place.leftovers.started(place.queue) == {name: False}
+        assert place.registries.waiting(place.queue) == {name}
+        assert place.registries.started(place.queue) == {name: True}
+    assert place.registries.started(place.queue) == {name: False}
     place.client.delete(place.queue.started_job_registry.key)
-    assert place.leftovers.waiting(place.queue) == set()
+    assert place.registries.waiting(place.queue) == set()
 
 
 def test_in_between(place: Place) -> None:
@@ -216,11 +216,11 @@ def test_in_between(place: Place) -> None:
     name = place.submit()
     with place.worker() as books:
         books.take()
-    assert place.leftovers.in_between(place.queue) == []
-    assert place.leftovers.in_between(place.queue) == []
-    impatient = Leftovers(place.client, in_between=0.0)
-    assert impatient.in_between(place.queue) == [name]
-    assert impatient.in_between(place.queue) == []
+    assert place.registries.intermediate(place.queue) == []
+    assert place.registries.intermediate(place.queue) == []
+    impatient = Registries(place.client, intermediate=0.0)
+    assert impatient.intermediate(place.queue) == [name]
+    assert impatient.intermediate(place.queue) == []
 
 
 def test_enqueue(place: Place) -> None:
@@ -229,13 +229,13 @@ def test_enqueue(place: Place) -> None:
     original = place.job(second)
     place.client.delete(original.key)
     place.client.lrem(place.queue.key, 0, second)
-    order = Order(
+    order = JobRequest(
         job_id=int(second),
         experiment_id=place.platform.experiment,
         timeout=None,
         worker="",
     )
-    place.leftovers.enqueue(order, place.queue, "10m")
+    place.registries.enqueue(order, place.queue, "10m")
     job = place.job(second)
     assert place.waiting == [second, first]
     assert (job.func_name, job.args, job.kwargs, job.timeout, job.origin) == (
@@ -246,7 +246,7 @@ def test_enqueue(place: Place) -> None:
         original.origin,
     )
     plain = Job.fetch(second, connection=place.client, serializer=PlainSerializer)
-    assert read_order(plain, worker="w").job_id == int(second)
+    assert read_request(plain, worker="w").job_id == int(second)
 
 
 # -- sweeps --------------------------------------------------------------------
@@ -307,7 +307,7 @@ def test_started_by_a_worker_without_leases(place: Place) -> None:
 
 def test_taken_and_never_begun(place: Place) -> None:
     """A job between queue and worker goes back at the second look, if nobody holds."""
-    place.leftovers = Leftovers(place.client, in_between=0.0)
+    place.registries = Registries(place.client, intermediate=0.0)
     name = place.submit()
     with place.worker() as books:
         books.take()
@@ -388,8 +388,8 @@ def test_two_sweepers(place: Place) -> None:
     for number in range(8):
         recovery = Recovery(
             api=place.session,
-            ledger=Ledger(place.client, worker=f"w{number}"),
-            leftovers=Leftovers(place.client),
+            leases=Leases(place.client, worker=f"w{number}"),
+            registries=Registries(place.client),
             queues=[place.queue, other] if number % 2 else [place.queue],
             lost_after=OLD,
             close_run=lambda *_: False,
@@ -414,9 +414,9 @@ def test_open_runs(place: Place) -> None:
         return len(closed) > 1
 
     recovery = place.closer(close_run)
-    place.ledger.leave_run(run, "KILLED")
+    place.leases.leave_run(run, "KILLED")
     deadline = time.monotonic() + 60
-    while run in place.ledger.open_runs():
+    while run in place.leases.open_runs():
         assert time.monotonic() < deadline
         place.client.delete("dioptra-worker:turn:runs")
         recovery.sweep()
@@ -434,7 +434,7 @@ def test_open_runs_hold_up_nobody(place: Place) -> None:
     recovery = place.closer(close_run)
     runs = [uuid4().hex for _ in range(5)]
     for run in runs:
-        place.ledger.leave_run(run, "KILLED")
+        place.leases.leave_run(run, "KILLED")
     for _ in range(3):
         place.client.delete("dioptra-worker:turn:runs")
         recovery.sweep()

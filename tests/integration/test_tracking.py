@@ -214,7 +214,7 @@ def test_a_run_that_mlflow_does_not_know() -> None:
 
 
 def _close_elsewhere(run_id: str) -> tuple[int, str]:
-    """Close a run as the template does; the exit code and the words."""
+    """Close a run as the fork server does; the exit code and the words."""
     code = f"from dioptra_worker.runner.main import close_run; close_run({run_id!r},"
     done = subprocess.run(
         [sys.executable, "-c", f"{code} 'KILLED')"],

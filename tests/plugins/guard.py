@@ -9,14 +9,14 @@ import sys
 import time
 from pathlib import Path
 
-from dioptra_worker.common.process_identity import ProcessMark
+from dioptra_worker.common.process_identity import ProcessId
 from dioptra_worker.tools.local import LocalStack, NoStack
 
 
 def main() -> None:
     """Wait for the session to end; then end what it left."""
     folder, cache, pid, birth = sys.argv[1:]
-    session = ProcessMark(int(pid), birth)
+    session = ProcessId(int(pid), birth)
     while session.is_alive():
         if not Path(folder).exists():
             return

@@ -22,18 +22,18 @@ class Scene:
     """One worker and one queue that nobody else uses."""
 
     def __init__(
-        self, platform: Platform, daemon: WorkerProcess, *, spare: bool = False
+        self, platform: Platform, daemon: WorkerProcess, *, standby: bool = False
     ) -> None:
         """Look on.
 
         Args:
             platform: Where jobs are submitted.
             daemon: The worker.
-            spare: Whether it keeps a process in reserve, beside the template.
+            standby: Whether it keeps a process in reserve, beside the fork server.
         """
         self.platform = platform
         self.daemon = daemon
-        self._standing = 2 if spare else 1
+        self._standing = 2 if standby else 1
         self._probe = platform.entrypoint(PROBE, {"probing": {"probe": []}})
 
     def assert_clean(self) -> None:

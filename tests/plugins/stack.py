@@ -25,7 +25,7 @@ import pytest
 import redis
 from tests.plugins.clients import ApiClient, MlflowReader, s3_client
 
-from dioptra_worker.common.process_identity import ProcessMark, mark
+from dioptra_worker.common.process_identity import ProcessId, identify
 from dioptra_worker.tools.local import LocalStack, NoStack
 from dioptra_worker.tools.local.paths import default_cache
 
@@ -47,7 +47,7 @@ class Session:
     """
 
     folder: Path
-    owner: ProcessMark
+    owner: ProcessId
 
 
 _session = pytest.StashKey[Session]()
@@ -88,9 +88,9 @@ def pytest_configure(config: pytest.Config) -> None:
     given = getattr(config, "workerinput", {}).get("dioptra_stack")
     if given:
         folder, pid, birth = given
-        session = Session(Path(folder), ProcessMark(pid, birth))
+        session = Session(Path(folder), ProcessId(pid, birth))
     else:
-        owner = mark(os.getpid())
+        owner = identify(os.getpid())
         assert owner is not None
         session = Session(Path(tempfile.mkdtemp(prefix="dioptra-tests-")), owner)
     config.stash[_session] = session

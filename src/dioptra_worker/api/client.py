@@ -7,7 +7,7 @@ import html
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from dioptra_worker.api.errors import understood
+from dioptra_worker.api.errors import expect_shape
 from dioptra_worker.api.models import Artifact, ArtifactParameter, Job, LogRecord
 from dioptra_worker.api.session import STORE_TIMEOUT, ApiSession
 from dioptra_worker.errors import (
@@ -43,7 +43,7 @@ class DioptraApi(ApiSession):
         """Fetch a job; `NotFound` when it was deleted."""
         path = f"jobs/{job_id}"
         body = self._json("GET", path)
-        with understood(path):
+        with expect_shape(path):
             return Job.read(body)
 
     def jobs_with_status(self, status: str) -> list[dict[str, Any]]:
@@ -96,7 +96,7 @@ class DioptraApi(ApiSession):
         """The artifacts that a job reads."""
         path = f"jobs/{job_id}/artifactParameters"
         body = self._mapping(path)
-        with understood(path):
+        with expect_shape(path):
             return [ArtifactParameter.read(name, entry) for name, entry in body.items()]
 
     def artifact_plugins(self, job: Job) -> list[dict[str, Any]]:
@@ -139,7 +139,7 @@ class DioptraApi(ApiSession):
         if known is None:
             path = _snapshot(job)
             body = self._mapping(path)
-            with understood(path):
+            with expect_shape(path):
                 known = tuple(map(Parameter.read, body["parameters"]))
             self._declared[key] = known
         return known
@@ -148,14 +148,14 @@ class DioptraApi(ApiSession):
         """An artifact as it is described now."""
         path = f"artifacts/{artifact_id}"
         body = self._mapping(path)
-        with understood(path):
+        with expect_shape(path):
             return Artifact.read(body)
 
     def artifacts(self, job_id: int) -> list[Artifact]:
         """The artifacts that a job has made known, the oldest first; one by one."""
         path = f"jobs/{job_id}"
         body = self._mapping(path)
-        with understood(path):
+        with expect_shape(path):
             ids = sorted(int(entry["id"]) for entry in body["artifacts"])
         return [self.artifact(id_) for id_ in ids]
 

@@ -27,7 +27,7 @@ LONGEST_RETRY_AFTER = 60.0
 
 
 @contextlib.contextmanager
-def mapped(url: str, what: str, timeout: float = 0.0) -> Iterator[None]:
+def translate_errors(url: str, what: str, timeout: float = 0.0) -> Iterator[None]:
     """Turn what `requests` raises into `ServiceUnavailable`.
 
     Args:
@@ -44,7 +44,7 @@ def mapped(url: str, what: str, timeout: float = 0.0) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def understood(path: str) -> Iterator[None]:
+def expect_shape(path: str) -> Iterator[None]:
     """Turn what reading an answer of another shape raises into `ServiceUnavailable`.
 
     Something between us and the API answers in its place, or it is being replaced.

@@ -21,10 +21,10 @@ from dioptra_worker.api import USER_AGENT
 from dioptra_worker.api.errors import (
     SERVICE,
     away,
+    expect_shape,
     login_refusal,
-    mapped,
     refusal,
-    understood,
+    translate_errors,
 )
 from dioptra_worker.errors import PathUnknown, ServiceRefused, ServiceUnavailable
 
@@ -74,7 +74,7 @@ class Download:
         Raises:
             ServiceUnavailable: It broke off before its end.
         """
-        with mapped(self._url, self._what):
+        with translate_errors(self._url, self._what):
             yield from self._response.iter_content(_CHUNK)
 
 
@@ -232,7 +232,7 @@ class ApiSession:
     def _mapping(self, path: str) -> dict[str, Any]:
         """GET what must be a JSON object; callers rely on it."""
         body = self._json("GET", path)
-        with understood(path):
+        with expect_shape(path):
             if not isinstance(body, dict):
                 raise TypeError(f"{str(body)[:80]!r} is no object")
             return body
@@ -264,7 +264,7 @@ class ApiSession:
         with (
             self._authorised("GET", path, **options) as response,
             target.open("wb") as file,
-            mapped(self.url, f"GET {path}"),
+            translate_errors(self.url, f"GET {path}"),
         ):
             for chunk in response.iter_content(_CHUNK):
                 arrived(len(chunk))
@@ -319,11 +319,11 @@ class ApiSession:
         if response.ok:
             return response
         # Its words may still be on their way.
-        with response, mapped(self.url, f"{method} {path}"):
+        with response, translate_errors(self.url, f"{method} {path}"):
             raise refusal(method, path, response)
 
     def _raw(self, method: str, path: str, **options: Any) -> requests.Response:
         _, silence = options.setdefault("timeout", (CONNECT_TIMEOUT, self.timeout))
-        with mapped(self.url, f"{method} {path}", silence):
+        with translate_errors(self.url, f"{method} {path}", silence):
             url = f"{self.url}/api/v1/{path}"
             return self._http.request(method, url, **options)

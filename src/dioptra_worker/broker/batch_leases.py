@@ -12,7 +12,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, cast
 
-from dioptra_worker.broker.connection import mapped
+from dioptra_worker.broker.connection import translate_errors
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
@@ -179,7 +179,7 @@ class Activities:
             ``postponed``, to be asked for again with *last*.
         """
         values = (element, job, token, lease, int(last))
-        with mapped():
+        with translate_errors():
             return self._call(self._claim, *values)
 
     def settle(
@@ -203,19 +203,19 @@ class Activities:
         Returns:
             ``settled``, or ``lost`` when somebody else has claimed it meanwhile.
         """
-        with mapped():
+        with translate_errors():
             return self._call(self._settle, element, token, state, error, int(crashed))
 
     def renew(
         self, elements: Iterable[str], *, token: str, lease: float = LEASE
     ) -> None:
         """Keep claims that are still ours for another *lease* seconds."""
-        with mapped():
+        with translate_errors():
             self._renew(keys=[self._key], args=[KEPT, token, lease, *elements])
 
     def all(self) -> Iterator[Activity]:
         """Every element that was ever begun, in no order."""
-        with mapped():
+        with translate_errors():
             for field, value in self._redis.hscan_iter(self._key, count=1000):
                 yield Activity.read(field.decode(), json.loads(value))
 
@@ -226,7 +226,7 @@ class Activities:
             How many were forgotten.
         """
         gone = [entry.element for entry in self.all() if entry.state in states]
-        with mapped():
+        with translate_errors():
             for first in range(0, len(gone), 1000):
                 self._redis.hdel(self._key, *gone[first : first + 1000])
         return len(gone)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("dioptra_worker.commands")
 
-POLL = 5.0
+POLL_INTERVAL = 5.0
 
 
 class CommandListener:
@@ -59,10 +59,10 @@ class CommandListener:
     def _listen(self) -> None:
         while not self._closed.is_set():
             try:
-                with self._connect(POLL).pubsub() as pubsub:  # type: ignore[no-untyped-call]
+                with self._connect(POLL_INTERVAL).pubsub() as pubsub:  # type: ignore[no-untyped-call]
                     pubsub.subscribe(self._channel)
                     while not self._closed.is_set():
-                        self._take(pubsub.get_message(timeout=POLL))
+                        self._take(pubsub.get_message(timeout=POLL_INTERVAL))
             except (redis.RedisError, OSError) as error:
                 log.debug("subscribing again after: %s", error)
                 self._closed.wait(1.0)

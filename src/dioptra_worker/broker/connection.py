@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 SERVICE = "Redis"
 SETTING = "RQ_REDIS_URI"
-ANSWER = 10.0
+ANSWER_TIMEOUT = 10.0
 """Seconds that Redis may take to answer an ordinary command."""
 
 
@@ -30,8 +30,8 @@ def connect(url: str, block: float = 0.0) -> redis.Redis:
     """
     return redis.Redis.from_url(
         url,
-        socket_timeout=block + ANSWER,
-        socket_connect_timeout=ANSWER,
+        socket_timeout=block + ANSWER_TIMEOUT,
+        socket_connect_timeout=ANSWER_TIMEOUT,
         socket_keepalive=True,
         health_check_interval=30,
         retry=Retry(NoBackoff(), 1),
@@ -39,7 +39,7 @@ def connect(url: str, block: float = 0.0) -> redis.Redis:
 
 
 @contextlib.contextmanager
-def mapped() -> Iterator[None]:
+def translate_errors() -> Iterator[None]:
     """Turn what redis-py raises into `ServiceUnavailable`."""
     try:
         yield

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, kw_only=True)
-class Order:
+class JobRequest:
     """What the queue asks for.
 
     Attributes:

@@ -17,14 +17,14 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 from rq.utils import as_text
 
 from dioptra_worker.broker.batch_leases import Activities
-from dioptra_worker.broker.connection import mapped
+from dioptra_worker.broker.connection import translate_errors
 from dioptra_worker.broker.rq_worker import TTL
-from dioptra_worker.common.process_identity import ProcessMark, mark
+from dioptra_worker.common.process_identity import ProcessId, identify
 
 if TYPE_CHECKING:
     import redis
 
-T = TypeVar("T", "Holder", "Pending")
+T = TypeVar("T", "LeaseHolder", "PendingStatus")
 
 PREFIX = "dioptra-worker"
 ATTEMPTS_TTL = 30 * 24 * 3600
@@ -45,7 +45,7 @@ else redis.call('DEL', KEYS[1]) end
 
 
 @dataclass(frozen=True)
-class Holder:
+class LeaseHolder:
     """A process that runs jobs.
 
     Attributes:
@@ -65,7 +65,7 @@ class Holder:
     def is_dead(self) -> bool:
         """Whether it ran beside us and runs no more; False when unknown."""
         here = (self.host, self.namespace) == (socket.gethostname(), namespace())
-        return here and not ProcessMark(self.pid, self.birth).is_alive()
+        return here and not ProcessId(self.pid, self.birth).is_alive()
 
 
 def namespace() -> str:
@@ -77,7 +77,7 @@ def namespace() -> str:
 
 
 @dataclass(frozen=True)
-class Pending:
+class PendingStatus:
     """A final status that the API has yet to be told.
 
     Attributes:
@@ -93,7 +93,7 @@ class Pending:
     reason: str
 
 
-class Ledger:
+class Leases:
     """One worker's page in the book that all workers share.
 
     Every method raises `ServiceUnavailable` when Redis is away.
@@ -107,9 +107,9 @@ class Ledger:
             worker: This worker's name.
         """
         self._redis = connection
-        process = mark(os.getpid())
+        process = identify(os.getpid())
         assert process is not None
-        self.me = Holder(
+        self.me = LeaseHolder(
             worker=worker,
             host=socket.gethostname(),
             pid=process.pid,
@@ -127,7 +127,7 @@ class Ledger:
 
     # -- leases ----------------------------------------------------------------
 
-    def acquire(self, job_id: int) -> Holder | None:
+    def acquire(self, job_id: int) -> LeaseHolder | None:
         """Take or renew the lease on a job.
 
         Args:
@@ -136,7 +136,7 @@ class Ledger:
         Returns:
             None when the lease is ours now, else who has it.
         """
-        with mapped():
+        with translate_errors():
             stale = b""
             for _ in range(2):
                 held = self._acquire(
@@ -144,7 +144,7 @@ class Ledger:
                 )
                 if not held:
                     return None
-                holder = _read(Holder, held)
+                holder = _read(LeaseHolder, held)
                 if not holder.is_dead():
                     return holder
                 stale = held
@@ -152,7 +152,7 @@ class Ledger:
 
     def release(self, job_id: int) -> None:
         """Give the lease on a job back, if it is ours."""
-        with mapped():
+        with translate_errors():
             self._release(keys=[_lease(job_id)], args=[self._mine])
 
     def state(self, job_id: int) -> Literal["held", "dead", "free"]:
@@ -162,71 +162,71 @@ class Ledger:
             return "free"
         return "dead" if holder.is_dead() else "held"
 
-    def holder(self, job_id: int) -> Holder | None:
+    def holder(self, job_id: int) -> LeaseHolder | None:
         """Who has the lease on a job."""
-        with mapped():
+        with translate_errors():
             held = self._redis.get(_lease(job_id))
-        return _read(Holder, held) if held else None
+        return _read(LeaseHolder, held) if held else None
 
     def is_held_elsewhere(self, job_id: int) -> bool:
         """Whether a worker of another machine, or container, runs a job."""
-        with mapped():
+        with translate_errors():
             held = self._redis.get(_lease(job_id))
-        return held is not None and _read(Holder, held).host != self.me.host
+        return held is not None and _read(LeaseHolder, held).host != self.me.host
 
     # -- attempts --------------------------------------------------------------
 
     def count_attempt(self, job_id: int) -> int:
         """Note that a job is started; which attempt this is, from 1."""
-        with mapped(), self._redis.pipeline() as pipeline:
+        with translate_errors(), self._redis.pipeline() as pipeline:
             pipeline.incr(_attempts(job_id))
             pipeline.expire(_attempts(job_id), ATTEMPTS_TTL)
             return int(pipeline.execute()[0])
 
     def uncount_attempt(self, job_id: int) -> None:
         """Note that a job was given back in good order."""
-        with mapped():
+        with translate_errors():
             self._uncount(keys=[_attempts(job_id)])
 
     def forget_attempts(self, job_id: int) -> None:
         """Note that a job has ended."""
-        with mapped():
+        with translate_errors():
             self._redis.delete(_attempts(job_id))
 
     # -- pending status --------------------------------------------------------
 
-    def pend(self, pending: Pending) -> None:
+    def pend(self, pending: PendingStatus) -> None:
         """Write down a status before the API is told."""
-        with mapped():
+        with translate_errors():
             value = json.dumps(asdict(pending))
             self._redis.hset(f"{PREFIX}:pending", str(pending.job_id), value)
 
     def settle(self, job_id: int) -> None:
         """Note that the API was told."""
-        with mapped():
+        with translate_errors():
             self._redis.hdel(f"{PREFIX}:pending", str(job_id))
 
-    def pending(self, job_id: int) -> Pending | None:
+    def pending(self, job_id: int) -> PendingStatus | None:
         """What the API has yet to be told of a job, by whichever worker."""
-        with mapped():
+        with translate_errors():
             found = self._redis.hget(f"{PREFIX}:pending", str(job_id))
-        return _read(Pending, found) if found else None
+        return _read(PendingStatus, found) if found else None
 
     # -- open MLflow runs ------------------------------------------------------
 
     def leave_run(self, run_id: str, status: str) -> None:
         """Note that an MLflow run is still to be closed with a status."""
-        with mapped():
+        with translate_errors():
             self._redis.hset(f"{PREFIX}:open-runs", run_id, status)
 
     def close_run(self, run_id: str) -> None:
         """Note that an MLflow run is closed."""
-        with mapped():
+        with translate_errors():
             self._redis.hdel(f"{PREFIX}:open-runs", run_id)
 
     def open_runs(self) -> dict[str, str]:
         """The statuses that MLflow runs are to be closed with, by run."""
-        with mapped():
+        with translate_errors():
             found = self._redis.hgetall(f"{PREFIX}:open-runs")
         return {as_text(run): as_text(status) for run, status in found.items()}
 
@@ -239,7 +239,7 @@ class Ledger:
             what: What it is.
             seconds: How long nobody else gets a turn.
         """
-        with mapped():
+        with translate_errors():
             return bool(
                 self._redis.set(
                     f"{PREFIX}:turn:{what}", self._mine, nx=True, px=int(seconds * 1000)
@@ -255,7 +255,7 @@ def _attempts(job_id: int) -> str:
     return f"{PREFIX}:attempts:{job_id}"
 
 
-def _dump(holder: Holder) -> bytes:
+def _dump(holder: LeaseHolder) -> bytes:
     return json.dumps(asdict(holder), sort_keys=True).encode()
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from rq.exceptions import DeserializationError
 
-from dioptra_worker.broker.job_request import Order
+from dioptra_worker.broker.job_request import JobRequest
 from dioptra_worker.errors import PayloadError
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class _PlainUnpickler(pickle.Unpickler):
         )
 
 
-def read_order(job: Job, *, worker: str) -> Order:
+def read_request(job: Job, *, worker: str) -> JobRequest:
     """What a queue entry asks for.
 
     Args:
@@ -81,7 +81,7 @@ def read_order(job: Job, *, worker: str) -> Order:
             "it must have the keywords job_id and experiment_id and nothing else, not"
             f" {_shown(positional)} and {_shown(kwargs)}"
         )
-    return Order(
+    return JobRequest(
         job_id=_identifier("job_id", kwargs["job_id"]),
         experiment_id=_identifier("experiment_id", kwargs["experiment_id"]),
         timeout=_timeout(job.timeout),

@@ -19,7 +19,7 @@ BLOCK = 15
 """Seconds that one blocking call waits; the connection's timeout is longer."""
 
 
-class Bell:
+class QueueWatcher:
     """Watches queues, each in a thread with a connection of its own.
 
     A blocking ``BLMOVE`` from the head of a list to its head waits for an element and

@@ -8,56 +8,56 @@ from typing import TYPE_CHECKING, Any
 from rq.job import Job, JobStatus
 from rq.utils import as_text
 
-from dioptra_worker.broker.connection import mapped
+from dioptra_worker.broker.connection import translate_errors
 from dioptra_worker.broker.payload import FUNCTION
 
 if TYPE_CHECKING:
     import redis
     from rq import Queue
 
-    from dioptra_worker.broker.job_request import Order
+    from dioptra_worker.broker.job_request import JobRequest
 
-IN_BETWEEN = 10.0
+INTERMEDIATE = 10.0
 """Seconds after which a job that was taken but not begun counts as lost."""
 SEEN_TTL = 60
 """Seconds after which a first look counts no more: the job has been elsewhere since."""
 
 
-class Leftovers:
+class Registries:
     """Finds jobs that nobody runs, and puts them where somebody will."""
 
     def __init__(
-        self, connection: redis.Redis, *, in_between: float = IN_BETWEEN
+        self, connection: redis.Redis, *, intermediate: float = INTERMEDIATE
     ) -> None:
         """Open RQ's books.
 
         Args:
             connection: To Redis.
-            in_between: Seconds after which a job that was taken but not begun counts
+            intermediate: Seconds after which a job that was taken but not begun counts
                 as lost.
         """
         self.connection = connection
-        self._in_between = in_between
+        self._lost_after = intermediate
 
     def started(self, queue: Queue) -> dict[str, bool]:
         """The jobs that count as running, and whether their worker seems alive."""
-        with mapped():
+        with translate_errors():
             return {
                 job_id: self._worker_lives(job_id) for job_id in self._entries(queue)
             }
 
-    def in_between(self, queue: Queue) -> list[str]:
+    def intermediate(self, queue: Queue) -> list[str]:
         """The jobs that left the queue for nobody for a while.
 
         Each is looked at twice, some seconds apart: its taker may be alive.
         """
-        with mapped():
+        with translate_errors():
             found = self.connection.lrange(queue.intermediate_queue_key, 0, -1)
             return [name for job in found if self._seen_before(name := as_text(job))]
 
     def waiting(self, queue: Queue) -> set[str]:
         """Every job that RQ knows to be on its way: waiting, taken, or scheduled."""
-        with mapped():
+        with translate_errors():
             listed = self.connection.lrange(queue.key, 0, -1)
             listed += self.connection.lrange(queue.intermediate_queue_key, 0, -1)
             others = [
@@ -67,7 +67,7 @@ class Leftovers:
             names = {as_text(name) for name in listed}
             return names | set(self._entries(queue)) | set(others)
 
-    def enqueue(self, order: Order, queue: Queue, timeout: str | int) -> None:
+    def enqueue(self, order: JobRequest, queue: Queue, timeout: str | int) -> None:
         """Enqueue a job as the REST API does, to be the next one.
 
         Args:
@@ -75,7 +75,7 @@ class Leftovers:
             queue: Where to.
             timeout: Its time limit as RQ writes it.
         """
-        with mapped():
+        with translate_errors():
             queue.enqueue_call(
                 FUNCTION,
                 kwargs={"job_id": order.job_id, "experiment_id": order.experiment_id},
@@ -104,14 +104,14 @@ class Leftovers:
         if stamp is None:
             self.connection.set(key, int(time.time()), ex=SEEN_TTL)
             return False
-        if time.time() - int(stamp) < self._in_between:
+        if time.time() - int(stamp) < self._lost_after:
             return False
         self.connection.delete(key)
         return True
 
-    def put_back(self, job_id: str, queue: Queue) -> None:
+    def requeue(self, job_id: str, queue: Queue) -> None:
         """Put a job that nobody runs back to the head of its queue."""
-        with mapped(), self.connection.pipeline() as pipeline:
+        with translate_errors(), self.connection.pipeline() as pipeline:
             self._take_out(job_id, queue, pipeline)
             pipeline.lpush(queue.key, job_id)
             pipeline.hset(Job.key_for(job_id), "status", JobStatus.QUEUED)
@@ -120,7 +120,7 @@ class Leftovers:
     def remove(self, job_id: str, queue: Queue) -> None:
         """Take a job that nobody runs out of RQ's books, as if it had never been."""
         others = (queue.scheduled_job_registry, queue.deferred_job_registry)
-        with mapped(), self.connection.pipeline() as pipeline:
+        with translate_errors(), self.connection.pipeline() as pipeline:
             self._take_out(job_id, queue, pipeline)
             for registry in others:
                 pipeline.zrem(registry.key, job_id)

@@ -19,10 +19,10 @@ from rq.utils import as_text, now, utcparse
 from rq.worker import BaseWorker
 from rq.worker.base import WorkerStatus
 
-from dioptra_worker.broker.connection import SERVICE, mapped
+from dioptra_worker.broker.connection import SERVICE, translate_errors
 from dioptra_worker.broker.payload import PlainSerializer
 from dioptra_worker.common.outcome import Outcome
-from dioptra_worker.common.process_identity import mark
+from dioptra_worker.common.process_identity import identify
 from dioptra_worker.errors import ServiceUnavailable
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("dioptra_worker.worker")
 
-HEARTBEAT = 15.0
+HEARTBEAT_INTERVAL = 15.0
 """Seconds between two heartbeats."""
 TTL = 90
 """Seconds after which a worker or a job without a heartbeat counts as lost."""
@@ -43,7 +43,7 @@ _BORN = now()
 
 
 @dataclass(frozen=True)
-class Taken:
+class ActiveJob:
     """A job that left its queue and is ours.
 
     Attributes:
@@ -82,7 +82,7 @@ class RqWorker(BaseWorker):  # type: ignore[misc] # RQ is not typed here
             connection=connection,
             default_result_ttl=result_ttl,
             worker_ttl=TTL,
-            job_monitoring_interval=int(HEARTBEAT),
+            job_monitoring_interval=int(HEARTBEAT_INTERVAL),
             serializer=PlainSerializer,
         )
         self._unsure: dict[str, Execution] = {}
@@ -99,7 +99,7 @@ class RqWorker(BaseWorker):  # type: ignore[misc] # RQ is not typed here
             ServiceUnavailable: If Redis is away, or a worker of our name is alive: it
                 may be about to end, so this can be tried again.
         """
-        with mapped():
+        with translate_errors():
             found = self.connection.hgetall(self.key)
             record = {as_text(key): as_text(value) for key, value in found.items()}
             host = record.get("hostname", "?")
@@ -117,12 +117,12 @@ class RqWorker(BaseWorker):  # type: ignore[misc] # RQ is not typed here
 
     def unregister(self) -> None:
         """Disappear from RQ's list of workers."""
-        with mapped():
+        with translate_errors():
             self.register_death()
 
-    def beat(self, taken: Taken | None) -> None:
+    def beat(self, taken: ActiveJob | None) -> None:
         """Tell RQ that we live, and with us the job that we run."""
-        with mapped():
+        with translate_errors():
             if taken is not None:
                 self.maintain_heartbeats(taken.job, taken.execution)
                 return
@@ -136,7 +136,7 @@ class RqWorker(BaseWorker):  # type: ignore[misc] # RQ is not typed here
 
     def suspended(self) -> bool:
         """Whether ``rq suspend`` asks all workers to pause."""
-        with mapped():
+        with translate_errors():
             return bool(is_suspended(self.connection))
 
     # -- jobs ------------------------------------------------------------------
@@ -147,7 +147,7 @@ class RqWorker(BaseWorker):  # type: ignore[misc] # RQ is not typed here
         It lies in RQ's intermediate list until `begin`, where recovery finds it should
         we die in between.
         """
-        with mapped():
+        with translate_errors():
             for queue in self.queues:
                 while (found := self._move(queue)) is not None:
                     job = self._fetch(found, queue)
@@ -155,7 +155,7 @@ class RqWorker(BaseWorker):  # type: ignore[misc] # RQ is not typed here
                         return job, queue
         return None
 
-    def discard(self, job: Job, queue: Queue, status: str | None) -> None:
+    def drop_duplicate(self, job: Job, queue: Queue, status: str | None) -> None:
         """Drop a second delivery of a job without a word about the first.
 
         Args:
@@ -163,19 +163,19 @@ class RqWorker(BaseWorker):  # type: ignore[misc] # RQ is not typed here
             queue: Where it came from.
             status: How the job ended according to the API, if it has.
         """
-        with mapped(), self.connection.pipeline() as pipeline:
+        with translate_errors(), self.connection.pipeline() as pipeline:
             pipeline.lrem(queue.intermediate_queue_key, 1, job.id)
             if status in {"finished", "failed"} and job.get_status() == "queued":
                 job.set_status(JobStatus(status), pipeline=pipeline)
             pipeline.execute()
 
-    def begin(self, job: Job, queue: Queue) -> Taken:
+    def begin(self, job: Job, queue: Queue) -> ActiveJob:
         """Write down, in one step, that we run a job.
 
         When an answer was lost and it is called again, the run that may have been
         written down is replaced.
         """
-        with mapped(), self.connection.pipeline() as pipeline:
+        with translate_errors(), self.connection.pipeline() as pipeline:
             if job.id in self._unsure:
                 self._unsure[job.id].delete(job, pipeline)
             execution = Execution.create(
@@ -183,22 +183,22 @@ class RqWorker(BaseWorker):  # type: ignore[misc] # RQ is not typed here
             )
             self._unsure[job.id] = execution
             job.prepare_for_execution(self.name, pipeline=pipeline)
-            pipeline.persist(job.key)
+            pipeline.retry_until_available(job.key)
             pipeline.lrem(queue.intermediate_queue_key, 1, job.id)
             self.set_state(WorkerStatus.BUSY, pipeline=pipeline)
             pipeline.hset(self.key, "current_job", job.id)
             pipeline.execute()
         del self._unsure[job.id]
         self.executions[execution.id] = execution
-        return Taken(job, queue, execution)
+        return ActiveJob(job, queue, execution)
 
-    def end(self, taken: Taken, verdict: Outcome) -> None:
+    def end(self, taken: ActiveJob, verdict: Outcome) -> None:
         """Write down how a job ended."""
         job, queue, execution = taken.job, taken.queue, taken.execution
         job.ended_at = now()
         job.webhooks = []  # addresses from Redis are nobody's to call
         job.retries_left = None  # the API, not RQ, knows whether a job runs again
-        with mapped():
+        with translate_errors():
             match verdict.fate:
                 case "finished":
                     job._result = None  # noqa: SLF001 - RQ has no public way
@@ -219,10 +219,10 @@ class RqWorker(BaseWorker):  # type: ignore[misc] # RQ is not typed here
             self._be_idle()
         self.executions.pop(execution.id, None)
 
-    def lay_aside(self, taken: Taken) -> None:
+    def park(self, taken: ActiveJob) -> None:
         """Put a job that we began and cannot handle where recovery finds it later."""
         job, queue = taken.job, taken.queue
-        with mapped():
+        with translate_errors():
             with self.connection.pipeline() as pipeline:
                 self.cleanup_execution(job, pipeline, taken.execution)
                 pipeline.lrem(queue.intermediate_queue_key, 0, job.id)
@@ -265,7 +265,7 @@ class RqWorker(BaseWorker):  # type: ignore[misc] # RQ is not typed here
             self.connection.lrem(queue.intermediate_queue_key, 1, entry)
             return None
 
-    def _release(self, taken: Taken, *, again: bool) -> None:
+    def _release(self, taken: ActiveJob, *, again: bool) -> None:
         job, queue = taken.job, taken.queue
         with self.connection.pipeline() as pipeline:
             self.cleanup_execution(job, pipeline=pipeline, execution=taken.execution)
@@ -284,4 +284,4 @@ def _is_dead(record: Mapping[str, str]) -> bool:
     pid = record.get("pid", "")
     if pid == str(os.getpid()):
         return bool(utcparse(record["birth"]) < _BORN)
-    return pid.isdigit() and mark(int(pid)) is None
+    return pid.isdigit() and identify(int(pid)) is None

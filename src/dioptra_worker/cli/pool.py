@@ -10,20 +10,22 @@ from typing import TYPE_CHECKING
 from dioptra_worker import settings as settings_module
 from dioptra_worker.common import log_setup
 from dioptra_worker.daemon.pool.gpus import deal, visible
-from dioptra_worker.daemon.pool.pool import Crew
-from dioptra_worker.daemon.pool.slot import SlotPlan
-from dioptra_worker.supervision.forkserver_start import OwnTemplates
+from dioptra_worker.daemon.pool.pool import WorkerPool
+from dioptra_worker.daemon.pool.slot import SlotSpec
+from dioptra_worker.supervision.forkserver_start import LocalForkserver
 from dioptra_worker.supervision.launcher import choose_mode
 from dioptra_worker.tracking.backend import SERVER_MODULES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from dioptra_worker.daemon.options import Orders
+    from dioptra_worker.daemon.options import DaemonOptions
     from dioptra_worker.settings import Settings
 
 
-def run_crew(settings: Settings, orders: Orders, given: Mapping[str, str]) -> int:
+def run_pool(
+    settings: Settings, orders: DaemonOptions, given: Mapping[str, str]
+) -> int:
     """Run a worker's slots until all have ended.
 
     Args:
@@ -39,7 +41,7 @@ def run_crew(settings: Settings, orders: Orders, given: Mapping[str, str]) -> in
         level=settings.log_level,
         secrets=settings.secrets(),
     )
-    templates = OwnTemplates(
+    forkservers = LocalForkserver(
         mode="shared" if settings.warm else "cold",
         preload=(*SERVER_MODULES, *settings.preload),
         grace=settings.kill_grace,
@@ -48,7 +50,7 @@ def run_crew(settings: Settings, orders: Orders, given: Mapping[str, str]) -> in
     name = orders.name or uuid.uuid4().hex
     share = choose_mode(settings.isolation) == "fork" and settings.warm
     plans = [
-        SlotPlan(
+        SlotSpec(
             name=f"{name}-{number}",
             program=(sys.executable, "-m", "dioptra_worker.cli.start"),
             options=_options(orders, f"{name}-{number}", share=share),
@@ -56,7 +58,7 @@ def run_crew(settings: Settings, orders: Orders, given: Mapping[str, str]) -> in
         )
         for number, gpus in enumerate(_gpus(settings), 1)
     ]
-    return Crew(plans, templates).run()
+    return WorkerPool(plans, forkservers).run()
 
 
 def _gpus(settings: Settings) -> list[list[str] | None]:
@@ -67,7 +69,7 @@ def _gpus(settings: Settings) -> list[list[str] | None]:
     return [gpus or None for gpus in deal(found, settings.concurrency)]
 
 
-def _options(orders: Orders, name: str, *, share: bool) -> tuple[str, ...]:
+def _options(orders: DaemonOptions, name: str, *, share: bool) -> tuple[str, ...]:
     limits: list[str] = ["--burst"] if orders.burst else []
     if orders.max_jobs is not None:
         limits += ["--max-jobs", str(orders.max_jobs)]
@@ -77,7 +79,7 @@ def _options(orders: Orders, name: str, *, share: bool) -> tuple[str, ...]:
         limits += ["--wait-for", str(address)]
     return (
         *("--name", name, "--results-ttl", str(orders.result_ttl), *limits),
-        *(["--share-template"] if share else []),
+        *(["--share-forkserver"] if share else []),
         *("--", *orders.queues),
     )
 

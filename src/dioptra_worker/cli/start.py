@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from dioptra_worker.supervision.launcher import Launcher
 
 WARN_AFTER = 60.0
-"""Seconds after which the quick checks are made although the template is not ready."""
+"""Seconds after which the quick checks are made without a fork server."""
 
 EXAMPLES = """
 \b
@@ -103,8 +103,8 @@ def _addresses(
     is_flag=True,
     help="Keep no runner ready, for the least memory; see DIOPTRA_WORKER_WARM.",
 )
-@click.option("--crew", type=int, hidden=True)
-@click.option("--share-template", is_flag=True, hidden=True)
+@click.option("--pool", type=int, hidden=True)
+@click.option("--share-forkserver", is_flag=True, hidden=True)
 @click.option(
     "--logging-level",
     metavar="LEVEL",
@@ -123,8 +123,8 @@ def start(
     isolation: str | None,
     concurrency: int | None,
     no_warm: bool,
-    crew: int | None,
-    share_template: bool,
+    pool: int | None,
+    share_forkserver: bool,
     logging_level: str | None,
 ) -> None:
     """Run the worker daemon on one or more QUEUEs, the most urgent first.
@@ -161,9 +161,9 @@ def start(
             click.echo(f"queue {queue!r}: a queue's name has no blank ends", err=True)
             sys.exit(ExitCode.USAGE)
     # Only now: --help and a wrong environment are answered without these.
-    from dioptra_worker.daemon.options import Orders
+    from dioptra_worker.daemon.options import DaemonOptions
 
-    orders = Orders(
+    orders = DaemonOptions(
         queues=queues,
         name=name,
         burst=burst,
@@ -173,27 +173,27 @@ def start(
         wait_for=wait_for,
     )
     if settings.concurrency > 1:
-        from dioptra_worker.cli.pool import run_crew
+        from dioptra_worker.cli.pool import run_pool
 
-        sys.exit(run_crew(settings, orders, overrides))
-    if crew is not None:
+        sys.exit(run_pool(settings, orders, overrides))
+    if pool is not None:
         process_identity.end_with_parent(signal.SIGTERM)
-    sys.exit(serve(settings, orders, crew=crew if share_template else None))
+    sys.exit(serve(settings, orders, pool=pool if share_forkserver else None))
 
 
 def serve(
-    settings: settings_module.Settings, orders: object, *, crew: int | None = None
+    settings: settings_module.Settings, orders: object, *, pool: int | None = None
 ) -> ExitCode:
     """Run the daemon and translate how it ended.
 
     Args:
         settings: The daemon's settings.
         orders: What the command line asks for.
-        crew: The socket to the crew whose template this daemon shares.
+        pool: The socket to the pool whose fork server this daemon shares.
     """
-    launcher = _launcher(settings, crew)
+    launcher = _launcher(settings, pool)
     with launcher:
-        # The template imports MLflow while we import what the daemon needs.
+        # The fork server imports MLflow while we import what the daemon needs.
         with contextlib.suppress(RunnerError):  # the daemon tries again, and says it
             launcher.start()
         return _serve(settings, orders, launcher)
@@ -205,9 +205,9 @@ def _serve(
     from dioptra_worker.api.client import DioptraApi
     from dioptra_worker.common import log_setup
     from dioptra_worker.daemon.daemon import Daemon
-    from dioptra_worker.daemon.options import Orders
+    from dioptra_worker.daemon.options import DaemonOptions
 
-    assert isinstance(orders, Orders)
+    assert isinstance(orders, DaemonOptions)
     mask = log_setup.to_stderr(
         as_json=settings.log_as_json,
         level=settings.log_level,
@@ -229,8 +229,8 @@ def _serve(
     return ExitCode.OK
 
 
-def _launcher(settings: settings_module.Settings, crew: int | None) -> Launcher:
-    from dioptra_worker.supervision.forkserver_start import SharedTemplates
+def _launcher(settings: settings_module.Settings, pool: int | None) -> Launcher:
+    from dioptra_worker.supervision.forkserver_start import SharedForkserver
     from dioptra_worker.supervision.launcher import Launcher, choose_mode
 
     environment = settings_module.for_runners(settings, os.environ)
@@ -240,7 +240,7 @@ def _launcher(settings: settings_module.Settings, crew: int | None) -> Launcher:
         preload=settings.preload,
         grace=settings.kill_grace,
         environment=environment,
-        source=None if crew is None else SharedTemplates(socket.socket(fileno=crew)),
+        source=None if pool is None else SharedForkserver(socket.socket(fileno=pool)),
         variables={} if gpus is None else {"CUDA_VISIBLE_DEVICES": gpus},
     )
 

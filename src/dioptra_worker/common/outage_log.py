@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("dioptra_worker.outages")
 
 
-class Outages:
+class OutageLog:
     """The outages that one place has said; its methods may be called from any thread.
 
     Of several calls that wait for the same service side by side, the first says that

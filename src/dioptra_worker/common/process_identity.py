@@ -26,7 +26,7 @@ _PR_SET_PDEATHSIG = 1
 
 
 @dataclass(frozen=True)
-class ProcessMark:
+class ProcessId:
     """One process, told apart from every other that had or will have its id.
 
     Attributes:
@@ -42,27 +42,27 @@ class ProcessMark:
         return _birth_of(self.pid) == self.birth
 
 
-def mark(pid: int) -> ProcessMark | None:
+def identify(pid: int) -> ProcessId | None:
     """Return the mark of a running process, or None if there is none."""
     birth = _birth_of(pid)
-    return None if birth is None else ProcessMark(pid, birth)
+    return None if birth is None else ProcessId(pid, birth)
 
 
-def carriers(text: str) -> list[ProcessMark]:
+def find_by_environment(text: str) -> list[ProcessId]:
     """Return our processes that were started with `text` in their environment.
 
     That is how children are found whose parent was killed, and processes that were
     started by a command that died before it could write their id down.
     """
     found = (
-        mark(pid)
+        identify(pid)
         for pid, environment in _environments()
         if text in environment and pid != os.getpid()
     )
     return [process for process in found if process is not None]
 
 
-def send(process: ProcessMark, number: signal.Signals, *, group: bool = True) -> None:
+def send(process: ProcessId, number: signal.Signals, *, group: bool = True) -> None:
     """Signal a process if it is still the same.
 
     Args:
@@ -82,7 +82,7 @@ def send(process: ProcessMark, number: signal.Signals, *, group: bool = True) ->
         return
 
 
-def wait_gone(processes: list[ProcessMark], seconds: float) -> list[ProcessMark]:
+def wait_gone(processes: list[ProcessId], seconds: float) -> list[ProcessId]:
     """Wait until the processes are gone; return those that are not."""
     deadline = time.monotonic() + seconds
     while left := [process for process in processes if process.is_alive()]:

@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-FIRST_PAUSE = 0.2
-LONGEST_PAUSE = 10.0
+FIRST_DELAY = 0.2
+LONGEST_DELAY = 10.0
 FOREVER = 10 * 365 * 24 * 3600.0
 """Seconds for who does not give up."""
 
 
-def pauses(
-    first: float = FIRST_PAUSE, longest: float = LONGEST_PAUSE
+def backoff(
+    first: float = FIRST_DELAY, longest: float = LONGEST_DELAY
 ) -> Iterator[float]:
     """Endless seconds to wait before the next try: doubling, capped, jittered.
 
@@ -38,7 +38,7 @@ def pauses(
         step = min(step * 2, longest)
 
 
-def persist(
+def retry_until_available(
     call: Callable[[], T],
     *,
     seconds: float,
@@ -65,7 +65,7 @@ def persist(
     deadline = time.monotonic() + seconds
     first: ServiceUnavailable | None = None
     since = 0.0
-    for pause in pauses():
+    for pause in backoff():
         try:
             done = call()
         except ServiceUnavailable as error:

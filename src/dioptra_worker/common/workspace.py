@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dioptra_worker.common.process_identity import mark
+from dioptra_worker.common.process_identity import identify
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -121,7 +121,7 @@ def remove_stale(parent: Path) -> list[Path]:
 
 def _owner(pid: int) -> str:
     """A process as part of a name: its machine, its id, and when it began."""
-    process = mark(pid)
+    process = identify(pid)
     birth = "" if process is None else process.birth
     return f"{_digest(socket.gethostname())}.{pid}.{_digest(birth)}"
 

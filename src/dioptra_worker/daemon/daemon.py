@@ -1,7 +1,7 @@
 """The daemon: everything that the main loop needs, begun and ended in order.
 
-Order of lifetimes, torn down in reverse: Redis registration, commands, bell, API
-session, template, jobs.
+Order of lifetimes, torn down in reverse: Redis registration, commands, queue watcher,
+API session, fork server, jobs.
 """
 
 from __future__ import annotations
@@ -16,27 +16,28 @@ from typing import TYPE_CHECKING, Any
 from dioptra_worker import __version__
 from dioptra_worker.broker import connection as rq_border
 from dioptra_worker.broker.commands import CommandListener
-from dioptra_worker.broker.leases import Ledger
+from dioptra_worker.broker.leases import Leases
 from dioptra_worker.broker.queue_names import unknown_queue
-from dioptra_worker.broker.queue_watcher import Bell
-from dioptra_worker.broker.registries import Leftovers
-from dioptra_worker.broker.rq_worker import HEARTBEAT, RqWorker
+from dioptra_worker.broker.queue_watcher import QueueWatcher
+from dioptra_worker.broker.registries import Registries
+from dioptra_worker.broker.rq_worker import HEARTBEAT_INTERVAL, RqWorker
 from dioptra_worker.common.workspace import remove_stale
-from dioptra_worker.daemon.health.heartbeat import Heart, Vitals
+from dioptra_worker.daemon.health.heartbeat import HeartbeatWriter
 from dioptra_worker.daemon.health.snapshot import API, REDIS
+from dioptra_worker.daemon.health.state import HealthState
 from dioptra_worker.daemon.job.attempt import CLOSE_RUN_TIMEOUT
 from dioptra_worker.daemon.job.context import Services
 from dioptra_worker.daemon.job.handler import Handler
 from dioptra_worker.daemon.main_loop import Loop
 from dioptra_worker.daemon.outbox.journal import Journals
-from dioptra_worker.daemon.recovery.orphaned_outboxes import Estate
+from dioptra_worker.daemon.recovery.orphaned_outboxes import OrphanedOutboxes
 from dioptra_worker.daemon.recovery.sweep import Recovery
 from dioptra_worker.daemon.service_calls import STOPPED, Stopped, Waiting
 from dioptra_worker.daemon.staging.snapshot_cache import SnapshotCache
 from dioptra_worker.daemon.wait_for_ports import wait_for
-from dioptra_worker.daemon.wakeup import TICK, Alarm
+from dioptra_worker.daemon.wakeup import TICK, WakeUp
 from dioptra_worker.errors import ServiceError, ServiceUnavailable
-from dioptra_worker.supervision.termination import Stop
+from dioptra_worker.supervision.termination import StopRequest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -44,14 +45,14 @@ if TYPE_CHECKING:
 
     from dioptra_worker.api.client import DioptraApi
     from dioptra_worker.common.masking import Mask
-    from dioptra_worker.daemon.options import Orders
+    from dioptra_worker.daemon.options import DaemonOptions
     from dioptra_worker.settings import Settings
     from dioptra_worker.supervision.launcher import Launcher
 
 log = logging.getLogger("dioptra_worker.daemon")
 
 READY_TIMEOUT = 60.0
-"""Seconds that the template may take to import everything before jobs are taken."""
+"""Seconds that the fork server may take to import everything before jobs are taken."""
 SWEEP_END = 1.0
 """Seconds that a sweep for lost jobs may hold up the end; it can be broken off."""
 
@@ -62,7 +63,7 @@ class Daemon:
     def __init__(
         self,
         settings: Settings,
-        orders: Orders,
+        orders: DaemonOptions,
         *,
         api: DioptraApi,
         launcher: Launcher,
@@ -73,9 +74,9 @@ class Daemon:
         self._api = api
         self._launcher = launcher
         self._mask = mask
-        self._vitals = Vitals()
-        self._alarm = Alarm(tick=self._vitals.tick)
-        self._waiting = Waiting(alarm=self._alarm, vitals=self._vitals)
+        self._health = HealthState()
+        self._wakeup = WakeUp(tick=self._health.tick)
+        self._waiting = Waiting(wakeup=self._wakeup, health=self._health)
 
     def run(self) -> None:
         """Serve the queues until told to stop.
@@ -83,7 +84,7 @@ class Daemon:
         Raises:
             LoginRefused: If the API does not know us.
         """
-        heart = Heart(self._vitals, self._settings, name=self._orders.name)
+        heart = HeartbeatWriter(self._health, self._settings, name=self._orders.name)
         with _signals(self._on_signal), heart:
             self._launcher.start()
             for folder in remove_stale(self._settings.work_dir):
@@ -106,12 +107,14 @@ class Daemon:
                         books.pubsub_channel_name,
                         handle=partial(self._on_command, handler),
                     ),
-                    Bell(connect, books.queue_keys(), ring=self._alarm.wake) as bell,
+                    QueueWatcher(
+                        connect, books.queue_keys(), ring=self._wakeup.wake
+                    ) as queue_watcher,
                     self._recovering(books),
                 ):
-                    self._vitals.tick(READY_TIMEOUT + TICK)
+                    self._health.tick(READY_TIMEOUT + TICK)
                     self._launcher.wait_until_ready(READY_TIMEOUT)
-                    self._vitals.registered(books.name, self._orders.queues)
+                    self._health.registered(books.name, self._orders.queues)
                     log.info(
                         "worker %s (dioptra-worker %s) listens on: %s",
                         books.name,
@@ -119,19 +122,19 @@ class Daemon:
                         ", ".join(self._orders.queues),
                         extra={"worker": books.name},
                     )
-                    self._loop(books, handler, bell).run()
+                    self._loop(books, handler, queue_watcher).run()
             finally:
-                self._vitals.phase("ending")
+                self._health.phase("ending")
                 with contextlib.suppress(ServiceUnavailable):
                     books.unregister()
                 log.info("worker %s has ended", books.name)
 
     def _handler(self, books: RqWorker) -> Handler:
-        self._ledger = Ledger(books.connection, worker=books.name)
+        self._leases = Leases(books.connection, worker=books.name)
         services = Services(
             self._api,
             self._launcher,
-            self._ledger,
+            self._leases,
             self._settings,
             self._mask,
             SnapshotCache(
@@ -139,24 +142,26 @@ class Daemon:
                 size=self._settings.cache_size,
                 identity=self._api.identity,
             ),
-            self._vitals,
+            self._health,
         )
         return Handler(
             books=books,
-            leftovers=Leftovers(books.connection),
+            registries=Registries(books.connection),
             services=services,
-            stopping=lambda: self._alarm.stopping,
+            stopping=lambda: self._wakeup.stopping,
         )
 
-    def _loop(self, books: RqWorker, handler: Handler, bell: Bell) -> Loop:
+    def _loop(
+        self, books: RqWorker, handler: Handler, queue_watcher: QueueWatcher
+    ) -> Loop:
         return Loop(
             self._orders,
             api=self._api,
             books=books,
             handler=handler,
-            bell=bell,
-            alarm=self._alarm,
-            vitals=self._vitals,
+            queue_watcher=queue_watcher,
+            wakeup=self._wakeup,
+            health=self._health,
             shutdown_grace=self._settings.shutdown_grace,
         )
 
@@ -164,15 +169,17 @@ class Daemon:
     def _recovering(self, books: RqWorker) -> Iterator[None]:
         """Look for what lost workers left, from a thread of its own."""
         journals = Journals(self._settings.work_dir, api=self._api.url)
-        estate = Estate(api=self._api, ledger=self._ledger, journals=journals)
+        orphaned_outboxes = OrphanedOutboxes(
+            api=self._api, leases=self._leases, journals=journals
+        )
         recovery = Recovery(
             api=self._api,
-            ledger=self._ledger,
-            leftovers=Leftovers(books.connection),
+            leases=self._leases,
+            registries=Registries(books.connection),
             queues=books.queues,
             lost_after=self._settings.lost_after,
             close_run=partial(self._launcher.close_run, timeout=CLOSE_RUN_TIMEOUT),
-            estate=estate,
+            orphaned_outboxes=orphaned_outboxes,
         )
         done = threading.Event()
         thread = threading.Thread(
@@ -209,7 +216,7 @@ class Daemon:
                 log.warning("%s", unknown_queue(name, known))
 
     def _books(self, connection: Any) -> RqWorker:
-        with rq_border.mapped():
+        with rq_border.translate_errors():
             return RqWorker(
                 self._orders.queues,
                 name=self._orders.name,
@@ -220,22 +227,22 @@ class Daemon:
     # -- from elsewhere --------------------------------------------------------
 
     def _on_signal(self, _signum: int, _frame: FrameType | None) -> None:
-        self._alarm.stop()
+        self._wakeup.stop()
 
     def _on_command(self, handler: Handler, command: Mapping[str, Any]) -> None:
         """Obey a command of RQ's; called in the listener's thread."""
         match command["command"]:
             case "shutdown":
                 log.info("RQ's command to shut down")
-                self._alarm.stop()
+                self._wakeup.stop()
             case "stop-job" | "stop-execution":
                 job_id = str(command.get("job_id"))
                 if str(handler.job_id) == job_id:
-                    handler.stop(Stop("requested", "stopped by request"))
+                    handler.stop(StopRequest("requested", "stopped by request"))
                 else:
                     log.warning("not running job %s: stop ignored", job_id)
             case "kill-horse":
-                handler.stop(Stop("requested", "killed by request", at_once=True))
+                handler.stop(StopRequest("requested", "killed by request", kill=True))
             case other:
                 log.warning("unknown command %r was ignored", other)
 
@@ -254,7 +261,9 @@ def _signals(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]
 
 
 @contextlib.contextmanager
-def heartbeat(beat: Callable[[], None], *, every: float = HEARTBEAT) -> Iterator[None]:
+def heartbeat(
+    beat: Callable[[], None], *, every: float = HEARTBEAT_INTERVAL
+) -> Iterator[None]:
     """Beat from a thread of its own, so that nothing else can delay it."""
     done = threading.Event()
 
@@ -273,4 +282,4 @@ def heartbeat(beat: Callable[[], None], *, every: float = HEARTBEAT) -> Iterator
         yield
     finally:
         done.set()
-        thread.join(timeout=rq_border.ANSWER)
+        thread.join(timeout=rq_border.ANSWER_TIMEOUT)

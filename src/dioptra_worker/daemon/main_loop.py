@@ -11,24 +11,24 @@ from dioptra_worker.common.humanize import duration
 from dioptra_worker.daemon.health.snapshot import API
 from dioptra_worker.daemon.service_calls import STOPPED, Stopped, Waiting
 from dioptra_worker.errors import LoginRefused, ServiceUnavailable
-from dioptra_worker.supervision.termination import Stop
+from dioptra_worker.supervision.termination import StopRequest
 
 if TYPE_CHECKING:
     from rq import Queue
     from rq.job import Job
 
     from dioptra_worker.api.client import DioptraApi
-    from dioptra_worker.broker.queue_watcher import Bell
+    from dioptra_worker.broker.queue_watcher import QueueWatcher
     from dioptra_worker.broker.rq_worker import RqWorker
-    from dioptra_worker.daemon.health.state import Vitals
+    from dioptra_worker.daemon.health.state import HealthState
     from dioptra_worker.daemon.job.handler import Handler
-    from dioptra_worker.daemon.options import Orders
-    from dioptra_worker.daemon.wakeup import Alarm
+    from dioptra_worker.daemon.options import DaemonOptions
+    from dioptra_worker.daemon.wakeup import WakeUp
 
 log = logging.getLogger("dioptra_worker.daemon")
 
 IDLE_CHECK = 30.0
-"""Seconds after which an idle daemon looks at its queues although no bell rang."""
+"""Seconds after which an idle daemon looks at its queues unasked."""
 SUSPENDED_CHECK = 2.0
 
 
@@ -37,14 +37,14 @@ class Loop:
 
     def __init__(
         self,
-        orders: Orders,
+        orders: DaemonOptions,
         *,
         api: DioptraApi,
         books: RqWorker,
         handler: Handler,
-        bell: Bell,
-        alarm: Alarm,
-        vitals: Vitals,
+        queue_watcher: QueueWatcher,
+        wakeup: WakeUp,
+        health: HealthState,
         shutdown_grace: float,
     ) -> None:
         """Prepare.
@@ -54,26 +54,26 @@ class Loop:
             api: Must be there before a job is taken.
             books: RQ's, which jobs are taken from.
             handler: Handles a job to its end.
-            bell: Rings when a queue has something.
-            alarm: What the loop sleeps by; knows how often it was told to stop.
-            vitals: Is told that the loop lives.
+            queue_watcher: Rings when a queue has something.
+            wakeup: What the loop sleeps by; knows how often it was told to stop.
+            health: Is told that the loop lives.
             shutdown_grace: Seconds that a job has to end when told to stop.
         """
         self._orders = orders
         self._api = api
         self._books = books
         self._handler = handler
-        self._bell = bell
-        self._alarm = alarm
-        self._vitals = vitals
+        self._queue_watcher = queue_watcher
+        self._wakeup = wakeup
+        self._health = health
         self._shutdown_grace = shutdown_grace
-        self._waiting = Waiting(alarm=alarm, vitals=vitals)
+        self._waiting = Waiting(wakeup=wakeup, health=health)
         self._jobs = 0
         self._idle_since = time.monotonic()
 
     def run(self) -> None:
         """Take and handle jobs until told to stop, or as long as the orders say."""
-        while not self._alarm.stopping:
+        while not self._wakeup.stopping:
             found = self._next()
             if found is not None:
                 self._drive(*found)
@@ -89,8 +89,8 @@ class Loop:
                 log.info("idle for %s, ending", duration(self._orders.max_idle or 0))
                 return
             else:
-                self._bell.arm()
-                self._alarm.rest(self._patience())
+                self._queue_watcher.arm()
+                self._wakeup.rest(self._patience())
 
     def _next(self) -> tuple[Job, Queue] | None:
         """Take a job, if we may and there is one."""
@@ -99,10 +99,10 @@ class Loop:
             return None
         if suspended:
             log.info("suspended by 'rq suspend'; 'rq resume' ends that")
-            self._vitals.phase("suspended")
+            self._health.phase("suspended")
             while self._waiting.wait_for(self._books.suspended) is True:
-                self._alarm.rest(SUSPENDED_CHECK)
-            self._vitals.phase("serving")
+                self._wakeup.rest(SUSPENDED_CHECK)
+            self._health.phase("serving")
             return None
         if self._waiting.wait_for(self._api.reach, API) is STOPPED:
             return None
@@ -120,23 +120,25 @@ class Loop:
             except BaseException:  # the main loop waits for us, whatever it is
                 log.exception("queue entry %s could not be handled", job.id)
             handled.append(done)  # before it rings: the thread lives on a little
-            self._alarm.wake()
+            self._wakeup.wake()
 
         thread = threading.Thread(target=target, name="dioptra-attempt")
         thread.start()
         seen = 0
         give_back_at: float | None = None
         while not handled:
-            if self._alarm.times > seen:
-                seen = self._alarm.times
+            if self._wakeup.times > seen:
+                seen = self._wakeup.times
                 give_back_at = self._on_shutdown(seen, give_back_at)
             left = None
             if give_back_at is not None:
                 left = give_back_at - time.monotonic()
                 if left <= 0:
-                    self._handler.stop(Stop("shutdown", "the worker was shut down"))
+                    self._handler.stop(
+                        StopRequest("shutdown", "the worker was shut down")
+                    )
                     give_back_at, left = None, None
-            self._alarm.rest(left)
+            self._wakeup.rest(left)
         thread.join()
         if handled == [False]:
             self._waiting.wait_for(self._answering, API)
@@ -150,7 +152,7 @@ class Loop:
 
     def _on_shutdown(self, signals: int, give_back_at: float | None) -> float | None:
         """Say what happens next; when to give the job back."""
-        self._vitals.phase("ending")
+        self._health.phase("ending")
         if signals == 1:
             grace = self._shutdown_grace
             log.warning(
@@ -162,7 +164,7 @@ class Loop:
             return time.monotonic() + grace
         log.warning("shutting down at once: job %s is given back", self._handler.job_id)
         self._handler.stop(
-            Stop("shutdown", "the worker was shut down", at_once=signals > 2)
+            StopRequest("shutdown", "the worker was shut down", kill=signals > 2)
         )
         return give_back_at
 

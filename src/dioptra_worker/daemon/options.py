@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Orders:
+class DaemonOptions:
     """What the command line asks of the daemon.
 
     Attributes:

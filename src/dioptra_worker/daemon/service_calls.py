@@ -5,15 +5,15 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from dioptra_worker.common.outage_log import Outages
-from dioptra_worker.common.retry import FOREVER, persist
+from dioptra_worker.common.outage_log import OutageLog
+from dioptra_worker.common.retry import FOREVER, retry_until_available
 from dioptra_worker.daemon.health.snapshot import API, REDIS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from dioptra_worker.daemon.health.state import Vitals
-    from dioptra_worker.daemon.wakeup import Alarm
+    from dioptra_worker.daemon.health.state import HealthState
+    from dioptra_worker.daemon.wakeup import WakeUp
 
 T = TypeVar("T")
 LONGEST_CALL = {REDIS: 110.0, API: 180.0}
@@ -34,29 +34,29 @@ STOPPED: Final = Stopped()
 class Waiting:
     """Calls services for the main loop's thread."""
 
-    def __init__(self, *, alarm: Alarm, vitals: Vitals) -> None:
+    def __init__(self, *, wakeup: WakeUp, health: HealthState) -> None:
         """Prepare.
 
         Args:
-            alarm: Says when to stop.
-            vitals: Is told which service answers, and that the main loop lives.
+            wakeup: Says when to stop.
+            health: Is told which service answers, and that the main loop lives.
         """
-        self._alarm = alarm
-        self._vitals = vitals
-        self._outages = Outages()
+        self._wakeup = wakeup
+        self._health = health
+        self._outages = OutageLog()
 
     def wait_for(self, call: Callable[[], T], service: str = REDIS) -> T | Stopped:
         """Call until a service answers; `STOPPED` when told to stop meanwhile."""
 
         def sleep(seconds: float) -> None:
-            if self._alarm.pause(seconds):
+            if self._wakeup.pause(seconds):
                 raise _ToldToStop
-            self._vitals.tick(LONGEST_CALL[service])
+            self._health.tick(LONGEST_CALL[service])
 
-        self._vitals.tick(LONGEST_CALL[service])
+        self._health.tick(LONGEST_CALL[service])
         patient = partial(self.contacting, service, call)
         try:
-            return persist(
+            return retry_until_available(
                 patient,
                 seconds=FOREVER,
                 sleep=sleep,
@@ -68,13 +68,13 @@ class Waiting:
 
     def pause(self, seconds: float) -> bool:
         """Pause, and show that the main loop goes on; True when told to stop."""
-        stopping = self._alarm.pause(seconds)
-        self._vitals.tick(LONGEST_CALL[API])
+        stopping = self._wakeup.pause(seconds)
+        self._health.tick(LONGEST_CALL[API])
         return stopping
 
     def contacting(self, service: str, call: Callable[[], T]) -> T:
         """Call, and note whether the service answers."""
-        with self._vitals.contacting(service):
+        with self._health.contacting(service):
             return call()
 
 

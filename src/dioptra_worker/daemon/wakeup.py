@@ -21,7 +21,7 @@ TICK = 5.0
 """Seconds between two signs of life of a main loop that sleeps."""
 
 
-class Alarm:
+class WakeUp:
     """What the main loop sleeps by; only that loop's thread may `rest` or `pause`."""
 
     def __init__(self, *, tick: Callable[[], None]) -> None:

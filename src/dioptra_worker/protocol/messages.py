@@ -21,7 +21,7 @@ Activity = Literal["queued", "started", "processed", "error"]
 NO_JOB = 0
 """The job's id in a run without a server, which no server gives."""
 
-CUT_OFF = 113
+EXIT_DISCONNECTED = 113
 """The exit code of a runner that user code has cut off from the daemon."""
 
 
@@ -102,7 +102,7 @@ class Plan:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Begin:
+class Start:
     """First message to a runner: which job it is, before its plan is known.
 
     Attributes:
@@ -197,7 +197,7 @@ class ServiceState:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class SessionWanted:
+class SessionRequest:
     """The runner asks for the daemon's API session; *renew* after a 401."""
 
     question: int
@@ -206,7 +206,7 @@ class SessionWanted:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Session:
-    """Answers `SessionWanted`: cookies by name, or why there are none."""
+    """Answers `SessionRequest`: cookies by name, or why there are none."""
 
     question: int
     url: str
@@ -215,7 +215,7 @@ class Session:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class ActivityWanted:
+class BatchClaimRequest:
     """The runner claims an element of a batch, or says what became of it.
 
     Attributes:
@@ -234,8 +234,8 @@ class ActivityWanted:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class ActivityAnswer:
-    """Answers `ActivityWanted`.
+class BatchClaimReply:
+    """Answers `BatchClaimRequest`.
 
     Attributes:
         outcome: ``granted``, ``held``, ``processed`` or ``postponed`` for a claim;
@@ -247,7 +247,7 @@ class ActivityAnswer:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Ended:
+class RunnerResult:
     """The runner's last word: how the job ended, seen from inside.
 
     Attributes:
@@ -262,7 +262,7 @@ class Ended:
 
 
 Message = (
-    Begin
+    Start
     | Plan
     | RunStarted
     | StepStarted
@@ -272,9 +272,9 @@ Message = (
     | ArtifactStored
     | Metric
     | ServiceState
-    | SessionWanted
+    | SessionRequest
     | Session
-    | ActivityWanted
-    | ActivityAnswer
-    | Ended
+    | BatchClaimRequest
+    | BatchClaimReply
+    | RunnerResult
 )

@@ -1,6 +1,6 @@
 """What else makes a result repeatable: packages, interpreter and hardware.
 
-Read once per process and kept: in a forked runner it is what its template read.
+Read once per process and kept: in a forked runner it is what its fork server read.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""The runner: one fresh process per job, and the template that hands it out."""
+"""The runner: one fresh process per job, and the fork server that hands it out."""

@@ -1,7 +1,7 @@
 """A process that fetches one artifact straight from its store, and says how far it is.
 
 The daemon imports no library of a store, and nothing that one of them does can bring
-it down: so it has the template make this process. It says what it has to say as JSON
+it down: so it has the fork server make this process. It says what it has to say as JSON
 lines on a pipe: ``size`` in bytes, ``came`` for bytes more, and how it ended: ``done``,
 ``error``, ``missing`` for what the store does not have, or ``unfit`` for what cannot be
 kept on this machine.

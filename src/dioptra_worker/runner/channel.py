@@ -18,19 +18,19 @@ from dioptra_worker.errors import RunnerError
 from dioptra_worker.protocol import codec
 from dioptra_worker.protocol.messages import (
     Activity,
-    ActivityAnswer,
-    ActivityWanted,
+    BatchClaimReply,
+    BatchClaimRequest,
     Message,
     Plan,
     Session,
-    SessionWanted,
+    SessionRequest,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 _CHUNK = 1 << 16
-Answer = Session | ActivityAnswer
+Answer = Session | BatchClaimReply
 _HIGH = 200
 """Where code that closes low descriptors does not meet ours; 256 is macOS's limit."""
 
@@ -109,7 +109,7 @@ class Channel:
         Raises:
             RunnerError: If no answer came in time or the daemon has no session.
         """
-        answer = self._ask(lambda n: SessionWanted(question=n, renew=renew), timeout)
+        answer = self._ask(lambda n: SessionRequest(question=n, renew=renew), timeout)
         if not isinstance(answer, Session):
             raise RunnerError(
                 f"the worker gave no API session within {timeout:g} seconds"
@@ -126,17 +126,17 @@ class Channel:
         Waits as long as the daemon does; the job's time limit holds all the same.
 
         Returns:
-            The outcome; see `ActivityAnswer`.
+            The outcome; see `BatchClaimReply`.
 
         Raises:
             RunnerError: If the daemon is gone.
         """
         answer = self._ask(
-            lambda n: ActivityWanted(
+            lambda n: BatchClaimRequest(
                 question=n, element=element, state=state, error=error, last=last
             )
         )
-        if not isinstance(answer, ActivityAnswer):
+        if not isinstance(answer, BatchClaimReply):
             raise RunnerError("the daemon went away before it answered")
         return answer.outcome
 

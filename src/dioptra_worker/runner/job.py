@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dioptra_worker import engine
-from dioptra_worker.common.retry import persist
+from dioptra_worker.common.retry import retry_until_available
 from dioptra_worker.engine.wording import told
 from dioptra_worker.errors import ServiceError, WorkerError
 from dioptra_worker.protocol.messages import (
@@ -251,7 +251,7 @@ class _Saver:
     def __call__(self, output: engine.ArtifactOutput, contents: Any) -> None:
         started = time.monotonic()
         path = self._bundles.write(output, contents)
-        uri = persist(
+        uri = retry_until_available(
             lambda: self._store.put(path, output.name),
             seconds=STORE_PATIENCE,
             **waiting("the artifact store", self._send),

@@ -18,11 +18,17 @@ from functools import partial
 from os import _exit  # as it was before user code could replace it
 from typing import TYPE_CHECKING, NoReturn
 
-from dioptra_worker.common.retry import persist
+from dioptra_worker.common.retry import retry_until_available
 from dioptra_worker.engine.wording import said, told
 from dioptra_worker.errors import RunnerError, ServiceRefused, WorkerError
 from dioptra_worker.protocol import codec
-from dioptra_worker.protocol.messages import CUT_OFF, NO_JOB, Begin, Ended, RunStarted
+from dioptra_worker.protocol.messages import (
+    EXIT_DISCONNECTED,
+    NO_JOB,
+    RunnerResult,
+    RunStarted,
+    Start,
+)
 from dioptra_worker.runner import output_capture
 from dioptra_worker.runner.channel import Channel, out_of_reach
 from dioptra_worker.runner.job import JobFailed, run_job
@@ -59,14 +65,14 @@ def main(sock: socket.socket) -> NoReturn:
     The process ends without Python's clean-up at exit, which user code could hang.
 
     Args:
-        sock: The socket to the daemon, whose first message is `Begin`.
+        sock: The socket to the daemon, whose first message is `Start`.
     """
     faulthandler.enable(file=2)
     begin, sock = _receive_begin(sock)
     channel = Channel(
         out_of_reach(sock),
         on_hangup=lambda: _end_with_daemon(begin.grace),
-        on_cut_off=lambda: _exit(CUT_OFF),
+        on_cut_off=lambda: _exit(EXIT_DISCONNECTED),
     )
     output_capture.capture(channel.send, level=begin.log_level)
     signal.signal(signal.SIGTERM, _stop)
@@ -86,12 +92,12 @@ def main(sock: socket.socket) -> NoReturn:
     _exit(0)
 
 
-def _run(begin: Begin, channel: Channel, bridge: ChannelBridge) -> Ended:
+def _run(begin: Start, channel: Channel, bridge: ChannelBridge) -> RunnerResult:
     """Run the job; whatever user code does short of ending the process ends here."""
     run_id = None
     tracking = backend(begin.folder)
     try:
-        run_id, uri = persist(
+        run_id, uri = retry_until_available(
             lambda: tracking.start(begin.job_id),
             seconds=MLFLOW_PATIENCE,
             **waiting("MLflow", channel.send),
@@ -109,7 +115,7 @@ def _run(begin: Begin, channel: Channel, bridge: ChannelBridge) -> Ended:
             send=channel.send,
         )
     except JobStopped:
-        return Ended(ending="stopped", reason="", run_closed=False)
+        return RunnerResult(ending="stopped", reason="", run_closed=False)
     except JobFailed as error:
         reason = said(error)
     except SystemExit as error:
@@ -122,12 +128,12 @@ def _run(begin: Begin, channel: Channel, bridge: ChannelBridge) -> Ended:
         reason = told(error)
         log.exception("the job failed")
     else:
-        return Ended(
+        return RunnerResult(
             ending="finished",
             reason="",
             run_closed=_close(tracking, run_id, "FINISHED"),
         )
-    return Ended(
+    return RunnerResult(
         ending="failed", reason=reason, run_closed=_close(tracking, run_id, "FAILED")
     )
 
@@ -173,16 +179,16 @@ def close_run(run_id: str, status: RunStatus) -> NoReturn:
     _exit(0)
 
 
-def _receive_begin(sock: socket.socket) -> tuple[Begin, socket.socket]:
+def _receive_begin(sock: socket.socket) -> tuple[Start, socket.socket]:
     """Read the first message, byte by byte so that nothing after it is lost."""
     line = bytearray()
     while not line.endswith(b"\n"):
         byte = sock.recv(1)
         if not byte:
-            _exit(0)  # a spare that was never needed
+            _exit(0)  # a standby that was never needed
         line += byte
     message = codec.decode(bytes(line))
-    if not isinstance(message, Begin):
+    if not isinstance(message, Start):
         raise RunnerError(f"the first message must be Begin, not {message!r}")
     return message, sock
 

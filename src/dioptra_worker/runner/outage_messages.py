@@ -17,7 +17,7 @@ log = logging.getLogger("dioptra_worker")
 
 
 class Tellers(TypedDict):
-    """The two of `dioptra_worker.common.retry.persist`."""
+    """The two of `dioptra_worker.common.retry.retry_until_available`."""
 
     on_wait: Callable[[ServiceUnavailable], None]
     on_back: Callable[[ServiceUnavailable, float], None]

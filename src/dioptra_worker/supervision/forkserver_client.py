@@ -1,4 +1,4 @@
-"""The daemon's conversation with its template."""
+"""The daemon's conversation with its fork server."""
 
 from __future__ import annotations
 
@@ -18,33 +18,33 @@ from dioptra_worker.supervision.runner_process import Exit, Process
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from dioptra_worker.supervision.forkserver_start import Template
+    from dioptra_worker.supervision.forkserver_start import Forkserver
 
 log = logging.getLogger("dioptra_worker.launcher")
 
 START_TIMEOUT = 120.0
-"""Seconds for the template to import everything and hand out a process."""
+"""Seconds for the fork server to import everything and hand out a process."""
 
 
-class TemplateLink:
-    """One template and the thread that listens to it.
+class ForkserverClient:
+    """One fork server and the thread that listens to it.
 
     Attributes:
-        gone: Whether the template has ended.
+        gone: Whether the fork server has ended.
         ready: Set when it hands out runners without delay, or is gone.
         served: Whether it ever did.
     """
 
     def __init__(
-        self, template: Template, *, on_loss: Callable[[TemplateLink], None]
+        self, forkserver: Forkserver, *, on_loss: Callable[[ForkserverClient], None]
     ) -> None:
         """Begin to listen.
 
         Args:
-            template: Whom to; the link owns it.
+            forkserver: Whom to; the link owns it.
             on_loss: Called, in the listening thread, when it has ended unasked.
         """
-        self._template = template
+        self._forkserver = forkserver
         self._on_loss = on_loss
         self._processes: dict[int, Process] = {}
         self._waiting: deque[_Reply] = deque()
@@ -60,8 +60,8 @@ class TemplateLink:
 
     @property
     def pid(self) -> int | None:
-        """The template's process, if it is a child of ours."""
-        return self._template.pid
+        """The fork server's process, if it is a child of ours."""
+        return self._forkserver.pid
 
     def ask(self, request: Mapping[str, Any], descriptors: list[int]) -> Process:
         """Have a process made.
@@ -72,43 +72,43 @@ class TemplateLink:
         reply = _Reply()
         with self._lock:
             if self.gone:
-                raise RunnerError("the template process has ended")
+                raise RunnerError("the fork server process has ended")
             self._waiting.append(reply)
         self.send(request, descriptors)
         if not reply.there.wait(START_TIMEOUT):
-            self._template.kill()  # it is stuck: the next request starts another
+            self._forkserver.kill()  # it is stuck: the next request starts another
             raise RunnerError(
-                f"the template gave no process within {START_TIMEOUT:g} seconds"
+                f"the fork server gave no process within {START_TIMEOUT:g} seconds"
             )
         if reply.refused:
             raise RunnerError(f"no process could be started: {reply.refused}")
         if reply.process is None:
             raise RunnerError(
-                "the template process ended before it gave a runner; its words are"
+                "the fork server process ended before it gave a runner; its words are"
                 " in the worker's own log"
             )
         return reply.process
 
     def send(self, request: Mapping[str, Any], descriptors: list[int]) -> None:
-        """Tell the template something; one that is gone is no error here."""
+        """Tell the fork server something; one that is gone is no error here."""
         line = json.dumps(request).encode() + b"\n"
         with contextlib.suppress(OSError):  # the listener notices that it is gone
             if descriptors:
-                socket.send_fds(self._template.sock, [line], descriptors)
+                socket.send_fds(self._forkserver.sock, [line], descriptors)
             else:
-                self._template.sock.sendall(line)
+                self._forkserver.sock.sendall(line)
 
     def close(self, *, wait: float) -> None:
-        """Hang up, and wait until the template has ended its runners."""
+        """Hang up, and wait until the fork server has ended its runners."""
         self._closing = True
         with contextlib.suppress(OSError):
-            self._template.sock.shutdown(socket.SHUT_WR)
+            self._forkserver.sock.shutdown(socket.SHUT_WR)
         self._reader.join(wait)
         if self._reader.is_alive():
-            self._template.kill()
+            self._forkserver.kill()
             self._reader.join()
-        self._template.wait()
-        self._template.sock.close()
+        self._forkserver.wait()
+        self._forkserver.sock.close()
 
     def _listen(self) -> None:
         try:
@@ -119,7 +119,7 @@ class TemplateLink:
     def _hear(self) -> None:
         buffer = b""
         with contextlib.suppress(OSError):
-            while data := self._template.sock.recv(1 << 16):
+            while data := self._forkserver.sock.recv(1 << 16):
                 *lines, buffer = (buffer + data).split(b"\n")
                 for line in lines:
                     self._take(json.loads(line))
@@ -143,7 +143,7 @@ class TemplateLink:
         if "ready" in report:
             self.served = True
             self.ready.set()
-            log.debug("the template is ready: %s", report)
+            log.debug("the fork server is ready: %s", report)
             if report["why"]:
                 log.warning(
                     "runners are not forked but started beforehand, since %s; see"
@@ -170,7 +170,7 @@ class TemplateLink:
 
 
 class _Reply:
-    """A place for the template's answer to one request."""
+    """A place for the fork server's answer to one request."""
 
     def __init__(self) -> None:
         self.there = threading.Event()

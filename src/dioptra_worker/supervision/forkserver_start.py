@@ -1,4 +1,4 @@
-"""Where a daemon's template comes from: it is its own, or a fork of a shared one."""
+"""Where a daemon's fork server comes from: it is its own, or a fork of a shared one."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 
 Mode = Literal["fork", "spawn", "cold"]
 LAST_WAIT = 5.0
-"""Seconds for a template that has hung up, or was killed, to be gone."""
+"""Seconds for a fork server that has hung up, or was killed, to be gone."""
 
 
-class Template(Protocol):
-    """A template that somebody has begun.
+class Forkserver(Protocol):
+    """A fork server that somebody has begun.
 
     Attributes:
         sock: The socket to it.
@@ -36,10 +36,10 @@ class Template(Protocol):
         ...
 
 
-class Source(Protocol):
-    """Where templates come from."""
+class ForkserverFactory(Protocol):
+    """Where fork servers come from."""
 
-    def begin(self) -> Template:
+    def begin(self) -> Forkserver:
         """Begin one; it gets ready by itself.
 
         Raises:
@@ -48,7 +48,7 @@ class Source(Protocol):
         ...
 
 
-class OwnTemplates:
+class LocalForkserver:
     """Starts a program for each."""
 
     def __init__(
@@ -62,8 +62,8 @@ class OwnTemplates:
         """Prepare; nothing is started yet.
 
         Args:
-            mode: How runners are made; ``shared`` makes templates instead.
-            preload: Modules that the template imports beside our own.
+            mode: How runners are made; ``shared`` makes fork servers instead.
+            preload: Modules that the fork server imports beside our own.
             grace: Seconds that runners have to end when the daemon is gone.
             environment: What runners see; without the daemon's secrets.
         """
@@ -71,7 +71,7 @@ class OwnTemplates:
         self._options += ["--grace", str(grace)]
         self._environment = dict(environment)
 
-    def begin(self) -> StartedTemplate:
+    def begin(self) -> StartedForkserver:
         """Start one."""
         ours, theirs = socket.socketpair()
         try:
@@ -93,11 +93,11 @@ class OwnTemplates:
         except BaseException:
             ours.close()
             raise
-        return StartedTemplate(ours, child)
+        return StartedForkserver(ours, child)
 
 
-class StartedTemplate:
-    """A template that is our child."""
+class StartedForkserver:
+    """A fork server that is our child."""
 
     def __init__(self, sock: socket.socket, child: subprocess.Popen[bytes]) -> None:
         self.sock = sock
@@ -117,30 +117,30 @@ class StartedTemplate:
             self._child.wait()
 
 
-class SharedTemplates:
-    """Asks the crew that this daemon belongs to for a fork of its template."""
+class SharedForkserver:
+    """Asks the pool that this daemon belongs to for a fork of its fork server."""
 
-    def __init__(self, crew: socket.socket) -> None:
+    def __init__(self, pool: socket.socket) -> None:
         """Prepare.
 
         Args:
-            crew: The socket to `daemon.pool`.
+            pool: The socket to `daemon.pool`.
         """
-        self._crew = crew
+        self._pool = pool
 
-    def begin(self) -> ForkedTemplate:
+    def begin(self) -> ForkedForkserver:
         """Ask for one."""
-        self._crew.sendall(b"t")
-        data, descriptors, _, _ = socket.recv_fds(self._crew, 1, 1)
+        self._pool.sendall(b"t")
+        data, descriptors, _, _ = socket.recv_fds(self._pool, 1, 1)
         if not data:
             raise OSError("the process that started this worker is gone")
         if not descriptors:
-            raise OSError("no template can be had: see the log of the crew")
-        return ForkedTemplate(socket.socket(fileno=descriptors[0]))
+            raise OSError("no fork server can be had: see the log of the pool")
+        return ForkedForkserver(socket.socket(fileno=descriptors[0]))
 
 
-class ForkedTemplate:
-    """A template that is somebody else's child."""
+class ForkedForkserver:
+    """A fork server that is somebody else's child."""
 
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock

@@ -1,4 +1,4 @@
-"""The daemon's side of the template: asks for runners, and for another template."""
+"""The daemon's side of the fork server: asks for runners, and replaces it."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import threading
 from typing import TYPE_CHECKING, Any, Self
 
 from dioptra_worker.errors import RunnerError
-from dioptra_worker.supervision.forkserver_client import TemplateLink
-from dioptra_worker.supervision.forkserver_start import Mode, OwnTemplates
+from dioptra_worker.supervision.forkserver_client import ForkserverClient
+from dioptra_worker.supervision.forkserver_start import LocalForkserver, Mode
 from dioptra_worker.supervision.runner_process import Pipes, Process
 from dioptra_worker.tracking.backend import SERVER_MODULES
 
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
-    from dioptra_worker.supervision.forkserver_start import Source
+    from dioptra_worker.supervision.forkserver_start import ForkserverFactory
 
 log = logging.getLogger("dioptra_worker.launcher")
 
 
 class Launcher:
-    """Starts the template when it is needed and talks to it; safe from any thread."""
+    """Starts the fork server when it is needed, and talks to it; for any thread."""
 
     def __init__(
         self,
@@ -37,22 +37,22 @@ class Launcher:
         grace: float,
         environment: Mapping[str, str],
         tracking: tuple[str, ...] = SERVER_MODULES,
-        source: Source | None = None,
+        source: ForkserverFactory | None = None,
         variables: Mapping[str, str] | None = None,
     ) -> None:
         """Prepare; nothing is started yet.
 
         Args:
             mode: How runners are made.
-            preload: Modules that the template imports beside our own.
+            preload: Modules that the fork server imports beside our own.
             grace: Seconds that runners have to end when the daemon is gone.
             environment: What runners see; without the daemon's secrets.
             tracking: Modules that runners keep their run with, to be imported, too.
-            source: Where templates come from, if they are not started as said above.
-            variables: What this launcher's runners see beside the template's
+            source: Where fork servers come from, if they are not started as said above.
+            variables: What this launcher's runners see beside the fork server's
                 environment, such as which GPUs.
         """
-        self._source = source or OwnTemplates(
+        self._source = source or LocalForkserver(
             mode=mode,
             preload=(*tracking, *preload),
             grace=grace,
@@ -61,7 +61,7 @@ class Launcher:
         self._grace = grace
         self._variables = dict(variables or {})
         self._asking = threading.Lock()
-        self._template: TemplateLink | None = None
+        self._forkserver: ForkserverClient | None = None
         self._closed = False
 
     def __enter__(self) -> Self:
@@ -76,12 +76,12 @@ class Launcher:
         self.close()
 
     def start(self) -> None:
-        """Start the template if it is not running; it gets ready by itself."""
+        """Start the fork server if it is not running; it gets ready by itself."""
         with self._asking:
             self._running()
 
     def wait_until_ready(self, timeout: float) -> bool:
-        """Wait until the template hands out runners without delay.
+        """Wait until the fork server hands out runners without delay.
 
         Args:
             timeout: Seconds to wait at most.
@@ -90,18 +90,18 @@ class Launcher:
             Whether it does.
         """
         with self._asking:
-            template = self._running()
-        return template.ready.wait(timeout) and not template.gone
+            forkserver = self._running()
+        return forkserver.ready.wait(timeout) and not forkserver.gone
 
     def close(self) -> None:
-        """Hang up; the template ends, and with it every runner."""
+        """Hang up; the fork server ends, and with it every runner."""
         with self._asking:
             self._closed = True
-            if (template := self._template) is not None:
+            if (forkserver := self._forkserver) is not None:
                 # One that still imports has forked nobody yet, and does not listen.
-                importing = not template.ready.is_set()
-                template.close(wait=0.0 if importing else self._grace + 5.0)
-                self._template = None
+                importing = not forkserver.ready.is_set()
+                forkserver.close(wait=0.0 if importing else self._grace + 5.0)
+                self._forkserver = None
 
     def job(self) -> tuple[Process, Pipes]:
         """A fresh runner, and what connects us to it.
@@ -175,35 +175,35 @@ class Launcher:
 
     def signal(self, process: Process, signum: int) -> None:
         """Signal a process and its group, unless it has ended."""
-        template = self._template
-        if template is not None and not process.ended.is_set():
-            template.send({"do": "signal", "pid": process.pid, "signal": signum}, [])
+        forkserver = self._forkserver
+        if forkserver is not None and not process.ended.is_set():
+            forkserver.send({"do": "signal", "pid": process.pid, "signal": signum}, [])
 
     def _ask(self, request: Mapping[str, Any], descriptors: list[int]) -> Process:
         with self._asking:
             return self._running().ask(request, descriptors)
 
-    def _running(self) -> TemplateLink:
-        if self._template is None or self._template.gone:
-            if self._template is not None:
-                log.warning("the template has ended unexpectedly; starting another")
-                self._template.close(wait=1.0)
-                self._template = None
+    def _running(self) -> ForkserverClient:
+        if self._forkserver is None or self._forkserver.gone:
+            if self._forkserver is not None:
+                log.warning("the fork server has ended unexpectedly; starting another")
+                self._forkserver.close(wait=1.0)
+                self._forkserver = None
             try:
-                template = self._source.begin()
+                forkserver = self._source.begin()
             except OSError as error:
-                raise RunnerError(f"no template can be started: {error}") from error
-            self._template = TemplateLink(template, on_loss=self._on_loss)
-        return self._template
+                raise RunnerError(f"no fork server can be started: {error}") from error
+            self._forkserver = ForkserverClient(forkserver, on_loss=self._on_loss)
+        return self._forkserver
 
-    def _on_loss(self, link: TemplateLink) -> None:
-        """Begin the next template before a job asks, if the last one worked."""
+    def _on_loss(self, link: ForkserverClient) -> None:
+        """Begin the next fork server before a job asks, if the last one worked."""
         if link.served:
             threading.Thread(target=self._replace, args=[link], daemon=True).start()
 
-    def _replace(self, link: TemplateLink) -> None:
+    def _replace(self, link: ForkserverClient) -> None:
         with self._asking, contextlib.suppress(RunnerError):  # the next job says it
-            if self._template is link and not self._closed:
+            if self._forkserver is link and not self._closed:
                 self._running()
 
 

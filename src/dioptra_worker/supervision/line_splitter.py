@@ -7,7 +7,7 @@ from dioptra_worker.common.masking import between_words
 LONGEST_LINE = 1 << 20
 
 
-class LineAssembler:
+class LineSplitter:
     """Joins chunks and splits them into lines, without their line ends."""
 
     def __init__(self, *, limit: int | None = LONGEST_LINE) -> None:

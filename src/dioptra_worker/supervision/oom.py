@@ -18,7 +18,7 @@ _ROOT = Path("/sys/fs/cgroup")
 
 
 @dataclass(frozen=True)
-class MemoryWatch:
+class OomDetector:
     """The state of memory when a runner began.
 
     Attributes:

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 from dioptra_worker.protocol import codec
 from dioptra_worker.protocol.messages import (
-    Ended,
     Message,
     Output,
+    RunnerResult,
     StepEnded,
     StepStarted,
 )
-from dioptra_worker.supervision.line_splitter import LineAssembler
+from dioptra_worker.supervision.line_splitter import LineSplitter
 
 if TYPE_CHECKING:
     import socket
@@ -38,7 +38,7 @@ class Listener(Protocol):
         ...
 
 
-class Hearing:
+class RunnerOutput:
     """Reads what a runner says, whatever it says, and passes it on.
 
     Attributes:
@@ -50,10 +50,10 @@ class Hearing:
     def __init__(self, listener: Listener) -> None:
         self.begun = False
         self.step: str | None = None
-        self.ended: Ended | None = None
+        self.ended: RunnerResult | None = None
         self._listener = listener
-        self._messages = LineAssembler(limit=LONGEST_MESSAGE)
-        self._lines: dict[tuple[str, Stream], LineAssembler] = {}
+        self._messages = LineSplitter(limit=LONGEST_MESSAGE)
+        self._lines: dict[tuple[str, Stream], LineSplitter] = {}
 
     def control(self, sock: socket.socket) -> bool:
         """Read what there is on the socket for messages; False at its end."""
@@ -89,7 +89,7 @@ class Hearing:
             self.step, self.begun = message.step, True
         elif isinstance(message, StepEnded):
             self.step = None
-        elif isinstance(message, Ended):
+        elif isinstance(message, RunnerResult):
             self.ended = message
         if isinstance(message, Output):
             text = message.text.encode("utf-8", "backslashreplace")
@@ -98,7 +98,7 @@ class Hearing:
             self._listener.message(message)
 
     def _text(self, source: str, stream: Stream, data: bytes) -> None:
-        assembler = self._lines.setdefault((source, stream), LineAssembler())
+        assembler = self._lines.setdefault((source, stream), LineSplitter())
         for line in assembler.feed(data):
             self._listener.line(stream, _shown(line))
 

@@ -1,4 +1,4 @@
-"""A process that the template has made, as the daemon sees it."""
+"""A process that the fork server has made, as the daemon sees it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Exit:
 
 @dataclass(eq=False)
 class Process:
-    """A process that the template has made.
+    """A process that the fork server has made.
 
     Attributes:
         pid: Its process id, also its group's.

@@ -16,10 +16,10 @@ import time
 from typing import TYPE_CHECKING
 
 from dioptra_worker.protocol import codec
-from dioptra_worker.supervision.oom import MemoryWatch
-from dioptra_worker.supervision.runner_output import Hearing
+from dioptra_worker.supervision.oom import OomDetector
+from dioptra_worker.supervision.runner_output import RunnerOutput
 from dioptra_worker.supervision.runner_process import Exit
-from dioptra_worker.supervision.termination import Report, Stop
+from dioptra_worker.supervision.termination import RunnerReport, StopRequest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from dioptra_worker.supervision.launcher import Launcher
     from dioptra_worker.supervision.runner_output import Listener
     from dioptra_worker.supervision.runner_process import Pipes, Process
-    from dioptra_worker.supervision.termination import Patience
+    from dioptra_worker.supervision.termination import GracePeriods
 
 log = logging.getLogger("dioptra_worker.supervisor")
 
@@ -47,7 +47,7 @@ class Supervisor:
         pipes: Pipes,
         *,
         listener: Listener,
-        patience: Patience,
+        patience: GracePeriods,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Begin to watch over a runner.
@@ -66,18 +66,18 @@ class Supervisor:
         self._patience = patience
         self._clock = clock
         self._born = clock()
-        self._memory = MemoryWatch.begin()
+        self._memory = OomDetector.begin()
         self._lock = threading.Lock()
-        self._stop: Stop | None = None
+        self._stop: StopRequest | None = None
         self._calls: list[Callable[[], None]] = []
-        self._deadline: tuple[float, Stop] | None = None
+        self._deadline: tuple[float, StopRequest] | None = None
         self._kill_at: float | None = None
         self._give_up_at: float | None = None
         self._told_to_stop = False
         self._killed = False
         self._hung_up = False
         self._left = False
-        self._hearing = Hearing(listener)
+        self._hearing = RunnerOutput(listener)
         self._wake_reader, self._wake_writer = socket.socketpair()
         self._wake_writer.setblocking(False)
         self._sending = threading.Lock()
@@ -85,13 +85,13 @@ class Supervisor:
 
     # -- from any thread -------------------------------------------------------
 
-    def stop(self, stop: Stop) -> None:
+    def stop(self, stop: StopRequest) -> None:
         """Stop the runner; the first reason counts, a later one may only be quicker."""
         with self._lock:
             if self._stop is None:
                 self._stop = stop
-            elif stop.at_once and not self._stop.at_once:
-                self._stop = Stop(self._stop.kind, self._stop.reason, at_once=True)
+            elif stop.kill and not self._stop.kill:
+                self._stop = StopRequest(self._stop.kind, self._stop.reason, kill=True)
         self._wake()
 
     def call(self, function: Callable[[], None]) -> None:
@@ -107,14 +107,14 @@ class Supervisor:
 
     # -- in the supervisor's thread --------------------------------------------
 
-    def limit(self, seconds: float | None, stop: Stop | None = None) -> None:
+    def limit(self, seconds: float | None, stop: StopRequest | None = None) -> None:
         """Stop the runner when it is not done in time; None takes the limit away."""
         if seconds is None or stop is None:
             self._deadline = None
         else:
             self._deadline = (self._clock() + seconds, stop)
 
-    def run(self) -> Report:
+    def run(self) -> RunnerReport:
         """Watch over the runner until it has ended, or cannot be ended.
 
         Returns:
@@ -165,15 +165,15 @@ class Supervisor:
         left = LONGEST_WAIT if first is None else first - self._clock()
         return min(max(0.0, left), LONGEST_WAIT)
 
-    def report(self) -> Report:
+    def report(self) -> RunnerReport:
         """What has been seen of the runner, once it is over."""
         how = self._process.exit or Exit(code=None, peak=None)
-        return Report(
+        return RunnerReport(
             exit=how,
             ended=self._hearing.ended,
             stop=self._stop,
             killed=self._killed,
-            hung_up=self._hung_up,
+            disconnected=self._hung_up,
             left=self._left,
             begun=self._hearing.begun,
             step=self._hearing.step,
@@ -216,7 +216,7 @@ class Supervisor:
             self._kill_by(self._clock() + self._patience.last_words)
         return alive
 
-    def _limited(self) -> tuple[float, Stop] | None:
+    def _limited(self) -> tuple[float, StopRequest] | None:
         """The time limit, as long as it matters."""
         idle = self._stop is None and self._hearing.ended is None
         return self._deadline if idle else None
@@ -230,7 +230,7 @@ class Supervisor:
             self._told_to_stop = True
             self._launcher.signal(self._process, signal.SIGTERM)
             self._kill_by(now + self._patience.grace)
-        if self._stop is not None and self._stop.at_once:
+        if self._stop is not None and self._stop.kill:
             self._kill_by(now)
         if self._give_up_at is not None and now >= self._give_up_at:
             self._leave()

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from dioptra_worker.protocol.messages import Ended
+    from dioptra_worker.protocol.messages import RunnerResult
     from dioptra_worker.supervision.runner_process import Exit
 
 StopKind = Literal["timeout", "requested", "shutdown", "gone", "setup"]
 
 
 @dataclass(frozen=True)
-class Patience:
+class GracePeriods:
     """How long a supervisor waits, in seconds.
 
     Attributes:
@@ -31,7 +31,7 @@ class Patience:
 
 
 @dataclass(frozen=True)
-class Stop:
+class StopRequest:
     """Why a runner is stopped.
 
     Attributes:
@@ -42,11 +42,11 @@ class Stop:
 
     kind: StopKind
     reason: str
-    at_once: bool = False
+    kill: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
-class Report:
+class RunnerReport:
     """What the supervisor saw of a runner.
 
     Attributes:
@@ -64,10 +64,10 @@ class Report:
     """
 
     exit: Exit
-    ended: Ended | None
-    stop: Stop | None
+    ended: RunnerResult | None
+    stop: StopRequest | None
     killed: bool
-    hung_up: bool = False
+    disconnected: bool = False
     left: bool = False
     begun: bool = True
     step: str | None

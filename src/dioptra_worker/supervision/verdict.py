@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from dioptra_worker.common.humanize import duration, signal_name, size
 from dioptra_worker.common.outcome import Outcome
-from dioptra_worker.protocol.messages import CUT_OFF
+from dioptra_worker.protocol.messages import EXIT_DISCONNECTED
 
 if TYPE_CHECKING:
-    from dioptra_worker.supervision.termination import Report, Stop
+    from dioptra_worker.supervision.termination import RunnerReport, StopRequest
 
 
 _LEFT = (
@@ -19,7 +19,7 @@ _LEFT = (
 )
 
 
-def judge(report: Report) -> Outcome:
+def judge(report: RunnerReport) -> Outcome:
     """Decide a job's fate.
 
     Args:
@@ -44,12 +44,12 @@ def judge(report: Report) -> Outcome:
     return Outcome(fate="failed", reason=_cause(report), mlflow="FAILED")
 
 
-def _stopped(report: Report, stop: Stop) -> Outcome:
+def _stopped(report: RunnerReport, stop: StopRequest) -> Outcome:
     where = f", in step {report.step!r}" if report.step else ""
     killed = ""
     if report.left:
         killed = _LEFT
-    elif report.killed and not stop.at_once:
+    elif report.killed and not stop.kill:
         killed = "; it did not stop by itself and was killed"
     words = f"{stop.reason}{where}{killed}"
     match stop.kind:
@@ -63,7 +63,7 @@ def _stopped(report: Report, stop: Stop) -> Outcome:
             return Outcome(fate="failed", reason=words, mlflow="FAILED")
 
 
-def _cause(report: Report) -> str:
+def _cause(report: RunnerReport) -> str:
     """Why a process ended without a last word."""
     place = f" in step {report.step!r}" if report.step else ""
     if not report.begun:
@@ -75,8 +75,8 @@ def _cause(report: Report) -> str:
     if memory and report.memory_limit:
         memory += f" of {size(report.memory_limit)}"
     out_of_memory = code == -signal.SIGKILL and report.out_of_memory
-    hung_up = report.hung_up and report.killed and not out_of_memory
-    if code == CUT_OFF or hung_up:
+    disconnected = report.disconnected and report.killed and not out_of_memory
+    if code == EXIT_DISCONNECTED or disconnected:
         left = _LEFT if report.left else ""
         return (
             f"the job closed its connection to the worker{where}: a task must not close"

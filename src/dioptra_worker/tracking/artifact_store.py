@@ -11,7 +11,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
 from dioptra_worker.errors import ServiceError, ServiceRefused
-from dioptra_worker.tracking.parallel import side_by_side
+from dioptra_worker.tracking.parallel import parallel_map
 from dioptra_worker.tracking.s3.upload import S3Store
 from dioptra_worker.tracking.upload_files import files
 
@@ -85,7 +85,7 @@ class MlflowStore:
         inside = f"{folder}/{path.name}" if folder else path.name
         try:
             if path.is_dir():
-                side_by_side(
+                parallel_map(
                     lambda file: self._put(file, f"{inside}/{_below(path, file)}"),
                     files(path, service=SERVICE),
                     at_once=FILES_AT_ONCE,

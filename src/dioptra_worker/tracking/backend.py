@@ -17,7 +17,7 @@ SERVER_MODULES = (
     "dioptra_worker.tracking.s3.download",
     "dioptra_worker.tracking.mlflow_download",
 )
-"""What a template imports beforehand when its jobs are tracked on a server."""
+"""What a fork server imports beforehand when its jobs are tracked on a server."""
 
 
 def backend(folder: str | None) -> Tracking:

@@ -57,7 +57,7 @@ def start(job_id: int, *, token: str = "", again: bool = False) -> tuple[str, st
     tags = {} if job_id == NO_JOB else {JOB_ID_TAG: str(job_id)}
     if token:
         tags[RUNNER_TAG] = token
-    with _hasty(), mapped("create a run"):
+    with _hasty(), translate_errors("create a run"):
         run = (_made_before(token) if again else None) or mlflow.start_run(tags=tags)
     return run.info.run_id, run.info.artifact_uri
 
@@ -73,7 +73,7 @@ def _made_before(token: str) -> mlflow.ActiveRun | None:
     return mlflow.start_run(run_id=found[0].info.run_id) if found else None
 
 
-def rehearse() -> None:
+def warm_up_caches() -> None:
     """Do beforehand what makes the first `start` of a process slow; asks no service."""
     resolve_tags()  # imports GitPython, among others
     importlib.import_module("mlflow.tracking.request_header.registry")
@@ -123,7 +123,7 @@ def close(run_id: str, status: RunStatus) -> None:
         ServiceUnavailable: If MLflow cannot be reached; try again.
         ServiceRefused: If MLflow does not want to.
     """
-    with _hasty(), mapped(f"close run {run_id}"):
+    with _hasty(), translate_errors(f"close run {run_id}"):
         ended = set()
         while (active := mlflow.active_run()) is not None:
             ended.add(active.info.run_id)
@@ -175,7 +175,7 @@ def _hasty() -> contextlib.AbstractContextManager[None]:
 
 
 @contextlib.contextmanager
-def mapped(what: str) -> Iterator[None]:
+def translate_errors(what: str) -> Iterator[None]:
     """Turn what MLflow raises into our errors."""
     started = time.monotonic()
     try:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-def side_by_side(
+def parallel_map(
     function: Callable[[T], object], items: Sequence[T], *, at_once: int
 ) -> None:
     """Call a function with each item; a failure ends it after those under way.

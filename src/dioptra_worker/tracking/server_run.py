@@ -31,12 +31,12 @@ class ServerTracking:
 
     def log_metric(self, run_id: str, name: str, value: float, step: int) -> None:
         """Keep a metric of the run."""
-        with mlflow_run.mapped("log a metric"):
+        with mlflow_run.translate_errors("log a metric"):
             MlflowClient().log_metric(run_id, name, value, step=step)
 
     def metrics(self, run_id: str) -> Mapping[str, tuple[float, int]]:
         """The last value and step of each of the run's metrics."""
-        with mlflow_run.mapped("show the run's metrics"):
+        with mlflow_run.translate_errors("show the run's metrics"):
             data = MlflowClient().get_run(run_id).data
         # MLflow tells the latest value of a metric, without its step.
         return {name: (value, 0) for name, value in data.metrics.items()}

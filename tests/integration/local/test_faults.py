@@ -152,7 +152,7 @@ def test_up_that_fails_leaves_nothing_running(tmp_path: Path) -> None:
         config = stack.config
         with pytest.raises(ServiceFailed, match="'valkey' ended by itself"):
             LocalStack.up(folder, queues=QUEUES, cache=cache_folder())
-        assert process_identity.carriers(config.token) == []
+        assert process_identity.find_by_environment(config.token) == []
 
 
 def test_a_kept_stack_comes_back_as_it_was(tmp_path: Path) -> None:
@@ -166,7 +166,7 @@ def test_a_kept_stack_comes_back_as_it_was(tmp_path: Path) -> None:
         s3 = s3_client(environment)
         s3.put_object(Bucket=BUCKET, Key="kept", Body=b"bytes")
         stack.down(keep=True)
-        assert process_identity.carriers(stack.config.token) == []
+        assert process_identity.find_by_environment(stack.config.token) == []
         assert folder.exists()
 
         again = LocalStack.up(folder, queues=QUEUES, cache=cache_folder())
@@ -205,7 +205,8 @@ def test_two_commands_at_once_make_one_stack(tmp_path: Path) -> None:
         stack = LocalStack.attach(folder)
         masters = [stack.service(name).pid for name in SERVICES]
         sessions = {
-            os.getsid(p.pid) for p in process_identity.carriers(stack.config.token)
+            os.getsid(p.pid)
+            for p in process_identity.find_by_environment(stack.config.token)
         }
         assert sessions == set(masters)
     finally:

@@ -158,11 +158,11 @@ def test_down_leaves_nothing(tmp_path: Path) -> None:
     folder = tmp_path / "stack"
     assert local("up", "--dir", str(folder)).returncode == 0
     config = LocalStack.attach(folder).config
-    assert len(process_identity.carriers(config.token)) >= len(SERVICES)
+    assert len(process_identity.find_by_environment(config.token)) >= len(SERVICES)
 
     answer = local("down", "--dir", str(folder))
     assert answer.returncode == 0, answer.stderr
-    assert process_identity.carriers(config.token) == []
+    assert process_identity.find_by_environment(config.token) == []
     assert all(is_free(port) for port in config.ports.values())
     assert not folder.exists()
 

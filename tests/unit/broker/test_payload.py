@@ -16,7 +16,7 @@ from dioptra_worker.broker.payload import (
     FUNCTION,
     LARGEST_ID,
     PlainSerializer,
-    read_order,
+    read_request,
 )
 from dioptra_worker.errors import PayloadError
 
@@ -53,13 +53,13 @@ def _job(
 
 def _refusal(job: Job) -> str:
     with pytest.raises(PayloadError) as caught:
-        read_order(job, worker="w")
+        read_request(job, worker="w")
     return str(caught.value)
 
 
 def test_a_dioptra_job_is_read() -> None:
     """What the platform enqueues becomes an order."""
-    order = read_order(_job(timeout=60), worker="w")
+    order = read_request(_job(timeout=60), worker="w")
     assert (order.job_id, order.experiment_id, order.timeout, order.worker) == (
         (7, 3, 60.0, "w")
     )
@@ -69,7 +69,7 @@ def test_a_dioptra_job_is_read() -> None:
 def test_every_pickle_protocol_is_read(protocol: int) -> None:
     """Whichever protocol the platform's Python pickles with, the entry is read."""
     data = pickle.dumps((FUNCTION, None, (), KWARGS), protocol=protocol)
-    assert read_order(_job(data=data), worker="w").job_id == 7
+    assert read_request(_job(data=data), worker="w").job_id == 7
 
 
 @pytest.mark.parametrize("place", ["job_id", "extra", "args", "function"])
@@ -134,7 +134,7 @@ def test_other_identifiers_are_refused(name: str, value: object) -> None:
 
 def test_largest_identifier_is_taken() -> None:
     """The largest id of the platform's database is an id."""
-    order = read_order(_job({**KWARGS, "job_id": LARGEST_ID}), worker="w")
+    order = read_request(_job({**KWARGS, "job_id": LARGEST_ID}), worker="w")
     assert order.job_id == LARGEST_ID
 
 
@@ -185,4 +185,4 @@ def test_what_cannot_be_unpickled_is_refused(data: bytes) -> None:
 )
 def test_timeouts(given: float | None, expected: float | None) -> None:
     """RQ's -1 is no limit, nothing is the platform's 24 hours, else it is seconds."""
-    assert read_order(_job(timeout=given), worker="w").timeout == expected
+    assert read_request(_job(timeout=given), worker="w").timeout == expected

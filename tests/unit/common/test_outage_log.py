@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from dioptra_worker.common.outage_log import Outages
-from dioptra_worker.common.retry import persist
+from dioptra_worker.common.outage_log import OutageLog
+from dioptra_worker.common.retry import retry_until_available
 from dioptra_worker.errors import ServiceUnavailable
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ def test_said_once(caplog: pytest.LogCaptureFixture) -> None:
     """However many tries it takes, an outage has one line at each end."""
     caplog.set_level(logging.INFO)
     said: list[tuple[str, str]] = []
-    outages = Outages(lambda severity, text: said.append((severity, text)))
+    outages = OutageLog(lambda severity, text: said.append((severity, text)))
     left = [AWAY] * 5
 
     def call() -> str:
@@ -28,7 +28,7 @@ def test_said_once(caplog: pytest.LogCaptureFixture) -> None:
         return "done"
 
     for _ in range(2):
-        done = persist(
+        done = retry_until_available(
             call,
             seconds=60,
             sleep=lambda _: None,
@@ -46,7 +46,7 @@ def test_said_once(caplog: pytest.LogCaptureFixture) -> None:
 def test_side_by_side(caplog: pytest.LogCaptureFixture) -> None:
     """Calls that wait for one service side by side are one outage."""
     caplog.set_level(logging.INFO)
-    outages = Outages()
+    outages = OutageLog()
     for _ in range(3):
         outages.on_wait(AWAY)
     for seconds in (1.0, 2.0, 3.0):

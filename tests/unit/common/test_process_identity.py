@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from dioptra_worker.common import process_identity
-from dioptra_worker.common.process_identity import ProcessMark, mark, send, wait_gone
+from dioptra_worker.common.process_identity import ProcessId, identify, send, wait_gone
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,10 +42,13 @@ with subprocess.Popen(["sleep", "60"]):
         assert process.stdout.readline() == b"ready\n"
         # `exec` lets Popen return a moment before /proc shows the new environment.
         until = time.monotonic() + 5
-        while len(process_identity.carriers(MARKER)) < 2 and time.monotonic() < until:
+        while (
+            len(process_identity.find_by_environment(MARKER)) < 2
+            and time.monotonic() < until
+        ):
             time.sleep(0.01)
         yield process
-        for left in process_identity.carriers(MARKER):
+        for left in process_identity.find_by_environment(MARKER):
             send(left, signal.SIGKILL)
 
 
@@ -53,7 +56,7 @@ def test_a_mark_is_alive_as_long_as_its_process(
     sleeper: subprocess.Popen[bytes],
 ) -> None:
     """A mark tells a running process from an ended one, also before it is reaped."""
-    process = mark(sleeper.pid)
+    process = identify(sleeper.pid)
     assert process is not None
     assert process.is_alive()
     os.kill(sleeper.pid, signal.SIGKILL)
@@ -64,7 +67,7 @@ def test_a_process_with_a_recycled_id_is_not_signalled(
     sleeper: subprocess.Popen[bytes],
 ) -> None:
     """The same id with another birth is somebody else."""
-    impostor = ProcessMark(sleeper.pid, "some other time")
+    impostor = ProcessId(sleeper.pid, "some other time")
     assert not impostor.is_alive()
     send(impostor, signal.SIGKILL)
     time.sleep(0.2)
@@ -73,8 +76,8 @@ def test_a_process_with_a_recycled_id_is_not_signalled(
 
 def test_a_signal_reaches_the_children(sleeper: subprocess.Popen[bytes]) -> None:
     """A signal goes to the whole group that the process leads."""
-    family = process_identity.carriers(MARKER)
-    leader = mark(sleeper.pid)
+    family = process_identity.find_by_environment(MARKER)
+    leader = identify(sleeper.pid)
     assert leader is not None
     send(leader, signal.SIGKILL)
     assert wait_gone(family, 5) == []
@@ -85,9 +88,11 @@ def test_a_signal_can_be_for_the_leader_alone(
     sleeper: subprocess.Popen[bytes],
 ) -> None:
     """A server that ends its children in its own way is left to do so."""
-    leader = mark(sleeper.pid)
+    leader = identify(sleeper.pid)
     assert leader is not None
-    child = next(each for each in process_identity.carriers(MARKER) if each != leader)
+    child = next(
+        each for each in process_identity.find_by_environment(MARKER) if each != leader
+    )
     send(leader, signal.SIGKILL, group=False)
     assert wait_gone([leader], 5) == []
     assert child.is_alive()
@@ -97,11 +102,11 @@ def test_orphans_are_found_by_their_environment(
     sleeper: subprocess.Popen[bytes],
 ) -> None:
     """A child whose parent was killed is found, and so is the parent before."""
-    both = process_identity.carriers(MARKER)
+    both = process_identity.find_by_environment(MARKER)
     assert sleeper.pid in {process.pid for process in both}
     os.kill(sleeper.pid, signal.SIGKILL)
     sleeper.wait(5)
-    orphans = process_identity.carriers(MARKER)
+    orphans = process_identity.find_by_environment(MARKER)
     assert len(orphans) == len(both) - 1 == 1
 
 
@@ -109,12 +114,12 @@ def test_there_is_no_mark_of_a_process_that_is_not_there() -> None:
     """An id that nobody has gives no mark."""
     process = subprocess.Popen([sys.executable, "-c", ""])
     process.wait(10)
-    assert mark(process.pid) is None
+    assert identify(process.pid) is None
 
 
 def test_who_does_not_go_in_time_is_returned() -> None:
     """Waiting ends at its deadline and names who is left."""
-    me = mark(os.getpid())
+    me = identify(os.getpid())
     assert me is not None
     assert wait_gone([me], 0.1) == [me]
 
@@ -156,5 +161,7 @@ def test_without_proc_ps_tells_the_environment(
     found = {
         pid for pid, text in process_identity._environments_from_ps() if MARKER in text
     }
-    assert {process.pid for process in process_identity.carriers(MARKER)} <= found
+    assert {
+        process.pid for process in process_identity.find_by_environment(MARKER)
+    } <= found
     assert sleeper.pid in found

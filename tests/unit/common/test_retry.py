@@ -8,7 +8,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from dioptra_worker.common.retry import FIRST_PAUSE, LONGEST_PAUSE, pauses, persist
+from dioptra_worker.common.retry import (
+    FIRST_DELAY,
+    LONGEST_DELAY,
+    backoff,
+    retry_until_available,
+)
 from dioptra_worker.errors import NotFound, ServiceUnavailable
 
 if TYPE_CHECKING:
@@ -33,22 +38,25 @@ def _failing(times: int, error: Exception) -> Callable[[], str]:
 
 def test_pauses_double_up_to_the_longest() -> None:
     """Each pause is between half and all of a step that doubles up to a cap."""
-    step = FIRST_PAUSE
-    for pause in itertools.islice(pauses(), 20):
-        assert step / 2 <= pause <= step <= LONGEST_PAUSE
-        step = min(step * 2, LONGEST_PAUSE)
-    assert step == LONGEST_PAUSE
+    step = FIRST_DELAY
+    for pause in itertools.islice(backoff(), 20):
+        assert step / 2 <= pause <= step <= LONGEST_DELAY
+        step = min(step * 2, LONGEST_DELAY)
+    assert step == LONGEST_DELAY
 
 
 def test_pauses_are_not_in_step() -> None:
     """Two that lost the same service do not come back at the same moments."""
-    assert list(itertools.islice(pauses(), 5)) != list(itertools.islice(pauses(), 5))
+    assert list(itertools.islice(backoff(), 5)) != list(itertools.islice(backoff(), 5))
 
 
 def test_what_works_is_not_waited_for() -> None:
     """A call that works is made once and nobody sleeps."""
     slept: list[float] = []
-    assert persist(_failing(0, _away()), seconds=9, sleep=slept.append) == "answer"
+    assert (
+        retry_until_available(_failing(0, _away()), seconds=9, sleep=slept.append)
+        == "answer"
+    )
     assert slept == []
 
 
@@ -56,7 +64,7 @@ def test_a_service_that_comes_back_is_told_of_once() -> None:
     """However often a call is tried again, that it waits is told once."""
     slept: list[float] = []
     told: list[ServiceUnavailable] = []
-    answer = persist(
+    answer = retry_until_available(
         _failing(5, _away()), seconds=99, sleep=slept.append, on_wait=told.append
     )
     assert answer == "answer"
@@ -67,7 +75,7 @@ def test_a_service_that_comes_back_is_told_of_once() -> None:
 def test_the_service_says_how_long_to_wait() -> None:
     """Where the service asks for a longer pause than ours, it gets it."""
     slept: list[float] = []
-    persist(_failing(1, _away(7.0)), seconds=99, sleep=slept.append)
+    retry_until_available(_failing(1, _away(7.0)), seconds=99, sleep=slept.append)
     assert slept == [7.0]
 
 
@@ -75,7 +83,9 @@ def test_a_refusal_is_not_tried_again() -> None:
     """Only a service that is away is asked again."""
     slept: list[float] = []
     with pytest.raises(NotFound):
-        persist(_failing(1, NotFound("no", service="S")), seconds=9, sleep=slept.append)
+        retry_until_available(
+            _failing(1, NotFound("no", service="S")), seconds=9, sleep=slept.append
+        )
     assert slept == []
 
 
@@ -83,7 +93,7 @@ def test_the_time_is_up() -> None:
     """When the time does not suffice for another pause, the last error is raised."""
     begun = time.monotonic()
     with pytest.raises(ServiceUnavailable, match="away"):
-        persist(_failing(99, _away()), seconds=0.3)
+        retry_until_available(_failing(99, _away()), seconds=0.3)
     assert time.monotonic() - begun < 10  # and not for ever
 
 
@@ -94,4 +104,4 @@ def test_whoever_sleeps_may_give_up() -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        persist(_failing(99, _away()), seconds=99, sleep=wake_up)
+        retry_until_available(_failing(99, _away()), seconds=99, sleep=wake_up)

@@ -66,11 +66,11 @@ def test_opens_later(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     address = _closed()
     servers: list[socket.socket] = []
-    pauses: list[float] = []
+    backoff: list[float] = []
 
     def pause(seconds: float) -> bool:
-        pauses.append(seconds)
-        if len(pauses) == 2:
+        backoff.append(seconds)
+        if len(backoff) == 2:
             servers.append(socket.create_server((address.host, address.port)))
         return False
 
@@ -80,7 +80,7 @@ def test_opens_later(caplog: pytest.LogCaptureFixture) -> None:
     finally:
         for server in servers:
             server.close()
-    assert len(pauses) == 2
+    assert len(backoff) == 2
     (line,) = caplog.messages
     assert f"waiting for {address}," in line
     assert str(open_already) not in line

@@ -7,7 +7,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-from dioptra_worker.daemon.wakeup import Alarm
+from dioptra_worker.daemon.wakeup import WakeUp
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -15,27 +15,27 @@ if TYPE_CHECKING:
 LONG = 60.0
 
 
-def _alarm() -> Alarm:
-    return Alarm(tick=lambda: None)
+def _wakeup() -> WakeUp:
+    return WakeUp(tick=lambda: None)
 
 
 def test_stop_between_any_two_steps() -> None:
     """A signal that comes at any step of the main loop's sleep ends that sleep."""
-    alarm = _alarm()
+    wakeup = _wakeup()
     steps = 0
 
     def at_each_step(frame: FrameType, event: str, _argument: object) -> Any:
         nonlocal steps
         if event == "line" and frame.f_code.co_name != "stop":
             steps += 1
-            alarm.stop()
+            wakeup.stop()
         return at_each_step
 
     def main_loop() -> None:
         sys.settrace(at_each_step)
         try:
-            alarm.rest(LONG)
-            alarm.pause(LONG)
+            wakeup.rest(LONG)
+            wakeup.pause(LONG)
         finally:
             sys.settrace(None)
 
@@ -43,27 +43,27 @@ def test_stop_between_any_two_steps() -> None:
     loop.start()
     loop.join(LONG / 2)
     assert not loop.is_alive()
-    assert alarm.times >= steps > 5
+    assert wakeup.times >= steps > 5
 
 
 def test_wakes_a_rest_not_a_pause() -> None:
     """A ring ends a rest; a pause goes on until its end or a stop."""
-    alarm = _alarm()
-    alarm.wake()
+    wakeup = _wakeup()
+    wakeup.wake()
     began = time.monotonic()
-    alarm.rest(LONG)
+    wakeup.rest(LONG)
     assert time.monotonic() - began < LONG / 2
-    alarm.wake()
+    wakeup.wake()
     began = time.monotonic()
-    assert not alarm.pause(0.2)
+    assert not wakeup.pause(0.2)
     assert time.monotonic() - began >= 0.2
-    threading.Timer(0.05, alarm.stop).start()
-    assert alarm.pause(LONG)
+    threading.Timer(0.05, wakeup.stop).start()
+    assert wakeup.pause(LONG)
 
 
 def test_signs_of_life() -> None:
     """Who sleeps says that it lives before it sleeps."""
     ticks: list[float] = []
-    alarm = Alarm(tick=lambda: ticks.append(time.monotonic()))
-    alarm.rest(0.01)
+    wakeup = WakeUp(tick=lambda: ticks.append(time.monotonic()))
+    wakeup.rest(0.01)
     assert ticks

@@ -15,13 +15,13 @@ from dioptra_worker.protocol import messages
 from dioptra_worker.protocol.codec import decode, encode
 from dioptra_worker.protocol.messages import (
     ArtifactTask,
-    Ended,
     InputArtifact,
     Log,
     Message,
     Metric,
     Output,
     Plan,
+    RunnerResult,
     Session,
 )
 
@@ -161,7 +161,7 @@ def test_any_bytes_are_a_message_or_a_value_error(line: bytes) -> None:
     assert isinstance(message, get_args(Message))
 
 
-@given(_of(Log) | _of(Ended) | _of(Session) | _of(Output), JSON)
+@given(_of(Log) | _of(RunnerResult) | _of(Session) | _of(Output), JSON)
 def test_fields_keep_their_types(message: Message, other: object) -> None:
     """A message with a value of another type in a field is refused, or fits it."""
     for field in dataclasses.fields(message):

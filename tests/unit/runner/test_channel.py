@@ -19,7 +19,7 @@ from dioptra_worker.protocol.messages import (
     Log,
     Plan,
     Session,
-    SessionWanted,
+    SessionRequest,
     StepEnded,
 )
 from dioptra_worker.runner.channel import Channel, out_of_reach
@@ -137,7 +137,7 @@ def test_a_session_is_asked_for_and_answered() -> None:
             thread.start()
         questions = [daemon.hear() for _ in threads]
         for question in reversed(questions):
-            assert isinstance(question, SessionWanted)
+            assert isinstance(question, SessionRequest)
             cookies = {"renewed": str(question.renew)}
             daemon.say(Session(question=question.question, url="u", cookies=cookies))
         for thread in threads:

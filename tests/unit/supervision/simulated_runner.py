@@ -1,4 +1,4 @@
-"""Runners that behave as they are told, and a template that hands them out.
+"""Runners that behave as they are told, and a fork server that hands them out.
 
 Their sockets and pipes are real, and each has a thread of its own; no process is made.
 """
@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Literal
 
 from dioptra_worker.protocol.codec import encode
 from dioptra_worker.protocol.messages import (
-    CUT_OFF,
-    Ended,
+    EXIT_DISCONNECTED,
     Ending,
     Log,
     Message,
+    RunnerResult,
     RunStarted,
 )
 from dioptra_worker.supervision.runner_process import Exit, Pipes, Process
@@ -52,7 +52,7 @@ class Runner:
     """One runner.
 
     Attributes:
-        process: What the template tells of it.
+        process: What the fork server tells of it.
         pipes: The daemon's ends of what connects it.
         has_run: Whether it has said that it has an MLflow run.
         word: Its last word.
@@ -119,7 +119,7 @@ class Runner:
                 self._exit(-signal.SIGSEGV)
             case "hangs up":
                 self._control.shutdown(socket.SHUT_RDWR)
-                self._exit(CUT_OFF)
+                self._exit(EXIT_DISCONNECTED)
             case "finished" | "failed" | "stopped":
                 self._at("ending")
                 self._last_word(conduct.end)
@@ -129,7 +129,7 @@ class Runner:
             if self.word is None:
                 closed = self._conduct.closes_run and self.has_run
                 reason = "" if ending == "finished" else "it broke"
-                word = Ended(ending=ending, reason=reason, run_closed=closed)
+                word = RunnerResult(ending=ending, reason=reason, run_closed=closed)
                 if self._say(word):
                     self.word, self.run_closed = ending, closed
 
@@ -154,7 +154,7 @@ class Runner:
 
 
 @dataclass
-class Template:
+class Forkserver:
     """Hands out one kind of runner, as the launcher does.
 
     Attributes:

@@ -7,7 +7,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dioptra_worker.supervision.line_splitter import LONGEST_LINE, LineAssembler
+from dioptra_worker.supervision.line_splitter import LONGEST_LINE, LineSplitter
 
 BYTES = st.lists(
     st.sampled_from([b"\n", b"\r", b"a", b"bc", b"\xc3", b"\x00"]), max_size=40
@@ -16,7 +16,7 @@ LIMITS = st.none() | st.integers(1, 6)
 
 
 def _lines(chunks: list[bytes], limit: int | None) -> list[bytes]:
-    assembler = LineAssembler(limit=limit)
+    assembler = LineSplitter(limit=limit)
     lines = [line for chunk in chunks for line in assembler.feed(chunk)]
     return [*lines, assembler.rest()]
 
@@ -63,7 +63,7 @@ def test_a_line_is_cut_at_a_blank() -> None:
 
 def test_only_the_last_state_of_a_bar_is_left() -> None:
     """A line that was overwritten by returning to its beginning is what it was last."""
-    assembler = LineAssembler()
+    assembler = LineSplitter()
     assert assembler.feed(b"10%\r50%\r") == []
     assert assembler.feed(b"100%\r\ndone\r\n") == [b"100%", b"done"]
     assert assembler.rest() == b""
@@ -71,7 +71,7 @@ def test_only_the_last_state_of_a_bar_is_left() -> None:
 
 def test_a_line_as_long_as_the_limit_is_one_line() -> None:
     """A line is cut only when it is longer than the limit."""
-    assembler = LineAssembler()
+    assembler = LineSplitter()
     assert assembler.feed(b"x" * LONGEST_LINE) == []
     assert assembler.feed(b"\n") == [b"x" * LONGEST_LINE]
     assert assembler.feed(b"y" * (LONGEST_LINE + 1)) == [b"y" * LONGEST_LINE]
@@ -80,7 +80,7 @@ def test_a_line_as_long_as_the_limit_is_one_line() -> None:
 
 def test_rest_is_taken_out() -> None:
     """The rest is given once."""
-    assembler = LineAssembler()
+    assembler = LineSplitter()
     assembler.feed(b"no end")
     assert assembler.rest() == b"no end"
     assert assembler.rest() == b""

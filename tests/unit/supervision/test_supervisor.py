@@ -1,7 +1,7 @@
 """The supervisor with real child processes that speak as runners do.
 
-What stands in for the template is a thread that waits for the child and signals its
-group: how the template does that is tested in ``tests/integration/test_launcher.py``.
+What stands in for the fork server is a thread that waits for the child and signals its
+group: how the fork server does that, ``tests/integration/test_launcher.py`` tests.
 """
 
 from __future__ import annotations
@@ -21,24 +21,24 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from dioptra_worker.protocol.messages import (
-    Begin,
-    Ended,
     Log,
     Message,
+    RunnerResult,
     Session,
+    Start,
     StepEnded,
     StepStarted,
 )
 from dioptra_worker.supervision.runner_process import Exit, Pipes, Process
 from dioptra_worker.supervision.supervisor import Supervisor
-from dioptra_worker.supervision.termination import Patience, Stop
+from dioptra_worker.supervision.termination import GracePeriods, StopRequest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from dioptra_worker.supervision.launcher import Launcher
     from dioptra_worker.supervision.runner_output import Stream
-    from dioptra_worker.supervision.termination import Report
+    from dioptra_worker.supervision.termination import RunnerReport
 
 PREAMBLE = """
 import os, signal, socket, sys, time
@@ -54,7 +54,7 @@ def log(text):
     say(Log(severity="INFO", logger="job", message=text))
 
 def end(ending="finished"):
-    say(Ended(ending=ending, reason="", run_closed=True))
+    say(RunnerResult(ending=ending, reason="", run_closed=True))
 
 class Stopped(BaseException):
     pass
@@ -96,7 +96,7 @@ class Heard:
 
 
 class Signals:
-    """Signals the group of a child, as the template does for the launcher."""
+    """Signals the group of a child, as the fork server does for the launcher."""
 
     def __init__(self) -> None:
         self.sent: list[int] = []
@@ -129,7 +129,7 @@ class Watched:
         child: subprocess.Popen[bytes],
         process: Process,
         pipes: Pipes,
-        patience: Patience,
+        patience: GracePeriods,
     ) -> None:
         self.child = child
         self.process = process
@@ -143,7 +143,7 @@ class Watched:
             patience=patience,
         )
 
-    def run(self) -> Report:
+    def run(self) -> RunnerReport:
         """Watch until the end."""
         return self.supervisor.run()
 
@@ -152,9 +152,9 @@ class Watched:
         self.heard.reactions["ready"] = reaction
         return self
 
-    def stop(self, kind: Any = "requested", *, at_once: bool = False) -> None:
+    def stop(self, kind: Any = "requested", *, kill: bool = False) -> None:
         """Stop it."""
-        self.supervisor.stop(Stop(kind, "why", at_once=at_once))
+        self.supervisor.stop(StopRequest(kind, "why", kill=kill))
 
 
 @contextmanager
@@ -185,7 +185,7 @@ def _watched(code: str, **patience: float) -> Iterator[Watched]:
             child,
             process,
             Pipes(control=ours, out=out, err=err),
-            Patience(**{"grace": 0.3, **patience}),
+            GracePeriods(**{"grace": 0.3, **patience}),
         )
     finally:
         if child.poll() is None:
@@ -193,7 +193,7 @@ def _watched(code: str, **patience: float) -> Iterator[Watched]:
         waiter.join()
 
 
-def _run(code: str, **patience: float) -> tuple[Report, Heard]:
+def _run(code: str, **patience: float) -> tuple[RunnerReport, Heard]:
     with _watched(code, **patience) as watched:
         return watched.run(), watched.heard
 
@@ -211,11 +211,11 @@ end()
 """
     )
     assert report.exit == Exit(code=0, peak=None)
-    assert report.ended == Ended(ending="finished", reason="", run_closed=True)
+    assert report.ended == RunnerResult(ending="finished", reason="", run_closed=True)
     assert [
         each.message if isinstance(each, Log) else each
         for each in heard.all
-        if not isinstance(each, Ended)
+        if not isinstance(each, RunnerResult)
     ] == ["one", ("stdout", "two"), "four", ("stdout", "three"), ("stderr", "five")]
 
 
@@ -325,7 +325,7 @@ def test_stopping_is_told_and_waited_for() -> None:
         f"try:\n    {READY}    time.sleep(60)\nexcept Stopped:\n    end('stopped')"
     ) as watched:
         report = watched.when_ready(watched.stop).run()
-    assert report.stop == Stop("requested", "why")
+    assert report.stop == StopRequest("requested", "why")
     assert report.ended is not None
     assert report.ended.ending == "stopped"
     assert (report.exit.code, report.killed) == (0, False)
@@ -352,7 +352,7 @@ def test_a_deaf_runner_is_killed_after_the_grace_period() -> None:
 def test_at_once_means_at_once() -> None:
     """Without a grace period the runner is killed right away."""
     with _watched(DEAF, grace=60.0) as watched:
-        report = watched.when_ready(lambda: watched.stop(at_once=True)).run()
+        report = watched.when_ready(lambda: watched.stop(kill=True)).run()
     assert report.exit.code == -signal.SIGKILL
     assert report.seconds < 10
 
@@ -363,11 +363,11 @@ def test_the_first_reason_counts_and_a_later_one_may_hurry() -> None:
 
         def stop_twice() -> None:
             watched.stop("shutdown")
-            watched.stop("requested", at_once=True)
+            watched.stop("requested", kill=True)
             watched.stop("gone")
 
         report = watched.when_ready(stop_twice).run()
-    assert report.stop == Stop("shutdown", "why", at_once=True)
+    assert report.stop == StopRequest("shutdown", "why", kill=True)
     assert report.seconds < 10
 
 
@@ -376,7 +376,7 @@ def test_a_kill_that_was_lost_is_repeated() -> None:
     with _watched(DEAF, kill_again=0.1) as watched:
         watched.signals.lose = 4
         begun = time.process_time()
-        report = watched.when_ready(lambda: watched.stop(at_once=True)).run()
+        report = watched.when_ready(lambda: watched.stop(kill=True)).run()
     assert report.exit.code == -signal.SIGKILL
     assert watched.signals.sent == [signal.SIGTERM, *[signal.SIGKILL] * 4]
     assert time.process_time() - begun < 0.3
@@ -384,7 +384,7 @@ def test_a_kill_that_was_lost_is_repeated() -> None:
 
 def test_limits() -> None:
     """A runner that is not done in time is stopped for the limit's reason."""
-    stop = Stop("timeout", "timed out")
+    stop = StopRequest("timeout", "timed out")
     with _watched(WAIT) as watched:
         watched.when_ready(lambda: watched.supervisor.limit(0.05, stop))
         report = watched.run()
@@ -396,8 +396,10 @@ def test_limits() -> None:
 def test_a_limit_that_is_far_or_none(seconds: float | None) -> None:
     """A job may have weeks, or no limit at all."""
     with _watched("log('ready')\ntime.sleep(0.1)\nend()") as watched:
-        watched.supervisor.limit(0.001 if seconds is None else 9, Stop("timeout", "x"))
-        watched.supervisor.limit(seconds, Stop("timeout", "x"))
+        watched.supervisor.limit(
+            0.001 if seconds is None else 9, StopRequest("timeout", "x")
+        )
+        watched.supervisor.limit(seconds, StopRequest("timeout", "x"))
         report = watched.run()
     assert report.stop is None
     assert report.ended is not None
@@ -407,7 +409,7 @@ def test_no_limit_holds_after_the_last_word() -> None:
     """A runner that has said how it ended is not stopped for its limit any more."""
     with _watched("end()\nlog('ready')\ntime.sleep(0.3)") as watched:
         watched.when_ready(
-            lambda: watched.supervisor.limit(0.0, Stop("timeout", "too late"))
+            lambda: watched.supervisor.limit(0.0, StopRequest("timeout", "too late"))
         )
         begun = time.process_time()
         report = watched.run()
@@ -420,7 +422,7 @@ def test_a_runner_that_cannot_be_killed_is_left() -> None:
     """A runner that no kill ends is left behind, and what it said is passed on."""
     with _watched(DEAF, kill_again=0.05, give_up=0.3) as watched:
         watched.signals.lose = 1000
-        report = watched.when_ready(lambda: watched.stop(at_once=True)).run()
+        report = watched.when_ready(lambda: watched.stop(kill=True)).run()
         assert watched.child.poll() is None
     assert report.left
     assert report.exit == Exit(code=None, peak=None)
@@ -431,7 +433,7 @@ def test_a_runner_that_cannot_be_killed_is_left() -> None:
 def test_a_runner_that_hangs_up_is_killed() -> None:
     """A runner that closes its socket and lives on would say nothing any more."""
     report, _ = _run("sock.close()\ntime.sleep(60)", last_words=0.1)
-    assert report.hung_up
+    assert report.disconnected
     assert report.killed
     assert report.exit.code == -signal.SIGKILL
 
@@ -468,11 +470,11 @@ def test_a_child_that_keeps_the_pipes_is_not_waited_for() -> None:
 def test_a_runner_killed_with_unread_messages() -> None:
     """A runner that dies before it has read what we said is one that died, no error."""
     with _watched(READY + "time.sleep(60)") as watched:
-        begin = Begin(job_id=1, directory="d", api_url="u", log_level="INFO", grace=1.0)
+        begin = Start(job_id=1, directory="d", api_url="u", log_level="INFO", grace=1.0)
 
         def send_and_kill() -> None:
             watched.supervisor.send(begin)
-            watched.stop(at_once=True)
+            watched.stop(kill=True)
 
         report = watched.when_ready(send_and_kill).run()
     assert report.stop is not None

@@ -27,16 +27,16 @@ from hypothesis.stateful import (
 
 from dioptra_worker.protocol.codec import encode
 from dioptra_worker.protocol.messages import (
-    Ended,
     Ending,
     Log,
     Message,
+    RunnerResult,
     StepEnded,
     StepStarted,
 )
 from dioptra_worker.supervision.runner_process import Exit, Pipes, Process
 from dioptra_worker.supervision.supervisor import Supervisor
-from dioptra_worker.supervision.termination import Patience, Stop, StopKind
+from dioptra_worker.supervision.termination import GracePeriods, StopKind, StopRequest
 from dioptra_worker.supervision.verdict import judge
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from dioptra_worker.supervision.launcher import Launcher
     from dioptra_worker.supervision.runner_output import Stream
 
-PATIENCE = Patience(grace=10.0, last_words=2.0, kill_again=5.0, give_up=60.0)
+PATIENCE = GracePeriods(grace=10.0, last_words=2.0, kill_again=5.0, give_up=60.0)
 BOUND = PATIENCE.grace + PATIENCE.give_up
 """Simulated seconds within which every runner that was told to stop is done with."""
 TICK = 2.0**-20
@@ -149,9 +149,9 @@ class Supervision(RuleBasedStateMachine):
         self.watching.enter_context(self.supervisor.watching())
         self.said: list[Message] = []
         self.written = 0
-        self.last_word: Ended | None = None
+        self.last_word: RunnerResult | None = None
         self.torn = False
-        self.first_stop: Stop | None = None
+        self.first_stop: StopRequest | None = None
         self.limit_at: float | None = None
         self.may_kill_at: list[float] = []
 
@@ -194,7 +194,7 @@ class Supervision(RuleBasedStateMachine):
     def has_a_last_word(self, ending: Ending) -> None:
         """It says how it ended, and may go on nevertheless."""
         reason = "" if ending == "finished" else "it broke"
-        word = Ended(ending=ending, reason=reason, run_closed=True)
+        word = RunnerResult(ending=ending, reason=reason, run_closed=True)
         self._say(word)
         self.last_word = word
         self.may_kill_at.append(self.world.now + PATIENCE.last_words)
@@ -230,24 +230,24 @@ class Supervision(RuleBasedStateMachine):
     # -- what others do --------------------------------------------------------
 
     @precondition(_watched)
-    @rule(kind=st.sampled_from(sorted(FATES)), at_once=st.booleans())
-    def is_stopped(self, kind: StopKind, at_once: bool) -> None:
+    @rule(kind=st.sampled_from(sorted(FATES)), kill=st.booleans())
+    def is_stopped(self, kind: StopKind, kill: bool) -> None:
         """Somebody wants it stopped: a user, the API, the end of the daemon."""
-        self._stop(Stop(kind, f"because of {kind}", at_once=at_once))
-        self.supervisor.stop(Stop(kind, f"because of {kind}", at_once=at_once))
+        self._stop(StopRequest(kind, f"because of {kind}", kill=kill))
+        self.supervisor.stop(StopRequest(kind, f"because of {kind}", kill=kill))
 
-    def _stop(self, stop: Stop) -> None:
+    def _stop(self, stop: StopRequest) -> None:
         if self.first_stop is None:
             self.first_stop = stop
             self.may_kill_at.append(self.world.now + PATIENCE.grace)
-        if stop.at_once:
+        if stop.kill:
             self.may_kill_at.append(self.world.now)
 
     @precondition(_watched)
     @rule(seconds=st.sampled_from([None, 0.0, 5.0, 1e12]))
     def gets_a_limit(self, seconds: float | None) -> None:
         """Its time limit is set, or taken away."""
-        self.supervisor.limit(seconds, Stop("timeout", "because of timeout"))
+        self.supervisor.limit(seconds, StopRequest("timeout", "because of timeout"))
         self.limit_at = None if seconds is None else self.world.now + seconds
 
     @rule(seconds=st.sampled_from([0.125, 1.875, 2.0, 5.0, 9.875, 10.0, 60.0]))
@@ -272,7 +272,7 @@ class Supervision(RuleBasedStateMachine):
             return
         limited = self.limit_at is not None and self.world.now >= self.limit_at
         if limited and self._undecided():
-            self._stop(Stop("timeout", "because of timeout"))
+            self._stop(StopRequest("timeout", "because of timeout"))
         before = len(self.world.signals)
         was_over = self.supervisor.over
         for _ in range(3):  # a signal makes a runner end, which is the next event
@@ -315,7 +315,7 @@ class Supervision(RuleBasedStateMachine):
 
     def _end(self) -> None:
         if not self.supervisor.over:
-            self.is_stopped("shutdown", at_once=False)
+            self.is_stopped("shutdown", kill=False)
             self._look()
         ends_by = self.world.now + BOUND
         while not self.supervisor.over:

@@ -7,21 +7,23 @@ from typing import Any
 
 import pytest
 
-from dioptra_worker.protocol.messages import Ended, Ending
+from dioptra_worker.protocol.messages import Ending, RunnerResult
 from dioptra_worker.supervision.runner_process import Exit
-from dioptra_worker.supervision.termination import Report, Stop, StopKind
+from dioptra_worker.supervision.termination import RunnerReport, StopKind, StopRequest
 from dioptra_worker.supervision.verdict import judge
 
 GIB = 1 << 30
 
 
-def _ended(ending: Ending, reason: str = "") -> Ended:
-    return Ended(ending=ending, reason=reason, run_closed=True)
+def _ended(ending: Ending, reason: str = "") -> RunnerResult:
+    return RunnerResult(ending=ending, reason=reason, run_closed=True)
 
 
-def _report(code: int | None = 0, *, peak: int | None = None, **seen: Any) -> Report:
+def _report(
+    code: int | None = 0, *, peak: int | None = None, **seen: Any
+) -> RunnerReport:
     usual = {"ended": None, "stop": None, "killed": False, "step": None, "seconds": 192}
-    return Report(exit=Exit(code=code, peak=peak), **{**usual, **seen})
+    return RunnerReport(exit=Exit(code=code, peak=peak), **{**usual, **seen})
 
 
 def test_a_finished_job_finished() -> None:
@@ -35,7 +37,7 @@ def test_a_finished_job_finished() -> None:
 @pytest.mark.parametrize("kind", ["timeout", "requested", "shutdown", "gone", "setup"])
 def test_a_job_that_finished_in_time_has_finished(kind: StopKind) -> None:
     """A job that finishes while it is told to stop has finished, even if killed."""
-    stop = Stop(kind, "why")
+    stop = StopRequest(kind, "why")
     report = _report(-9, ended=_ended("finished"), stop=stop, killed=True)
     assert judge(report).fate == "finished"
 
@@ -60,10 +62,10 @@ def test_a_failed_job_has_the_runners_reason() -> None:
 )
 @pytest.mark.parametrize("ended", [None, _ended("stopped"), _ended("failed", "x")])
 def test_why_it_was_stopped_decides(
-    kind: StopKind, fate: str, mlflow: str, ended: Ended | None
+    kind: StopKind, fate: str, mlflow: str, ended: RunnerResult | None
 ) -> None:
     """The fate of a stopped job follows from why, whatever its runner said of it."""
-    stop = Stop(kind, "timed out after 5 s")
+    stop = StopRequest(kind, "timed out after 5 s")
     verdict = judge(_report(-15, stop=stop, ended=ended, step="train"))
     assert (verdict.fate, verdict.mlflow) == (fate, mlflow)
     assert verdict.reason == "timed out after 5 s, in step 'train'"
@@ -71,9 +73,9 @@ def test_why_it_was_stopped_decides(
 
 def test_a_job_that_had_to_be_killed_says_so() -> None:
     """When stopping took a kill, the words tell."""
-    verdict = judge(_report(-9, stop=Stop("timeout", "timed out"), killed=True))
+    verdict = judge(_report(-9, stop=StopRequest("timeout", "timed out"), killed=True))
     assert verdict.reason == "timed out; it did not stop by itself and was killed"
-    stop = Stop("setup", "the job could not be prepared", at_once=True)
+    stop = StopRequest("setup", "the job could not be prepared", kill=True)
     verdict = judge(_report(-9, stop=stop, killed=True))
     assert verdict.reason == "the job could not be prepared"
 
@@ -135,7 +137,7 @@ def test_a_job_that_hung_up_says_so() -> None:
     """A runner that closed its connection is named as that, however it ended."""
     for report in (
         _report(113, step="train"),
-        _report(-9, step="train", hung_up=True, killed=True),
+        _report(-9, step="train", disconnected=True, killed=True),
     ):
         verdict = judge(report)
         assert (verdict.fate, verdict.mlflow) == ("failed", "FAILED")
@@ -146,15 +148,15 @@ def test_a_job_that_hung_up_says_so() -> None:
 
 def test_a_runner_that_died_has_not_hung_up() -> None:
     """The socket of a runner that dies is closed too; its death is the cause."""
-    verdict = judge(_report(-11, step="train", hung_up=True))
+    verdict = judge(_report(-11, step="train", disconnected=True))
     assert verdict.reason.startswith("killed by SIGSEGV in step 'train'")
-    report = _report(-9, hung_up=True, killed=True, out_of_memory=True)
+    report = _report(-9, disconnected=True, killed=True, out_of_memory=True)
     assert judge(report).reason.endswith("very likely out of memory")
 
 
 def test_a_runner_that_could_not_be_ended_is_told() -> None:
     """When not even SIGKILL ended it, the words say that it is still there."""
-    stop = Stop("timeout", "timed out")
+    stop = StopRequest("timeout", "timed out")
     verdict = judge(_report(None, stop=stop, killed=True, left=True))
     assert verdict.reason.startswith("timed out; its process could not be ended")
     assert verdict.fate == "failed"

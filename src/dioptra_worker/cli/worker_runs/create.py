@@ -83,7 +83,7 @@ def create_command(
 
 def _forget(desk: Desk, queue: str, job: int) -> None:
     """Take the entry that nobody will take out of the queue, where Redis is known."""
-    from dioptra_worker.broker.connection import connect, mapped
+    from dioptra_worker.broker.connection import connect, translate_errors
     from dioptra_worker.errors import ServiceUnavailable
     from dioptra_worker.tools.lineage.opening import BROKER
 
@@ -91,7 +91,7 @@ def _forget(desk: Desk, queue: str, job: int) -> None:
     if not url:
         return
     try:
-        with mapped(), connect(url) as connection:
+        with translate_errors(), connect(url) as connection:
             connection.lrem(f"rq:queue:{queue}", 0, str(job))
             connection.delete(f"rq:job:{job}")
     except ServiceUnavailable as error:

@@ -15,11 +15,10 @@ import socket
 import threading
 from typing import TYPE_CHECKING, Any, Self
 
-from dioptra_worker.common.process_identity import ProcessMark, mark
+from dioptra_worker.common.process_identity import ProcessId, identify
 from dioptra_worker.daemon.health import heartbeat_file
 from dioptra_worker.daemon.health.heartbeat_file import Heartbeat, NoHeartbeat, moment
 from dioptra_worker.daemon.health.server import HealthServer
-from dioptra_worker.daemon.health.state import Vitals
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,14 +26,13 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from dioptra_worker.daemon.health.snapshot import Snapshot
+    from dioptra_worker.daemon.health.state import HealthState
     from dioptra_worker.settings import Settings
-
-__all__ = ["Heart", "Vitals"]
 
 log = logging.getLogger("dioptra_worker.health")
 
 
-class Heart:
+class HeartbeatWriter:
     """Beats from entering to leaving; the file is removed at the end.
 
     Attributes:
@@ -43,7 +41,7 @@ class Heart:
 
     def __init__(
         self,
-        vitals: Vitals,
+        health: HealthState,
         settings: Settings,
         *,
         name: str | None = None,
@@ -52,15 +50,15 @@ class Heart:
         """Prepare; nothing is written or opened yet.
 
         Args:
-            vitals: What to show.
+            health: What to show.
             settings: Say where.
             name: The worker's fixed name, if it has one.
             every: Seconds between two beats.
         """
-        self._vitals = vitals
+        self._health = health
         self._settings = settings
         self._every = every
-        process = mark(os.getpid())
+        process = identify(os.getpid())
         assert process is not None
         self._process = process
         self.path = heartbeat_file.place(
@@ -106,13 +104,13 @@ class Heart:
 
     def _beat(self) -> None:
         with self._once("file", f"the heartbeat file {self.path} cannot be written"):
-            vitals = self._vitals.snapshot()
-            if vitals.alive:
-                heartbeat_file.write(self.path, _body(vitals, self._process))
+            health = self._health.snapshot()
+            if health.alive:
+                heartbeat_file.write(self.path, _body(health, self._process))
         if self._settings.health_port and self._server is None:
             host, port = self._settings.health_host, self._settings.health_port
             with self._once("port", f"the health port {host}:{port} cannot be opened"):
-                self._server = HealthServer(host, port, self._vitals)
+                self._server = HealthServer(host, port, self._health)
                 log.info("health is shown at http://%s:%d", host, self._server.port)
 
     @contextlib.contextmanager
@@ -146,27 +144,27 @@ def is_dead(path: Path) -> bool:
     except NoHeartbeat:
         return False
     here = heartbeat.host == socket.gethostname()
-    return here and not ProcessMark(heartbeat.pid, heartbeat.birth).is_alive()
+    return here and not ProcessId(heartbeat.pid, heartbeat.birth).is_alive()
 
 
-def _body(vitals: Snapshot, process: ProcessMark) -> dict[str, Any]:
+def _body(health: Snapshot, process: ProcessId) -> dict[str, Any]:
     return {
-        "written": moment(vitals.now),
+        "written": moment(health.now),
         "pid": process.pid,
         "birth": process.birth,
         "host": socket.gethostname(),
-        "worker": vitals.worker,
-        "queues": vitals.queues,
-        "state": vitals.state,
-        "since": moment(vitals.since),
-        "job_id": vitals.job_id,
-        "waiting_for": vitals.waiting_for,
+        "worker": health.worker,
+        "queues": health.queues,
+        "state": health.state,
+        "since": moment(health.since),
+        "job_id": health.job_id,
+        "waiting_for": health.waiting_for,
         "services": {
             name: {
                 "answered": contact.answered and moment(contact.answered),
                 "away_since": contact.away_since and moment(contact.away_since),
             }
-            for name, contact in sorted(vitals.contacts.items())
+            for name, contact in sorted(health.contacts.items())
         },
-        "outbox": vitals.outbox,
+        "outbox": health.outbox,
     }

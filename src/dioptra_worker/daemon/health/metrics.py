@@ -22,7 +22,7 @@ Sample = tuple["Mapping[str, object]", float]
 """Labels and a value."""
 
 
-def render(vitals: Snapshot) -> str:
+def render(health: Snapshot) -> str:
     """All metrics; what is not known yet has no sample."""
     families = (
         _family(
@@ -35,39 +35,39 @@ def render(vitals: Snapshot) -> str:
             "start_time_seconds",
             "gauge",
             "When the daemon started, in seconds since the epoch.",
-            [({}, vitals.started)],
+            [({}, health.started)],
         ),
         _family(
             "alive",
             "gauge",
             "Whether the main loop is where it should be.",
-            [({}, vitals.alive)],
+            [({}, health.alive)],
         ),
         _family(
             "state",
             "gauge",
             "What the daemon does: 1 for one state, 0 for the others.",
-            [({"state": name}, name == vitals.state) for name in get_args(State)],
+            [({"state": name}, name == health.state) for name in get_args(State)],
         ),
         _family(
             "state_since_seconds",
             "gauge",
             "Since when it has done that, in seconds since the epoch.",
-            [({}, vitals.since)],
+            [({}, health.since)],
         ),
-        *_services(vitals),
-        *_jobs(vitals),
+        *_services(health),
+        *_jobs(health),
     )
     return "".join(itertools.chain.from_iterable(families))
 
 
-def _services(vitals: Snapshot) -> Iterable[list[str]]:
-    names = sorted({*NEEDED, *vitals.contacts})
+def _services(health: Snapshot) -> Iterable[list[str]]:
+    names = sorted({*NEEDED, *health.contacts})
     yield _family(
         "waiting",
         "gauge",
         "Whether a service does not answer.",
-        [({"service": name}, name in vitals.waiting_for) for name in names],
+        [({"service": name}, name in health.waiting_for) for name in names],
     )
     yield _family(
         "last_contact_timestamp_seconds",
@@ -75,7 +75,7 @@ def _services(vitals: Snapshot) -> Iterable[list[str]]:
         "When a service last answered, in seconds since the epoch.",
         [
             ({"service": name}, contact.answered)
-            for name, contact in sorted(vitals.contacts.items())
+            for name, contact in sorted(health.contacts.items())
             if contact.answered is not None
         ],
     )
@@ -83,12 +83,12 @@ def _services(vitals: Snapshot) -> Iterable[list[str]]:
         "outbox_depth",
         "gauge",
         "What the running job has for the API that is not delivered yet.",
-        [({}, vitals.outbox)],
+        [({}, health.outbox)],
     )
 
 
-def _jobs(vitals: Snapshot) -> Iterable[list[str]]:
-    results = dict.fromkeys(get_args(Fate), 0) | dict(vitals.jobs)
+def _jobs(health: Snapshot) -> Iterable[list[str]]:
+    results = dict.fromkeys(get_args(Fate), 0) | dict(health.jobs)
     yield _family(
         "jobs_total",
         "counter",
@@ -98,11 +98,11 @@ def _jobs(vitals: Snapshot) -> Iterable[list[str]]:
     yield _histogram(
         "job_duration_seconds",
         "How long jobs took, from started to their last word.",
-        vitals.durations,
+        health.durations,
     )
     for name, text, peak in (
-        ("job_peak_memory_bytes", "the latest job", vitals.peaks.last),
-        ("job_highest_peak_memory_bytes", "any job so far", vitals.peaks.highest),
+        ("job_peak_memory_bytes", "the latest job", health.peaks.last),
+        ("job_highest_peak_memory_bytes", "any job so far", health.peaks.highest),
     ):
         samples: list[Sample] = [] if peak is None else [({}, peak)]
         yield _family(name, "gauge", f"The most memory that {text} held.", samples)

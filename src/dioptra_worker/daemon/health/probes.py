@@ -19,27 +19,27 @@ _PHASES = {
 }
 
 
-def why_not_alive(vitals: Snapshot) -> list[str]:
+def why_not_alive(health: Snapshot) -> list[str]:
     """What speaks against the daemon being alive; no service has a say in it."""
-    return [] if vitals.alive else [_STUCK]
+    return [] if health.alive else [_STUCK]
 
 
-def why_not_ready(vitals: Snapshot) -> list[str]:
+def why_not_ready(health: Snapshot) -> list[str]:
     """What keeps the daemon from taking a job.
 
     It is ready when it is alive, logged in and registered, and each service that it
     needs has answered lately.
     """
-    reasons = why_not_alive(vitals)
-    if vitals.phase in _PHASES:
-        reasons.append(_PHASES[vitals.phase])
-    away = [service for service in vitals.waiting_for if service in NEEDED]
+    reasons = why_not_alive(health)
+    if health.phase in _PHASES:
+        reasons.append(_PHASES[health.phase])
+    away = [service for service in health.waiting_for if service in NEEDED]
     reasons += [f"{service} does not answer" for service in away]
     for service in NEEDED:
-        contact = vitals.contacts.get(service)
+        contact = health.contacts.get(service)
         if contact is None or contact.away_since is not None:
             continue
-        silent = vitals.now - (contact.answered or 0.0)
+        silent = health.now - (contact.answered or 0.0)
         if silent > LATELY:
             reasons.append(f"{service} has not been heard of for {silent:.0f} s")
     return reasons

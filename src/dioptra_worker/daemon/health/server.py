@@ -19,7 +19,7 @@ from dioptra_worker.daemon.health import metrics, probes
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from dioptra_worker.daemon.health.state import Vitals
+    from dioptra_worker.daemon.health.state import HealthState
 
 log = logging.getLogger("dioptra_worker.health")
 
@@ -37,13 +37,13 @@ class HealthServer(ThreadingHTTPServer):
     allow_reuse_address = True
     request_queue_size = 64
 
-    def __init__(self, host: str, port: int, vitals: Vitals) -> None:
+    def __init__(self, host: str, port: int, health: HealthState) -> None:
         """Open the port and begin to answer.
 
         Raises:
             OSError: If it cannot be opened.
         """
-        self.vitals = vitals
+        self.health = health
         self._places = threading.BoundedSemaphore(AT_ONCE)
         self._open: dict[socket.socket, float] = {}
         if ":" in host:
@@ -148,12 +148,12 @@ class _Request(BaseHTTPRequestHandler):
     do_HEAD = do_GET  # noqa: N815 - http.server looks for this name
 
     def _verdict(self, judge: Callable[..., list[str]]) -> tuple[HTTPStatus, str, str]:
-        reasons = judge(self.server.vitals.snapshot())
+        reasons = judge(self.server.health.snapshot())
         status = HTTPStatus.SERVICE_UNAVAILABLE if reasons else HTTPStatus.OK
         return status, _PLAIN, "\n".join(reasons or ["ok"]) + "\n"
 
     def _metrics(self) -> tuple[HTTPStatus, str, str]:
-        text = metrics.render(self.server.vitals.snapshot())
+        text = metrics.render(self.server.health.snapshot())
         return HTTPStatus.OK, metrics.CONTENT_TYPE, text
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - theirs

@@ -82,7 +82,7 @@ class Snapshot:
         job_id: The job that it runs.
         waiting_for: The services that do not answer.
         contacts: How it stands with each service, by name.
-        outbox: Parcels for the API that are not delivered yet.
+        outbox: Items for the API that are not delivered yet.
         jobs: How many jobs ended, by result.
         durations: How long they took.
         peaks: How much memory they took.

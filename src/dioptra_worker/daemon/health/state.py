@@ -31,7 +31,7 @@ WITHIN = 30.0
 """Seconds from one tick to the next unless the loop says otherwise."""
 
 
-class Vitals:
+class HealthState:
     """The daemon's health, told by its threads."""
 
     def __init__(

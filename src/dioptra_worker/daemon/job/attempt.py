@@ -11,21 +11,25 @@ from typing import TYPE_CHECKING
 from dioptra_worker.common.outcome import Outcome
 from dioptra_worker.common.workspace import workspace
 from dioptra_worker.daemon.job.claim import Claim, claim
-from dioptra_worker.daemon.job.completion import Delivery, left
-from dioptra_worker.daemon.job.prefetch import HeadStart
+from dioptra_worker.daemon.job.completion import Completion, left
+from dioptra_worker.daemon.job.prefetch import Prefetch
 from dioptra_worker.daemon.job.preparation import Preparation
-from dioptra_worker.daemon.job.runner_events import Conversation
+from dioptra_worker.daemon.job.runner_events import RunnerEvents
 from dioptra_worker.daemon.job.status_watch import watching
 from dioptra_worker.daemon.outbox.journal import Journals
 from dioptra_worker.errors import ServiceUnavailable, WorkerError
-from dioptra_worker.protocol.messages import Begin
+from dioptra_worker.protocol.messages import Start
 from dioptra_worker.supervision.supervisor import Supervisor
-from dioptra_worker.supervision.termination import Patience, Report, Stop
+from dioptra_worker.supervision.termination import (
+    GracePeriods,
+    RunnerReport,
+    StopRequest,
+)
 from dioptra_worker.supervision.verdict import judge
 
 if TYPE_CHECKING:
-    from dioptra_worker.broker.job_request import Order
-    from dioptra_worker.broker.leases import Ledger, Pending
+    from dioptra_worker.broker.job_request import JobRequest
+    from dioptra_worker.broker.leases import Leases, PendingStatus
     from dioptra_worker.daemon.job.context import Services
 
 log = logging.getLogger("dioptra_worker.attempt")
@@ -37,20 +41,20 @@ CLOSE_RUN_TIMEOUT = 15.0
 class Attempt:
     """Drives one job; `run` in one thread, `stop` from any other."""
 
-    def __init__(self, order: Order, services: Services) -> None:
+    def __init__(self, order: JobRequest, services: Services) -> None:
         self.order = order
         self._services = services
         self._api = services.api
         self._lock = threading.Lock()
-        self._stop: Stop | None = None
+        self._stop: StopRequest | None = None
         self._stopped = threading.Event()
         self._supervisor: Supervisor | None = None
-        self._ahead: HeadStart | None = None
+        self._ahead: Prefetch | None = None
         self._tidying = contextlib.ExitStack()
-        self._delivery: Delivery | None = None
+        self._delivery: Completion | None = None
         self._journals = Journals(services.settings.work_dir, api=services.api.url)
 
-    def stop(self, stop: Stop) -> None:
+    def stop(self, stop: StopRequest) -> None:
         """Stop the job, now or as soon as it has a runner.
 
         The first reason counts, but that the job is not ours any more counts more.
@@ -67,12 +71,12 @@ class Attempt:
     def claim(self) -> Claim:
         """Make the job ours in the API; see `dioptra_worker.daemon.job.claim`."""
         services = self._services
-        ahead = HeadStart(self.order.job_id, api=self._api, launcher=services.launcher)
+        ahead = Prefetch(self.order.job_id, api=self._api, launcher=services.launcher)
         try:
             claimed = claim(
                 self.order,
                 api=self._api,
-                ledger=_Ends(services.ledger, self._journals),
+                leases=_Ends(services.leases, self._journals),
                 settings=services.settings,
                 close_run=self._close_run,
             )
@@ -93,13 +97,13 @@ class Attempt:
         Returns:
             How it ended. The API knows already, unless the job was given back.
         """
-        conversation = Conversation(self.order, self._services)
-        delivery = Delivery(
-            conversation,
+        events = RunnerEvents(self.order, self._services)
+        delivery = Completion(
+            events,
             self._services,
             self._journals,
             claimed=claimed,
-            on_gone=lambda: self.stop(Stop("gone", "the job was deleted")),
+            on_gone=lambda: self.stop(StopRequest("gone", "the job was deleted")),
         )
         with delivery, self._tidying:
             self._adopt_delivery(delivery)
@@ -107,8 +111,8 @@ class Attempt:
                 verdict = _told_late(claimed)
             else:
                 if claimed.words:
-                    conversation.say("WARNING", claimed.words)
-                verdict = self._unless_gone(self._watched(conversation))
+                    events.say("WARNING", claimed.words)
+                verdict = self._unless_gone(self._watched(events))
             match verdict.fate:
                 case "given back":
                     return delivery.give_back(verdict)
@@ -127,30 +131,30 @@ class Attempt:
             return verdict
         return replace(verdict, fate="dropped", reason=stop.reason)
 
-    def _adopt_delivery(self, delivery: Delivery) -> None:
+    def _adopt_delivery(self, delivery: Completion) -> None:
         with self._lock:
             self._delivery = delivery
             if self._stop is not None and self._stop.kind == "shutdown":
                 delivery.shut_down()
 
-    def _watched(self, conversation: Conversation) -> Outcome:
+    def _watched(self, events: RunnerEvents) -> Outcome:
         """Run the job with an eye on its status in the API."""
         try:
             with watching(self.order.job_id, self._services, stop=self.stop):
-                return self._supervised(conversation)
+                return self._supervised(events)
         except WorkerError as error:
-            conversation.say("ERROR", str(error))
+            events.say("ERROR", str(error))
             return Outcome(fate="failed", reason=str(error), mlflow="FAILED")
         except OSError as error:
             reason = f"the worker could not prepare the job: {error}"
-            conversation.say("ERROR", reason)
+            events.say("ERROR", reason)
             return Outcome(fate="failed", reason=reason, mlflow="FAILED")
         except Exception as error:  # a job without an end would be stuck
             log.exception("job %d broke the worker", self.order.job_id)
             reason = f"the worker has a bug: {error!r}"
             return Outcome(fate="failed", reason=reason, mlflow="FAILED")
 
-    def _supervised(self, conversation: Conversation) -> Outcome:
+    def _supervised(self, events: RunnerEvents) -> Outcome:
         settings = self._services.settings
         ahead = self._ahead
         assert ahead is not None
@@ -159,7 +163,7 @@ class Attempt:
             workspace(settings.work_dir, self.order.job_id)
         )
         with Preparation(
-            conversation,
+            events,
             self._services,
             ahead=ahead,
             space=space,
@@ -170,13 +174,13 @@ class Attempt:
                 self._services.launcher,
                 process,
                 pipes,
-                listener=conversation,
-                patience=Patience(grace=settings.kill_grace),
+                listener=events,
+                patience=GracePeriods(grace=settings.kill_grace),
             )
-            conversation.supervisor = supervisor
+            events.supervisor = supervisor
             self._adopt(supervisor)
             supervisor.send(
-                Begin(
+                Start(
                     job_id=self.order.job_id,
                     directory=str(space.root),
                     api_url=self._api.url,
@@ -186,7 +190,7 @@ class Attempt:
             )
             preparation.hand_over_to(supervisor)
             report = supervisor.run()
-        return self._settle(report, conversation)
+        return self._settle(report, events)
 
     def _adopt(self, supervisor: Supervisor) -> None:
         with self._lock:
@@ -194,18 +198,18 @@ class Attempt:
             if self._stop is not None:
                 supervisor.stop(self._stop)
 
-    def _settle(self, report: Report, conversation: Conversation) -> Outcome:
+    def _settle(self, report: RunnerReport, events: RunnerEvents) -> Outcome:
         """Judge, and close an MLflow run that the runner left open."""
         verdict = judge(report)
-        conversation.let_go(verdict.reason)
-        self._services.vitals.job_peak(report.exit.peak)
+        events.abandon(verdict.reason)
+        self._services.health.job_peak(report.exit.peak)
         closed = report.ended is not None and report.ended.run_closed
-        run_id = conversation.run_id
+        run_id = events.run_id
         if run_id and not closed and not self._close_run(run_id, verdict.mlflow):
             words = (
                 f"MLflow run {run_id} is not closed yet; it will be when MLflow is back"
             )
-            conversation.say("WARNING", words)
+            events.say("WARNING", words)
         return verdict
 
     def _close_run(self, run_id: str, status: str) -> bool:
@@ -214,7 +218,7 @@ class Attempt:
         if services.launcher.close_run(run_id, status, timeout=CLOSE_RUN_TIMEOUT):
             return True
         try:
-            services.ledger.leave_run(run_id, status)
+            services.leases.leave_run(run_id, status)
         except ServiceUnavailable as error:
             log.warning("MLflow run %s stays open: %s", run_id, error)
         return False
@@ -224,12 +228,12 @@ class Attempt:
 class _Ends:
     """The ends that the API has yet to be told, in Redis and on this machine."""
 
-    ledger: Ledger
+    leases: Leases
     journals: Journals
 
-    def pending(self, job_id: int) -> Pending | None:
+    def pending(self, job_id: int) -> PendingStatus | None:
         """How a job ended, if the API was not told."""
-        return self.ledger.pending(job_id) or self.journals.end_of(job_id)
+        return self.leases.pending(job_id) or self.journals.end_of(job_id)
 
 
 def _told_late(claimed: Claim) -> Outcome:

@@ -15,14 +15,14 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from dioptra_worker.broker.batch_leases import LEASE, Activities
-from dioptra_worker.common.retry import FOREVER, persist
+from dioptra_worker.common.retry import FOREVER, retry_until_available
 from dioptra_worker.errors import ServiceUnavailable
-from dioptra_worker.protocol.messages import ActivityAnswer, ActivityWanted
+from dioptra_worker.protocol.messages import BatchClaimReply, BatchClaimRequest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from dioptra_worker.common.outage_log import Outages
+    from dioptra_worker.common.outage_log import OutageLog
 
 log = logging.getLogger("dioptra_worker.claims")
 
@@ -31,7 +31,7 @@ LETTING_GO = 5.0
 """Seconds that a job's end waits for Redis to take claims back; they run out anyway."""
 
 
-class ClaimsDesk:
+class BatchClaims:
     """Keeps one job's claims; `ask` from any thread, then `close` once."""
 
     def __init__(
@@ -40,8 +40,8 @@ class ClaimsDesk:
         *,
         job: int,
         token: str,
-        answer: Callable[[ActivityAnswer], None],
-        outages: Outages,
+        answer: Callable[[BatchClaimReply], None],
+        outages: OutageLog,
         renew_every: float = RENEW_EVERY,
     ) -> None:
         """Open the desk.
@@ -61,14 +61,16 @@ class ClaimsDesk:
         self._outages = outages
         self._renew_every = renew_every
         self._held: set[str] = set()
-        self._questions: queue.SimpleQueue[ActivityWanted | None] = queue.SimpleQueue()
+        self._questions: queue.SimpleQueue[BatchClaimRequest | None] = (
+            queue.SimpleQueue()
+        )
         self._closing = threading.Event()
         self._thread = threading.Thread(
             target=self._work, name="dioptra-claims", daemon=True
         )
         self._thread.start()
 
-    def ask(self, wanted: ActivityWanted) -> None:
+    def ask(self, wanted: BatchClaimRequest) -> None:
         """Take a question of the runner; the answer goes to it when there is one."""
         self._questions.put(wanted)
 
@@ -105,7 +107,7 @@ class ClaimsDesk:
             if wanted is None:
                 return
             try:
-                outcome = persist(
+                outcome = retry_until_available(
                     partial(self._outcome, wanted),
                     seconds=FOREVER,
                     sleep=self._sleep,
@@ -114,9 +116,9 @@ class ClaimsDesk:
                 )
             except _Closed:
                 return
-            self._answer(ActivityAnswer(question=wanted.question, outcome=outcome))
+            self._answer(BatchClaimReply(question=wanted.question, outcome=outcome))
 
-    def _outcome(self, wanted: ActivityWanted) -> str:
+    def _outcome(self, wanted: BatchClaimRequest) -> str:
         element = wanted.element
         if wanted.state == "started":
             outcome = self._activities.claim(

@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
 
-from dioptra_worker.common.retry import persist
+from dioptra_worker.common.retry import retry_until_available
 from dioptra_worker.errors import (
     LoginRefused,
     NotFound,
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from dioptra_worker.api.models import Job
-    from dioptra_worker.broker.job_request import Order
-    from dioptra_worker.broker.leases import Pending
+    from dioptra_worker.broker.job_request import JobRequest
+    from dioptra_worker.broker.leases import PendingStatus
     from dioptra_worker.settings import Settings
 
 T = TypeVar("T")
@@ -64,18 +64,18 @@ class Api(Protocol):
 
 
 class Book(Protocol):
-    """What a claim needs of the ledger."""
+    """What a claim needs of the leases."""
 
-    def pending(self, job_id: int) -> Pending | None:
+    def pending(self, job_id: int) -> PendingStatus | None:
         """What the API has yet to be told of a job."""
         ...
 
 
 def claim(
-    order: Order,
+    order: JobRequest,
     *,
     api: Api,
-    ledger: Book,
+    leases: Book,
     settings: Settings,
     close_run: Callable[[str, str], object],
     sleep: Callable[[float], object] = time.sleep,
@@ -85,7 +85,7 @@ def claim(
     Args:
         order: The job.
         api: Where to set it.
-        ledger: Knows about earlier attempts.
+        leases: Knows about earlier attempts.
         settings: What to do with a job whose worker was lost.
         close_run: Closes the MLflow run of an earlier attempt with a status.
         sleep: Waits between two tries.
@@ -97,7 +97,7 @@ def claim(
         ServiceUnavailable: If the API or Redis is away, or lets nobody in; the job
             can be put back.
     """
-    claiming = _Claiming(order, api, ledger, settings, close_run, sleep)
+    claiming = _Claiming(order, api, leases, settings, close_run, sleep)
     try:
         return claiming.claim()
     except NotFound:
@@ -110,9 +110,9 @@ def claim(
 
 @dataclass(frozen=True)
 class _Claiming:
-    order: Order
+    order: JobRequest
     api: Api
-    ledger: Book
+    leases: Book
     settings: Settings
     close_run: Callable[[str, str], object]
     sleep: Callable[[float], object]
@@ -129,7 +129,7 @@ class _Claiming:
     def _interrupted(self) -> Claim:
         """Decide about a job that is started and that nobody runs."""
         order, settings = self.order, self.settings
-        pending = self.ledger.pending(order.job_id)
+        pending = self.leases.pending(order.job_id)
         if pending is not None:
             return Claim(
                 kind="lost",
@@ -179,4 +179,4 @@ class _Claiming:
         return self._persist(lambda: self.api.job(self.order.job_id).status)
 
     def _persist(self, call: Callable[[], T]) -> T:
-        return persist(call, seconds=PATIENCE, sleep=self.sleep)
+        return retry_until_available(call, seconds=PATIENCE, sleep=self.sleep)

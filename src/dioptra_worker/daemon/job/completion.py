@@ -8,8 +8,8 @@ import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING, Self
 
-from dioptra_worker.broker.leases import Pending
-from dioptra_worker.daemon.outbox.outbox import Address, Courier
+from dioptra_worker.broker.leases import PendingStatus
+from dioptra_worker.daemon.outbox.outbox import Address, Outbox
 from dioptra_worker.errors import ServiceUnavailable
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from dioptra_worker.common.outcome import Outcome
     from dioptra_worker.daemon.job.claim import Claim
     from dioptra_worker.daemon.job.context import Services
-    from dioptra_worker.daemon.job.runner_events import Conversation
+    from dioptra_worker.daemon.job.runner_events import RunnerEvents
     from dioptra_worker.daemon.outbox.journal import Journal, Journals
 
 log = logging.getLogger("dioptra_worker.delivery")
@@ -31,12 +31,12 @@ LAST_DELIVERY = 2.0
 _AWAY = "; the API is away, and another worker will tell it"
 
 
-class Delivery:
+class Completion:
     """One attempt's outbox, open in a ``with``; `shut_down` from any thread."""
 
     def __init__(
         self,
-        conversation: Conversation,
+        events: RunnerEvents,
         services: Services,
         journals: Journals,
         *,
@@ -46,14 +46,14 @@ class Delivery:
         """Prepare.
 
         Args:
-            conversation: What the runner says; it gets the outbox.
+            events: What the runner says; it gets the outbox.
             services: What attempts share.
             journals: Where to keep what is not delivered.
             claimed: Whether the job is run, or only told its end.
             on_gone: Told when the API no longer knows the job.
         """
-        self._conversation = conversation
-        self._order = conversation.order
+        self._events = events
+        self._order = events.order
         self._services = services
         self._journals = journals
         self._claimed = claimed
@@ -73,21 +73,21 @@ class Delivery:
             worker=order.worker,
         )
         words = "" if journal is None else self._inherit(journal)
-        self._courier = Courier(
+        self._outbox = Outbox(
             self._services.api,
             Address(job_id=order.job_id, experiment_id=order.experiment_id),
-            group_id=lambda: self._conversation.group_id,
-            say=self._conversation.say,
+            group_id=lambda: self._events.group_id,
+            say=self._events.say,
             on_gone=self._on_gone,
             journal=journal,
         )
-        self._services.vitals.outbox(lambda: self._courier.depth)
+        self._services.health.outbox(lambda: self._outbox.depth)
         if journal is not None:
             self._closing.enter_context(journal)
-        self._closing.enter_context(self._courier)
-        self._conversation.courier = self._courier
+        self._closing.enter_context(self._outbox)
+        self._events.outbox = self._outbox
         if words:
-            self._conversation.say("WARNING", words)
+            self._events.say("WARNING", words)
         return self
 
     def __exit__(
@@ -109,18 +109,18 @@ class Delivery:
             Whether all of it is delivered.
         """
         order = self._order
-        pending = Pending(
+        pending = PendingStatus(
             job_id=order.job_id,
             experiment_id=order.experiment_id,
             status="finished" if verdict.fate == "finished" else "failed",
             reason=verdict.reason,
         )
         if self._journal is None or self._journal.end is None:  # else it is said
-            self._conversation.conclude(verdict)
+            self._events.conclude(verdict)
         if self._journal is not None:
-            self._journal.note_end(pending)
+            self._journal.record_final_status(pending)
         try:
-            self._services.ledger.pend(pending)
+            self._services.leases.pend(pending)
         except ServiceUnavailable as error:
             log.debug("the status is on this machine only: %s", error)
         return self._finish(pending.status, timeout)
@@ -132,7 +132,7 @@ class Delivery:
             delivered = self.conclude(verdict, GIVE_BACK_TIMEOUT)
         else:
             words = f"the job is given back: {verdict.reason}"
-            self._conversation.say("WARNING", words)
+            self._events.say("WARNING", words)
             delivered = self._finish("reset", GIVE_BACK_TIMEOUT)
         return verdict if delivered else left(verdict)
 
@@ -145,10 +145,10 @@ class Delivery:
         with self._lock:
             self._shutting_down = True
             if self._concluding:
-                self._let_go()
+                self._abandon()
 
-    def _let_go(self) -> None:
-        timer = threading.Timer(LAST_DELIVERY, self._courier.let_go)
+    def _abandon(self) -> None:
+        timer = threading.Timer(LAST_DELIVERY, self._outbox.abandon)
         timer.daemon = True
         timer.start()
 
@@ -156,10 +156,10 @@ class Delivery:
         with self._lock:
             self._concluding = True
             if self._shutting_down:
-                self._let_go()
-        delivered = self._courier.finish(status, timeout)
+                self._abandon()
+        delivered = self._outbox.finish(status, timeout)
         if delivered and self._journal is not None:
-            self._journal.settle_end()
+            self._journal.ack_final_status()
         return delivered
 
     def _inherit(self, journal: Journal) -> str:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from dioptra_worker.daemon.health.state import Vitals
+from dioptra_worker.daemon.health.state import HealthState
 
 if TYPE_CHECKING:
     from dioptra_worker.api.client import DioptraApi
-    from dioptra_worker.broker.leases import Ledger
+    from dioptra_worker.broker.leases import Leases
     from dioptra_worker.common.masking import Mask
     from dioptra_worker.daemon.staging.snapshot_cache import SnapshotCache
     from dioptra_worker.settings import Settings
@@ -23,17 +23,17 @@ class Services:
     Attributes:
         api: The daemon's session with the REST API.
         launcher: Hands out runners.
-        ledger: What workers tell each other.
+        leases: What workers tell each other.
         settings: The daemon's settings.
         mask: Hides secrets in text.
         cache: What was fetched before.
-        vitals: Is told how the daemon is.
+        health: Is told how the daemon is.
     """
 
     api: DioptraApi
     launcher: Launcher
-    ledger: Ledger
+    leases: Leases
     settings: Settings
     mask: Mask
     cache: SnapshotCache
-    vitals: Vitals = field(default_factory=Vitals)
+    health: HealthState = field(default_factory=HealthState)

@@ -8,14 +8,14 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
-from dioptra_worker.broker.payload import read_order
+from dioptra_worker.broker.payload import read_request
 from dioptra_worker.common.humanize import duration
-from dioptra_worker.common.outage_log import Outages
-from dioptra_worker.common.retry import FOREVER, persist
+from dioptra_worker.common.outage_log import OutageLog
+from dioptra_worker.common.retry import FOREVER, retry_until_available
 from dioptra_worker.daemon.health.snapshot import REDIS
 from dioptra_worker.daemon.job.attempt import Attempt
 from dioptra_worker.errors import PayloadError, ServiceUnavailable
-from dioptra_worker.supervision.termination import Stop
+from dioptra_worker.supervision.termination import StopRequest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from rq import Queue
     from rq.job import Job
 
-    from dioptra_worker.broker.job_request import Order
-    from dioptra_worker.broker.registries import Leftovers
-    from dioptra_worker.broker.rq_worker import RqWorker, Taken
+    from dioptra_worker.broker.job_request import JobRequest
+    from dioptra_worker.broker.registries import Registries
+    from dioptra_worker.broker.rq_worker import ActiveJob, RqWorker
     from dioptra_worker.common.outcome import Outcome
     from dioptra_worker.daemon.job.context import Services
 
@@ -44,7 +44,7 @@ class Handler:
         self,
         *,
         books: RqWorker,
-        leftovers: Leftovers,
+        registries: Registries,
         services: Services,
         stopping: Callable[[], bool],
     ) -> None:
@@ -52,20 +52,20 @@ class Handler:
 
         Args:
             books: RQ's books.
-            leftovers: Puts entries back.
+            registries: Puts entries back.
             services: What attempts need.
             stopping: Whether the worker shuts down.
         """
         self._books = books
-        self._leftovers = leftovers
+        self._registries = registries
         self._services = services
-        self._ledger = services.ledger
-        self._vitals = services.vitals
+        self._leases = services.leases
+        self._health = services.health
         self._stopping = stopping
-        self._outages = Outages()
+        self._outages = OutageLog()
         self._attempt: Attempt | None = None
-        self._taken: Taken | None = None
-        self._shutdown: Stop | None = None
+        self._taken: ActiveJob | None = None
+        self._shutdown: StopRequest | None = None
         self._leasing = threading.Lock()
 
     @property
@@ -74,7 +74,7 @@ class Handler:
         attempt = self._attempt
         return None if attempt is None else attempt.order.job_id
 
-    def stop(self, stop: Stop) -> bool:
+    def stop(self, stop: StopRequest) -> bool:
         """Stop the job that is being handled; whether there was one.
 
         A worker that shuts down begins no other.
@@ -91,10 +91,10 @@ class Handler:
         with self._leasing:
             attempt = self._attempt
             if attempt is not None:
-                other = self._ledger.acquire(attempt.order.job_id)
+                other = self._leases.acquire(attempt.order.job_id)
                 if other is not None:
                     words = f"worker {other.worker!r} on {other.host} has taken it over"
-                    attempt.stop(Stop("gone", words, at_once=True))
+                    attempt.stop(StopRequest("gone", words, kill=True))
         self._books.beat(self._taken)
 
     def handle(self, job: Job, queue: Queue) -> bool:
@@ -108,61 +108,61 @@ class Handler:
             False when it was put back because the API is away.
         """
         try:
-            order = read_order(job, worker=self._books.name)
+            order = read_request(job, worker=self._books.name)
         except PayloadError as error:
             log.error("queue entry %s was refused: %s", job.id, error)
             reason = f"refused by dioptra-worker: {error}"
             self._surely(lambda: self._books.refuse(job, queue, reason))
             return True
-        holder = self._surely(lambda: self._ledger.acquire(order.job_id))
+        holder = self._surely(lambda: self._leases.acquire(order.job_id))
         if holder is not None or self._runs_elsewhere(job, queue):
             log.info(
                 "job %d is a second delivery and is left to %s",
                 order.job_id,
                 holder.worker if holder else job.worker_name,
             )
-            self._surely(lambda: self._books.discard(job, queue, None))
-            self._surely(lambda: self._ledger.release(order.job_id))
+            self._surely(lambda: self._books.drop_duplicate(job, queue, None))
+            self._surely(lambda: self._leases.release(order.job_id))
             return True
         try:
             return self._ours(order, job, queue)
         finally:
             self._taken = None
-            self._vitals.job_over()
+            self._health.job_over()
             self._release(order)
 
     def _runs_elsewhere(self, job: Job, queue: Queue) -> bool:
         """Whether a worker without leases, such as the platform's own, runs it."""
         if job.worker_name in {None, self._books.name}:
             return False
-        running = self._surely(lambda: self._leftovers.started(queue))
+        running = self._surely(lambda: self._registries.started(queue))
         return running.get(job.id, False)
 
-    def _ours(self, order: Order, job: Job, queue: Queue) -> bool:
-        number = self._surely(lambda: self._ledger.count_attempt(order.job_id))
+    def _ours(self, order: JobRequest, job: Job, queue: Queue) -> bool:
+        number = self._surely(lambda: self._leases.count_attempt(order.job_id))
         order = replace(order, attempt=number)
         attempt = self._attempt = Attempt(order, self._services)
         if (stop := self._shutdown) is not None:  # while we waited for Redis
             log.warning("job %d is put back: %s", order.job_id, stop.reason)
             self._hand_on(order)
-            self._surely(lambda: self._leftovers.put_back(job.id, queue))
+            self._surely(lambda: self._registries.requeue(job.id, queue))
             return True
         try:
             claimed = attempt.claim()
         except ServiceUnavailable as error:
             log.warning("job %d is put back: %s", order.job_id, error)
             self._hand_on(order)
-            self._surely(lambda: self._leftovers.put_back(job.id, queue))
+            self._surely(lambda: self._registries.requeue(job.id, queue))
             return False
         if claimed.kind != "lost":  # an end that was never settled is of another run
-            self._surely(lambda: self._ledger.settle(order.job_id))
+            self._surely(lambda: self._leases.settle(order.job_id))
         if claimed.kind in {"over", "gone"}:
             log.info("job %d is not ours to run: %s", order.job_id, claimed.words)
-            self._surely(lambda: self._books.discard(job, queue, claimed.status))
-            self._surely(lambda: self._ledger.forget_attempts(order.job_id))
+            self._surely(lambda: self._books.drop_duplicate(job, queue, claimed.status))
+            self._surely(lambda: self._leases.forget_attempts(order.job_id))
             return True
         taken = self._taken = self._surely(lambda: self._books.begin(job, queue))
-        self._vitals.job_started(order.job_id)
+        self._health.job_started(order.job_id)
         log.info("job %d started", order.job_id, extra={"job_id": order.job_id})
         started = time.monotonic()
         try:
@@ -171,9 +171,9 @@ class Handler:
             self._close(order, taken, verdict)
         except Exception:  # RQ's books would have it run for as long as we live
             self._taken = None
-            self._surely(lambda: self._books.lay_aside(taken))
+            self._surely(lambda: self._books.park(taken))
             raise
-        self._vitals.job_ended(verdict.fate, time.monotonic() - started)
+        self._health.job_ended(verdict.fate, time.monotonic() - started)
         log.info(
             "job %d %s after %s%s",
             order.job_id,
@@ -184,32 +184,32 @@ class Handler:
         )
         return True
 
-    def _close(self, order: Order, taken: Taken, verdict: Outcome) -> None:
+    def _close(self, order: JobRequest, taken: ActiveJob, verdict: Outcome) -> None:
         """Write into RQ's and our own books how it ended."""
         if verdict.fate == "given back":
             self._hand_on(order)
         self._surely(lambda: self._books.end(taken, verdict))
         if verdict.fate in {"given back", "left"}:
             return
-        if self._surely(lambda: self._ledger.acquire(order.job_id)) is not None:
+        if self._surely(lambda: self._leases.acquire(order.job_id)) is not None:
             return  # another worker has taken it over, and counts for itself
-        self._surely(lambda: self._ledger.settle(order.job_id))
-        self._surely(lambda: self._ledger.forget_attempts(order.job_id))
+        self._surely(lambda: self._leases.settle(order.job_id))
+        self._surely(lambda: self._leases.forget_attempts(order.job_id))
 
-    def _hand_on(self, order: Order) -> None:
+    def _hand_on(self, order: JobRequest) -> None:
         """Let go of a job that is about to be in its queue again.
 
         Not after that: whoever takes it from there and finds it held would leave it to
         us, as a second delivery.
         """
-        self._surely(lambda: self._ledger.uncount_attempt(order.job_id))
+        self._surely(lambda: self._leases.uncount_attempt(order.job_id))
         self._release(order)
 
-    def _release(self, order: Order) -> None:
+    def _release(self, order: JobRequest) -> None:
         """Give the lease on a job back, for no heartbeat to take it again."""
         with self._leasing:
             self._attempt = None
-        self._surely(lambda: self._ledger.release(order.job_id))
+        self._surely(lambda: self._leases.release(order.job_id))
 
     def _surely(self, call: Callable[[], T]) -> T:
         """Call until Redis answers; only a worker that shuts down gives up."""
@@ -224,10 +224,10 @@ class Handler:
             time.sleep(seconds)
 
         def contact() -> T:
-            with self._vitals.contacting(REDIS):
+            with self._health.contacting(REDIS):
                 return call()
 
-        return persist(
+        return retry_until_available(
             contact,
             seconds=FOREVER,
             sleep=sleep,

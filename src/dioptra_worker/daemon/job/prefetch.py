@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from dioptra_worker.supervision.runner_process import Pipes, Process
 
 
-class HeadStart:
+class Prefetch:
     """A runner that waits to be told its job, and the job's record.
 
     A runner that nobody takes ends by itself when its socket is closed.

@@ -9,16 +9,16 @@ from functools import partial
 from typing import TYPE_CHECKING, Self, TypeVar
 
 from dioptra_worker.api.session import PARALLEL
-from dioptra_worker.common.outage_log import Outages
-from dioptra_worker.common.retry import FOREVER, persist
+from dioptra_worker.common.outage_log import OutageLog
+from dioptra_worker.common.retry import FOREVER, retry_until_available
 from dioptra_worker.daemon.job.provenance_tags import stamp
 from dioptra_worker.daemon.staging.background import Background
 from dioptra_worker.daemon.staging.plan import Fetcher
-from dioptra_worker.daemon.staging.setup_deadline import SetupLimit
+from dioptra_worker.daemon.staging.setup_deadline import SetupDeadline
 from dioptra_worker.daemon.staging.transfer import Way
 from dioptra_worker.errors import NotFound, WorkerError
 from dioptra_worker.provenance import WORKER_RUN_ID
-from dioptra_worker.supervision.termination import Stop
+from dioptra_worker.supervision.termination import StopRequest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from dioptra_worker.api.models import Job
     from dioptra_worker.common.workspace import Workspace
     from dioptra_worker.daemon.job.context import Services
-    from dioptra_worker.daemon.job.prefetch import HeadStart
-    from dioptra_worker.daemon.job.runner_events import Conversation
+    from dioptra_worker.daemon.job.prefetch import Prefetch
+    from dioptra_worker.daemon.job.runner_events import RunnerEvents
     from dioptra_worker.protocol.messages import Plan
     from dioptra_worker.supervision.supervisor import Supervisor
 
@@ -45,30 +45,30 @@ class Preparation:
 
     def __init__(
         self,
-        conversation: Conversation,
+        events: RunnerEvents,
         services: Services,
         *,
-        ahead: HeadStart,
+        ahead: Prefetch,
         space: Workspace,
         over: threading.Event,
     ) -> None:
         """Begin to fetch.
 
         Args:
-            conversation: What is said of it, and to whom it belongs.
+            events: What is said of it, and to whom it belongs.
             services: What attempts share.
             ahead: Has the job's record.
             space: Where to put what comes.
             over: Set when nobody wants it any more.
         """
-        self._conversation = conversation
-        self._order = conversation.order
+        self._events = events
+        self._order = events.order
         self._services = services
         self._api = services.api
         self._ahead = ahead
         self._space = space
         self._over = over
-        self._limit = SetupLimit(services.settings.setup_deadline)
+        self._limit = SetupDeadline(services.settings.setup_deadline)
         self._pool = Background("dioptra-fetch", most=PARALLEL)
         self._fetching = self._pool.submit(self._fetch)
 
@@ -86,7 +86,7 @@ class Preparation:
         Args:
             supervisor: Whose runner it is; all of it happens in its thread.
         """
-        limit_set_up = self._conversation.limit_set_up
+        limit_set_up = self._events.limit_set_up
         self._limit.hold(
             lambda seconds, stop: supervisor.call(partial(limit_set_up, seconds, stop))
         )
@@ -95,13 +95,13 @@ class Preparation:
         )
 
     def _fetch(self) -> Plan:
-        conversation, services = self._conversation, self._services
-        outages = Outages(conversation.tell)
+        events, services = self._events, self._services
+        outages = OutageLog(events.tell)
         job: Job | None = self._ahead.job()
         if job is None:
             job = self._patiently(lambda: self._api.job(self._order.job_id), outages)
-        conversation.group_id = job.group_id
-        conversation.say(
+        events.group_id = job.group_id
+        events.say(
             "INFO",
             f"worker {self._order.worker!r} runs entrypoint {job.entrypoint_name!r}",
         )
@@ -110,7 +110,7 @@ class Preparation:
             maker=services.launcher,
             cache=services.cache,
             limit=self._limit,
-            say=conversation.say,
+            say=events.say,
         )
         fetcher = Fetcher(
             way,
@@ -128,35 +128,35 @@ class Preparation:
             worker=self._order.worker,
             platform_version=self._api.platform_version(),
         )
-        conversation.worker_run = tags.get(WORKER_RUN_ID, "")
+        events.worker_run = tags.get(WORKER_RUN_ID, "")
         return replace(plan, stamp=tags)
 
     def _hand_over(self, fetching: Future[Plan], supervisor: Supervisor) -> None:
-        conversation = self._conversation
+        events = self._events
         try:
             plan = fetching.result()
         except _GivenUp:
             return
         except NotFound as error:
-            supervisor.stop(Stop("setup", str(error), at_once=True))
+            supervisor.stop(StopRequest("setup", str(error), kill=True))
         except (WorkerError, OSError) as error:
-            conversation.say("ERROR", f"the job could not be prepared: {error}")
+            events.say("ERROR", f"the job could not be prepared: {error}")
             reason = f"the job could not be prepared: {error}"
-            supervisor.stop(Stop("setup", reason, at_once=True))
+            supervisor.stop(StopRequest("setup", reason, kill=True))
         except Exception as error:
             log.exception("job %d could not be prepared", self._order.job_id)
             reason = f"the job could not be prepared: {error!r}"
-            supervisor.stop(Stop("setup", reason, at_once=True))
+            supervisor.stop(StopRequest("setup", reason, kill=True))
         else:
-            conversation.planned = True
-            conversation.begin_limit()
+            events.planned = True
+            events.begin_limit()
             # A plan larger than the socket's buffer waits for the runner to read it,
             # and the runner may be waiting for us to read what it says.
             threading.Thread(target=supervisor.send, args=[plan], daemon=True).start()
 
-    def _patiently(self, call: Callable[[], T], outages: Outages) -> T:
+    def _patiently(self, call: Callable[[], T], outages: OutageLog) -> T:
         """Call the API until it answers, however long it is away."""
-        return persist(
+        return retry_until_available(
             call,
             seconds=FOREVER,
             sleep=self._sleep,

@@ -10,62 +10,62 @@ from typing import TYPE_CHECKING, Protocol
 
 from dioptra_worker.api.models import LogRecord
 from dioptra_worker.common.humanize import duration
-from dioptra_worker.common.outage_log import Outages
-from dioptra_worker.daemon.job.batch_claims import ClaimsDesk
+from dioptra_worker.common.outage_log import OutageLog
+from dioptra_worker.daemon.job.batch_claims import BatchClaims
 from dioptra_worker.daemon.outbox.items import OWN_LOGGER
 from dioptra_worker.errors import ServiceError
 from dioptra_worker.protocol.messages import (
-    ActivityAnswer,
-    ActivityWanted,
     ArtifactStored,
+    BatchClaimReply,
+    BatchClaimRequest,
     Log,
     Message,
     Metric,
     RunStarted,
     ServiceState,
     Session,
-    SessionWanted,
+    SessionRequest,
 )
-from dioptra_worker.supervision.termination import Stop
+from dioptra_worker.supervision.termination import StopRequest
 
 if TYPE_CHECKING:
-    from dioptra_worker.broker.job_request import Order
+    from dioptra_worker.broker.job_request import JobRequest
     from dioptra_worker.common.outcome import Outcome
     from dioptra_worker.daemon.job.context import Services
-    from dioptra_worker.daemon.outbox.outbox import Courier
+    from dioptra_worker.daemon.outbox.outbox import Outbox
     from dioptra_worker.supervision.runner_output import Stream
 
 log = logging.getLogger("dioptra_worker.conversation")
 
 
-class Partner(Protocol):
+class RunnerControl(Protocol):
     """Whom the runner is reached through: its `Supervisor`."""
 
     def send(self, message: Message) -> None:
         """Tell it something."""
         ...
 
-    def stop(self, stop: Stop) -> None:
+    def stop(self, stop: StopRequest) -> None:
         """Stop it."""
         ...
 
-    def limit(self, seconds: float | None, stop: Stop) -> None:
+    def limit(self, seconds: float | None, stop: StopRequest) -> None:
         """Stop it after a while."""
         ...
 
 
 @dataclass
-class Conversation:
+class RunnerEvents:
     """Passes on what a runner says: to the outbox, masked."""
 
-    order: Order
+    order: JobRequest
     services: Services
-    courier: Courier = field(init=False)
-    supervisor: Partner | None = None
+    outbox: Outbox = field(init=False)
+    supervisor: RunnerControl | None = None
     group_id: int = 0
     run_id: str | None = None
     worker_run: str = ""
-    claims: ClaimsDesk | None = None
+    claims: BatchClaims | None = None
     planned: bool = False
 
     def message(self, message: Message) -> None:
@@ -74,18 +74,18 @@ class Conversation:
             case Log(severity=severity, logger=logger, message=text):
                 self._record(severity, logger, text)
             case Metric():
-                self.courier.put(message)
+                self.outbox.put(message)
             case ArtifactStored():
-                self.courier.put(replace(message, worker_run=self.worker_run))
+                self.outbox.put(replace(message, worker_run=self.worker_run))
             case RunStarted(run_id=run_id):
                 self.run_id = run_id
-                self.courier.put(message)
+                self.outbox.put(message)
                 self.begin_limit()
-            case ActivityWanted():
+            case BatchClaimRequest():
                 self._claims(message)
             case ServiceState(service=service, away=away):
-                self.services.vitals.contact(service, ok=not away)
-            case SessionWanted():
+                self.services.health.contact(service, ok=not away)
+            case SessionRequest():
                 threading.Thread(
                     target=self._answer, args=[message], daemon=True
                 ).start()
@@ -110,7 +110,7 @@ class Conversation:
         """A line of the worker's own in the job's log only."""
         self._record(severity, OWN_LOGGER, text)
 
-    def limit_set_up(self, seconds: float, stop: Stop) -> None:
+    def limit_set_up(self, seconds: float, stop: StopRequest) -> None:
         """Hold the set-up deadline, unless the set-up is over."""
         if self.supervisor is not None and not (self.planned and self.run_id):
             self.supervisor.limit(seconds, stop)
@@ -125,7 +125,7 @@ class Conversation:
             return
         limit = self.order.timeout
         words = f"timed out after its limit of {duration(limit or 0)}"
-        self.supervisor.limit(limit, Stop("timeout", words))
+        self.supervisor.limit(limit, StopRequest("timeout", words))
 
     def conclude(self, verdict: Outcome) -> None:
         """The last line of the log."""
@@ -135,26 +135,26 @@ class Conversation:
             word = "was stopped" if verdict.fate == "stopped" else "failed"
             self.say("ERROR", f"the job {word}: {verdict.reason}")
 
-    def let_go(self, reason: str) -> None:
+    def abandon(self, reason: str) -> None:
         """Let go of the elements that the ended job was working on."""
         if self.claims is not None:
             self.claims.close(reason or "its job ended")
 
-    def _claims(self, wanted: ActivityWanted) -> None:
+    def _claims(self, wanted: BatchClaimRequest) -> None:
         supervisor = self.supervisor
         if supervisor is None:
             return
         if not self.worker_run:  # nothing that jobs could share their record by
-            answer = ActivityAnswer(question=wanted.question, outcome="off")
+            answer = BatchClaimReply(question=wanted.question, outcome="off")
             supervisor.send(answer)
             return
         if self.claims is None:
-            self.claims = ClaimsDesk(
-                self.services.ledger.activities(self.worker_run),
+            self.claims = BatchClaims(
+                self.services.leases.activities(self.worker_run),
                 job=self.order.job_id,
                 token=self.run_id or uuid.uuid4().hex,
                 answer=supervisor.send,
-                outages=Outages(self.tell),
+                outages=OutageLog(self.tell),
             )
         self.claims.ask(wanted)
 
@@ -165,9 +165,9 @@ class Conversation:
             logger=_sendable(mask(logger)),
             message=_sendable(mask(text)),
         )
-        self.courier.put(record)
+        self.outbox.put(record)
 
-    def _answer(self, wanted: SessionWanted) -> None:
+    def _answer(self, wanted: SessionRequest) -> None:
         """Give the runner our session with the API."""
         api = self.services.api
         cookies: dict[str, str] = {}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from dioptra_worker.daemon.health.snapshot import API
 from dioptra_worker.errors import NotFound, ServiceError
-from dioptra_worker.supervision.termination import Stop
+from dioptra_worker.supervision.termination import StopRequest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -21,7 +21,7 @@ log = logging.getLogger("dioptra_worker.status_watch")
 
 @contextlib.contextmanager
 def watching(
-    job_id: int, services: Services, *, stop: Callable[[Stop], None]
+    job_id: int, services: Services, *, stop: Callable[[StopRequest], None]
 ) -> Iterator[None]:
     """Look at a job's status from a thread until the end of the block.
 
@@ -35,15 +35,15 @@ def watching(
     def work() -> None:
         while not done.wait(services.settings.status_poll):
             try:
-                with services.vitals.contacting(API):
+                with services.health.contacting(API):
                     status = services.api.job(job_id).status
             except NotFound:
-                stop(Stop("gone", "the job was deleted"))
+                stop(StopRequest("gone", "the job was deleted"))
             except ServiceError as error:
                 log.debug("the status of job %d is not known now: %s", job_id, error)
             else:
                 if status != "started":
-                    stop(Stop("gone", f"the job's status was set to {status!r}"))
+                    stop(StopRequest("gone", f"the job's status was set to {status!r}"))
 
     thread = threading.Thread(target=work, name="dioptra-status", daemon=True)
     thread.start()

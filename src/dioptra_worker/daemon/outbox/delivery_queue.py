@@ -1,4 +1,4 @@
-"""A queue of parcels and the thread that delivers them: in order, and patiently."""
+"""A queue of items and the thread that delivers them: in order, and patiently."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, Self, TypeVar
 
-from dioptra_worker.common.retry import pauses
-from dioptra_worker.daemon.outbox.buffer import Backlog, Entry, Room
-from dioptra_worker.daemon.outbox.sender import SETTLE
+from dioptra_worker.common.retry import backoff
+from dioptra_worker.daemon.outbox.buffer import Buffer, Capacity, Entry
+from dioptra_worker.daemon.outbox.sender import LATE_ARRIVAL_WINDOW
 from dioptra_worker.errors import NotFound, ServiceRefused, ServiceUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import TracebackType
 
-    from dioptra_worker.daemon.outbox.sender import Carrier
-    from dioptra_worker.daemon.outbox.wal import Spool
+    from dioptra_worker.daemon.outbox.sender import Sender
+    from dioptra_worker.daemon.outbox.wal import WriteAheadLog
 
 log = logging.getLogger("dioptra_worker.lane")
 
@@ -31,9 +31,9 @@ class Batch:
     """What goes out together.
 
     Attributes:
-        enough: Parcels after which nobody waits for more.
-        age: Seconds that a parcel waits for company.
-        most: Parcels that go out together when many wait.
+        enough: Items after which nobody waits for more.
+        age: Seconds that an item waits for company.
+        most: Items that go out together when many wait.
         weight: What they may weigh together, unless a single one is heavier.
     """
 
@@ -43,45 +43,47 @@ class Batch:
     weight: int = 1
 
 
-class Lane(Generic[P]):
-    """One lane; `put` returns at once, the thread does the rest."""
+class DeliveryQueue(Generic[P]):
+    """One queue; `put` returns at once, the thread does the rest."""
 
     def __init__(
         self,
         name: str,
-        carrier: Carrier[P],
+        sender: Sender[P],
         *,
         batch: Batch,
-        room: Room | None = None,
-        spool: Spool[P] | None = None,
+        capacity: Capacity | None = None,
+        wal: WriteAheadLog[P] | None = None,
         pace: float = 1.0,
     ) -> None:
         """Prepare; entering starts the thread.
 
         Args:
             name: For the thread.
-            carrier: Knows the parcels.
+            sender: Knows the items.
             batch: What goes out together.
-            room: What may wait.
-            spool: Keeps parcels on disk; what it has is delivered first.
+            capacity: What may wait.
+            wal: Keeps items on disk; what it has is delivered first.
             pace: What pauses between two tries are multiplied with.
         """
-        self._carrier = carrier
+        self._sender = sender
         self._batch = batch
         self._pace = pace
-        self._backlog = Backlog(weight=carrier.weight, room=room or Room(), spool=spool)
+        self._buffer = Buffer(
+            weight=sender.weight, capacity=capacity or Capacity(), wal=wal
+        )
         self._under_way = 0
-        self._let_go = False
+        self._abandon = False
         self._returned: deque[list[Entry[P]]] = deque()
         self._busy = False
         self._hurry = False
         self._closing = False
         self._gone = False
-        self._unsure = len(self._backlog) > 0
+        self._maybe_delivered = len(self._buffer) > 0
         # Its last request may still be under way.
-        self._late = SETTLE if self._unsure else 0.0
+        self._late = LATE_ARRIVAL_WINDOW if self._maybe_delivered else 0.0
         self._away_since: float | None = None
-        self._tries: Iterator[float] = pauses()
+        self._tries: Iterator[float] = backoff()
         self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._work, name=f"dioptra-{name}")
 
@@ -102,27 +104,27 @@ class Lane(Generic[P]):
         self._thread.join()
 
     def __len__(self) -> int:
-        """How many parcels wait, those under way included."""
-        return len(self._backlog) + self._under_way
+        """How many items wait, those under way included."""
+        return len(self._buffer) + self._under_way
 
     @property
     def load(self) -> int:
-        """What the parcels in memory weigh, those under way not included."""
-        return self._backlog.load
+        """What the items in memory weigh, those under way not included."""
+        return self._buffer.load
 
     @property
-    def has_room(self) -> bool:
-        """Whether another parcel may come."""
+    def has_capacity(self) -> bool:
+        """Whether another item may come."""
         with self._changed:
-            return self._backlog.has_room
+            return self._buffer.has_capacity
 
-    def put(self, parcel: P) -> None:
-        """Leave a parcel."""
+    def put(self, item: P) -> None:
+        """Leave an item."""
         with self._changed:
             if self._gone:
                 return
-            self._backlog.add(parcel)
-            if len(self._backlog) in (1, self._batch.enough):
+            self._buffer.add(item)
+            if len(self._buffer) in (1, self._batch.enough):
                 self._changed.notify_all()
 
     def drain(self, timeout: float | None = None) -> bool:
@@ -137,28 +139,28 @@ class Lane(Generic[P]):
         with self._changed:
             self._hurry = True
             self._changed.notify_all()
-            self._changed.wait_for(lambda: self._let_go or self._is_empty(), timeout)
+            self._changed.wait_for(lambda: self._abandon or self._is_empty(), timeout)
             self._hurry = False
             return self._is_empty()
 
-    def let_go(self) -> None:
+    def abandon(self) -> None:
         """Let whoever drains go, now and later."""
         with self._changed:
-            self._let_go = True
+            self._abandon = True
             self._changed.notify_all()
 
     def clear(self) -> None:
         """Throw everything away, now and later."""
         with self._changed:
             self._gone = True
-            self._backlog.clear()
+            self._buffer.clear()
             self._returned.clear()
             if not self._busy:
                 self._under_way = 0
             self._changed.notify_all()
 
     def _is_empty(self) -> bool:
-        return not len(self._backlog) and not self._returned and not self._busy
+        return not len(self._buffer) and not self._returned and not self._busy
 
     # -- the thread ------------------------------------------------------------
 
@@ -167,81 +169,81 @@ class Lane(Generic[P]):
             try:
                 self._deliver(entries)
             except Exception as error:
-                log.exception("a parcel is lost")
+                log.exception("an item is lost")
                 self._give_up(entries, repr(error))
 
     def _deliver(self, entries: list[Entry[P]]) -> None:
         """Deliver what goes out together, or have it come back after a while."""
         try:
-            if self._unsure:
+            if self._maybe_delivered:
                 entries = self._without_arrived(entries)
             if self._closing:
-                self._come_back(entries)
+                self._put_back(entries)
                 return
             self._send(entries)
         except ServiceUnavailable as error:
             self._wait(entries, error)
         except NotFound:
-            self._carrier.on_gone()
+            self._sender.on_gone()
             self._over(entries)
         except ServiceRefused as error:
-            self._is_back()
-            if len(entries) > 1 and self._carrier.is_ones_fault(error):
+            self._on_recovered()
+            if len(entries) > 1 and self._sender.is_item_rejected(error):
                 self._split(entries)
             else:
                 self._give_up(entries, str(error))
         else:
-            self._is_back()
+            self._on_recovered()
             self._over(entries)
 
     def _send(self, entries: list[Entry[P]]) -> None:
         if not entries:
             return
-        self._unsure = True  # until there is an answer
+        self._maybe_delivered = True  # until there is an answer
         try:
-            self._carrier.deliver(_parcels(entries))
+            self._sender.deliver(_items(entries))
         except ServiceUnavailable as error:
-            self._late = self._carrier.lateness(_parcels(entries), error)
+            self._late = self._sender.late_window(_items(entries), error)
             raise
         except ServiceRefused:
-            self._unsure = False
+            self._maybe_delivered = False
             raise
-        self._unsure = False
+        self._maybe_delivered = False
 
     def _without_arrived(self, entries: list[Entry[P]]) -> list[Entry[P]]:
-        """What has yet to arrive of parcels that were sent without an answer."""
-        parcels = _parcels(entries)
-        arrived = self._carrier.arrived(parcels)
+        """What has yet to arrive of items that were sent without an answer."""
+        items = _items(entries)
+        count_delivered = self._sender.count_delivered(items)
         over = self._closing or self._gone
-        while arrived < len(parcels) and self._late > 0 and not over:
-            self._rest(SETTLE * self._pace)
-            arrived = self._carrier.arrived(parcels)
-            self._late -= SETTLE
+        while count_delivered < len(items) and self._late > 0 and not over:
+            self._rest(LATE_ARRIVAL_WINDOW * self._pace)
+            count_delivered = self._sender.count_delivered(items)
+            self._late -= LATE_ARRIVAL_WINDOW
             over = self._closing or self._gone
-        self._late, self._unsure = 0.0, False
-        self._settle(entries[:arrived])
-        return entries[arrived:]
+        self._late, self._maybe_delivered = 0.0, False
+        self._ack(entries[:count_delivered])
+        return entries[count_delivered:]
 
     def _wait(self, entries: list[Entry[P]], error: ServiceUnavailable) -> None:
-        """Have parcels come back after a while, unless it is they who are to blame."""
+        """Have items come back after a while, unless it is they who are to blame."""
         if self._away_since is None:
             self._away_since = time.monotonic()
-            self._carrier.on_wait(error)
-        if not self._carrier.is_poison(_parcels(entries), error):
-            self._come_back(entries)
+            self._sender.on_wait(error)
+        if not self._sender.is_poison(_items(entries), error):
+            self._put_back(entries)
             self._rest(max(next(self._tries), error.retry_after or 0.0) * self._pace)
             return
-        self._is_back()
+        self._on_recovered()
         if len(entries) > 1:
             self._split(entries)
         else:
             self._give_up(entries, str(error))
 
-    def _is_back(self) -> None:
-        self._tries = pauses()
+    def _on_recovered(self) -> None:
+        self._tries = backoff()
         if self._away_since is not None:
             seconds, self._away_since = time.monotonic() - self._away_since, None
-            self._carrier.on_back(seconds)
+            self._sender.on_back(seconds)
 
     def _next(self) -> list[Entry[P]] | None:
         """Take what goes out together; None when there is nothing more to do."""
@@ -253,45 +255,45 @@ class Lane(Generic[P]):
                     self._changed.wait(self._patience())
                 if self._closing:
                     return None
-                if self._returned or not self._backlog.wants_fetching:
+                if self._returned or not self._buffer.wants_fetching:
                     self._busy = True
                     return self._take()
             self._fetch()
 
     def _fetch(self) -> None:
         """Read on from the disk, without the lock: `put` never waits for that."""
-        put_in = self._backlog.fetch()
+        put_in = self._buffer.fetch()
         with self._changed:
             lost = put_in()
             self._changed.notify_all()
         if lost:
-            self._carrier.on_loss(lost)
+            self._sender.on_loss(lost)
 
     def _must_go(self) -> bool:
         left = self._patience()
         return left is not None and left <= 0
 
     def _patience(self) -> float | None:
-        """Seconds until the head of the lane must go; None when there is nothing."""
+        """Seconds until the head of the queue must go; None when there is nothing."""
         if self._returned:
             return 0.0
-        waiting = len(self._backlog)
+        waiting = len(self._buffer)
         if not waiting:
             return None
         if self._hurry or waiting >= self._batch.enough:
             return 0.0
-        return self._backlog.oldest + self._batch.age - time.monotonic()
+        return self._buffer.oldest + self._batch.age - time.monotonic()
 
     def _take(self) -> list[Entry[P]]:
         """What goes out now; what came back goes as it was, to be recognised."""
         if self._returned:
             return self._returned.popleft()
         batch = self._batch
-        entries = self._backlog.take(most=batch.most, weight=batch.weight)
+        entries = self._buffer.take(most=batch.most, weight=batch.weight)
         self._under_way = len(entries)
         return entries
 
-    def _come_back(self, *batches: list[Entry[P]]) -> None:
+    def _put_back(self, *batches: list[Entry[P]]) -> None:
         """Put batches back to the head."""
         with self._changed:
             self._busy = False
@@ -304,10 +306,10 @@ class Lane(Generic[P]):
     def _split(self, entries: list[Entry[P]]) -> None:
         """Have the halves go one after the other, to find out whose fault it is."""
         middle = len(entries) // 2
-        self._come_back(entries[:middle], entries[middle:])
+        self._put_back(entries[:middle], entries[middle:])
 
     def _give_up(self, entries: list[Entry[P]], words: str) -> None:
-        self._carrier.on_refusal(_parcels(entries), words)
+        self._sender.on_refusal(_items(entries), words)
         self._over(entries)
 
     def _rest(self, seconds: float) -> None:
@@ -315,17 +317,17 @@ class Lane(Generic[P]):
             self._changed.wait_for(lambda: self._closing or self._gone, seconds)
 
     def _over(self, entries: list[Entry[P]]) -> None:
-        """Parcels are delivered or given up."""
-        self._settle(entries)
+        """Items are delivered or given up."""
+        self._ack(entries)
         with self._changed:
             self._busy = False
             self._changed.notify_all()
 
-    def _settle(self, entries: list[Entry[P]]) -> None:
-        self._backlog.settle(entries)
+    def _ack(self, entries: list[Entry[P]]) -> None:
+        self._buffer.ack(entries)
         with self._changed:
             self._under_way = max(0, self._under_way - len(entries))
 
 
-def _parcels(entries: list[Entry[P]]) -> list[P]:
-    return [parcel for _, parcel in entries]
+def _items(entries: list[Entry[P]]) -> list[P]:
+    return [item for _, item in entries]

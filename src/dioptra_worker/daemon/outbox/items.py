@@ -16,13 +16,13 @@ Result = Metric | ArtifactStored | RunStarted
 class LogCodec:
     """Log records as lines."""
 
-    def encode(self, parcel: LogRecord) -> bytes:
+    def encode(self, item: LogRecord) -> bytes:
         """A record as a line."""
         return encode(
             Log(
-                severity=parcel.severity,  # type: ignore[arg-type] # as it came
-                logger=parcel.logger,
-                message=parcel.message,
+                severity=item.severity,  # type: ignore[arg-type] # as it came
+                logger=item.logger,
+                message=item.message,
             )
         )
 
@@ -35,17 +35,17 @@ class LogCodec:
             severity=found.severity, logger=found.logger, message=found.message
         )
 
-    def weight(self, parcel: LogRecord) -> int:
+    def weight(self, item: LogRecord) -> int:
         """Its characters; a line in the file has a few more."""
-        return len(parcel.message)
+        return len(item.message)
 
 
 class ResultCodec:
     """Results as lines."""
 
-    def encode(self, parcel: Result) -> bytes:
+    def encode(self, item: Result) -> bytes:
         """A result as a line."""
-        return encode(parcel)
+        return encode(item)
 
     def decode(self, line: bytes) -> Result:
         """The result on a line; `ValueError` when there is none."""
@@ -54,15 +54,15 @@ class ResultCodec:
             raise ValueError(f"no result: {found}")  # noqa: TRY004 - as `decode`
         return found
 
-    def weight(self, parcel: Result) -> int:
+    def weight(self, item: Result) -> int:
         """About what it takes."""
-        del parcel
+        del item
         return 200
 
 
-def describe(parcel: Result) -> str:
+def describe(item: Result) -> str:
     """A result as people call it."""
-    match parcel:
+    match item:
         case Metric(name=name, step=step):
             where = "" if step is None else f" at step {step}"
             return f"the metric {name!r}{where}"

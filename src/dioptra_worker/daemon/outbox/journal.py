@@ -22,9 +22,9 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from dioptra_worker.broker.leases import Pending
+from dioptra_worker.broker.leases import PendingStatus
 from dioptra_worker.daemon.outbox.items import LogCodec, Result, ResultCodec
-from dioptra_worker.daemon.outbox.wal import Spool
+from dioptra_worker.daemon.outbox.wal import WriteAheadLog
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -87,8 +87,12 @@ class Journal:
         self._dirty = threading.Event()
         self._done = threading.Event()
         wake = self._dirty.set
-        self.log: Spool[LogRecord] = Spool(folder, "log", LogCodec(), wake=wake)
-        self.results: Spool[Result] = Spool(folder, "results", ResultCodec(), wake=wake)
+        self.log: WriteAheadLog[LogRecord] = WriteAheadLog(
+            folder, "log", LogCodec(), wake=wake
+        )
+        self.results: WriteAheadLog[Result] = WriteAheadLog(
+            folder, "results", ResultCodec(), wake=wake
+        )
         self._thread = threading.Thread(target=self._keep, name="dioptra-journal")
 
     def __enter__(self) -> Self:
@@ -118,23 +122,23 @@ class Journal:
 
     @property
     def waiting(self) -> int:
-        """How many parcels wait."""
+        """How many items wait."""
         return self.log.waiting + self.results.waiting
 
     def discard(self) -> None:
         """Nobody wants what is in it."""
-        self.log.settle(self.log.last)
-        self.results.settle(self.results.last)
-        self.settle_end()
+        self.log.ack(self.log.last)
+        self.results.ack(self.results.last)
+        self.ack_final_status()
 
-    def note_end(self, end: Pending) -> None:
+    def record_final_status(self, end: PendingStatus) -> None:
         """Note how the job ended, after everything that it produced."""
         self.end = end
         self.flush()
         with contextlib.suppress(OSError):  # Redis knows it, too
             _write(self._folder / _END, json.dumps(asdict(end)).encode())
 
-    def settle_end(self) -> None:
+    def ack_final_status(self) -> None:
         """Note that the API was told how the job ended, or must not be."""
         self.end = None
         with contextlib.suppress(OSError):  # whoever reads it asks the API, too
@@ -150,8 +154,8 @@ class Journal:
         with contextlib.suppress(OSError):
             os.pwrite(self._lock, text, 0)
             os.ftruncate(self._lock, len(text))
-        self.results.settle(self.results.last)
-        self.settle_end()
+        self.results.ack(self.results.last)
+        self.ack_final_status()
 
     def flush(self) -> None:
         """Write what is yet to be written."""
@@ -207,7 +211,7 @@ class Journals:
             )
             return None
 
-    def end_of(self, job_id: int) -> Pending | None:
+    def end_of(self, job_id: int) -> PendingStatus | None:
         """How a job ended whose worker was lost before it could tell the API."""
         for folder in self._of(job_id):
             if (end := _read_end(folder)) is not None:
@@ -304,9 +308,9 @@ def _is_owned(folder: Path) -> bool:
     return False
 
 
-def _read_end(folder: Path) -> Pending | None:
+def _read_end(folder: Path) -> PendingStatus | None:
     try:
-        return Pending(**json.loads((folder / _END).read_bytes()))
+        return PendingStatus(**json.loads((folder / _END).read_bytes()))
     except (OSError, ValueError, TypeError):
         return None
 

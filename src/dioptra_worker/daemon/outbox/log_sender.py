@@ -1,4 +1,4 @@
-"""What the log's lane carries: records in batches, each exactly once."""
+"""What the log's queue carries: records in batches, each exactly once."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from dioptra_worker.daemon.outbox.items import OWN_LOGGER
-from dioptra_worker.daemon.outbox.sender import SETTLE
+from dioptra_worker.daemon.outbox.sender import LATE_ARRIVAL_WINDOW
 from dioptra_worker.daemon.outbox.sender_base import (
     POISON_TRIES,
-    CarrierBase,
+    SenderBase,
     login_awaited,
 )
 
@@ -32,7 +32,7 @@ SURELY_NOT = {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE}
 """Answers after which a request does not arrive any more."""
 
 
-class LogCarrier(CarrierBase):
+class LogSender(SenderBase):
     """Log records: in batches, each exactly once."""
 
     name = "log records"
@@ -42,17 +42,17 @@ class LogCarrier(CarrierBase):
         self._mark = mark
         self._described = 0
 
-    def deliver(self, parcels: list[LogRecord]) -> None:
+    def deliver(self, items: list[LogRecord]) -> None:
         """Deliver, or raise why not."""
         with login_awaited():
-            self._api.post_log(self._job_id, [self._marked(one) for one in parcels])
+            self._api.post_log(self._job_id, [self._marked(one) for one in items])
         self._failures = 0
 
-    def arrived(self, parcels: list[LogRecord]) -> int:
+    def count_delivered(self, items: list[LogRecord]) -> int:
         """How many are in the log: its records are told apart by their times."""
-        stamps = [_stamp(record.message) for record in parcels]
+        stamps = [_stamp(record.message) for record in items]
         with login_awaited():
-            there = self._stamps_since(stamps[0], len(parcels) + FOREIGN)
+            there = self._stamps_since(stamps[0], len(items) + FOREIGN)
         found = 0
         while found < len(stamps) and stamps[found] in there:
             found += 1
@@ -70,19 +70,19 @@ class LogCarrier(CarrierBase):
                 break
         return there
 
-    def weight(self, parcel: LogRecord) -> int:
-        """What a parcel weighs."""
-        return len(parcel.message)
+    def weight(self, item: LogRecord) -> int:
+        """What an item weighs."""
+        return len(item.message)
 
-    def lateness(self, parcels: list[LogRecord], error: ServiceUnavailable) -> float:
+    def late_window(self, items: list[LogRecord], error: ServiceUnavailable) -> float:
         """Seconds in which what failed may still arrive."""
-        del parcels
-        return 0.0 if error.status in SURELY_NOT else SETTLE
+        del items
+        return 0.0 if error.status in SURELY_NOT else LATE_ARRIVAL_WINDOW
 
-    def is_poison(self, parcels: list[LogRecord], error: ServiceUnavailable) -> bool:
-        """Whether these parcels are to blame, and not the API."""
+    def is_poison(self, items: list[LogRecord], error: ServiceUnavailable) -> bool:
+        """Whether these items are to blame, and not the API."""
         poisonous = self._fails_here_only(error)
-        if poisonous and len(parcels) > 1:
+        if poisonous and len(items) > 1:
             self._failures = POISON_TRIES - TRIES_OF_A_PART
         return poisonous
 
@@ -90,16 +90,16 @@ class LogCarrier(CarrierBase):
         stamp, _, text = record.message.partition(" ")
         return replace(record, message=f"{stamp} {self._mark}{text}")
 
-    def on_refusal(self, parcels: list[LogRecord], words: str) -> None:
+    def on_refusal(self, items: list[LogRecord], words: str) -> None:
         """Have it said what will never be delivered."""
         log.error(
             "job %d: %d log records: %s",
             self._job_id,
-            len(parcels),
+            len(items),
             words,
             extra={"event": "refused"},
         )
-        for record in parcels:
+        for record in items:
             if record.logger == OWN_LOGGER:  # which may be what was said of another
                 continue
             self._described += 1

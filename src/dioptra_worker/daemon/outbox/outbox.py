@@ -1,7 +1,7 @@
 """The outbox of one job: delivers what it produced to the REST API.
 
-Log records and results travel in two lanes, so that the log can say what a result
-waits for. The job's status goes last, when both lanes are empty. A job and its
+Log records and results travel in two queues, so that the log can say what a result
+waits for. The job's status goes last, when both queues are empty. A job and its
 supervisor never wait for the network or the disk. What is not delivered is in the
 job's journal, too, if it has one: another process may have to deliver it.
 """
@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING, Self
 
 from dioptra_worker.api.models import LogRecord
 from dioptra_worker.common.humanize import duration
-from dioptra_worker.common.retry import FOREVER, persist
-from dioptra_worker.daemon.outbox.delivery_queue import Batch, Lane
+from dioptra_worker.common.retry import FOREVER, retry_until_available
+from dioptra_worker.daemon.outbox.delivery_queue import Batch, DeliveryQueue
 from dioptra_worker.daemon.outbox.items import OWN_LOGGER, Result
-from dioptra_worker.daemon.outbox.log_sender import LogCarrier
-from dioptra_worker.daemon.outbox.result_sender import ResultCarrier
+from dioptra_worker.daemon.outbox.log_sender import LogSender
+from dioptra_worker.daemon.outbox.result_sender import ResultSender
 from dioptra_worker.daemon.outbox.sender_base import login_awaited
 from dioptra_worker.errors import (
     LoginRefused,
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
 
-    from dioptra_worker.daemon.outbox.buffer import Room
+    from dioptra_worker.daemon.outbox.buffer import Capacity
     from dioptra_worker.daemon.outbox.journal import Journal
     from dioptra_worker.daemon.outbox.sender_base import Api
 
@@ -50,13 +50,13 @@ NOTABLE = 5.0
 _TICK = dt.timedelta(microseconds=1)
 
 
-class _LetGo(Exception):
+class _Abandoned(Exception):
     """Nobody waits for the delivery any more."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Address:
-    """Whom the parcels of one job are for.
+    """Whom the items of one job are for.
 
     Attributes:
         job_id: The job.
@@ -67,7 +67,7 @@ class Address:
     experiment_id: int
 
 
-class Courier:
+class Outbox:
     """One job's outbox; its methods may be called from any thread."""
 
     def __init__(
@@ -81,11 +81,11 @@ class Courier:
         journal: Journal | None = None,
         mark: str = "",
         batch: Batch = LOG_BATCH,
-        room: Room | None = None,
+        capacity: Capacity | None = None,
         pace: float = 1.0,
         notable: float = NOTABLE,
     ) -> None:
-        """Prepare; entering starts the lanes.
+        """Prepare; entering starts the queues.
 
         Args:
             api: Where to deliver.
@@ -93,10 +93,10 @@ class Courier:
             group_id: The job's group, asked for once it is known; 0 is unknown.
             say: Puts a severity and a text into the job's log.
             on_gone: Told when the API no longer knows the job.
-            journal: Keeps parcels on disk; what it has is delivered first.
+            journal: Keeps items on disk; what it has is delivered first.
             mark: What each line of the log begins with.
             batch: Which log records go out together.
-            room: What may wait in each lane; beyond it, parcels are dropped, counted
+            capacity: What may wait in each queue; beyond it, items are dropped, counted
                 and said.
             pace: What pauses between two tries are multiplied with.
             notable: Seconds without the API after which the job's log says that its
@@ -114,20 +114,20 @@ class Courier:
         self._lock = threading.Lock()
         self._closing = False
         self._may_say_late = True
-        self._log = Lane(
+        self._log = DeliveryQueue(
             "log",
-            LogCarrier(self, api, address.job_id, mark=mark),
+            LogSender(self, api, address.job_id, mark=mark),
             batch=batch,
-            room=room,
-            spool=journal.log if journal else None,
+            capacity=capacity,
+            wal=journal.log if journal else None,
             pace=pace,
         )
-        self._results = Lane(
+        self._results = DeliveryQueue(
             "results",
-            ResultCarrier(self, api, address.job_id, group_id=group_id, say=say),
+            ResultSender(self, api, address.job_id, group_id=group_id, say=say),
             batch=Batch(),
-            room=room,
-            spool=journal.results if journal else None,
+            capacity=capacity,
+            wal=journal.results if journal else None,
             pace=pace,
         )
 
@@ -148,48 +148,48 @@ class Courier:
 
     @property
     def depth(self) -> int:
-        """How many parcels wait."""
+        """How many items wait."""
         return len(self._log) + len(self._results)
 
-    def put(self, parcel: LogRecord | Result) -> None:
-        """Leave a parcel; returns at once."""
+    def put(self, item: LogRecord | Result) -> None:
+        """Leave an item; returns at once."""
         with self._lock:
-            if isinstance(parcel, LogRecord):
-                self._put_record(parcel)
-            elif isinstance(parcel, Metric) and not self._results.has_room:
+            if isinstance(item, LogRecord):
+                self._put_record(item)
+            elif isinstance(item, Metric) and not self._results.has_capacity:
                 self._dropped["metrics were dropped here: the outbox was full"] += 1
             else:
-                self._results.put(parcel)
+                self._results.put(item)
 
-    # -- from the carriers -----------------------------------------------------
+    # -- from the senders -----------------------------------------------------
 
     def lost(self, words: str, count: int = 1) -> None:
         """Have it said in the job's log that something will never arrive."""
         with self._lock:
             self._dropped[words] += count
 
-    def waits(self, lane: str, error: ServiceUnavailable) -> None:
-        """A lane waits for the API: say so, in the job's log where that can help."""
-        if lane == ResultCarrier.name:
+    def waits(self, queue: str, error: ServiceUnavailable) -> None:
+        """A queue waits for the API: say so, in the job's log where that can help."""
+        if queue == ResultSender.name:
             self._say("WARNING", f"waiting to deliver results: {error}")
             return
         log.warning(
             "job %d: waiting to deliver %s: %s",
             self._address.job_id,
-            lane,
+            queue,
             error,
             extra={"event": "delivery-waits"},
         )
 
-    def goes_on(self, lane: str, seconds: float) -> None:
-        """A lane need not wait any more.
+    def goes_on(self, queue: str, seconds: float) -> None:
+        """A queue need not wait any more.
 
         A log that says each time that it came late might never come to its end.
         """
-        if lane == ResultCarrier.name:
+        if queue == ResultSender.name:
             self._say("INFO", f"results are delivered again after {duration(seconds)}")
             return
-        words = self._told(lane, seconds)
+        words = self._told(queue, seconds)
         if seconds >= self._notable and self._may_say_late:
             self._may_say_late = not self._closing
             self._say("INFO", words)
@@ -217,7 +217,7 @@ class Courier:
         if status is None:
             return True
         try:
-            persist(
+            retry_until_available(
                 lambda: self._set_status(status),
                 seconds=FOREVER if timeout is None else timeout,
                 sleep=self._sleep,
@@ -226,7 +226,7 @@ class Courier:
             )
         except NotFound:
             self.forget()
-        except (ServiceUnavailable, _LetGo):
+        except (ServiceUnavailable, _Abandoned):
             return False
         except ServiceRefused as error:
             log.error("job %d: %s", self._address.job_id, error)
@@ -238,30 +238,30 @@ class Courier:
         self._results.clear()
         self._on_gone()
 
-    def let_go(self) -> None:
+    def abandon(self) -> None:
         """Let whoever waits in `finish` go; what is not delivered by now is not."""
         self._closed.set()
-        self._results.let_go()
-        self._log.let_go()
+        self._results.abandon()
+        self._log.abandon()
 
     def _drain_log(self, timeout: float | None) -> bool:
         """Deliver the log, and say in it what it lacks."""
         with self._lock:
-            self._apologize()
+            self._report_losses()
         if not self._log.drain(timeout):
             return False
         with self._lock:  # what was refused just now
-            self._apologize()
+            self._report_losses()
         return self._log.drain(timeout)
 
     def _put_record(self, record: LogRecord) -> None:
-        if record.logger != OWN_LOGGER and not self._log.has_room:
+        if record.logger != OWN_LOGGER and not self._log.has_capacity:
             self._dropped["log records were dropped here: the outbox was full"] += 1
             return
-        self._apologize()
+        self._report_losses()
         self._send(record)
 
-    def _apologize(self) -> None:
+    def _report_losses(self) -> None:
         for words, count in self._dropped.items():
             message = f"{count:,} {words}"
             self._send(
@@ -270,7 +270,7 @@ class Courier:
         self._dropped.clear()
 
     def _send(self, record: LogRecord) -> None:
-        """Put a record into its lane with the time, which tells equal ones apart.
+        """Put a record into its queue with the time, which tells equal ones apart.
 
         No two of a job have the same: else a batch that was refused would look like
         the one before it, which arrived.
@@ -281,7 +281,7 @@ class Courier:
 
     def _sleep(self, seconds: float) -> None:
         if self._closed.wait(seconds * self._pace):
-            raise _LetGo
+            raise _Abandoned
 
     def _set_status(self, status: str) -> None:
         """Set the status; that it is set already is as good."""

@@ -1,4 +1,4 @@
-"""What the other lane carries: the MLflow run, metrics and artifacts, one by one."""
+"""What the other queue carries: the MLflow run, metrics and artifacts, one by one."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import threading
 from typing import TYPE_CHECKING
 
 from dioptra_worker.daemon.outbox.items import Result, describe
-from dioptra_worker.daemon.outbox.sender import SETTLE
-from dioptra_worker.daemon.outbox.sender_base import CarrierBase, login_awaited
+from dioptra_worker.daemon.outbox.sender import LATE_ARRIVAL_WINDOW
+from dioptra_worker.daemon.outbox.sender_base import SenderBase, login_awaited
 from dioptra_worker.errors import NotFound, ServiceRefused, ServiceUnavailable
 from dioptra_worker.protocol.messages import ArtifactStored, Metric, RunStarted
 from dioptra_worker.provenance import signed
@@ -29,7 +29,7 @@ NOT_STORED = "is not part of MLFlow run"
 """What the API says, with 500, of an artifact that it does not find in its store."""
 
 
-class ResultCarrier(CarrierBase):
+class ResultSender(SenderBase):
     """Everything but the log: one by one; a second delivery is harmless.
 
     What the API does not find may be the job, but also what a result refers to, such
@@ -53,11 +53,11 @@ class ResultCarrier(CarrierBase):
         self._say = say
         self._slow = slow
 
-    def deliver(self, parcels: list[Result]) -> None:
+    def deliver(self, items: list[Result]) -> None:
         """Deliver, or raise why not."""
         with login_awaited():
             try:
-                self._deliver(parcels[0])
+                self._deliver(items[0])
             except NotFound as error:
                 self._api.job(self._job_id)  # `NotFound` if it is the job that is gone
                 raise ServiceRefused(
@@ -68,33 +68,33 @@ class ResultCarrier(CarrierBase):
                 ) from error
         self._failures = 0
 
-    def _deliver(self, parcel: Result) -> None:
-        match parcel:
+    def _deliver(self, item: Result) -> None:
+        match item:
             case Metric(name=name, value=value, step=step):
                 self._api.post_metric(self._job_id, name, value, step)
             case RunStarted(run_id=run_id):
                 self._api.set_mlflow_run(self._job_id, run_id)
             case ArtifactStored():
-                with self._told_when_slow(parcel):
-                    self._register(parcel)
+                with self._told_when_slow(item):
+                    self._register(item)
 
-    def _register(self, parcel: ArtifactStored) -> None:
+    def _register(self, item: ArtifactStored) -> None:
         self._api.register_artifact(
             group_id=self._group_id() or self._api.job(self._job_id).group_id,
             job_id=self._job_id,
-            uri=parcel.uri,
-            plugin_snapshot_id=parcel.plugin_snapshot_id,
-            task_id=parcel.task_id,
+            uri=item.uri,
+            plugin_snapshot_id=item.plugin_snapshot_id,
+            task_id=item.task_id,
             description=signed(
-                f"{parcel.name}, an artifact of job {self._job_id}", parcel.worker_run
+                f"{item.name}, an artifact of job {self._job_id}", item.worker_run
             ),
         )
 
     @contextlib.contextmanager
-    def _told_when_slow(self, parcel: ArtifactStored) -> Iterator[None]:
+    def _told_when_slow(self, item: ArtifactStored) -> Iterator[None]:
         """Have the job's log say what it waits for: the API asks MLflow itself."""
         words = (
-            f"waiting for the REST API to register {describe(parcel)}: it looks the"
+            f"waiting for the REST API to register {describe(item)}: it looks the"
             " artifact up in MLflow, which may be slow or away"
         )
         timer = threading.Timer(self._slow, self._say, ["INFO", words])
@@ -104,33 +104,33 @@ class ResultCarrier(CarrierBase):
         finally:
             timer.cancel()
 
-    def arrived(self, parcels: list[Result]) -> int:
+    def count_delivered(self, items: list[Result]) -> int:
         """How many have arrived: of no matter but for artifacts.
 
         The API knows an artifact again, but not one that it is just registering.
         """
-        match parcels[0]:
+        match items[0]:
             case ArtifactStored(uri=uri):
                 with login_awaited():
                     return int(uri in self._api.artifact_uris(self._job_id))
         return 0  # delivering again does no harm
 
-    def weight(self, parcel: Result) -> int:
-        """What a parcel weighs."""
-        del parcel
+    def weight(self, item: Result) -> int:
+        """What an item weighs."""
+        del item
         return 1
 
-    def lateness(self, parcels: list[Result], error: ServiceUnavailable) -> float:
+    def late_window(self, items: list[Result], error: ServiceUnavailable) -> float:
         """Seconds in which what failed may still arrive."""
-        if not isinstance(parcels[0], ArtifactStored) or error.status is not None:
+        if not isinstance(items[0], ArtifactStored) or error.status is not None:
             return 0.0
-        return max(SETTLE, error.silence * SILENT_REGISTRATION)
+        return max(LATE_ARRIVAL_WINDOW, error.silence * SILENT_REGISTRATION)
 
-    def is_poison(self, parcels: list[Result], error: ServiceUnavailable) -> bool:
-        """Whether these parcels are to blame, and not the API."""
-        ones_own = isinstance(parcels[0], Metric) or NOT_STORED in str(error)
+    def is_poison(self, items: list[Result], error: ServiceUnavailable) -> bool:
+        """Whether these items are to blame, and not the API."""
+        ones_own = isinstance(items[0], Metric) or NOT_STORED in str(error)
         return ones_own and self._fails_here_only(error)
 
-    def on_refusal(self, parcels: list[Result], words: str) -> None:
+    def on_refusal(self, items: list[Result], words: str) -> None:
         """Have it said what will never be delivered."""
-        self._say("ERROR", f"{describe(parcels[0])} could not be delivered: {words}")
+        self._say("ERROR", f"{describe(items[0])} could not be delivered: {words}")

@@ -1,4 +1,4 @@
-"""What a lane asks of whoever knows its parcels."""
+"""What a queue asks of whoever knows its items."""
 
 from __future__ import annotations
 
@@ -9,41 +9,41 @@ if TYPE_CHECKING:
 
 P = TypeVar("P")
 
-SETTLE = 2.0
+LATE_ARRIVAL_WINDOW = 2.0
 """Seconds in which a request that was given up may still arrive."""
 
 
-class Carrier(Protocol[P]):
-    """Knows the parcels of one lane."""
+class Sender(Protocol[P]):
+    """Knows the items of one queue."""
 
-    def deliver(self, parcels: list[P]) -> None:
-        """Deliver parcels that go out together.
+    def deliver(self, items: list[P]) -> None:
+        """Deliver items that go out together.
 
         Raises:
             ServiceUnavailable: They are tried again.
-            NotFound: Nobody is there any more: all parcels are thrown away.
-            ServiceRefused: These parcels are given up.
+            NotFound: Nobody is there any more: all items are thrown away.
+            ServiceRefused: These items are given up.
         """
         ...
 
-    def arrived(self, parcels: list[P]) -> int:
-        """How many, from the first, of parcels without an answer have arrived."""
+    def count_delivered(self, items: list[P]) -> int:
+        """How many, from the first, of items without an answer have arrived."""
         ...
 
-    def lateness(self, parcels: list[P], error: ServiceUnavailable) -> float:
+    def late_window(self, items: list[P], error: ServiceUnavailable) -> float:
         """Seconds in which what failed may still arrive, and would be there twice."""
         ...
 
-    def is_poison(self, parcels: list[P], error: ServiceUnavailable) -> bool:
-        """Whether the failure is these parcels' fault and not the service's."""
+    def is_poison(self, items: list[P], error: ServiceUnavailable) -> bool:
+        """Whether the failure is these items' fault and not the service's."""
         ...
 
-    def is_ones_fault(self, error: ServiceRefused) -> bool:
+    def is_item_rejected(self, error: ServiceRefused) -> bool:
         """Whether a refusal of many may be the fault of one of them."""
         ...
 
-    def weight(self, parcel: P) -> int:
-        """What a parcel weighs."""
+    def weight(self, item: P) -> int:
+        """What an item weighs."""
         ...
 
     def on_wait(self, error: ServiceUnavailable) -> None:
@@ -54,12 +54,12 @@ class Carrier(Protocol[P]):
         """Told once when waiting has ended, after how long."""
         ...
 
-    def on_refusal(self, parcels: list[P], words: str) -> None:
+    def on_refusal(self, items: list[P], words: str) -> None:
         """Told what will never be delivered."""
         ...
 
     def on_loss(self, count: int) -> None:
-        """Told how many parcels could not be read back from the disk."""
+        """Told how many items could not be read back from the disk."""
         ...
 
     def on_gone(self) -> None:

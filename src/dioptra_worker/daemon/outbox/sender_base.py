@@ -1,4 +1,4 @@
-"""What the two lanes of an outbox have in common: the API, and when it is to blame."""
+"""What the two queues of an outbox have in common: the API, and when it is to blame."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ log = logging.getLogger("dioptra_worker.courier")
 
 POISON_TRIES = 8
 """Answers of 500 in a row after which log records or a metric are given up."""
-ONES_FAULT = {
+ITEM_REJECTED = {
     HTTPStatus.BAD_REQUEST,
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     HTTPStatus.UNPROCESSABLE_ENTITY,
@@ -78,14 +78,14 @@ class Api(Protocol):
 
 
 class Owner(Protocol):
-    """Whom carriers tell what becomes of their parcels; the `Courier`."""
+    """Whom senders tell what becomes of their items; the `Outbox`."""
 
-    def waits(self, lane: str, error: ServiceUnavailable) -> None:
-        """A lane waits for the API."""
+    def waits(self, queue: str, error: ServiceUnavailable) -> None:
+        """A queue waits for the API."""
         ...
 
-    def goes_on(self, lane: str, seconds: float) -> None:
-        """A lane need not wait any more."""
+    def goes_on(self, queue: str, seconds: float) -> None:
+        """A queue need not wait any more."""
         ...
 
     def lost(self, words: str, count: int = 1) -> None:
@@ -111,8 +111,8 @@ def login_awaited() -> Iterator[None]:
         ) from error
 
 
-class CarrierBase:
-    """What both lanes have in common."""
+class SenderBase:
+    """What both queues have in common."""
 
     name: str
 
@@ -138,9 +138,9 @@ class CarrierBase:
         """Some could not be read back."""
         self._owner.lost(f"{self.name} could not be read back from the disk", count)
 
-    def is_ones_fault(self, error: ServiceRefused) -> bool:
+    def is_item_rejected(self, error: ServiceRefused) -> bool:
         """Whether a refusal is for what was sent, and not for who sent it."""
-        return error.status in ONES_FAULT
+        return error.status in ITEM_REJECTED
 
     def _fails_here_only(self, error: ServiceUnavailable) -> bool:
         """Whether the API has failed often at this while it works otherwise."""

@@ -1,8 +1,8 @@
-"""Parcels of one lane on disk: appended, read back in order, gone once delivered.
+"""Items of one queue on disk: appended, read back in order, gone once delivered.
 
-A spool is a row of files, the *segments*. Each line of one is a parcel's number and
-the parcel as JSON; a segment's name ends with its first number. A segment is removed
-when all of it is settled, so what a spool takes is what still waits, not what a job
+A wal is a row of files, the *segments*. Each line of one is an item's number and
+the item as JSON; a segment's name ends with its first number. A segment is removed
+when all of it is settled, so what a wal takes is what still waits, not what a job
 has ever said. How far it is settled stands in a small file of its own.
 
 Nothing is synchronised to the disk: the system keeps what was written when a process
@@ -34,18 +34,18 @@ _DIGITS = 12
 
 
 class Codec(Protocol[P]):
-    """How parcels are written down."""
+    """How items are written down."""
 
-    def encode(self, parcel: P) -> bytes:
-        """A parcel as one line, newline included."""
+    def encode(self, item: P) -> bytes:
+        """An item as one line, newline included."""
         ...
 
     def decode(self, line: bytes) -> P:
-        """The parcel on a line; `ValueError` when there is none."""
+        """The item on a line; `ValueError` when there is none."""
         ...
 
-    def weight(self, parcel: P) -> int:
-        """About how many bytes a parcel takes."""
+    def weight(self, item: P) -> int:
+        """About how many bytes an item takes."""
         ...
 
 
@@ -54,21 +54,21 @@ class Reading(Generic[P]):
     """What was read back.
 
     Attributes:
-        parcels: Parcels with their numbers, in order.
+        items: Items with their numbers, in order.
         upto: The last number that is accounted for; those of the numbers before it
-            that have no parcel are lost.
+            that have no item are lost.
     """
 
-    parcels: list[tuple[int, P]]
+    items: list[tuple[int, P]]
     upto: int
 
 
-class Spool(Generic[P]):
-    """One lane's parcels on disk; safe from any thread.
+class WriteAheadLog(Generic[P]):
+    """One queue's items on disk; safe from any thread.
 
     Attributes:
-        settled: The number up to which all parcels are delivered or given up.
-        last: The number of the last parcel.
+        settled: The number up to which all items are delivered or given up.
+        last: The number of the last item.
         broken: Whether the disk refused something; then what follows is in memory.
     """
 
@@ -81,12 +81,12 @@ class Spool(Generic[P]):
         segment: int = SEGMENT,
         wake: Callable[[], None] = lambda: None,
     ) -> None:
-        """Open a spool, or begin one.
+        """Open a wal, or begin one.
 
         Args:
             folder: Where its files are.
             name: What their names begin with.
-            codec: How parcels are written down.
+            codec: How items are written down.
             segment: Bytes after which a segment is full.
             wake: Called when there is something to write, to have it flushed soon.
 
@@ -107,14 +107,14 @@ class Spool(Generic[P]):
             int(path.name.rpartition("-")[2]): path.stat().st_size
             for path in sorted(folder.glob(f"{name}-{'[0-9]' * _DIGITS}"))
         }
-        self.settled = self._read_settled()
-        self.last = max(self.settled, self._repair())
+        self.acked = self._read_settled()
+        self.last = max(self.acked, self._repair())
         self._cursor: tuple[int, int] | None = None
 
     @property
     def waiting(self) -> int:
-        """How many parcels are not settled."""
-        return self.last - self.settled
+        """How many items are not settled."""
+        return self.last - self.acked
 
     @property
     def size(self) -> int:
@@ -127,18 +127,18 @@ class Spool(Generic[P]):
         """About how many bytes are yet to be written."""
         return self._held
 
-    def append(self, parcel: P) -> int:
-        """Keep a parcel; it is written with the next `flush`. Returns its number."""
+    def append(self, item: P) -> int:
+        """Keep an item; it is written with the next `flush`. Returns its number."""
         with self._lock:
             self.last += 1
-            self._unwritten.append((self.last, parcel))
-            self._held += self._codec.weight(parcel)
+            self._unwritten.append((self.last, item))
+            self._held += self._codec.weight(item)
             if len(self._unwritten) == 1:
                 self._wake()
             return self.last
 
     def number(self) -> int:
-        """A number for a parcel that is not kept here."""
+        """A number for an item that is not kept here."""
         with self._lock:
             self.last += 1
             return self.last
@@ -148,7 +148,7 @@ class Spool(Generic[P]):
         with self._lock:
             if self.broken or not self._unwritten:
                 return
-            waiting = [item for item in self._unwritten if item[0] > self.settled]
+            waiting = [item for item in self._unwritten if item[0] > self.acked]
             try:
                 if waiting:
                     self._write(waiting)
@@ -164,7 +164,7 @@ class Spool(Generic[P]):
             self._held = 0
 
     def read(self, after: int, *, most: int, weight: int) -> Reading[P]:
-        """Read parcels back.
+        """Read items back.
 
         Args:
             after: The number after which to begin; never less than before.
@@ -175,20 +175,20 @@ class Spool(Generic[P]):
             self.flush()
             found: list[tuple[int, P]] = []
             upto = after
-            for number, parcel in self._after(after):
-                weight -= self._codec.weight(parcel)
+            for number, item in self._after(after):
+                weight -= self._codec.weight(item)
                 if found and (weight < 0 or len(found) == most):
                     return Reading(found, upto)
-                found.append((number, parcel))
+                found.append((number, item))
                 upto = number
             return Reading(found, self.last)
 
-    def settle(self, number: int) -> None:
-        """Note that all parcels up to a number are delivered or given up."""
+    def ack(self, number: int) -> None:
+        """Note that all items up to a number are delivered or given up."""
         with self._lock:
-            if number <= self.settled:
+            if number <= self.acked:
                 return
-            self.settled = number
+            self.acked = number
             if self._sizes:
                 with contextlib.suppress(OSError):  # it is delivered twice, at worst
                     self._write_settled(number)
@@ -199,7 +199,7 @@ class Spool(Generic[P]):
             if self.broken:
                 kept = [item for item in self._unwritten if item[0] > number]
                 self._unwritten = kept
-                self._held = sum(self._codec.weight(parcel) for _, parcel in kept)
+                self._held = sum(self._codec.weight(item) for _, item in kept)
 
     def close(self) -> None:
         """Write what is yet to be written, and close the files."""
@@ -216,7 +216,7 @@ class Spool(Generic[P]):
 
     def _write(self, items: list[tuple[int, P]]) -> None:
         lines = b"".join(
-            b"%d %s" % (number, self._codec.encode(parcel)) for number, parcel in items
+            b"%d %s" % (number, self._codec.encode(item)) for number, item in items
         )
         current = max(self._sizes, default=None)
         if current is None or self._sizes[current] >= self._most:
@@ -250,22 +250,22 @@ class Spool(Generic[P]):
         del self._sizes[start]
 
     def _after(self, after: int) -> Iterator[tuple[int, P]]:
-        """Parcels with a greater number, from the files, then from memory."""
+        """Items with a greater number, from the files, then from memory."""
         starts = sorted(self._sizes)
         for index, start in enumerate(starts):
             if index + 1 < len(starts) and starts[index + 1] - 1 <= after:
                 continue
             with contextlib.suppress(OSError):  # what cannot be read is lost
-                for number, parcel in self._lines(start, after):
+                for number, item in self._lines(start, after):
                     if number > after:
-                        yield number, parcel
+                        yield number, item
                         after = number
-        for number, parcel in self._unwritten:
+        for number, item in self._unwritten:
             if number > after:
-                yield number, parcel
+                yield number, item
 
     def _lines(self, start: int, after: int) -> Iterator[tuple[int, P]]:
-        """The parcels of a segment; where the last reading ended is remembered."""
+        """The items of a segment; where the last reading ended is remembered."""
         with self._path(start).open("rb") as file:
             if self._cursor is not None and self._cursor[0] == start:
                 file.seek(self._cursor[1])

@@ -2,7 +2,7 @@
 
 It is fit to be process 1: it passes signals on and reaps whoever is left to it. It
 has no part in any job: each slot is a daemon with a name, a heartbeat and a session of
-its own, and loses nothing when another slot is lost. All share one template.
+its own, and loses nothing when another slot is lost. All share one fork server.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from dioptra_worker.daemon.pool.slot import Slot
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from dioptra_worker.daemon.pool.slot import SlotPlan
+    from dioptra_worker.daemon.pool.slot import SlotSpec
     from dioptra_worker.supervision.forkserver_start import (
-        OwnTemplates,
-        StartedTemplate,
+        LocalForkserver,
+        StartedForkserver,
     )
 
 log = logging.getLogger("dioptra_worker.crew")
@@ -32,19 +32,19 @@ log = logging.getLogger("dioptra_worker.crew")
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
-class Crew:
+class WorkerPool:
     """The slots of one worker; `run` belongs to the main thread."""
 
-    def __init__(self, plans: Sequence[SlotPlan], templates: OwnTemplates) -> None:
+    def __init__(self, plans: Sequence[SlotSpec], forkservers: LocalForkserver) -> None:
         """Prepare; nothing is started yet.
 
         Args:
             plans: How each slot is begun.
-            templates: Starts the template that all share.
+            forkservers: Starts the fork server that all share.
         """
         self._slots = [Slot(plan) for plan in plans]
-        self._templates = templates
-        self._template: StartedTemplate | None = None
+        self._forkservers = forkservers
+        self._forkserver: StartedForkserver | None = None
         self._stopping = False
         self._selector = selectors.DefaultSelector()
 
@@ -63,7 +63,7 @@ class Crew:
                 for slot in self._slots:
                     if slot.restart_at and slot.restart_at <= time.monotonic():
                         self._begin(slot)
-            self._end_template()
+            self._end_forkserver()
         return max(slot.code for slot in self._slots)
 
     def _patience(self) -> float | None:
@@ -80,7 +80,7 @@ class Crew:
         self._selector.register(sock, selectors.EVENT_READ, lambda: self._answer(sock))
 
     def _answer(self, sock: socket.socket) -> None:
-        """Give a slot a template of its own for each byte that it sends."""
+        """Give a slot a fork server of its own for each byte that it sends."""
         if sock.fileno() < 0:  # that its slot has ended was heard just before this
             return
         try:
@@ -93,7 +93,7 @@ class Crew:
             try:
                 self._hand_out(sock)
             except OSError as error:
-                log.error("no template for a slot: %s", error)
+                log.error("no fork server for a slot: %s", error)
                 with contextlib.suppress(OSError):
                     sock.sendall(b"n")  # which it waits for
 
@@ -129,23 +129,23 @@ class Crew:
             slot.restart_at = None
             slot.signal(signum)
 
-    # -- the template ----------------------------------------------------------
+    # -- the fork server ----------------------------------------------------------
 
     def _fork(self, daemon: socket.socket) -> None:
-        """Have the template fork one that serves a daemon."""
-        if self._template is None:
-            self._template = self._templates.begin()
+        """Have the fork server fork one that serves a daemon."""
+        if self._forkserver is None:
+            self._forkserver = self._forkservers.begin()
         try:
-            socket.send_fds(self._template.sock, [b"c"], [daemon.fileno()])
+            socket.send_fds(self._forkserver.sock, [b"c"], [daemon.fileno()])
         except OSError:  # it has just ended
-            self._template.sock.close()
-            self._template = self._templates.begin()
-            socket.send_fds(self._template.sock, [b"c"], [daemon.fileno()])
+            self._forkserver.sock.close()
+            self._forkserver = self._forkservers.begin()
+            socket.send_fds(self._forkserver.sock, [b"c"], [daemon.fileno()])
 
-    def _end_template(self) -> None:
-        if self._template is not None:
-            self._template.sock.close()
-            self._template.wait()
+    def _end_forkserver(self) -> None:
+        if self._forkserver is not None:
+            self._forkserver.sock.close()
+            self._forkserver.wait()
 
     # -- signals ---------------------------------------------------------------
 
@@ -188,10 +188,10 @@ class Crew:
             if not pid:
                 return
             code = os.waitstatus_to_exitcode(status)
-            if self._template is not None and pid == self._template.pid:
-                log.error("the template has ended with exit code %d", code)
-                self._template.sock.close()
-                self._template = None
+            if self._forkserver is not None and pid == self._forkserver.pid:
+                log.error("the fork server has ended with exit code %d", code)
+                self._forkserver.sock.close()
+                self._forkserver = None
             for slot in self._slots:
                 if slot.pid == pid:
                     self._ended(slot, code)

@@ -1,4 +1,4 @@
-"""One slot of a crew: a daemon in a process of its own, begun again if lost."""
+"""One slot of a pool: a daemon in a process of its own, begun again if lost."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-FIRST_PAUSE = 1.0
-LONGEST_PAUSE = 30.0
+FIRST_DELAY = 1.0
+LONGEST_DELAY = 30.0
 """Seconds between the loss of a slot and its next start, which grow with each loss."""
 SETTLED = 60.0
 """Seconds after which a slot that is lost is begun again as if for the first time."""
@@ -23,12 +23,12 @@ LOST_CODES = 1, 126, 127
 
 
 @dataclass(frozen=True, kw_only=True)
-class SlotPlan:
+class SlotSpec:
     """How a slot is begun.
 
     Attributes:
         name: The worker's name.
-        program: The daemon's program, which is told of the socket to the crew.
+        program: The daemon's program, which is told of the socket to the pool.
         options: The rest of its command line.
         environment: All of its environment.
     """
@@ -50,14 +50,14 @@ class Slot:
         code: The exit code of its last process, as a shell has it.
     """
 
-    def __init__(self, plan: SlotPlan) -> None:
+    def __init__(self, plan: SlotSpec) -> None:
         self.plan = plan
         self.pid: int | None = None
         self.sock: socket.socket | None = None
         self.restart_at: float | None = None
         self.code = 0
         self._began = 0.0
-        self._pause = FIRST_PAUSE
+        self._pause = FIRST_DELAY
 
     def begin(self) -> None:
         """Start its process."""
@@ -67,7 +67,7 @@ class Slot:
             process = subprocess.Popen(
                 [
                     *self.plan.program,
-                    "--crew",
+                    "--pool",
                     str(theirs.fileno()),
                     *self.plan.options,
                 ],
@@ -76,7 +76,7 @@ class Slot:
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,  # a terminal's Ctrl-C is ours to pass on
             )
-        process.returncode = 0  # the crew reaps it
+        process.returncode = 0  # the pool reaps it
         self.pid, self.sock = process.pid, ours
         self._began = time.monotonic()
 
@@ -106,7 +106,7 @@ class Slot:
     def begin_again(self) -> float:
         """Have it begun again after a pause; how long."""
         if time.monotonic() - self._began > SETTLED:
-            self._pause = FIRST_PAUSE
-        pause, self._pause = self._pause, min(2 * self._pause, LONGEST_PAUSE)
+            self._pause = FIRST_DELAY
+        pause, self._pause = self._pause, min(2 * self._pause, LONGEST_DELAY)
         self.restart_at = time.monotonic() + pause
         return pause

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from dioptra_worker.api.models import LogRecord
 from dioptra_worker.daemon.outbox.items import OWN_LOGGER
-from dioptra_worker.daemon.outbox.outbox import Address, Courier
+from dioptra_worker.daemon.outbox.outbox import Address, Outbox
 from dioptra_worker.errors import NotFound
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from dioptra_worker.api.client import DioptraApi
     from dioptra_worker.api.models import Job
-    from dioptra_worker.broker.leases import Ledger
+    from dioptra_worker.broker.leases import Leases
     from dioptra_worker.daemon.outbox.journal import Journal, Journals
 
 log = logging.getLogger("dioptra_worker.estate")
@@ -25,7 +25,7 @@ PATIENCE = 60.0
 TERMINAL = {"finished", "failed"}
 
 
-class Estate:
+class OrphanedOutboxes:
     """The journals of jobs that go on elsewhere, or that are over.
 
     A job that nobody runs is left alone: whoever runs it, or tells its end, delivers
@@ -34,16 +34,16 @@ class Estate:
     the number of its attempt, and only they: results belong to the run that counts.
     """
 
-    def __init__(self, *, api: DioptraApi, ledger: Ledger, journals: Journals) -> None:
+    def __init__(self, *, api: DioptraApi, leases: Leases, journals: Journals) -> None:
         """Prepare.
 
         Args:
             api: Where to deliver.
-            ledger: Knows which jobs are run.
+            leases: Knows which jobs are run.
             journals: Where to look.
         """
         self._api = api
-        self._ledger = ledger
+        self._leases = leases
         self._journals = journals
         self._elsewhere: set[int] = set()
 
@@ -69,7 +69,7 @@ class Estate:
         It may be a container that shares this folder and is about to go on with the
         journal, so only a job that is found twice counts.
         """
-        return {job_id for job_id in jobs if self._ledger.is_held_elsewhere(job_id)}
+        return {job_id for job_id in jobs if self._leases.is_held_elsewhere(job_id)}
 
     def _job(self, job_id: int) -> Job | None:
         try:
@@ -84,9 +84,9 @@ class Estate:
             journal.discard()
             return
         over = job.status in TERMINAL
-        journal.settle_end()
+        journal.ack_final_status()
         if not over:
-            journal.results.settle(journal.results.last)
+            journal.results.ack(journal.results.last)
         waiting = journal.waiting
         if not waiting:
             return
@@ -95,17 +95,17 @@ class Estate:
             f" {about.attempt}, left by worker {about.worker!r}, which was lost"
         )
         log.info("job %d: %s", about.job_id, words, extra={"event": "delivered-late"})
-        with Courier(
+        with Outbox(
             self._api,
             Address(job_id=about.job_id, experiment_id=about.experiment_id),
             group_id=lambda: job.group_id,
-            say=lambda severity, text: courier.put(_own(severity, text)),
+            say=lambda severity, text: outbox.put(_own(severity, text)),
             on_gone=lambda: None,
             journal=journal,
             mark="" if over else f"[attempt {about.attempt}] ",
-        ) as courier:
-            courier.put(_own("INFO", words))
-            courier.finish(None, PATIENCE)
+        ) as outbox:
+            outbox.put(_own("INFO", words))
+            outbox.finish(None, PATIENCE)
 
 
 def _own(severity: str, text: str) -> LogRecord:

@@ -11,7 +11,7 @@ import logging
 import random
 from typing import TYPE_CHECKING, Any
 
-from dioptra_worker.broker.job_request import Order
+from dioptra_worker.broker.job_request import JobRequest
 from dioptra_worker.errors import NotFound, ServiceError
 
 if TYPE_CHECKING:
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from rq import Queue
 
     from dioptra_worker.api.client import DioptraApi
-    from dioptra_worker.broker.leases import Ledger
-    from dioptra_worker.broker.registries import Leftovers
-    from dioptra_worker.daemon.recovery.orphaned_outboxes import Estate
+    from dioptra_worker.broker.leases import Leases
+    from dioptra_worker.broker.registries import Registries
+    from dioptra_worker.daemon.recovery.orphaned_outboxes import OrphanedOutboxes
 
 log = logging.getLogger("dioptra_worker.recovery")
 
@@ -40,32 +40,32 @@ class Recovery:
         self,
         *,
         api: DioptraApi,
-        ledger: Ledger,
-        leftovers: Leftovers,
+        leases: Leases,
+        registries: Registries,
         queues: Sequence[Queue],
         lost_after: float,
         close_run: Callable[[str, str], bool],
-        estate: Estate | None = None,
+        orphaned_outboxes: OrphanedOutboxes | None = None,
     ) -> None:
         """Prepare; nothing is looked at yet.
 
         Args:
             api: Knows the jobs.
-            ledger: Knows who holds them.
-            leftovers: RQ's books.
+            leases: Knows who holds them.
+            registries: RQ's books.
             queues: Where to look.
             lost_after: Seconds after which a queued job that RQ does not know counts
                 as lost; also between two looks at the API's jobs.
             close_run: Closes an MLflow run with a status; whether that worked.
-            estate: What lost workers of this machine left undelivered.
+            orphaned_outboxes: What lost workers of this machine left undelivered.
         """
         self._api = api
-        self._ledger = ledger
-        self._leftovers = leftovers
+        self._leases = leases
+        self._registries = registries
         self._queues = list(queues)
         self._lost_after = lost_after
         self._close_run = close_run
-        self._estate = estate
+        self._orphaned_outboxes = orphaned_outboxes
         self._pause = min(SWEEP, lost_after)
 
     def run(self, done: threading.Event) -> None:
@@ -87,45 +87,47 @@ class Recovery:
             ServiceError: If Redis or the API is away.
         """
         for queue in self._queues:
-            if self._ledger.turn(f"rq:{queue.name}", self._pause * 0.8):
+            if self._leases.turn(f"rq:{queue.name}", self._pause * 0.8):
                 self._sweep_rq(queue)
         turns = [
             queue
             for queue in self._queues
-            if self._ledger.turn(f"api:{queue.name}", self._lost_after)
+            if self._leases.turn(f"api:{queue.name}", self._lost_after)
         ]
         if turns:
             self._sweep_api(turns)
-        if self._ledger.turn("runs", self._pause * 0.8):
+        if self._leases.turn("runs", self._pause * 0.8):
             self._sweep_runs()
-        if self._estate is not None:  # of this machine: no other can look there
-            self._estate.sweep()
+        if (
+            self._orphaned_outboxes is not None
+        ):  # of this machine: no other can look there
+            self._orphaned_outboxes.sweep()
 
     def _sweep_runs(self) -> None:
         """Close the MLflow runs that are to be, in any order, until one is not.
 
         MLflow is away then: to ask for each would keep us from lost jobs for long.
         """
-        runs = list(self._ledger.open_runs().items())
+        runs = list(self._leases.open_runs().items())
         random.shuffle(runs)
         for run_id, status in runs:
             if not self._close_run(run_id, status):
                 return
             log.info("MLflow run %s is closed now: %s", run_id, status)
-            self._ledger.close_run(run_id)
+            self._leases.close_run(run_id)
 
     def _sweep_rq(self, queue: Queue) -> None:
-        for name, worker_lives in self._leftovers.started(queue).items():
+        for name, worker_lives in self._registries.started(queue).items():
             state = self._state(name)
             if state == "dead" or (state == "free" and not worker_lives):
-                self._put_back(name, queue, "its worker is gone")
-        for name in self._leftovers.in_between(queue):
+                self._requeue(name, queue, "its worker is gone")
+        for name in self._registries.intermediate(queue):
             if self._state(name) != "held":
-                self._put_back(name, queue, "it was taken and never begun")
+                self._requeue(name, queue, "it was taken and never begun")
 
     def _sweep_api(self, queues: Sequence[Queue]) -> None:
         by_name = {queue.name: queue for queue in queues}
-        known = {queue.name: self._leftovers.waiting(queue) for queue in queues}
+        known = {queue.name: self._registries.waiting(queue) for queue in queues}
         for status, age in (
             ("queued", self._lost_after),
             ("started", self._lost_after * STARTED_FACTOR),
@@ -140,13 +142,13 @@ class Recovery:
                 log.warning(
                     "job %s is %s and in no queue: it is enqueued again", name, status
                 )
-                self._leftovers.enqueue(_order(job), queue, job["timeout"])
+                self._registries.enqueue(_order(job), queue, job["timeout"])
 
     def _is_lost(self, name: str, status: str, queue: Queue) -> bool:
         """Look again at a job that seems lost: it may have moved while we looked."""
         return (
             self._state(name) != "held"
-            and name not in self._leftovers.waiting(queue)
+            and name not in self._registries.waiting(queue)
             and self._status(name) == status
         )
 
@@ -156,12 +158,12 @@ class Recovery:
         except NotFound:
             return "deleted"
 
-    def _put_back(self, name: str, queue: Queue, why: str) -> None:
+    def _requeue(self, name: str, queue: Queue, why: str) -> None:
         log.warning("job %s goes back to queue %r: %s", name, queue.name, why)
-        self._leftovers.put_back(name, queue)
+        self._registries.requeue(name, queue)
 
     def _state(self, name: str) -> str:
-        return self._ledger.state(int(name)) if name.isdigit() else "free"
+        return self._leases.state(int(name)) if name.isdigit() else "free"
 
 
 def _age(job: dict[str, Any]) -> float:
@@ -170,8 +172,8 @@ def _age(job: dict[str, Any]) -> float:
     return (dt.datetime.now(dt.UTC) - changed).total_seconds()
 
 
-def _order(job: dict[str, Any]) -> Order:
-    return Order(
+def _order(job: dict[str, Any]) -> JobRequest:
+    return JobRequest(
         job_id=job["id"],
         experiment_id=job["experiment"]["id"],
         timeout=None,

@@ -87,7 +87,7 @@ def fetch(
             transfer.begin(known)
         with (
             transfer.watched("through the REST API", sized=not artifact.is_dir),
-            missing.understood(),
+            missing.expect_shape(),
         ):
             api.artifact_contents(artifact, target, arrived, patience=patience)
         if not artifact.is_dir:
@@ -108,7 +108,7 @@ class _Missing:
         self._tries = TRIES if surely else None
 
     @contextlib.contextmanager
-    def understood(self) -> Iterator[None]:
+    def expect_shape(self) -> Iterator[None]:
         """Give up when the API has answered 500 often enough.
 
         Raises:

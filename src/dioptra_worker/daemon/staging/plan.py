@@ -7,9 +7,9 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from dioptra_worker.api.errors import understood
+from dioptra_worker.api.errors import expect_shape
 from dioptra_worker.common.archives import unpack
-from dioptra_worker.common.retry import persist
+from dioptra_worker.common.retry import retry_until_available
 from dioptra_worker.daemon.staging.input_artifacts import Inputs
 from dioptra_worker.protocol.messages import ArtifactTask, InputArtifact, Plan
 from dioptra_worker.provenance import typed_defaults
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from dioptra_worker.api.client import DioptraApi
     from dioptra_worker.api.models import ArtifactParameter, Job
-    from dioptra_worker.common.outage_log import Outages
+    from dioptra_worker.common.outage_log import OutageLog
     from dioptra_worker.common.workspace import Workspace
     from dioptra_worker.daemon.staging.background import Background
     from dioptra_worker.daemon.staging.transfer import Way
@@ -38,7 +38,7 @@ class Fetcher:
         space: Workspace,
         *,
         seconds: float,
-        outages: Outages,
+        outages: OutageLog,
         sleep: Callable[[float], object],
     ) -> None:
         """Prepare; nothing is fetched yet.
@@ -111,7 +111,7 @@ class Fetcher:
         return pool.submit(self._persist, call)
 
     def _persist(self, call: Callable[[], T], *, more: float = 0.0) -> T:
-        return persist(
+        return retry_until_available(
             call,
             seconds=self._seconds + more,
             sleep=self._sleep,
@@ -146,7 +146,7 @@ class Fetcher:
         with (
             self._space.download() as file,
             self._cache.fetched(f"{path}.json", file, download),
-            understood(path),
+            expect_shape(path),
         ):
             return tuple(_artifact_tasks(json.loads(file.read_bytes())))
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from dioptra_worker.common.humanize import duration
-from dioptra_worker.supervision.termination import Stop
+from dioptra_worker.supervision.termination import StopRequest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 _STEP = 1.0
 """Seconds by which a deadline must move for the supervisor to be told."""
 
-Apply = Callable[[float, Stop], object]
+Apply = Callable[[float, StopRequest], object]
 
 
-class SetupLimit:
+class SetupDeadline:
     """The deadline of a job's set-up; an input that arrives puts it off.
 
     So a large input may take as long as it needs while it comes, and nothing that
@@ -87,4 +87,4 @@ class SetupLimit:
         )
         if awaited:
             words += f"; it was waiting for {awaited}, of which nothing came any more"
-        apply(left, Stop("setup", words))
+        apply(left, StopRequest("setup", words))

@@ -1,4 +1,4 @@
-"""Has an artifact fetched straight from its store, by a process of the template."""
+"""Has an artifact fetched straight from its store, by a process of the fork server."""
 
 from __future__ import annotations
 

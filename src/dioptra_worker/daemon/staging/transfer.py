@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from dioptra_worker.api.client import DioptraApi
     from dioptra_worker.daemon.staging import store_download
-    from dioptra_worker.daemon.staging.setup_deadline import SetupLimit
+    from dioptra_worker.daemon.staging.setup_deadline import SetupDeadline
     from dioptra_worker.daemon.staging.snapshot_cache import SnapshotCache
 
 
@@ -38,7 +38,7 @@ class Way:
     api: DioptraApi
     maker: store_download.Maker
     cache: SnapshotCache
-    limit: SetupLimit
+    limit: SetupDeadline
     say: Callable[[str, str], object]
 
 

@@ -24,7 +24,7 @@ def become_runner(descriptors: list[int], environment: Mapping[str, str]) -> NoR
     os.environ.update(environment)
     control, out, err = descriptors
     os.set_inheritable(control, False)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # which the template ignores
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # which the fork server ignores
     null = os.open(os.devnull, os.O_RDONLY)
     for source, target in ((null, 0), (out, 1), (err, 2)):
         os.dup2(source, target, inheritable=True)

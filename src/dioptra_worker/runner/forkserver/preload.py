@@ -1,4 +1,4 @@
-"""What a template imports beforehand, and whether it may be forked afterwards."""
+"""What a fork server imports beforehand, and whether it may be forked afterwards."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dioptra_worker.provenance.surroundings import surroundings
-from dioptra_worker.runner.forkserver.warmup import rehearse
+from dioptra_worker.runner.forkserver.warmup import warm_up_caches
 from dioptra_worker.sdk import compat
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def preload(names: list[str]) -> None:
             importlib.import_module(name)
         except Exception as error:  # noqa: BLE001 - a module raises what it likes
             print(f"preload: {name} cannot be imported: {error!r}", file=sys.stderr)  # noqa: T201
-    rehearse()
+    warm_up_caches()
 
 
 def unfit(

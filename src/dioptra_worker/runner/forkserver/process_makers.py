@@ -1,4 +1,4 @@
-"""The ways to make a runner: fork the template, or start a process for it."""
+"""The ways to make a runner: fork the fork server, or start a process for it."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Maker(Protocol):
         """A process that fetches an artifact and reports to a descriptor; its pid."""
         ...
 
-    def spares(self) -> set[int]:
+    def standbys(self) -> set[int]:
         """The pids of processes that wait to become runners."""
         ...
 
@@ -76,8 +76,8 @@ class Forker:
 
         return self._fork(lambda: artifact_download.main(reports, request))
 
-    def spares(self) -> set[int]:
-        """None: forking needs no spare."""
+    def standbys(self) -> set[int]:
+        """None: forking needs no standby."""
         return set()
 
     def close(self) -> None:
@@ -94,8 +94,8 @@ class Forker:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
             self._sock.close()
-            # What the template froze stays frozen: a collection would write to each of
-            # its objects, and the pages would be shared no more.
+            # What the fork server froze stays frozen: a collection would write to each
+            # of its objects, and the pages would be shared no more.
             target()
         finally:
             os._exit(1)
@@ -115,22 +115,24 @@ class Spawner:
         """
         self._preload = preload
         self._warm = warm
-        self._spare: _Spare | None = None
+        self._standby: _Standby | None = None
         self._refill()
 
     def job(self, descriptors: list[int], environment: Mapping[str, str]) -> int:
-        """Hand over the spare."""
-        spare, self._spare = self._spare, None
-        if spare is not None and spare.process.poll() is not None:  # it died waiting
-            spare.sock.close()
-            spare = None
-        if spare is None:
-            spare = self._spawn()
+        """Hand over the standby."""
+        standby, self._standby = self._standby, None
+        if (
+            standby is not None and standby.process.poll() is not None
+        ):  # it died waiting
+            standby.sock.close()
+            standby = None
+        if standby is None:
+            standby = self._spawn()
         line = json.dumps(dict(environment)).encode() + b"\n"
-        with spare.sock, contextlib.suppress(ConnectionError):  # its end is reported
-            socket.send_fds(spare.sock, [line], descriptors)
+        with standby.sock, contextlib.suppress(ConnectionError):  # its end is reported
+            socket.send_fds(standby.sock, [line], descriptors)
         self._refill()
-        return _let_go(spare.process)
+        return _let_go(standby.process)
 
     def close_run(self, run_id: str, status: Any) -> int:
         """Start a process that closes an MLflow run."""
@@ -155,25 +157,25 @@ class Spawner:
         )
         return _let_go(child)
 
-    def spares(self) -> set[int]:
-        """The spare."""
-        return set() if self._spare is None else {self._spare.process.pid}
+    def standbys(self) -> set[int]:
+        """The standby."""
+        return set() if self._standby is None else {self._standby.process.pid}
 
     def close(self) -> None:
-        """End the spare."""
-        if self._spare is None:
+        """End the standby."""
+        if self._standby is None:
             return
-        self._spare.sock.close()
+        self._standby.sock.close()
         with contextlib.suppress(ProcessLookupError):
-            self._spare.process.kill()
-        self._spare.process.wait()
+            self._standby.process.kill()
+        self._standby.process.wait()
 
     def _refill(self) -> None:
         if self._warm:
             with contextlib.suppress(OSError):  # too many processes now; not later
-                self._spare = self._spawn()
+                self._standby = self._spawn()
 
-    def _spawn(self) -> _Spare:
+    def _spawn(self) -> _Standby:
         ours, theirs = socket.socketpair()
         command = [sys.executable, "-m", "dioptra_worker.runner.forkserver.standby"]
         options = ["--fd", str(theirs.fileno()), "--preload", self._preload]
@@ -188,11 +190,11 @@ class Spawner:
         except BaseException:
             ours.close()
             raise
-        return _Spare(process, ours)
+        return _Standby(process, ours)
 
 
 @dataclass(frozen=True)
-class _Spare:
+class _Standby:
     process: subprocess.Popen[bytes]
     sock: socket.socket
 

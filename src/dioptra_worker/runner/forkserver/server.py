@@ -1,8 +1,8 @@
-"""The template: a small process that hands out runners and outlives none of them.
+"""The fork server: a small process that hands out runners and outlives none of them.
 
 It has imported what a runner needs and does nothing else: no threads, no sockets but
 the one to the daemon. On Linux it forks itself for each job; elsewhere, where a
-process that has imported much must not be forked, it keeps a spawned spare ready.
+process that has imported much must not be forked, it keeps a spawned standby ready.
 
 It is the parent of every runner, so that it knows exactly how each one ended and how
 much memory it took, can end all that a job has left behind (on Linux it adopts a
@@ -57,10 +57,10 @@ def serve(
         why: Why they are not forked although they should be.
     """
     prctl(PR_SET_CHILD_SUBREAPER, 1)
-    Template(sock, maker, grace=grace, why=why).serve()
+    Forkserver(sock, maker, grace=grace, why=why).serve()
 
 
-class Template:
+class Forkserver:
     """Serves requests for runners, watches them, and reports how each one ended."""
 
     def __init__(
@@ -163,7 +163,7 @@ class Template:
             self._active.discard(pid)
             self._jobs.discard(pid)
             if not self._jobs:
-                end_orphans(self._active | self._maker.spares())
+                end_orphans(self._active | self._maker.standbys())
             self._report(ended=pid, status=status, peak=in_bytes(usage.ru_maxrss))
 
     def _signal_all(self, signum: int) -> None:

@@ -1,7 +1,7 @@
-"""One template for several daemons: each gets a fork of it, which is its own.
+"""One fork server for several daemons: each gets a fork of it, which is its own.
 
-So what a daemon's template promises (who is its child, whose orphan is whose, what ends
-with whom) stays simple, while everything is imported, and held in memory, once.
+So what a daemon's fork server promises (who is its child, whose orphan is whose, what
+ends with whom) stays simple, while everything is imported, and held in memory, once.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from dioptra_worker.runner.forkserver.server import serve as serve_daemon
 
 
 def serve(sock: socket.socket, *, preload: str, grace: float, why: str | None) -> None:
-    """Make a template for whoever is handed to us, until nobody can be any more.
+    """Make a fork server for whoever is handed to us, until nobody can be any more.
 
     Args:
         sock: Brings sockets of daemons.
@@ -25,7 +25,7 @@ def serve(sock: socket.socket, *, preload: str, grace: float, why: str | None) -
         grace: Seconds that runners have to end when their daemon is gone.
         why: Why this process must not be forked; None when it may be.
     """
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # each template ends by itself
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # each fork server ends by itself
     while True:
         data, descriptors, _, _ = socket.recv_fds(sock, 1, 1)
         if not data:

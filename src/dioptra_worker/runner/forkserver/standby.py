@@ -1,4 +1,4 @@
-"""A spare: imports what runners need, waits for its sockets, then runs one job."""
+"""A standby: imports what runners need, waits for its sockets, then runs one job."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _LONGEST = 1 << 16
 
 
 def main() -> None:
-    """Wait for a job; without one, end with the template."""
+    """Wait for a job; without one, end with the fork server."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--fd", type=int, required=True)
     parser.add_argument("--preload", default="")
@@ -26,7 +26,7 @@ def main() -> None:
         while line and not line.endswith(b"\n"):
             line += waiting.recv(_LONGEST)
     if not descriptors:
-        os._exit(0)  # the template ended and no job came
+        os._exit(0)  # the fork server ended and no job came
     become_runner(descriptors, json.loads(line))
 
 

@@ -1,4 +1,4 @@
-"""What a template does beforehand, so that no job pays for doing it first.
+"""What a fork server does beforehand, so that no job pays for doing it first.
 
 The first call of many a library is far slower than the next: it imports more modules,
 reads the data models that come with it, compiles patterns. Here each is called once,
@@ -29,7 +29,7 @@ _CONFIG = {
 }
 
 
-def rehearse() -> None:
+def warm_up_caches() -> None:
     """Call once what every job calls; what fails is said and is no one's end."""
     steps: list[Callable[[], object]] = [lambda: engine.compile(_CONFIG)]
     if sys.modules.keys() & set(SERVER_MODULES):
@@ -38,7 +38,7 @@ def rehearse() -> None:
             client as s3,
         )
 
-        steps += [mlflow_run.rehearse, s3.rehearse]
+        steps += [mlflow_run.warm_up_caches, s3.warm_up_caches]
     for step in steps:
         try:
             step()

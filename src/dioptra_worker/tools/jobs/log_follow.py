@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from dioptra_worker.common.retry import FOREVER, persist
+from dioptra_worker.common.retry import FOREVER, retry_until_available
 from dioptra_worker.tools.jobs.job_log import Chapters
 from dioptra_worker.tools.jobs.job_row import JobRow
 
@@ -58,13 +58,13 @@ def follow(
     count = 0
     while True:
         # In this order: a status that is final was told after the last record.
-        job = persist(
+        job = retry_until_available(
             lambda: JobRow.read(resources.job(job_id)),
             seconds=FOREVER,
             sleep=sleep,
             on_wait=on_wait,
         )
-        lines = persist(
+        lines = retry_until_available(
             lambda start=count: resources.log(job_id, start=start),  # type: ignore[misc]
             seconds=FOREVER,
             sleep=sleep,

@@ -11,7 +11,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from dioptra_worker.api.errors import understood
+from dioptra_worker.api.errors import expect_shape
 from dioptra_worker.api.models import Artifact
 from dioptra_worker.api.user_client import Resources
 from dioptra_worker.errors import NotFound
@@ -46,7 +46,7 @@ class Results:
         found = self._resources.pages(
             "artifacts/", search=f'description:"*{worker_run}*"'
         )
-        with understood("artifacts/"):
+        with expect_shape("artifacts/"):
             artifacts = [Artifact.read(body) for body in found]
         return [each for each in artifacts if signature(each.description) == worker_run]
 

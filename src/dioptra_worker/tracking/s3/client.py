@@ -1,4 +1,4 @@
-"""The S3 client: made once for a process, and read up beforehand in a template."""
+"""The S3 client: made once for a process, and read up beforehand in a fork server."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ LARGE = 8 << 20
 TRANSFER = TransferConfig(multipart_threshold=LARGE)
 
 
-def rehearse() -> None:
+def warm_up_caches() -> None:
     """Do beforehand what makes the first `client` of a process slow.
 
     Where the credentials are in the environment, this is the client that runners will
@@ -80,7 +80,7 @@ def extra_arguments() -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def mapped(what: str) -> Iterator[None]:
+def translate_errors(what: str) -> Iterator[None]:
     """Turn what boto3 raises into our errors."""
     try:
         yield

@@ -17,7 +17,7 @@ from s3transfer.exceptions import S3DownloadFailedError
 
 from dioptra_worker.errors import ArtifactError, NotFound, ServiceUnavailable
 from dioptra_worker.tracking.limits import kept
-from dioptra_worker.tracking.parallel import side_by_side
+from dioptra_worker.tracking.parallel import parallel_map
 from dioptra_worker.tracking.s3 import client as s3
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def fetch(
     """Download a file or folder; see `dioptra_worker.tracking.download.fetch`."""
     bucket, _, key = uri.removeprefix("s3://").partition("/")
     client = s3.client()
-    with s3.mapped(f"S3 did not give {uri}"), kept():
+    with s3.translate_errors(f"S3 did not give {uri}"), kept():
         if is_dir:
             objects = list(_below(client, bucket, key, target, limits))
         else:
@@ -74,7 +74,7 @@ class _Download:
     def all(self, objects: list[_Object]) -> None:
         """Get them all, and see that each is what S3 has."""
         small = [item for item in objects if item.size < s3.LARGE]
-        side_by_side(self._small, small, at_once=s3.FILES_AT_ONCE)
+        parallel_map(self._small, small, at_once=s3.FILES_AT_ONCE)
         for item in objects:
             if item.size >= s3.LARGE:
                 self._large(item)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from dioptra_worker.tracking.parallel import side_by_side
+from dioptra_worker.tracking.parallel import parallel_map
 from dioptra_worker.tracking.progress import Progress
 from dioptra_worker.tracking.s3 import client as s3
 from dioptra_worker.tracking.upload_files import files
@@ -47,7 +47,9 @@ class S3Store:
         """Upload a file or folder; see `tracking.artifact_store.Store`."""
         inside = f"{folder}/{path.name}" if folder else path.name
         base = f"{self._prefix}/{inside}" if self._prefix else inside
-        with s3.mapped(f"S3 did not take {path.name!r} for {self._uri}/{inside}"):
+        with s3.translate_errors(
+            f"S3 did not take {path.name!r} for {self._uri}/{inside}"
+        ):
             uploads = list(_uploads(path, base))
             _send(s3.client(), self._bucket, uploads, what=f"storing {path.name!r}")
         return f"{self._uri}/{inside}"
@@ -63,7 +65,7 @@ def _send(client: S3Client, bucket: str, uploads: list[_Upload], *, what: str) -
         progress.add(upload.size)
 
     small = [upload for upload in uploads if upload.size < s3.LARGE]
-    side_by_side(send, small, at_once=s3.FILES_AT_ONCE)
+    parallel_map(send, small, at_once=s3.FILES_AT_ONCE)
     for upload in uploads:
         if upload.size >= s3.LARGE:
             client.upload_file(

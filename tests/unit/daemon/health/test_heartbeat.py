@@ -22,10 +22,11 @@ from tests.plugins.small_disk import may_mount, small_disk
 from dioptra_worker.cli.health import default_work_dir, health_command
 from dioptra_worker.daemon.health import heartbeat_file, metrics, probes
 from dioptra_worker.daemon.health import server as health_server
-from dioptra_worker.daemon.health.heartbeat import Heart, Vitals
+from dioptra_worker.daemon.health.heartbeat import HeartbeatWriter
 from dioptra_worker.daemon.health.heartbeat_file import Heartbeat, NoHeartbeat
 from dioptra_worker.daemon.health.server import HealthServer
 from dioptra_worker.daemon.health.snapshot import API, REDIS
+from dioptra_worker.daemon.health.state import HealthState
 from dioptra_worker.errors import ServiceRefused, ServiceUnavailable
 from dioptra_worker.settings import Settings
 
@@ -59,113 +60,113 @@ def _clock() -> Clock:
     return Clock()
 
 
-@pytest.fixture(name="vitals")
-def _vitals(clock: Clock) -> Vitals:
-    return Vitals(clock=clock, now=clock)
+@pytest.fixture(name="health")
+def _health(clock: Clock) -> HealthState:
+    return HealthState(clock=clock, now=clock)
 
 
-def _serving(vitals: Vitals) -> Vitals:
-    vitals.contact(REDIS, ok=True)
-    vitals.contact(API, ok=True)
-    vitals.registered("w", ["cpu"])
-    return vitals
+def _serving(health: HealthState) -> HealthState:
+    health.contact(REDIS, ok=True)
+    health.contact(API, ok=True)
+    health.registered("w", ["cpu"])
+    return health
 
 
 def _settings(folder: Path, **more: Any) -> Settings:
     return Settings(**REQUIRED, DIOPTRA_WORKER_WORK_DIR=folder, **more)
 
 
-# -- vitals ----------------------------------------------------------------------
+# -- health ----------------------------------------------------------------------
 
 
-def test_alive_while_the_loop_ticks(vitals: Vitals, clock: Clock) -> None:
+def test_alive_while_the_loop_ticks(health: HealthState, clock: Clock) -> None:
     """The daemon is alive until a tick is due, and again after the next one."""
-    vitals.tick(within=10)
+    health.tick(within=10)
     clock.time += 10
-    assert vitals.alive
+    assert health.alive
     clock.time += 0.1
-    assert not vitals.alive
-    vitals.tick()
-    assert vitals.alive
+    assert not health.alive
+    health.tick()
+    assert health.alive
 
 
-def test_state_follows_what_happens(vitals: Vitals) -> None:
+def test_state_follows_what_happens(health: HealthState) -> None:
     """The state says what the daemon does: a job goes before waiting, before idling."""
-    seen = [vitals.snapshot().state]
+    seen = [health.snapshot().state]
     happenings: list[Callable[[], None]] = [
-        lambda: vitals.registered("w", ["cpu"]),
-        lambda: vitals.contact(API, ok=False),
-        lambda: vitals.job_started(7),
-        lambda: vitals.job_ended("finished", 1.0),
-        lambda: vitals.contact(API, ok=True),
-        lambda: vitals.phase("suspended"),
-        lambda: vitals.phase("ending"),
+        lambda: health.registered("w", ["cpu"]),
+        lambda: health.contact(API, ok=False),
+        lambda: health.job_started(7),
+        lambda: health.job_ended("finished", 1.0),
+        lambda: health.contact(API, ok=True),
+        lambda: health.phase("suspended"),
+        lambda: health.phase("ending"),
     ]
     for happen in happenings:
         happen()
-        seen.append(vitals.snapshot().state)
+        seen.append(health.snapshot().state)
     assert seen == [
         *("starting", "idle", "waiting", "busy", "waiting"),
         *("idle", "suspended", "ending"),
     ]
 
 
-def test_since_changes_with_the_state_only(vitals: Vitals, clock: Clock) -> None:
+def test_since_changes_with_the_state_only(health: HealthState, clock: Clock) -> None:
     """The state's age counts from its beginning, not from the last thing that was."""
-    _serving(vitals)
+    _serving(health)
     began = clock.time
     clock.time += 5
-    vitals.contact(REDIS, ok=True)
-    assert vitals.snapshot().since == began
-    vitals.job_started(1)
-    assert vitals.snapshot().since == began + 5
+    health.contact(REDIS, ok=True)
+    assert health.snapshot().since == began
+    health.job_started(1)
+    assert health.snapshot().since == began + 5
 
 
-def test_away_since_the_first_failure(vitals: Vitals, clock: Clock) -> None:
+def test_away_since_the_first_failure(health: HealthState, clock: Clock) -> None:
     """A service is away since its first failure, and its last answer is kept."""
-    vitals.contact(REDIS, ok=True)
+    health.contact(REDIS, ok=True)
     answered = clock.time
     for _ in range(3):
         clock.time += 1
-        vitals.contact(REDIS, ok=False)
-    found = vitals.snapshot()
+        health.contact(REDIS, ok=False)
+    found = health.snapshot()
     assert found.contacts[REDIS].answered == answered
     assert found.contacts[REDIS].away_since == answered + 1
     assert found.waiting_for == (REDIS,)
-    vitals.contact(REDIS, ok=True)
-    assert vitals.snapshot().waiting_for == ()
+    health.contact(REDIS, ok=True)
+    assert health.snapshot().waiting_for == ()
 
 
-def test_contacting_notes_how_a_call_ended(vitals: Vitals) -> None:
+def test_contacting_notes_how_a_call_ended(health: HealthState) -> None:
     """An answer and a refusal are contact; what is away is named by its error."""
-    with vitals.contacting(API):
+    with health.contacting(API):
         pass
-    with pytest.raises(ServiceRefused), vitals.contacting(API):
+    with pytest.raises(ServiceRefused), health.contacting(API):
         raise ServiceRefused("no", service=API)
-    assert vitals.snapshot().waiting_for == ()
-    with pytest.raises(ServiceUnavailable), vitals.contacting(API):
+    assert health.snapshot().waiting_for == ()
+    with pytest.raises(ServiceUnavailable), health.contacting(API):
         raise ServiceUnavailable("away", service=REDIS)
-    assert vitals.snapshot().waiting_for == (REDIS,)
+    assert health.snapshot().waiting_for == (REDIS,)
 
 
-def test_contacting_leaves_surprises_alone(vitals: Vitals) -> None:
+def test_contacting_leaves_surprises_alone(health: HealthState) -> None:
     """An error that is no service's says nothing of any service."""
-    with pytest.raises(ZeroDivisionError), vitals.contacting(API):
+    with pytest.raises(ZeroDivisionError), health.contacting(API):
         raise ZeroDivisionError
-    assert API not in vitals.snapshot().contacts
+    assert API not in health.snapshot().contacts
 
 
-def test_jobs_are_counted(vitals: Vitals) -> None:
+def test_jobs_are_counted(health: HealthState) -> None:
     """Jobs are counted by result, with their durations and the memory they took."""
     for fate, seconds, peak in (
         ("finished", 0.5, 300),
         ("failed", 20.0, 100),
         ("finished", 1e9, None),
     ):
-        vitals.job_started(1)
-        vitals.job_peak(peak)
-        vitals.job_ended(fate, seconds)
-    found = vitals.snapshot()
+        health.job_started(1)
+        health.job_peak(peak)
+        health.job_ended(fate, seconds)
+    found = health.snapshot()
     assert found.jobs == {"finished": 2, "failed": 1}
     assert found.durations.counts == (1, 0, 0, 1, 0, 0, 0, 0, 0, 1)
     assert found.durations.total == pytest.approx(1e9 + 20.5)
@@ -173,88 +174,88 @@ def test_jobs_are_counted(vitals: Vitals) -> None:
     assert found.job_id is None
 
 
-def test_outbox_is_the_running_jobs(vitals: Vitals) -> None:
+def test_outbox_is_the_running_jobs(health: HealthState) -> None:
     """The outbox is asked for its depth each time, and forgotten with its job."""
-    parcels = [1, 2]
-    vitals.job_started(1)
-    vitals.outbox(lambda: len(parcels))
-    assert vitals.snapshot().outbox == 2
-    parcels.clear()
-    assert vitals.snapshot().outbox == 0
-    parcels.append(3)
-    vitals.job_ended("finished", 1.0)
-    assert vitals.snapshot().outbox == 0
+    items = [1, 2]
+    health.job_started(1)
+    health.outbox(lambda: len(items))
+    assert health.snapshot().outbox == 2
+    items.clear()
+    assert health.snapshot().outbox == 0
+    items.append(3)
+    health.job_ended("finished", 1.0)
+    assert health.snapshot().outbox == 0
 
 
-def test_threads_do_not_lose_counts(vitals: Vitals) -> None:
+def test_threads_do_not_lose_counts(health: HealthState) -> None:
     """Threads that report at the same time are all counted."""
 
     def work() -> None:
         for _ in range(300):
-            vitals.job_ended("finished", 1.0)
+            health.job_ended("finished", 1.0)
 
     threads = [threading.Thread(target=work) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert vitals.snapshot().jobs == {"finished": 2400}
-    assert sum(vitals.snapshot().durations.counts) == 2400
+    assert health.snapshot().jobs == {"finished": 2400}
+    assert sum(health.snapshot().durations.counts) == 2400
 
 
 # -- readiness -------------------------------------------------------------------
 
 
-def test_ready_when_all_answer(vitals: Vitals) -> None:
+def test_ready_when_all_answer(health: HealthState) -> None:
     """A registered worker whose services answered lately is ready."""
-    assert probes.why_not_ready(_serving(vitals).snapshot()) == []
+    assert probes.why_not_ready(_serving(health).snapshot()) == []
 
 
-def test_not_ready_while_starting_and_ending(vitals: Vitals) -> None:
+def test_not_ready_while_starting_and_ending(health: HealthState) -> None:
     """A worker is not ready before it is registered and while it shuts down."""
-    [reason] = probes.why_not_ready(vitals.snapshot())
+    [reason] = probes.why_not_ready(health.snapshot())
     assert "starting" in reason
-    _serving(vitals).phase("ending")
-    [reason] = probes.why_not_ready(vitals.snapshot())
+    _serving(health).phase("ending")
+    [reason] = probes.why_not_ready(health.snapshot())
     assert "shutting down" in reason
 
 
-def test_ready_while_a_job_waits(vitals: Vitals) -> None:
+def test_ready_while_a_job_waits(health: HealthState) -> None:
     """A service that only the running job waits for shows, and restarts no worker."""
-    _serving(vitals).job_started(7)
-    vitals.contact("MLflow", ok=False)
-    found = vitals.snapshot()
+    _serving(health).job_started(7)
+    health.contact("MLflow", ok=False)
+    found = health.snapshot()
     assert found.waiting_for == ("MLflow",)
     assert probes.why_not_ready(found) == []
     assert probes.why_not_alive(found) == []
 
 
 @pytest.mark.parametrize("service", [REDIS, API])
-def test_not_ready_without_a_service(vitals: Vitals, service: str) -> None:
+def test_not_ready_without_a_service(health: HealthState, service: str) -> None:
     """A service that does not answer keeps the worker from being ready, not alive."""
-    _serving(vitals).contact(service, ok=False)
-    found = vitals.snapshot()
+    _serving(health).contact(service, ok=False)
+    found = health.snapshot()
     assert probes.why_not_ready(found) == [f"{service} does not answer"]
     assert probes.why_not_alive(found) == []
 
 
-def test_not_ready_after_a_long_silence(vitals: Vitals, clock: Clock) -> None:
+def test_not_ready_after_a_long_silence(health: HealthState, clock: Clock) -> None:
     """An answer counts for a while only."""
-    _serving(vitals)
+    _serving(health)
     clock.time += 100
-    vitals.tick()
-    vitals.contact(API, ok=True)
-    assert probes.why_not_ready(vitals.snapshot()) == [
+    health.tick()
+    health.contact(API, ok=True)
+    assert probes.why_not_ready(health.snapshot()) == [
         "Redis has not been heard of for 100 s"
     ]
 
 
-def test_stuck_is_neither_alive_nor_ready(vitals: Vitals, clock: Clock) -> None:
+def test_stuck_is_neither_alive_nor_ready(health: HealthState, clock: Clock) -> None:
     """A main loop that misses its tick is neither alive nor ready."""
-    _serving(vitals).tick(within=1)
+    _serving(health).tick(within=1)
     clock.time += 2
-    assert probes.why_not_alive(vitals.snapshot()) == ["the main loop is stuck"]
-    assert "the main loop is stuck" in probes.why_not_ready(vitals.snapshot())
+    assert probes.why_not_alive(health.snapshot()) == ["the main loop is stuck"]
+    assert "the main loop is stuck" in probes.why_not_ready(health.snapshot())
 
 
 # -- metrics ---------------------------------------------------------------------
@@ -266,12 +267,12 @@ SAMPLE = re.compile(
 )
 
 
-def test_metrics_are_well_formed(vitals: Vitals) -> None:
+def test_metrics_are_well_formed(health: HealthState) -> None:
     """Every line is help, type or a sample, and each family has the first two."""
-    _serving(vitals).contact('odd "one"\\\n', ok=True)
-    vitals.job_peak(1 << 30)
-    vitals.job_ended("finished", 3.25)
-    text = metrics.render(vitals.snapshot())
+    _serving(health).contact('odd "one"\\\n', ok=True)
+    health.job_peak(1 << 30)
+    health.job_ended("finished", 3.25)
+    text = metrics.render(health.snapshot())
     assert text.endswith("\n")
     families: set[str] = set()
     for line in text.splitlines():
@@ -283,11 +284,11 @@ def test_metrics_are_well_formed(vitals: Vitals) -> None:
             assert name in families, line
 
 
-def test_histogram_is_cumulative(vitals: Vitals) -> None:
+def test_histogram_is_cumulative(health: HealthState) -> None:
     """A bucket counts all jobs that took no longer than its bound."""
     for seconds in (0.5, 1.0, 2.0, 100000.0):
-        vitals.job_ended("finished", seconds)
-    text = metrics.render(vitals.snapshot())
+        health.job_ended("finished", seconds)
+    text = metrics.render(health.snapshot())
     name = "dioptra_worker_job_duration_seconds"
     assert f'{name}_bucket{{le="1"}} 2\n' in text
     assert f'{name}_bucket{{le="5"}} 3\n' in text
@@ -297,13 +298,13 @@ def test_histogram_is_cumulative(vitals: Vitals) -> None:
     assert f"{name}_count 4\n" in text
 
 
-def test_metrics_say_what_was_asked_for(vitals: Vitals, clock: Clock) -> None:
+def test_metrics_say_what_was_asked_for(health: HealthState, clock: Clock) -> None:
     """Results, waiting, outbox, last contact, peak memory and build are all there."""
-    _serving(vitals).contact(API, ok=False)
-    vitals.job_ended("failed", 1.0)
-    vitals.job_peak(4096)
-    vitals.outbox(lambda: 3)
-    text = metrics.render(vitals.snapshot())
+    _serving(health).contact(API, ok=False)
+    health.job_ended("failed", 1.0)
+    health.job_peak(4096)
+    health.outbox(lambda: 3)
+    text = metrics.render(health.snapshot())
     for line in (
         'dioptra_worker_jobs_total{result="failed"} 1',
         'dioptra_worker_jobs_total{result="finished"} 0',
@@ -322,8 +323,8 @@ def test_metrics_say_what_was_asked_for(vitals: Vitals, clock: Clock) -> None:
 
 
 @pytest.fixture(name="server")
-def _server(vitals: Vitals) -> Iterator[HealthServer]:
-    server = HealthServer("127.0.0.1", 0, vitals)
+def _server(health: HealthState) -> Iterator[HealthServer]:
+    server = HealthServer("127.0.0.1", 0, health)
     yield server
     server.close()
 
@@ -339,12 +340,12 @@ def _ask(
     return answer, text
 
 
-def test_port_answers(server: HealthServer, vitals: Vitals, clock: Clock) -> None:
-    """The three pages tell what the vitals tell, with the status that goes with it."""
+def test_port_answers(server: HealthServer, health: HealthState, clock: Clock) -> None:
+    """The three pages tell what the health tell, with the status that goes with it."""
     assert _ask(server, "/livez")[1] == "ok\n"
     answer, text = _ask(server, "/readyz?verbose")
     assert (answer.status, "starting" in text) == (503, True)
-    _serving(vitals)
+    _serving(health)
     assert _ask(server, "/readyz")[0].status == 200
     answer, text = _ask(server, "/metrics")
     assert answer.headers["Content-Type"] == metrics.CONTENT_TYPE
@@ -430,8 +431,8 @@ def _body(**other: Any) -> dict[str, Any]:
 def test_heart_writes_a_private_file(tmp_path: Path) -> None:
     """The file is there from the start to the end, for its owner only, in JSON."""
     folder = tmp_path / "made"
-    vitals = _serving(Vitals())
-    with Heart(vitals, _settings(folder)) as heart:
+    health = _serving(HealthState())
+    with HeartbeatWriter(health, _settings(folder)) as heart:
         assert heart.path == folder / f"health-{os.getpid()}.json"
         assert stat.S_IMODE(heart.path.stat().st_mode) == 0o600
         assert stat.S_IMODE(folder.stat().st_mode) == 0o700
@@ -445,8 +446,8 @@ def test_heart_writes_a_private_file(tmp_path: Path) -> None:
 
 def test_heart_beats_while_the_loop_ticks(tmp_path: Path) -> None:
     """The file is written again and again, but not once the main loop is stuck."""
-    vitals = Vitals()
-    with Heart(vitals, _settings(tmp_path), every=0.02) as heart:
+    health = HealthState()
+    with HeartbeatWriter(health, _settings(tmp_path), every=0.02) as heart:
 
         def later(than: Heartbeat, seconds: float) -> bool:
             deadline = time.monotonic() + seconds
@@ -457,20 +458,20 @@ def test_heart_beats_while_the_loop_ticks(tmp_path: Path) -> None:
             return False
 
         assert later(Heartbeat.read(heart.path), 5)
-        vitals.tick(within=-1)
+        health.tick(within=-1)
         time.sleep(0.1)
         assert not later(Heartbeat.read(heart.path), 0.3)
-        vitals.tick()
+        health.tick()
         assert later(Heartbeat.read(heart.path), 5)
 
 
 def test_heart_by_name_and_in_a_place_of_its_own(tmp_path: Path) -> None:
     """A worker's name is in the file's name, and the setting may give any place."""
-    with Heart(Vitals(), _settings(tmp_path), name="a/b") as heart:
+    with HeartbeatWriter(HealthState(), _settings(tmp_path), name="a/b") as heart:
         assert heart.path == tmp_path / "health-a-b.json"
     own = tmp_path / "own" / "beat"
     settings = _settings(tmp_path, DIOPTRA_WORKER_HEALTH_FILE=str(own))
-    with Heart(Vitals(), settings) as heart:
+    with HeartbeatWriter(HealthState(), settings) as heart:
         assert heart.path == own
         assert _check(tmp_path, "--file", str(own)).exit_code == 0
 
@@ -481,7 +482,7 @@ def test_heart_survives_a_full_disk(
     """A file that cannot be written is complained of once, and tried again."""
     blocker = tmp_path / "folder"
     blocker.write_text("a file where the folder should be")
-    with Heart(Vitals(), _settings(blocker), every=0.02) as heart:
+    with HeartbeatWriter(HealthState(), _settings(blocker), every=0.02) as heart:
         time.sleep(0.2)
         complaints = [r for r in caplog.records if "cannot be written" in r.message]
         assert len(complaints) == 1
@@ -501,7 +502,7 @@ def test_heart_waits_for_a_port_that_is_taken(
         other.listen()
         port = other.getsockname()[1]
         settings = _settings(tmp_path, DIOPTRA_WORKER_HEALTH_PORT=port)
-        heart = Heart(Vitals(), settings, every=0.05)
+        heart = HeartbeatWriter(HealthState(), settings, every=0.05)
         heart.__enter__()
         assert heart.port is None
         assert "cannot be opened" in caplog.text
@@ -524,7 +525,7 @@ def test_files_of_dead_workers_are_removed(tmp_path: Path) -> None:
     }.items():
         heartbeat_file.write(tmp_path / f"health-{name}.json", body)
     (tmp_path / "health-odd.json").write_text("{}")
-    with Heart(Vitals(), _settings(tmp_path), name="me"):
+    with HeartbeatWriter(HealthState(), _settings(tmp_path), name="me"):
         names = {path.name for path in tmp_path.iterdir()}
     assert names == {f"health-{name}.json" for name in ("elsewhere", "odd", "me")}
 

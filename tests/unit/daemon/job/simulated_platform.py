@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from dioptra_worker.api.models import Job
-    from dioptra_worker.broker.leases import Pending
+    from dioptra_worker.broker.leases import PendingStatus
 
 TROUBLES: dict[str, Exception] = {
     "refused": ServiceRefused("no", service="API", status=400),
@@ -78,7 +78,7 @@ class PlanningApi(SimulatedApi):
 
 
 @dataclass
-class Ledger:
+class Leases:
     """What workers tell each other in Redis.
 
     Attributes:
@@ -86,15 +86,15 @@ class Ledger:
         runs: The MLflow runs that are to be closed, with their status.
     """
 
-    held: Pending | None = None
+    held: PendingStatus | None = None
     runs: list[tuple[str, str]] = field(default_factory=list)
 
-    def pending(self, job_id: int) -> Pending | None:
+    def pending(self, job_id: int) -> PendingStatus | None:
         """The end that the API was not told."""
         assert job_id == JOB
         return self.held
 
-    def pend(self, pending: Pending) -> None:
+    def pend(self, pending: PendingStatus) -> None:
         """Note an end that the API is to be told."""
         self.held = pending
 

@@ -1,8 +1,8 @@
 """Whatever becomes of a job and its services: one end is told, if it is ours to tell.
 
 The attempt, its threads, sockets, pipes, folders and journal are real; the runner, the
-template, the REST API and Redis are simulated. What happens from outside happens at a
-moment of the runner's or the API's, so that it comes before what is next there.
+fork server, the REST API and Redis are simulated. What happens from outside happens at
+a moment of the runner's or the API's, so that it comes before what is next there.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from tests.plugins.until import until
-from tests.unit.daemon.job.simulated_platform import TROUBLES, Ledger, PlanningApi
+from tests.unit.daemon.job.simulated_platform import TROUBLES, Leases, PlanningApi
 from tests.unit.daemon.outbox.simulated_api import EXPERIMENT, JOB, Fault
-from tests.unit.supervision.simulated_runner import RUN, Conduct, Template
+from tests.unit.supervision.simulated_runner import RUN, Conduct, Forkserver
 
-from dioptra_worker.broker.job_request import Order
+from dioptra_worker.broker.job_request import JobRequest
 from dioptra_worker.common.masking import Mask
 from dioptra_worker.daemon.job.attempt import Attempt
 from dioptra_worker.daemon.job.context import Services
@@ -28,16 +28,16 @@ from dioptra_worker.daemon.outbox.journal import Journals
 from dioptra_worker.daemon.staging.snapshot_cache import SnapshotCache
 from dioptra_worker.errors import RunnerError
 from dioptra_worker.settings import Settings
-from dioptra_worker.supervision.termination import Stop
+from dioptra_worker.supervision.termination import StopRequest
 
 if TYPE_CHECKING:
     from dioptra_worker.common.outcome import Outcome
 
 Event = Literal["requested", "shutdown", "lease lost", "deleted"]
-STOPS: dict[str, Stop] = {
-    "requested": Stop("requested", "stopped by request"),
-    "shutdown": Stop("shutdown", "the worker was shut down"),
-    "lease lost": Stop("gone", "another worker has taken it over", at_once=True),
+STOPS: dict[str, StopRequest] = {
+    "requested": StopRequest("requested", "stopped by request"),
+    "shutdown": StopRequest("shutdown", "the worker was shut down"),
+    "lease lost": StopRequest("gone", "another worker has taken it over", kill=True),
 }
 MOMENTS = ["PUT started", "claimed", "GET config", "begun", "run", "planned", "ending"]
 REQUESTS = ["GET config", "PUT finished", "PUT failed", "PUT reset"]
@@ -129,8 +129,8 @@ class Telling:
     def __init__(self, story: Story, folder: Path) -> None:
         self.story = story
         self.folder = folder
-        self.stops: list[Stop] = []
-        self.early: Stop | None = None
+        self.stops: list[StopRequest] = []
+        self.early: StopRequest | None = None
         self._due = list(story.events)
         self._faults = dict(story.faults)
         self._lock = threading.Lock()
@@ -141,10 +141,10 @@ class Telling:
             trouble=story.trouble,
             fault=self._request,
         )
-        self.template = Template(
+        self.forkserver = Forkserver(
             story.conduct or _no_runner(story), self._at, mlflow_away=story.mlflow_away
         )
-        self.ledger = Ledger()
+        self.leases = Leases()
         given: dict[str, Any] = {
             "username": "worker",
             "password": "secret",
@@ -159,13 +159,13 @@ class Telling:
         }
         services = Services(
             api=cast("Any", self.api),
-            launcher=cast("Any", self.template),
-            ledger=cast("Any", self.ledger),
+            launcher=cast("Any", self.forkserver),
+            leases=cast("Any", self.leases),
             settings=Settings(**given),
             mask=Mask([]),
             cache=SnapshotCache(folder / "cache", size=0, identity=lambda: ""),
         )
-        order = Order(
+        order = JobRequest(
             job_id=JOB,
             experiment_id=EXPERIMENT,
             timeout=0.02 if story.waits else None,
@@ -209,7 +209,7 @@ class Telling:
 
 def _check_end(told: Telling, verdict: Outcome) -> None:
     """The API was told how the job ended, once and last, if it is ours to tell."""
-    words = {runner.word for runner in told.template.runners}
+    words = {runner.word for runner in told.forkserver.runners}
     if told.lost:
         assert told.ends == []
     if verdict.fate == "left":  # the worker is to end, and cannot wait
@@ -244,20 +244,20 @@ def _check_run(told: Telling, verdict: Outcome) -> None:
     """An MLflow run that its runner has left open is closed, or left to be."""
     open_runs = [
         (RUN, verdict.mlflow)
-        for runner in told.template.runners
+        for runner in told.forkserver.runners
         if runner.has_run and not runner.run_closed
     ]
-    assert told.template.closed == open_runs
-    assert told.ledger.runs == (open_runs if told.story.mlflow_away else [])
+    assert told.forkserver.closed == open_runs
+    assert told.leases.runs == (open_runs if told.story.mlflow_away else [])
 
 
 def _check_nothing_is_left(told: Telling, verdict: Outcome | None) -> None:
     """No runner outlives the attempt, nor does its folder, nor an empty journal."""
-    assert len(told.template.runners) <= 1
+    assert len(told.forkserver.runners) <= 1
     if verdict is None:
-        for runner in told.template.runners:
+        for runner in told.forkserver.runners:
             until(runner.process.ended.is_set)  # it was hung up on
-    assert all(runner.process.ended.is_set() for runner in told.template.runners)
+    assert all(runner.process.ended.is_set() for runner in told.forkserver.runners)
     assert list(told.folder.glob("job-*")) == []
     journals = list(told.folder.glob("outbox/*"))
     free = list(Journals(told.folder, api=told.api.url).left(JOB))

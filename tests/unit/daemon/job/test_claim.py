@@ -16,8 +16,8 @@ from tests.unit.daemon.outbox.simulated_api import (
     SimulatedApi,
 )
 
-from dioptra_worker.broker.job_request import Order
-from dioptra_worker.broker.leases import Pending
+from dioptra_worker.broker.job_request import JobRequest
+from dioptra_worker.broker.leases import PendingStatus
 from dioptra_worker.daemon.job.claim import Claim, claim
 from dioptra_worker.errors import LoginRefused, ServiceUnavailable
 from dioptra_worker.settings import Settings
@@ -28,11 +28,11 @@ if TYPE_CHECKING:
 
 @dataclass
 class Book:
-    """A ledger with at most one pending status."""
+    """Leases with at most one pending status."""
 
-    held: Pending | None = None
+    held: PendingStatus | None = None
 
-    def pending(self, job_id: int) -> Pending | None:
+    def pending(self, job_id: int) -> PendingStatus | None:
         """What is pending."""
         assert job_id == JOB
         return self.held
@@ -62,7 +62,7 @@ class Case:
             "max_attempts": self.most,
         }
         return claim(
-            Order(
+            JobRequest(
                 job_id=JOB,
                 experiment_id=EXPERIMENT,
                 timeout=None,
@@ -70,7 +70,7 @@ class Case:
                 attempt=self.attempt,
             ),
             api=self.api,
-            ledger=self.book,
+            leases=self.book,
             settings=Settings(**environment),
             close_run=lambda run_id, status: self.closed.append((run_id, status)),
             sleep=lambda _: None,
@@ -79,7 +79,9 @@ class Case:
 
 def _pending(status: str, reason: str = "") -> Book:
     return Book(
-        Pending(job_id=JOB, experiment_id=EXPERIMENT, status=status, reason=reason)
+        PendingStatus(
+            job_id=JOB, experiment_id=EXPERIMENT, status=status, reason=reason
+        )
     )
 
 

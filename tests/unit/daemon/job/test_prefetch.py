@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 
-from dioptra_worker.daemon.job.prefetch import HeadStart
+from dioptra_worker.daemon.job.prefetch import Prefetch
 from dioptra_worker.errors import NotFound, RunnerError, ServiceUnavailable
 from dioptra_worker.supervision.runner_process import Pipes, Process
 
@@ -50,8 +50,8 @@ class Api:
         return JOB
 
 
-def _begin(api: Api, runners: Runners) -> HeadStart:
-    return HeadStart(7, api=cast("DioptraApi", api), launcher=cast("Launcher", runners))
+def _begin(api: Api, runners: Runners) -> Prefetch:
+    return Prefetch(7, api=cast("DioptraApi", api), launcher=cast("Launcher", runners))
 
 
 def test_a_runner_that_is_taken_is_the_takers() -> None:

@@ -14,13 +14,13 @@ from tests.unit.api.scripted import Answer, Request, ScriptedApi
 from tests.unit.daemon.outbox.simulated_api import EXPERIMENT, GROUP, JOB, SimulatedApi
 
 from dioptra_worker.api.client import DioptraApi
-from dioptra_worker.broker.job_request import Order
+from dioptra_worker.broker.job_request import JobRequest
 from dioptra_worker.common.masking import Mask
 from dioptra_worker.common.outcome import Outcome
 from dioptra_worker.daemon.health.probes import why_not_ready
 from dioptra_worker.daemon.job.context import Services
-from dioptra_worker.daemon.job.runner_events import Conversation
-from dioptra_worker.daemon.outbox.outbox import Address, Courier
+from dioptra_worker.daemon.job.runner_events import RunnerEvents
+from dioptra_worker.daemon.outbox.outbox import Address, Outbox
 from dioptra_worker.protocol.messages import (
     ArtifactStored,
     Log,
@@ -29,14 +29,14 @@ from dioptra_worker.protocol.messages import (
     RunStarted,
     ServiceState,
     Session,
-    SessionWanted,
+    SessionRequest,
     StepStarted,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from dioptra_worker.supervision.termination import Stop
+    from dioptra_worker.supervision.termination import StopRequest
 
 SOON = 20.0
 SECRET = "correct-horse"
@@ -48,58 +48,60 @@ class Ear:
 
     heard: list[Message] = field(default_factory=list)
     limits: list[tuple[float | None, str]] = field(default_factory=list)
-    stops: list[Stop] = field(default_factory=list)
+    stops: list[StopRequest] = field(default_factory=list)
 
     def send(self, message: Message) -> None:
         """Keep."""
         self.heard.append(message)
 
-    def stop(self, stop: Stop) -> None:
+    def stop(self, stop: StopRequest) -> None:
         """Keep."""
         self.stops.append(stop)
 
-    def limit(self, seconds: float | None, stop: Stop) -> None:
+    def limit(self, seconds: float | None, stop: StopRequest) -> None:
         """Keep."""
         self.limits.append((seconds, stop.reason))
 
 
 @contextmanager
-def _conversation(
+def _events(
     api: SimulatedApi, *, client: DioptraApi | None = None, timeout: float | None = 60
-) -> Iterator[Conversation]:
-    """A conversation whose outbox is delivered when the block ends."""
+) -> Iterator[RunnerEvents]:
+    """Events whose outbox is delivered when the block ends."""
     nothing = cast("Any", None)
     services = Services(
         api=client or nothing,
         launcher=nothing,
-        ledger=nothing,
+        leases=nothing,
         settings=nothing,
         mask=Mask([SECRET]),
         cache=nothing,
     )
-    order = Order(job_id=JOB, experiment_id=EXPERIMENT, timeout=timeout, worker="me")
-    conversation = Conversation(order, services, supervisor=Ear())
-    with Courier(
+    order = JobRequest(
+        job_id=JOB, experiment_id=EXPERIMENT, timeout=timeout, worker="me"
+    )
+    events = RunnerEvents(order, services, supervisor=Ear())
+    with Outbox(
         api,
         Address(job_id=JOB, experiment_id=EXPERIMENT),
         group_id=lambda: GROUP,
-        say=conversation.say,
+        say=events.say,
         on_gone=lambda: None,
         pace=0.001,
-    ) as courier:
-        conversation.courier = courier
-        yield conversation
-        assert courier.finish(None, SOON)
+    ) as outbox:
+        events.outbox = outbox
+        yield events
+        assert outbox.finish(None, SOON)
 
 
 def test_lines() -> None:
     """Records and lines of both streams become log records with a severity."""
     api = SimulatedApi()
-    with _conversation(api) as conversation:
-        conversation.message(Log(severity="ERROR", logger="mine", message="a record"))
-        conversation.line("stdout", "an output")
-        conversation.line("stderr", "an error")
-        conversation.say("WARNING", "the worker's own")
+    with _events(api) as events:
+        events.message(Log(severity="ERROR", logger="mine", message="a record"))
+        events.line("stdout", "an output")
+        events.line("stderr", "an error")
+        events.say("WARNING", "the worker's own")
     found = [(record.severity, record.logger) for record in api.log]
     assert found == [
         ("ERROR", "mine"),
@@ -114,9 +116,9 @@ def test_stamps() -> None:
     """Each record begins with the time in UTC, later than that of the one before."""
     api = SimulatedApi()
     before = dt.datetime.now(dt.UTC)
-    with _conversation(api) as conversation:
+    with _events(api) as events:
         for _ in range(200):
-            conversation.line("stdout", "the same")
+            events.line("stdout", "the same")
     stamps = [
         dt.datetime.fromisoformat(record.message.partition(" ")[0])
         for record in api.log
@@ -141,10 +143,10 @@ def test_stamps() -> None:
 def test_text(text: str, sent: str) -> None:
     """Secrets are hidden, and what the API cannot hold is written out."""
     api = SimulatedApi()
-    with _conversation(api) as conversation:
-        conversation.line("stdout", text)
-        conversation.message(Log(severity="INFO", logger=text, message=text))
-        conversation.say("INFO", text)
+    with _events(api) as events:
+        events.line("stdout", text)
+        events.message(Log(severity="INFO", logger=text, message=text))
+        events.say("INFO", text)
     assert api.messages() == [sent] * 3
     assert api.log[1].logger == sent
     for record in api.log:
@@ -155,13 +157,13 @@ def test_text(text: str, sent: str) -> None:
 def test_results() -> None:
     """Metrics, artifacts and the MLflow run reach the API."""
     api = SimulatedApi()
-    with _conversation(api) as conversation:
-        conversation.message(RunStarted(run_id="abc"))
-        conversation.message(
+    with _events(api) as events:
+        events.message(RunStarted(run_id="abc"))
+        events.message(
             StepStarted(step="one", task="train", index=1, total=2)
         )  # for the supervisor only
-        conversation.message(Metric(name="loss", value=0.5, step=3))
-        conversation.message(
+        events.message(Metric(name="loss", value=0.5, step=3))
+        events.message(
             ArtifactStored(name="m", uri="s3://b/m", plugin_snapshot_id=1, task_id=2)
         )
     assert (api.run_id, api.artifacts) == ("abc", ["s3://b/m"])
@@ -172,18 +174,18 @@ def test_results() -> None:
 @pytest.mark.parametrize("first", ["runner", "plan"])
 def test_limit(first: str) -> None:
     """The job's clock starts once when both its runner and its plan are there."""
-    with _conversation(SimulatedApi()) as conversation:
-        ear = cast("Ear", conversation.supervisor)
+    with _events(SimulatedApi()) as events:
+        ear = cast("Ear", events.supervisor)
         if first == "runner":
-            conversation.message(RunStarted(run_id="abc"))
+            events.message(RunStarted(run_id="abc"))
             assert ear.limits == []
-            conversation.planned = True
-            conversation.begin_limit()
+            events.planned = True
+            events.begin_limit()
         else:
-            conversation.planned = True
-            conversation.begin_limit()
+            events.planned = True
+            events.begin_limit()
             assert ear.limits == []
-            conversation.message(RunStarted(run_id="abc"))
+            events.message(RunStarted(run_id="abc"))
     ((seconds, words),) = ear.limits
     assert seconds == 60
     assert words.startswith("timed out after its limit of 1 min")
@@ -208,8 +210,8 @@ def test_limit(first: str) -> None:
 def test_conclusion(verdict: Outcome, severity: str, words: str) -> None:
     """The log ends with how the job ended, in words."""
     api = SimulatedApi()
-    with _conversation(api) as conversation:
-        conversation.conclude(verdict)
+    with _events(api) as events:
+        events.conclude(verdict)
     assert api.messages() == [f"the job {words}"]
     assert api.log[0].severity == severity
 
@@ -225,11 +227,11 @@ def test_session(renew: bool) -> None:
     with (
         ScriptedApi(_login).running() as server,
         DioptraApi(url=server.url, username="worker", password=SECRET) as client,
-        _conversation(SimulatedApi(), client=client) as conversation,
+        _events(SimulatedApi(), client=client) as events,
     ):
         client.login()
-        conversation.message(SessionWanted(question=5, renew=renew))
-        answer = _heard(conversation)
+        events.message(SessionRequest(question=5, renew=renew))
+        answer = _heard(events)
         assert server.asked == ["POST auth/login"] * (2 if renew else 1)
     assert answer == Session(question=5, url=client.url, cookies={"session": "abc"})
 
@@ -239,10 +241,10 @@ def test_no_session() -> None:
     with (
         ScriptedApi(lambda _: Answer(status=503)).running() as server,
         DioptraApi(url=server.url, username="worker", password=SECRET) as client,
-        _conversation(SimulatedApi(), client=client) as conversation,
+        _events(SimulatedApi(), client=client) as events,
     ):
-        conversation.message(SessionWanted(question=5, renew=True))
-        answer = _heard(conversation)
+        events.message(SessionRequest(question=5, renew=True))
+        answer = _heard(events)
     assert isinstance(answer, Session)
     assert answer.cookies == {}
     assert answer.error is not None
@@ -250,8 +252,8 @@ def test_no_session() -> None:
     assert SECRET not in answer.error
 
 
-def _heard(conversation: Conversation) -> Message:
-    ear = cast("Ear", conversation.supervisor)
+def _heard(events: RunnerEvents) -> Message:
+    ear = cast("Ear", events.supervisor)
     deadline = time.monotonic() + SOON
     while not ear.heard:
         assert time.monotonic() < deadline
@@ -261,16 +263,16 @@ def _heard(conversation: Conversation) -> Message:
 
 def test_runner_waits() -> None:
     """What a runner waits for shows in the daemon's health until the job is over."""
-    with _conversation(SimulatedApi()) as conversation:
-        vitals = conversation.services.vitals
-        vitals.job_started(JOB)
+    with _events(SimulatedApi()) as events:
+        health = events.services.health
+        health.job_started(JOB)
         for service in ("MLflow", "the artifact store"):
-            conversation.message(ServiceState(service=service, away=True))
-        assert vitals.snapshot().waiting_for == ("MLflow", "the artifact store")
-        assert why_not_ready(vitals.snapshot()) == [
+            events.message(ServiceState(service=service, away=True))
+        assert health.snapshot().waiting_for == ("MLflow", "the artifact store")
+        assert why_not_ready(health.snapshot()) == [
             "the worker is starting: it is not logged in and registered yet"
         ]
-        conversation.message(ServiceState(service="MLflow", away=False))
-        assert vitals.snapshot().waiting_for == ("the artifact store",)
-        vitals.job_over()
-        assert vitals.snapshot().waiting_for == ()
+        events.message(ServiceState(service="MLflow", away=False))
+        assert health.snapshot().waiting_for == ("the artifact store",)
+        health.job_over()
+        assert health.snapshot().waiting_for == ()

@@ -98,7 +98,7 @@ class SimulatedApi:
     requests: list[str] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
-    # -- what `courier.Api` and `claim.Api` ask for ----------------------------
+    # -- what `outbox.Api` and `claim.Api` ask for ----------------------------
 
     def job(self, job_id: int) -> Job:
         """Fetch a job."""

@@ -1,4 +1,4 @@
-"""A lane: in order, patiently, in batches, and nobody waits for it."""
+"""A queue: in order, patiently, in batches, and nobody waits for it."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 import pytest
 from tests.plugins.until import until
 
-from dioptra_worker.daemon.outbox.delivery_queue import Batch, Lane
-from dioptra_worker.daemon.outbox.sender import SETTLE
+from dioptra_worker.daemon.outbox.delivery_queue import Batch, DeliveryQueue
+from dioptra_worker.daemon.outbox.sender import LATE_ARRIVAL_WINDOW
 from dioptra_worker.errors import NotFound, ServiceRefused, ServiceUnavailable
 
 SOON = 10.0
@@ -24,7 +24,7 @@ BAD = ServiceRefused("bad", service="shop", status=400)
 
 @dataclass
 class Shop:
-    """A carrier that keeps what it is told and fails as it is told."""
+    """A sender that keeps what it is told and fails as it is told."""
 
     fails: list[Exception | None] = field(default_factory=list)
     lands: bool = False
@@ -42,40 +42,40 @@ class Shop:
     def __post_init__(self) -> None:
         self.open.set()
 
-    def deliver(self, parcels: list[str]) -> None:
+    def deliver(self, items: list[str]) -> None:
         """Deliver, unless it is a failure's turn."""
         self.open.wait(SOON)
         failure = self.fails.pop(0) if self.fails else None
-        if self.hates and self.hates in parcels:
+        if self.hates and self.hates in items:
             failure = BAD
         if failure is None or self.lands:
-            self.delivered.append(parcels)
+            self.delivered.append(items)
         if failure is not None:
             raise failure
 
-    def arrived(self, parcels: list[str]) -> int:
+    def count_delivered(self, items: list[str]) -> int:
         """How many of them have come."""
         self.looks += 1
         came = [name for batch in self.delivered for name in batch]
-        return len([name for name in parcels if name in came])
+        return len([name for name in items if name in came])
 
-    def lateness(self, parcels: list[str], error: ServiceUnavailable) -> float:
+    def late_window(self, items: list[str], error: ServiceUnavailable) -> float:
         """As told."""
-        del parcels, error
+        del items, error
         return self.late
 
-    def is_ones_fault(self, error: ServiceRefused) -> bool:
+    def is_item_rejected(self, error: ServiceRefused) -> bool:
         """A refusal without a status is of all."""
         return error.status == 400
 
-    def is_poison(self, parcels: list[str], error: ServiceUnavailable) -> bool:
+    def is_poison(self, items: list[str], error: ServiceUnavailable) -> bool:
         """As told."""
-        del parcels, error
+        del items, error
         return self.poison
 
-    def weight(self, parcel: str) -> int:
+    def weight(self, item: str) -> int:
         """Its length."""
-        return len(parcel)
+        return len(item)
 
     def on_wait(self, error: ServiceUnavailable) -> None:
         """Count."""
@@ -90,39 +90,39 @@ class Shop:
         """Keep."""
         self.refused.append(([], f"{count} lost"))
 
-    def on_refusal(self, parcels: list[str], words: str) -> None:
+    def on_refusal(self, items: list[str], words: str) -> None:
         """Keep."""
-        self.refused.append((parcels, words))
+        self.refused.append((items, words))
 
     def on_gone(self) -> None:
         """Count."""
         self.gone += 1
 
 
-def _lane(shop: Shop, batch: Batch | None = None) -> Lane[str]:
-    return Lane("shop", shop, batch=batch or Batch(), pace=0.01)
+def _lane(shop: Shop, batch: Batch | None = None) -> DeliveryQueue[str]:
+    return DeliveryQueue("shop", shop, batch=batch or Batch(), pace=0.01)
 
 
 def test_order() -> None:
     """What is put is delivered one by one, in order."""
     shop = Shop()
-    with _lane(shop) as lane:
+    with _lane(shop) as queue:
         for name in "abc":
-            lane.put(name)
-        assert lane.drain(SOON)
+            queue.put(name)
+        assert queue.drain(SOON)
     assert shop.delivered == [["a"], ["b"], ["c"]]
 
 
 def test_batches_by_number_and_weight() -> None:
     """What waits goes together up to a number and a weight; the heavy goes alone."""
     shop = Shop()
-    with _lane(shop, Batch(enough=100, age=60, most=3, weight=10)) as lane:
+    with _lane(shop, Batch(enough=100, age=60, most=3, weight=10)) as queue:
         for name in ["a", "b", "c", "d", "e" * 9, "f", "g" * 40, "h"]:
-            lane.put(name)
-        assert len(lane) == 8
-        assert lane.load == 55
-        assert lane.drain(SOON)
-        assert (len(lane), lane.load) == (0, 0)
+            queue.put(name)
+        assert len(queue) == 8
+        assert queue.load == 55
+        assert queue.drain(SOON)
+        assert (len(queue), queue.load) == (0, 0)
     assert shop.delivered == [
         ["a", "b", "c"],
         ["d", "e" * 9],
@@ -133,48 +133,48 @@ def test_batches_by_number_and_weight() -> None:
 
 
 def test_company_is_waited_for() -> None:
-    """A parcel waits for company until there is enough of it."""
+    """An item waits for company until there is enough of it."""
     shop = Shop()
-    with _lane(shop, Batch(enough=2, age=60, most=9, weight=99)) as lane:
-        lane.put("a")
+    with _lane(shop, Batch(enough=2, age=60, most=9, weight=99)) as queue:
+        queue.put("a")
         assert shop.delivered == []
-        lane.put("b")
+        queue.put("b")
         until(lambda: bool(shop.delivered))
     assert shop.delivered == [["a", "b"]]
 
 
 def test_age() -> None:
-    """A parcel without company goes when it is old enough."""
+    """An item without company goes when it is old enough."""
     shop = Shop()
-    with _lane(shop, Batch(enough=2, age=0.05, most=9, weight=99)) as lane:
-        lane.put("a")
+    with _lane(shop, Batch(enough=2, age=0.05, most=9, weight=99)) as queue:
+        queue.put("a")
         until(lambda: shop.delivered == [["a"]])
 
 
 def test_put_never_waits() -> None:
-    """Leaving a parcel returns at once while a delivery hangs."""
+    """Leaving an item returns at once while a delivery hangs."""
     shop = Shop()
     shop.open.clear()
-    with _lane(shop) as lane:
+    with _lane(shop) as queue:
         began = time.monotonic()
         for number in range(10_000):
-            lane.put(str(number))
+            queue.put(str(number))
         assert time.monotonic() - began < SOON / 2
-        assert not lane.drain(0.05)
-        assert len(lane) == 10_000  # the one under way is one of them
-        lane.clear()
+        assert not queue.drain(0.05)
+        assert len(queue) == 10_000  # the one under way is one of them
+        queue.clear()
         shop.open.set()
 
 
 def test_waiting() -> None:
     """A delivery that fails is tried again as it was; waiting is told once."""
     shop = Shop(fails=[AWAY, AWAY, AWAY])
-    with _lane(shop, Batch(enough=2, age=60, most=9, weight=99)) as lane:
-        lane.put("a")
-        lane.put("b")
+    with _lane(shop, Batch(enough=2, age=60, most=9, weight=99)) as queue:
+        queue.put("a")
+        queue.put("b")
         until(lambda: shop.waits == 1)
-        lane.put("c")
-        assert lane.drain(SOON)
+        queue.put("c")
+        assert queue.drain(SOON)
     assert shop.delivered == [["a", "b"], ["c"]]
     assert shop.waits == 1
 
@@ -182,55 +182,55 @@ def test_waiting() -> None:
 def test_waiting_is_told_each_time() -> None:
     """After a delivery that worked, the next wait is told again."""
     shop = Shop(fails=[AWAY, None, AWAY])
-    with _lane(shop) as lane:
-        lane.put("a")
-        lane.put("b")
-        assert lane.drain(SOON)
+    with _lane(shop) as queue:
+        queue.put("a")
+        queue.put("b")
+        assert queue.drain(SOON)
     assert shop.waits == 2
 
 
 def test_lost_answer() -> None:
     """What arrived although the answer was lost is not delivered again."""
     shop = Shop(fails=[AWAY], lands=True)
-    with _lane(shop) as lane:
-        lane.put("a")
-        lane.put("b")
-        assert lane.drain(SOON)
+    with _lane(shop) as queue:
+        queue.put("a")
+        queue.put("b")
+        assert queue.drain(SOON)
     assert shop.delivered == [["a"], ["b"]]
 
 
 def test_refused() -> None:
     """What is refused is given up with the reason; the next goes on."""
     shop = Shop(fails=[NO])
-    with _lane(shop) as lane:
-        lane.put("a")
-        lane.put("b")
-        assert lane.drain(SOON)
+    with _lane(shop) as queue:
+        queue.put("a")
+        queue.put("b")
+        assert queue.drain(SOON)
     assert shop.refused == [(["a"], "no")]
     assert shop.delivered == [["b"]]
 
 
 def test_poison() -> None:
-    """What the carrier calls poison is given up; the next goes on."""
+    """What the sender calls poison is given up; the next goes on."""
     shop = Shop(fails=[AWAY], poison=True)
-    with _lane(shop) as lane:
-        lane.put("a")
-        lane.put("b")
-        assert lane.drain(SOON)
+    with _lane(shop) as queue:
+        queue.put("a")
+        queue.put("b")
+        assert queue.drain(SOON)
     assert shop.refused == [(["a"], "away")]
     assert shop.delivered == [["b"]]
 
 
 @pytest.mark.parametrize("bad", range(7))
 def test_one_bad_among_many(bad: int) -> None:
-    """One parcel that is refused costs itself only, and the order stays."""
+    """One item that is refused costs itself only, and the order stays."""
     names = list("abcdefg")
     shop = Shop(hates=names[bad])
-    with _lane(shop, Batch(enough=7, age=60, most=7, weight=99)) as lane:
+    with _lane(shop, Batch(enough=7, age=60, most=7, weight=99)) as queue:
         for name in names:
-            lane.put(name)
-        assert lane.drain(SOON)
-        assert len(lane) == 0
+            queue.put(name)
+        assert queue.drain(SOON)
+        assert len(queue) == 0
     assert shop.refused == [([names[bad]], "bad")]
     assert [name for batch in shop.delivered for name in batch] == [
         name for name in names if name != names[bad]
@@ -240,37 +240,37 @@ def test_one_bad_among_many(bad: int) -> None:
 def test_part_of_a_batch_arrived() -> None:
     """Of a batch whose beginning has arrived only the rest is delivered."""
     shop = Shop(fails=[AWAY], delivered=[["a", "b"]])
-    with _lane(shop, Batch(enough=3, age=60, most=3, weight=99)) as lane:
+    with _lane(shop, Batch(enough=3, age=60, most=3, weight=99)) as queue:
         for name in "abc":
-            lane.put(name)
-        assert lane.drain(SOON)
+            queue.put(name)
+        assert queue.drain(SOON)
     assert shop.delivered == [["a", "b"], ["c"]]
 
 
 def test_late_arrival(monkeypatch: pytest.MonkeyPatch) -> None:
     """A request that may still be under way is looked for twice before it is sent."""
-    shop = Shop(fails=[AWAY], late=SETTLE)
-    rest = Lane._rest
+    shop = Shop(fails=[AWAY], late=LATE_ARRIVAL_WINDOW)
+    rest = DeliveryQueue._rest
 
-    def arrive(lane: Lane[str], seconds: float) -> None:
+    def arrive(queue: DeliveryQueue[str], seconds: float) -> None:
         if shop.looks:
             shop.delivered.append(["a"])
-        rest(lane, seconds)
+        rest(queue, seconds)
 
-    monkeypatch.setattr(Lane, "_rest", arrive)
-    with _lane(shop) as lane:
-        lane.put("a")
-        assert lane.drain(SOON)
+    monkeypatch.setattr(DeliveryQueue, "_rest", arrive)
+    with _lane(shop) as queue:
+        queue.put("a")
+        assert queue.drain(SOON)
     assert shop.looks == 2
     assert shop.delivered == [["a"]]
 
 
 def test_a_request_that_may_take_long() -> None:
     """What may arrive much later is looked for that long before it is sent again."""
-    shop = Shop(fails=[AWAY], late=5 * SETTLE)
-    with _lane(shop) as lane:
-        lane.put("a")
-        assert lane.drain(SOON)
+    shop = Shop(fails=[AWAY], late=5 * LATE_ARRIVAL_WINDOW)
+    with _lane(shop) as queue:
+        queue.put("a")
+        assert queue.drain(SOON)
     assert shop.looks == 6
     assert shop.delivered == [["a"]]
 
@@ -278,21 +278,21 @@ def test_a_request_that_may_take_long() -> None:
 def test_back() -> None:
     """The end of waiting is told once, with how long it took."""
     shop = Shop(fails=[AWAY, AWAY, None, None])
-    with _lane(shop) as lane:
-        lane.put("a")
-        lane.put("b")
-        assert lane.drain(SOON)
+    with _lane(shop) as queue:
+        queue.put("a")
+        queue.put("b")
+        assert queue.drain(SOON)
     assert (shop.waits, len(shop.backs)) == (1, 1)
     assert shop.backs[0] > 0
 
 
 def test_broken_carrier() -> None:
-    """A carrier with a bug loses one parcel, not the thread."""
+    """A sender with a bug loses one item, not the thread."""
     shop = Shop(fails=[ZeroDivisionError("oh")])
-    with _lane(shop) as lane:
-        lane.put("a")
-        lane.put("b")
-        assert lane.drain(SOON)
+    with _lane(shop) as queue:
+        queue.put("a")
+        queue.put("b")
+        assert queue.drain(SOON)
     assert shop.refused == [(["a"], "ZeroDivisionError('oh')")]
     assert shop.delivered == [["b"]]
 
@@ -300,40 +300,40 @@ def test_broken_carrier() -> None:
 def test_gone() -> None:
     """That nobody is there is told."""
     shop = Shop(fails=[NOBODY])
-    with _lane(shop) as lane:
-        lane.put("a")
-        assert lane.drain(SOON)
+    with _lane(shop) as queue:
+        queue.put("a")
+        assert queue.drain(SOON)
     assert shop.gone == 1
 
 
 def test_clear() -> None:
     """After clearing nothing waits and nothing is taken any more."""
     shop = Shop(fails=[AWAY] * 1000)
-    with _lane(shop) as lane:
-        lane.put("a")
-        lane.put("b")
+    with _lane(shop) as queue:
+        queue.put("a")
+        queue.put("b")
         until(lambda: shop.waits == 1)
-        lane.clear()
-        lane.put("c")
-        assert lane.drain(SOON)
-        assert (len(lane), lane.load) == (0, 0)
+        queue.clear()
+        queue.put("c")
+        assert queue.drain(SOON)
+        assert (len(queue), queue.load) == (0, 0)
     assert shop.delivered == []
 
 
 def test_let_go() -> None:
-    """Who drains a lane that cannot deliver is let go, now and later."""
+    """Who drains a queue that cannot deliver is let go, now and later."""
     shop = Shop(fails=[AWAY] * 1_000_000)
-    with _lane(shop) as lane:
-        lane.put("a")
-        threading.Timer(0.1, lane.let_go).start()
-        assert not lane.drain()
-        assert not lane.drain()
+    with _lane(shop) as queue:
+        queue.put("a")
+        threading.Timer(0.1, queue.abandon).start()
+        assert not queue.drain()
+        assert not queue.drain()
 
 
 def test_leaving() -> None:
     """Leaving ends the thread although the service is away."""
     shop = Shop(fails=[AWAY] * 1_000_000)
-    with Lane("shop", shop, batch=Batch(), pace=1000) as lane:
-        lane.put("a")
+    with DeliveryQueue("shop", shop, batch=Batch(), pace=1000) as queue:
+        queue.put("a")
         until(lambda: shop.waits == 1)
-    assert len(lane) == 1
+    assert len(queue) == 1

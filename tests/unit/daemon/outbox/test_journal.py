@@ -11,7 +11,7 @@ import time
 from typing import TYPE_CHECKING
 
 from dioptra_worker.api.models import LogRecord
-from dioptra_worker.broker.leases import Pending
+from dioptra_worker.broker.leases import PendingStatus
 from dioptra_worker.daemon.outbox.journal import Journal, Journals
 from dioptra_worker.protocol.messages import ArtifactStored, Metric, RunStarted
 
@@ -47,8 +47,8 @@ def _left(folder: Path, job_id: int = 7) -> list[str]:
     texts = []
     for journal in _journals(folder).left(job_id):
         with journal:
-            reading = journal.log.read(journal.log.settled, most=999, weight=1 << 20)
-            texts += [record.message for _, record in reading.parcels]
+            reading = journal.log.read(journal.log.acked, most=999, weight=1 << 20)
+            texts += [record.message for _, record in reading.items]
     return texts
 
 
@@ -73,10 +73,10 @@ def test_left_and_taken_over(tmp_path: Path) -> None:
     with _open(tmp_path, attempt=2) as again:
         assert again.about.attempt == 1
         assert again.waiting == 4
-        (line,) = again.log.read(0, most=9, weight=999).parcels
+        (line,) = again.log.read(0, most=9, weight=999).items
         assert line == (1, _record("a\nb \udcff <b> \0"))
-        found = again.results.read(0, most=9, weight=999).parcels
-        assert [parcel for _, parcel in found] == results
+        found = again.results.read(0, most=9, weight=999).items
+        assert [item for _, item in found] == results
 
 
 def test_owned(tmp_path: Path) -> None:
@@ -121,20 +121,20 @@ def test_removed_when_empty(tmp_path: Path) -> None:
     with _open(tmp_path) as journal:
         journal.log.append(_record("a line"))
         journal.flush()
-        journal.log.settle(1)
+        journal.log.ack(1)
     assert list((tmp_path / "outbox").iterdir()) == []
 
 
 def test_end(tmp_path: Path) -> None:
     """An end that the API was not told is kept, whatever else was delivered."""
-    end = Pending(7, 3, "failed", "why \udcff")
+    end = PendingStatus(7, 3, "failed", "why \udcff")
     with _open(tmp_path) as journal:
-        journal.note_end(end)
+        journal.record_final_status(end)
     assert _journals(tmp_path).end_of(7) == end
     assert _journals(tmp_path).end_of(8) is None
     with _open(tmp_path) as again:
         assert again.end == end
-        again.settle_end()
+        again.ack_final_status()
     assert _journals(tmp_path).end_of(7) is None
     assert list((tmp_path / "outbox").iterdir()) == []
 
@@ -144,7 +144,7 @@ def test_an_end_that_cannot_be_removed(tmp_path: Path) -> None:
     with _open(tmp_path) as journal:
         folder = next((tmp_path / "outbox").glob("job-7-*"))
         (folder / "end.json").mkdir()
-        journal.settle_end()
+        journal.ack_final_status()
         assert journal.end is None
 
 
@@ -153,7 +153,7 @@ def test_handed_over(tmp_path: Path) -> None:
     with _open(tmp_path) as journal:
         journal.log.append(_record("a line"))
         journal.results.append(RunStarted(run_id="abc"))
-        journal.note_end(Pending(7, 3, "failed", "why"))
+        journal.record_final_status(PendingStatus(7, 3, "failed", "why"))
     with _open(tmp_path, attempt=2) as again:
         again.hand_over(attempt=2, worker="a worker with a longer name")
         assert (again.log.waiting, again.results.waiting, again.end) == (1, 0, None)
@@ -189,8 +189,8 @@ def test_private(tmp_path: Path) -> None:
             journal.log.append(_record("a line"))
             journal.log.append(_record("another"))
             journal.flush()
-            journal.log.settle(1)
-            journal.note_end(Pending(7, 3, "failed", "why"))
+            journal.log.ack(1)
+            journal.record_final_status(PendingStatus(7, 3, "failed", "why"))
     finally:
         os.umask(before)
     modes = {

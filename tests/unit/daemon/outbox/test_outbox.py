@@ -23,12 +23,12 @@ from tests.unit.daemon.outbox.simulated_api import (
 )
 
 from dioptra_worker.api.models import LogRecord
-from dioptra_worker.daemon.outbox.buffer import Room
+from dioptra_worker.daemon.outbox.buffer import Capacity
 from dioptra_worker.daemon.outbox.delivery_queue import Batch
 from dioptra_worker.daemon.outbox.journal import Journal, Journals
-from dioptra_worker.daemon.outbox.outbox import NOTABLE, Address, Courier
-from dioptra_worker.daemon.outbox.result_sender import ResultCarrier
-from dioptra_worker.daemon.outbox.sender import SETTLE
+from dioptra_worker.daemon.outbox.outbox import NOTABLE, Address, Outbox
+from dioptra_worker.daemon.outbox.result_sender import ResultSender
+from dioptra_worker.daemon.outbox.sender import LATE_ARRIVAL_WINDOW
 from dioptra_worker.daemon.outbox.sender_base import POISON_TRIES
 from dioptra_worker.errors import (
     LoginRefused,
@@ -49,39 +49,39 @@ ERROR_500 = Fault(status=500)
 
 
 @dataclass
-class Outbox:
-    """A courier and what it told."""
+class Scene:
+    """An outbox and what it told."""
 
     api: SimulatedApi
     batch: Batch = SMALL
-    room: Room = field(default_factory=Room)
+    capacity: Capacity = field(default_factory=Capacity)
     journal: Journal | None = None
     said: list[str] = field(default_factory=list)
     gone: int = 0
     notable: float = NOTABLE
-    courier: Courier = field(init=False)
+    outbox: Outbox = field(init=False)
 
     @contextlib.contextmanager
-    def open(self) -> Iterator[Courier]:
-        """Run the courier."""
-        self.courier = Courier(
+    def open(self) -> Iterator[Outbox]:
+        """Run the outbox."""
+        self.outbox = Outbox(
             self.api,
             ADDRESS,
             group_id=lambda: GROUP,
             say=self._say,
             on_gone=self._on_gone,
             batch=self.batch,
-            room=self.room,
+            capacity=self.capacity,
             journal=self.journal,
             pace=0.001,
             notable=self.notable,
         )
-        with self.courier:
-            yield self.courier
+        with self.outbox:
+            yield self.outbox
 
     def _say(self, severity: str, text: str) -> None:
         self.said.append(text)
-        self.courier.put(_record(text, severity, logger="dioptra_worker"))
+        self.outbox.put(_record(text, severity, logger="dioptra_worker"))
 
     def _on_gone(self) -> None:
         self.gone += 1
@@ -103,26 +103,26 @@ def _metric(step: int, value: float = 1.0) -> Metric:
 
 def test_batches() -> None:
     """Many records travel in few requests, in order, each with a later time."""
-    outbox = Outbox(SimulatedApi(), Batch(enough=100, age=60, most=500, weight=1 << 20))
-    with outbox.open() as courier:
+    scene = Scene(SimulatedApi(), Batch(enough=100, age=60, most=500, weight=1 << 20))
+    with scene.open() as outbox:
         for number in range(1000):
-            courier.put(_record(f"line {number}"))
-        assert courier.finish("finished", SOON)
-    assert outbox.api.messages() == [f"line {number}" for number in range(1000)]
-    stamps = [record.message.partition(" ")[0] for record in outbox.api.log]
+            outbox.put(_record(f"line {number}"))
+        assert outbox.finish("finished", SOON)
+    assert scene.api.messages() == [f"line {number}" for number in range(1000)]
+    stamps = [record.message.partition(" ")[0] for record in scene.api.log]
     assert stamps == sorted(set(stamps))
-    assert outbox.api.requests.count("POST log") <= 10
+    assert scene.api.requests.count("POST log") <= 10
 
 
 def test_status_is_last() -> None:
     """The status follows the log and every result."""
     api = SimulatedApi()
-    with Outbox(api).open() as courier:
-        courier.put(RunStarted(run_id="abc"))
-        courier.put(_artifact("model"))
-        courier.put(_metric(1))
-        courier.put(_record("the end"))
-        assert courier.finish("failed", SOON)
+    with Scene(api).open() as outbox:
+        outbox.put(RunStarted(run_id="abc"))
+        outbox.put(_artifact("model"))
+        outbox.put(_metric(1))
+        outbox.put(_record("the end"))
+        assert outbox.finish("failed", SOON)
     assert api.statuses == [("failed", 1)]
     assert api.requests[-1] == "PUT failed"
     assert (api.run_id, api.artifacts) == ("abc", ["s3://bucket/model"])
@@ -134,27 +134,27 @@ def test_what_a_result_refers_to_may_be_deleted(request_: str) -> None:
     """A 404 of a result is no word on the job, which the API still knows."""
     missing = NotFound("there is no such run", service="REST API", status=404)
     api = SimulatedApi(fault=Script(**{request_.replace(" ", "_"): [missing]}))
-    outbox = Outbox(api)
-    with outbox.open() as courier:
-        courier.put(RunStarted(run_id="abc"))
-        courier.put(_artifact("model"))
-        courier.put(_metric(1))
-        courier.put(_record("a line"))
-        assert courier.finish("finished", SOON)
-    assert outbox.gone == 0
+    scene = Scene(api)
+    with scene.open() as outbox:
+        outbox.put(RunStarted(run_id="abc"))
+        outbox.put(_artifact("model"))
+        outbox.put(_metric(1))
+        outbox.put(_record("a line"))
+        assert outbox.finish("finished", SOON)
+    assert scene.gone == 0
     assert api.status == "finished"
     assert api.messages()[0] == "a line"
     assert any(
-        "could not be delivered: there is no such run" in it for it in outbox.said
+        "could not be delivered: there is no such run" in it for it in scene.said
     )
 
 
 def test_no_status() -> None:
     """Without a status all is delivered and the status left alone."""
     api = SimulatedApi()
-    with Outbox(api).open() as courier:
-        courier.put(_record("a line"))
-        assert courier.finish(None, SOON)
+    with Scene(api).open() as outbox:
+        outbox.put(_record("a line"))
+        assert outbox.finish(None, SOON)
     assert (api.messages(), api.statuses) == (["a line"], [])
 
 
@@ -178,12 +178,12 @@ def test_every_request_fails_once(fault: Fault) -> None:
         }
     )
     api = SimulatedApi(fault=script)
-    with Outbox(api).open() as courier:
-        courier.put(RunStarted(run_id="abc"))
-        courier.put(_artifact("model"))
-        courier.put(_metric(1))
-        courier.put(_record("a line"))
-        assert courier.finish("finished", SOON)
+    with Scene(api).open() as outbox:
+        outbox.put(RunStarted(run_id="abc"))
+        outbox.put(_artifact("model"))
+        outbox.put(_metric(1))
+        outbox.put(_record("a line"))
+        assert outbox.finish("finished", SOON)
     assert api.statuses == [("finished", len(api.log))]
     assert api.messages().count("a line") == 1
     assert (api.run_id, api.artifacts) == ("abc", ["s3://bucket/model"])
@@ -196,7 +196,8 @@ def test_an_artifact_that_is_registered_late() -> None:
     The API itself cannot help: what it is about to register it does not know yet.
     """
     api = SimulatedApi(
-        run_id="abc", fault=Script(POST_artifact=[Fault(silence=4 * SETTLE)])
+        run_id="abc",
+        fault=Script(POST_artifact=[Fault(silence=4 * LATE_ARRIVAL_WINDOW)]),
     )
 
     def late(what: str) -> Fault | ServiceError | None:
@@ -205,20 +206,20 @@ def test_an_artifact_that_is_registered_late() -> None:
         return script(what)
 
     script, api.fault = api.fault, late
-    with Outbox(api).open() as courier:
-        courier.put(_artifact("model"))
-        assert courier.finish("finished", SOON)
+    with Scene(api).open() as outbox:
+        outbox.put(_artifact("model"))
+        assert outbox.finish("finished", SOON)
     assert api.artifacts == ["s3://bucket/model"]
     assert api.requests.count("POST artifact") == 1
 
 
 def test_a_registration_that_never_was() -> None:
     """One that is not registered in its time is asked for again."""
-    fault = Fault(silence=SETTLE)
+    fault = Fault(silence=LATE_ARRIVAL_WINDOW)
     api = SimulatedApi(run_id="abc", fault=Script(POST_artifact=[fault]))
-    with Outbox(api).open() as courier:
-        courier.put(_artifact("model"))
-        assert courier.finish("finished", SOON)
+    with Scene(api).open() as outbox:
+        outbox.put(_artifact("model"))
+        assert outbox.finish("finished", SOON)
     assert api.artifacts == ["s3://bucket/model"]
     assert api.requests.count("POST artifact") == 2
 
@@ -237,12 +238,12 @@ def test_a_slow_registration_is_told() -> None:
         said.append(text)
         told.set()
 
-    with Outbox(SimulatedApi()).open() as owner:
+    with Scene(SimulatedApi()).open() as owner:
         api = SimulatedApi(run_id="abc", fault=slow)
-        carrier = ResultCarrier(
+        sender = ResultSender(
             owner, api, JOB, group_id=lambda: GROUP, say=say, slow=0.01
         )
-        carrier.deliver([_artifact("model")])
+        sender.deliver([_artifact("model")])
     assert api.artifacts == ["s3://bucket/model"]
     assert len(said) == 1
     assert "register the artifact 'model'" in said[0]
@@ -254,10 +255,10 @@ def test_equal_lines() -> None:
     Their times would be the same, too, where the clock is coarse or the job quick.
     """
     api = SimulatedApi(fault=Script(POST_log=[None, REFUSED, None, REFUSED]))
-    with Outbox(api, Batch(most=1)).open() as courier:
+    with Scene(api, Batch(most=1)).open() as outbox:
         for _ in range(4):
-            courier.put(_record("again"))
-        assert courier.finish("finished", SOON)
+            outbox.put(_record("again"))
+        assert outbox.finish("finished", SOON)
     assert api.messages() == ["again"] * 4
 
 
@@ -265,18 +266,18 @@ def test_log_goes_on_while_a_result_waits() -> None:
     """The log says what a result waits for while it does."""
     gate = Gate("POST metric")
     api = SimulatedApi(fault=gate)
-    outbox = Outbox(api)
-    with outbox.open() as courier:
-        courier.put(_metric(1))
-        courier.put(_record("a line"))
+    scene = Scene(api)
+    with scene.open() as outbox:
+        outbox.put(_metric(1))
+        outbox.put(_record("a line"))
         until(lambda: len(api.log) == 2)
         assert any("waiting to deliver results" in text for text in api.messages())
-        assert not courier.finish("finished", 0.05)
+        assert not outbox.finish("finished", 0.05)
         assert api.statuses == []
         gate.open()
-        assert courier.finish("finished", SOON)
+        assert outbox.finish("finished", SOON)
     assert api.metrics == {("loss", 1): 1.0}
-    waits, goes_on = outbox.said
+    waits, goes_on = scene.said
     assert "waiting to deliver results" in waits
     assert "results are delivered again after" in goes_on
 
@@ -284,26 +285,26 @@ def test_log_goes_on_while_a_result_waits() -> None:
 def test_depth() -> None:
     """The depth counts what waits and what is under way."""
     gate = Gate("POST log")
-    with Outbox(SimulatedApi(fault=gate)).open() as courier:
+    with Scene(SimulatedApi(fault=gate)).open() as outbox:
         for number in range(30):
-            courier.put(_record(str(number)))
-        assert courier.depth == 30
+            outbox.put(_record(str(number)))
+        assert outbox.depth == 30
         gate.open()
-        assert courier.finish(None, SOON)
-        assert courier.depth == 0
+        assert outbox.finish(None, SOON)
+        assert outbox.depth == 0
 
 
 def test_poisonous_metric() -> None:
     """A metric that the API cannot digest is given up while the API works otherwise."""
     api = SimulatedApi(fault=Script(POST_metric=[ERROR_500] * POISON_TRIES))
-    outbox = Outbox(api)
-    with outbox.open() as courier:
-        courier.put(_metric(1))
-        courier.put(_metric(2))
-        assert courier.finish("finished", SOON)
+    scene = Scene(api)
+    with scene.open() as outbox:
+        outbox.put(_metric(1))
+        outbox.put(_metric(2))
+        assert outbox.finish("finished", SOON)
     assert api.metrics == {("loss", 2): 1.0}
-    assert "could not be delivered" in outbox.said[-1]
-    assert outbox.said[-1] in api.messages()
+    assert "could not be delivered" in scene.said[-1]
+    assert scene.said[-1] in api.messages()
 
 
 def test_poison_or_away() -> None:
@@ -316,10 +317,10 @@ def test_poison_or_away() -> None:
             GET_job=[ERROR_500] * tries,
         )
     )
-    with Outbox(api).open() as courier:
-        courier.put(_metric(1))
-        courier.put(_record("a line"))
-        assert courier.finish("finished", SOON)
+    with Scene(api).open() as outbox:
+        outbox.put(_metric(1))
+        outbox.put(_record("a line"))
+        assert outbox.finish("finished", SOON)
     assert api.metrics == {("loss", 1): 1.0}
     assert "a line" in api.messages()
 
@@ -328,9 +329,9 @@ def test_artifacts_are_no_poison() -> None:
     """The registration of an artifact is never given up for answers of 500."""
     tries = POISON_TRIES * 2
     api = SimulatedApi(run_id="abc", fault=Script(POST_artifact=[ERROR_500] * tries))
-    with Outbox(api).open() as courier:
-        courier.put(_artifact("model"))
-        assert courier.finish("finished", SOON)
+    with Scene(api).open() as outbox:
+        outbox.put(_artifact("model"))
+        assert outbox.finish("finished", SOON)
     assert api.artifacts == ["s3://bucket/model"]
 
 
@@ -341,14 +342,14 @@ def test_an_artifact_that_its_store_does_not_have() -> None:
     api = SimulatedApi(
         run_id="abc", fault=Script(POST_artifact=[in_vain] * POISON_TRIES)
     )
-    outbox = Outbox(api)
-    with outbox.open() as courier:
-        courier.put(_artifact("model"))
-        courier.put(_artifact("other"))
-        assert courier.finish("finished", SOON)
+    scene = Scene(api)
+    with scene.open() as outbox:
+        outbox.put(_artifact("model"))
+        outbox.put(_artifact("other"))
+        assert outbox.finish("finished", SOON)
     assert api.artifacts == ["s3://bucket/other"]
-    assert "artifact 'model' could not be delivered" in outbox.said[-1]
-    assert words in outbox.said[-1]
+    assert "artifact 'model' could not be delivered" in scene.said[-1]
+    assert words in scene.said[-1]
 
 
 def test_answers_lost_again_and_again() -> None:
@@ -356,19 +357,19 @@ def test_answers_lost_again_and_again() -> None:
     arrives = Fault(done=True, status=500)
     api = SimulatedApi(fault=lambda what: arrives if what == "POST log" else None)
     count = POISON_TRIES * 2
-    with Outbox(api, Batch(most=1)).open() as courier:
+    with Scene(api, Batch(most=1)).open() as outbox:
         for number in range(count):
-            courier.put(_record(str(number)))
-        assert courier.finish("finished", SOON)
+            outbox.put(_record(str(number)))
+        assert outbox.finish("finished", SOON)
     assert api.messages() == [str(number) for number in range(count)]
 
 
 def test_poisonous_log() -> None:
     """Log records that are given up are counted, and the job's log says so."""
     api = SimulatedApi(fault=Script(POST_log=[ERROR_500] * POISON_TRIES))
-    with Outbox(api).open() as courier:
-        courier.put(_record("poison"))
-        assert courier.finish("finished", SOON)
+    with Scene(api).open() as outbox:
+        outbox.put(_record("poison"))
+        assert outbox.finish("finished", SOON)
     assert len(api.log) == 1
     assert "1 log record of 'stdout' could not be delivered" in api.messages()[0]
     assert api.statuses == [("finished", 1)]
@@ -377,10 +378,10 @@ def test_poisonous_log() -> None:
 def test_refused_log() -> None:
     """Log records that the API refuses cost neither the rest nor the status."""
     api = SimulatedApi()
-    with Outbox(api, Batch(most=1)).open() as courier:
-        courier.put(_record("odd", severity="LOUD"))
-        courier.put(_record("fine"))
-        assert courier.finish("finished", SOON)
+    with Scene(api, Batch(most=1)).open() as outbox:
+        outbox.put(_record("odd", severity="LOUD"))
+        outbox.put(_record("fine"))
+        assert outbox.finish("finished", SOON)
     assert api.messages()[0] == "fine"
     assert "1 log record of 'stdout' could not be delivered" in api.messages()[1]
     assert api.status == "finished"
@@ -390,14 +391,14 @@ def test_full() -> None:
     """What an outbox cannot hold is dropped, counted and said, also at the very end."""
     gate = Gate("POST log")
     api = SimulatedApi(fault=gate)
-    with Outbox(api, room=Room(parcels=20)).open() as courier:
+    with Scene(api, capacity=Capacity(items=20)).open() as outbox:
         for number in range(50):
-            courier.put(_record(str(number)))
-        courier.put(_record("the job failed: why", logger="dioptra_worker"))
+            outbox.put(_record(str(number)))
+        outbox.put(_record("the job failed: why", logger="dioptra_worker"))
         for number in range(5):
-            courier.put(_record(str(number)))
+            outbox.put(_record(str(number)))
         gate.open()
-        assert courier.finish("failed", SOON)
+        assert outbox.finish("failed", SOON)
     assert api.messages() == [
         *(str(number) for number in range(20)),
         "30 log records were dropped here: the outbox was full",
@@ -418,19 +419,19 @@ def test_beyond_memory(tmp_path: Path) -> None:
     """What memory cannot hold waits on disk, in order, and nothing is dropped."""
     gate = Gate("POST log")
     api = SimulatedApi(fault=gate)
-    room = Room(parcels=20)
+    capacity = Capacity(items=20)
     with (
         _journal(tmp_path) as journal,
-        Outbox(api, room=room, journal=journal).open() as courier,
+        Scene(api, capacity=capacity, journal=journal).open() as outbox,
     ):
         for number in range(3000):
-            courier.put(_record(str(number)))
-        assert courier.depth == 3000
-        assert courier._log.load < 100
+            outbox.put(_record(str(number)))
+        assert outbox.depth == 3000
+        assert outbox._log.load < 100
         gate.open()
         for number in range(3000, 3100):
-            courier.put(_record(str(number)))
-        assert courier.finish("finished", SOON)
+            outbox.put(_record(str(number)))
+        assert outbox.finish("finished", SOON)
     assert api.messages() == [str(number) for number in range(3100)]
     assert list(tmp_path.glob("outbox/*")) == []
 
@@ -439,19 +440,19 @@ def test_beyond_the_disk(tmp_path: Path) -> None:
     """What the disk may not hold either is dropped, counted and said."""
     gate = Gate("POST log")
     api = SimulatedApi(fault=gate)
-    room = Room(parcels=20, disk=20_000)
+    capacity = Capacity(items=20, disk=20_000)
     with (
         _journal(tmp_path) as journal,
-        Outbox(api, room=room, journal=journal).open() as courier,
+        Scene(api, capacity=capacity, journal=journal).open() as outbox,
     ):
         for number in range(3000):
-            courier.put(_record(f"{number} {'x' * 80}"))
+            outbox.put(_record(f"{number} {'x' * 80}"))
             if number % 10 == 0:
                 journal.flush()
         size = sum(path.stat().st_size for path in tmp_path.glob("outbox/*/log-*"))
         assert 15_000 < size < 25_000
         gate.open()
-        assert courier.finish("finished", SOON)
+        assert outbox.finish("finished", SOON)
     kept, apology = api.messages()[:-1], api.messages()[-1]
     assert [text.split()[0] for text in kept] == [str(n) for n in range(len(kept))]
     assert apology == (
@@ -471,20 +472,20 @@ def test_disk_full_beyond_memory(
 
     with (
         _journal(tmp_path) as journal,
-        Outbox(api, room=Room(parcels=20), journal=journal).open() as courier,
+        Scene(api, capacity=Capacity(items=20), journal=journal).open() as outbox,
     ):
         for number in range(100):
-            courier.put(_record(str(number)))
+            outbox.put(_record(str(number)))
         journal.flush()
         monkeypatch.setattr("os.write", refuse)
         for number in range(100, 200):
-            courier.put(_record(str(number)))
+            outbox.put(_record(str(number)))
         journal.flush()
         for number in range(200, 300):
-            courier.put(_record(str(number)))
+            outbox.put(_record(str(number)))
         monkeypatch.undo()
         gate.open()
-        assert courier.finish("finished", SOON)
+        assert outbox.finish("finished", SOON)
     assert api.messages() == [str(number) for number in range(300)]
 
 
@@ -494,17 +495,17 @@ def test_unreadable_on_disk(tmp_path: Path) -> None:
     api = SimulatedApi(fault=gate)
     with (
         _journal(tmp_path) as journal,
-        Outbox(api, room=Room(parcels=20), journal=journal).open() as courier,
+        Scene(api, capacity=Capacity(items=20), journal=journal).open() as outbox,
     ):
         for number in range(100):
-            courier.put(_record(f"n{number}."))
+            outbox.put(_record(f"n{number}."))
         journal.flush()
         (file,) = tmp_path.glob("outbox/*/log-*")
         lines = file.read_bytes().splitlines(keepends=True)
         lines[50] = b"51 {" + b" " * (len(lines[50]) - 5) + b"\n"
         file.write_bytes(b"".join(lines))
         gate.open()
-        assert courier.finish("finished", SOON)
+        assert outbox.finish("finished", SOON)
     *kept, apology = api.messages()
     assert kept == [f"n{number}." for number in range(100) if number != 50]
     assert apology == "1 log records could not be read back from the disk"
@@ -516,24 +517,24 @@ def test_left_by_another(tmp_path: Path) -> None:
     api = SimulatedApi(run_id="abc", fault=gate)
     with (
         _journal(tmp_path) as journal,
-        Outbox(api, journal=journal).open() as courier,
+        Scene(api, journal=journal).open() as outbox,
     ):
         for number in range(30):
-            courier.put(_record(str(number)))
-        courier.put(_artifact("model"))
-        assert not courier.finish(None, 0.05)
+            outbox.put(_record(str(number)))
+        outbox.put(_artifact("model"))
+        assert not outbox.finish(None, 0.05)
     # The request under way was served after its sender had died, and somebody else
     # has written much since.
     with _journal(tmp_path) as journal:
-        left = journal.log.read(0, most=10, weight=1 << 20).parcels
+        left = journal.log.read(0, most=10, weight=1 << 20).items
         api.log += [record for _, record in left]
         api.log += [
             _record(f"2999-01-01T00:00:00.{n:06}Z not ours") for n in range(999)
         ]
         gate.open()
-        with Outbox(api, journal=journal).open() as courier:
-            courier.put(_record("new"))
-            assert courier.finish("finished", SOON)
+        with Scene(api, journal=journal).open() as outbox:
+            outbox.put(_record("new"))
+            assert outbox.finish("finished", SOON)
     ours = [text for text in api.messages() if text != "not ours"]
     assert ours == [*(str(number) for number in range(30)), "new"]
     assert api.artifacts == ["s3://bucket/model"]
@@ -544,11 +545,11 @@ def test_refused_among_many() -> None:
     """One record that the API refuses costs itself only, and the job's log says so."""
     api = SimulatedApi()
     batch = Batch(enough=100, age=60, most=500, weight=1 << 20)
-    with Outbox(api, batch).open() as courier:
+    with Scene(api, batch).open() as outbox:
         for number in range(100):
             severity = "LOUD" if number == 41 else "INFO"
-            courier.put(_record(str(number), severity=severity))
-        assert courier.finish("finished", SOON)
+            outbox.put(_record(str(number), severity=severity))
+        assert outbox.finish("finished", SOON)
     *kept, apology = api.messages()
     assert kept == [str(number) for number in range(100) if number != 41]
     assert "1 log record of 'stdout' could not be delivered" in apology
@@ -560,10 +561,10 @@ def test_everything_is_refused() -> None:
     """An API that refuses every record has an end, and the status is delivered."""
     refusal = ServiceRefused("no", service="REST API", status=400)
     api = SimulatedApi(fault=lambda what: refusal if what == "POST log" else None)
-    with Outbox(api).open() as courier:
+    with Scene(api).open() as outbox:
         for number in range(60):
-            courier.put(_record(str(number)))
-        assert courier.finish("finished", SOON)
+            outbox.put(_record(str(number)))
+        assert outbox.finish("finished", SOON)
     assert api.statuses == [("finished", 0)]
 
 
@@ -571,27 +572,27 @@ def test_late_log_is_said() -> None:
     """After a notable wait the job's log says that its lines came late, once."""
     gate = Gate("POST log")
     api = SimulatedApi(fault=gate)
-    outbox = Outbox(api, notable=0.05)
-    with outbox.open() as courier:
-        courier.put(_record("a line"))
+    scene = Scene(api, notable=0.05)
+    with scene.open() as outbox:
+        outbox.put(_record("a line"))
         time.sleep(0.1)
         gate.open()
-        assert courier.finish("finished", SOON)
-    assert len(outbox.said) == 1
-    assert "delivered again after" in outbox.said[0]
-    assert outbox.said[0] in api.messages()
+        assert outbox.finish("finished", SOON)
+    assert len(scene.said) == 1
+    assert "delivered again after" in scene.said[0]
+    assert scene.said[0] in api.messages()
 
 
 def test_full_by_weight() -> None:
-    """Few long lines fill an outbox as many short ones do."""
+    """Few long lines fill an scene as many short ones do."""
     gate = Gate("POST log")
     api = SimulatedApi(fault=gate)
     batch = Batch(enough=100, age=60, most=1, weight=1)
-    with Outbox(api, batch, room=Room(weight=1000)).open() as courier:
+    with Scene(api, batch, capacity=Capacity(weight=1000)).open() as outbox:
         for _ in range(9):
-            courier.put(_record("x" * 300))
+            outbox.put(_record("x" * 300))
         gate.open()
-        assert courier.finish("finished", SOON)
+        assert outbox.finish("finished", SOON)
     assert 4 <= len(api.log) <= 6
     assert "log records were dropped here" in api.messages()[-1]
 
@@ -600,50 +601,50 @@ def test_full_of_metrics() -> None:
     """Metrics are bounded, too; what makes a job's result is never dropped."""
     gate = Gate("POST metric")
     api = SimulatedApi(run_id="abc", fault=gate)
-    with Outbox(api, room=Room(parcels=3)).open() as courier:
+    with Scene(api, capacity=Capacity(items=3)).open() as outbox:
         for step in range(10):
-            courier.put(_metric(step))
-        courier.put(_artifact("model"))
+            outbox.put(_metric(step))
+        outbox.put(_artifact("model"))
         gate.open()
-        assert courier.finish("finished", SOON)
+        assert outbox.finish("finished", SOON)
     assert len(api.metrics) == 3
     assert api.artifacts == ["s3://bucket/model"]
     assert "7 metrics were dropped here" in api.messages()[-1]
 
 
-@pytest.mark.parametrize("lane", ["log", "result", "status"])
-def test_deleted(lane: str) -> None:
+@pytest.mark.parametrize("queue", ["log", "result", "status"])
+def test_deleted(queue: str) -> None:
     """A job that was deleted is forgotten, whichever part finds out."""
     api = SimulatedApi(deleted=True)
-    outbox = Outbox(api)
-    with outbox.open() as courier:
-        if lane == "log":
-            courier.put(_record("a line"))
-        elif lane == "result":
-            courier.put(_metric(1))
-        assert courier.finish("finished", SOON)
-        courier.put(_record("another"))
-        assert courier.depth == 0
-    assert outbox.gone >= 1
+    scene = Scene(api)
+    with scene.open() as outbox:
+        if queue == "log":
+            outbox.put(_record("a line"))
+        elif queue == "result":
+            outbox.put(_metric(1))
+        assert outbox.finish("finished", SOON)
+        outbox.put(_record("another"))
+        assert outbox.depth == 0
+    assert scene.gone >= 1
     assert (api.log, api.statuses) == ([], [])
 
 
 def test_timeout() -> None:
     """Finishing with a timeout ends when the API stays away, and can be repeated."""
     api = SimulatedApi(fault=lambda _: REFUSED)
-    with Outbox(api).open() as courier:
-        courier.put(_record("a line"))
-        assert not courier.finish("finished", 0.05)
+    with Scene(api).open() as outbox:
+        outbox.put(_record("a line"))
+        assert not outbox.finish("finished", 0.05)
         api.fault = lambda _: None
-        assert courier.finish("finished", SOON)
+        assert outbox.finish("finished", SOON)
     assert api.statuses == [("finished", 1)]
 
 
 def test_status_with_timeout() -> None:
     """A status that cannot be set in time is not delivered."""
     api = SimulatedApi(fault=lambda what: REFUSED if what.startswith("PUT") else None)
-    with Outbox(api).open() as courier:
-        assert not courier.finish("finished", 0.05)
+    with Scene(api).open() as outbox:
+        assert not outbox.finish("finished", 0.05)
     assert api.statuses == []
 
 
@@ -651,10 +652,10 @@ def test_status_with_timeout() -> None:
 def test_let_go(stuck: str) -> None:
     """Who waits without end is let go, whatever the delivery is at."""
     api = SimulatedApi(fault=lambda what: REFUSED if what == stuck else None)
-    with Outbox(api).open() as courier:
-        courier.put(_record("a line"))
-        threading.Timer(0.1, courier.let_go).start()
-        assert not courier.finish("finished")
+    with Scene(api).open() as outbox:
+        outbox.put(_record("a line"))
+        threading.Timer(0.1, outbox.abandon).start()
+        assert not outbox.finish("finished")
     assert api.statuses == []
 
 
@@ -664,16 +665,16 @@ def test_let_go(stuck: str) -> None:
 def test_status_is_set_already(wanted: str, status: str) -> None:
     """That the status is what it shall be is as good as having set it."""
     api = SimulatedApi(status=status)
-    with Outbox(api).open() as courier:
-        assert courier.finish(wanted, SOON)
+    with Scene(api).open() as outbox:
+        assert outbox.finish(wanted, SOON)
     assert api.status == status
 
 
 def test_status_refused() -> None:
     """A job that somebody else has ended keeps that end; nobody waits for ever."""
     api = SimulatedApi(status="failed")
-    with Outbox(api).open() as courier:
-        assert courier.finish("finished", SOON)
+    with Scene(api).open() as outbox:
+        assert outbox.finish("finished", SOON)
     assert api.status == "failed"
 
 
@@ -682,10 +683,10 @@ def test_login_refused(request_name: str) -> None:
     """While the API lets us not in, what was produced waits."""
     refused = LoginRefused("who are you?", service="REST API", status=401)
     api = SimulatedApi(fault=Script(**{request_name: [refused] * 3}))
-    with Outbox(api).open() as courier:
-        courier.put(_record("a line"))
-        courier.put(_metric(1))
-        assert courier.finish("finished", SOON)
+    with Scene(api).open() as outbox:
+        outbox.put(_record("a line"))
+        outbox.put(_metric(1))
+        assert outbox.finish("finished", SOON)
     assert "a line" in api.messages()
     assert api.metrics == {("loss", 1): 1.0}
     assert api.status == "finished"
@@ -696,7 +697,7 @@ def test_retry_after() -> None:
     busy = Fault(status=429, retry_after=300)
     api = SimulatedApi(fault=Script(POST_log=[busy]))
     began = time.monotonic()
-    with Outbox(api).open() as courier:
-        courier.put(_record("a line"))
-        assert courier.finish("finished", SOON)
+    with Scene(api).open() as outbox:
+        outbox.put(_record("a line"))
+        assert outbox.finish("finished", SOON)
     assert time.monotonic() - began >= 0.3  # at a thousandth of the pace

@@ -1,6 +1,6 @@
 """Whatever fails, and however often a worker is lost: one end, and all before it.
 
-Each story claims a job, puts parcels, maybe loses its worker, and ends the job. A
+Each story claims a job, puts items, maybe loses its worker, and ends the job. A
 worker that is lost leaves what its journal had at that moment, whole or torn. The API
 fails at the requests that the story names: without an answer, after the work was
 done, with 500, 503 or 429. A refused session is the client's to mend
@@ -27,11 +27,11 @@ from tests.unit.daemon.outbox.simulated_api import (
 )
 
 from dioptra_worker.api.models import LogRecord
-from dioptra_worker.broker.leases import Pending
-from dioptra_worker.daemon.outbox.buffer import Room
+from dioptra_worker.broker.leases import PendingStatus
+from dioptra_worker.daemon.outbox.buffer import Capacity
 from dioptra_worker.daemon.outbox.delivery_queue import Batch
 from dioptra_worker.daemon.outbox.journal import Journal, Journals
-from dioptra_worker.daemon.outbox.outbox import Address, Courier
+from dioptra_worker.daemon.outbox.outbox import Address, Outbox
 from dioptra_worker.daemon.outbox.sender_base import POISON_TRIES
 from dioptra_worker.errors import ServiceUnavailable
 from dioptra_worker.protocol.messages import ArtifactStored, Metric, RunStarted
@@ -61,7 +61,7 @@ class Life:
     """What one worker does with the job.
 
     Attributes:
-        parcels: What the job gives it, in order.
+        items: What the job gives it, in order.
         end: The status that it wants to set.
         lost: When it is lost: before the end, while delivering it, or never.
         batch: How many log records it sends at once.
@@ -70,7 +70,7 @@ class Life:
         known: Whether Redis still knows the end that is under way.
     """
 
-    parcels: list[str]
+    items: list[str]
     end: str
     lost: str | None
     batch: int
@@ -80,7 +80,7 @@ class Life:
 
 LIVES = st.builds(
     Life,
-    parcels=st.lists(
+    items=st.lists(
         st.sampled_from(["line", "line", "same", "metric", "artifact"]), max_size=12
     ),
     end=st.sampled_from(sorted(TERMINAL)),
@@ -144,7 +144,7 @@ class Story:
             journal.hand_over(attempt=self.attempt, worker="w")
             self.metrics, self.artifacts = {}, []
         mortal = Mortal(self.api)
-        courier = Courier(
+        outbox = Outbox(
             cast("Any", mortal),
             Address(job_id=JOB, experiment_id=EXPERIMENT),
             group_id=lambda: GROUP,
@@ -152,28 +152,28 @@ class Story:
             on_gone=lambda: None,
             journal=journal,
             batch=Batch(enough=life.batch, age=0.002, most=life.batch, weight=1 << 20),
-            room=Room(parcels=3),
+            capacity=Capacity(items=3),
             pace=0.0005,
         )
-        with journal, courier:
+        with journal, outbox:
             self.said.append(Said())
             if claimed.kind == "lost":
-                self._put_line(courier, claimed.words)
-                assert courier.finish(claimed.status, SOON)
-                journal.settle_end()
+                self._put_line(outbox, claimed.words)
+                assert outbox.finish(claimed.status, SOON)
+                journal.ack_final_status()
                 return claimed.status
             first = journal.log.last
-            self._produce(courier, life)
+            self._produce(outbox, life)
             if life.lost == "running":
-                courier.finish(None, 0.002)
+                outbox.finish(None, 0.002)
                 self._crash(mortal, journal, first, life)
                 return None
-            end = Pending(JOB, EXPERIMENT, life.end, "why")
-            journal.note_end(end)
+            end = PendingStatus(JOB, EXPERIMENT, life.end, "why")
+            journal.record_final_status(end)
             self.book.held = end if life.known else None
-            delivered = courier.finish(life.end, 0.002 if life.lost else SOON)
+            delivered = outbox.finish(life.end, 0.002 if life.lost else SOON)
             if delivered:
-                journal.settle_end()
+                journal.ack_final_status()
                 return life.end
             assert life.lost == "ending"
             self._crash(mortal, journal, first, life)
@@ -214,29 +214,29 @@ class Story:
             except ServiceUnavailable:
                 continue  # put back and taken again; the faults end some day
 
-    def _produce(self, courier: Courier, life: Life) -> None:
-        courier.put(RunStarted(run_id=f"run-{self.attempt}"))
-        for number, kind in enumerate(life.parcels):
+    def _produce(self, outbox: Outbox, life: Life) -> None:
+        outbox.put(RunStarted(run_id=f"run-{self.attempt}"))
+        for number, kind in enumerate(life.items):
             match kind:
                 case "metric":
                     name = f"m{self.attempt}"
-                    courier.put(Metric(name=name, value=float(number), step=number))
+                    outbox.put(Metric(name=name, value=float(number), step=number))
                     self.metrics[name, number] = float(number)
                 case "artifact":
                     uri = f"s3://b/{self.attempt}/{number}"
                     stored = ArtifactStored(
                         name="a", uri=uri, plugin_snapshot_id=1, task_id=1
                     )
-                    courier.put(stored)
+                    outbox.put(stored)
                     self.artifacts.append(uri)
                 case "same":
-                    self._put_line(courier, "the same again")
+                    self._put_line(outbox, "the same again")
                 case _:
-                    self._put_line(courier, f"line {number} of {self.attempt}")
+                    self._put_line(outbox, f"line {number} of {self.attempt}")
 
-    def _put_line(self, courier: Courier, text: str) -> None:
+    def _put_line(self, outbox: Outbox, text: str) -> None:
         record = LogRecord(severity="INFO", logger="stdout", message=text)
-        courier.put(record)
+        outbox.put(record)
         self.said[-1].lines.append(text)
 
 
@@ -275,11 +275,13 @@ def test_one_end_and_all_before_it(
     assert messages[len(messages) - len(final.lines) :] == final.lines
     rest = messages[: len(messages) - len(final.lines)]
     for said in lost:  # of a lost worker the log has a beginning, and all it kept
-        arrived = 0
-        while arrived < len(said.lines) and rest[:1] == [said.lines[arrived]]:
+        count_delivered = 0
+        while count_delivered < len(said.lines) and rest[:1] == [
+            said.lines[count_delivered]
+        ]:
             rest.pop(0)
-            arrived += 1
-        assert arrived >= said.certain
+            count_delivered += 1
+        assert count_delivered >= said.certain
     assert rest == []
 
     assert story.metrics.items() <= api.metrics.items()

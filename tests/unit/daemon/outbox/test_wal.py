@@ -1,4 +1,4 @@
-"""Parcels on disk: in order, bounded by what waits, unharmed by a torn end."""
+"""Items on disk: in order, bounded by what waits, unharmed by a torn end."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from dioptra_worker.daemon.outbox.wal import Reading, Spool
+from dioptra_worker.daemon.outbox.wal import Reading, WriteAheadLog
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,26 +22,26 @@ ALL = 1 << 30
 class Words:
     """Texts as lines of JSON."""
 
-    def encode(self, parcel: str) -> bytes:
+    def encode(self, item: str) -> bytes:
         """A text as a line."""
-        return json.dumps(parcel).encode() + b"\n"
+        return json.dumps(item).encode() + b"\n"
 
     def decode(self, line: bytes) -> str:
         """The text on a line."""
         return str(json.loads(line))
 
-    def weight(self, parcel: str) -> int:
+    def weight(self, item: str) -> int:
         """Its length."""
-        return len(parcel)
+        return len(item)
 
 
-def _spool(folder: Path, *, segment: int = ALL) -> Spool[str]:
-    return Spool(folder, "words", Words(), segment=segment)
+def _wal(folder: Path, *, segment: int = ALL) -> WriteAheadLog[str]:
+    return WriteAheadLog(folder, "words", Words(), segment=segment)
 
 
-def _texts(spool: Spool[str], after: int | None = None) -> list[str]:
-    start = spool.settled if after is None else after
-    return [text for _, text in spool.read(start, most=ALL, weight=ALL).parcels]
+def _texts(wal: WriteAheadLog[str], after: int | None = None) -> list[str]:
+    start = wal.acked if after is None else after
+    return [text for _, text in wal.read(start, most=ALL, weight=ALL).items]
 
 
 def _segments(folder: Path) -> list[str]:
@@ -51,72 +51,72 @@ def _segments(folder: Path) -> list[str]:
 @pytest.mark.skipif(sys.platform != "linux", reason="there is no /proc/self/mem")
 def test_a_disk_that_cannot_be_read(tmp_path: Path) -> None:
     """What the disk does not give back is accounted for as lost, and no error."""
-    spool = _spool(tmp_path, segment=1)
+    wal = _wal(tmp_path, segment=1)
     for text in "ab":
-        spool.append(text)
-        spool.flush()
+        wal.append(text)
+        wal.flush()
     segment = tmp_path / _segments(tmp_path)[0]
     segment.unlink()
     segment.symlink_to("/proc/self/mem")  # opens, and answers to reading with EIO
     with pytest.raises(OSError, match="Input/output"):
         segment.read_bytes()
-    assert spool.read(0, most=10, weight=ALL) == Reading([(2, "b")], 2)
+    assert wal.read(0, most=10, weight=ALL) == Reading([(2, "b")], 2)
 
 
 def test_reopened(tmp_path: Path) -> None:
     """What was written and not settled is there for the next process, in order."""
-    spool = _spool(tmp_path)
+    wal = _wal(tmp_path)
     for text in "abcde":
-        spool.append(text)
-    spool.flush()
-    spool.settle(2)
-    again = _spool(tmp_path)
-    assert (again.settled, again.last, again.waiting) == (2, 5, 3)
+        wal.append(text)
+    wal.flush()
+    wal.ack(2)
+    again = _wal(tmp_path)
+    assert (again.acked, again.last, again.waiting) == (2, 5, 3)
     assert _texts(again) == ["c", "d", "e"]
     assert again.append("f") == 6
     assert _texts(again) == ["c", "d", "e", "f"]
 
 
 def test_one_write(tmp_path: Path) -> None:
-    """Parcels reach the disk with a flush, all at once, for their owner only."""
-    spool = _spool(tmp_path)
+    """Items reach the disk with a flush, all at once, for their owner only."""
+    wal = _wal(tmp_path)
     for text in "abc":
-        spool.append(text)
+        wal.append(text)
     assert _segments(tmp_path) == []
-    assert spool.held == 3
-    spool.flush()
+    assert wal.held == 3
+    wal.flush()
     (file,) = tmp_path.iterdir()
     assert file.read_bytes() == b'1 "a"\n2 "b"\n3 "c"\n'
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
-    assert spool.held == 0
+    assert wal.held == 0
 
 
 def test_settled_before_written(tmp_path: Path) -> None:
     """What was delivered meanwhile is not written any more."""
-    spool = _spool(tmp_path)
+    wal = _wal(tmp_path)
     for text in "abc":
-        spool.append(text)
-    spool.settle(2)
-    spool.flush()
+        wal.append(text)
+    wal.ack(2)
+    wal.flush()
     assert _segments(tmp_path) == ["words-000000000003"]
-    again = _spool(tmp_path)
-    assert (again.settled, _texts(again)) == (2, ["c"])
+    again = _wal(tmp_path)
+    assert (again.acked, _texts(again)) == (2, ["c"])
 
 
 @pytest.mark.parametrize("cut", range(1, 9))
 def test_torn(tmp_path: Path, cut: int) -> None:
     """A last line that is torn anywhere is passed over, and nothing after it harmed."""
-    spool = _spool(tmp_path)
-    spool.append("a")
-    spool.append("b" * 3)
-    spool.flush()
+    wal = _wal(tmp_path)
+    wal.append("a")
+    wal.append("b" * 3)
+    wal.flush()
     file = tmp_path / "words-000000000001"
     file.write_bytes(file.read_bytes()[:-cut])
-    again = _spool(tmp_path)
+    again = _wal(tmp_path)
     assert _texts(again) == ["a"]
     again.append("c")
     again.flush()
-    assert _texts(_spool(tmp_path)) == ["a", "c"]
+    assert _texts(_wal(tmp_path)) == ["a", "c"]
 
 
 @pytest.mark.parametrize(
@@ -124,101 +124,101 @@ def test_torn(tmp_path: Path, cut: int) -> None:
 )
 def test_rubbish(tmp_path: Path, rubbish: bytes) -> None:
     """What a machine that went down has left instead of lines is passed over."""
-    spool = _spool(tmp_path)
-    spool.append("a")
-    spool.flush()
+    wal = _wal(tmp_path)
+    wal.append("a")
+    wal.flush()
     with (tmp_path / "words-000000000001").open("ab") as file:
         file.write(rubbish)
-    again = _spool(tmp_path)
+    again = _wal(tmp_path)
     again.append("z")
     again.flush()
     assert _texts(again) == ["a", "z"]
-    assert _texts(_spool(tmp_path)) == ["a", "z"]
+    assert _texts(_wal(tmp_path)) == ["a", "z"]
 
 
 def test_losses_are_counted(tmp_path: Path) -> None:
-    """A line in the middle that cannot be read leaves a number without a parcel."""
-    spool = _spool(tmp_path)
+    """A line in the middle that cannot be read leaves a number without an item."""
+    wal = _wal(tmp_path)
     for text in "abc":
-        spool.append(text)
-    spool.flush()
+        wal.append(text)
+    wal.flush()
     file = tmp_path / "words-000000000001"
     file.write_bytes(file.read_bytes().replace(b'"b"', b"'b'"))
-    reading = _spool(tmp_path).read(0, most=ALL, weight=ALL)
+    reading = _wal(tmp_path).read(0, most=ALL, weight=ALL)
     assert reading == Reading([(1, "a"), (3, "c")], upto=3)
 
 
 def test_segments(tmp_path: Path) -> None:
     """A full segment is followed by another, and removed when all of it is settled."""
-    spool = _spool(tmp_path, segment=20)
+    wal = _wal(tmp_path, segment=20)
     for number in range(20):
-        spool.append(f"text {number}")
-        spool.flush()
+        wal.append(f"text {number}")
+        wal.flush()
     many = _segments(tmp_path)
     assert len(many) > 5
-    assert _texts(spool) == [f"text {number}" for number in range(20)]
-    spool.settle(19)
+    assert _texts(wal) == [f"text {number}" for number in range(20)]
+    wal.ack(19)
     assert len(_segments(tmp_path)) == 1
-    assert spool.size < 40
-    assert _texts(_spool(tmp_path, segment=20)) == ["text 19"]
+    assert wal.size < 40
+    assert _texts(_wal(tmp_path, segment=20)) == ["text 19"]
 
 
 def test_read_in_parts(tmp_path: Path) -> None:
     """Parts of a number and a weight follow each other over all segments."""
-    spool = _spool(tmp_path, segment=50)
+    wal = _wal(tmp_path, segment=50)
     texts = [f"text {number}" for number in range(50)]
     for text in texts[:40]:
-        spool.append(text)
-        spool.flush()
+        wal.append(text)
+        wal.flush()
     for text in texts[40:]:
-        spool.append(text)
+        wal.append(text)
     found: list[str] = []
     upto = 0
     while upto < 50:
-        part = spool.read(upto, most=7, weight=30)
-        assert 1 <= len(part.parcels) <= 7
-        assert sum(len(text) for _, text in part.parcels) <= 30
-        found += [text for _, text in part.parcels]
+        part = wal.read(upto, most=7, weight=30)
+        assert 1 <= len(part.items) <= 7
+        assert sum(len(text) for _, text in part.items) <= 30
+        found += [text for _, text in part.items]
         upto = part.upto
     assert found == texts
 
 
 def test_heavy(tmp_path: Path) -> None:
-    """A parcel that is heavier than what was asked for is read alone."""
-    spool = _spool(tmp_path)
-    spool.append("x" * 100)
-    spool.append("y")
-    assert spool.read(0, most=9, weight=10) == Reading([(1, "x" * 100)], upto=1)
+    """An item that is heavier than what was asked for is read alone."""
+    wal = _wal(tmp_path)
+    wal.append("x" * 100)
+    wal.append("y")
+    assert wal.read(0, most=9, weight=10) == Reading([(1, "x" * 100)], upto=1)
 
 
 def test_disk_full(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """When the disk refuses, what is written stays whole and the rest in memory."""
-    spool = _spool(tmp_path)
-    spool.append("a")
-    spool.flush()
-    spool.append("b" * 50)
+    wal = _wal(tmp_path)
+    wal.append("a")
+    wal.flush()
+    wal.append("b" * 50)
     _full_after(monkeypatch, 20)
-    spool.flush()
-    assert spool.broken
-    spool.append("c")
-    assert _texts(spool) == ["a", "b" * 50, "c"]
-    spool.settle(2)
-    assert _texts(spool) == ["c"]
-    assert spool.held == 1
+    wal.flush()
+    assert wal.broken
+    wal.append("c")
+    assert _texts(wal) == ["a", "b" * 50, "c"]
+    wal.ack(2)
+    assert _texts(wal) == ["c"]
+    assert wal.held == 1
     monkeypatch.undo()
-    assert _texts(_spool(tmp_path), after=0) == ["a"]
+    assert _texts(_wal(tmp_path), after=0) == ["a"]
     events = [getattr(record, "event", "") for record in caplog.records]
     assert events == ["outbox-not-kept"]
 
 
 def test_nothing_is_made_of_nothing(tmp_path: Path) -> None:
-    """A spool without parcels makes no files."""
-    spool = _spool(tmp_path)
-    spool.flush()
-    spool.settle(0)
-    spool.close()
+    """A wal without items makes no files."""
+    wal = _wal(tmp_path)
+    wal.flush()
+    wal.ack(0)
+    wal.close()
     assert list(tmp_path.iterdir()) == []
 
 

@@ -1,4 +1,4 @@
-"""A crew minds its slots: real processes, which here do what a test tells them."""
+"""A pool minds its slots: real processes, which here do what a test tells them."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ import pytest
 if TYPE_CHECKING:
     from pathlib import Path
 
-CREW = """
+POOL = """
 import logging, os, subprocess, sys
-from dioptra_worker.daemon.pool.pool import Crew
-from dioptra_worker.daemon.pool.slot import SlotPlan
-from dioptra_worker.supervision.forkserver_start import OwnTemplates
+from dioptra_worker.daemon.pool.pool import WorkerPool
+from dioptra_worker.daemon.pool.slot import SlotSpec
+from dioptra_worker.supervision.forkserver_start import LocalForkserver
 
 logging.basicConfig(level="INFO", stream=sys.stderr, format="%(message)s")
 code, *folders = sys.argv[1:]
 plans = [
-    SlotPlan(
+    SlotSpec(
         name=f"slot-{number}",
         program=(sys.executable, "-c", code, folder),
         options=(),
@@ -38,15 +38,15 @@ class Slow(subprocess.Popen):
         super().__init__(*arguments, **options)
         os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
 
-class NoTemplates(OwnTemplates):
+class NoForkservers(LocalForkserver):
     def begin(self):
         raise OSError("there is no process left")
 
 if "SLOW" in os.environ:
     subprocess.Popen = Slow
-kind = NoTemplates if "NO_TEMPLATES" in os.environ else OwnTemplates
-templates = kind(mode="shared", preload=(), grace=1.0, environment=os.environ)
-sys.exit(Crew(plans, templates).run())
+kind = NoForkservers if "NO_FORKSERVERS" in os.environ else LocalForkserver
+forkservers = kind(mode="shared", preload=(), grace=1.0, environment=os.environ)
+sys.exit(WorkerPool(plans, forkservers).run())
 """
 SLOT = """
 import os, signal, sys, time
@@ -66,25 +66,25 @@ time.sleep(300)
 
 ASK = """
 import socket
-from dioptra_worker.supervision.forkserver_start import SharedTemplates
+from dioptra_worker.supervision.forkserver_start import SharedForkserver
 try:
-    SharedTemplates(socket.socket(fileno=int(sys.argv[-1]))).begin()
+    SharedForkserver(socket.socket(fileno=int(sys.argv[-1]))).begin()
 except OSError as error:
     print(error, file=sys.stderr)
 """
 
 
-def _crew(
+def _pool(
     tmp_path: Path, *codes: str, **variables: str
 ) -> tuple[subprocess.Popen[str], list[Path]]:
-    """Begin a crew whose slots run code in folders of their own."""
+    """Begin a pool whose slots run code in folders of their own."""
     folders = [tmp_path / str(number) for number in range(len(codes))]
     for folder, code in zip(folders, codes, strict=True):
         folder.mkdir()
         (folder / "code.py").write_text(SLOT + textwrap.dedent(code))
     starter = "import runpy, sys; runpy.run_path(sys.argv[1] + '/code.py')"
     process = subprocess.Popen(
-        [sys.executable, "-c", CREW, starter, *map(str, folders)],
+        [sys.executable, "-c", POOL, starter, *map(str, folders)],
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
@@ -107,9 +107,9 @@ def _end(process: subprocess.Popen[str]) -> tuple[int, str]:
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_reaches_all_slots(signum: signal.Signals, tmp_path: Path) -> None:
-    """Each slot gets the signal, and the crew ends with the last of them."""
+    """Each slot gets the signal, and the pool ends with the last of them."""
     stay = STAY.replace("SIGTERM", signum.name)
-    process, folders = _crew(tmp_path, stay, stay)
+    process, folders = _pool(tmp_path, stay, stay)
     _wait_for(*(folder / "up" for folder in folders))
     process.send_signal(signum)
     code, _ = _end(process)
@@ -119,7 +119,7 @@ def test_a_signal_reaches_all_slots(signum: signal.Signals, tmp_path: Path) -> N
 
 def test_a_slot_that_is_lost_begins_again(tmp_path: Path) -> None:
     """A slot that was killed is begun again after a pause; the others do not care."""
-    process, folders = _crew(tmp_path, STAY, STAY)
+    process, folders = _pool(tmp_path, STAY, STAY)
     lives = folders[0] / "lives"
     _wait_for(*(folder / "up" for folder in folders))
     (folders[0] / "up").unlink()
@@ -136,7 +136,7 @@ def test_a_slot_that_is_lost_begins_again(tmp_path: Path) -> None:
 def test_a_crash_is_a_loss(tmp_path: Path) -> None:
     """A slot that ends with a traceback is begun again, too."""
     crash = "if times == 1: raise RuntimeError('a bug')\n" + STAY
-    process, folders = _crew(tmp_path, crash)
+    process, folders = _pool(tmp_path, crash)
     _wait_for(folders[0] / "up")
     process.terminate()
     code, words = _end(process)
@@ -145,34 +145,34 @@ def test_a_crash_is_a_loss(tmp_path: Path) -> None:
 
 
 def test_slots_that_are_done(tmp_path: Path) -> None:
-    """A slot that has nothing left to do is not begun again; the last ends the crew."""
-    process, folders = _crew(tmp_path, "sys.exit(0)", "time.sleep(0.5)")
+    """A slot that has nothing left to do is not begun again; the last ends the pool."""
+    process, folders = _pool(tmp_path, "sys.exit(0)", "time.sleep(0.5)")
     code, _ = _end(process)
     assert code == 0
     assert [len((f / "lives").read_text().split()) for f in folders] == [1, 1]
 
 
 def test_a_slot_that_ends_before_it_is_heard(tmp_path: Path) -> None:
-    """A slot that ends while the crew is still busy with its start ends no crew."""
-    process, _ = _crew(tmp_path, "sys.exit(0)", "sys.exit(0)", SLOW="1")
+    """A slot that ends while the pool is still busy with its start ends no pool."""
+    process, _ = _pool(tmp_path, "sys.exit(0)", "sys.exit(0)", SLOW="1")
     code, words = _end(process)
     assert code == 0, words
 
 
-def test_a_template_that_cannot_be_had(tmp_path: Path) -> None:
-    """A slot that asks for a template when there can be none is told so."""
-    process, _ = _crew(tmp_path, ASK, NO_TEMPLATES="1")
+def test_a_fork_server_that_cannot_be_had(tmp_path: Path) -> None:
+    """A slot that asks for a fork server when there can be none is told so."""
+    process, _ = _pool(tmp_path, ASK, NO_FORKSERVERS="1")
     code, words = _end(process)
     assert code == 0, words
-    assert "no template can be had: see the log of the crew" in words
-    assert "no template for a slot: there is no process left" in words
+    assert "no fork server can be had: see the log of the pool" in words
+    assert "no fork server for a slot: there is no process left" in words
 
 
 def test_what_one_slot_refuses_ends_all(tmp_path: Path) -> None:
-    """A login that is refused is refused for all: the crew ends, with that code."""
+    """A login that is refused is refused for all: the pool ends, with that code."""
     refuse = "import os.path\n_ = folder.parent\n"
     refuse += "while not (folder.parent / '1' / 'up').exists(): time.sleep(0.02)\n"
-    process, folders = _crew(tmp_path, refuse + "sys.exit(3)", STAY)
+    process, folders = _pool(tmp_path, refuse + "sys.exit(3)", STAY)
     code, _ = _end(process)
     assert code == 3
     assert (folders[1] / "told").exists()
@@ -180,7 +180,7 @@ def test_what_one_slot_refuses_ends_all(tmp_path: Path) -> None:
 
 def test_a_slot_about_to_begin_again_does_not_when_all_end(tmp_path: Path) -> None:
     """SIGTERM in the pause before a slot's next life is the end of it."""
-    process, folders = _crew(tmp_path, "os.kill(os.getpid(), 9)", STAY)
+    process, folders = _pool(tmp_path, "os.kill(os.getpid(), 9)", STAY)
     _wait_for(folders[1] / "up")
     time.sleep(0.2)
     process.terminate()

@@ -9,9 +9,9 @@ import pytest
 from tests.unit.daemon.outbox.simulated_api import EXPERIMENT, JOB, SimulatedApi
 
 from dioptra_worker.api.models import LogRecord
-from dioptra_worker.broker.leases import Pending
+from dioptra_worker.broker.leases import PendingStatus
 from dioptra_worker.daemon.outbox.journal import Journal, Journals
-from dioptra_worker.daemon.recovery.orphaned_outboxes import Estate
+from dioptra_worker.daemon.recovery.orphaned_outboxes import OrphanedOutboxes
 from dioptra_worker.protocol.messages import ArtifactStored, Metric
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Leases:
-    """A ledger that knows which jobs other machines run."""
+    """Leases that knows which jobs other machines run."""
 
     elsewhere: set[int] = field(default_factory=set)
 
@@ -41,9 +41,9 @@ class Place:
 
     def __post_init__(self) -> None:
         self.journals = Journals(self.folder, api="http://api.test")
-        self.estate = Estate(
+        self.orphaned_outboxes = OrphanedOutboxes(
             api=cast("Any", self.api),
-            ledger=cast("Any", self.leases),
+            leases=cast("Any", self.leases),
             journals=self.journals,
         )
         with self.open() as journal:
@@ -58,7 +58,7 @@ class Place:
                     name="a", uri="s3://b/a", plugin_snapshot_id=1, task_id=2
                 )
             )
-            journal.note_end(Pending(JOB, EXPERIMENT, "finished", ""))
+            journal.record_final_status(PendingStatus(JOB, EXPERIMENT, "finished", ""))
 
     def open(self) -> Journal:
         """A journal of the job."""
@@ -81,7 +81,7 @@ def _place(tmp_path: Path) -> Place:
 
 def test_of_a_job_that_is_over(place: Place) -> None:
     """All that was left of a job that has ended is delivered, but not its end."""
-    place.estate.sweep()
+    place.orphaned_outboxes.sweep()
     *lines, note = place.api.messages()
     assert lines == ["line 0", "line 1", "line 2"]
     assert "delivered late: 5 log records and results of attempt 1" in note
@@ -95,9 +95,9 @@ def test_of_a_job_that_another_machine_runs(place: Place) -> None:
     """The lines come with their attempt's number, without results, at second look."""
     place.api.status = "started"
     place.leases.elsewhere = {JOB}
-    place.estate.sweep()
+    place.orphaned_outboxes.sweep()
     assert place.api.log == []
-    place.estate.sweep()
+    place.orphaned_outboxes.sweep()
     assert place.api.messages()[:3] == [f"[attempt 1] line {n}" for n in range(3)]
     assert place.api.metrics == {}
     assert place.api.artifacts == []
@@ -109,7 +109,7 @@ def test_of_a_job_that_may_run_here(place: Place, status: str) -> None:
     """What is left of a job that this machine may run is left for that."""
     place.api.status = status
     for _ in range(3):
-        place.estate.sweep()
+        place.orphaned_outboxes.sweep()
     assert place.api.log == []
     assert place.is_left
 
@@ -117,7 +117,7 @@ def test_of_a_job_that_may_run_here(place: Place, status: str) -> None:
 def test_of_a_deleted_job(place: Place) -> None:
     """What is left of a job that was deleted is removed."""
     place.api.deleted = True
-    place.estate.sweep()
+    place.orphaned_outboxes.sweep()
     assert not place.is_left
     assert place.api.log == []
 
@@ -125,6 +125,6 @@ def test_of_a_deleted_job(place: Place) -> None:
 def test_of_a_live_worker(place: Place) -> None:
     """A journal whose owner lives is left alone, whatever became of the job."""
     with place.open():
-        place.estate.sweep()
+        place.orphaned_outboxes.sweep()
         assert place.api.log == []
     assert place.is_left

@@ -23,10 +23,10 @@ from dioptra_worker.api.client import DioptraApi
 from dioptra_worker.api.models import ArtifactParameter
 from dioptra_worker.common.archives import MAX_BYTES
 from dioptra_worker.common.humanize import duration
-from dioptra_worker.common.retry import persist
+from dioptra_worker.common.retry import retry_until_available
 from dioptra_worker.common.workspace import Workspace, workspace
 from dioptra_worker.daemon.staging.input_artifacts import Inputs
-from dioptra_worker.daemon.staging.setup_deadline import SetupLimit
+from dioptra_worker.daemon.staging.setup_deadline import SetupDeadline
 from dioptra_worker.daemon.staging.snapshot_cache import SnapshotCache
 from dioptra_worker.daemon.staging.transfer import Transfer, Way
 from dioptra_worker.errors import ArtifactError, BundleError, ServiceUnavailable
@@ -36,7 +36,7 @@ from dioptra_worker.tracking.progress import Progress
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from dioptra_worker.supervision.termination import Stop
+    from dioptra_worker.supervision.termination import StopRequest
 
 MIB = 1 << 20
 AWAY = {"error": "S3 cannot be reached"}
@@ -149,7 +149,7 @@ class Job:
         is_dir: bool = False,
     ) -> Path:
         """Have it brought; where it is."""
-        limit = SetupLimit(300.0, clock=lambda: self.now)
+        limit = SetupDeadline(300.0, clock=lambda: self.now)
         limit.hold(self._hold)
         way = Way(
             api=self.api,
@@ -194,7 +194,7 @@ class Job:
             *self.space.root.glob(".dioptra/download-*"),
         ]
 
-    def _hold(self, seconds: float, stop: Stop) -> None:
+    def _hold(self, seconds: float, stop: StopRequest) -> None:
         self.until.append(self.now + seconds)
         self.awaited.append(stop.reason)
 
@@ -204,7 +204,7 @@ class Job:
             raise KeyError("stopped")
 
     def _patiently(self, call: Callable[[], Any], *, more: float = 0.0) -> Any:
-        return persist(
+        return retry_until_available(
             call, seconds=self.patience + more, sleep=lambda _: self._go_on()
         )
 
@@ -400,7 +400,7 @@ def test_how_far_it_is(serve: Serve, tmp_path: Path) -> None:
         api=job.api,
         maker=gives(b""),
         cache=job.cache,
-        limit=SetupLimit(300.0),
+        limit=SetupDeadline(300.0),
         say=lambda severity, text: job.said.append((severity, text)),
     )
     progress = partial(Progress, clock=lambda: job.now)
@@ -475,7 +475,7 @@ def test_more_than_anybody_wants(store: Store, serve: Serve) -> None:
 def test_more_than_was_said(serve: Serve, tmp_path: Path) -> None:
     """What comes without end is refused when it is beyond all bounds."""
     job = serve(Api())
-    limit = SetupLimit(300.0)
+    limit = SetupDeadline(300.0)
     way = Way(
         api=job.api, maker=gives(b""), cache=job.cache, limit=limit, say=lambda *_: None
     )
@@ -494,7 +494,7 @@ def test_a_disk_without_room(serve: Serve) -> None:
         api=job.api,
         maker=gives(b""),
         cache=job.cache,
-        limit=SetupLimit(300.0),
+        limit=SetupDeadline(300.0),
         say=lambda *_: None,
     )
     transfer = Transfer("model", way, expected=None, room=Path("/proc"))

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from dioptra_worker.daemon.staging.setup_deadline import SetupLimit
+from dioptra_worker.daemon.staging.setup_deadline import SetupDeadline
 
 if TYPE_CHECKING:
-    from dioptra_worker.supervision.termination import Stop
+    from dioptra_worker.supervision.termination import StopRequest
 
 
 class Guard:
@@ -17,9 +17,9 @@ class Guard:
 
     def __init__(self) -> None:
         self.now = 1000.0
-        self.held: list[tuple[float, Stop]] = []
+        self.held: list[tuple[float, StopRequest]] = []
 
-    def __call__(self, seconds: float, stop: Stop) -> None:
+    def __call__(self, seconds: float, stop: StopRequest) -> None:
         """Hold this deadline."""
         self.held.append((self.now + seconds, stop))
 
@@ -40,11 +40,11 @@ def _guard() -> Guard:
 
 
 @pytest.fixture(name="limit")
-def _limit(guard: Guard) -> SetupLimit:
-    return SetupLimit(300.0, clock=lambda: guard.now)
+def _limit(guard: Guard) -> SetupDeadline:
+    return SetupDeadline(300.0, clock=lambda: guard.now)
 
 
-def test_without_inputs_it_is_the_deadline(guard: Guard, limit: SetupLimit) -> None:
+def test_without_inputs_it_is_the_deadline(guard: Guard, limit: SetupDeadline) -> None:
     """What was counted before somebody holds it counts, too."""
     guard.now += 10.0
     limit.hold(guard)
@@ -54,7 +54,7 @@ def test_without_inputs_it_is_the_deadline(guard: Guard, limit: SetupLimit) -> N
     assert "waiting" not in guard.reason
 
 
-def test_what_arrives_puts_it_off(guard: Guard, limit: SetupLimit) -> None:
+def test_what_arrives_puts_it_off(guard: Guard, limit: SetupDeadline) -> None:
     """As long as something arrives there is as much time again, and no less."""
     limit.hold(guard)
     for seconds in (100.0, 250.0, 1000.0):
@@ -63,7 +63,7 @@ def test_what_arrives_puts_it_off(guard: Guard, limit: SetupLimit) -> None:
         assert guard.until == 300.0 + seconds
 
 
-def test_what_is_known_to_take_long(guard: Guard, limit: SetupLimit) -> None:
+def test_what_is_known_to_take_long(guard: Guard, limit: SetupDeadline) -> None:
     """Time that is granted beforehand holds, also against what arrives meanwhile."""
     limit.put_off(500.0)
     limit.hold(guard)
@@ -73,7 +73,9 @@ def test_what_is_known_to_take_long(guard: Guard, limit: SetupLimit) -> None:
     assert guard.until == 800.0
 
 
-def test_the_guard_is_not_told_for_every_byte(guard: Guard, limit: SetupLimit) -> None:
+def test_the_guard_is_not_told_for_every_byte(
+    guard: Guard, limit: SetupDeadline
+) -> None:
     """A deadline that hardly moves is left alone."""
     limit.hold(guard)
     for _ in range(100):
@@ -82,7 +84,7 @@ def test_the_guard_is_not_told_for_every_byte(guard: Guard, limit: SetupLimit) -
     assert len(guard.held) == 1
 
 
-def test_what_it_waits_for_is_said(guard: Guard, limit: SetupLimit) -> None:
+def test_what_it_waits_for_is_said(guard: Guard, limit: SetupDeadline) -> None:
     """The reason names what has not come, and nothing that has."""
     limit.hold(guard)
     with limit.awaiting("input artifact 'a'"):

@@ -1,4 +1,4 @@
-"""A template is forked only where that does no harm."""
+"""A fork server is forked only where that does no harm."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the template does beforehand spares jobs work and leaves no trace."""
+"""What the fork server does beforehand standbys jobs work and leaves no trace."""
 
 from __future__ import annotations
 
@@ -60,7 +60,9 @@ def _after(environment: dict[str, str]) -> Any:
 )
 def test_a_job_finds_everything_imported(credentials: dict[str, str]) -> None:
     """After it, no job's first calls import a module; nobody started a thread."""
-    if not credentials:  # else boto3 asks the machine's cloud, which a template may not
+    if (
+        not credentials
+    ):  # else boto3 asks the machine's cloud, which a fork server may not
         credentials = {"AWS_EC2_METADATA_DISABLED": "true"}
     after = _after(credentials)
     assert after == {"threads": 1, "new": [], "same": True}

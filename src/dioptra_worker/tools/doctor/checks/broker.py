@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from typing import TYPE_CHECKING, Any
 
-from dioptra_worker.broker.connection import connect, mapped
+from dioptra_worker.broker.connection import connect, translate_errors
 from dioptra_worker.errors import ServiceUnavailable
 from dioptra_worker.tools.doctor.finding import Finding, fail, ok, warn
 
@@ -66,7 +66,7 @@ def version(
     Returns:
         What Redis tells of itself, None when it is too old.
     """
-    with mapped():
+    with translate_errors():
         facts: dict[str, Any] = dict(connection.info())
     text = str(facts.get("redis_version", ""))
     valkey = facts.get("valkey_version")
@@ -87,7 +87,7 @@ def persistence(connection: redis.Redis, facts: dict[str, Any]) -> Finding:
             return warn(name, "the append-only file cannot be written", "see its log")
         return ok(name, "append-only file")
     try:
-        with mapped():
+        with translate_errors():
             saves = dict(connection.config_get("save")).get("save")
     except ServiceUnavailable:  # hosted ones forbid CONFIG
         return warn(
@@ -122,7 +122,7 @@ def _round_trip(connection: redis.Redis) -> Finding:
     name, entry = "Redis queue", uuid.uuid4().hex
     # One hash slot, as a cluster wants it.
     source, target = (f"dioptra-worker:{{doctor-{entry}}}:{end}" for end in "ab")
-    with mapped():
+    with translate_errors():
         try:
             with connection.pipeline() as pipeline:
                 pipeline.rpush(source, entry)
@@ -141,7 +141,7 @@ def _round_trip(connection: redis.Redis) -> Finding:
 
 def _suspension(connection: redis.Redis) -> Finding:
     name = "Redis workers"
-    with mapped():
+    with translate_errors():
         suspended = bool(connection.exists(SUSPENDED))
     if suspended:
         return warn(name, "all workers are suspended by 'rq suspend'", "run: rq resume")

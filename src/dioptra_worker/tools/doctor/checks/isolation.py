@@ -1,4 +1,4 @@
-"""Whether a runner can be had: the template is started and hands out two processes."""
+"""Whether a runner can be had: the fork server starts and hands out two."""
 
 from __future__ import annotations
 
@@ -18,9 +18,11 @@ if TYPE_CHECKING:
 
 NAME = "runner"
 TIMEOUT = 150.0
-"""Seconds: the template imports everything, frameworks to preload included."""
+"""Seconds: the fork server imports everything, frameworks to preload included."""
 _ENDS = 5.0
-_FIX = "see what the template wrote above; DIOPTRA_WORKER_PRELOAD may name a bad module"
+_FIX = (
+    "see what the fork server wrote above; DIOPTRA_WORKER_PRELOAD may name a bad module"
+)
 
 
 def look(settings: Settings, environment: Mapping[str, str]) -> Iterator[Finding]:

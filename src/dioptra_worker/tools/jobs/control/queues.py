@@ -15,11 +15,11 @@ from rq.command import send_command
 from rq.job import Job
 from rq.utils import as_text
 
-from dioptra_worker.broker.connection import connect, mapped
-from dioptra_worker.broker.job_request import Order
-from dioptra_worker.broker.leases import Ledger
+from dioptra_worker.broker.connection import connect, translate_errors
+from dioptra_worker.broker.job_request import JobRequest
+from dioptra_worker.broker.leases import Leases
 from dioptra_worker.broker.payload import PlainSerializer
-from dioptra_worker.broker.registries import Leftovers
+from dioptra_worker.broker.registries import Registries
 from dioptra_worker.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -42,8 +42,8 @@ class Broker:
 
     def __init__(self, connection: redis.Redis, *, name: str) -> None:
         self._redis = connection
-        self.ledger = Ledger(connection, worker=name)
-        self._leftovers = Leftovers(connection)
+        self.ledger = Leases(connection, worker=name)
+        self._leftovers = Registries(connection)
 
     def runner(self, job: JobRow) -> str | None:
         """The name of the worker that runs a job; None when nobody does.
@@ -56,7 +56,7 @@ class Broker:
         # Then it is a worker that takes no leases, such as the platform's own.
         if not self._leftovers.started(self._queue(job)).get(str(job.id), False):
             return None
-        with mapped():
+        with translate_errors():
             name = self._redis.hget(Job.key_for(str(job.id)), "worker_name")
         return as_text(name) if name else None
 
@@ -76,7 +76,7 @@ class Broker:
 
     def stop(self, job: JobRow, worker: str) -> None:
         """Ask a worker to stop a job; it may not hear it."""
-        with mapped():
+        with translate_errors():
             send_command(self._redis, worker, "stop-job", job_id=str(job.id))
 
     def remove(self, job: JobRow) -> None:
@@ -87,7 +87,7 @@ class Broker:
 
     def enqueue(self, job: JobRow, *, timeout: str) -> None:
         """Enqueue a job as the REST API does, to be the next one."""
-        order = Order(
+        order = JobRequest(
             job_id=job.id, experiment_id=job.experiment_id, timeout=None, worker=""
         )
         self._leftovers.enqueue(order, self._queue(job), timeout)

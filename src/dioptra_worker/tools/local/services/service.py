@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from dioptra_worker.common import process_identity
-from dioptra_worker.common.process_identity import ProcessMark
+from dioptra_worker.common.process_identity import ProcessId
 from dioptra_worker.tools.local.errors import PortTaken, ServiceFailed
 from dioptra_worker.tools.local.files import tail, write_private
 from dioptra_worker.tools.local.ports import is_free
@@ -177,15 +177,15 @@ class Service:
     def _record(self) -> Path:
         return self.config.directory / f"{self.name}.pid.json"
 
-    def _leader(self) -> ProcessMark | None:
+    def _leader(self) -> ProcessId | None:
         try:
-            leader = ProcessMark(**json.loads(self._record.read_text()))
+            leader = ProcessId(**json.loads(self._record.read_text()))
         except FileNotFoundError:
             return None
         return leader if leader.is_alive() else None
 
-    def _processes(self) -> list[ProcessMark]:
-        marked = process_identity.carriers(token(self.name, self.config))
+    def _processes(self) -> list[ProcessId]:
+        marked = process_identity.find_by_environment(token(self.name, self.config))
         leader = self._leader()
         return marked if leader is None or leader in marked else [leader, *marked]
 
@@ -202,7 +202,7 @@ class Service:
                 # Its own session: Ctrl-C and the end of the terminal are not for it.
                 start_new_session=True,
             )
-        if (leader := process_identity.mark(process.pid)) is not None:
+        if (leader := process_identity.identify(process.pid)) is not None:
             write_private(self._record, json.dumps(asdict(leader)))
         # Whoever started it must collect it, or its process id lives on as a zombie.
         threading.Thread(

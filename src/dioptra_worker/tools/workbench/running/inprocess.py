@@ -20,7 +20,7 @@ import structlog
 
 from dioptra_worker.common.workspace import workspace
 from dioptra_worker.errors import RunnerError
-from dioptra_worker.protocol.messages import NO_JOB, Metric, RunStarted, SessionWanted
+from dioptra_worker.protocol.messages import NO_JOB, Metric, RunStarted, SessionRequest
 from dioptra_worker.runner import output_capture
 from dioptra_worker.runner.job import JobFailed, run_job
 from dioptra_worker.runner.sdk_bridge import context
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from dioptra_worker.tools.workbench.running.results import Listener, Result
     from dioptra_worker.tracking.base import Tracking
 
-    Sessions = Callable[[SessionWanted], messages.Session]
+    Sessions = Callable[[SessionRequest], messages.Session]
     OnFailure = Callable[[BaseException, list[Path]], None]
 
 
@@ -161,7 +161,7 @@ class _Bridge:
         return self._ask(renew=True)
 
     def _ask(self, *, renew: bool) -> sdk_bridge.Session:
-        answer = self._sessions(SessionWanted(question=0, renew=renew))
+        answer = self._sessions(SessionRequest(question=0, renew=renew))
         if answer.error:
             raise RunnerError(answer.error)
         return sdk_bridge.Session(url=answer.url, cookies=answer.cookies)

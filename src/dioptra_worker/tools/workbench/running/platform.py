@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dioptra_worker.errors import ServiceError, SettingsError
-from dioptra_worker.protocol.messages import Session, SessionWanted
+from dioptra_worker.protocol.messages import Session, SessionRequest
 from dioptra_worker.tools.resources.account import PASSWORD, URL, USERNAME, Account
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ NO_SERVER = (
 )
 
 
-def sessions(environment: Mapping[str, str]) -> Callable[[SessionWanted], Session]:
+def sessions(environment: Mapping[str, str]) -> Callable[[SessionRequest], Session]:
     """What answers a plugin that asks for a session with the REST API.
 
     Args:
@@ -29,7 +29,7 @@ def sessions(environment: Mapping[str, str]) -> Callable[[SessionWanted], Sessio
         return lambda wanted: _none(wanted, NO_SERVER)
     api = account.session()
 
-    def answer(wanted: SessionWanted) -> Session:
+    def answer(wanted: SessionRequest) -> Session:
         try:
             cookies = api.cookies(renew=wanted.renew)
         except ServiceError as error:
@@ -39,5 +39,5 @@ def sessions(environment: Mapping[str, str]) -> Callable[[SessionWanted], Sessio
     return answer
 
 
-def _none(wanted: SessionWanted, why: str) -> Session:
+def _none(wanted: SessionRequest, why: str) -> Session:
     return Session(question=wanted.question, url="", cookies={}, error=why)

@@ -15,16 +15,16 @@ from dioptra_worker.common.humanize import duration
 from dioptra_worker.common.workspace import remove_stale, workspace
 from dioptra_worker.protocol.messages import (
     NO_JOB,
-    ActivityAnswer,
-    ActivityWanted,
-    Begin,
+    BatchClaimReply,
+    BatchClaimRequest,
     RunStarted,
     Session,
-    SessionWanted,
+    SessionRequest,
+    Start,
 )
 from dioptra_worker.supervision.launcher import Launcher, choose_mode
 from dioptra_worker.supervision.supervisor import Supervisor
-from dioptra_worker.supervision.termination import Patience, Stop
+from dioptra_worker.supervision.termination import GracePeriods, StopRequest
 from dioptra_worker.supervision.verdict import judge
 from dioptra_worker.tools.workbench.running.results import Recorder
 from dioptra_worker.tools.workbench.running.run_record import complete
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from dioptra_worker.common.outcome import Outcome
     from dioptra_worker.protocol.messages import Message
-    from dioptra_worker.supervision.termination import Report
+    from dioptra_worker.supervision.termination import RunnerReport
     from dioptra_worker.tools.workbench.planning.run_plan import Order
     from dioptra_worker.tools.workbench.running.results import Listener, Result
 
@@ -47,7 +47,7 @@ SETUP_DEADLINE = 60.0
 
 
 class Bench:
-    """Makes runs one after the other; the template stays warm between them.
+    """Makes runs one after the other; the fork server stays warm between them.
 
     Attributes:
         interrupted: Whether somebody has pressed Ctrl-C during a run.
@@ -60,7 +60,7 @@ class Bench:
         isolation: str,
         preload: tuple[str, ...],
         environment: Mapping[str, str],
-        session: Callable[[SessionWanted], Session],
+        session: Callable[[SessionRequest], Session],
     ) -> None:
         """Prepare; nothing is started yet.
 
@@ -121,7 +121,7 @@ class Bench:
                 process,
                 pipes,
                 listener=recorder,
-                patience=Patience(grace=GRACE),
+                patience=GracePeriods(grace=GRACE),
             )
             recorder.supervisor = supervisor
             with self._current(supervisor), ThreadPoolExecutor(1) as pool:
@@ -145,7 +145,7 @@ class Bench:
         """Stop what runs, from any thread."""
         with self._lock:
             if self._supervisor is not None:
-                self._supervisor.stop(Stop("requested", reason))
+                self._supervisor.stop(StopRequest("requested", reason))
 
     @contextlib.contextmanager
     def _current(self, supervisor: Supervisor) -> Iterator[None]:
@@ -158,19 +158,19 @@ class Bench:
                 self._supervisor = None
 
     def _patiently(
-        self, result: Callable[[], Report], supervisor: Supervisor
-    ) -> Report:
+        self, result: Callable[[], RunnerReport], supervisor: Supervisor
+    ) -> RunnerReport:
         """Wait for the end; whoever waits may press Ctrl-C meanwhile, also again."""
         while True:
             try:
                 return result()
             except KeyboardInterrupt:
-                stop = Stop("requested", "interrupted", at_once=self.interrupted)
+                stop = StopRequest("requested", "interrupted", kill=self.interrupted)
                 self.interrupted = True
                 supervisor.stop(stop)
 
-    def _begin(self, directory: Path) -> Begin:
-        return Begin(
+    def _begin(self, directory: Path) -> Start:
+        return Start(
             job_id=NO_JOB,
             directory=str(directory),
             api_url="",
@@ -179,7 +179,9 @@ class Bench:
             folder=None if self._folder is None else str(self._folder),
         )
 
-    def _settle(self, report: Report, recorder: Recorder, order: Order) -> Outcome:
+    def _settle(
+        self, report: RunnerReport, recorder: Recorder, order: Order
+    ) -> Outcome:
         """Judge, and do for the run what a runner that died could not."""
         verdict = judge(report)
         run_id = recorder.run_id
@@ -202,7 +204,7 @@ class _Recorder(Recorder):
         *,
         audience: Listener | None,
         timeout: float | None,
-        session: Callable[[SessionWanted], Session],
+        session: Callable[[SessionRequest], Session],
     ) -> None:
         super().__init__(audience=audience)
         self._timeout = timeout
@@ -212,25 +214,25 @@ class _Recorder(Recorder):
     def message(self, message: Message) -> None:
         """Take a message from the runner."""
         assert self.supervisor is not None
-        if isinstance(message, SessionWanted):
+        if isinstance(message, SessionRequest):
             threading.Thread(target=self._answer, args=[message], daemon=True).start()
             return
-        if isinstance(message, ActivityWanted):  # no other run shares its batch
-            answer = ActivityAnswer(question=message.question, outcome="off")
+        if isinstance(message, BatchClaimRequest):  # no other run shares its batch
+            answer = BatchClaimReply(question=message.question, outcome="off")
             self.supervisor.send(answer)
             return
         if isinstance(message, RunStarted):
             words = f"timed out after its limit of {duration(self._timeout or 0)}"
-            self.supervisor.limit(self._timeout, Stop("timeout", words))
+            self.supervisor.limit(self._timeout, StopRequest("timeout", words))
         super().message(message)
 
-    def _answer(self, wanted: SessionWanted) -> None:
+    def _answer(self, wanted: SessionRequest) -> None:
         assert self.supervisor is not None
         self.supervisor.send(self._session(wanted))
 
 
-def _no_run() -> Stop:
-    return Stop(
+def _no_run() -> StopRequest:
+    return StopRequest(
         "setup",
         f"MLflow gave no run within {duration(SETUP_DEADLINE)}: keep the run in a"
         " folder instead, with --store DIR",

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from dioptra_worker.common.process_identity import mark, wait_gone
+from dioptra_worker.common.process_identity import identify, wait_gone
 from dioptra_worker.tools.local.config import SERVICES, VALKEY, StackConfig
 from dioptra_worker.tools.local.errors import PortTaken
 from dioptra_worker.tools.local.files import tail
@@ -51,7 +51,7 @@ def test_a_recycled_process_id_is_left_alone(
     service.kill()
     time.sleep(0.1)
     assert stranger.poll() is None
-    current = mark(stranger.pid)
+    current = identify(stranger.pid)
     assert current is not None
     assert current.is_alive()
     assert not record.exists()
@@ -68,7 +68,7 @@ def test_processes_without_a_record_are_ended(service: Service) -> None:
     ) as lost:
         assert lost.stdout is not None
         lost.stdout.readline()  # before that its environment may not be there to read
-        process = mark(lost.pid)
+        process = identify(lost.pid)
         assert process is not None
         service.stop()
         left = wait_gone([process], 60)
@@ -92,7 +92,7 @@ def test_a_recorded_process_is_known_again(
     service: Service, stranger: subprocess.Popen[bytes], tmp_path: Path
 ) -> None:
     """The record of a running process gives its id, and `health` says the rest."""
-    process = mark(stranger.pid)
+    process = identify(stranger.pid)
     assert process is not None
     (tmp_path / "valkey.pid.json").write_text(json.dumps(asdict(process)))
     assert service.pid == stranger.pid
