@@ -183,7 +183,7 @@ class RqWorker(BaseWorker):  # type: ignore[misc] # RQ is not typed here
             )
             self._unsure[job.id] = execution
             job.prepare_for_execution(self.name, pipeline=pipeline)
-            pipeline.retry_until_available(job.key)
+            pipeline.persist(job.key)
             pipeline.lrem(queue.intermediate_queue_key, 1, job.id)
             self.set_state(WorkerStatus.BUSY, pipeline=pipeline)
             pipeline.hset(self.key, "current_job", job.id)
