@@ -1,13 +1,23 @@
 """A worker daemon for NIST's Dioptra testbed.
 
-Start reading at `dioptra_worker.cli.start` (the executable ``dioptra-worker-v1``) and
-follow one job: `daemon.worker` takes it from the queue, `daemon.attempt` drives it,
-`runner.template` hands out a process for it, `runner.job` runs it with the pure
-`engine`, and `daemon.courier` delivers what it produced to the Dioptra REST API.
+Start reading at `cli.start` (the executable ``dioptra-worker-v1``) and follow one job:
+`broker.rq_worker` takes it from the queue, `daemon.job.attempt` drives it,
+`runner.forkserver` hands out a process for it, `runner.job` runs it with the pure
+`engine`, and `daemon.outbox` delivers what it produced to the Dioptra REST API.
+ARCHITECTURE.md has the whole.
 
-Imports run one way, and a contract in ``pyproject.toml`` proves it::
+Imports run one way, and a contract in ``pyproject.toml`` proves it; ``|`` are siblings,
+which do not import each other::
 
-    cli -> local, daemon -> runner -> sdk -> tracking, api, engine -> settings, errors
+    cli | pytest_plugin
+    tools
+    daemon | runner | batch
+    supervision | sdk
+    broker | tracking | api
+    provenance | common
+    settings
+    protocol | engine
+    errors
 """
 
 __version__ = "0.1.0"

@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 from docs import generate
 
+import dioptra_worker
 from dioptra_worker.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -78,3 +80,13 @@ def test_architecture_names_real_modules() -> None:
         if name.partition(".")[0] in parts:
             place = source / name.replace(".", "/")
             assert place.is_dir() or place.with_suffix(".py").exists(), name
+
+
+def test_the_order_of_imports_is_written_down_once() -> None:
+    """ARCHITECTURE.md and the package's docstring quote the contract that is proved."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    contract = project["tool"]["importlinter"]["contracts"][0]
+    text = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    assert "\n".join(["```text", *contract["layers"], "```"]) in text
+    quoted = "".join(f"    {layer}\n" for layer in contract["layers"])
+    assert quoted in (dioptra_worker.__doc__ or "") + "\n"
