@@ -119,7 +119,7 @@ def test_what_a_later_version_wrote(client: redis.Redis, job: int) -> None:
 def test_dead_holder_here(client: redis.Redis, job: int) -> None:
     """A holder of this machine that is dead is taken over from, by one of many."""
     process = identify(1)
-    birth = "long ago" if process is None else f"not {process.birth}"
+    birth = "long ago" if process is None else f"not {process.start_time}"
     dead = LeaseHolder("dead", socket.gethostname(), 1, birth, namespace())
     _hold(client, job, dead)
     assert Leases(client, worker="x").state(job) == "dead"

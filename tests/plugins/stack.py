@@ -101,7 +101,11 @@ def pytest_configure_node(node: Any) -> None:
     """Tell a worker of pytest-xdist which session it belongs to."""
     session = node.config.stash[_session]
     owner = session.owner
-    node.workerinput["dioptra_stack"] = (str(session.folder), owner.pid, owner.birth)
+    node.workerinput["dioptra_stack"] = (
+        str(session.folder),
+        owner.pid,
+        owner.start_time,
+    )
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -197,7 +201,7 @@ def _guard(stack: LocalStack, session: Session) -> None:
             str(stack.directory),
             str(stack.cache),
             str(session.owner.pid),
-            session.owner.birth,
+            session.owner.start_time,
         ],
         stdin=subprocess.DEVNULL,
         start_new_session=True,

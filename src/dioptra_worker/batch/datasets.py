@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from dioptra_worker.batch.base import BaseWorker
 from dioptra_worker.batch.errors import BadBatch, MissingDatasetArchive
-from dioptra_worker.common.archives import MAX_BYTES, unpack
+from dioptra_worker.common.archives import MAX_ARTIFACT_BYTES, unpack
 from dioptra_worker.sdk.auth_client import get_authenticated_worker_client
 from dioptra_worker.sdk.client.errors import StatusCodeError
 from dioptra_worker.sdk.client.files import FileTypes
@@ -169,7 +169,7 @@ class DatasetWorker(BaseWorker):
             archive,
             folder / "contents",
             what=f"data set {dataset.id}",
-            max_bytes=MAX_BYTES,
+            max_bytes=MAX_ARTIFACT_BYTES,
         )
         archive.unlink()
         return self._only_folder(dataset)

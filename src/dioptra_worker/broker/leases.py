@@ -113,7 +113,7 @@ class Leases:
             worker=worker,
             host=socket.gethostname(),
             pid=process.pid,
-            birth=process.birth,
+            birth=process.start_time,
             namespace=namespace(),
         )
         self._mine = _dump(self.me)

@@ -13,20 +13,13 @@ from dioptra_worker.errors import BundleError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-
 MAX_FILES = 100_000
-
-
-MAX_BYTES = 64 << 30
-
-
+MAX_ARTIFACT_BYTES = 64 << 30
 MAX_BUNDLE_BYTES = 1 << 30
-
-
-LONGEST_HEADER = 1 << 20
-
-
-_CHUNK = 1 << 18
+"""Of a bundle of plugins; both when unpacked."""
+MAX_HEADER_BYTES = 1 << 20
+"""No honest header of an archive is larger."""
+_CHUNK_BYTES = 1 << 18
 
 
 def unpack(
@@ -36,7 +29,7 @@ def unpack(
     what: str,
     max_files: int = MAX_FILES,
     max_bytes: int = MAX_BUNDLE_BYTES,
-    go_on: Callable[[], object] = lambda: None,
+    check_cancelled: Callable[[], object] = lambda: None,
 ) -> None:
     """Unpack a ``tar.gz`` that nobody vouches for.
 
@@ -50,7 +43,7 @@ def unpack(
         what: What it is, for messages, such as ``"the plugins of job 7"``.
         max_files: How many members it may have.
         max_bytes: How many bytes they may have in all.
-        go_on: Called now and then; may raise to give up.
+        check_cancelled: Called now and then; may raise to give up.
 
     Raises:
         BundleError: If a member would lie outside *target*, is no file or folder, if
@@ -62,21 +55,25 @@ def unpack(
     try:
         with (
             archive.open("rb") as raw,
-            _Frugal(fileobj=raw, mode="rb") as plain,
+            _BoundedGzipFile(fileobj=raw, mode="rb") as plain,
             tarfile.open(fileobj=plain, mode="r:") as tar,
         ):
             for member in tar:
-                go_on()
+                check_cancelled()
                 files += 1
-                size += max(member.size, 0)
+                size += max(member.size, 0)  # a negative one would make room
                 if files > max_files:
                     raise BundleError(f"{what} has more than {max_files:,} files")
                 if size > max_bytes:
                     raise BundleError(
                         f"{what} is larger than {max_bytes:,} bytes when unpacked"
                     )
-                _extract(tar, member, target, what=what, go_on=go_on)
-            if len(plain.read(LONGEST_HEADER)) == LONGEST_HEADER:  # checks the sum, too
+                _extract(
+                    tar, member, target, what=what, check_cancelled=check_cancelled
+                )
+            # `tarfile` stops at its end mark. Only gzip's own end has the checksum of
+            # all that came, so what follows is read, too.
+            if len(plain.read(MAX_HEADER_BYTES)) == MAX_HEADER_BYTES:
                 raise tarfile.ReadError("it goes on after its end")
     except _DAMAGED as error:
         raise BundleError(f"{what} is not a whole tar.gz archive: {error}") from None
@@ -93,11 +90,11 @@ _DAMAGED = (
 )
 
 
-class _Frugal(gzip.GzipFile):
+class _BoundedGzipFile(gzip.GzipFile):
     """Reads no more at once than any honest header has: `tarfile` keeps those whole."""
 
     def read(self, size: int | None = -1) -> bytes:
-        if size is None or not 0 <= size <= LONGEST_HEADER:
+        if size is None or not 0 <= size <= MAX_HEADER_BYTES:
             raise tarfile.ReadError(f"a header of {size} bytes")
         return super().read(size)
 
@@ -108,7 +105,7 @@ def _extract(
     target: Path,
     *,
     what: str,
-    go_on: Callable[[], object],
+    check_cancelled: Callable[[], object],
 ) -> None:
     inside = PurePosixPath(member.name)
     if inside.is_absolute() or ".." in inside.parts or member.size < 0:
@@ -125,8 +122,8 @@ def _extract(
         )
     path.parent.mkdir(parents=True, exist_ok=True)
     with source, path.open("wb") as file:
-        while chunk := source.read(_CHUNK):
-            go_on()
+        while chunk := source.read(_CHUNK_BYTES):
+            check_cancelled()
             file.write(chunk)
         if file.tell() != member.size:
             raise tarfile.ReadError("it ends within a file")

@@ -26,6 +26,11 @@ def size(count: float) -> str:
     return f"{count:.3g} {_UNITS[-1]}" if count < 999.5 else f"{count:.0f} {_UNITS[-1]}"
 
 
+def first_line(error: BaseException, *, limit: int = 400) -> str:
+    """What an error says, without what libraries add below; shortened when long."""
+    return (str(error).splitlines() or [type(error).__name__])[0][:limit]
+
+
 def signal_name(number: int) -> str:
     """A signal for people, such as ``SIGKILL``."""
     try:

@@ -14,8 +14,8 @@ SHORTEST_SECRET = 6
 """Values shorter than this are not hidden: they would hide innocent text."""
 
 
-LONGEST_WORD = 1 << 12
-"""How far before a cut a blank is looked for; see `between_words`."""
+MAX_WORD = 1 << 12
+"""Characters; how far before a cut a blank is looked for; see `cut_position`."""
 
 
 class Mask:
@@ -44,16 +44,16 @@ def _spellings(secret: str) -> set[str]:
     return {secret, as_json, as_utf8_json, repr(secret)[1:-1], *in_url}
 
 
-def between_words(text: AnyStr, blank: AnyStr, most: int) -> int:
+def cut_position(text: AnyStr, blank: AnyStr, limit: int) -> int:
     """Where to cut text, so that no secret is cut in two: no mask would know it.
 
     Args:
         text: What is too long.
         blank: A blank of its kind.
-        most: How much of it there may be before the cut.
+        limit: How much of it there may be before the cut.
 
     Returns:
-        The place behind the last blank before that; *most* if there is none nearby.
+        The place behind the last blank before that; *limit* if there is none nearby.
     """
-    first = max(0, most - LONGEST_WORD)
-    return text.rfind(blank, first, most) + 1 or most
+    first = max(0, limit - MAX_WORD)
+    return text.rfind(blank, first, limit) + 1 or limit

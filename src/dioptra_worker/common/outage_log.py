@@ -1,4 +1,4 @@
-"""Says once that a service is waited for, and once that it is back."""
+"""Logs once that a service is waited for, and once that it is back."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ log = logging.getLogger("dioptra_worker.outages")
 
 
 class OutageLog:
-    """The outages that one place has said; its methods may be called from any thread.
+    """The outages that one place has reported; any thread may call its methods.
 
-    Of several calls that wait for the same service side by side, the first says that
-    it is waited for, and the first that goes on says that it is back.
+    Of several calls that wait for the same service side by side, the first reports
+    that it is waited for, and the first that goes on reports that it is back.
     """
 
-    def __init__(self, say: Callable[[str, str], None] | None = None) -> None:
+    def __init__(self, log_to_job: Callable[[str, str], None] | None = None) -> None:
         """Begin with none.
 
         Args:
-            say: Puts a severity and a text into a job's log as well.
+            log_to_job: Puts a severity and a text into a job's log as well.
         """
-        self._say = say
+        self._log_to_job = log_to_job
         self._away: set[str] = set()
         self._lock = threading.Lock()
 
@@ -39,7 +39,7 @@ class OutageLog:
             if error.service in self._away:
                 return
             self._away.add(error.service)
-        self._tell("WARNING", f"waiting: {error}", "service-away", error.service)
+        self._report("WARNING", f"waiting: {error}", "service-away", error.service)
 
     def on_back(self, error: ServiceUnavailable, seconds: float) -> None:
         """A call goes on; *error* is what it began to wait with."""
@@ -48,10 +48,10 @@ class OutageLog:
                 return
             self._away.remove(error.service)
         words = f"{error.service} is back after {duration(seconds)}"
-        self._tell("INFO", words, "service-back", error.service)
+        self._report("INFO", words, "service-back", error.service)
 
-    def _tell(self, severity: str, words: str, event: str, service: str) -> None:
+    def _report(self, severity: str, words: str, event: str, service: str) -> None:
         extra = {"event": event, "service": service}
         log.log(logging.getLevelNamesMapping()[severity], "%s", words, extra=extra)
-        if self._say is not None:
-            self._say(severity, words)
+        if self._log_to_job is not None:
+            self._log_to_job(severity, words)

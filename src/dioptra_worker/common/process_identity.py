@@ -1,7 +1,7 @@
 """Knowing a process again, so that a recycled process id is never signalled.
 
-A process is known by its id and its birth: the start time that the kernel keeps for
-it. Where ``/proc`` is missing (macOS), ``ps`` tells both.
+A process is known by its id and its start time, which the kernel keeps for it. Where
+``/proc`` is missing (macOS), ``ps`` tells both.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _PROC = Path("/proc")
-_POLL_SECONDS = 0.02
+_POLL_INTERVAL = 0.02
 _PR_SET_PDEATHSIG = 1
 
 
@@ -31,21 +31,21 @@ class ProcessId:
 
     Attributes:
         pid: The process id.
-        birth: When it started, as an opaque text.
+        start_time: When it started, as the system tells it; an opaque text.
     """
 
     pid: int
-    birth: str
+    start_time: str
 
     def is_alive(self) -> bool:
         """Tell whether this very process still runs (a zombie does not)."""
-        return _birth_of(self.pid) == self.birth
+        return _start_time_of(self.pid) == self.start_time
 
 
 def identify(pid: int) -> ProcessId | None:
-    """Return the mark of a running process, or None if there is none."""
-    birth = _birth_of(pid)
-    return None if birth is None else ProcessId(pid, birth)
+    """Return who a running process is, or None if there is none."""
+    start_time = _start_time_of(pid)
+    return None if start_time is None else ProcessId(pid, start_time)
 
 
 def find_by_environment(text: str) -> list[ProcessId]:
@@ -88,14 +88,14 @@ def wait_gone(processes: list[ProcessId], seconds: float) -> list[ProcessId]:
     while left := [process for process in processes if process.is_alive()]:
         if time.monotonic() >= deadline:
             return left
-        time.sleep(_POLL_SECONDS)
+        time.sleep(_POLL_INTERVAL)
     return []
 
 
-def _birth_of(pid: int) -> str | None:
+def _start_time_of(pid: int) -> str | None:
     if _has_proc():
-        return _birth_from_proc(pid)
-    return _birth_from_ps(pid)
+        return _start_time_from_proc(pid)
+    return _start_time_from_ps(pid)
 
 
 @cache
@@ -111,7 +111,7 @@ def _boot_id() -> str:
         return ""
 
 
-def _birth_from_proc(pid: int) -> str | None:
+def _start_time_from_proc(pid: int) -> str | None:
     try:
         stat = (_PROC / str(pid) / "stat").read_text(errors="replace")
     except OSError:
@@ -124,12 +124,12 @@ def _birth_from_proc(pid: int) -> str | None:
     return f"{_boot_id()}:{fields[19]}"
 
 
-def _birth_from_ps(pid: int) -> str | None:
+def _start_time_from_ps(pid: int) -> str | None:
     line = _ps("-o", "stat=,lstart=", "-p", str(pid)).strip()
-    state, _, birth = line.partition(" ")
-    if not birth or state.startswith("Z"):
+    state, _, start_time = line.partition(" ")
+    if not start_time or state.startswith("Z"):
         return None
-    return birth.strip()
+    return start_time.strip()
 
 
 def _environments() -> Iterator[tuple[int, str]]:
@@ -159,7 +159,7 @@ def _ps(*arguments: str) -> str:
         text=True,
         errors="replace",
         check=False,
-        # A birth is told in local time, which is another after a journey.
+        # It is told in local time, which is another after a journey.
         env={"PATH": os.defpath + ":/usr/sbin:/sbin", "LC_ALL": "C", "TZ": "UTC0"},
     )
     return answer.stdout

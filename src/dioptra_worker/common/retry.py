@@ -1,4 +1,4 @@
-"""Waiting for a service that is away: capped back-off with jitter."""
+"""Try again while a service is unavailable: capped back-off with jitter."""
 
 from __future__ import annotations
 
@@ -14,28 +14,23 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 FIRST_DELAY = 0.2
-LONGEST_DELAY = 10.0
+MAX_DELAY = 10.0
+"""Seconds before the first and before any later try, at most."""
 FOREVER = 10 * 365 * 24 * 3600.0
 """Seconds for who does not give up."""
 
 
-def backoff(
-    first: float = FIRST_DELAY, longest: float = LONGEST_DELAY
-) -> Iterator[float]:
-    """Endless seconds to wait before the next try: doubling, capped, jittered.
-
-    Args:
-        first: About how long the first pause is.
-        longest: How long no pause exceeds.
+def backoff() -> Iterator[float]:
+    """Endless delays in seconds before the next try: doubling, capped, jittered.
 
     Yields:
         Between half and all of the next step, so that many workers that lost the
         same service do not come back in step.
     """
-    step = first
+    step = FIRST_DELAY
     while True:
         yield random.uniform(step / 2, step)  # noqa: S311 - no secret
-        step = min(step * 2, longest)
+        step = min(step * 2, MAX_DELAY)
 
 
 def retry_until_available(
@@ -47,6 +42,9 @@ def retry_until_available(
     on_back: Callable[[ServiceUnavailable, float], object] | None = None,
 ) -> T:
     """Call until it works, a refusal comes, or the time is up.
+
+    Whoever passes a call that must not happen twice makes that sure itself: a call
+    whose answer was lost has perhaps happened, and looks like one that has not.
 
     Args:
         call: What to do; only `ServiceUnavailable` is tried again.
@@ -65,11 +63,11 @@ def retry_until_available(
     deadline = time.monotonic() + seconds
     first: ServiceUnavailable | None = None
     since = 0.0
-    for pause in backoff():
+    for delay in backoff():
         try:
             done = call()
         except ServiceUnavailable as error:
-            wait = max(pause, error.retry_after or 0.0)
+            wait = max(delay, error.retry_after or 0.0)
             if time.monotonic() + wait > deadline:
                 raise
             if first is None:
@@ -81,4 +79,4 @@ def retry_until_available(
             if first is not None and on_back is not None:
                 on_back(first, time.monotonic() - since)
             return done
-    raise AssertionError("pauses() is endless")  # pragma: no cover
+    raise AssertionError("backoff() is endless")  # pragma: no cover

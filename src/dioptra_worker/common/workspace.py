@@ -122,8 +122,8 @@ def remove_stale(parent: Path) -> list[Path]:
 def _owner(pid: int) -> str:
     """A process as part of a name: its machine, its id, and when it began."""
     process = identify(pid)
-    birth = "" if process is None else process.birth
-    return f"{_digest(socket.gethostname())}.{pid}.{_digest(birth)}"
+    start_time = "" if process is None else process.start_time
+    return f"{_digest(socket.gethostname())}.{pid}.{_digest(start_time)}"
 
 
 def _digest(text: str) -> str:

@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from dioptra_worker.common.archives import MAX_BYTES, MAX_FILES
+from dioptra_worker.common.archives import MAX_ARTIFACT_BYTES, MAX_FILES
 from dioptra_worker.engine.wording import told
 from dioptra_worker.errors import ArtifactError, NotFound, WorkerError
 from dioptra_worker.tracking import download
@@ -43,7 +43,7 @@ def main(reports: int, request: Mapping[str, Any]) -> NoReturn:
             request["uri"],
             Path(request["target"]),
             is_dir=request["is_dir"],
-            limits=Limits(files=MAX_FILES, size=MAX_BYTES),
+            limits=Limits(files=MAX_FILES, size=MAX_ARTIFACT_BYTES),
             listener=speaker,
         )
     except ArtifactError as error:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import structlog
 
-from dioptra_worker.common.masking import between_words
+from dioptra_worker.common.masking import cut_position
 from dioptra_worker.protocol.messages import SEVERITIES, Log, Message, Output, Severity
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def _parts(text: str) -> Iterator[str]:
     """Text in messages that are not too long to be kept in memory at both ends."""
     start = 0
     while len(text) - start > LONGEST_PART:
-        end = between_words(text, " ", start + LONGEST_PART)
+        end = cut_position(text, " ", start + LONGEST_PART)
         yield text[start:end]
         start = end
     yield text[start:]

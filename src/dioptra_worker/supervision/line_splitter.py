@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dioptra_worker.common.masking import between_words
+from dioptra_worker.common.masking import cut_position
 
 LONGEST_LINE = 1 << 20
 
@@ -49,7 +49,7 @@ class LineSplitter:
             self._size += len(part)
         while self._limit is not None and self._size > self._limit:
             whole = b"".join(self._parts)
-            cut = between_words(whole, b" ", self._limit)
+            cut = cut_position(whole, b" ", self._limit)
             lines.append(_shown(whole[:cut]))
             self._parts = [whole[cut:]]
             self._size = len(self._parts[0])

@@ -17,6 +17,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 from mlflow.tracking.context.registry import resolve_tags
 
+from dioptra_worker.common.humanize import first_line
 from dioptra_worker.common.network_errors import cause, is_connection_failure
 from dioptra_worker.errors import ServiceRefused, ServiceUnavailable
 from dioptra_worker.protocol.messages import NO_JOB
@@ -196,11 +197,7 @@ def translate_errors(what: str) -> Iterator[None]:
 def _words(error: Exception) -> str:
     """What went wrong; of a connection that failed, where and why."""
     if not is_connection_failure(error):
-        return _first_line(error)
+        return first_line(error)
     parts = urlsplit(mlflow.get_tracking_uri())
     place = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
     return f"it cannot be reached at {place} (MLFLOW_TRACKING_URI): {cause(error)}"
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:400]

@@ -12,7 +12,7 @@ import pytest
 import structlog
 
 from dioptra_worker.common.log_setup import configure
-from dioptra_worker.common.masking import SHORTEST_SECRET, Mask
+from dioptra_worker.common.masking import Mask
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -36,19 +36,6 @@ def _configured() -> Iterator[Configure]:
     yield start
     root.handlers[:] = handlers
     root.setLevel(level)
-
-
-def test_mask_hides_the_longest_first() -> None:
-    """Where one secret begins with another, nothing of the longer one stays."""
-    mask = Mask(["swordfish", "swordfish-and-more"])
-    assert mask("a swordfish-and-more b swordfish c") == "a *** b *** c"
-
-
-def test_mask_leaves_short_values_alone() -> None:
-    """A secret so short that innocent words hold it hides nothing."""
-    short = "a" * (SHORTEST_SECRET - 1)
-    assert Mask([short, ""])(f"{short} banana") == f"{short} banana"
-    assert Mask([short + "a"])(f"is {short}a") == "is ***"
 
 
 @pytest.mark.parametrize(

@@ -66,7 +66,7 @@ def test_a_mark_is_alive_as_long_as_its_process(
 def test_a_process_with_a_recycled_id_is_not_signalled(
     sleeper: subprocess.Popen[bytes],
 ) -> None:
-    """The same id with another birth is somebody else."""
+    """The same id with another start time is somebody else."""
     impostor = ProcessId(sleeper.pid, "some other time")
     assert not impostor.is_alive()
     send(impostor, signal.SIGKILL)
@@ -125,22 +125,25 @@ def test_who_does_not_go_in_time_is_returned() -> None:
 
 
 @needs_ps
-def test_without_proc_ps_tells_the_birth(sleeper: subprocess.Popen[bytes]) -> None:
-    """What macOS uses gives a birth that stays the same, and none after the end."""
-    birth = process_identity._birth_from_ps(sleeper.pid)
-    assert birth
-    assert process_identity._birth_from_ps(sleeper.pid) == birth
-    assert process_identity._birth_from_ps(os.getpid()) is not None
+def test_without_proc_ps_tells_the_start_time(sleeper: subprocess.Popen[bytes]) -> None:
+    """What macOS uses gives a start time that stays, and none after the end."""
+    start_time = process_identity._start_time_from_ps(sleeper.pid)
+    assert start_time
+    assert process_identity._start_time_from_ps(sleeper.pid) == start_time
+    assert process_identity._start_time_from_ps(os.getpid()) is not None
     os.killpg(sleeper.pid, signal.SIGKILL)
     deadline = time.monotonic() + 5
-    while process_identity._birth_from_ps(sleeper.pid) and time.monotonic() < deadline:
+    while (
+        process_identity._start_time_from_ps(sleeper.pid)
+        and time.monotonic() < deadline
+    ):
         time.sleep(0.05)
-    assert process_identity._birth_from_ps(sleeper.pid) is None  # a zombie by now
+    assert process_identity._start_time_from_ps(sleeper.pid) is None  # a zombie by now
 
 
 @needs_ps
-def test_a_journey_changes_no_birth(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`ps` tells a birth in one time zone, wherever the machine is carried."""
+def test_a_journey_changes_no_start_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`ps` tells a start time in one time zone, wherever the machine is carried."""
     zones = []
     run = subprocess.run
 
@@ -149,7 +152,7 @@ def test_a_journey_changes_no_birth(monkeypatch: pytest.MonkeyPatch) -> None:
         return run(*arguments, **options)
 
     monkeypatch.setattr(subprocess, "run", noted)
-    assert process_identity._birth_from_ps(os.getpid()) is not None
+    assert process_identity._start_time_from_ps(os.getpid()) is not None
     assert zones == ["UTC0"]
 
 

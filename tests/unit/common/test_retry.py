@@ -10,7 +10,7 @@ import pytest
 
 from dioptra_worker.common.retry import (
     FIRST_DELAY,
-    LONGEST_DELAY,
+    MAX_DELAY,
     backoff,
     retry_until_available,
 )
@@ -36,16 +36,16 @@ def _failing(times: int, error: Exception) -> Callable[[], str]:
     return call
 
 
-def test_pauses_double_up_to_the_longest() -> None:
-    """Each pause is between half and all of a step that doubles up to a cap."""
+def test_delays_double_up_to_the_longest() -> None:
+    """Each delay is between half and all of a step that doubles up to a cap."""
     step = FIRST_DELAY
-    for pause in itertools.islice(backoff(), 20):
-        assert step / 2 <= pause <= step <= LONGEST_DELAY
-        step = min(step * 2, LONGEST_DELAY)
-    assert step == LONGEST_DELAY
+    for delay in itertools.islice(backoff(), 20):
+        assert step / 2 <= delay <= step <= MAX_DELAY
+        step = min(step * 2, MAX_DELAY)
+    assert step == MAX_DELAY
 
 
-def test_pauses_are_not_in_step() -> None:
+def test_delays_are_not_in_step() -> None:
     """Two that lost the same service do not come back at the same moments."""
     assert list(itertools.islice(backoff(), 5)) != list(itertools.islice(backoff(), 5))
 

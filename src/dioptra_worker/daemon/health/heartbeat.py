@@ -151,7 +151,7 @@ def _body(health: Snapshot, process: ProcessId) -> dict[str, Any]:
     return {
         "written": moment(health.now),
         "pid": process.pid,
-        "birth": process.birth,
+        "birth": process.start_time,
         "host": socket.gethostname(),
         "worker": health.worker,
         "queues": health.queues,

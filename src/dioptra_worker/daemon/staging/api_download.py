@@ -43,7 +43,7 @@ def fetch(
     way: Way,
     transfer: Transfer,
     patiently: Patiently,
-    go_on: Callable[[], object],
+    check_cancelled: Callable[[], object],
 ) -> None:
     """Fetch an artifact: the file itself, or a folder as ``tar.gz``.
 
@@ -53,7 +53,7 @@ def fetch(
         way: What with.
         transfer: Is told how far it is.
         patiently: Calls the API.
-        go_on: Called now and then; may raise to give up.
+        check_cancelled: Called now and then; may raise to give up.
 
     Raises:
         ArtifactError: If it is too much, or nobody has it.
@@ -77,7 +77,7 @@ def fetch(
     missing = _Missing(surely=transfer.missing)
 
     def arrived(count: int) -> None:
-        go_on()
+        check_cancelled()
         transfer.came(count)
 
     def download() -> None:

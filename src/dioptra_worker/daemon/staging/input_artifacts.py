@@ -7,7 +7,7 @@ import tarfile
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from dioptra_worker.common.archives import MAX_BYTES, unpack
+from dioptra_worker.common.archives import MAX_ARTIFACT_BYTES, unpack
 from dioptra_worker.common.workspace import Workspace, remove
 from dioptra_worker.daemon.staging import api_download, store_download
 from dioptra_worker.daemon.staging.transfer import Transfer
@@ -38,7 +38,7 @@ class Inputs:
         space: Workspace,
         *,
         patiently: Patiently,
-        go_on: Callable[[], object],
+        check_cancelled: Callable[[], object],
     ) -> None:
         """Prepare; nothing is fetched yet.
 
@@ -46,12 +46,12 @@ class Inputs:
             way: What with.
             space: Where to.
             patiently: Calls the API.
-            go_on: Called now and then; may raise to give up.
+            check_cancelled: Called now and then; may raise to give up.
         """
         self._way = way
         self._space = space
         self._patiently = patiently
-        self._go_on = go_on
+        self._check_cancelled = check_cancelled
 
     def folder(self, artifact: ArtifactParameter) -> Path:
         """The folder that holds an artifact, and nothing else."""
@@ -128,13 +128,19 @@ class Inputs:
                 return
             self._through_api(artifact, transfer, archive)
         what = f"input artifact {artifact.name!r}"
-        unpack(archive, folder, what=what, max_bytes=MAX_BYTES, go_on=self._unpacking)
+        unpack(
+            archive,
+            folder,
+            what=what,
+            max_bytes=MAX_ARTIFACT_BYTES,
+            check_cancelled=self._on_unpacking,
+        )
         if not cached:  # only now, since what is no archive must not be had again
             cache.keep(key, archive)
 
-    def _unpacking(self) -> None:
+    def _on_unpacking(self) -> None:
         """Something is unpacked, which takes as long as it needs."""
-        self._go_on()
+        self._check_cancelled()
         self._way.limit.put_off()
 
     def _direct(
@@ -155,7 +161,7 @@ class Inputs:
                     target,
                     is_dir=artifact.is_dir,
                     listener=transfer,
-                    go_on=self._go_on,
+                    check_cancelled=self._check_cancelled,
                     slowest=None if artifact.uri.startswith("s3:") else SLOWEST,
                 )
         except (NotFound, RunnerError, ServiceUnavailable) as error:
@@ -178,7 +184,7 @@ class Inputs:
             way=self._way,
             transfer=transfer,
             patiently=self._patiently,
-            go_on=self._go_on,
+            check_cancelled=self._check_cancelled,
         )
 
 

@@ -58,7 +58,9 @@ class Fetcher:
         self._seconds = seconds
         self._outages = outages
         self._sleep = sleep
-        self._inputs = Inputs(way, space, patiently=self._persist, go_on=self._go_on)
+        self._inputs = Inputs(
+            way, space, patiently=self._persist, check_cancelled=self._check_cancelled
+        )
 
     def plan(self, pool: Background) -> Plan:
         """Fetch it all.
@@ -190,12 +192,12 @@ class Fetcher:
         """Get an archive and unpack it; the archive itself does not stay here."""
 
         def get(file: Path) -> None:
-            download(file, lambda _: self._go_on())
+            download(file, lambda _: self._check_cancelled())
 
         with self._space.download() as archive, self._cache.fetched(key, archive, get):
-            unpack(archive, target, what=what, go_on=self._go_on)
+            unpack(archive, target, what=what, check_cancelled=self._check_cancelled)
 
-    def _go_on(self) -> None:
+    def _check_cancelled(self) -> None:
         """Give up if the job was stopped."""
         self._sleep(0.0)
 

@@ -58,7 +58,7 @@ def fetch(
     *,
     is_dir: bool,
     listener: Listener,
-    go_on: Callable[[], object],
+    check_cancelled: Callable[[], object],
     slowest: float | None = None,
     stalled: float = STALLED,
 ) -> None:
@@ -70,7 +70,7 @@ def fetch(
         target: The file or folder to make of it; of no use after a failure.
         is_dir: Whether it is a folder.
         listener: Is told how far it is.
-        go_on: Called now and then; may raise to give up.
+        check_cancelled: Called now and then; may raise to give up.
         slowest: Bytes a second of a store that has all of an artifact fetched from
             elsewhere before it sends a byte; None for a store that begins at once.
         stalled: Seconds without a byte after which to give up.
@@ -84,7 +84,7 @@ def fetch(
     process, reports = maker.download(uri, target, is_dir=is_dir)
     try:
         hearing = _Hearing(process, reports, stalled=stalled, slowest=slowest)
-        if not hearing.out(listener, go_on):
+        if not hearing.out(listener, check_cancelled):
             process.ended.wait(_LAST_WAIT)
             raise _failed(f"the process that fetched it {_end(process)}")
     finally:
@@ -104,14 +104,14 @@ class _Hearing:
         self._stalled = stalled
         self._slowest = slowest
 
-    def out(self, listener: Listener, go_on: Callable[[], object]) -> bool:
+    def out(self, listener: Listener, check_cancelled: Callable[[], object]) -> bool:
         """Hear all of it; whether it said that it was done."""
         buffer = b""
         heard = time.monotonic()
         with selectors.DefaultSelector() as selector:
             selector.register(self._reports, selectors.EVENT_READ)
             while True:
-                go_on()
+                check_cancelled()
                 if not selector.select(_LOOK):
                     if self._process.ended.is_set():
                         return False

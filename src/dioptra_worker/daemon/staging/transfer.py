@@ -7,7 +7,7 @@ import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from dioptra_worker.common.archives import MAX_BYTES
+from dioptra_worker.common.archives import MAX_ARTIFACT_BYTES
 from dioptra_worker.common.humanize import size
 from dioptra_worker.errors import ArtifactError
 from dioptra_worker.tracking.limits import SLOWEST, not_kept
@@ -128,7 +128,8 @@ class Transfer:
         self._way.limit.put_off()
 
     def _refuse_more_than_allowed(self, count: int) -> None:
-        if count > MAX_BYTES:
+        if count > MAX_ARTIFACT_BYTES:
             raise ArtifactError(
-                f"it has more than {size(MAX_BYTES)}, the most that a job can be given"
+                f"it has more than {size(MAX_ARTIFACT_BYTES)}, the most that a job"
+                " can be given"
             )

@@ -27,18 +27,18 @@ def test_results_and_errors_reach_who_waits() -> None:
 def test_no_more_run_than_may() -> None:
     """A call waits until it is its turn."""
     background = Background("test", most=1)
-    begun, go_on = threading.Event(), threading.Event()
+    begun, check_cancelled = threading.Event(), threading.Event()
 
     def first() -> None:
         begun.set()
-        go_on.wait(PATIENCE)
+        check_cancelled.wait(PATIENCE)
 
     background.submit(first)
     assert begun.wait(PATIENCE)
     second = background.submit(threading.active_count)
     assert not background.settle(0.05)
     assert not second.done()
-    go_on.set()
+    check_cancelled.set()
     assert second.result(PATIENCE)
     assert background.settle(PATIENCE)
 

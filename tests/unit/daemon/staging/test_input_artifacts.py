@@ -21,7 +21,7 @@ from tests.unit.api.scripted import Answer, Request, ScriptedApi
 
 from dioptra_worker.api.client import DioptraApi
 from dioptra_worker.api.models import ArtifactParameter
-from dioptra_worker.common.archives import MAX_BYTES
+from dioptra_worker.common.archives import MAX_ARTIFACT_BYTES
 from dioptra_worker.common.humanize import duration
 from dioptra_worker.common.retry import retry_until_available
 from dioptra_worker.common.workspace import Workspace, workspace
@@ -158,7 +158,12 @@ class Job:
             limit=limit,
             say=lambda severity, text: self.said.append((severity, text)),
         )
-        inputs = Inputs(way, self.space, patiently=self._patiently, go_on=self._go_on)
+        inputs = Inputs(
+            way,
+            self.space,
+            patiently=self._patiently,
+            check_cancelled=self._check_cancelled,
+        )
         artifact = ArtifactParameter(
             name="model",
             artifact_id=1,
@@ -198,14 +203,14 @@ class Job:
         self.until.append(self.now + seconds)
         self.awaited.append(stop.reason)
 
-    def _go_on(self) -> None:
+    def _check_cancelled(self) -> None:
         self.now += self.slow
         if self.stopped:
             raise KeyError("stopped")
 
     def _patiently(self, call: Callable[[], Any], *, more: float = 0.0) -> Any:
         return retry_until_available(
-            call, seconds=self.patience + more, sleep=lambda _: self._go_on()
+            call, seconds=self.patience + more, sleep=lambda _: self._check_cancelled()
         )
 
 
@@ -463,10 +468,12 @@ def test_what_does_not_fit_is_not_asked_for_elsewhere(serve: Serve) -> None:
     assert (job.downloads, job.said, job.left) == (0, [], [])
 
 
-@pytest.mark.parametrize("store", [Store({}, {"size": MAX_BYTES + 1}), Store({}, AWAY)])
+@pytest.mark.parametrize(
+    "store", [Store({}, {"size": MAX_ARTIFACT_BYTES + 1}), Store({}, AWAY)]
+)
 def test_more_than_anybody_wants(store: Store, serve: Serve) -> None:
     """What is beyond all bounds is refused before any of it comes, by either way."""
-    job = serve(Api(size=MAX_BYTES + 1, contents=[b""]))
+    job = serve(Api(size=MAX_ARTIFACT_BYTES + 1, contents=[b""]))
     with pytest.raises(ArtifactError, match=r"'model'.* more than 64 GiB"):
         job.read(store)
     assert (job.downloads, job.left) == (0, [])
@@ -481,7 +488,7 @@ def test_more_than_was_said(serve: Serve, tmp_path: Path) -> None:
     )
     transfer = Transfer("model", way, expected=None, room=tmp_path)
     with transfer.watched("through the REST API"):
-        transfer.came(MAX_BYTES)
+        transfer.came(MAX_ARTIFACT_BYTES)
         with pytest.raises(ArtifactError, match=r"more than 64 GiB"):
             transfer.came(1)
 

@@ -86,7 +86,7 @@ def _fetch(
 ) -> Listener:
     listener = Listener()
 
-    def go_on() -> None:
+    def check_cancelled() -> None:
         if stopped:
             raise KeyError("stopped")
 
@@ -96,7 +96,7 @@ def _fetch(
         tmp_path / "target",
         is_dir=False,
         listener=listener,
-        go_on=go_on,
+        check_cancelled=check_cancelled,
         slowest=slowest,
         stalled=stalled,
     )

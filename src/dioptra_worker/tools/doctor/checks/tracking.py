@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from dioptra_worker.common.humanize import first_line
 from dioptra_worker.common.network_errors import cause, is_connection_failure
 from dioptra_worker.tools.doctor.finding import Finding, fail, ok
 from dioptra_worker.tools.doctor.places import shown
@@ -87,7 +88,7 @@ def _be_hasty(timeout: float) -> None:
 
 def _refused(uri: str, error: Exception) -> Finding:
     text = str(error)
-    words = (text.splitlines() or [type(error).__name__])[0][:400]
+    words = first_line(error)
     host = urlsplit(uri).netloc.rpartition("@")[2]
     if "Invalid Host header" in text:
         return fail(

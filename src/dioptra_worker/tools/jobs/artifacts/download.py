@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dioptra_worker.common.archives import MAX_BYTES, unpack
+from dioptra_worker.common.archives import MAX_ARTIFACT_BYTES, unpack
 from dioptra_worker.errors import BundleError
 from dioptra_worker.tools.jobs.artifacts.file_names import ARCHIVE, file_names
 from dioptra_worker.tools.jobs.artifacts.selection import open_contents
@@ -119,7 +119,12 @@ class Saver:
 def _unpacked(artifact: Artifact, archive: Path, folder: Path) -> Path:
     """What a folder's archive holds: one folder, unless the API changes its ways."""
     try:
-        unpack(archive, folder, what=f"artifact {artifact.id}", max_bytes=MAX_BYTES)
+        unpack(
+            archive,
+            folder,
+            what=f"artifact {artifact.id}",
+            max_bytes=MAX_ARTIFACT_BYTES,
+        )
     except BundleError as error:
         raise CannotSave(str(error)) from error
     archive.unlink()

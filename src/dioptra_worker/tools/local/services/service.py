@@ -7,7 +7,7 @@ import signal
 import subprocess
 import threading
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dioptra_worker.common import process_identity
@@ -179,9 +179,10 @@ class Service:
 
     def _leader(self) -> ProcessId | None:
         try:
-            leader = ProcessId(**json.loads(self._record.read_text()))
+            record = json.loads(self._record.read_text())
         except FileNotFoundError:
             return None
+        leader = ProcessId(record["pid"], record["birth"])
         return leader if leader.is_alive() else None
 
     def _processes(self) -> list[ProcessId]:
@@ -203,7 +204,8 @@ class Service:
                 start_new_session=True,
             )
         if (leader := process_identity.identify(process.pid)) is not None:
-            write_private(self._record, json.dumps(asdict(leader)))
+            record = {"pid": leader.pid, "birth": leader.start_time}
+            write_private(self._record, json.dumps(record))
         # Whoever started it must collect it, or its process id lives on as a zombie.
         threading.Thread(
             target=process.wait, name=f"reap {self.name}", daemon=True
