@@ -630,7 +630,7 @@ def test_a_job_cannot_say_that_it_is_another(
     """Nonsense on the channel is shown as text and changes nothing."""
     lines = [
         b"no message\n",
-        b'{"is":"Ended","ending":"great"}\n',
+        b'{"is":"RunnerResult","ending":"great"}\n',
         b'{"is":"Plan"}\n',
         b"[" * 5000 + b"\n",
         json.dumps({"is": "StepStarted", "step": 7}).encode() + b"\n",

@@ -170,10 +170,10 @@ def test_the_desk_answers_and_lets_go(batch: Activities) -> None:
         renew_every=SOON,
     )
     for number, element in enumerate("ab", start=1):
-        desk.ask(BatchClaimRequest(question=number, element=element, state="started"))
+        desk.ask(BatchClaimRequest(request_id=number, element=element, state="started"))
         answer = answers.get(timeout=30)
-        assert answer == BatchClaimReply(question=number, outcome="granted")
-    desk.ask(BatchClaimRequest(question=3, element="a", state="processed"))
+        assert answer == BatchClaimReply(request_id=number, outcome="granted")
+    desk.ask(BatchClaimRequest(request_id=3, element="a", state="processed"))
     assert answers.get(timeout=30).outcome == "settled"
     desk.close("killed by SIGKILL")
     entries = {entry.element: entry for entry in batch.all()}
@@ -200,7 +200,7 @@ def test_a_question_waits_for_redis(stack: LocalStack) -> None:
                 outages=OutageLog(lambda _, text: said.append(text)),
             )
             proxy.refuse()
-            desk.ask(BatchClaimRequest(question=1, element="a", state="started"))
+            desk.ask(BatchClaimRequest(request_id=1, element="a", state="started"))
             until(lambda: len(said) == 1)
             assert answers.empty()
             proxy.pass_on()

@@ -40,7 +40,7 @@ class Activities:
         return self._bridge is not None
 
     def claim(self, element: str, *, last: bool) -> Claim:
-        """Take an element; see `dioptra_worker.sdk.bridge.Bridge.activity`.
+        """Take an element; see `dioptra_worker.sdk.bridge.Bridge.set_element_state`.
 
         Returns:
             ``granted`` to go on; ``taken`` when it is done or another job has it;
@@ -49,7 +49,7 @@ class Activities:
         """
         if self._bridge is None:
             return "granted"
-        outcome = self._bridge.activity(element, "started", last=last)
+        outcome = self._bridge.set_element_state(element, "started", last=last)
         if outcome == "off":
             log.info("No activity is recorded: the job has no worker run.")
             self._bridge = None
@@ -62,7 +62,9 @@ class Activities:
         """Say what became of an element; whether it still was ours."""
         if self._bridge is None:
             return True
-        return self._bridge.activity(element, state.value, error=error) != "lost"
+        return (
+            self._bridge.set_element_state(element, state.value, error=error) != "lost"
+        )
 
 
 class Progress:

@@ -7,39 +7,51 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from typing import TYPE_CHECKING, Any, get_args
+import types
+from collections.abc import Mapping
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-from dioptra_worker.protocol.messages import ArtifactTask, InputArtifact, Message
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-_KINDS: dict[str, type[Any]] = {kind.__name__: kind for kind in get_args(Message)}
-_NESTED = {"artifact_tasks": ArtifactTask, "inputs": InputArtifact}
-_TYPES: dict[str, tuple[type[Any], ...]] = {
-    "bool": (bool,),
-    "float": (float, int),
-    "float | str": (float, int, str),
-    "int": (int,),
-    "int | None": (int, type(None)),
-    "str": (str,),
-    "str | None": (str, type(None)),
-    "Activity": (str,),
-    "Ending": (str,),
-    "Severity": (str,),
-    "Literal['stdout', 'stderr']": (str,),
-    "Mapping[str, Any]": (dict,),
-    "Mapping[str, str]": (dict,),
-    "tuple[ArtifactTask, ...]": (tuple,),
-    "tuple[InputArtifact, ...]": (tuple,),
-    "tuple[str, ...]": (tuple,),
-}
-"""What JSON gives for each annotation of a field."""
-
+from dioptra_worker.protocol.messages import Message
 
 _ENCODER = json.JSONEncoder(separators=(",", ":"))
 _DECODER = json.JSONDecoder()
 """Both of our own, as plugins put faster functions in the place of Python's."""
+
+
+@dataclasses.dataclass(frozen=True)
+class _Field:
+    """How JSON holds a field of a record.
+
+    Attributes:
+        declared: Its annotation.
+        json_types: What JSON gives for it; the items of what it holds are not looked
+            at, unless they are records.
+        item_type: The class of its items, if it is a tuple of records.
+    """
+
+    declared: str
+    json_types: tuple[type[Any], ...]
+    item_type: type[Any] | None
+
+    def to_json(self, value: Any) -> Any:
+        """A value as what JSON can hold."""
+        return value if self.item_type is None else [_plain(item) for item in value]
+
+    def from_json(self, name: str, value: Any) -> Any:
+        """The value that JSON holds.
+
+        Raises:
+            TypeError: If it is of another type than the field.
+        """
+        # In Python a bool is a kind of int, but not here.
+        allowed = bool in self.json_types or not isinstance(value, bool)
+        if not allowed or not isinstance(value, self.json_types):
+            raise TypeError(f"{name} must be {self.declared}")
+        if not isinstance(value, list):
+            return value
+        if self.item_type is None:
+            return tuple(value)
+        return tuple(_restore(self.item_type, item) for item in value)
 
 
 def encode(message: Message) -> bytes:
@@ -76,38 +88,69 @@ def decode(line: bytes) -> Message:
     if kind is None:
         raise ValueError(f"no message of the worker: {line[:80]!r}")
     try:
-        for name, nested in _NESTED.items():
-            if name in body:
-                body[name] = tuple(_restore(nested, item) for item in body[name])
         message: Message = _restore(kind, body)
-    except (TypeError, AttributeError) as error:
+    except TypeError as error:
         raise ValueError(f"malformed {kind.__name__}: {error}") from None
     return message
 
 
 def _plain(record: Any) -> dict[str, Any]:
     return {
-        field.name: [_plain(item) for item in value] if nested else value
-        for field in dataclasses.fields(record)
-        for value in (getattr(record, field.name),)
-        for nested in (field.name in _NESTED,)
+        name: field.to_json(getattr(record, name))
+        for name, field in _FIELDS[type(record)].items()
     }
 
 
-def _restore(kind: type[Any], body: Mapping[str, Any]) -> Any:
-    values = dict(body)
-    if "outputs" in values:
-        values["outputs"] = tuple(values["outputs"])
-    record = kind(**values)
-    for field in dataclasses.fields(record):
-        if not _fits(getattr(record, field.name), str(field.type)):
-            raise TypeError(f"{field.name} must be {field.type}")
-    return record
+def _restore(kind: type[Any], body: Any) -> Any:
+    if not isinstance(body, dict):
+        raise TypeError(f"{kind.__name__} must be an object")
+    fields = _FIELDS[kind]
+    if unknown := body.keys() - fields.keys():
+        raise TypeError(f"unknown fields {sorted(unknown)}")
+    return kind(**{key: fields[key].from_json(key, body[key]) for key in body})
 
 
-def _fits(value: object, declared: str) -> bool:
-    """Whether a value is what its field's annotation says, items not looked at."""
-    expected = _TYPES[declared]
-    if isinstance(value, bool):  # which is a kind of int in Python, but not here
-        return bool in expected
-    return isinstance(value, expected)
+def _register(kind: type[Any]) -> None:
+    """Add the fields of a record, and of the records in it, to `_FIELDS`.
+
+    Raises:
+        TypeError: If it is not known how JSON holds one of them.
+    """
+    hints = get_type_hints(kind)
+    _FIELDS[kind] = {}
+    for field in dataclasses.fields(kind):
+        hint = hints[field.name]
+        item: Any = get_args(hint)[0] if get_origin(hint) is tuple else None
+        is_record = dataclasses.is_dataclass(item)
+        if is_record:
+            _register(item)
+        _FIELDS[kind][field.name] = _Field(
+            declared=str(field.type),
+            json_types=_json_types(hint),
+            item_type=item if is_record else None,
+        )
+
+
+def _json_types(hint: Any) -> tuple[type[Any], ...]:
+    """What JSON gives for an annotation.
+
+    Raises:
+        TypeError: If that is not known.
+    """
+    if hint is float:
+        return (float, int)
+    if hint in {bool, int, str, types.NoneType}:
+        return (hint,)
+    origin = get_origin(hint)
+    if origin is types.UnionType:
+        return tuple(kind for part in get_args(hint) for kind in _json_types(part))
+    known = {Literal: str, Mapping: dict, tuple: list}
+    if origin not in known:
+        raise TypeError(f"it is not known how JSON holds {hint}")
+    return (known[origin],)
+
+
+_KINDS: dict[str, type[Any]] = {kind.__name__: kind for kind in get_args(Message)}
+_FIELDS: dict[type[Any], dict[str, _Field]] = {}
+for _kind in _KINDS.values():
+    _register(_kind)  # so that an annotation that is not known fails this import

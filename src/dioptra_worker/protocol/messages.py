@@ -1,22 +1,22 @@
 """What the daemon and a runner say to each other: the plan, and messages.
 
-A runner sends events and questions; the daemon sends the plan and answers. Every record
-is frozen; `dioptra_worker.protocol.codec` writes them down.
+A runner sends events and requests; the daemon sends the plan and replies. Every record
+is frozen; `dioptra_worker.protocol.codec` writes them down. A reply carries the
+`request_id` of its request, which the runner counts.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any, Literal, get_args
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from collections.abc import Mapping  # noqa: TC003 - the codec reads the annotations
+from typing import Any, Literal, get_args
 
 Severity = Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
 SEVERITIES: tuple[str, ...] = get_args(Severity)
 
 Ending = Literal["finished", "failed", "stopped"]
-Activity = Literal["queued", "started", "processed", "error"]
+OutputStream = Literal["stdout", "stderr"]
+BatchElementState = Literal["queued", "started", "processed", "error"]
 
 NO_JOB = 0
 """The job's id in a run without a server, which no server gives."""
@@ -160,7 +160,7 @@ class Log:
 class Output:
     """Text that Python code of the job wrote to ``stdout`` or ``stderr``."""
 
-    stream: Literal["stdout", "stderr"]
+    stream: OutputStream
     text: str
 
 
@@ -200,15 +200,15 @@ class ServiceState:
 class SessionRequest:
     """The runner asks for the daemon's API session; *renew* after a 401."""
 
-    question: int
+    request_id: int
     renew: bool
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Session:
+class SessionReply:
     """Answers `SessionRequest`: cookies by name, or why there are none."""
 
-    question: int
+    request_id: int
     url: str
     cookies: Mapping[str, str]
     error: str | None = None
@@ -226,9 +226,9 @@ class BatchClaimRequest:
         last: Whether to claim also an element under which a job was lost before.
     """
 
-    question: int
+    request_id: int
     element: str
-    state: Activity
+    state: BatchElementState
     error: str = ""
     last: bool = False
 
@@ -242,7 +242,7 @@ class BatchClaimReply:
             ``settled`` or ``lost`` otherwise; ``off`` when nothing is recorded.
     """
 
-    question: int
+    request_id: int
     outcome: str
 
 
@@ -273,7 +273,7 @@ Message = (
     | Metric
     | ServiceState
     | SessionRequest
-    | Session
+    | SessionReply
     | BatchClaimRequest
     | BatchClaimReply
     | RunnerResult

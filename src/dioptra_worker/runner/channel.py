@@ -1,4 +1,4 @@
-"""The runner's end of the socket to the daemon: messages out, plan and answers in."""
+"""The runner's end of the socket to the daemon: messages out, plan and replies in."""
 
 from __future__ import annotations
 
@@ -17,21 +17,22 @@ from typing import TYPE_CHECKING
 from dioptra_worker.errors import RunnerError
 from dioptra_worker.protocol import codec
 from dioptra_worker.protocol.messages import (
-    Activity,
     BatchClaimReply,
     BatchClaimRequest,
+    BatchElementState,
     Message,
     Plan,
-    Session,
+    SessionReply,
     SessionRequest,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_CHUNK = 1 << 16
-Answer = Session | BatchClaimReply
-_HIGH = 200
+Reply = SessionReply | BatchClaimReply
+
+_READ_SIZE = 1 << 16
+_HIGH_DESCRIPTOR = 200
 """Where code that closes low descriptors does not meet ours; 256 is macOS's limit."""
 
 
@@ -45,28 +46,29 @@ class Channel:
         self,
         sock: socket.socket,
         *,
-        on_hangup: Callable[[], None],
-        on_cut_off: Callable[[], None],
+        on_disconnect: Callable[[], None],
+        on_socket_closed: Callable[[], None],
     ) -> None:
-        """Start to listen.
+        """Start to read.
 
         Args:
             sock: A connected stream socket; the channel owns it.
-            on_hangup: Called, in the reading thread, when the daemon is gone.
-            on_cut_off: Called when user code has closed our socket.
+            on_disconnect: Called, in the reading thread, when the daemon is gone.
+            on_socket_closed: Called when user code has closed our socket.
         """
         self._sock = sock
-        self._on_hangup = on_hangup
-        self._on_cut_off = on_cut_off
+        self._on_disconnect = on_disconnect
+        self._on_socket_closed = on_socket_closed
         self._pid = os.getpid()
-        self._sending = threading.Lock()
-        self._torn = False
-        os.register_at_fork(after_in_child=partial(_unlock, weakref.ref(self)))
+        self._send_lock = threading.Lock()
+        self._is_line_open = False
+        # In a child that user code forks, no thread is there to release the lock.
+        os.register_at_fork(after_in_child=partial(_renew_lock, weakref.ref(self)))
         self._plan: queue.SimpleQueue[Plan | None] = queue.SimpleQueue()
-        self._answers: dict[int, queue.SimpleQueue[Answer | None]] = {}
-        self._questions = itertools.count(1)
+        self._replies: dict[int, queue.SimpleQueue[Reply | None]] = {}
+        self._request_ids = itertools.count(1)
         self._reader = threading.Thread(
-            target=self._listen, name="dioptra-channel", daemon=True
+            target=self._read, name="dioptra-channel", daemon=True
         )
         self._reader.start()
 
@@ -77,16 +79,20 @@ class Channel:
         """
         line = codec.encode(message)
         try:
-            with self._sending:
-                if self._torn:  # a signal came while a message was on its way
+            # The lock keeps the lines of several threads apart. The main thread can
+            # leave it half-way: SIGTERM raises `JobStopped` in the midst of `sendall`.
+            # The next message then closes that line first, so that only one is lost.
+            with self._send_lock:
+                if self._is_line_open:
                     line = b"\n" + line
-                self._torn = True
+                self._is_line_open = True
                 self._sock.sendall(line)
-                self._torn = False
+                self._is_line_open = False
         except OSError as error:
             closed = error.errno in {errno.EBADF, errno.ENOTSOCK}
-            if closed and os.getpid() == self._pid:  # a daemon of the job may do that
-                self._on_cut_off()
+            # Not in a process that user code has forked, which may close what it likes.
+            if closed and os.getpid() == self._pid:
+                self._on_socket_closed()
 
     def plan(self) -> Plan:
         """Wait for the plan.
@@ -99,27 +105,34 @@ class Channel:
             raise RunnerError("the daemon went away before it sent a plan")
         return plan
 
-    def session(self, *, renew: bool, timeout: float) -> Session:
+    def session(self, *, renew: bool, timeout: float) -> SessionReply:
         """Ask the daemon for its session with the REST API.
 
         Args:
             renew: Whether the present one was refused.
-            timeout: Seconds to wait for the answer.
+            timeout: Seconds to wait for the reply.
 
         Raises:
-            RunnerError: If no answer came in time or the daemon has no session.
+            RunnerError: If no reply came in time or the daemon has no session.
         """
-        answer = self._ask(lambda n: SessionRequest(question=n, renew=renew), timeout)
-        if not isinstance(answer, Session):
+        reply = self._request(
+            lambda n: SessionRequest(request_id=n, renew=renew), timeout
+        )
+        if not isinstance(reply, SessionReply):
             raise RunnerError(
                 f"the worker gave no API session within {timeout:g} seconds"
             )
-        if answer.error:
-            raise RunnerError(f"the worker has no API session: {answer.error}")
-        return answer
+        if reply.error:
+            raise RunnerError(f"the worker has no API session: {reply.error}")
+        return reply
 
-    def activity(
-        self, element: str, state: Activity, *, error: str = "", last: bool = False
+    def set_element_state(
+        self,
+        element: str,
+        state: BatchElementState,
+        *,
+        error: str = "",
+        last: bool = False,
     ) -> str:
         """Claim an element of a batch, or say what became of it.
 
@@ -131,68 +144,70 @@ class Channel:
         Raises:
             RunnerError: If the daemon is gone.
         """
-        answer = self._ask(
+        reply = self._request(
             lambda n: BatchClaimRequest(
-                question=n, element=element, state=state, error=error, last=last
+                request_id=n, element=element, state=state, error=error, last=last
             )
         )
-        if not isinstance(answer, BatchClaimReply):
+        if not isinstance(reply, BatchClaimReply):
             raise RunnerError("the daemon went away before it answered")
-        return answer.outcome
+        return reply.outcome
 
-    def _ask(
-        self, question: Callable[[int], Message], timeout: float | None = None
-    ) -> Answer | None:
-        """The answer to a question; None if there is none in *timeout* seconds."""
-        number = next(self._questions)
-        answers: queue.SimpleQueue[Answer | None] = queue.SimpleQueue()
-        self._answers[number] = answers
+    def _request(
+        self, request: Callable[[int], Message], timeout: float | None = None
+    ) -> Reply | None:
+        """The reply to a request; None if there is none in *timeout* seconds."""
+        request_id = next(self._request_ids)
+        replies: queue.SimpleQueue[Reply | None] = queue.SimpleQueue()
+        # Before it is sent: the reading thread drops a reply that nobody waits for.
+        self._replies[request_id] = replies
         try:
-            self.send(question(number))
-            return answers.get(timeout=timeout)
+            self.send(request(request_id))
+            return replies.get(timeout=timeout)
         except queue.Empty:
             return None
         finally:
-            del self._answers[number]
+            del self._replies[request_id]
 
-    def _listen(self) -> None:
+    def _read(self) -> None:
+        """Read until the daemon is gone, and wake whoever still waits for it."""
         buffer = b""
         # What is no message of ours ends the job: it would wait for ever.
         with contextlib.suppress(OSError, ValueError):
-            while chunk := self._sock.recv(_CHUNK):
+            while chunk := self._sock.recv(_READ_SIZE):
                 *lines, buffer = (buffer + chunk).split(b"\n")
                 for line in lines:
-                    self._take(codec.decode(line))
+                    self._receive(codec.decode(line))
         self._plan.put(None)
-        for answers in list(self._answers.values()):
-            answers.put(None)
-        self._on_hangup()
+        for replies in list(self._replies.values()):  # others add and remove theirs
+            replies.put(None)
+        self._on_disconnect()
 
-    def _take(self, message: Message) -> None:
+    def _receive(self, message: Message) -> None:
         if isinstance(message, Plan):
             self._plan.put(message)
-        elif isinstance(message, Answer):
-            answers = self._answers.get(message.question)  # None: nobody waits any more
-            if answers is not None:
-                answers.put(message)
+        elif isinstance(message, Reply):
+            replies = self._replies.get(message.request_id)
+            if replies is not None:
+                replies.put(message)
 
 
-def out_of_reach(sock: socket.socket) -> socket.socket:
+def move_to_high_descriptor(sock: socket.socket) -> socket.socket:
     """Move a socket to a high descriptor, if there may be one.
 
     Args:
         sock: The socket, which is closed if it was moved.
     """
     try:
-        high = fcntl.fcntl(sock.fileno(), fcntl.F_DUPFD_CLOEXEC, _HIGH)
+        high = fcntl.fcntl(sock.fileno(), fcntl.F_DUPFD_CLOEXEC, _HIGH_DESCRIPTOR)
     except OSError:
         return sock
     with sock:
         return socket.socket(fileno=high)
 
 
-def _unlock(reference: weakref.ref[Channel]) -> None:
-    """In a child that user code forked, no other thread is there to release a lock."""
+def _renew_lock(reference: weakref.ref[Channel]) -> None:
+    """Give a child process a lock that nobody holds."""
     channel = reference()
     if channel is not None:
-        channel._sending = threading.Lock()  # noqa: SLF001 - our own
+        channel._send_lock = threading.Lock()  # noqa: SLF001 - our own

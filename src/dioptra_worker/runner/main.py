@@ -30,7 +30,7 @@ from dioptra_worker.protocol.messages import (
     Start,
 )
 from dioptra_worker.runner import output_capture
-from dioptra_worker.runner.channel import Channel, out_of_reach
+from dioptra_worker.runner.channel import Channel, move_to_high_descriptor
 from dioptra_worker.runner.job import JobFailed, run_job
 from dioptra_worker.runner.outage_messages import waiting
 from dioptra_worker.runner.sdk_bridge import ChannelBridge
@@ -70,9 +70,9 @@ def main(sock: socket.socket) -> NoReturn:
     faulthandler.enable(file=2)
     begin, sock = _receive_begin(sock)
     channel = Channel(
-        out_of_reach(sock),
-        on_hangup=lambda: _end_with_daemon(begin.grace),
-        on_cut_off=lambda: _exit(EXIT_DISCONNECTED),
+        move_to_high_descriptor(sock),
+        on_disconnect=lambda: _end_with_daemon(begin.grace),
+        on_socket_closed=lambda: _exit(EXIT_DISCONNECTED),
     )
     output_capture.capture(channel.send, level=begin.log_level)
     signal.signal(signal.SIGTERM, _stop)
@@ -189,7 +189,7 @@ def _receive_begin(sock: socket.socket) -> tuple[Start, socket.socket]:
         line += byte
     message = codec.decode(bytes(line))
     if not isinstance(message, Start):
-        raise RunnerError(f"the first message must be Begin, not {message!r}")
+        raise RunnerError(f"the first message must be Start, not {message!r}")
     return message, sock
 
 

@@ -14,7 +14,7 @@ import logging
 import sys
 import warnings
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
@@ -23,6 +23,8 @@ from dioptra_worker.protocol.messages import SEVERITIES, Log, Message, Output, S
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from dioptra_worker.protocol.messages import OutputStream
 
 Send = Callable[[Message], None]
 
@@ -81,9 +83,7 @@ class MessageStream(io.RawIOBase):
 
     mode = "wb"
 
-    def __init__(
-        self, stream: Literal["stdout", "stderr"], fd: int, send: Send
-    ) -> None:
+    def __init__(self, stream: OutputStream, fd: int, send: Send) -> None:
         self.name = f"<{stream}>"
         self._stream = stream
         self._decoder = codecs.getincrementaldecoder("utf-8")("backslashreplace")

@@ -13,7 +13,7 @@ from dioptra_worker.sdk.bridge import InputFolder, JobContext, Session
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from dioptra_worker.protocol.messages import Activity, Plan
+    from dioptra_worker.protocol.messages import BatchElementState, Plan
     from dioptra_worker.runner.channel import Channel
 
 PATIENCE = 120.0
@@ -54,12 +54,12 @@ class ChannelBridge:
         """Take in what the job was given."""
         self.context = context(plan)
 
-    def activity(
+    def set_element_state(
         self, element: str, state: str, *, error: str = "", last: bool = False
     ) -> str:
         """Claim an element of a batch, or say what became of it."""
-        return self._channel.activity(
-            element, cast("Activity", state), error=error, last=last
+        return self._channel.set_element_state(
+            element, cast("BatchElementState", state), error=error, last=last
         )
 
     def append_metric(self, name: str, value: float, step: int | None) -> None:

@@ -70,7 +70,7 @@ class Bridge(Protocol):
     job_id: int
     context: JobContext
 
-    def activity(
+    def set_element_state(
         self, element: str, state: str, *, error: str = "", last: bool = False
     ) -> str:
         """Claim an element of a batch, or say what became of it.

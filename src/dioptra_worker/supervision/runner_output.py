@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from dioptra_worker.protocol import codec
 from dioptra_worker.protocol.messages import (
@@ -18,7 +18,7 @@ from dioptra_worker.supervision.line_splitter import LineSplitter
 if TYPE_CHECKING:
     import socket
 
-Stream = Literal["stdout", "stderr"]
+    from dioptra_worker.protocol.messages import OutputStream
 
 LONGEST_MESSAGE = 64 << 20
 """Bytes after which what has no line end is no message of ours; honest ones are cut
@@ -33,7 +33,7 @@ class Listener(Protocol):
         """A message from the runner."""
         ...
 
-    def line(self, stream: Stream, text: str) -> None:
+    def line(self, stream: OutputStream, text: str) -> None:
         """A line that the job or a process of it wrote."""
         ...
 
@@ -53,7 +53,7 @@ class RunnerOutput:
         self.ended: RunnerResult | None = None
         self._listener = listener
         self._messages = LineSplitter(limit=LONGEST_MESSAGE)
-        self._lines: dict[tuple[str, Stream], LineSplitter] = {}
+        self._lines: dict[tuple[str, OutputStream], LineSplitter] = {}
 
     def control(self, sock: socket.socket) -> bool:
         """Read what there is on the socket for messages; False at its end."""
@@ -65,7 +65,7 @@ class RunnerOutput:
             self._take(line)
         return bool(data)
 
-    def pipe(self, descriptor: int, stream: Stream) -> bool:
+    def pipe(self, descriptor: int, stream: OutputStream) -> bool:
         """Read what there is of standard output or error; False at its end."""
         data = os.read(descriptor, _CHUNK)
         self._text("pipe", stream, data)
@@ -97,7 +97,7 @@ class RunnerOutput:
         else:
             self._listener.message(message)
 
-    def _text(self, source: str, stream: Stream, data: bytes) -> None:
+    def _text(self, source: str, stream: OutputStream, data: bytes) -> None:
         assembler = self._lines.setdefault((source, stream), LineSplitter())
         for line in assembler.feed(data):
             self._listener.line(stream, _shown(line))

@@ -96,7 +96,7 @@ class ApiBridge:
     metrics: list[tuple[str, float, int | None]] = field(default_factory=list)
     context: JobContext = field(default_factory=JobContext)
 
-    def activity(
+    def set_element_state(
         self, element: str, state: str, *, error: str = "", last: bool = False
     ) -> str:
         """Record nothing."""

@@ -48,7 +48,7 @@ class Desk:
 
     renew = session
 
-    def activity(
+    def set_element_state(
         self, element: str, state: str, *, error: str = "", last: bool = False
     ) -> str:
         """Claim or settle as the daemon does."""

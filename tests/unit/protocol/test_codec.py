@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dioptra_worker.protocol import messages
+from dioptra_worker.protocol import codec, messages
 from dioptra_worker.protocol.codec import decode, encode
 from dioptra_worker.protocol.messages import (
     ArtifactTask,
@@ -22,7 +22,7 @@ from dioptra_worker.protocol.messages import (
     Output,
     Plan,
     RunnerResult,
-    Session,
+    SessionReply,
 )
 
 TEXT = st.text(st.characters(exclude_categories=[]), max_size=20)
@@ -134,7 +134,7 @@ def test_nested_records_come_back_as_records() -> None:
         b'{"is":"RunStarted","run_id":{}}',
         b'{"is":"Metric","name":"a","value":true,"step":1}',
         b'{"is":"Metric","name":"a","value":1,"step":"1"}',
-        b'{"is":"Ended","ending":"failed","reason":"","run_closed":1}',
+        b'{"is":"RunnerResult","ending":"failed","reason":"","run_closed":1}',
         b'{"is":"Plan","inputs":3}',
         b'{"is":"Plan","inputs":[3]}',
         b'{"is":"Plan","inputs":["ab"]}',
@@ -161,7 +161,7 @@ def test_any_bytes_are_a_message_or_a_value_error(line: bytes) -> None:
     assert isinstance(message, get_args(Message))
 
 
-@given(_of(Log) | _of(RunnerResult) | _of(Session) | _of(Output), JSON)
+@given(_of(Log) | _of(RunnerResult) | _of(SessionReply) | _of(Output), JSON)
 def test_fields_keep_their_types(message: Message, other: object) -> None:
     """A message with a value of another type in a field is refused, or fits it."""
     for field in dataclasses.fields(message):
@@ -175,3 +175,14 @@ def test_fields_keep_their_types(message: Message, other: object) -> None:
         assert type(after) is type(before) or (
             field.name == "error" and isinstance(after, str | None)
         )
+
+
+def test_a_field_that_json_cannot_hold_is_refused_beforehand() -> None:
+    """A record whose field has an annotation that is not known cannot be a message."""
+
+    @dataclasses.dataclass(frozen=True)
+    class Photo:
+        pixels: bytes
+
+    with pytest.raises(TypeError, match="not known how JSON holds <class 'bytes'>"):
+        codec._register(Photo)

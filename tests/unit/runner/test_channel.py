@@ -18,11 +18,11 @@ from dioptra_worker.protocol.codec import decode, encode
 from dioptra_worker.protocol.messages import (
     Log,
     Plan,
-    Session,
+    SessionReply,
     SessionRequest,
     StepEnded,
 )
-from dioptra_worker.runner.channel import Channel, out_of_reach
+from dioptra_worker.runner.channel import Channel, move_to_high_descriptor
 from dioptra_worker.runner.sdk_bridge import ChannelBridge
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def _talking(
     ours, theirs = socket.socketpair()
     gone, cut_off = threading.Event(), cut_off or threading.Event()
     daemon = Daemon(ours)
-    channel = Channel(theirs, on_hangup=gone.set, on_cut_off=cut_off.set)
+    channel = Channel(theirs, on_disconnect=gone.set, on_socket_closed=cut_off.set)
     try:
         yield channel, daemon, gone
     finally:
@@ -125,7 +125,7 @@ def test_speaking_to_a_daemon_that_is_gone() -> None:
 def test_a_session_is_asked_for_and_answered() -> None:
     """Each answer goes to who asked, also when answers come in another order."""
     with _talking() as (channel, daemon, _):
-        got: dict[bool, Session] = {}
+        got: dict[bool, SessionReply] = {}
 
         def ask(renew: bool) -> None:
             got[renew] = channel.session(renew=renew, timeout=5)
@@ -135,11 +135,13 @@ def test_a_session_is_asked_for_and_answered() -> None:
         ]
         for thread in threads:
             thread.start()
-        questions = [daemon.hear() for _ in threads]
-        for question in reversed(questions):
-            assert isinstance(question, SessionRequest)
-            cookies = {"renewed": str(question.renew)}
-            daemon.say(Session(question=question.question, url="u", cookies=cookies))
+        requests = [daemon.hear() for _ in threads]
+        for request in reversed(requests):
+            assert isinstance(request, SessionRequest)
+            cookies = {"renewed": str(request.renew)}
+            daemon.say(
+                SessionReply(request_id=request.request_id, url="u", cookies=cookies)
+            )
         for thread in threads:
             thread.join()
         assert got[False].cookies == {"renewed": "False"}
@@ -149,8 +151,10 @@ def test_a_session_is_asked_for_and_answered() -> None:
 def test_a_session_that_cannot_be_had() -> None:
     """The daemon's trouble is told to the plugin that wanted the session."""
     with _talking() as (channel, daemon, _):
-        answer = Session(question=1, url="u", cookies={}, error="the API is away")
-        daemon.say(answer)  # before the question: nobody waits for it
+        answer = SessionReply(
+            request_id=1, url="u", cookies={}, error="the API is away"
+        )
+        daemon.say(answer)  # before the request: nobody waits for it
 
         def reply() -> None:
             daemon.hear()
@@ -166,7 +170,7 @@ def test_a_session_that_never_comes() -> None:
     with _talking() as (channel, daemon, gone):
         with pytest.raises(RunnerError, match=r"within 0\.01 seconds"):
             channel.session(renew=False, timeout=0.01)
-        daemon.say(Session(question=1, url="u", cookies={}))
+        daemon.say(SessionReply(request_id=1, url="u", cookies={}))
         daemon.say(PLAN)
         assert channel.plan() == PLAN
         assert not gone.is_set()
@@ -199,7 +203,7 @@ def stop(*_):
 
 signal.signal(signal.SIGTERM, stop)
 sock = socket.socket(fileno=int(sys.argv[1]))
-channel = Channel(sock, on_hangup=lambda: None, on_cut_off=lambda: None)
+channel = Channel(sock, on_disconnect=lambda: None, on_socket_closed=lambda: None)
 channel.send(Log(severity="INFO", logger="l", message="ready"))
 try:
     channel.send(Log(severity="INFO", logger="l", message="x" * 5_000_000))
@@ -229,14 +233,14 @@ def test_a_stop_while_speaking_costs_one_message() -> None:
 def test_a_forked_child_can_speak() -> None:
     """A child forked while another thread speaks can speak and does not hang."""
     with _talking() as (channel, daemon, _):
-        channel._sending.acquire()
+        channel._send_lock.acquire()
         pid = os.fork()
         if pid == 0:
             signal.alarm(10)
             channel.send(_log("from the child"))
             os._exit(0)
         assert daemon.hear() == _log("from the child")
-        channel._sending.release()
+        channel._send_lock.release()
         assert os.waitpid(pid, 0)[1] == 0
 
 
@@ -265,7 +269,7 @@ def test_a_daemon_that_is_gone_is_no_closed_socket() -> None:
 def test_a_socket_is_moved_out_of_reach() -> None:
     """Code that closes the first hundred descriptors does not meet our socket."""
     ours, theirs = socket.socketpair()
-    with ours, out_of_reach(theirs) as moved:
+    with ours, move_to_high_descriptor(theirs) as moved:
         assert theirs.fileno() == -1
         assert moved.fileno() >= 100
         assert not moved.get_inheritable()

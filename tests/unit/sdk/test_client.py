@@ -48,7 +48,7 @@ class FakeBridge:
     asked: int = 0
     context: JobContext = field(default_factory=JobContext)
 
-    def activity(
+    def set_element_state(
         self, element: str, state: str, *, error: str = "", last: bool = False
     ) -> str:
         """Record nothing."""

@@ -24,7 +24,7 @@ from dioptra_worker.protocol.messages import (
     Log,
     Message,
     RunnerResult,
-    Session,
+    SessionReply,
     Start,
     StepEnded,
     StepStarted,
@@ -36,8 +36,8 @@ from dioptra_worker.supervision.termination import GracePeriods, StopRequest
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from dioptra_worker.protocol.messages import OutputStream
     from dioptra_worker.supervision.launcher import Launcher
-    from dioptra_worker.supervision.runner_output import Stream
     from dioptra_worker.supervision.termination import RunnerReport
 
 PREAMBLE = """
@@ -80,7 +80,7 @@ class Heard:
         if isinstance(message, Log):
             self.reactions.get(message.message, lambda: None)()
 
-    def line(self, stream: Stream, text: str) -> None:
+    def line(self, stream: OutputStream, text: str) -> None:
         """A line."""
         self.all.append((stream, text))
 
@@ -290,7 +290,7 @@ def test_a_runner_is_spoken_to() -> None:
     with _watched(
         READY + "message = decode(sock.makefile('rb').readline())\nlog(message.url)"
     ) as watched:
-        answer = Session(question=1, url="http://api", cookies={})
+        answer = SessionReply(request_id=1, url="http://api", cookies={})
         watched.when_ready(
             lambda: threading.Thread(
                 target=watched.supervisor.send, args=[answer]
@@ -502,5 +502,5 @@ def test_everything_is_closed_afterwards() -> None:
             watched.run()
             watched.stop()
             watched.supervisor.call(lambda: None)
-            watched.supervisor.send(Session(question=1, url="u", cookies={}))
+            watched.supervisor.send(SessionReply(request_id=1, url="u", cookies={}))
     assert len(list(Path("/dev/fd").iterdir())) == before

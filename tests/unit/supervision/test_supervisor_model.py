@@ -41,8 +41,8 @@ from dioptra_worker.supervision.verdict import judge
 
 if TYPE_CHECKING:
     from dioptra_worker.common.outcome import Outcome
+    from dioptra_worker.protocol.messages import OutputStream
     from dioptra_worker.supervision.launcher import Launcher
-    from dioptra_worker.supervision.runner_output import Stream
 
 PATIENCE = GracePeriods(grace=10.0, last_words=2.0, kill_again=5.0, give_up=60.0)
 BOUND = PATIENCE.grace + PATIENCE.give_up
@@ -115,7 +115,7 @@ class Ear:
         """A message."""
         self.messages.append(message)
 
-    def line(self, stream: Stream, text: str) -> None:
+    def line(self, stream: OutputStream, text: str) -> None:
         """A line."""
         assert stream in {"stdout", "stderr"}
         self.lines.append(text)

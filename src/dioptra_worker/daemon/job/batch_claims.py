@@ -116,7 +116,7 @@ class BatchClaims:
                 )
             except _Closed:
                 return
-            self._answer(BatchClaimReply(question=wanted.question, outcome=outcome))
+            self._answer(BatchClaimReply(request_id=wanted.request_id, outcome=outcome))
 
     def _outcome(self, wanted: BatchClaimRequest) -> str:
         element = wanted.element

@@ -23,7 +23,7 @@ from dioptra_worker.protocol.messages import (
     Metric,
     RunStarted,
     ServiceState,
-    Session,
+    SessionReply,
     SessionRequest,
 )
 from dioptra_worker.supervision.termination import StopRequest
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from dioptra_worker.common.outcome import Outcome
     from dioptra_worker.daemon.job.context import Services
     from dioptra_worker.daemon.outbox.outbox import Outbox
-    from dioptra_worker.supervision.runner_output import Stream
+    from dioptra_worker.protocol.messages import OutputStream
 
 log = logging.getLogger("dioptra_worker.conversation")
 
@@ -92,7 +92,7 @@ class RunnerEvents:
             case _:
                 log.debug("job %d: %s", self.order.job_id, message)
 
-    def line(self, stream: Stream, text: str) -> None:
+    def line(self, stream: OutputStream, text: str) -> None:
         """A line that the job or a process of it wrote."""
         self._record("INFO" if stream == "stdout" else "WARNING", stream, text)
 
@@ -145,7 +145,7 @@ class RunnerEvents:
         if supervisor is None:
             return
         if not self.worker_run:  # nothing that jobs could share their record by
-            answer = BatchClaimReply(question=wanted.question, outcome="off")
+            answer = BatchClaimReply(request_id=wanted.request_id, outcome="off")
             supervisor.send(answer)
             return
         if self.claims is None:
@@ -178,8 +178,8 @@ class RunnerEvents:
             trouble = str(error)
         if self.supervisor is not None:
             self.supervisor.send(
-                Session(
-                    question=wanted.question,
+                SessionReply(
+                    request_id=wanted.request_id,
                     url=api.url,
                     cookies=cookies,
                     error=trouble,

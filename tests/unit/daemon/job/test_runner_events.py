@@ -28,7 +28,7 @@ from dioptra_worker.protocol.messages import (
     Metric,
     RunStarted,
     ServiceState,
-    Session,
+    SessionReply,
     SessionRequest,
     StepStarted,
 )
@@ -230,10 +230,12 @@ def test_session(renew: bool) -> None:
         _events(SimulatedApi(), client=client) as events,
     ):
         client.login()
-        events.message(SessionRequest(question=5, renew=renew))
+        events.message(SessionRequest(request_id=5, renew=renew))
         answer = _heard(events)
         assert server.asked == ["POST auth/login"] * (2 if renew else 1)
-    assert answer == Session(question=5, url=client.url, cookies={"session": "abc"})
+    assert answer == SessionReply(
+        request_id=5, url=client.url, cookies={"session": "abc"}
+    )
 
 
 def test_no_session() -> None:
@@ -243,9 +245,9 @@ def test_no_session() -> None:
         DioptraApi(url=server.url, username="worker", password=SECRET) as client,
         _events(SimulatedApi(), client=client) as events,
     ):
-        events.message(SessionRequest(question=5, renew=True))
+        events.message(SessionRequest(request_id=5, renew=True))
         answer = _heard(events)
-    assert isinstance(answer, Session)
+    assert isinstance(answer, SessionReply)
     assert answer.cookies == {}
     assert answer.error is not None
     assert "503" in answer.error

@@ -18,8 +18,7 @@ if TYPE_CHECKING:
 
     from dioptra_worker.engine import Issue
     from dioptra_worker.errors import WorkerError
-    from dioptra_worker.protocol.messages import Message
-    from dioptra_worker.supervision.runner_output import Stream
+    from dioptra_worker.protocol.messages import Message, OutputStream
     from dioptra_worker.tools.workbench.planning.run_plan import Order
     from dioptra_worker.tools.workbench.running.results import Result
 
@@ -52,7 +51,7 @@ class Display:
             case _:
                 return
 
-    def line(self, stream: Stream, text: str) -> None:
+    def line(self, stream: OutputStream, text: str) -> None:
         """Show a line that the job wrote."""
         click.echo(_indented(text), err=stream == "stderr")
 

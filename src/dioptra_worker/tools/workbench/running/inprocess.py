@@ -34,13 +34,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from dioptra_worker.protocol import messages
-    from dioptra_worker.protocol.messages import Plan
-    from dioptra_worker.supervision.runner_output import Stream
+    from dioptra_worker.protocol.messages import OutputStream, Plan
     from dioptra_worker.tools.workbench.planning.run_plan import Order
     from dioptra_worker.tools.workbench.running.results import Listener, Result
     from dioptra_worker.tracking.base import Tracking
 
-    Sessions = Callable[[SessionRequest], messages.Session]
+    Sessions = Callable[[SessionRequest], messages.SessionReply]
     OnFailure = Callable[[BaseException, list[Path]], None]
 
 
@@ -144,7 +143,7 @@ class _Bridge:
         self._recorder = recorder
         self._sessions = sessions
 
-    def activity(
+    def set_element_state(
         self, element: str, state: str, *, error: str = "", last: bool = False
     ) -> str:
         del element, state, error, last  # no other run shares a batch with this one
@@ -161,7 +160,7 @@ class _Bridge:
         return self._ask(renew=True)
 
     def _ask(self, *, renew: bool) -> sdk_bridge.Session:
-        answer = self._sessions(SessionRequest(question=0, renew=renew))
+        answer = self._sessions(SessionRequest(request_id=0, renew=renew))
         if answer.error:
             raise RunnerError(answer.error)
         return sdk_bridge.Session(url=answer.url, cookies=answer.cookies)
@@ -231,7 +230,9 @@ def _printing(recorder: Recorder, capture: bool) -> Iterator[None]:
 class _Tee(io.TextIOBase):
     """Passes text on and notes its lines."""
 
-    def __init__(self, target: TextIO, stream: Stream, recorder: Recorder) -> None:
+    def __init__(
+        self, target: TextIO, stream: OutputStream, recorder: Recorder
+    ) -> None:
         self._target = target
         self._stream = stream
         self._recorder = recorder

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dioptra_worker.errors import ServiceError, SettingsError
-from dioptra_worker.protocol.messages import Session, SessionRequest
+from dioptra_worker.protocol.messages import SessionReply, SessionRequest
 from dioptra_worker.tools.resources.account import PASSWORD, URL, USERNAME, Account
 
 if TYPE_CHECKING:
@@ -17,7 +17,9 @@ NO_SERVER = (
 )
 
 
-def sessions(environment: Mapping[str, str]) -> Callable[[SessionRequest], Session]:
+def sessions(
+    environment: Mapping[str, str],
+) -> Callable[[SessionRequest], SessionReply]:
     """What answers a plugin that asks for a session with the REST API.
 
     Args:
@@ -29,15 +31,17 @@ def sessions(environment: Mapping[str, str]) -> Callable[[SessionRequest], Sessi
         return lambda wanted: _none(wanted, NO_SERVER)
     api = account.session()
 
-    def answer(wanted: SessionRequest) -> Session:
+    def answer(wanted: SessionRequest) -> SessionReply:
         try:
             cookies = api.cookies(renew=wanted.renew)
         except ServiceError as error:
             return _none(wanted, str(error))
-        return Session(question=wanted.question, url=account.url, cookies=cookies)
+        return SessionReply(
+            request_id=wanted.request_id, url=account.url, cookies=cookies
+        )
 
     return answer
 
 
-def _none(wanted: SessionRequest, why: str) -> Session:
-    return Session(question=wanted.question, url="", cookies={}, error=why)
+def _none(wanted: SessionRequest, why: str) -> SessionReply:
+    return SessionReply(request_id=wanted.request_id, url="", cookies={}, error=why)

@@ -20,8 +20,7 @@ from dioptra_worker.protocol.messages import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from dioptra_worker.protocol.messages import Severity
-    from dioptra_worker.supervision.runner_output import Stream
+    from dioptra_worker.protocol.messages import OutputStream, Severity
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,7 +111,7 @@ class Listener(Protocol):
         """A message from the runner."""
         ...
 
-    def line(self, stream: Stream, text: str) -> None:
+    def line(self, stream: OutputStream, text: str) -> None:
         """A line that the job or a process of it wrote."""
         ...
 
@@ -159,7 +158,7 @@ class Recorder:
         if str(self.metrics.get(name)) != str(found):  # NaN is not equal to itself
             self.message(Metric(name=name, value=value, step=step))
 
-    def line(self, stream: Stream, text: str) -> None:
+    def line(self, stream: OutputStream, text: str) -> None:
         """Take a line that the job wrote."""
         severity: Severity = "INFO" if stream == "stdout" else "WARNING"
         self.lines.append(Line(severity=severity, logger=stream, message=text))

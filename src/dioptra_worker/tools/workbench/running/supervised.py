@@ -18,7 +18,7 @@ from dioptra_worker.protocol.messages import (
     BatchClaimReply,
     BatchClaimRequest,
     RunStarted,
-    Session,
+    SessionReply,
     SessionRequest,
     Start,
 )
@@ -60,7 +60,7 @@ class Bench:
         isolation: str,
         preload: tuple[str, ...],
         environment: Mapping[str, str],
-        session: Callable[[SessionRequest], Session],
+        session: Callable[[SessionRequest], SessionReply],
     ) -> None:
         """Prepare; nothing is started yet.
 
@@ -204,7 +204,7 @@ class _Recorder(Recorder):
         *,
         audience: Listener | None,
         timeout: float | None,
-        session: Callable[[SessionRequest], Session],
+        session: Callable[[SessionRequest], SessionReply],
     ) -> None:
         super().__init__(audience=audience)
         self._timeout = timeout
@@ -218,7 +218,7 @@ class _Recorder(Recorder):
             threading.Thread(target=self._answer, args=[message], daemon=True).start()
             return
         if isinstance(message, BatchClaimRequest):  # no other run shares its batch
-            answer = BatchClaimReply(question=message.question, outcome="off")
+            answer = BatchClaimReply(request_id=message.request_id, outcome="off")
             self.supervisor.send(answer)
             return
         if isinstance(message, RunStarted):
