@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from dioptra_worker.api.errors import expect_shape
-from dioptra_worker.api.models import Artifact, ArtifactParameter, Job, LogRecord
+from dioptra_worker.api.models import Artifact, ArtifactParameter, Job
 from dioptra_worker.api.session import STORE_TIMEOUT, ApiSession
 from dioptra_worker.errors import (
     Conflict,
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from dioptra_worker.api.session import Arrived, Download
+    from dioptra_worker.protocol.messages import Log
 
 LONGEST_PAGE = 1000
 _TAR = {"fileType": "tar_gz"}
@@ -199,7 +200,7 @@ class DioptraApi(ApiSession):
 
     # -- results ---------------------------------------------------------------
 
-    def post_log(self, job_id: int, records: Sequence[LogRecord]) -> None:
+    def post_log(self, job_id: int, records: Sequence[Log]) -> None:
         """Append records to a job's log, in order.
 
         The server strips what looks like HTML from the text, so it is sent escaped

@@ -179,15 +179,6 @@ class Artifact:
         )
 
 
-@dataclass(frozen=True, kw_only=True)
-class LogRecord:
-    """One record of a job's log, as text for people (not yet escaped)."""
-
-    severity: str
-    logger: str
-    message: str
-
-
 def _of_kind(value: Any, kind: type[T]) -> T:
     if not isinstance(value, kind):
         raise TypeError(f"{str(value)[:80]!r} is no {kind.__name__}")

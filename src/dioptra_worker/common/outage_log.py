@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from dioptra_worker.errors import ServiceUnavailable
+    from dioptra_worker.protocol.messages import Severity
 
 log = logging.getLogger("dioptra_worker.outages")
 
@@ -23,7 +24,9 @@ class OutageLog:
     that it is waited for, and the first that goes on reports that it is back.
     """
 
-    def __init__(self, log_to_job: Callable[[str, str], None] | None = None) -> None:
+    def __init__(
+        self, log_to_job: Callable[[Severity, str], None] | None = None
+    ) -> None:
         """Begin with none.
 
         Args:
@@ -50,7 +53,7 @@ class OutageLog:
         words = f"{error.service} is back after {duration(seconds)}"
         self._report("INFO", words, "service-back", error.service)
 
-    def _report(self, severity: str, words: str, event: str, service: str) -> None:
+    def _report(self, severity: Severity, words: str, event: str, service: str) -> None:
         extra = {"event": event, "service": service}
         log.log(logging.getLevelNamesMapping()[severity], "%s", words, extra=extra)
         if self._log_to_job is not None:

@@ -149,7 +149,7 @@ class StepEnded:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Log:
-    """One log record of the job."""
+    """One record of the job's log, as text for people (not escaped)."""
 
     severity: Severity
     logger: str

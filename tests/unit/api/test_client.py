@@ -16,7 +16,7 @@ from tests.unit.api.scripted import Answer, Request, Script, ScriptedApi
 from dioptra_worker.api import USER_AGENT
 from dioptra_worker.api.client import DioptraApi
 from dioptra_worker.api.errors import LONGEST_RETRY_AFTER
-from dioptra_worker.api.models import Artifact, ArtifactParameter, Job, LogRecord
+from dioptra_worker.api.models import Artifact, ArtifactParameter, Job
 from dioptra_worker.errors import (
     Conflict,
     LoginRefused,
@@ -26,6 +26,7 @@ from dioptra_worker.errors import (
     ServiceRefused,
     ServiceUnavailable,
 )
+from dioptra_worker.protocol.messages import Log
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -462,7 +463,7 @@ def test_config_of_an_api_that_is_away(serve: Any) -> None:
 def test_log_text_survives_the_servers_cleaning(text: str, serve: Any) -> None:
     """Log text is sent escaped, so that unescaping it gives what was said."""
     api, server = serve(_always(Answer()))
-    api.post_log(7, [LogRecord(severity="INFO", logger="l", message=text)])
+    api.post_log(7, [Log(severity="INFO", logger="l", message=text)])
     (record,) = server.requests[0].body["data"]
     assert record["severity"] == "INFO"
     assert record["loggerName"] == "l"

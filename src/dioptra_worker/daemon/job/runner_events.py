@@ -8,7 +8,6 @@ import uuid
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
-from dioptra_worker.api.models import LogRecord
 from dioptra_worker.common.humanize import duration
 from dioptra_worker.common.outage_log import OutageLog
 from dioptra_worker.daemon.job.batch_claims import BatchClaims
@@ -33,7 +32,7 @@ if TYPE_CHECKING:
     from dioptra_worker.common.outcome import Outcome
     from dioptra_worker.daemon.job.context import Services
     from dioptra_worker.daemon.outbox.outbox import Outbox
-    from dioptra_worker.protocol.messages import OutputStream
+    from dioptra_worker.protocol.messages import OutputStream, Severity
 
 log = logging.getLogger("dioptra_worker.conversation")
 
@@ -71,8 +70,8 @@ class RunnerEvents:
     def message(self, message: Message) -> None:
         """A message from the runner."""
         match message:
-            case Log(severity=severity, logger=logger, message=text):
-                self._record(severity, logger, text)
+            case Log():
+                self._record(message)
             case Metric():
                 self.outbox.put(message)
             case ArtifactStored():
@@ -94,9 +93,10 @@ class RunnerEvents:
 
     def line(self, stream: OutputStream, text: str) -> None:
         """A line that the job or a process of it wrote."""
-        self._record("INFO" if stream == "stdout" else "WARNING", stream, text)
+        severity: Severity = "INFO" if stream == "stdout" else "WARNING"
+        self._record(Log(severity=severity, logger=stream, message=text))
 
-    def say(self, severity: str, text: str) -> None:
+    def say(self, severity: Severity, text: str) -> None:
         """A line of the worker's own in the job's log, and in the worker's."""
         log.log(
             logging.getLevelNamesMapping()[severity],
@@ -106,9 +106,9 @@ class RunnerEvents:
         )
         self.tell(severity, text)
 
-    def tell(self, severity: str, text: str) -> None:
+    def tell(self, severity: Severity, text: str) -> None:
         """A line of the worker's own in the job's log only."""
-        self._record(severity, OWN_LOGGER, text)
+        self._record(Log(severity=severity, logger=OWN_LOGGER, message=text))
 
     def limit_set_up(self, seconds: float, stop: StopRequest) -> None:
         """Hold the set-up deadline, unless the set-up is over."""
@@ -158,14 +158,12 @@ class RunnerEvents:
             )
         self.claims.ask(wanted)
 
-    def _record(self, severity: str, logger: str, text: str) -> None:
+    def _record(self, record: Log) -> None:
         mask = self.services.mask
-        record = LogRecord(
-            severity=severity,
-            logger=_sendable(mask(logger)),
-            message=_sendable(mask(text)),
+        logger, text = mask(record.logger), mask(record.message)
+        self.outbox.put(
+            replace(record, logger=_sendable(logger), message=_sendable(text))
         )
-        self.outbox.put(record)
 
     def _answer(self, wanted: SessionRequest) -> None:
         """Give the runner our session with the API."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dioptra_worker.api.models import LogRecord
+from typing import Generic, TypeVar, get_args
+
 from dioptra_worker.protocol.codec import decode, encode
 from dioptra_worker.protocol.messages import ArtifactStored, Log, Metric, RunStarted
 
@@ -13,51 +14,39 @@ Result = Metric | ArtifactStored | RunStarted
 """Everything but the log."""
 
 
-class LogCodec:
-    """Log records as lines."""
+RESULTS: tuple[type[Result], ...] = get_args(Result)
 
-    def encode(self, item: LogRecord) -> bytes:
-        """A record as a line."""
-        return encode(
-            Log(
-                severity=item.severity,  # type: ignore[arg-type] # as it came
-                logger=item.logger,
-                message=item.message,
-            )
-        )
+P = TypeVar("P", bound=Log | Result)
 
-    def decode(self, line: bytes) -> LogRecord:
-        """The record on a line; `ValueError` when there is none."""
-        found = decode(line)
-        if not isinstance(found, Log):
-            raise ValueError(f"no log record: {found}")  # noqa: TRY004 - as `decode`
-        return LogRecord(
-            severity=found.severity, logger=found.logger, message=found.message
-        )
-
-    def weight(self, item: LogRecord) -> int:
-        """Its characters; a line in the file has a few more."""
-        return len(item.message)
+_RESULT_WEIGHT = 200
+"""About how many bytes a result takes."""
 
 
-class ResultCodec:
-    """Results as lines."""
+class ItemCodec(Generic[P]):
+    """Items as lines, as the runner says them."""
 
-    def encode(self, item: Result) -> bytes:
-        """A result as a line."""
+    def __init__(self, *kinds: type[P]) -> None:
+        """Prepare.
+
+        Args:
+            kinds: What items may be.
+        """
+        self._kinds = kinds
+
+    def encode(self, item: P) -> bytes:
+        """An item as a line."""
         return encode(item)
 
-    def decode(self, line: bytes) -> Result:
-        """The result on a line; `ValueError` when there is none."""
+    def decode(self, line: bytes) -> P:
+        """The item on a line; `ValueError` when there is none."""
         found = decode(line)
-        if not isinstance(found, Result):
-            raise ValueError(f"no result: {found}")  # noqa: TRY004 - as `decode`
+        if not isinstance(found, self._kinds):
+            raise ValueError(f"no item: {found}")  # noqa: TRY004 - as `decode`
         return found
 
-    def weight(self, item: Result) -> int:
-        """About what it takes."""
-        del item
-        return 200
+    def weight(self, item: P) -> int:
+        """About how many bytes it takes; a line of the log, its characters."""
+        return len(item.message) if isinstance(item, Log) else _RESULT_WEIGHT
 
 
 def describe(item: Result) -> str:

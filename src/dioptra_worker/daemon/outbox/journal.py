@@ -23,14 +23,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from dioptra_worker.broker.leases import PendingStatus
-from dioptra_worker.daemon.outbox.items import LogCodec, Result, ResultCodec
+from dioptra_worker.daemon.outbox.items import RESULTS, ItemCodec, Result
 from dioptra_worker.daemon.outbox.wal import WriteAheadLog
+from dioptra_worker.protocol.messages import Log
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import TracebackType
 
-    from dioptra_worker.api.models import LogRecord
 
 log = logging.getLogger("dioptra_worker.journal")
 
@@ -87,11 +87,11 @@ class Journal:
         self._dirty = threading.Event()
         self._done = threading.Event()
         wake = self._dirty.set
-        self.log: WriteAheadLog[LogRecord] = WriteAheadLog(
-            folder, "log", LogCodec(), wake=wake
+        self.log: WriteAheadLog[Log] = WriteAheadLog(
+            folder, "log", ItemCodec(Log), wake=wake
         )
         self.results: WriteAheadLog[Result] = WriteAheadLog(
-            folder, "results", ResultCodec(), wake=wake
+            folder, "results", ItemCodec(*RESULTS), wake=wake
         )
         self._thread = threading.Thread(target=self._keep, name="dioptra-journal")
 

@@ -16,9 +16,9 @@ from dioptra_worker.daemon.outbox.sender_base import (
 )
 
 if TYPE_CHECKING:
-    from dioptra_worker.api.models import LogRecord
     from dioptra_worker.daemon.outbox.sender_base import Api, Owner
     from dioptra_worker.errors import ServiceUnavailable
+    from dioptra_worker.protocol.messages import Log
 
 log = logging.getLogger("dioptra_worker.courier")
 
@@ -42,13 +42,13 @@ class LogSender(SenderBase):
         self._mark = mark
         self._described = 0
 
-    def deliver(self, items: list[LogRecord]) -> None:
+    def deliver(self, items: list[Log]) -> None:
         """Deliver, or raise why not."""
         with login_awaited():
             self._api.post_log(self._job_id, [self._marked(one) for one in items])
         self._failures = 0
 
-    def count_delivered(self, items: list[LogRecord]) -> int:
+    def count_delivered(self, items: list[Log]) -> int:
         """How many are in the log: its records are told apart by their times."""
         stamps = [_stamp(record.message) for record in items]
         with login_awaited():
@@ -70,27 +70,27 @@ class LogSender(SenderBase):
                 break
         return there
 
-    def weight(self, item: LogRecord) -> int:
+    def weight(self, item: Log) -> int:
         """What an item weighs."""
         return len(item.message)
 
-    def late_window(self, items: list[LogRecord], error: ServiceUnavailable) -> float:
+    def late_window(self, items: list[Log], error: ServiceUnavailable) -> float:
         """Seconds in which what failed may still arrive."""
         del items
         return 0.0 if error.status in SURELY_NOT else LATE_ARRIVAL_WINDOW
 
-    def is_poison(self, items: list[LogRecord], error: ServiceUnavailable) -> bool:
+    def is_poison(self, items: list[Log], error: ServiceUnavailable) -> bool:
         """Whether these items are to blame, and not the API."""
         poisonous = self._fails_here_only(error)
         if poisonous and len(items) > 1:
             self._failures = POISON_TRIES - TRIES_OF_A_PART
         return poisonous
 
-    def _marked(self, record: LogRecord) -> LogRecord:
+    def _marked(self, record: Log) -> Log:
         stamp, _, text = record.message.partition(" ")
         return replace(record, message=f"{stamp} {self._mark}{text}")
 
-    def on_refusal(self, items: list[LogRecord], words: str) -> None:
+    def on_refusal(self, items: list[Log], words: str) -> None:
         """Have it said what will never be delivered."""
         log.error(
             "job %d: %d log records: %s",

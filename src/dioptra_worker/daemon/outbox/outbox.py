@@ -16,7 +16,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Self
 
-from dioptra_worker.api.models import LogRecord
 from dioptra_worker.common.humanize import duration
 from dioptra_worker.common.retry import FOREVER, retry_until_available
 from dioptra_worker.daemon.outbox.delivery_queue import Batch, DeliveryQueue
@@ -30,7 +29,7 @@ from dioptra_worker.errors import (
     ServiceRefused,
     ServiceUnavailable,
 )
-from dioptra_worker.protocol.messages import Metric
+from dioptra_worker.protocol.messages import Log, Metric
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,6 +38,7 @@ if TYPE_CHECKING:
     from dioptra_worker.daemon.outbox.buffer import Capacity
     from dioptra_worker.daemon.outbox.journal import Journal
     from dioptra_worker.daemon.outbox.sender_base import Api
+    from dioptra_worker.protocol.messages import Severity
 
 log = logging.getLogger("dioptra_worker.courier")
 
@@ -76,7 +76,7 @@ class Outbox:
         address: Address,
         *,
         group_id: Callable[[], int],
-        say: Callable[[str, str], None],
+        say: Callable[[Severity, str], None],
         on_gone: Callable[[], None],
         journal: Journal | None = None,
         mark: str = "",
@@ -151,10 +151,10 @@ class Outbox:
         """How many items wait."""
         return len(self._log) + len(self._results)
 
-    def put(self, item: LogRecord | Result) -> None:
+    def put(self, item: Log | Result) -> None:
         """Leave an item; returns at once."""
         with self._lock:
-            if isinstance(item, LogRecord):
+            if isinstance(item, Log):
                 self._put_record(item)
             elif isinstance(item, Metric) and not self._results.has_capacity:
                 self._dropped["metrics were dropped here: the outbox was full"] += 1
@@ -254,7 +254,7 @@ class Outbox:
             self._report_losses()
         return self._log.drain(timeout)
 
-    def _put_record(self, record: LogRecord) -> None:
+    def _put_record(self, record: Log) -> None:
         if record.logger != OWN_LOGGER and not self._log.has_capacity:
             self._dropped["log records were dropped here: the outbox was full"] += 1
             return
@@ -264,12 +264,10 @@ class Outbox:
     def _report_losses(self) -> None:
         for words, count in self._dropped.items():
             message = f"{count:,} {words}"
-            self._send(
-                LogRecord(severity="WARNING", logger=OWN_LOGGER, message=message)
-            )
+            self._send(Log(severity="WARNING", logger=OWN_LOGGER, message=message))
         self._dropped.clear()
 
-    def _send(self, record: LogRecord) -> None:
+    def _send(self, record: Log) -> None:
         """Put a record into its queue with the time, which tells equal ones apart.
 
         No two of a job have the same: else a batch that was refused would look like

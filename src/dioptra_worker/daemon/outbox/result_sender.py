@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from dioptra_worker.daemon.outbox.sender_base import Api, Owner
+    from dioptra_worker.protocol.messages import Severity
 
 SILENT_REGISTRATION = 4.5
 """How much longer an artifact's registration may take than we wait for the answer.
@@ -45,7 +46,7 @@ class ResultSender(SenderBase):
         job_id: int,
         *,
         group_id: Callable[[], int],
-        say: Callable[[str, str], None],
+        say: Callable[[Severity, str], None],
         slow: float = SLOW_REGISTRATION,
     ) -> None:
         super().__init__(owner, api, job_id)

@@ -17,7 +17,8 @@ from dioptra_worker.errors import (
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from dioptra_worker.api.models import Job, LogRecord
+    from dioptra_worker.api.models import Job
+    from dioptra_worker.protocol.messages import Log
 
 log = logging.getLogger("dioptra_worker.courier")
 
@@ -45,7 +46,7 @@ class Api(Protocol):
         """Say which MLflow run a job has."""
         ...
 
-    def post_log(self, job_id: int, records: Sequence[LogRecord]) -> None:
+    def post_log(self, job_id: int, records: Sequence[Log]) -> None:
         """Append records to a job's log."""
         ...
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from dioptra_worker.api.models import LogRecord
 from dioptra_worker.daemon.outbox.items import OWN_LOGGER
 from dioptra_worker.daemon.outbox.outbox import Address, Outbox
 from dioptra_worker.errors import NotFound
+from dioptra_worker.protocol.messages import Log, Severity
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -108,5 +108,5 @@ class OrphanedOutboxes:
             outbox.finish(None, PATIENCE)
 
 
-def _own(severity: str, text: str) -> LogRecord:
-    return LogRecord(severity=severity, logger=OWN_LOGGER, message=text)
+def _own(severity: Severity, text: str) -> Log:
+    return Log(severity=severity, logger=OWN_LOGGER, message=text)

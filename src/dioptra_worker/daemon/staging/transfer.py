@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from dioptra_worker.daemon.staging import store_download
     from dioptra_worker.daemon.staging.setup_deadline import SetupDeadline
     from dioptra_worker.daemon.staging.snapshot_cache import SnapshotCache
+    from dioptra_worker.protocol.messages import Severity
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +40,7 @@ class Way:
     maker: store_download.Maker
     cache: SnapshotCache
     limit: SetupDeadline
-    say: Callable[[str, str], object]
+    say: Callable[[Severity, str], object]
 
 
 class Transfer:

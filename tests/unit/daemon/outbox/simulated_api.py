@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Literal, TypeVar
 
-from dioptra_worker.api.models import Job, LogRecord
+from dioptra_worker.api.models import Job
 from dioptra_worker.errors import (
     Conflict,
     NotFound,
@@ -23,6 +23,8 @@ from dioptra_worker.errors import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+
+    from dioptra_worker.protocol.messages import Log
 
 T = TypeVar("T")
 
@@ -89,7 +91,7 @@ class SimulatedApi:
 
     status: str = "started"
     fault: Callable[[str], Fault | ServiceError | None] = lambda _: None
-    log: list[LogRecord] = field(default_factory=list)
+    log: list[Log] = field(default_factory=list)
     metrics: dict[tuple[str, int | None], float | str] = field(default_factory=dict)
     artifacts: list[str] = field(default_factory=list)
     run_id: str | None = None
@@ -123,7 +125,7 @@ class SimulatedApi:
             if error.status != 400 or self.mlflow_run(job_id) != run_id:
                 raise
 
-    def post_log(self, job_id: int, records: Sequence[LogRecord]) -> None:
+    def post_log(self, job_id: int, records: Sequence[Log]) -> None:
         """Append records to a job's log."""
         assert job_id == JOB
         self._request("POST log", lambda: self._append(records))
@@ -138,7 +140,7 @@ class SimulatedApi:
             yield [record.message for record in found]
             end = begin
 
-    def _page(self, begin: int, end: int) -> list[LogRecord]:
+    def _page(self, begin: int, end: int) -> list[Log]:
         return self.log[begin:end]
 
     def post_metric(
@@ -220,7 +222,7 @@ class SimulatedApi:
             raise _bad_request("the job has an MLflow run already")
         self.run_id = run_id
 
-    def _append(self, records: Sequence[LogRecord]) -> None:
+    def _append(self, records: Sequence[Log]) -> None:
         severities = {"DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"}
         if any(record.severity not in severities for record in records):
             raise _bad_request("no such severity")

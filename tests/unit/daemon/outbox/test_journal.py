@@ -10,10 +10,9 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from dioptra_worker.api.models import LogRecord
 from dioptra_worker.broker.leases import PendingStatus
 from dioptra_worker.daemon.outbox.journal import Journal, Journals
-from dioptra_worker.protocol.messages import ArtifactStored, Metric, RunStarted
+from dioptra_worker.protocol.messages import ArtifactStored, Log, Metric, RunStarted
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,8 +37,8 @@ def _open(folder: Path, *, attempt: int = 1, job_id: int = 7) -> Journal:
     return found
 
 
-def _record(text: str) -> LogRecord:
-    return LogRecord(severity="INFO", logger="stdout", message=text)
+def _record(text: str) -> Log:
+    return Log(severity="INFO", logger="stdout", message=text)
 
 
 def _left(folder: Path, job_id: int = 7) -> list[str]:
@@ -94,12 +93,12 @@ def test_owner_killed(tmp_path: Path) -> None:
     code = (
         "import sys, time; from pathlib import Path\n"
         "from dioptra_worker.daemon.outbox.journal import Journals\n"
-        "from dioptra_worker.api.models import LogRecord\n"
+        "from dioptra_worker.protocol.messages import Log\n"
         f"journals = Journals(Path(sys.argv[1]), api={API!r})\n"
         "made = journals.open(job_id=7, experiment_id=3, attempt=1, worker='dies')\n"
         "with made as journal:\n"
         "    for number in range(100):\n"
-        "        journal.log.append(LogRecord(severity='INFO', logger='stdout',"
+        "        journal.log.append(Log(severity='INFO', logger='stdout',"
         " message=str(number)))\n"
         "    time.sleep(600)\n"
     )

@@ -6,7 +6,7 @@ import contextlib
 import threading
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from tests.plugins.until import until
@@ -22,7 +22,6 @@ from tests.unit.daemon.outbox.simulated_api import (
     SimulatedApi,
 )
 
-from dioptra_worker.api.models import LogRecord
 from dioptra_worker.daemon.outbox.buffer import Capacity
 from dioptra_worker.daemon.outbox.delivery_queue import Batch
 from dioptra_worker.daemon.outbox.journal import Journal, Journals
@@ -36,11 +35,13 @@ from dioptra_worker.errors import (
     ServiceError,
     ServiceRefused,
 )
-from dioptra_worker.protocol.messages import ArtifactStored, Metric, RunStarted
+from dioptra_worker.protocol.messages import ArtifactStored, Log, Metric, RunStarted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from dioptra_worker.protocol.messages import Severity
 
 SOON = 20.0
 ADDRESS = Address(job_id=JOB, experiment_id=EXPERIMENT)
@@ -79,7 +80,7 @@ class Scene:
         with self.outbox:
             yield self.outbox
 
-    def _say(self, severity: str, text: str) -> None:
+    def _say(self, severity: Severity, text: str) -> None:
         self.said.append(text)
         self.outbox.put(_record(text, severity, logger="dioptra_worker"))
 
@@ -87,8 +88,8 @@ class Scene:
         self.gone += 1
 
 
-def _record(text: str, severity: str = "INFO", logger: str = "stdout") -> LogRecord:
-    return LogRecord(severity=severity, logger=logger, message=text)
+def _record(text: str, severity: Any = "INFO", logger: str = "stdout") -> Log:
+    return Log(severity=severity, logger=logger, message=text)
 
 
 def _artifact(name: str) -> ArtifactStored:

@@ -26,7 +26,6 @@ from tests.unit.daemon.outbox.simulated_api import (
     SimulatedApi,
 )
 
-from dioptra_worker.api.models import LogRecord
 from dioptra_worker.broker.leases import PendingStatus
 from dioptra_worker.daemon.outbox.buffer import Capacity
 from dioptra_worker.daemon.outbox.delivery_queue import Batch
@@ -34,7 +33,7 @@ from dioptra_worker.daemon.outbox.journal import Journal, Journals
 from dioptra_worker.daemon.outbox.outbox import Address, Outbox
 from dioptra_worker.daemon.outbox.sender_base import POISON_TRIES
 from dioptra_worker.errors import ServiceUnavailable
-from dioptra_worker.protocol.messages import ArtifactStored, Metric, RunStarted
+from dioptra_worker.protocol.messages import ArtifactStored, Log, Metric, RunStarted
 
 if TYPE_CHECKING:
     from dioptra_worker.daemon.job.claim import Claim
@@ -235,7 +234,7 @@ class Story:
                     self._put_line(outbox, f"line {number} of {self.attempt}")
 
     def _put_line(self, outbox: Outbox, text: str) -> None:
-        record = LogRecord(severity="INFO", logger="stdout", message=text)
+        record = Log(severity="INFO", logger="stdout", message=text)
         outbox.put(record)
         self.said[-1].lines.append(text)
 

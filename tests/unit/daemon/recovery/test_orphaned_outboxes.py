@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 from tests.unit.daemon.outbox.simulated_api import EXPERIMENT, JOB, SimulatedApi
 
-from dioptra_worker.api.models import LogRecord
 from dioptra_worker.broker.leases import PendingStatus
 from dioptra_worker.daemon.outbox.journal import Journal, Journals
 from dioptra_worker.daemon.recovery.orphaned_outboxes import OrphanedOutboxes
-from dioptra_worker.protocol.messages import ArtifactStored, Metric
+from dioptra_worker.protocol.messages import ArtifactStored, Log, Metric
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -49,9 +48,7 @@ class Place:
         with self.open() as journal:
             for number in range(3):
                 text = f"2026-01-01T00:00:00.00000{number}Z line {number}"
-                journal.log.append(
-                    LogRecord(severity="INFO", logger="stdout", message=text)
-                )
+                journal.log.append(Log(severity="INFO", logger="stdout", message=text))
             journal.results.append(Metric(name="loss", value=1.0, step=1))
             journal.results.append(
                 ArtifactStored(

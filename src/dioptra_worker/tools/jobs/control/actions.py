@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from dioptra_worker.api.models import LogRecord
+from dioptra_worker.protocol.messages import Log
 from dioptra_worker.tools.jobs.errors import NotNow
 from dioptra_worker.tools.jobs.job_row import JobRow
 
@@ -161,7 +161,7 @@ class Actions:
 
     def _say(self, job: JobRow, text: str) -> None:
         stamp = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%f}Z"
-        record = LogRecord(
+        record = Log(
             severity="WARNING", logger="dioptra_worker", message=f"{stamp} {text}"
         )
         self.api.post_log(job.id, [record])
