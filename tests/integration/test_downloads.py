@@ -31,8 +31,8 @@ from dioptra_worker.errors import (
 )
 from dioptra_worker.tools.local.config import BUCKET
 from dioptra_worker.tracking import artifact_store, download
-from dioptra_worker.tracking import mlflow_run as tracking
-from dioptra_worker.tracking.limits import SLOWEST, Limits
+from dioptra_worker.tracking.limits import MIN_RATE, Limits
+from dioptra_worker.tracking.mlflow_run import MlflowTracking
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -60,7 +60,7 @@ class Listener:
         """So many bytes will come."""
         self.size = size
 
-    def came(self, count: int) -> None:
+    def received(self, count: int) -> None:
         """So many more bytes are there."""
         with self._lock:
             self.arrived += count
@@ -105,8 +105,8 @@ def _environment(
 
 def _stored(path: Path) -> str:
     """Store a file or folder in a run; its URI."""
-    run_id, uri = tracking.start(7)
-    tracking.close(run_id, "FINISHED")
+    run_id, uri = MlflowTracking().start(7)
+    MlflowTracking().close(run_id, "FINISHED")
     return artifact_store.store(uri).put(path, "data")
 
 
@@ -290,7 +290,7 @@ def test_a_server_that_fetches_before_it_answers(
 ) -> None:
     """The larger a file is, the longer MLflow is waited for, and it is asked once."""
     file = tmp_path / "file"
-    file.write_bytes(os.urandom(20 * SLOWEST))
+    file.write_bytes(os.urandom(20 * MIN_RATE))
     uri = _stored(file)
     with fault_proxy(environment["MLFLOW_TRACKING_URI"]) as proxy:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", proxy.url)

@@ -130,7 +130,7 @@ def test_two_runs_share_a_folder(tracking: FolderTracking) -> None:
     assert {first, second} == {
         file.name for file in (tracking.root / "0").glob("?" * 32)
     }
-    assert "status: 3" in (tracking.run(first) / "meta.yaml").read_text()
+    assert "status: 3" in (tracking.run_folder(first) / "meta.yaml").read_text()
 
 
 def test_names_stay_in_the_run(

@@ -19,7 +19,7 @@ from tests.unit.api.scripted import Answer, Request, ScriptedApi
 
 from dioptra_worker.errors import ServiceError, ServiceRefused, ServiceUnavailable
 from dioptra_worker.tracking import artifact_store
-from dioptra_worker.tracking import mlflow_run as tracking
+from dioptra_worker.tracking.mlflow_run import MAX_SHORT_VALUE, MlflowTracking
 from dioptra_worker.tracking.s3 import client as s3
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def _folder(parent: Path) -> Path:
 @pytest.mark.usefixtures("runner")
 def test_a_run_begins_and_is_the_active_one(mlflow_reader: MlflowReader) -> None:
     """A run bears its job's id, and what plugins log by MLflow's means goes to it."""
-    run_id, uri = tracking.start(7)
+    run_id, uri = MlflowTracking().start(7)
     mlflow.log_metric("accuracy", 0.5)
     mlflow.set_tag("by", "plugin")
     assert mlflow_reader.status(run_id) == "RUNNING"
@@ -92,10 +92,10 @@ def test_a_run_begins_and_is_the_active_one(mlflow_reader: MlflowReader) -> None
 @pytest.mark.usefixtures("runner")
 def test_many_parameters(mlflow_reader: MlflowReader) -> None:
     """More parameters than MLflow takes at once are all there, and so is the name."""
-    run_id, _ = tracking.start(7)
+    run_id, _ = MlflowTracking().start(7)
     params: dict[str, object] = {f"p{number}": number for number in range(230)}
     params |= {"none": None, "empty": "", "nested": {"a": [1, 2]}, "text": "ü\n'"}
-    tracking.describe(run_id, name="train (job 7)", params=params)
+    MlflowTracking().describe(run_id, name="train (job 7)", params=params)
     logged = mlflow_reader.parameters(run_id)
     assert logged == {name: str(value) for name, value in params.items()}
     assert mlflow_reader.tags(run_id)["mlflow.runName"] == "train (job 7)"
@@ -104,8 +104,8 @@ def test_many_parameters(mlflow_reader: MlflowReader) -> None:
 @pytest.mark.usefixtures("runner")
 def test_a_run_without_parameters_has_a_name(mlflow_reader: MlflowReader) -> None:
     """A job without parameters has a name in MLflow all the same."""
-    run_id, _ = tracking.start(7)
-    tracking.describe(run_id, name="train (job 7)", params={})
+    run_id, _ = MlflowTracking().start(7)
+    MlflowTracking().describe(run_id, name="train (job 7)", params={})
     assert mlflow_reader.tags(run_id)["mlflow.runName"] == "train (job 7)"
     assert mlflow_reader.parameters(run_id) == {}
 
@@ -115,11 +115,11 @@ def test_values_that_are_too_long(
     mlflow_reader: MlflowReader,
 ) -> None:
     """A value that is longer than the server keeps does not cost the others."""
-    run_id, _ = tracking.start(7)
+    run_id, _ = MlflowTracking().start(7)
     params = {"long": "x" * 100_000, "short": "y", "middle": "z" * 240}
-    tracking.describe(run_id, name="n", params=params)
+    MlflowTracking().describe(run_id, name="n", params=params)
     logged = mlflow_reader.parameters(run_id)
-    assert len(logged["long"]) >= tracking.SHORT_VALUE
+    assert len(logged["long"]) >= MAX_SHORT_VALUE
     assert set(logged["long"]) == {"x"}
     assert (logged["short"], logged["middle"]) == ("y", "z" * 240)
     assert mlflow_reader.tags(run_id)["mlflow.runName"] == "n"
@@ -142,11 +142,11 @@ def test_a_server_that_refuses_long_values(
     with ScriptedApi(script).running() as server:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", server.url)
         params = {"long": "x" * 501, "middle": "z" * 240}
-        tracking.describe("0" * 32, name="n", params=params, tags={"t": "v"})
+        MlflowTracking().describe("0" * 32, name="n", params=params, tags={"t": "v"})
     batches = [r for r in server.requests if r.path.endswith("runs/log-batch")]
     kept = batches[-1].body
     assert kept["params"] == [
-        {"key": "long", "value": "x" * tracking.SHORT_VALUE},
+        {"key": "long", "value": "x" * MAX_SHORT_VALUE},
         {"key": "middle", "value": "z" * 240},
     ]
     assert kept["tags"] == [{"key": "t", "value": "v"}]
@@ -157,9 +157,9 @@ def test_a_server_that_refuses_long_values(
 @pytest.mark.usefixtures("runner")
 def test_parameters_that_mlflow_does_not_take(caplog: pytest.LogCaptureFixture) -> None:
     """What MLflow refuses of a job's description is said and fails nothing."""
-    run_id, _ = tracking.start(7)
-    tracking.describe(run_id, name="n", params={"not / a : name?": 1})
-    tracking.describe("0" * 32, name="n", params={"a": 1})
+    run_id, _ = MlflowTracking().start(7)
+    MlflowTracking().describe(run_id, name="n", params={"not / a : name?": 1})
+    MlflowTracking().describe("0" * 32, name="n", params={"a": 1})
     assert caplog.text.count("did not take the job's parameters") == 2
 
 
@@ -167,8 +167,8 @@ def test_parameters_that_mlflow_does_not_take(caplog: pytest.LogCaptureFixture) 
 @pytest.mark.parametrize("status", ["FINISHED", "FAILED", "KILLED"])
 def test_closing_the_active_run(status: RunStatus, mlflow_reader: MlflowReader) -> None:
     """A run gets its final status and is the active one no more."""
-    run_id, _ = tracking.start(7)
-    tracking.close(run_id, status)
+    run_id, _ = MlflowTracking().start(7)
+    MlflowTracking().close(run_id, status)
     assert mlflow_reader.status(run_id) == status
     assert mlflow.active_run() is None
 
@@ -177,32 +177,32 @@ def test_closing_the_active_run(status: RunStatus, mlflow_reader: MlflowReader) 
 def test_closing_another_process_run(mlflow_reader: MlflowReader) -> None:
     """A run that is not active here, as a dead runner's, is closed, also twice."""
     run_id = mlflow.MlflowClient().create_run("0").info.run_id
-    tracking.close(run_id, "FAILED")
-    tracking.close(run_id, "FAILED")
+    MlflowTracking().close(run_id, "FAILED")
+    MlflowTracking().close(run_id, "FAILED")
     assert mlflow_reader.status(run_id) == "FAILED"
 
 
 @pytest.mark.usefixtures("runner")
 def test_closing_after_plugins_played_with_runs(mlflow_reader: MlflowReader) -> None:
     """The job's run is closed whatever plugins ended, and what they began is too."""
-    ours, _ = tracking.start(7)
+    ours, _ = MlflowTracking().start(7)
     nested = mlflow.start_run(nested=True).info.run_id
-    tracking.close(ours, "FINISHED")
+    MlflowTracking().close(ours, "FINISHED")
     assert mlflow_reader.status(ours) == mlflow_reader.status(nested) == "FINISHED"
-    ours, _ = tracking.start(7)
+    ours, _ = MlflowTracking().start(7)
     mlflow.end_run()
     other = mlflow.start_run().info.run_id
-    tracking.close(ours, "FAILED")
+    MlflowTracking().close(ours, "FAILED")
     assert mlflow_reader.status(ours) == mlflow_reader.status(other) == "FAILED"
 
 
 @pytest.mark.usefixtures("runner")
 def test_what_was_logged_asynchronously_is_there(mlflow_reader: MlflowReader) -> None:
     """What plugins log without waiting has arrived when the run is closed."""
-    run_id, _ = tracking.start(7)
+    run_id, _ = MlflowTracking().start(7)
     for step in range(50):
         mlflow.log_metric("loss", 1.0 / (step + 1), step=step, synchronous=False)
-    tracking.close(run_id, "FINISHED")
+    MlflowTracking().close(run_id, "FINISHED")
     assert mlflow_reader.metrics(run_id) == {"loss": pytest.approx(0.02)}
 
 
@@ -210,7 +210,7 @@ def test_what_was_logged_asynchronously_is_there(mlflow_reader: MlflowReader) ->
 def test_a_run_that_mlflow_does_not_know() -> None:
     """Closing what is not there is refused."""
     with pytest.raises(ServiceRefused, match="did not close run"):
-        tracking.close("0" * 32, "FAILED")
+        MlflowTracking().close("0" * 32, "FAILED")
 
 
 def _close_elsewhere(run_id: str) -> tuple[int, str]:
@@ -249,9 +249,9 @@ def test_mlflow_that_is_away(runner: pytest.MonkeyPatch) -> None:
         runner.setenv("MLFLOW_TRACKING_URI", url)
         runner.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
         with pytest.raises(ServiceUnavailable, match="did not create a run"):
-            tracking.start(7)
+            MlflowTracking().start(7)
         with pytest.raises(ServiceUnavailable, match="did not close run"):
-            tracking.close("0" * 32, "FAILED")
+            MlflowTracking().close("0" * 32, "FAILED")
     assert os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] == "3"
     assert "MLFLOW_HTTP_REQUEST_TIMEOUT" not in os.environ
 
@@ -264,7 +264,7 @@ def test_a_file_in_s3(
     stack: LocalStack, mlflow_reader: MlflowReader, tmp_path: Path
 ) -> None:
     """A file lies where its URI says, and MLflow lists it among the run's artifacts."""
-    run_id, uri = tracking.start(7)
+    run_id, uri = MlflowTracking().start(7)
     file = tmp_path / "table 1.csv"
     file.write_bytes(b"a,b\n" * 1000)
     found = artifact_store.store(uri).put(file, "data")
@@ -282,7 +282,7 @@ def test_a_large_file_in_s3(
     tmp_path: Path,
 ) -> None:
     """A file larger than one part is uploaded in parts and is whole."""
-    run_id, uri = tracking.start(7)
+    run_id, uri = MlflowTracking().start(7)
     file = tmp_path / "large.bin"
     file.write_bytes(os.urandom(1 << 20) * 20)
     with fault_proxy(stack.environment()["MLFLOW_S3_ENDPOINT_URL"]) as proxy:
@@ -298,7 +298,7 @@ def test_a_large_file_in_s3(
 @pytest.mark.usefixtures("runner")
 def test_a_folder_in_s3(tmp_path: Path) -> None:
     """A folder keeps its name and all files in it, also those that links lead to."""
-    _, uri = tracking.start(7)
+    _, uri = MlflowTracking().start(7)
     folder = _folder(tmp_path)
     found = artifact_store.store(uri).put(folder, "out")
     assert found == f"{uri}/out/model"
@@ -308,7 +308,7 @@ def test_a_folder_in_s3(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("proxied")
 def test_a_folder_through_mlflow(tmp_path: Path) -> None:
     """Where artifacts pass through MLflow, folders and files arrive as well."""
-    _, uri = tracking.start(7)
+    _, uri = MlflowTracking().start(7)
     assert not uri.startswith("s3://")
     folder = _folder(tmp_path)
     found = artifact_store.store(uri).put(folder, "out")
@@ -340,7 +340,7 @@ def test_uploads_have_what_mlflow_adds(
     stack: LocalStack, runner: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """What MLflow's own store would add to an upload is added, in one or in parts."""
-    _, uri = tracking.start(7)
+    _, uri = MlflowTracking().start(7)
     small, large = tmp_path / "model" / "small", tmp_path / "model" / "large"
     small.parent.mkdir()
     small.write_bytes(b"x")
@@ -361,7 +361,7 @@ def test_uploads_have_what_mlflow_adds(
 @pytest.mark.usefixtures("runner")
 def test_an_empty_folder_in_s3(tmp_path: Path) -> None:
     """A folder of which the store would hold nothing is refused, with the way out."""
-    run_id, uri = tracking.start(7)
+    run_id, uri = MlflowTracking().start(7)
     (tmp_path / "empty").mkdir()
     with pytest.raises(ServiceRefused, match="'empty' has no file in it"):
         artifact_store.store(uri).put(tmp_path / "empty", "")
@@ -371,7 +371,7 @@ def test_an_empty_folder_in_s3(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("proxied")
 def test_an_empty_folder_through_mlflow(tmp_path: Path) -> None:
     """An empty folder is refused where artifacts pass through MLflow, too."""
-    _, uri = tracking.start(7)
+    _, uri = MlflowTracking().start(7)
     (tmp_path / "empty").mkdir()
     with pytest.raises(ServiceRefused, match="'empty' has no file in it"):
         artifact_store.store(uri).put(tmp_path / "empty", "")
@@ -381,7 +381,7 @@ def test_an_empty_folder_through_mlflow(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["a%20b", "a?b", "a#b"])
 def test_names_that_mlflow_would_change(name: str, tmp_path: Path) -> None:
     """A name under which MLflow would not keep a file is refused, also in a folder."""
-    run_id, uri = tracking.start(7)
+    run_id, uri = MlflowTracking().start(7)
     folder = tmp_path / "model"
     folder.mkdir()
     (folder / name).write_text("x")
@@ -394,7 +394,7 @@ def test_names_that_mlflow_would_change(name: str, tmp_path: Path) -> None:
 @pytest.mark.usefixtures("proxied")
 def test_names_that_mlflow_keeps(tmp_path: Path) -> None:
     """A lone percent sign, spaces and letters of other languages are kept."""
-    _, uri = tracking.start(7)
+    _, uri = MlflowTracking().start(7)
     file = tmp_path / "100% größe 1.txt"
     file.write_text("x")
     found = artifact_store.store(uri).put(file, "out")

@@ -29,9 +29,7 @@ ALLOWED = {
     "sdk/auth_client.py": "plugins log in with these by the platform's contract",
     "sdk/client/client.py": "plugins find the API with it by the platform's contract",
     "tools/workbench/running/inprocess.py": "it sets what plugins read, as a runner",
-    "tracking/folder_run.py": "a plugin's MLflow finds the run by its variables only",
-    "tracking/mlflow_timeouts.py": "MLflow's patience can be set by its variables only",
-    "tracking/mlflow_run.py": "it looks where MLflow is, as MLflow does",
+    "tracking/mlflow_environment.py": "MLflow is set up by its variables only",
     "tracking/s3/client.py": "it reads what MLflow's own S3 store reads",
 }
 """File and reason."""

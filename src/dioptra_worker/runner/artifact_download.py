@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
-EVERY = 0.25
+REPORT_INTERVAL = 0.25
 """Seconds between two words about how much has come."""
 
 
@@ -74,11 +74,11 @@ class _Speaker:
         """So many bytes will come."""
         self.say(size=size)
 
-    def came(self, count: int) -> None:
+    def received(self, count: int) -> None:
         """So many more bytes are there."""
         with self._lock:
             self._came += count
-            due = time.monotonic() - self._said >= EVERY
+            due = time.monotonic() - self._said >= REPORT_INTERVAL
         if due:
             self.flush()
 

@@ -25,6 +25,7 @@ from dioptra_worker.runner.outage_messages import waiting
 from dioptra_worker.runner.plugins.bundle import Bundle
 from dioptra_worker.runner.run_description import Describe, described
 from dioptra_worker.sdk.tracebacks import plugin_traceback
+from dioptra_worker.tracking.base import STORE_RETRY_TIMEOUT
 
 if TYPE_CHECKING:
     from dioptra_worker.tracking.artifact_store import Store
@@ -32,9 +33,6 @@ if TYPE_CHECKING:
 log = logging.getLogger("dioptra_worker.job")
 
 Send = Callable[[Message], None]
-
-STORE_PATIENCE = 3600.0
-"""Seconds that an output artifact waits for its store; the job's time limit holds."""
 
 
 class JobFailed(WorkerError):
@@ -253,7 +251,7 @@ class _Saver:
         path = self._bundles.write(output, contents)
         uri = retry_until_available(
             lambda: self._store.put(path, output.name),
-            seconds=STORE_PATIENCE,
+            seconds=STORE_RETRY_TIMEOUT,
             **waiting("the artifact store", self._send),
         )
         task = self._bundles.ids(output.task)

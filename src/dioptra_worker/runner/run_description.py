@@ -25,7 +25,7 @@ log = logging.getLogger("dioptra_worker.job")
 
 
 class Describe(Protocol):
-    """Gives a run its name and parameters; see `tracking.backends.Tracking`."""
+    """Gives a run its name and parameters; see `tracking.base.Tracking`."""
 
     def __call__(
         self,

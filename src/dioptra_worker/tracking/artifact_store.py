@@ -13,13 +13,13 @@ from mlflow.store.artifact.artifact_repository_registry import get_artifact_repo
 from dioptra_worker.errors import ServiceError, ServiceRefused
 from dioptra_worker.tracking.parallel import parallel_map
 from dioptra_worker.tracking.s3.upload import S3Store
-from dioptra_worker.tracking.upload_files import files
+from dioptra_worker.tracking.upload_files import files_to_upload
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 SERVICE = "artifact store"
-FILES_AT_ONCE = 8
+MAX_PARALLEL_FILES = 8
 
 
 class Store(Protocol):
@@ -86,9 +86,11 @@ class MlflowStore:
         try:
             if path.is_dir():
                 parallel_map(
-                    lambda file: self._put(file, f"{inside}/{_below(path, file)}"),
-                    files(path, service=SERVICE),
-                    at_once=FILES_AT_ONCE,
+                    lambda file: self._put(
+                        file, f"{inside}/{_relative_folder(path, file)}"
+                    ),
+                    files_to_upload(path, service=SERVICE),
+                    max_workers=MAX_PARALLEL_FILES,
                 )
             else:
                 self._put(path, folder)
@@ -114,6 +116,6 @@ def _refuse_renamed(path: str) -> None:
         )
 
 
-def _below(root: Path, file: Path) -> str:
+def _relative_folder(root: Path, file: Path) -> str:
     """The folder of a file relative to another; ``""`` when it lies directly in it."""
     return "/".join(file.relative_to(root).parts[:-1])

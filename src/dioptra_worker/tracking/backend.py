@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 SERVER_MODULES = (
-    "dioptra_worker.tracking.server_run",
+    "dioptra_worker.tracking.mlflow_run",
     "dioptra_worker.tracking.s3.download",
     "dioptra_worker.tracking.mlflow_download",
 )
@@ -31,6 +31,6 @@ def backend(folder: str | None) -> Tracking:
         from dioptra_worker.tracking.folder_run import FolderTracking  # noqa: PLC0415
 
         return FolderTracking(Path(folder))
-    from dioptra_worker.tracking.server_run import ServerTracking  # noqa: PLC0415
+    from dioptra_worker.tracking.mlflow_run import MlflowTracking  # noqa: PLC0415
 
-    return ServerTracking()
+    return MlflowTracking()

@@ -1,4 +1,4 @@
-"""What keeps a run, whatever is behind it."""
+"""What every backend of tracking does, and how long one that is away is waited for."""
 
 from __future__ import annotations
 
@@ -12,9 +12,12 @@ if TYPE_CHECKING:
 
 RunStatus = Literal["FINISHED", "FAILED", "KILLED"]
 
+STORE_RETRY_TIMEOUT = 3600.0
+"""Seconds for which a runner tries to store an artifact in a store that is away."""
+
 
 class Tracking(Protocol):
-    """One run's keeper."""
+    """Keeps one run."""
 
     def start(self, job_id: int) -> tuple[str, str]:
         """Begin a run and make it the active one for ``mlflow.log_*``.

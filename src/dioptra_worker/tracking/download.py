@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from dioptra_worker.tracking.limits import Limits, Listener
+    from dioptra_worker.tracking.limits import DownloadListener, Limits
 
 SCHEMES = ("s3", "mlflow-artifacts")
 """How URIs begin whose stores can be reached from here without the platform's API."""
 
 
 def fetch(
-    uri: str, target: Path, *, is_dir: bool, limits: Limits, listener: Listener
+    uri: str, target: Path, *, is_dir: bool, limits: Limits, listener: DownloadListener
 ) -> None:
     """Download a file or a folder.
 

@@ -10,9 +10,9 @@ file per parameter and tag, and a file per metric with lines of time, value and 
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import logging
-import os
 import shutil
 import sys
 import time
@@ -24,6 +24,7 @@ from urllib.parse import unquote, urlsplit
 import yaml
 
 from dioptra_worker.errors import ServiceRefused
+from dioptra_worker.tracking.mlflow_environment import mlflow_environment
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -49,27 +50,27 @@ class FolderTracking:
 
     def __init__(self, root: Path) -> None:
         self.root = root.absolute()
-        self._before: dict[str, str | None] = {}
+        self._environment = contextlib.ExitStack()
 
     def start(self, job_id: int) -> tuple[str, str]:
-        """Begin a run; see `dioptra_worker.tracking.backend.Tracking`."""
+        """Begin a run; see `dioptra_worker.tracking.base.Tracking`."""
         del job_id  # there is no server that would know it
         run_id = uuid.uuid4().hex
-        folder = self.run(run_id)
+        folder = self.run_folder(run_id)
         try:
-            self._experiment()
+            self._create_experiment()
             for name in ("artifacts", "metrics", "params", "tags"):
                 (folder / name).mkdir(parents=True)
-            self._describe(folder, _new_run(run_id, folder))
-            self._put(folder / "tags" / "mlflow.user", _user())
+            self._write_metadata(folder, _new_metadata(run_id, folder))
+            self._write_atomically(folder / "tags" / "mlflow.user", _user())
         except OSError as error:
             raise ServiceRefused(
                 f"{str(self.root)!r} cannot keep the run: {error}", service=SERVICE
             ) from error
-        self._lead_mlflow_here(run_id)
+        self._point_mlflow_here(run_id)
         return run_id, (folder / "artifacts").as_uri()
 
-    def run(self, run_id: str) -> Path:
+    def run_folder(self, run_id: str) -> Path:
         """The folder of a run."""
         return self.root / EXPERIMENT / run_id
 
@@ -82,12 +83,14 @@ class FolderTracking:
         tags: Mapping[str, str],
     ) -> None:
         """Give the run its name, the job's parameters, and tags."""
-        folder = self.run(run_id)
+        folder = self.run_folder(run_id)
         try:
-            self._change(folder, run_name=name)
-            self._put(folder / "tags" / "mlflow.runName", name)
+            self._update_metadata(folder, run_name=name)
+            self._write_atomically(folder / "tags" / "mlflow.runName", name)
             for key, value in params.items():
-                self._put(_inside(folder / "params", key), str(value))
+                self._write_atomically(
+                    _path_for_name(folder / "params", key), str(value)
+                )
             for key, text in tags.items():
                 self.tag(run_id, key, text)
         except OSError as error:
@@ -95,7 +98,9 @@ class FolderTracking:
 
     def tag(self, run_id: str, name: str, value: str) -> None:
         """Give the run a tag."""
-        self._put(_inside(self.run(run_id) / "tags", name), value)
+        self._write_atomically(
+            _path_for_name(self.run_folder(run_id) / "tags", name), value
+        )
 
     def store(self, uri: str) -> FolderStore:
         """The store of the run's artifacts."""
@@ -103,16 +108,16 @@ class FolderTracking:
 
     def log_metric(self, run_id: str, name: str, value: float, step: int) -> None:
         """Keep a metric of the run."""
-        file = _inside(self.run(run_id) / "metrics", name)
+        file = _path_for_name(self.run_folder(run_id) / "metrics", name)
         file.parent.mkdir(parents=True, exist_ok=True)
         with file.open("a", encoding="utf-8") as lines:
-            lines.write(f"{_now()} {value} {step}\n")
+            lines.write(f"{_now_ms()} {value} {step}\n")
 
     def metrics(self, run_id: str) -> Mapping[str, tuple[float, int]]:
         """The last value and step of each of the run's metrics."""
-        folder = self.run(run_id) / "metrics"
+        folder = self.run_folder(run_id) / "metrics"
         return {
-            file.relative_to(folder).as_posix(): _last(file)
+            file.relative_to(folder).as_posix(): _last_value(file)
             for file in sorted(folder.rglob("*"))
             if file.is_file()
         }
@@ -122,30 +127,27 @@ class FolderTracking:
         mlflow = sys.modules.get("mlflow")
         while mlflow is not None and mlflow.active_run() is not None:
             mlflow.end_run(status)  # else it would end it as finished when Python ends
-        self._change(self.run(run_id), status=_STATUS[status], end_time=_now())
-        for name, value in self._before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
+        self._update_metadata(
+            self.run_folder(run_id), status=_STATUS[status], end_time=_now_ms()
+        )
+        self._environment.close()
 
-    def _lead_mlflow_here(self, run_id: str) -> None:
+    def _point_mlflow_here(self, run_id: str) -> None:
         """Let a plugin's ``mlflow.*`` find this run, until it is closed."""
-        values = {
-            "MLFLOW_ALLOW_FILE_STORE": "true",  # which it has begun to discourage
-            "MLFLOW_RUN_ID": run_id,
-            "MLFLOW_TRACKING_URI": self.root.as_uri(),
-        }
-        self._before = {name: os.environ.get(name) for name in values}
-        os.environ.update(values)
+        variables = mlflow_environment(
+            MLFLOW_ALLOW_FILE_STORE="true",  # which it has begun to discourage
+            MLFLOW_RUN_ID=run_id,
+            MLFLOW_TRACKING_URI=self.root.as_uri(),
+        )
+        self._environment.enter_context(variables)
 
-    def _experiment(self) -> None:
+    def _create_experiment(self) -> None:
         """Make the experiment that MLflow, too, makes in a new folder."""
         folder = self.root / EXPERIMENT
         folder.mkdir(parents=True, exist_ok=True)
         file = folder / "meta.yaml"
         if not file.exists():
-            now = _now()
+            now = _now_ms()
             content = {
                 "artifact_location": folder.as_uri(),
                 "creation_time": now,
@@ -154,16 +156,16 @@ class FolderTracking:
                 "lifecycle_stage": "active",
                 "name": "Default",
             }
-            self._put(file, yaml.safe_dump(content))
+            self._write_atomically(file, yaml.safe_dump(content))
 
-    def _change(self, folder: Path, **values: object) -> None:
+    def _update_metadata(self, folder: Path, **values: object) -> None:
         file = folder / "meta.yaml"
-        self._describe(folder, yaml.safe_load(file.read_text("utf-8")) | values)
+        self._write_metadata(folder, yaml.safe_load(file.read_text("utf-8")) | values)
 
-    def _describe(self, folder: Path, content: Mapping[str, object]) -> None:
-        self._put(folder / "meta.yaml", yaml.safe_dump(dict(content)))
+    def _write_metadata(self, folder: Path, content: Mapping[str, object]) -> None:
+        self._write_atomically(folder / "meta.yaml", yaml.safe_dump(dict(content)))
 
-    def _put(self, file: Path, text: str) -> None:
+    def _write_atomically(self, file: Path, text: str) -> None:
         """Write a file that is never seen half written."""
         file.parent.mkdir(parents=True, exist_ok=True)
         part = file.with_name(f".{file.name}.part")
@@ -198,7 +200,7 @@ class FolderStore:
         return target.as_uri()
 
 
-def _new_run(run_id: str, folder: Path) -> dict[str, object]:
+def _new_metadata(run_id: str, folder: Path) -> dict[str, object]:
     return {
         "artifact_uri": (folder / "artifacts").as_uri(),
         "end_time": None,
@@ -210,14 +212,14 @@ def _new_run(run_id: str, folder: Path) -> dict[str, object]:
         "source_name": "",
         "source_type": _SOURCE_LOCAL,
         "source_version": "",
-        "start_time": _now(),
+        "start_time": _now_ms(),
         "status": _RUNNING,
         "tags": [],
         "user_id": _user(),
     }
 
 
-def _inside(folder: Path, name: str) -> Path:
+def _path_for_name(folder: Path, name: str) -> Path:
     """The file for a name, which may have slashes in it, as in MLflow.
 
     Raises:
@@ -229,13 +231,13 @@ def _inside(folder: Path, name: str) -> Path:
     return file
 
 
-def _last(file: Path) -> tuple[float, int]:
+def _last_value(file: Path) -> tuple[float, int]:
     *_, last = file.read_text("utf-8").splitlines()
     _, value, *step = last.split()
     return float(value), int(step[0]) if step else 0
 
 
-def _now() -> int:
+def _now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 

@@ -1,4 +1,4 @@
-"""What downloads have in common: limits, who is told, and a disk that is full."""
+"""What downloads have in common: limits, a listener, and a disk that is full."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-SLOWEST = 2 << 20
+MIN_RATE = 2 << 20
 """Bytes a second at which a server is expected to fetch from its own store, at least.
 
 Servers such as MLflow's and the REST API send nothing before they have all of it.
@@ -34,39 +34,39 @@ class Limits:
     size: int
 
 
-class Listener(Protocol):
+class DownloadListener(Protocol):
     """Is told how far a download is; from any thread."""
 
     def begin(self, size: int) -> None:
         """So many bytes will come."""
         ...
 
-    def came(self, count: int) -> None:
+    def received(self, count: int) -> None:
         """So many more bytes are there."""
         ...
 
 
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """What a disk says that does not take a file, whoever sends it."""
 
 
 @contextlib.contextmanager
-def kept() -> Iterator[None]:
-    """Tell a disk that does not take what comes from a store that does not give it.
+def disk_full_as_artifact_error() -> Iterator[None]:
+    """Turn what a full disk raises into `ArtifactError`; no store is to blame for it.
 
-    Libraries hide what they met in their own errors, so the words count, too.
+    Libraries put the system's error into one of their own, so its words count, too.
     """
     try:
         yield
     except Exception as error:
-        for number in _NO_ROOM:
+        for number in _DISK_FULL:
             words = os.strerror(number)
             said = f"[Errno {number}] {words}" in str(error)
             if said or getattr(error, "errno", None) == number:
-                raise ArtifactError(not_kept(words)) from error
+                raise ArtifactError(disk_full_message(words)) from error
         raise
 
 
-def not_kept(words: str) -> str:
-    """Say that this worker's disk does not take an artifact."""
-    return f"this worker's disk has no room for it (DIOPTRA_WORKER_WORK_DIR): {words}"
+def disk_full_message(reason: str) -> str:
+    """The sentence for a disk of this worker that does not take an artifact."""
+    return f"this worker's disk has no room for it (DIOPTRA_WORKER_WORK_DIR): {reason}"

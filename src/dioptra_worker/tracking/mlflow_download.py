@@ -11,8 +11,8 @@ from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
 from dioptra_worker.errors import ArtifactError, NotFound, ServiceUnavailable
-from dioptra_worker.tracking.limits import SLOWEST, kept
-from dioptra_worker.tracking.mlflow_timeouts import patience
+from dioptra_worker.tracking.limits import MIN_RATE, disk_full_as_artifact_error
+from dioptra_worker.tracking.mlflow_environment import client_timeouts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -20,32 +20,34 @@ if TYPE_CHECKING:
 
     from mlflow.store.artifact.artifact_repo import ArtifactRepository
 
-    from dioptra_worker.tracking.limits import Limits, Listener
+    from dioptra_worker.tracking.limits import DownloadListener, Limits
 
 SERVICE = "artifact store"
-_LOOK = 0.5
+_POLL_INTERVAL = 0.5
 """Seconds between two looks at how much has come: MLflow does not tell."""
 
 
 def fetch(
-    uri: str, target: Path, *, is_dir: bool, limits: Limits, listener: Listener
+    uri: str, target: Path, *, is_dir: bool, limits: Limits, listener: DownloadListener
 ) -> None:
     """Download a file or folder; see `dioptra_worker.tracking.download.fetch`."""
     parent, _, name = uri.rstrip("/").rpartition("/")
     arriving = target.with_name(f"{target.name}.arriving")
     try:
-        with kept():
+        with disk_full_as_artifact_error():
             arriving.mkdir()
             repository = get_artifact_repository(parent)
-            sizes = dict(_listed(repository, name, is_dir=is_dir))
-            _refuse_unfit(uri, sizes, limits)
+            sizes = dict(_list_files(repository, name, is_dir=is_dir))
+            _refuse_above_limits(uri, sizes, limits)
             listener.begin(sum(sizes.values()))
-            with _waiting_for(max(sizes.values())), _watched(arriving, listener):
+            with _timeout_for(max(sizes.values())), _watched(arriving, listener):
                 repository.download_artifacts(name, dst_path=str(arriving))
+            # An answer that breaks off looks like one that ends, so sizes are compared.
             for path, size in sizes.items():
                 if (found := (arriving / path).stat().st_size) != size:
                     words = f"{path!r} came with {found} bytes instead of {size}"
                     raise ServiceUnavailable(words, service=SERVICE)
+            # What is at the target is whole: it gets there in one step, and last.
             (arriving / name).rename(target)
     except (MlflowException, OSError) as error:
         raise ServiceUnavailable(
@@ -53,7 +55,7 @@ def fetch(
         ) from error
 
 
-def _refuse_unfit(uri: str, sizes: Mapping[str, int], limits: Limits) -> None:
+def _refuse_above_limits(uri: str, sizes: Mapping[str, int], limits: Limits) -> None:
     files, size = len(sizes), sum(sizes.values())
     if not files:
         raise NotFound(f"there is nothing at {uri}", service=SERVICE)
@@ -61,36 +63,40 @@ def _refuse_unfit(uri: str, sizes: Mapping[str, int], limits: Limits) -> None:
         raise ArtifactError(f"{uri} has {files:,} files of {size:,} bytes")
 
 
-def _waiting_for(size: int) -> contextlib.AbstractContextManager[None]:
-    """Let the server be silent for as long as it may need to get a file itself."""
-    return patience(seconds=MLFLOW_HTTP_REQUEST_TIMEOUT.get() + size / SLOWEST)
+def _timeout_for(size: int) -> contextlib.AbstractContextManager[None]:
+    """Let the server be silent for as long as it may need to get a file itself.
+
+    MLflow's server reads all of a file from its store before it sends a byte, and a
+    client that gives up and asks again has it begin from the start.
+    """
+    return client_timeouts(seconds=MLFLOW_HTTP_REQUEST_TIMEOUT.get() + size / MIN_RATE)
 
 
-def _listed(
+def _list_files(
     repository: ArtifactRepository, name: str, *, is_dir: bool
 ) -> Iterator[tuple[str, int]]:
     """The path and the bytes of each file, relative to the repository."""
     for entry in repository.list_artifacts(name if is_dir else None):
         if entry.is_dir and is_dir:
-            yield from _listed(repository, entry.path, is_dir=True)
+            yield from _list_files(repository, entry.path, is_dir=True)
         elif is_dir or entry.path == name:
             yield entry.path, entry.file_size or 0
 
 
 @contextlib.contextmanager
-def _watched(folder: Path, listener: Listener) -> Iterator[None]:
-    """Look now and then how much has come into a folder."""
+def _watched(folder: Path, listener: DownloadListener) -> Iterator[None]:
+    """Tell the listener now and then how much has come into a folder."""
     over = threading.Event()
 
-    def look() -> None:
+    def poll() -> None:
         seen = 0
-        while not over.wait(_LOOK):
+        while not over.wait(_POLL_INTERVAL):
             size = _size(folder)
             if size > seen:
-                listener.came(size - seen)
+                listener.received(size - seen)
                 seen = size
 
-    thread = threading.Thread(target=look, daemon=True)
+    thread = threading.Thread(target=poll, daemon=True)
     thread.start()
     try:
         yield

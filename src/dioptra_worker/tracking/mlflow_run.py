@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 import importlib
 import logging
-import os
 import threading
 import time
+import uuid
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -21,11 +21,13 @@ from dioptra_worker.common.humanize import first_line
 from dioptra_worker.common.network_errors import cause, is_connection_failure
 from dioptra_worker.errors import ServiceRefused, ServiceUnavailable
 from dioptra_worker.protocol.messages import NO_JOB
-from dioptra_worker.tracking.mlflow_timeouts import patience
+from dioptra_worker.tracking import artifact_store
+from dioptra_worker.tracking.mlflow_environment import client_timeouts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from dioptra_worker.tracking.artifact_store import Store
     from dioptra_worker.tracking.base import RunStatus
 
 SERVICE = "MLflow"
@@ -33,107 +35,134 @@ JOB_ID_TAG = "dioptra.jobId"
 RUNNER_TAG = "dioptra.runner"
 
 PARAMS_PER_BATCH = 100
-SHORT_VALUE = 250
+MAX_SHORT_VALUE = 250
 """Characters of a parameter's value that every MLflow server takes."""
 
 _log = logging.getLogger("dioptra_worker.tracking")
 
 
-def start(job_id: int, *, token: str = "", again: bool = False) -> tuple[str, str]:
-    """Create the job's run and make it the active one for ``mlflow.log_*``.
+class MlflowTracking:
+    """Keeps one run on the server that the environment names."""
 
-    Args:
-        job_id: Becomes the tag ``dioptra.jobId``, unless there is no job.
-        token: Becomes the tag ``dioptra.runner``, which no other run has.
-        again: Look first for a run of that token: MLflow may have made one and its
-            answer was lost.
+    def __init__(self) -> None:
+        self._token = uuid.uuid4().hex
+        self._tries = 0
 
-    Returns:
-        The run's id and the URI of its artifacts.
+    def start(self, job_id: int) -> tuple[str, str]:
+        """Create the job's run and make it the active one for ``mlflow.log_*``.
 
-    Raises:
-        ServiceUnavailable: If MLflow cannot be reached; try again.
-        ServiceRefused: If MLflow does not want to.
-    """
-    tags = {} if job_id == NO_JOB else {JOB_ID_TAG: str(job_id)}
-    if token:
-        tags[RUNNER_TAG] = token
-    with _hasty(), translate_errors("create a run"):
-        run = (_made_before(token) if again else None) or mlflow.start_run(tags=tags)
-    return run.info.run_id, run.info.artifact_uri
+        To create a run must not happen twice, but a call whose answer was lost cannot
+        be told from one that never arrived. So each run has a tag with a token that no
+        other has, and every try but the first looks for it before it creates one.
 
+        Args:
+            job_id: Becomes the tag ``dioptra.jobId``, unless there is no job.
 
-def _made_before(token: str) -> mlflow.ActiveRun | None:
-    """The run of an earlier try, made the active one."""
-    found = mlflow.search_runs(
-        filter_string=f"tags.`{RUNNER_TAG}` = '{token}'",
-        max_results=1,
-        output_format="list",
-    )
-    assert isinstance(found, list)
-    return mlflow.start_run(run_id=found[0].info.run_id) if found else None
+        Returns:
+            The run's id and the URI of its artifacts.
+
+        Raises:
+            ServiceUnavailable: If MLflow cannot be reached; try again.
+            ServiceRefused: If MLflow does not want to.
+        """
+        self._tries += 1
+        tags = {RUNNER_TAG: self._token}
+        if job_id != NO_JOB:
+            tags[JOB_ID_TAG] = str(job_id)
+        with _fail_fast(), translate_errors("create a run"):
+            run = self._find_run() if self._tries > 1 else None
+            run = run or mlflow.start_run(tags=tags)
+        return run.info.run_id, run.info.artifact_uri
+
+    def _find_run(self) -> mlflow.ActiveRun | None:
+        """The run of an earlier try, made the active one."""
+        found = mlflow.search_runs(
+            filter_string=f"tags.`{RUNNER_TAG}` = '{self._token}'",
+            max_results=1,
+            output_format="list",
+        )
+        assert isinstance(found, list)
+        return mlflow.start_run(run_id=found[0].info.run_id) if found else None
+
+    def store(self, uri: str) -> Store:
+        """The store of the run's artifacts."""
+        return artifact_store.store(uri)
+
+    def log_metric(self, run_id: str, name: str, value: float, step: int) -> None:
+        """Keep a metric of the run."""
+        with translate_errors("log a metric"):
+            MlflowClient().log_metric(run_id, name, value, step=step)
+
+    def metrics(self, run_id: str) -> Mapping[str, tuple[float, int]]:
+        """The last value and step of each of the run's metrics."""
+        with translate_errors("show the run's metrics"):
+            data = MlflowClient().get_run(run_id).data
+        # MLflow tells the latest value of a metric, without its step.
+        return {name: (value, 0) for name, value in data.metrics.items()}
+
+    def describe(
+        self,
+        run_id: str,
+        *,
+        name: str,
+        params: Mapping[str, Any],
+        tags: Mapping[str, str] | None = None,
+    ) -> None:
+        """Give the run its name, tags and parameters; what fails is only logged.
+
+        Args:
+            run_id: The run.
+            name: What MLflow's page shows.
+            params: The job's values for the graph's global parameters, by name.
+            tags: More tags of the run, by name.
+        """
+        client = MlflowClient()
+        naming = threading.Thread(
+            target=_set_name,
+            args=[client, run_id, name],
+            name="dioptra-naming",
+            daemon=True,
+        )
+        naming.start()
+        marks = [RunTag(key, value) for key, value in (tags or {}).items()]
+        entries = [Param(key, str(value)) for key, value in params.items()]
+        for first in range(0, max(len(entries), bool(marks)), PARAMS_PER_BATCH):
+            batch = entries[first : first + PARAMS_PER_BATCH]
+            _log_batch(client, run_id, batch, marks)
+            marks = []
+        naming.join()
+
+    def close(self, run_id: str, status: RunStatus) -> None:
+        """Give a run its final status, whether or not it is the active one.
+
+        Runs that a plugin has begun and not ended get it too, as when a script ends.
+
+        Args:
+            run_id: The run.
+            status: How it ended.
+
+        Raises:
+            ServiceUnavailable: If MLflow cannot be reached; try again.
+            ServiceRefused: If MLflow does not want to.
+        """
+        with _fail_fast(), translate_errors(f"close run {run_id}"):
+            ended = set()
+            while (active := mlflow.active_run()) is not None:
+                ended.add(active.info.run_id)
+                mlflow.end_run(status)
+            if run_id not in ended:
+                MlflowClient().set_terminated(run_id, status)
 
 
 def warm_up_caches() -> None:
     """Do beforehand what makes the first `start` of a process slow; asks no service."""
     resolve_tags()  # imports GitPython, among others
     importlib.import_module("mlflow.tracking.request_header.registry")
-    if urlsplit(os.environ.get("MLFLOW_TRACKING_URI", "")).scheme in {"http", "https"}:
+    if urlsplit(mlflow.get_tracking_uri()).scheme in {"http", "https"}:
         MlflowClient()
 
 
-def describe(
-    run_id: str,
-    *,
-    name: str,
-    params: Mapping[str, Any],
-    tags: Mapping[str, str] | None = None,
-) -> None:
-    """Give the run its name, tags and parameters; what fails is only logged.
-
-    Args:
-        run_id: The run.
-        name: What MLflow's page shows.
-        params: The job's values for the graph's global parameters, by name.
-        tags: More tags of the run, by name.
-    """
-    client = MlflowClient()
-    naming = threading.Thread(
-        target=_name, args=[client, run_id, name], name="dioptra-naming", daemon=True
-    )
-    naming.start()
-    marks = [RunTag(key, value) for key, value in (tags or {}).items()]
-    entries = [Param(key, str(value)) for key, value in params.items()]
-    for first in range(0, max(len(entries), bool(marks)), PARAMS_PER_BATCH):
-        batch = entries[first : first + PARAMS_PER_BATCH]
-        _log_batch(client, run_id, batch, marks)
-        marks = []
-    naming.join()
-
-
-def close(run_id: str, status: RunStatus) -> None:
-    """Give a run its final status, whether or not it is the active one.
-
-    Runs that a plugin has begun and not ended get it too, as at the end of a script.
-
-    Args:
-        run_id: The run.
-        status: How it ended.
-
-    Raises:
-        ServiceUnavailable: If MLflow cannot be reached; try again.
-        ServiceRefused: If MLflow does not want to.
-    """
-    with _hasty(), translate_errors(f"close run {run_id}"):
-        ended = set()
-        while (active := mlflow.active_run()) is not None:
-            ended.add(active.info.run_id)
-            mlflow.end_run(status)
-        if run_id not in ended:
-            MlflowClient().set_terminated(run_id, status)
-
-
-def _name(client: MlflowClient, run_id: str, name: str) -> None:
+def _set_name(client: MlflowClient, run_id: str, name: str) -> None:
     """Give a run its name, and nothing else.
 
     Not by ``client.update_run``, nor by the tag mlflow.runName: for both, MLflow reads
@@ -153,26 +182,26 @@ def _log_batch(
     try:
         client.log_batch(run_id, params=params, tags=tags)
     except MlflowException as error:
-        long = [entry.key for entry in params if len(entry.value) > SHORT_VALUE]
+        long = [entry.key for entry in params if len(entry.value) > MAX_SHORT_VALUE]
         if not long:
             _log.warning("MLflow did not take the job's parameters: %s", error)
             return
         _log.warning(
             "MLflow takes no values that long, so the first %d characters are logged"
             " of: %s",
-            SHORT_VALUE,
+            MAX_SHORT_VALUE,
             ", ".join(long),
         )
-        short = [Param(entry.key, entry.value[:SHORT_VALUE]) for entry in params]
+        short = [Param(entry.key, entry.value[:MAX_SHORT_VALUE]) for entry in params]
         try:
             client.log_batch(run_id, params=short, tags=tags)
         except MlflowException as again:
             _log.warning("MLflow did not take the job's parameters: %s", again)
 
 
-def _hasty() -> contextlib.AbstractContextManager[None]:
+def _fail_fast() -> contextlib.AbstractContextManager[None]:
     """Make MLflow give up soon, so that whoever waits can say what for."""
-    return patience(seconds=10.0, retries=0)
+    return client_timeouts(seconds=10.0, retries=0)
 
 
 @contextlib.contextmanager
@@ -183,7 +212,7 @@ def translate_errors(what: str) -> Iterator[None]:
         yield
     except MlflowException as error:
         status = error.get_http_status_code()
-        message = f"{SERVICE} did not {what}: {_words(error)}"
+        message = f"{SERVICE} did not {what}: {_describe_error(error)}"
         if status >= 500 or status == 429:
             seconds = time.monotonic() - started
             raise ServiceUnavailable(
@@ -194,7 +223,7 @@ def translate_errors(what: str) -> Iterator[None]:
         ) from error
 
 
-def _words(error: Exception) -> str:
+def _describe_error(error: Exception) -> str:
     """What went wrong; of a connection that failed, where and why."""
     if not is_connection_failure(error):
         return first_line(error)

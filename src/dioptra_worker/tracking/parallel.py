@@ -12,14 +12,14 @@ T = TypeVar("T")
 
 
 def parallel_map(
-    function: Callable[[T], object], items: Sequence[T], *, at_once: int
+    function: Callable[[T], object], items: Sequence[T], *, max_workers: int
 ) -> None:
     """Call a function with each item; a failure ends it after those under way.
 
     Args:
         function: What to call, in threads.
         items: What with; a single one needs no thread.
-        at_once: How many calls run at a time.
+        max_workers: How many calls run at a time.
 
     Raises:
         Exception: The first that a call has raised.
@@ -28,7 +28,7 @@ def parallel_map(
         for item in items:
             function(item)
         return
-    pool = ThreadPoolExecutor(min(at_once, len(items)))
+    pool = ThreadPoolExecutor(min(max_workers, len(items)))
     try:
         for _ in pool.map(function, items):
             pass

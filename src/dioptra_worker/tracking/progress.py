@@ -1,4 +1,4 @@
-"""Says now and then how far a long transfer is."""
+"""Logs now and then how far a long transfer is."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("dioptra_worker.tracking")
 
-EVERY = 10.0
+PROGRESS_INTERVAL = 10.0
 """Seconds between two lines about one transfer; a shorter one has none."""
 
 
@@ -26,8 +26,8 @@ class Progress:
         what: str,
         *,
         total: int | None,
-        every: float = EVERY,
-        tell: Callable[[str], object] = log.info,
+        interval: float = PROGRESS_INTERVAL,
+        log_line: Callable[[str], object] = log.info,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Begin to count.
@@ -35,28 +35,28 @@ class Progress:
         Args:
             what: The transfer, such as ``"storing 'model'"``.
             total: Bytes that there are, if that is known.
-            every: Seconds between two lines.
-            tell: Takes a line.
+            interval: Seconds between two lines.
+            log_line: Takes a line.
             clock: Says how late it is, in seconds.
         """
         self._what = what
         self._total = total
-        self._every = every
-        self._tell = tell
+        self._interval = interval
+        self._log = log_line
         self._lock = threading.Lock()
         self._done = 0
         self._clock = clock
-        self._began = self._said = clock()
+        self._began_at = self._logged_at = clock()
 
     def add(self, count: int) -> None:
-        """Count bytes that were transferred, and say so when it is time."""
+        """Count bytes that were transferred, and log that when it is time."""
         with self._lock:
             self._done += count
             now = self._clock()
-            if now - self._said < self._every:
+            if now - self._logged_at < self._interval:
                 return
-            self._said = now
+            self._logged_at = now
             done = self._done
         of = "" if self._total is None else f" of {size(self._total)}"
-        rate = done / (now - self._began)
-        self._tell(f"{self._what}: {size(done)}{of}, {size(rate)}/s")
+        rate = done / (now - self._began_at)
+        self._log(f"{self._what}: {size(done)}{of}, {size(rate)}/s")

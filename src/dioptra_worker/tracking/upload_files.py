@@ -10,11 +10,11 @@ from dioptra_worker.errors import ServiceRefused
 
 log = logging.getLogger("dioptra_worker.tracking")
 
-_NAMED = 3
+_MAX_NAMED = 3
 """How many of what is left out are named; the others are counted."""
 
 
-def files(path: Path, *, service: str) -> list[Path]:
+def files_to_upload(path: Path, *, service: str) -> list[Path]:
     """The files to store for an artifact, in an order that is always the same.
 
     A link counts as the file that it leads to. What is left out is said: links to
@@ -37,7 +37,7 @@ def files(path: Path, *, service: str) -> list[Path]:
         left_out += [here / name for name in folders if (here / name).is_symlink()]
         for file in (here / name for name in names):
             (found if file.is_file() else left_out).append(file)
-    _tell(path, left_out)
+    _warn_left_out(path, left_out)
     if not found:
         raise ServiceRefused(
             f"the folder {path.name!r} has no file in it, and the artifact store keeps"
@@ -47,11 +47,11 @@ def files(path: Path, *, service: str) -> list[Path]:
     return sorted(found)
 
 
-def _tell(path: Path, left_out: list[Path]) -> None:
+def _warn_left_out(path: Path, left_out: list[Path]) -> None:
     if not left_out:
         return
-    named = ", ".join(repr(str(it.relative_to(path))) for it in left_out[:_NAMED])
-    more = len(left_out) - _NAMED
+    named = ", ".join(repr(str(it.relative_to(path))) for it in left_out[:_MAX_NAMED])
+    more = len(left_out) - _MAX_NAMED
     log.warning(
         "left out of %r, being links to folders or no files: %s%s",
         path.name,

@@ -22,7 +22,7 @@ def test_a_short_transfer_is_silent(caplog: pytest.LogCaptureFixture) -> None:
 def test_a_long_transfer_says_how_far_it_is(caplog: pytest.LogCaptureFixture) -> None:
     """Each line says what, how much of how much, and how fast."""
     caplog.set_level(logging.INFO)
-    progress = Progress("storing 'model'", total=4 << 20, every=0.0)
+    progress = Progress("storing 'model'", total=4 << 20, interval=0.0)
     progress.add(1 << 20)
     progress.add(1 << 20)
     assert "storing 'model': 1 MiB of 4 MiB, " in caplog.text
@@ -32,7 +32,7 @@ def test_a_long_transfer_says_how_far_it_is(caplog: pytest.LogCaptureFixture) ->
 def test_a_transfer_of_unknown_size_says_what_has_come() -> None:
     """Where nobody knows how much there is, the line has what is there."""
     said: list[str] = []
-    progress = Progress("fetching 'x'", total=None, every=0.0, tell=said.append)
+    progress = Progress("fetching 'x'", total=None, interval=0.0, log_line=said.append)
     progress.add(3 << 20)
     (line,) = said
     assert line.startswith("fetching 'x': 3 MiB, ")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from dioptra_worker.errors import ServiceRefused
-from dioptra_worker.tracking.upload_files import files
+from dioptra_worker.tracking.upload_files import files_to_upload
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def test_a_file_is_itself(tmp_path: Path) -> None:
     """Of a file there is one to store, also of an empty one."""
     (tmp_path / "empty").touch()
-    assert files(tmp_path / "empty", service="S3") == [tmp_path / "empty"]
+    assert files_to_upload(tmp_path / "empty", service="S3") == [tmp_path / "empty"]
 
 
 def test_all_files_of_a_folder(
@@ -29,7 +29,8 @@ def test_all_files_of_a_folder(
         (tmp_path / name).write_text(name)
     (tmp_path / "bare" / "er").mkdir(parents=True)
     found = [
-        file.relative_to(tmp_path).as_posix() for file in files(tmp_path, service="S3")
+        file.relative_to(tmp_path).as_posix()
+        for file in files_to_upload(tmp_path, service="S3")
     ]
     assert found == ["a", "b/2", "b/deep/er/1"]
     assert caplog.text == ""
@@ -50,7 +51,7 @@ def test_links_and_what_is_no_file(
     (folder / "lost").symlink_to(folder / "nothing")
     (folder / "loop").symlink_to(folder)
     os.mkfifo(folder / "pipe")
-    found = files(folder, service="S3")
+    found = files_to_upload(folder, service="S3")
     assert found == [folder / "file", folder / "link"]
     (record,) = caplog.records
     assert "left out of 'model'" in record.message
@@ -73,4 +74,4 @@ def test_a_folder_without_a_file(inside: list[str], tmp_path: Path) -> None:
     with pytest.raises(
         ServiceRefused, match=r"'model' has no file in it.*at least one"
     ):
-        files(folder, service="S3")
+        files_to_upload(folder, service="S3")

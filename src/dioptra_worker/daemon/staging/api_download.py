@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from dioptra_worker.api.errors import SERVICE
 from dioptra_worker.common.humanize import duration, size
 from dioptra_worker.errors import ArtifactError, ServiceUnavailable
-from dioptra_worker.tracking.limits import SLOWEST
+from dioptra_worker.tracking.limits import MIN_RATE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -78,7 +78,7 @@ def fetch(
 
     def arrived(count: int) -> None:
         check_cancelled()
-        transfer.came(count)
+        transfer.received(count)
 
     def download() -> None:
         way.limit.put_off(patience)
@@ -98,7 +98,7 @@ def fetch(
 
 def _patience(files: int, known: int | None) -> float:
     """Seconds that the API may be silent while it fetches, beyond any answer's."""
-    return UNKNOWN if known is None else known / SLOWEST + files * PER_FILE
+    return UNKNOWN if known is None else known / MIN_RATE + files * PER_FILE
 
 
 class _Missing:

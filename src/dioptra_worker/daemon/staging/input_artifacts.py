@@ -19,7 +19,7 @@ from dioptra_worker.errors import (
 )
 from dioptra_worker.provenance import signature
 from dioptra_worker.tracking.download import SCHEMES
-from dioptra_worker.tracking.limits import SLOWEST, not_kept
+from dioptra_worker.tracking.limits import MIN_RATE, disk_full_message
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -162,7 +162,7 @@ class Inputs:
                     is_dir=artifact.is_dir,
                     listener=transfer,
                     check_cancelled=self._check_cancelled,
-                    slowest=None if artifact.uri.startswith("s3:") else SLOWEST,
+                    slowest=None if artifact.uri.startswith("s3:") else MIN_RATE,
                 )
         except (NotFound, RunnerError, ServiceUnavailable) as error:
             transfer.missing = isinstance(error, NotFound)
@@ -224,7 +224,7 @@ def _kept(artifact: ArtifactParameter) -> Iterator[None]:
     except ArtifactError as error:
         raise ArtifactError(f"{what}: {error}") from error
     except OSError as error:
-        words = not_kept(error.strerror or str(error))
+        words = disk_full_message(error.strerror or str(error))
         raise ArtifactError(f"{what}: {words}") from error
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from dioptra_worker.supervision.runner_process import Process
+    from dioptra_worker.tracking.limits import DownloadListener
 
 SERVICE = "artifact store"
 STALLED = 60.0
@@ -39,25 +40,13 @@ class Maker(Protocol):
         ...
 
 
-class Listener(Protocol):
-    """Is told how far a download is."""
-
-    def begin(self, size: int) -> None:
-        """So many bytes will come."""
-        ...
-
-    def came(self, count: int) -> None:
-        """So many more bytes are there."""
-        ...
-
-
 def fetch(
     maker: Maker,
     uri: str,
     target: Path,
     *,
     is_dir: bool,
-    listener: Listener,
+    listener: DownloadListener,
     check_cancelled: Callable[[], object],
     slowest: float | None = None,
     stalled: float = STALLED,
@@ -104,7 +93,9 @@ class _Hearing:
         self._stalled = stalled
         self._slowest = slowest
 
-    def out(self, listener: Listener, check_cancelled: Callable[[], object]) -> bool:
+    def out(
+        self, listener: DownloadListener, check_cancelled: Callable[[], object]
+    ) -> bool:
         """Hear all of it; whether it said that it was done."""
         buffer = b""
         heard = time.monotonic()
@@ -133,12 +124,12 @@ class _Hearing:
             self._stalled += said.get("size", 0) / self._slowest
 
 
-def _is_done(said: dict[str, Any], listener: Listener) -> bool:
+def _is_done(said: dict[str, Any], listener: DownloadListener) -> bool:
     match said:
         case {"size": int(size)}:
             listener.begin(size)
         case {"came": int(count)}:
-            listener.came(count)
+            listener.received(count)
         case {"unfit": str(words)}:
             raise ArtifactError(words)
         case {"missing": str(words)}:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from dioptra_worker.common.archives import MAX_ARTIFACT_BYTES
 from dioptra_worker.common.humanize import size
 from dioptra_worker.errors import ArtifactError
-from dioptra_worker.tracking.limits import SLOWEST, not_kept
+from dioptra_worker.tracking.limits import MIN_RATE, disk_full_message
 from dioptra_worker.tracking.progress import Progress
 
 if TYPE_CHECKING:
@@ -104,14 +104,14 @@ class Transfer:
         """
         self.size = self._total = count
         self._refuse_more_than_allowed(count)
-        self._way.limit.put_off(count / SLOWEST)  # a server may be silent that long
+        self._way.limit.put_off(count / MIN_RATE)  # a server may be silent that long
         free = shutil.disk_usage(self._room).free
         if count > free:
             raise ArtifactError(
-                not_kept(f"it has {size(count)}, and {size(free)} are left")
+                disk_full_message(f"it has {size(count)}, and {size(free)} are left")
             )
 
-    def came(self, count: int) -> None:
+    def received(self, count: int) -> None:
         """So many more bytes are there.
 
         Raises:
@@ -123,7 +123,7 @@ class Transfer:
             self._progress = self._begin_progress(
                 self._words,
                 total=self._total,
-                tell=lambda line: self._way.say("INFO", line),
+                log_line=lambda line: self._way.say("INFO", line),
             )
         self._progress.add(count)
         self._way.limit.put_off()

@@ -31,12 +31,19 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 SERVICE = "S3"
-FILES_AT_ONCE = 16
-CONNECTIONS = 2 * FILES_AT_ONCE
+MAX_RETRIES = 5
+"""Times that boto3 repeats one request to S3, with a back-off of its own.
+
+That bridges what is over in seconds. While the store is away for longer, the runner
+repeats the whole upload of an artifact, for `tracking.base.STORE_RETRY_TIMEOUT`. Both
+are harmless to repeat: a key is written as a whole, and anew with the same content.
+"""
+MAX_PARALLEL_FILES = 16
+MAX_CONNECTIONS = 2 * MAX_PARALLEL_FILES
 """Connections that are kept; those of a large file's parts included."""
-LARGE = 8 << 20
+MULTIPART_THRESHOLD = 8 << 20
 """Bytes from which a file is transferred in parts, which are side by side."""
-TRANSFER = TransferConfig(multipart_threshold=LARGE)
+TRANSFER = TransferConfig(multipart_threshold=MULTIPART_THRESHOLD)
 
 
 def warm_up_caches() -> None:
@@ -85,11 +92,11 @@ def translate_errors(what: str) -> Iterator[None]:
     try:
         yield
     except (Boto3Error, BotoCoreError, ClientError, OSError, ValueError) as error:
-        kind = ServiceUnavailable if _may_pass(error) else ServiceRefused
-        raise kind(f"{what}: {_words(error)}", service=SERVICE) from error
+        kind = ServiceUnavailable if _is_transient(error) else ServiceRefused
+        raise kind(f"{what}: {_describe(error)}", service=SERVICE) from error
 
 
-def _words(error: Exception) -> str:
+def _describe(error: Exception) -> str:
     """What went wrong; of a connection that failed, where and why."""
     if isinstance(error, HTTPClientError | ConnectionError):
         place = endpoint()
@@ -98,14 +105,14 @@ def _words(error: Exception) -> str:
     return f"{error} (MLFLOW_S3_ENDPOINT_URL is {endpoint() or 'not set'})"
 
 
-def _may_pass(error: BaseException) -> bool:
+def _is_transient(error: BaseException) -> bool:
     """Whether a failure may be over when it is tried again."""
     inner = error.__cause__ or error.__context__
     if isinstance(error, ClientError):
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
         return status >= 500 or status == 429
     if isinstance(error, S3UploadFailedError) and isinstance(inner, Exception):
-        return _may_pass(inner)
+        return _is_transient(inner)
     return isinstance(error, HTTPClientError | ConnectionError)
 
 
@@ -129,18 +136,18 @@ def _make(*, access_key: str | None = None, secret_key: str | None = None) -> S3
     1.36, so they are sent only where S3 requires them.
     """
     endpoint = os.environ.get("MLFLOW_S3_ENDPOINT_URL") or None
-    quiet: Literal["when_required", "when_supported"]
-    quiet = "when_required" if endpoint else "when_supported"
-    careless = os.environ.get("MLFLOW_S3_IGNORE_TLS", "").lower() in {"true", "1"}
+    checksums: Literal["when_required", "when_supported"]
+    checksums = "when_required" if endpoint else "when_supported"
+    ignore_tls = os.environ.get("MLFLOW_S3_IGNORE_TLS", "").lower() in {"true", "1"}
     return _session().client(
         "s3",
         endpoint_url=endpoint,
-        verify=False if careless else None,  # True would hide AWS_CA_BUNDLE
+        verify=False if ignore_tls else None,  # True would hide AWS_CA_BUNDLE
         config=Config(
-            request_checksum_calculation=quiet,
-            response_checksum_validation=quiet,
-            max_pool_connections=CONNECTIONS,
-            retries={"mode": "standard", "max_attempts": 5},
+            request_checksum_calculation=checksums,
+            response_checksum_validation=checksums,
+            max_pool_connections=MAX_CONNECTIONS,
+            retries={"mode": "standard", "max_attempts": MAX_RETRIES},
         ),
         aws_access_key_id=access_key,
         aws_secret_access_key=secret_key,

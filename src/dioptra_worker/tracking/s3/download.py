@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from s3transfer.exceptions import S3DownloadFailedError
 
 from dioptra_worker.errors import ArtifactError, NotFound, ServiceUnavailable
-from dioptra_worker.tracking.limits import kept
+from dioptra_worker.tracking.limits import disk_full_as_artifact_error
 from dioptra_worker.tracking.parallel import parallel_map
 from dioptra_worker.tracking.s3 import client as s3
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from mypy_boto3_s3 import S3Client
 
-    from dioptra_worker.tracking.limits import Limits, Listener
+    from dioptra_worker.tracking.limits import DownloadListener, Limits
 
 _CHUNK = 1 << 18
 _MD5 = re.compile(r'"?(?P<digest>[0-9a-f]{32})"?')
@@ -42,16 +42,16 @@ class _Object:
 
 
 def fetch(
-    uri: str, target: Path, *, is_dir: bool, limits: Limits, listener: Listener
+    uri: str, target: Path, *, is_dir: bool, limits: Limits, listener: DownloadListener
 ) -> None:
     """Download a file or folder; see `dioptra_worker.tracking.download.fetch`."""
     bucket, _, key = uri.removeprefix("s3://").partition("/")
     client = s3.client()
-    with s3.translate_errors(f"S3 did not give {uri}"), kept():
+    with s3.translate_errors(f"S3 did not give {uri}"), disk_full_as_artifact_error():
         if is_dir:
-            objects = list(_below(client, bucket, key, target, limits))
+            objects = list(_list_objects(client, bucket, key, target, limits))
         else:
-            objects = [_one(client, bucket, key, target)]
+            objects = [_head_object(client, bucket, key, target)]
         size = sum(item.size for item in objects)
         if not objects:
             raise NotFound(f"S3 has nothing below {uri}", service=s3.SERVICE)
@@ -60,26 +60,30 @@ def fetch(
         listener.begin(size)
         for folder in {item.file.parent for item in objects}:
             folder.mkdir(parents=True, exist_ok=True)
-        _Download(client, bucket, listener).all(objects)
+        _Download(client, bucket, listener).get_all(objects)
 
 
 class _Download:
     """Gets objects of one bucket."""
 
-    def __init__(self, client: S3Client, bucket: str, listener: Listener) -> None:
+    def __init__(
+        self, client: S3Client, bucket: str, listener: DownloadListener
+    ) -> None:
         self._client = client
         self._bucket = bucket
         self._listener = listener
 
-    def all(self, objects: list[_Object]) -> None:
+    def get_all(self, objects: list[_Object]) -> None:
         """Get them all, and see that each is what S3 has."""
-        small = [item for item in objects if item.size < s3.LARGE]
-        parallel_map(self._small, small, at_once=s3.FILES_AT_ONCE)
+        small = [item for item in objects if item.size < s3.MULTIPART_THRESHOLD]
+        parallel_map(self._get_small, small, max_workers=s3.MAX_PARALLEL_FILES)
         for item in objects:
-            if item.size >= s3.LARGE:
-                self._large(item)
+            if item.size >= s3.MULTIPART_THRESHOLD:
+                self._get_large(item)
 
-    def _small(self, item: _Object) -> None:
+    def _get_small(self, item: _Object) -> None:
+        # `IfMatch`: what was replaced since it was listed is an error, not a file of
+        # another size or a mixture. For large files boto3 sends it with every range.
         answer = self._client.get_object(
             Bucket=self._bucket, Key=item.key, IfMatch=item.tag
         )
@@ -89,16 +93,16 @@ class _Download:
         ):
             for chunk in body.iter_chunks(_CHUNK):
                 file.write(chunk)
-                self._listener.came(len(chunk))
+                self._listener.received(len(chunk))
         self._verify(item)
 
-    def _large(self, item: _Object) -> None:
+    def _get_large(self, item: _Object) -> None:
         try:
             self._client.download_file(
                 self._bucket,
                 item.key,
                 str(item.file),
-                Callback=self._listener.came,
+                Callback=self._listener.received,
                 Config=s3.TRANSFER,
             )
         except S3DownloadFailedError as error:
@@ -115,14 +119,16 @@ class _Download:
         found = item.file.stat().st_size
         if found != item.size:
             raise _damaged(item.key, f"{found} bytes instead of {item.size}")
-        told = _MD5.fullmatch(item.tag)
-        if told is None:
+        # A tag is the MD5 of what was stored, unless it came in parts or encrypted: of
+        # those the size is all there is to compare.
+        checksum = _MD5.fullmatch(item.tag)
+        if checksum is None:
             return
         with item.file.open("rb") as file:
             digest = hashlib.file_digest(
                 file, lambda: hashlib.md5(usedforsecurity=False)
             ).hexdigest()
-        if digest != told["digest"] and not self._is_encrypted(item):
+        if digest != checksum["digest"] and not self._is_encrypted(item):
             raise _damaged(item.key, f"the checksum {digest} instead of {item.tag}")
 
     def _is_encrypted(self, item: _Object) -> bool:
@@ -132,7 +138,7 @@ class _Download:
         return method.startswith("aws:kms") or "SSECustomerAlgorithm" in head
 
 
-def _one(client: S3Client, bucket: str, key: str, file: Path) -> _Object:
+def _head_object(client: S3Client, bucket: str, key: str, file: Path) -> _Object:
     try:
         head = client.head_object(Bucket=bucket, Key=key)
     except client.exceptions.ClientError as error:
@@ -143,7 +149,7 @@ def _one(client: S3Client, bucket: str, key: str, file: Path) -> _Object:
     return _Object(key, head["ContentLength"], head["ETag"], file)
 
 
-def _below(
+def _list_objects(
     client: S3Client, bucket: str, key: str, folder: Path, limits: Limits
 ) -> Iterator[_Object]:
     """All objects of a folder; what only marks a folder is none."""

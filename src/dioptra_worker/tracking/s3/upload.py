@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from dioptra_worker.tracking.parallel import parallel_map
 from dioptra_worker.tracking.progress import Progress
 from dioptra_worker.tracking.s3 import client as s3
-from dioptra_worker.tracking.upload_files import files
+from dioptra_worker.tracking.upload_files import files_to_upload
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -64,10 +64,10 @@ def _send(client: S3Client, bucket: str, uploads: list[_Upload], *, what: str) -
             client.put_object(Bucket=bucket, Key=upload.key, Body=body, **extra)
         progress.add(upload.size)
 
-    small = [upload for upload in uploads if upload.size < s3.LARGE]
-    parallel_map(send, small, at_once=s3.FILES_AT_ONCE)
+    small = [upload for upload in uploads if upload.size < s3.MULTIPART_THRESHOLD]
+    parallel_map(send, small, max_workers=s3.MAX_PARALLEL_FILES)
     for upload in uploads:
-        if upload.size >= s3.LARGE:
+        if upload.size >= s3.MULTIPART_THRESHOLD:
             client.upload_file(
                 str(upload.file),
                 bucket,
@@ -80,7 +80,7 @@ def _send(client: S3Client, bucket: str, uploads: list[_Upload], *, what: str) -
 
 def _uploads(path: Path, base: str) -> Iterator[_Upload]:
     """Every file to upload with its key."""
-    for file in files(path, service=s3.SERVICE):
+    for file in files_to_upload(path, service=s3.SERVICE):
         inside = file.relative_to(path).as_posix()
         key = base if file == path else f"{base}/{inside}"
         yield _Upload(file, key, file.stat().st_size)

@@ -413,7 +413,7 @@ def test_how_far_it_is(serve: Serve, tmp_path: Path) -> None:
     with transfer.watched("through the REST API"):
         job.now = 1000.0
         for _ in range(3):
-            transfer.came(MIB)
+            transfer.received(MIB)
             job.now += 16.0
     words = "fetching input artifact 'm' through the REST API: "
     assert job.said == [
@@ -488,9 +488,9 @@ def test_more_than_was_said(serve: Serve, tmp_path: Path) -> None:
     )
     transfer = Transfer("model", way, expected=None, room=tmp_path)
     with transfer.watched("through the REST API"):
-        transfer.came(MAX_ARTIFACT_BYTES)
+        transfer.received(MAX_ARTIFACT_BYTES)
         with pytest.raises(ArtifactError, match=r"more than 64 GiB"):
-            transfer.came(1)
+            transfer.received(1)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs a disk without any room")

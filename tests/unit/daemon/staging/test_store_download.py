@@ -71,7 +71,7 @@ class Listener:
         """So many bytes will come."""
         self.heard.append(("size", size))
 
-    def came(self, count: int) -> None:
+    def received(self, count: int) -> None:
         """So many more bytes are there."""
         self.heard.append(("came", count))
 
