@@ -27,6 +27,8 @@ WORKER_RUN = "dioptra.workerRun"
 CONFIGURATION_ID = "dioptra.configurationId"
 KIND = "dioptra.workerRunKind"
 RESULTS_DELETED = "dioptra.resultsDeleted"
+SEED = "dioptra.seed"
+"""What the random generators that were loaded when a job began were seeded with."""
 
 DELETED = "[deleted]"
 """How the description of an artifact begins whose contents were deleted."""

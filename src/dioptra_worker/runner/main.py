@@ -16,7 +16,7 @@ import sys
 import time
 from functools import partial
 from os import _exit  # as it was before user code could replace it
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from dioptra_worker.common.retry import retry_until_available
 from dioptra_worker.engine.wording import said, told
@@ -29,6 +29,7 @@ from dioptra_worker.protocol.messages import (
     RunStarted,
     Start,
 )
+from dioptra_worker.provenance.stamp import SEED
 from dioptra_worker.runner import output_capture
 from dioptra_worker.runner.channel import Channel, move_to_high_descriptor
 from dioptra_worker.runner.job import JobFailed, run_job
@@ -39,6 +40,7 @@ from dioptra_worker.tracking.backend import backend
 
 if TYPE_CHECKING:
     import socket
+    from collections.abc import Mapping
     from types import FrameType
 
     from dioptra_worker.tracking.base import RunStatus, Tracking
@@ -59,13 +61,14 @@ class JobStopped(BaseException):
     """
 
 
-def main(sock: socket.socket) -> NoReturn:
+def main(sock: socket.socket, *, seed: int) -> NoReturn:
     """Run one job and end the process.
 
     The process ends without Python's clean-up at exit, which user code could hang.
 
     Args:
         sock: The socket to the daemon, whose first message is `Start`.
+        seed: What the random generators of this process were seeded with.
     """
     faulthandler.enable(file=2)
     begin, sock = _receive_begin(sock)
@@ -83,7 +86,7 @@ def main(sock: socket.socket) -> NoReturn:
     os.chdir(begin.directory)
     bridge = ChannelBridge(channel, job_id=begin.job_id)
     sdk_bridge.install(bridge)
-    ended = _run(begin, channel, bridge)
+    ended = _run(begin, channel, bridge, seed)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     output_capture.flush()
     with contextlib.suppress(BaseException):  # a plugin's own handler
@@ -92,7 +95,9 @@ def main(sock: socket.socket) -> NoReturn:
     _exit(0)
 
 
-def _run(begin: Start, channel: Channel, bridge: ChannelBridge) -> RunnerResult:
+def _run(
+    begin: Start, channel: Channel, bridge: ChannelBridge, seed: int
+) -> RunnerResult:
     """Run the job; whatever user code does short of ending the process ends here."""
     run_id = None
     tracking = backend(begin.folder)
@@ -111,7 +116,7 @@ def _run(begin: Start, channel: Channel, bridge: ChannelBridge) -> RunnerResult:
             plan,
             run_id=run_id,
             store=tracking.store(uri),
-            describe=tracking.describe,
+            describe=partial(_describe, tracking, seed),
             send=channel.send,
         )
     except JobStopped:
@@ -136,6 +141,20 @@ def _run(begin: Start, channel: Channel, bridge: ChannelBridge) -> RunnerResult:
     return RunnerResult(
         ending="failed", reason=reason, run_closed=_close(tracking, run_id, "FAILED")
     )
+
+
+def _describe(
+    tracking: Tracking,
+    seed: int,
+    run_id: str,
+    *,
+    name: str,
+    params: Mapping[str, Any],
+    tags: Mapping[str, str],
+) -> None:
+    """Describe the run, and write down what its random numbers came from."""
+    tags = {**tags, SEED: str(seed)}
+    tracking.describe(run_id, name=name, params=params, tags=tags)
 
 
 def _keep(tracking: Tracking, run_id: str, name: str, value: float, step: int) -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import signal
 import socket
-import sys
 from typing import TYPE_CHECKING, NoReturn
 
 from dioptra_worker.runner import main
+from dioptra_worker.runner.forkserver.randomness import fresh_seed, reseed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,18 +29,12 @@ def become_runner(descriptors: list[int], environment: Mapping[str, str]) -> NoR
     for source, target in ((null, 0), (out, 1), (err, 2)):
         os.dup2(source, target, inheritable=True)
         os.close(source)
-    _reseed()
+    seed = fresh_seed()
+    reseed(seed)
     try:
-        main.main(socket.socket(fileno=control))
+        main.main(socket.socket(fileno=control), seed=seed)
     except BaseException:  # noqa: BLE001 - the last line of defence: say it, end
         import traceback  # noqa: PLC0415 - needed this once
 
         os.write(2, traceback.format_exc().encode())
     os._exit(1)
-
-
-def _reseed() -> None:
-    """Give NumPy's global generator fresh entropy: forks would share it otherwise."""
-    numpy = sys.modules.get("numpy")
-    if numpy is not None:
-        numpy.random.seed()

@@ -1,0 +1,242 @@
+"""Fresh randomness for each fork: what was seeded at an import would be shared.
+
+A library that seeds a generator when it is imported gives a cold process numbers of its
+own, and all forks of one fork server the same. `RULES` says how each library's state is
+made fresh; `shared` notices, before the first job, a library that no rule covers.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import random
+import subprocess
+import sys
+from types import BuiltinMethodType, MethodType, ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+COLD_TIMEOUT = 300.0
+"""Seconds that a cold process may take to import what is preloaded."""
+
+
+def fresh_seed() -> int:
+    """64 bits from the system."""
+    return int.from_bytes(os.urandom(8))
+
+
+def reseed(seed: int) -> None:
+    """Make every generator fresh that this process may share with others.
+
+    Libraries that are not imported yet seed themselves when they are.
+
+    Args:
+        seed: Up to 64 bits; equal seeds give equal numbers, wherever a library lets
+            them be set.
+    """
+    for name, rule in RULES.items():
+        module = sys.modules.get(name)
+        if module is None:
+            continue
+        try:
+            rule(module, seed)
+        except Exception as error:  # noqa: BLE001 - another version of that library
+            print(f"{name} could not be given a fresh seed: {error!r}", file=sys.stderr)  # noqa: T201
+
+
+def _random(module: Any, seed: int) -> None:
+    module.seed(seed)
+
+
+def _numpy(module: Any, seed: int) -> None:
+    module.seed([seed & 0xFFFFFFFF, seed >> 32])  # new generators ask the system
+
+
+def _torch(module: Any, seed: int) -> None:
+    # Where CUDA is not used yet, this is remembered for its first use.
+    module.manual_seed(seed)
+
+
+def _tensorflow(module: Any, seed: int) -> None:
+    # Made anew at its next use, from the system's entropy.
+    del seed
+    module.global_generator = None
+
+
+def _keras(module: Any, seed: int) -> None:
+    del seed
+    module.set_global_attribute("global_seed_generator", None)
+
+
+def _cupy(module: Any, seed: int) -> None:
+    del seed
+    module.reset_states()
+
+
+def _polars(module: Any, seed: int) -> None:
+    module.set_random_seed(seed)
+
+
+def _sympy(module: Any, seed: int) -> None:
+    module.rng.seed(seed)
+
+
+def _uuid(module: Any, seed: int) -> None:
+    del seed
+    module._last_timestamp = None  # noqa: SLF001 - nothing else sets it
+    node = module._node  # noqa: SLF001
+    if node is not None and node >> 40 & 1:  # drawn, for want of a network card
+        module._node = None  # noqa: SLF001
+
+
+def _tempfile(module: Any, seed: int) -> None:
+    del seed
+    module._name_sequence = None  # noqa: SLF001 - made anew when it is needed
+
+
+def _ssl(module: Any, seed: int) -> None:
+    del seed
+    module.RAND_add(os.urandom(32), 32.0)
+
+
+RULES: Mapping[str, Callable[[Any, int], None]] = {
+    "random": _random,
+    "numpy.random": _numpy,
+    "torch": _torch,
+    "tensorflow.python.ops.stateful_random_ops": _tensorflow,
+    "keras.src.backend.common.global_state": _keras,
+    "cupy.random._generator": _cupy,
+    "polars": _polars,
+    "sympy.core.random": _sympy,
+    "uuid": _uuid,
+    "tempfile": _tempfile,
+    "ssl": _ssl,
+}
+"""How a library's state is made fresh, by the module that has it. JAX has none."""
+
+
+# -- what no rule covers -------------------------------------------------------------
+
+
+def shared(preloaded: Sequence[str]) -> str | None:
+    """Why forks of this process would draw the same numbers; None if they would not.
+
+    The states of two forks are compared. What is equal in both and different in a cold
+    process is random by intention and would be shared by all jobs; what is equal there,
+    too, is a library's constant.
+
+    Args:
+        preloaded: Modules that were imported for the operator.
+    """
+    first, second = _states_of_a_fork(), _states_of_a_fork()
+    equal = {place for place, state in first.items() if second.get(place) == state}
+    if not equal:
+        return None
+    cold = _states_of_a_cold_process(preloaded)
+    if cold is None:
+        return "whether forks would share random numbers could not be found out"
+    suspects = sorted(place for place in equal if cold.get(place) != first[place])
+    if not suspects:
+        return None
+    return f"forks would share the random numbers of {suspects[0]}"
+
+
+def states() -> dict[str, str]:
+    """A digest of the state of each generator that a module holds, by its place."""
+    digests: dict[int, str] = {}  # by generator: many names lead to one
+    found = {}
+    for place, generator in _generators():
+        digest = digests.get(id(generator))
+        if digest is None:
+            digest = hashlib.sha256(_state(generator)).hexdigest()
+            digests[id(generator)] = digest
+        found[place] = digest
+    return found
+
+
+def _generators() -> Iterator[tuple[str, object]]:
+    for name, module in list(sys.modules.items()):
+        if not isinstance(module, ModuleType):
+            continue
+        for attribute, value in list(vars(module).items()):
+            holder = value
+            if isinstance(value, (MethodType, BuiltinMethodType)):
+                holder = value.__self__  # such as random.random
+            if type(holder).__name__ in _KINDS or isinstance(holder, random.Random):
+                yield f"{name}.{attribute}", holder
+
+
+_KINDS = {
+    "Generator",
+    "MT19937",
+    "PCG64",
+    "PCG64DXSM",
+    "Philox",
+    "RandomState",
+    "SFC64",
+}
+"""Types of generators, of NumPy and PyTorch, beside `random.Random` and its kind."""
+
+
+def _state(generator: Any) -> bytes:
+    """A generator's state; fresh bytes for one without, such as `SystemRandom`."""
+    with contextlib.suppress(Exception):  # not what its type's name says
+        if isinstance(generator, random.Random):
+            return repr(generator.getstate()).encode()
+        if hasattr(generator, "bit_generator"):
+            return repr(generator.bit_generator.state).encode()
+        if hasattr(generator, "get_state"):
+            state = generator.get_state()
+            tensor = hasattr(state, "numpy")
+            return state.numpy().tobytes() if tensor else repr(state).encode()
+        return repr(generator.state).encode()
+    return os.urandom(8)
+
+
+def _states_of_a_fork() -> dict[str, str]:
+    """What a runner would begin with."""
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if not pid:
+        try:
+            os.close(reading)
+            reseed(fresh_seed())
+            with open(writing, "w", encoding="utf-8") as file:  # noqa: PTH123
+                json.dump(states(), file)
+        finally:
+            os._exit(0)
+    os.close(writing)
+    with open(reading, encoding="utf-8") as file:  # noqa: PTH123 - a descriptor
+        text = file.read()
+    os.waitpid(pid, 0)
+    found: dict[str, str] = json.loads(text or "{}")
+    return found
+
+
+def _states_of_a_cold_process(preloaded: Sequence[str]) -> dict[str, str] | None:
+    """What a process of its own begins with that has imported the same."""
+    program = (
+        "import importlib, json, sys\n"
+        "for name in sys.argv[1:]:\n"
+        "    try: importlib.import_module(name)\n"
+        "    except Exception: pass\n"
+        "from dioptra_worker.runner.forkserver import preload, randomness\n"
+        "sys.stdout.write('\\n' + json.dumps(randomness.states()))\n"
+    )
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", program, *preloaded],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=COLD_TIMEOUT,
+            check=True,
+        )
+        found: dict[str, str] = json.loads(done.stdout.rpartition("\n")[2])
+    except (OSError, ValueError, subprocess.SubprocessError):
+        return None
+    return found

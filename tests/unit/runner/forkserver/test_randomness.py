@@ -1,0 +1,224 @@
+"""Forks of one fork server draw different numbers, as cold processes do."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+import pytest
+
+from dioptra_worker.runner.forkserver.randomness import fresh_seed, reseed, states
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+JOBS = 20
+
+FORKS = """
+import importlib, json, os, sys
+from dioptra_worker.runner.forkserver.randomness import fresh_seed, reseed
+for name in {imports!r}:
+    importlib.import_module(name)
+{beforehand}
+drawn = []
+for _ in range({jobs}):
+    reading, writing = os.pipe()
+    if not os.fork():
+        reseed(fresh_seed())
+        os.write(writing, str({draw}).encode())
+        os._exit(0)
+    os.close(writing)
+    with open(reading) as file:
+        drawn.append(file.read())
+    os.wait()
+print(json.dumps(drawn))
+"""
+
+
+def _drawn(imports: list[str], draw: str, beforehand: str = "") -> list[str]:
+    """What jobs draw first, in forks of a process that has imported modules."""
+    program = FORKS.format(imports=imports, draw=draw, beforehand=beforehand, jobs=JOBS)
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=110,
+    )
+    found: list[str] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def _installed(module: str) -> pytest.MarkDecorator:
+    return pytest.mark.skipif(
+        find_spec(module) is None, reason=f"{module} is too large for the tests"
+    )
+
+
+@pytest.mark.parametrize(
+    ("imports", "draw", "beforehand"),
+    [
+        pytest.param(["random"], "random.random()", "import random", id="random"),
+        pytest.param(
+            ["numpy.random"],
+            "numpy.random.rand()",
+            "import numpy; numpy.random.rand()",
+            id="numpy",
+        ),
+        pytest.param(
+            ["numpy.random"],
+            "numpy.random.default_rng().random()",
+            "import numpy",
+            id="a new generator of numpy",
+        ),
+        pytest.param(
+            ["sklearn.utils"],
+            "check_random_state(None).rand()",
+            "from sklearn.utils import check_random_state",
+            id="sklearn",
+        ),
+        pytest.param(["uuid"], "uuid.uuid1()", "import uuid; uuid.uuid1()", id="uuid"),
+        pytest.param(
+            ["tempfile"],
+            "next(tempfile._get_candidate_names())",
+            "import tempfile; next(tempfile._get_candidate_names())",
+            id="tempfile",
+        ),
+        pytest.param(
+            ["ssl"], "ssl.RAND_bytes(8)", "import ssl; ssl.RAND_bytes(8)", id="ssl"
+        ),
+        pytest.param(
+            ["torch"],
+            "(torch.rand(1), torch.nn.Linear(2, 2).weight)",
+            "import torch",
+            id="torch",
+            marks=_installed("torch"),
+        ),
+        pytest.param(
+            ["tensorflow"],
+            "(tensorflow.random.uniform([2]), tensorflow.random"
+            ".get_global_generator().uniform([2]))",
+            "import tensorflow",
+            id="tensorflow",
+            marks=_installed("tensorflow"),
+        ),
+        pytest.param(
+            ["keras"],
+            "keras.layers.Dense(2).kernel_initializer((2, 2))",
+            "import keras",
+            id="keras",
+            marks=_installed("keras"),
+        ),
+    ],
+)
+def test_first_draws_differ(imports: list[str], draw: str, beforehand: str) -> None:
+    """Twenty jobs of one warm worker begin with twenty different numbers."""
+    assert len(set(_drawn(imports, draw, beforehand))) == JOBS
+
+
+@pytest.mark.parametrize(
+    ("imports", "draw"),
+    [
+        (["random"], "__import__('random').random()"),
+        (["numpy.random"], "__import__('numpy').random.rand()"),
+        pytest.param(
+            ["torch"], "__import__('torch').rand(1)", marks=_installed("torch")
+        ),
+    ],
+)
+def test_a_job_that_seeds_gets_equal_numbers(imports: list[str], draw: str) -> None:
+    """A seed of the job's own gives what it gives in a cold process."""
+    seeding = {
+        "random": "__import__('random').seed(7)",
+        "numpy.random": "__import__('numpy').random.seed(7)",
+        "torch": "__import__('torch').manual_seed(7)",
+    }[imports[0]]
+    warm = set(_drawn(imports, f"({seeding}, {draw})[1]"))
+    cold = subprocess.run(
+        [
+            *(sys.executable, "-c"),
+            f"import {imports[0]}; print(({seeding}, {draw})[1])",
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    assert warm == {cold.stdout.strip()}
+
+
+def test_the_seed_is_what_was_drawn_from() -> None:
+    """Equal seeds give equal numbers: the tag of a run tells what it drew from."""
+    code = (
+        "from dioptra_worker.runner.forkserver.randomness import reseed\n"
+        "import random, numpy.random\n"
+        "reseed(2**63 + 11); print(random.random(), numpy.random.rand())"
+    )
+    said = {
+        subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, check=True, timeout=60
+        ).stdout
+        for _ in range(2)
+    }
+    assert len(said) == 1
+    assert fresh_seed() != fresh_seed()
+
+
+LIBRARY = {
+    "random when it is imported": "import random\nrng = random.Random()\n",
+    "hidden in a method": "import random\ndraw = random.Random().random\n",
+    "of NumPy": "import numpy\nrng = numpy.random.default_rng()\n",
+    "a constant": "import random\nrng = random.Random(7)\n",
+    "the system's": "import random\nrng = random.SystemRandom()\n",
+}
+SHARED = {"random when it is imported", "hidden in a method", "of NumPy"}
+
+
+@pytest.mark.parametrize("kind", LIBRARY)
+def test_a_library_without_a_rule_is_noticed(kind: str, tmp_path: Path) -> None:
+    """What is random in a cold process and equal in two forks forbids forking."""
+    (tmp_path / "a_library.py").write_text(LIBRARY[kind])
+    program = (
+        "import sys; sys.path.insert(0, sys.argv[1])\n"
+        "import os; os.environ['PYTHONPATH'] = sys.argv[1]\n"
+        "import a_library\n"
+        "from dioptra_worker.runner.forkserver import preload, randomness\n"
+        "print(randomness.shared(['a_library']))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=110,
+    )
+    found = done.stdout.strip()
+    assert ("a_library" in found) == (kind in SHARED), found
+    assert (found == "None") == (kind not in SHARED)
+
+
+def test_what_we_import_ourselves_is_covered() -> None:
+    """No module of ours, of MLflow's or of boto3's holds a generator without a rule."""
+    program = (
+        "from dioptra_worker.runner.forkserver import preload, randomness\n"
+        "preload.preload(['dioptra_worker.tracking.mlflow_run'])\n"
+        "print(randomness.shared(['dioptra_worker.tracking.mlflow_run']))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=110,
+    )
+    assert done.stdout.splitlines()[-1] == "None"
+
+
+def test_states_are_told_apart() -> None:
+    """A generator that has drawn has another state than before."""
+    before = states()
+    reseed(fresh_seed())
+    assert before["random.random"] != states()["random.random"]
