@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from dioptra_worker.supervision.forkserver_start import Mode
-    from dioptra_worker.supervision.runner_process import Process
+    from dioptra_worker.supervision.runner_process import ProcessHandle
 
 LINUX = sys.platform == "linux"
 linux_only = pytest.mark.skipif(not LINUX, reason="other systems adopt no orphans")
@@ -73,7 +73,7 @@ class Puppet:
     """A runner that does what it is told."""
 
     def __init__(self, launcher: Launcher, code: str) -> None:
-        self.process, self._pipes = launcher.job()
+        self.process, self._pipes = launcher.start_runner()
         self._file = self._pipes.control.makefile("rw")
         self._file.write(json.dumps(dedent(code)) + "\n")
         self._file.flush()
@@ -87,7 +87,7 @@ class Puppet:
         """What it says next."""
         return json.loads(self._file.readline())
 
-    def end(self, seconds: float = 20.0) -> Process:
+    def end(self, seconds: float = 20.0) -> ProcessHandle:
         """Wait for its end."""
         assert self.process.ended.wait(seconds), "the runner did not end"
         self._file.close()
@@ -169,9 +169,9 @@ def test_whoever_asks_late_is_told_too(launcher: Launcher) -> None:
     """Listeners hear of the end once, also when they come after it."""
     puppet = Puppet(launcher, "say(1)\nsys.stdin.read()")
     heard: list[str] = []
-    puppet.process.on_end(lambda: heard.append("early"))
+    puppet.process.on_exit(lambda: heard.append("early"))
     process = puppet.end()
-    process.on_end(lambda: heard.append("late"))
+    process.on_exit(lambda: heard.append("late"))
     assert heard == ["early", "late"]
 
 
@@ -318,7 +318,7 @@ def test_signals_reach_the_whole_group(launcher: Launcher) -> None:
 def test_a_runner_can_be_killed_from_its_first_moment(launcher: Launcher) -> None:
     """A kill right after the start is not lost, however little there is to kill."""
     for _ in range(5):
-        process, pipes = launcher.job()
+        process, pipes = launcher.start_runner()
         launcher.signal(process, signal.SIGKILL)
         assert process.ended.wait(10)
         pipes.close()
@@ -435,7 +435,7 @@ def test_a_fork_server_that_cannot_start(environment: dict[str, str]) -> None:
     ) as launcher:
         for _ in range(2):
             with pytest.raises(RunnerError, match="ended before it gave a runner"):
-                launcher.job()
+                launcher.start_runner()
         assert not launcher.close_run("run", "FAILED", timeout=5)
 
 
@@ -457,7 +457,7 @@ def test_no_process_left(
             standby.end()
             Puppet(launcher, "pass").end()  # that was made before
         with pytest.raises(RunnerError, match="Resource temporarily unavailable"):
-            launcher.job()
+            launcher.start_runner()
         assert not launcher.close_run("run", "FAILED", timeout=5)
         assert not running.process.ended.is_set()
         flag.unlink()

@@ -12,7 +12,7 @@ from dioptra_worker.common import log_setup
 from dioptra_worker.daemon.pool.gpus import deal, visible
 from dioptra_worker.daemon.pool.pool import WorkerPool
 from dioptra_worker.daemon.pool.slot import SlotSpec
-from dioptra_worker.supervision.forkserver_start import LocalForkserver
+from dioptra_worker.supervision.forkserver_start import ForkserverProgram
 from dioptra_worker.supervision.launcher import choose_mode
 from dioptra_worker.tracking.backend import SERVER_MODULES
 
@@ -41,7 +41,7 @@ def run_pool(
         level=settings.log_level,
         secrets=settings.secrets(),
     )
-    forkservers = LocalForkserver(
+    forkservers = ForkserverProgram(
         mode="shared" if settings.warm else "cold",
         preload=(*SERVER_MODULES, *settings.preload),
         grace=settings.kill_grace,

@@ -230,7 +230,7 @@ def _serve(
 
 
 def _launcher(settings: settings_module.Settings, pool: int | None) -> Launcher:
-    from dioptra_worker.supervision.forkserver_start import SharedForkserver
+    from dioptra_worker.supervision.forkserver_start import PoolForkservers
     from dioptra_worker.supervision.launcher import Launcher, choose_mode
 
     environment = settings_module.for_runners(settings, os.environ)
@@ -240,7 +240,7 @@ def _launcher(settings: settings_module.Settings, pool: int | None) -> Launcher:
         preload=settings.preload,
         grace=settings.kill_grace,
         environment=environment,
-        source=None if pool is None else SharedForkserver(socket.socket(fileno=pool)),
+        starter=None if pool is None else PoolForkservers(socket.socket(fileno=pool)),
         variables={} if gpus is None else {"CUDA_VISIBLE_DEVICES": gpus},
     )
 

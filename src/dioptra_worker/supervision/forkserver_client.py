@@ -13,12 +13,12 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from dioptra_worker.errors import RunnerError
-from dioptra_worker.supervision.runner_process import Exit, Process
+from dioptra_worker.supervision.runner_process import ProcessExit, ProcessHandle
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from dioptra_worker.supervision.forkserver_start import Forkserver
+    from dioptra_worker.supervision.forkserver_start import ForkserverHandle
 
 log = logging.getLogger("dioptra_worker.launcher")
 
@@ -27,34 +27,37 @@ START_TIMEOUT = 120.0
 
 
 class ForkserverClient:
-    """One fork server and the thread that listens to it.
+    """One fork server and the thread that reads its reports.
 
     Attributes:
-        gone: Whether the fork server has ended.
-        ready: Set when it hands out runners without delay, or is gone.
-        served: Whether it ever did.
+        ended: Whether the fork server has ended.
+        ready: Set when it hands out runners without delay, or has ended.
+        was_ready: Whether it ever did.
     """
 
     def __init__(
-        self, forkserver: Forkserver, *, on_loss: Callable[[ForkserverClient], None]
+        self,
+        forkserver: ForkserverHandle,
+        *,
+        on_loss: Callable[[ForkserverClient], None],
     ) -> None:
-        """Begin to listen.
+        """Begin to read.
 
         Args:
-            forkserver: Whom to; the link owns it.
-            on_loss: Called, in the listening thread, when it has ended unasked.
+            forkserver: The fork server; the client owns it.
+            on_loss: Called, in the reading thread, when it has ended unasked.
         """
         self._forkserver = forkserver
         self._on_loss = on_loss
-        self._processes: dict[int, Process] = {}
-        self._waiting: deque[_Reply] = deque()
+        self._processes: dict[int, ProcessHandle] = {}
+        self._pending: deque[_Reply] = deque()
         self._lock = threading.Lock()
-        self.gone = False
-        self.served = False
+        self.ended = False
+        self.was_ready = False
         self._closing = False
         self.ready = threading.Event()
         self._reader = threading.Thread(
-            target=self._listen, name="dioptra-template", daemon=True
+            target=self._run, name="dioptra-forkserver", daemon=True
         )
         self._reader.start()
 
@@ -63,19 +66,22 @@ class ForkserverClient:
         """The fork server's process, if it is a child of ours."""
         return self._forkserver.pid
 
-    def ask(self, request: Mapping[str, Any], descriptors: list[int]) -> Process:
+    def request_process(
+        self, request: Mapping[str, Any], descriptors: list[int]
+    ) -> ProcessHandle:
         """Have a process made.
 
         Raises:
             RunnerError: If none was.
         """
         reply = _Reply()
+        # Replies come in the order of the requests: the launcher sends one at a time.
         with self._lock:
-            if self.gone:
+            if self.ended:
                 raise RunnerError("the fork server process has ended")
-            self._waiting.append(reply)
+            self._pending.append(reply)
         self.send(request, descriptors)
-        if not reply.there.wait(START_TIMEOUT):
+        if not reply.arrived.wait(START_TIMEOUT):
             self._forkserver.kill()  # it is stuck: the next request starts another
             raise RunnerError(
                 f"the fork server gave no process within {START_TIMEOUT:g} seconds"
@@ -90,9 +96,9 @@ class ForkserverClient:
         return reply.process
 
     def send(self, request: Mapping[str, Any], descriptors: list[int]) -> None:
-        """Tell the fork server something; one that is gone is no error here."""
+        """Send a request; a fork server that has ended is no error here."""
         line = json.dumps(request).encode() + b"\n"
-        with contextlib.suppress(OSError):  # the listener notices that it is gone
+        with contextlib.suppress(OSError):  # the reading thread notices its end
             if descriptors:
                 socket.send_fds(self._forkserver.sock, [line], descriptors)
             else:
@@ -110,38 +116,39 @@ class ForkserverClient:
         self._forkserver.wait()
         self._forkserver.sock.close()
 
-    def _listen(self) -> None:
+    def _run(self) -> None:
         try:
-            self._hear()
+            self._read()
         finally:
-            self._note_end()
+            self._handle_end()
 
-    def _hear(self) -> None:
+    def _read(self) -> None:
         buffer = b""
         with contextlib.suppress(OSError):
             while data := self._forkserver.sock.recv(1 << 16):
                 *lines, buffer = (buffer + data).split(b"\n")
                 for line in lines:
-                    self._take(json.loads(line))
+                    self._handle(json.loads(line))
 
-    def _note_end(self) -> None:
+    def _handle_end(self) -> None:
+        """Release who waits, and kill the runners: nobody else sees their end now."""
         with self._lock:
-            self.gone = True
-            waiting, processes = list(self._waiting), list(self._processes.values())
+            self.ended = True
+            pending, processes = list(self._pending), list(self._processes.values())
         self.ready.set()
-        for reply in waiting:
-            reply.there.set()
+        for reply in pending:
+            reply.arrived.set()
         for process in processes:
             if not self._closing:  # it was killed, and can end nothing any more
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     os.killpg(process.pid, signal.SIGKILL)
-            process.end(Exit(code=None, peak=None))
+            process.set_exit(ProcessExit(code=None, peak=None))
         if not self._closing:
             self._on_loss(self)
 
-    def _take(self, report: Mapping[str, Any]) -> None:
+    def _handle(self, report: Mapping[str, Any]) -> None:
         if "ready" in report:
-            self.served = True
+            self.was_ready = True
             self.ready.set()
             log.debug("the fork server is ready: %s", report)
             if report["why"]:
@@ -151,28 +158,28 @@ class ForkserverClient:
                     report["why"],
                 )
         elif "started" in report:
-            process = Process(report["started"])
+            process = ProcessHandle(report["started"])
             with self._lock:
                 self._processes[process.pid] = process
-                reply = self._waiting.popleft()
+                reply = self._pending.popleft()
             reply.process = process
-            reply.there.set()
+            reply.arrived.set()
         elif "refused" in report:
             with self._lock:
-                reply = self._waiting.popleft()
+                reply = self._pending.popleft()
             reply.refused = report["refused"]
-            reply.there.set()
+            reply.arrived.set()
         else:
             with self._lock:
                 process = self._processes.pop(report["ended"])
             code = os.waitstatus_to_exitcode(report["status"])
-            process.end(Exit(code=code, peak=report["peak"]))
+            process.set_exit(ProcessExit(code=code, peak=report["peak"]))
 
 
 class _Reply:
     """A place for the fork server's answer to one request."""
 
     def __init__(self) -> None:
-        self.there = threading.Event()
-        self.process: Process | None = None
+        self.arrived = threading.Event()
+        self.process: ProcessHandle | None = None
         self.refused = ""

@@ -1,4 +1,4 @@
-"""Where a daemon's fork server comes from: it is its own, or a fork of a shared one."""
+"""Starts a daemon's fork server: a program of its own, or a fork of a shared one."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 Mode = Literal["fork", "spawn", "cold"]
-LAST_WAIT = 5.0
-"""Seconds for a fork server that has hung up, or was killed, to be gone."""
+EXIT_TIMEOUT = 5.0
+"""Seconds for a fork server that was hung up on, or killed, to be gone."""
 
 
-class Forkserver(Protocol):
-    """A fork server that somebody has begun.
+class ForkserverHandle(Protocol):
+    """A fork server that was started.
 
     Attributes:
         sock: The socket to it.
@@ -32,15 +32,15 @@ class Forkserver(Protocol):
         ...
 
     def wait(self) -> None:
-        """See to its end once it has hung up."""
+        """Wait for its end once it was hung up on."""
         ...
 
 
-class ForkserverFactory(Protocol):
-    """Where fork servers come from."""
+class ForkserverStarter(Protocol):
+    """Starts fork servers."""
 
-    def begin(self) -> Forkserver:
-        """Begin one; it gets ready by itself.
+    def start(self) -> ForkserverHandle:
+        """Start one; it gets ready by itself.
 
         Raises:
             OSError: If that cannot be.
@@ -48,8 +48,8 @@ class ForkserverFactory(Protocol):
         ...
 
 
-class LocalForkserver:
-    """Starts a program for each."""
+class ForkserverProgram:
+    """Starts the fork server's program."""
 
     def __init__(
         self,
@@ -71,7 +71,7 @@ class LocalForkserver:
         self._options += ["--grace", str(grace)]
         self._environment = dict(environment)
 
-    def begin(self) -> StartedForkserver:
+    def start(self) -> ChildForkserver:
         """Start one."""
         ours, theirs = socket.socketpair()
         try:
@@ -93,10 +93,10 @@ class LocalForkserver:
         except BaseException:
             ours.close()
             raise
-        return StartedForkserver(ours, child)
+        return ChildForkserver(ours, child)
 
 
-class StartedForkserver:
+class ChildForkserver:
     """A fork server that is our child."""
 
     def __init__(self, sock: socket.socket, child: subprocess.Popen[bytes]) -> None:
@@ -111,14 +111,14 @@ class StartedForkserver:
     def wait(self) -> None:
         """Reap it."""
         try:
-            self._child.wait(LAST_WAIT)
+            self._child.wait(EXIT_TIMEOUT)
         except subprocess.TimeoutExpired:
             self._child.kill()
             self._child.wait()
 
 
-class SharedForkserver:
-    """Asks the pool that this daemon belongs to for a fork of its fork server."""
+class PoolForkservers:
+    """Asks the pool that this daemon belongs to for forks of its fork server."""
 
     def __init__(self, pool: socket.socket) -> None:
         """Prepare.
@@ -128,7 +128,7 @@ class SharedForkserver:
         """
         self._pool = pool
 
-    def begin(self) -> ForkedForkserver:
+    def start(self) -> PoolForkserver:
         """Ask for one."""
         self._pool.sendall(b"t")
         data, descriptors, _, _ = socket.recv_fds(self._pool, 1, 1)
@@ -136,10 +136,10 @@ class SharedForkserver:
             raise OSError("the process that started this worker is gone")
         if not descriptors:
             raise OSError("no fork server can be had: see the log of the pool")
-        return ForkedForkserver(socket.socket(fileno=descriptors[0]))
+        return PoolForkserver(socket.socket(fileno=descriptors[0]))
 
 
-class ForkedForkserver:
+class PoolForkserver:
     """A fork server that is somebody else's child."""
 
     def __init__(self, sock: socket.socket) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import signal
 import socket
 import sys
 import threading
@@ -12,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 from dioptra_worker.errors import RunnerError
 from dioptra_worker.supervision.forkserver_client import ForkserverClient
-from dioptra_worker.supervision.forkserver_start import LocalForkserver, Mode
-from dioptra_worker.supervision.runner_process import Pipes, Process
+from dioptra_worker.supervision.forkserver_start import ForkserverProgram, Mode
+from dioptra_worker.supervision.runner_process import ProcessHandle, RunnerPipes
 from dioptra_worker.tracking.backend import SERVER_MODULES
 
 if TYPE_CHECKING:
@@ -21,9 +22,14 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
-    from dioptra_worker.supervision.forkserver_start import ForkserverFactory
+    from dioptra_worker.supervision.forkserver_start import ForkserverStarter
 
 log = logging.getLogger("dioptra_worker.launcher")
+
+CLOSE_MARGIN = 5.0
+"""Seconds beyond the grace period for the fork server to end its runners."""
+KILL_TIMEOUT = 5.0
+"""Seconds for a process that was killed to be gone."""
 
 
 class Launcher:
@@ -37,7 +43,7 @@ class Launcher:
         grace: float,
         environment: Mapping[str, str],
         tracking: tuple[str, ...] = SERVER_MODULES,
-        source: ForkserverFactory | None = None,
+        starter: ForkserverStarter | None = None,
         variables: Mapping[str, str] | None = None,
     ) -> None:
         """Prepare; nothing is started yet.
@@ -48,11 +54,11 @@ class Launcher:
             grace: Seconds that runners have to end when the daemon is gone.
             environment: What runners see; without the daemon's secrets.
             tracking: Modules that runners keep their run with, to be imported, too.
-            source: Where fork servers come from, if they are not started as said above.
+            starter: Starts fork servers, if not the program with the options above.
             variables: What this launcher's runners see beside the fork server's
                 environment, such as which GPUs.
         """
-        self._source = source or LocalForkserver(
+        self._starter = starter or ForkserverProgram(
             mode=mode,
             preload=(*tracking, *preload),
             grace=grace,
@@ -60,7 +66,7 @@ class Launcher:
         )
         self._grace = grace
         self._variables = dict(variables or {})
-        self._asking = threading.Lock()
+        self._request_lock = threading.Lock()
         self._forkserver: ForkserverClient | None = None
         self._closed = False
 
@@ -77,8 +83,8 @@ class Launcher:
 
     def start(self) -> None:
         """Start the fork server if it is not running; it gets ready by itself."""
-        with self._asking:
-            self._running()
+        with self._request_lock:
+            self._ensure_forkserver()
 
     def wait_until_ready(self, timeout: float) -> bool:
         """Wait until the fork server hands out runners without delay.
@@ -89,22 +95,22 @@ class Launcher:
         Returns:
             Whether it does.
         """
-        with self._asking:
-            forkserver = self._running()
-        return forkserver.ready.wait(timeout) and not forkserver.gone
+        with self._request_lock:
+            forkserver = self._ensure_forkserver()
+        return forkserver.ready.wait(timeout) and not forkserver.ended
 
     def close(self) -> None:
         """Hang up; the fork server ends, and with it every runner."""
-        with self._asking:
+        with self._request_lock:
             self._closed = True
             if (forkserver := self._forkserver) is not None:
                 # One that still imports has forked nobody yet, and does not listen.
                 importing = not forkserver.ready.is_set()
-                forkserver.close(wait=0.0 if importing else self._grace + 5.0)
+                forkserver.close(wait=0.0 if importing else self._grace + CLOSE_MARGIN)
                 self._forkserver = None
 
-    def job(self) -> tuple[Process, Pipes]:
-        """A fresh runner, and what connects us to it.
+    def start_runner(self) -> tuple[ProcessHandle, RunnerPipes]:
+        """Start a fresh runner; give it and what connects us to it.
 
         Raises:
             RunnerError: If none could be started.
@@ -112,11 +118,11 @@ class Launcher:
         ours, theirs = socket.socketpair()
         out, out_there = os.pipe()
         err, err_there = os.pipe()
-        pipes = Pipes(control=ours, out=out, err=err)
+        pipes = RunnerPipes(control=ours, out=out, err=err)
         try:
             descriptors = [theirs.fileno(), out_there, err_there]
             request = {"do": "job", "environment": self._variables}
-            return self._ask(request, descriptors), pipes
+            return self._request(request, descriptors), pipes
         except BaseException:
             pipes.close()
             raise
@@ -138,17 +144,19 @@ class Launcher:
         """
         request = {"do": "close_run", "run_id": run_id, "status": status}
         try:
-            process = self._ask(request, [])
+            process = self._request(request, [])
         except RunnerError as error:
             log.warning("MLflow run %s is not closed: %s", run_id, error)
             return False
         if not process.ended.wait(timeout):
-            self.signal(process, 9)
-            process.ended.wait(5.0)
+            self.signal(process, signal.SIGKILL)
+            process.ended.wait(KILL_TIMEOUT)
         return process.exit is not None and process.exit.code == 0
 
-    def download(self, uri: str, target: Path, *, is_dir: bool) -> tuple[Process, int]:
-        """A process that fetches an artifact straight from its store.
+    def start_download(
+        self, uri: str, target: Path, *, is_dir: bool
+    ) -> tuple[ProcessHandle, int]:
+        """Start a process that fetches an artifact straight from its store.
 
         Args:
             uri: Where the artifact is.
@@ -165,7 +173,7 @@ class Launcher:
         request = {"do": "download", "uri": uri, "target": str(target)}
         reports, reports_there = os.pipe()
         try:
-            process = self._ask({**request, "is_dir": is_dir}, [reports_there])
+            process = self._request({**request, "is_dir": is_dir}, [reports_there])
         except BaseException:
             os.close(reports)
             raise
@@ -173,38 +181,43 @@ class Launcher:
             os.close(reports_there)
         return process, reports
 
-    def signal(self, process: Process, signum: int) -> None:
+    def signal(self, process: ProcessHandle, signum: int) -> None:
         """Signal a process and its group, unless it has ended."""
         forkserver = self._forkserver
         if forkserver is not None and not process.ended.is_set():
             forkserver.send({"do": "signal", "pid": process.pid, "signal": signum}, [])
 
-    def _ask(self, request: Mapping[str, Any], descriptors: list[int]) -> Process:
-        with self._asking:
-            return self._running().ask(request, descriptors)
+    def _request(
+        self, request: Mapping[str, Any], descriptors: list[int]
+    ) -> ProcessHandle:
+        with self._request_lock:
+            return self._ensure_forkserver().request_process(request, descriptors)
 
-    def _running(self) -> ForkserverClient:
-        if self._forkserver is None or self._forkserver.gone:
+    def _ensure_forkserver(self) -> ForkserverClient:
+        if self._forkserver is None or self._forkserver.ended:
             if self._forkserver is not None:
                 log.warning("the fork server has ended unexpectedly; starting another")
                 self._forkserver.close(wait=1.0)
                 self._forkserver = None
             try:
-                forkserver = self._source.begin()
+                forkserver = self._starter.start()
             except OSError as error:
                 raise RunnerError(f"no fork server can be started: {error}") from error
             self._forkserver = ForkserverClient(forkserver, on_loss=self._on_loss)
         return self._forkserver
 
-    def _on_loss(self, link: ForkserverClient) -> None:
-        """Begin the next fork server before a job asks, if the last one worked."""
-        if link.served:
-            threading.Thread(target=self._replace, args=[link], daemon=True).start()
+    def _on_loss(self, lost: ForkserverClient) -> None:
+        """Start the next fork server before a job asks, if the last one worked."""
+        if lost.was_ready:
+            threading.Thread(target=self._replace, args=[lost], daemon=True).start()
 
-    def _replace(self, link: ForkserverClient) -> None:
-        with self._asking, contextlib.suppress(RunnerError):  # the next job says it
-            if self._forkserver is link and not self._closed:
-                self._running()
+    def _replace(self, lost: ForkserverClient) -> None:
+        with (
+            self._request_lock,
+            contextlib.suppress(RunnerError),
+        ):  # the next job says it
+            if self._forkserver is lost and not self._closed:
+                self._ensure_forkserver()
 
 
 def choose_mode(isolation: str) -> Mode:

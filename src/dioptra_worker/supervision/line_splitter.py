@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dioptra_worker.common.masking import cut_position
 
-LONGEST_LINE = 1 << 20
+MAX_LINE_BYTES = 1 << 20
 
 
 class LineSplitter:
     """Joins chunks and splits them into lines, without their line ends."""
 
-    def __init__(self, *, limit: int | None = LONGEST_LINE) -> None:
+    def __init__(self, *, limit: int | None = MAX_LINE_BYTES) -> None:
         """Begin with nothing.
 
         Args:
@@ -35,13 +35,13 @@ class LineSplitter:
         lines: list[bytes] = []
         self._append(head, lines)
         for tail in tails:
-            lines.append(self._take())
+            lines.append(self._pop_line())
             self._append(tail, lines)
         return lines
 
-    def rest(self) -> bytes:
+    def pop_rest(self) -> bytes:
         """What came after the last line end, taken out."""
-        return self._take()
+        return self._pop_line()
 
     def _append(self, part: bytes, lines: list[bytes]) -> None:
         if part:
@@ -50,17 +50,17 @@ class LineSplitter:
         while self._limit is not None and self._size > self._limit:
             whole = b"".join(self._parts)
             cut = cut_position(whole, b" ", self._limit)
-            lines.append(_shown(whole[:cut]))
+            lines.append(_as_on_terminal(whole[:cut]))
             self._parts = [whole[cut:]]
             self._size = len(self._parts[0])
 
-    def _take(self) -> bytes:
+    def _pop_line(self) -> bytes:
         line = b"".join(self._parts)
         self._parts = []
         self._size = 0
-        return line if self._limit is None else _shown(line)
+        return line if self._limit is None else _as_on_terminal(line)
 
 
-def _shown(line: bytes) -> bytes:
+def _as_on_terminal(line: bytes) -> bytes:
     """What a terminal would show of a line with carriage returns in it."""
     return line.rstrip(b"\r").rpartition(b"\r")[2]

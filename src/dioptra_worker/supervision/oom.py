@@ -31,7 +31,7 @@ class OomDetector:
     limit: int
 
     @classmethod
-    def begin(cls) -> Self:
+    def start(cls) -> Self:
         """Look at the state now."""
         return cls(kills=_kills(), limit=_limit())
 

@@ -1,4 +1,4 @@
-"""Makes messages and lines of the bytes that come from a runner."""
+"""Parses what comes from a runner: messages on its socket, lines on its pipes."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 
     from dioptra_worker.protocol.messages import OutputStream
 
-LONGEST_MESSAGE = 64 << 20
+MAX_MESSAGE_BYTES = 64 << 20
 """Bytes after which what has no line end is no message of ours; honest ones are cut
 by the runner long before."""
-_CHUNK = 1 << 16
+_READ_SIZE = 1 << 16
 
 
-class Listener(Protocol):
-    """Hears what a runner says, in order."""
+class RunnerListener(Protocol):
+    """Receives what a runner says, in order."""
 
     def message(self, message: Message) -> None:
         """A message from the runner."""
@@ -42,66 +42,66 @@ class RunnerOutput:
     """Reads what a runner says, whatever it says, and passes it on.
 
     Attributes:
-        begun: Whether a step has begun.
+        reached_steps: Whether a step has begun.
         step: The step that is running, if one is.
-        ended: The runner's own last word, if it had one.
+        result: The runner's own last message, if it has come to that.
     """
 
-    def __init__(self, listener: Listener) -> None:
-        self.begun = False
+    def __init__(self, listener: RunnerListener) -> None:
+        self.reached_steps = False
         self.step: str | None = None
-        self.ended: RunnerResult | None = None
+        self.result: RunnerResult | None = None
         self._listener = listener
-        self._messages = LineSplitter(limit=LONGEST_MESSAGE)
-        self._lines: dict[tuple[str, OutputStream], LineSplitter] = {}
+        self._messages = LineSplitter(limit=MAX_MESSAGE_BYTES)
+        self._splitters: dict[tuple[str, OutputStream], LineSplitter] = {}
 
-    def control(self, sock: socket.socket) -> bool:
+    def read_messages(self, sock: socket.socket) -> bool:
         """Read what there is on the socket for messages; False at its end."""
         try:
-            data = sock.recv(_CHUNK)
+            data = sock.recv(_READ_SIZE)
         except ConnectionError:  # it died before it had read all that we said
             return False
         for line in self._messages.feed(data):
-            self._take(line)
+            self._receive(line)
         return bool(data)
 
-    def pipe(self, descriptor: int, stream: OutputStream) -> bool:
+    def read_pipe(self, descriptor: int, stream: OutputStream) -> bool:
         """Read what there is of standard output or error; False at its end."""
-        data = os.read(descriptor, _CHUNK)
-        self._text("pipe", stream, data)
+        data = os.read(descriptor, _READ_SIZE)
+        self._pass_lines("pipe", stream, data)
         return bool(data)
 
     def finish(self) -> None:
         """Pass on lines that were never ended."""
-        for (_, stream), assembler in self._lines.items():
-            if rest := assembler.rest():
-                self._listener.line(stream, _shown(rest))
+        for (_, stream), splitter in self._splitters.items():
+            if rest := splitter.pop_rest():
+                self._listener.line(stream, _decoded(rest))
 
-    def _take(self, line: bytes) -> None:
+    def _receive(self, line: bytes) -> None:
         if not line:  # it was stopped while it spoke, and began a new line
             return
         try:
             message = codec.decode(line)
         except ValueError:  # cut off by a signal, or user code wrote to our socket
-            self._listener.line("stderr", _shown(line))
+            self._listener.line("stderr", _decoded(line))
             return
         if isinstance(message, StepStarted):
-            self.step, self.begun = message.step, True
+            self.step, self.reached_steps = message.step, True
         elif isinstance(message, StepEnded):
             self.step = None
         elif isinstance(message, RunnerResult):
-            self.ended = message
+            self.result = message
         if isinstance(message, Output):
             text = message.text.encode("utf-8", "backslashreplace")
-            self._text("python", message.stream, text)
+            self._pass_lines("python", message.stream, text)
         else:
             self._listener.message(message)
 
-    def _text(self, source: str, stream: OutputStream, data: bytes) -> None:
-        assembler = self._lines.setdefault((source, stream), LineSplitter())
-        for line in assembler.feed(data):
-            self._listener.line(stream, _shown(line))
+    def _pass_lines(self, source: str, stream: OutputStream, data: bytes) -> None:
+        splitter = self._splitters.setdefault((source, stream), LineSplitter())
+        for line in splitter.feed(data):
+            self._listener.line(stream, _decoded(line))
 
 
-def _shown(line: bytes) -> str:
+def _decoded(line: bytes) -> str:
     return line.decode("utf-8", "backslashreplace")

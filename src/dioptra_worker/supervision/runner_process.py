@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Exit:
+class ProcessExit:
     """How a process ended.
 
     Attributes:
@@ -27,7 +27,7 @@ class Exit:
 
 
 @dataclass(eq=False)
-class Process:
+class ProcessHandle:
     """A process that the fork server has made.
 
     Attributes:
@@ -38,29 +38,29 @@ class Process:
 
     pid: int
     ended: threading.Event = field(default_factory=threading.Event)
-    exit: Exit | None = None
-    _listeners: list[Callable[[], None]] = field(default_factory=list)
+    exit: ProcessExit | None = None
+    _callbacks: list[Callable[[], None]] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def on_end(self, listener: Callable[[], None]) -> None:
-        """Call *listener* when the process ends, at once if it has already."""
+    def on_exit(self, callback: Callable[[], None]) -> None:
+        """Call *callback* when the process ends, at once if it has already."""
         with self._lock:
             if not self.ended.is_set():
-                self._listeners.append(listener)
+                self._callbacks.append(callback)
                 return
-        listener()
+        callback()
 
-    def end(self, how: Exit) -> None:
-        """Note how it ended and tell who wants to know."""
+    def set_exit(self, exit_: ProcessExit) -> None:
+        """Record how it ended and call who waits for that."""
         with self._lock:
-            self.exit = how
+            self.exit = exit_
             self.ended.set()
-        for listener in self._listeners:
-            listener()
+        for callback in self._callbacks:  # without the lock: one may register another
+            callback()
 
 
 @dataclass(frozen=True)
-class Pipes:
+class RunnerPipes:
     """The daemon's ends of what connects it to a runner.
 
     Attributes:

@@ -1,4 +1,4 @@
-"""What a supervisor is told of a runner, and what it tells."""
+"""How a runner is to end, and how it did: requests, grace periods and the report."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from dioptra_worker.protocol.messages import RunnerResult
-    from dioptra_worker.supervision.runner_process import Exit
+    from dioptra_worker.supervision.runner_process import ProcessExit
 
 StopKind = Literal["timeout", "requested", "shutdown", "gone", "setup"]
 
@@ -18,16 +18,16 @@ class GracePeriods:
 
     Attributes:
         grace: Between telling a runner to stop and killing it.
-        last_words: For a runner to end after its last message, or after it hung up.
-        kill_again: Between killing a runner and killing it again.
-        give_up: After killing a runner first, until it is left to itself: a process
+        exit_timeout: For a runner to end after its result, or after it disconnected.
+        kill_interval: Between killing a runner and killing it again.
+        abandon_after: From killing a runner first until it is abandoned: a process
             that waits within the kernel, as for a disk, cannot be ended by anybody.
     """
 
     grace: float
-    last_words: float = 2.0
-    kill_again: float = 5.0
-    give_up: float = 60.0
+    exit_timeout: float = 2.0
+    kill_interval: float = 5.0
+    abandon_after: float = 60.0
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class StopRequest:
     Attributes:
         kind: What the daemon decides by.
         reason: What people read, as the end of "the job was stopped: ...".
-        at_once: Kill it without a grace period.
+        kill: Kill it without a grace period.
     """
 
     kind: StopKind
@@ -51,25 +51,25 @@ class RunnerReport:
 
     Attributes:
         exit: How the process ended.
-        ended: The runner's own last word, if it had one.
+        result: The runner's own last message, if it came to that.
         stop: Why it was stopped, if it was.
         killed: Whether it had to be killed.
-        hung_up: Whether it closed its connection to us before its last word.
-        left: Whether it was left to itself, as not even killing ended it.
-        begun: Whether a step had begun.
+        disconnected: Whether it closed its connection to us before its result.
+        abandoned: Whether it was left behind, as not even killing ended it.
+        reached_steps: Whether a step had begun.
         step: The step that was running, if one was.
         seconds: How long the runner lived.
         out_of_memory: Whether there is evidence that memory ran out meanwhile.
         memory_limit: Bytes that it could have had.
     """
 
-    exit: Exit
-    ended: RunnerResult | None
+    exit: ProcessExit
+    result: RunnerResult | None
     stop: StopRequest | None
     killed: bool
     disconnected: bool = False
-    left: bool = False
-    begun: bool = True
+    abandoned: bool = False
+    reached_steps: bool = True
     step: str | None
     seconds: float
     out_of_memory: bool = False

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from dioptra_worker.supervision.termination import RunnerReport, StopRequest
 
 
-_LEFT = (
+_ABANDONED = (
     "; its process could not be ended, not even by SIGKILL, and is left behind: the"
     " system holds it, as when a disk or a device does not answer"
 )
@@ -28,16 +28,16 @@ def judge(report: RunnerReport) -> Outcome:
     Returns:
         The verdict. A job that had finished when it was told to stop has finished.
     """
-    ended = report.ended
-    if ended is not None and ended.ending == "finished":
+    result = report.result
+    if result is not None and result.ending == "finished":
         return Outcome(fate="finished", reason="", mlflow="FINISHED")
     if report.stop is not None:
         return _stopped(report, report.stop)
-    if ended is not None and ended.ending == "failed":
-        named = report.step is None or repr(report.step) in ended.reason
-        reason = ended.reason if named else f"{ended.reason}, in step {report.step!r}"
+    if result is not None and result.ending == "failed":
+        named = report.step is None or repr(report.step) in result.reason
+        reason = result.reason if named else f"{result.reason}, in step {report.step!r}"
         return Outcome(fate="failed", reason=reason, mlflow="FAILED")
-    if ended is not None and ended.ending == "stopped":
+    if result is not None and result.ending == "stopped":
         where = f" in step {report.step!r}" if report.step else ""
         reason = f"stopped by a SIGTERM{where} that the worker did not send"
         return Outcome(fate="failed", reason=reason, mlflow="FAILED")
@@ -47,8 +47,8 @@ def judge(report: RunnerReport) -> Outcome:
 def _stopped(report: RunnerReport, stop: StopRequest) -> Outcome:
     where = f", in step {report.step!r}" if report.step else ""
     killed = ""
-    if report.left:
-        killed = _LEFT
+    if report.abandoned:
+        killed = _ABANDONED
     elif report.killed and not stop.kill:
         killed = "; it did not stop by itself and was killed"
     words = f"{stop.reason}{where}{killed}"
@@ -64,9 +64,9 @@ def _stopped(report: RunnerReport, stop: StopRequest) -> Outcome:
 
 
 def _cause(report: RunnerReport) -> str:
-    """Why a process ended without a last word."""
+    """Why a process ended without a result."""
     place = f" in step {report.step!r}" if report.step else ""
-    if not report.begun:
+    if not report.reached_steps:
         place = " while the job was prepared"
     where = f"{place} after {duration(report.seconds)}"
     code = report.exit.code
@@ -77,7 +77,7 @@ def _cause(report: RunnerReport) -> str:
     out_of_memory = code == -signal.SIGKILL and report.out_of_memory
     disconnected = report.disconnected and report.killed and not out_of_memory
     if code == EXIT_DISCONNECTED or disconnected:
-        left = _LEFT if report.left else ""
+        left = _ABANDONED if report.abandoned else ""
         return (
             f"the job closed its connection to the worker{where}: a task must not close"
             f" descriptors that it has not opened{left}"

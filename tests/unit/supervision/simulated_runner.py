@@ -22,7 +22,11 @@ from dioptra_worker.protocol.messages import (
     RunnerResult,
     RunStarted,
 )
-from dioptra_worker.supervision.runner_process import Exit, Pipes, Process
+from dioptra_worker.supervision.runner_process import (
+    ProcessExit,
+    ProcessHandle,
+    RunnerPipes,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -67,7 +71,7 @@ class Runner:
             pid: Its process id.
             at: Told when it comes to ``begun``, ``run``, ``planned`` and ``ending``.
         """
-        self.process = Process(pid)
+        self.process = ProcessHandle(pid)
         self.word: Ending | None = None
         self.run_closed = False
         self.has_run = False
@@ -78,7 +82,7 @@ class Runner:
         out, out_there = os.pipe()
         err, err_there = os.pipe()
         self._pipes = [out_there, err_there]
-        self.pipes = Pipes(control=ours, out=out, err=err)
+        self.pipes = RunnerPipes(control=ours, out=out, err=err)
         threading.Thread(target=self._live, name=f"runner-{pid}", daemon=True).start()
 
     def signal(self, signum: int) -> None:
@@ -150,7 +154,7 @@ class Runner:
             self._control.close()
             for descriptor in self._pipes:
                 os.close(descriptor)
-            self.process.end(Exit(code=code, peak=None))
+            self.process.set_exit(ProcessExit(code=code, peak=None))
 
 
 @dataclass
@@ -171,7 +175,7 @@ class Forkserver:
     runners: list[Runner] = field(default_factory=list)
     closed: list[tuple[str, str]] = field(default_factory=list)
 
-    def job(self) -> tuple[Process, Pipes]:
+    def start_runner(self) -> tuple[ProcessHandle, RunnerPipes]:
         """A runner."""
         if isinstance(self.conduct, Exception):
             raise self.conduct
@@ -179,7 +183,7 @@ class Forkserver:
         self.runners.append(runner)
         return runner.process, runner.pipes
 
-    def signal(self, process: Process, signum: int) -> None:
+    def signal(self, process: ProcessHandle, signum: int) -> None:
         """Signal a runner."""
         (runner,) = (it for it in self.runners if it.process is process)
         runner.signal(signum)

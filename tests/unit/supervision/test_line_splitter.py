@@ -7,7 +7,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dioptra_worker.supervision.line_splitter import LONGEST_LINE, LineSplitter
+from dioptra_worker.supervision.line_splitter import MAX_LINE_BYTES, LineSplitter
 
 BYTES = st.lists(
     st.sampled_from([b"\n", b"\r", b"a", b"bc", b"\xc3", b"\x00"]), max_size=40
@@ -18,7 +18,7 @@ LIMITS = st.none() | st.integers(1, 6)
 def _lines(chunks: list[bytes], limit: int | None) -> list[bytes]:
     assembler = LineSplitter(limit=limit)
     lines = [line for chunk in chunks for line in assembler.feed(chunk)]
-    return [*lines, assembler.rest()]
+    return [*lines, assembler.pop_rest()]
 
 
 @given(BYTES, st.lists(st.integers(0, 60), max_size=8), LIMITS)
@@ -56,7 +56,7 @@ def test_a_line_is_cut_at_a_blank() -> None:
     """A word, which may be a secret, is not cut in two where a line is."""
     word = b"x" * 100
     line = word + b" "
-    pieces = _lines([line * (3 * LONGEST_LINE // len(line))], LONGEST_LINE)
+    pieces = _lines([line * (3 * MAX_LINE_BYTES // len(line))], MAX_LINE_BYTES)
     assert len(pieces) == 4
     assert {len(set(piece.split(b" ")) - {word, b""}) for piece in pieces} == {0}
 
@@ -66,21 +66,21 @@ def test_only_the_last_state_of_a_bar_is_left() -> None:
     assembler = LineSplitter()
     assert assembler.feed(b"10%\r50%\r") == []
     assert assembler.feed(b"100%\r\ndone\r\n") == [b"100%", b"done"]
-    assert assembler.rest() == b""
+    assert assembler.pop_rest() == b""
 
 
 def test_a_line_as_long_as_the_limit_is_one_line() -> None:
     """A line is cut only when it is longer than the limit."""
     assembler = LineSplitter()
-    assert assembler.feed(b"x" * LONGEST_LINE) == []
-    assert assembler.feed(b"\n") == [b"x" * LONGEST_LINE]
-    assert assembler.feed(b"y" * (LONGEST_LINE + 1)) == [b"y" * LONGEST_LINE]
-    assert assembler.rest() == b"y"
+    assert assembler.feed(b"x" * MAX_LINE_BYTES) == []
+    assert assembler.feed(b"\n") == [b"x" * MAX_LINE_BYTES]
+    assert assembler.feed(b"y" * (MAX_LINE_BYTES + 1)) == [b"y" * MAX_LINE_BYTES]
+    assert assembler.pop_rest() == b"y"
 
 
 def test_rest_is_taken_out() -> None:
     """The rest is given once."""
     assembler = LineSplitter()
     assembler.feed(b"no end")
-    assert assembler.rest() == b"no end"
-    assert assembler.rest() == b""
+    assert assembler.pop_rest() == b"no end"
+    assert assembler.pop_rest() == b""

@@ -7,7 +7,7 @@ from dioptra_worker.supervision.oom import OomDetector
 
 def test_nothing_happened() -> None:
     """A process with little memory, in a group without kills, did not run out."""
-    watch = OomDetector.begin()
+    watch = OomDetector.start()
     assert watch.limit > 0
     assert not watch.ran_out(1 << 20)
     assert not watch.ran_out(None)
@@ -15,7 +15,7 @@ def test_nothing_happened() -> None:
 
 def test_a_kill_was_counted() -> None:
     """Where the kernel counts its kills, one more than before is evidence."""
-    counts = OomDetector.begin().kills is not None
+    counts = OomDetector.start().kills is not None
     before = OomDetector(kills=-1, limit=1 << 60)
     assert before.ran_out(None) == counts
 

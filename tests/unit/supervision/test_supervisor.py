@@ -29,7 +29,11 @@ from dioptra_worker.protocol.messages import (
     StepEnded,
     StepStarted,
 )
-from dioptra_worker.supervision.runner_process import Exit, Pipes, Process
+from dioptra_worker.supervision.runner_process import (
+    ProcessExit,
+    ProcessHandle,
+    RunnerPipes,
+)
 from dioptra_worker.supervision.supervisor import Supervisor
 from dioptra_worker.supervision.termination import GracePeriods, StopRequest
 
@@ -102,7 +106,7 @@ class Signals:
         self.sent: list[int] = []
         self.lose = 0
 
-    def signal(self, process: Process, signum: int) -> None:
+    def signal(self, process: ProcessHandle, signum: int) -> None:
         """Signal; *lose* so many signals first."""
         self.sent.append(signum)
         if self.lose:
@@ -127,9 +131,9 @@ class Watched:
     def __init__(
         self,
         child: subprocess.Popen[bytes],
-        process: Process,
-        pipes: Pipes,
-        patience: GracePeriods,
+        process: ProcessHandle,
+        pipes: RunnerPipes,
+        grace_periods: GracePeriods,
     ) -> None:
         self.child = child
         self.process = process
@@ -140,7 +144,7 @@ class Watched:
             process,
             pipes,
             listener=self.heard,
-            patience=patience,
+            grace_periods=grace_periods,
         )
 
     def run(self) -> RunnerReport:
@@ -158,7 +162,7 @@ class Watched:
 
 
 @contextmanager
-def _watched(code: str, **patience: float) -> Iterator[Watched]:
+def _watched(code: str, **grace_periods: float) -> Iterator[Watched]:
     ours, theirs = socket.socketpair()
     out, out_there = os.pipe()
     err, err_there = os.pipe()
@@ -173,10 +177,10 @@ def _watched(code: str, **patience: float) -> Iterator[Watched]:
             pass_fds=[theirs.fileno()],
             start_new_session=True,
         )
-    process = Process(child.pid)
+    process = ProcessHandle(child.pid)
 
     def wait() -> None:
-        process.end(Exit(code=child.wait(), peak=None))
+        process.set_exit(ProcessExit(code=child.wait(), peak=None))
 
     waiter = threading.Thread(target=wait)
     waiter.start()
@@ -184,8 +188,8 @@ def _watched(code: str, **patience: float) -> Iterator[Watched]:
         yield Watched(
             child,
             process,
-            Pipes(control=ours, out=out, err=err),
-            GracePeriods(**{"grace": 0.3, **patience}),
+            RunnerPipes(control=ours, out=out, err=err),
+            GracePeriods(**{"grace": 0.3, **grace_periods}),
         )
     finally:
         if child.poll() is None:
@@ -193,8 +197,8 @@ def _watched(code: str, **patience: float) -> Iterator[Watched]:
         waiter.join()
 
 
-def _run(code: str, **patience: float) -> tuple[RunnerReport, Heard]:
-    with _watched(code, **patience) as watched:
+def _run(code: str, **grace_periods: float) -> tuple[RunnerReport, Heard]:
+    with _watched(code, **grace_periods) as watched:
         return watched.run(), watched.heard
 
 
@@ -210,8 +214,8 @@ say(Output(stream="stderr", text="five"))
 end()
 """
     )
-    assert report.exit == Exit(code=0, peak=None)
-    assert report.ended == RunnerResult(ending="finished", reason="", run_closed=True)
+    assert report.exit == ProcessExit(code=0, peak=None)
+    assert report.result == RunnerResult(ending="finished", reason="", run_closed=True)
     assert [
         each.message if isinstance(each, Log) else each
         for each in heard.all
@@ -229,7 +233,7 @@ os.kill(os.getpid(), signal.SIGSEGV)
 """
     )
     assert report.exit.code == -signal.SIGSEGV
-    assert report.ended is None
+    assert report.result is None
     assert [text for stream, text in heard.lines if stream == "stdout"] == [
         "99%",
         "\\xff no text",
@@ -311,7 +315,7 @@ def test_calls_run_in_the_supervisors_thread() -> None:
 
         watched.when_ready(
             lambda: threading.Thread(
-                target=watched.supervisor.call, args=[call]
+                target=watched.supervisor.call_soon, args=[call]
             ).start()
         )
         watched.run()
@@ -326,8 +330,8 @@ def test_stopping_is_told_and_waited_for() -> None:
     ) as watched:
         report = watched.when_ready(watched.stop).run()
     assert report.stop == StopRequest("requested", "why")
-    assert report.ended is not None
-    assert report.ended.ending == "stopped"
+    assert report.result is not None
+    assert report.result.ending == "stopped"
     assert (report.exit.code, report.killed) == (0, False)
     assert watched.signals.sent == [signal.SIGTERM]
 
@@ -373,7 +377,7 @@ def test_the_first_reason_counts_and_a_later_one_may_hurry() -> None:
 
 def test_a_kill_that_was_lost_is_repeated() -> None:
     """A runner that was killed and still lives is killed again, without spinning."""
-    with _watched(DEAF, kill_again=0.1) as watched:
+    with _watched(DEAF, kill_interval=0.1) as watched:
         watched.signals.lose = 4
         begun = time.process_time()
         report = watched.when_ready(lambda: watched.stop(kill=True)).run()
@@ -386,7 +390,7 @@ def test_limits() -> None:
     """A runner that is not done in time is stopped for the limit's reason."""
     stop = StopRequest("timeout", "timed out")
     with _watched(WAIT) as watched:
-        watched.when_ready(lambda: watched.supervisor.limit(0.05, stop))
+        watched.when_ready(lambda: watched.supervisor.set_deadline(0.05, stop))
         report = watched.run()
     assert report.stop == stop
     assert report.exit.code == -signal.SIGTERM
@@ -396,20 +400,22 @@ def test_limits() -> None:
 def test_a_limit_that_is_far_or_none(seconds: float | None) -> None:
     """A job may have weeks, or no limit at all."""
     with _watched("log('ready')\ntime.sleep(0.1)\nend()") as watched:
-        watched.supervisor.limit(
+        watched.supervisor.set_deadline(
             0.001 if seconds is None else 9, StopRequest("timeout", "x")
         )
-        watched.supervisor.limit(seconds, StopRequest("timeout", "x"))
+        watched.supervisor.set_deadline(seconds, StopRequest("timeout", "x"))
         report = watched.run()
     assert report.stop is None
-    assert report.ended is not None
+    assert report.result is not None
 
 
 def test_no_limit_holds_after_the_last_word() -> None:
     """A runner that has said how it ended is not stopped for its limit any more."""
     with _watched("end()\nlog('ready')\ntime.sleep(0.3)") as watched:
         watched.when_ready(
-            lambda: watched.supervisor.limit(0.0, StopRequest("timeout", "too late"))
+            lambda: watched.supervisor.set_deadline(
+                0.0, StopRequest("timeout", "too late")
+            )
         )
         begun = time.process_time()
         report = watched.run()
@@ -420,19 +426,19 @@ def test_no_limit_holds_after_the_last_word() -> None:
 
 def test_a_runner_that_cannot_be_killed_is_left() -> None:
     """A runner that no kill ends is left behind, and what it said is passed on."""
-    with _watched(DEAF, kill_again=0.05, give_up=0.3) as watched:
+    with _watched(DEAF, kill_interval=0.05, abandon_after=0.3) as watched:
         watched.signals.lose = 1000
         report = watched.when_ready(lambda: watched.stop(kill=True)).run()
         assert watched.child.poll() is None
-    assert report.left
-    assert report.exit == Exit(code=None, peak=None)
+    assert report.abandoned
+    assert report.exit == ProcessExit(code=None, peak=None)
     assert watched.heard.texts == ["ready"]
     assert watched.signals.sent.count(signal.SIGKILL) > 1
 
 
 def test_a_runner_that_hangs_up_is_killed() -> None:
     """A runner that closes its socket and lives on would say nothing any more."""
-    report, _ = _run("sock.close()\ntime.sleep(60)", last_words=0.1)
+    report, _ = _run("sock.close()\ntime.sleep(60)", exit_timeout=0.1)
     assert report.disconnected
     assert report.killed
     assert report.exit.code == -signal.SIGKILL
@@ -440,19 +446,19 @@ def test_a_runner_that_hangs_up_is_killed() -> None:
 
 def test_a_runner_that_does_not_go_is_killed() -> None:
     """A runner that stays after its last word is killed, which changes no fate."""
-    report, _ = _run("end()\ntime.sleep(60)", last_words=0.1)
+    report, _ = _run("end()\ntime.sleep(60)", exit_timeout=0.1)
     assert report.exit.code == -signal.SIGKILL
-    assert report.ended is not None
+    assert report.result is not None
     assert not report.killed
 
 
 def test_a_stop_after_the_last_word_puts_nothing_off() -> None:
     """A runner that stays after its last word gets no grace period on top."""
     code = f"signal.signal(signal.SIGTERM, signal.SIG_IGN)\nend()\n{WAIT}"
-    with _watched(code, last_words=0.1, grace=600.0) as watched:
+    with _watched(code, exit_timeout=0.1, grace=600.0) as watched:
         report = watched.when_ready(watched.stop).run()
     assert report.exit.code == -signal.SIGKILL
-    assert report.ended is not None
+    assert report.result is not None
 
 
 def test_a_child_that_keeps_the_pipes_is_not_waited_for() -> None:
@@ -463,7 +469,7 @@ def test_a_child_that_keeps_the_pipes_is_not_waited_for() -> None:
         begun = time.monotonic()
         report = watched.run()
         assert time.monotonic() - begun < 10
-        assert report.ended is not None
+        assert report.result is not None
         os.killpg(watched.child.pid, signal.SIGKILL)
 
 
@@ -501,6 +507,6 @@ def test_everything_is_closed_afterwards() -> None:
         with _watched("end()") as watched:
             watched.run()
             watched.stop()
-            watched.supervisor.call(lambda: None)
+            watched.supervisor.call_soon(lambda: None)
             watched.supervisor.send(SessionReply(request_id=1, url="u", cookies={}))
     assert len(list(Path("/dev/fd").iterdir())) == before

@@ -34,7 +34,11 @@ from dioptra_worker.protocol.messages import (
     StepEnded,
     StepStarted,
 )
-from dioptra_worker.supervision.runner_process import Exit, Pipes, Process
+from dioptra_worker.supervision.runner_process import (
+    ProcessExit,
+    ProcessHandle,
+    RunnerPipes,
+)
 from dioptra_worker.supervision.supervisor import Supervisor
 from dioptra_worker.supervision.termination import GracePeriods, StopKind, StopRequest
 from dioptra_worker.supervision.verdict import judge
@@ -44,8 +48,10 @@ if TYPE_CHECKING:
     from dioptra_worker.protocol.messages import OutputStream
     from dioptra_worker.supervision.launcher import Launcher
 
-PATIENCE = GracePeriods(grace=10.0, last_words=2.0, kill_again=5.0, give_up=60.0)
-BOUND = PATIENCE.grace + PATIENCE.give_up
+GRACE_PERIODS = GracePeriods(
+    grace=10.0, exit_timeout=2.0, kill_interval=5.0, abandon_after=60.0
+)
+BOUND = GRACE_PERIODS.grace + GRACE_PERIODS.abandon_after
 """Simulated seconds within which every runner that was told to stop is done with."""
 TICK = 2.0**-20
 """Seconds that the clock moves at least; binary, so that sums of times are exact."""
@@ -74,13 +80,13 @@ class World:
     control: socket.socket | None
     pipes: list[int]
     now: float = 1000.0
-    process: Process = field(default_factory=lambda: Process(4711))
+    process: ProcessHandle = field(default_factory=lambda: ProcessHandle(4711))
     obeys: set[int] = field(
         default_factory=lambda: {int(signal.SIGTERM), int(signal.SIGKILL)}
     )
     signals: list[tuple[float, int]] = field(default_factory=list)
 
-    def signal(self, process: Process, signum: int) -> None:
+    def signal(self, process: ProcessHandle, signum: int) -> None:
         """Signal the runner, as the launcher does."""
         assert process is self.process
         self.signals.append((self.now, signum))
@@ -95,7 +101,7 @@ class World:
         for descriptor in self.pipes:
             os.close(descriptor)
         self.pipes.clear()
-        self.process.end(Exit(code=code, peak=None))
+        self.process.set_exit(ProcessExit(code=code, peak=None))
 
     def hang_up(self) -> None:
         """The runner closes its socket."""
@@ -140,9 +146,9 @@ class Supervision(RuleBasedStateMachine):
         self.supervisor = Supervisor(
             cast("Launcher", self.world),
             self.world.process,
-            Pipes(control=ours, out=out, err=err),
+            RunnerPipes(control=ours, out=out, err=err),
             listener=self.ear,
-            patience=PATIENCE,
+            grace_periods=GRACE_PERIODS,
             clock=lambda: self.world.now,
         )
         self.watching = ExitStack()
@@ -161,7 +167,7 @@ class Supervision(RuleBasedStateMachine):
         return not self.world.process.ended.is_set()
 
     def _watched(self) -> bool:
-        return not self.supervisor.over
+        return not self.supervisor.is_over
 
     def _speaks(self) -> bool:
         listened_to = self._watched() and self.world.control is not None
@@ -197,7 +203,7 @@ class Supervision(RuleBasedStateMachine):
         word = RunnerResult(ending=ending, reason=reason, run_closed=True)
         self._say(word)
         self.last_word = word
-        self.may_kill_at.append(self.world.now + PATIENCE.last_words)
+        self.may_kill_at.append(self.world.now + GRACE_PERIODS.exit_timeout)
 
     @precondition(_speaks)
     @rule(garbage=st.binary(min_size=1, max_size=20), torn=st.booleans())
@@ -213,7 +219,7 @@ class Supervision(RuleBasedStateMachine):
         """It closes its connection to us and lives on."""
         self.world.hang_up()
         if self.last_word is None:
-            self.may_kill_at.append(self.world.now + PATIENCE.last_words)
+            self.may_kill_at.append(self.world.now + GRACE_PERIODS.exit_timeout)
 
     @precondition(lambda self: self._watched() and self.mortal)
     @rule(code=st.sampled_from([0, 1, 3, -signal.SIGSEGV, -signal.SIGKILL]))
@@ -239,7 +245,7 @@ class Supervision(RuleBasedStateMachine):
     def _stop(self, stop: StopRequest) -> None:
         if self.first_stop is None:
             self.first_stop = stop
-            self.may_kill_at.append(self.world.now + PATIENCE.grace)
+            self.may_kill_at.append(self.world.now + GRACE_PERIODS.grace)
         if stop.kill:
             self.may_kill_at.append(self.world.now)
 
@@ -247,14 +253,16 @@ class Supervision(RuleBasedStateMachine):
     @rule(seconds=st.sampled_from([None, 0.0, 5.0, 1e12]))
     def gets_a_limit(self, seconds: float | None) -> None:
         """Its time limit is set, or taken away."""
-        self.supervisor.limit(seconds, StopRequest("timeout", "because of timeout"))
+        self.supervisor.set_deadline(
+            seconds, StopRequest("timeout", "because of timeout")
+        )
         self.limit_at = None if seconds is None else self.world.now + seconds
 
     @rule(seconds=st.sampled_from([0.125, 1.875, 2.0, 5.0, 9.875, 10.0, 60.0]))
     def time_passes(self, seconds: float) -> None:
         """Time passes; the supervisor does not sleep past a deadline."""
         until = self.world.now + seconds
-        while self.world.now < until and not self.supervisor.over:
+        while self.world.now < until and not self.supervisor.is_over:
             wait = max(self.supervisor.time_left(), TICK)
             self.world.now = min(until, self.world.now + wait)
             self._look()
@@ -274,20 +282,20 @@ class Supervision(RuleBasedStateMachine):
         if limited and self._undecided():
             self._stop(StopRequest("timeout", "because of timeout"))
         before = len(self.world.signals)
-        was_over = self.supervisor.over
+        was_over = self.supervisor.is_over
         for _ in range(3):  # a signal makes a runner end, which is the next event
-            if not self.supervisor.over:
+            if not self.supervisor.is_over:
                 self.supervisor.step(wait=0.0)
         if was_over:
             assert len(self.world.signals) == before
         else:
             self._check_signals(self.world.signals[before:])
-        assert self.supervisor.over or self._alive()
+        assert self.supervisor.is_over or self._alive()
 
     def _undecided(self) -> bool:
         """Whether the time limit still matters."""
         decided = self.first_stop is not None or self.last_word is not None
-        return not decided and not self.supervisor.over
+        return not decided and not self.supervisor.is_over
 
     def _check_signals(self, fresh: list[tuple[float, int]]) -> None:
         told = [at for at, signum in self.world.signals if signum == signal.SIGTERM]
@@ -298,7 +306,7 @@ class Supervision(RuleBasedStateMachine):
         due = min(self.may_kill_at, default=float("inf"))
         for at, signum in fresh:
             assert signum != signal.SIGKILL or at >= due
-        if self._alive() and not self.supervisor.over:
+        if self._alive() and not self.supervisor.is_over:
             assert bool(kills) == (self.world.now >= due)
             assert bool(told) == (self.first_stop is not None)
 
@@ -314,24 +322,26 @@ class Supervision(RuleBasedStateMachine):
         assert len(list(Path("/dev/fd").iterdir())) == self.descriptors
 
     def _end(self) -> None:
-        if not self.supervisor.over:
+        if not self.supervisor.is_over:
             self.is_stopped("shutdown", kill=False)
             self._look()
         ends_by = self.world.now + BOUND
-        while not self.supervisor.over:
+        while not self.supervisor.is_over:
             assert self.world.now <= ends_by
             self.world.now += min(max(self.supervisor.time_left(), TICK), BOUND)
             self._look()
         self.watching.close()
         report = self.supervisor.report()
-        self._check_report(judge(report), left=report.left)
-        assert report.left == self._alive()
+        self._check_report(judge(report), abandoned=report.abandoned)
+        assert report.abandoned == self._alive()
 
-    def _check_report(self, verdict: Outcome, *, left: bool) -> None:
-        if left:
+    def _check_report(self, verdict: Outcome, *, abandoned: bool) -> None:
+        if abandoned:
             kills = [t for t, signum in self.world.signals if signum == signal.SIGKILL]
-            assert len(kills) >= PATIENCE.give_up / PATIENCE.kill_again
-            assert self.world.now - kills[0] >= PATIENCE.give_up
+            assert (
+                len(kills) >= GRACE_PERIODS.abandon_after / GRACE_PERIODS.kill_interval
+            )
+            assert self.world.now - kills[0] >= GRACE_PERIODS.abandon_after
         assert self.ear.messages == self.said
         assert sum(line.count("[\\xff]") for line in self.ear.lines) == self.written
         word = self.last_word

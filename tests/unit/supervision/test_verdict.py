@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from dioptra_worker.protocol.messages import Ending, RunnerResult
-from dioptra_worker.supervision.runner_process import Exit
+from dioptra_worker.supervision.runner_process import ProcessExit
 from dioptra_worker.supervision.termination import RunnerReport, StopKind, StopRequest
 from dioptra_worker.supervision.verdict import judge
 
@@ -22,13 +22,19 @@ def _ended(ending: Ending, reason: str = "") -> RunnerResult:
 def _report(
     code: int | None = 0, *, peak: int | None = None, **seen: Any
 ) -> RunnerReport:
-    usual = {"ended": None, "stop": None, "killed": False, "step": None, "seconds": 192}
-    return RunnerReport(exit=Exit(code=code, peak=peak), **{**usual, **seen})
+    usual = {
+        "result": None,
+        "stop": None,
+        "killed": False,
+        "step": None,
+        "seconds": 192,
+    }
+    return RunnerReport(exit=ProcessExit(code=code, peak=peak), **{**usual, **seen})
 
 
 def test_a_finished_job_finished() -> None:
     """A runner that says so has finished its job, and there is nothing to explain."""
-    verdict = judge(_report(ended=_ended("finished")))
+    verdict = judge(_report(result=_ended("finished")))
     assert (verdict.fate, verdict.reason, verdict.mlflow) == (
         ("finished", "", "FINISHED")
     )
@@ -38,13 +44,13 @@ def test_a_finished_job_finished() -> None:
 def test_a_job_that_finished_in_time_has_finished(kind: StopKind) -> None:
     """A job that finishes while it is told to stop has finished, even if killed."""
     stop = StopRequest(kind, "why")
-    report = _report(-9, ended=_ended("finished"), stop=stop, killed=True)
+    report = _report(-9, result=_ended("finished"), stop=stop, killed=True)
     assert judge(report).fate == "finished"
 
 
 def test_a_failed_job_has_the_runners_reason() -> None:
     """When the runner tells why the job failed, those are the words."""
-    verdict = judge(_report(ended=_ended("failed", "step 'a' broke"), step="a"))
+    verdict = judge(_report(result=_ended("failed", "step 'a' broke"), step="a"))
     assert (verdict.fate, verdict.reason, verdict.mlflow) == (
         ("failed", "step 'a' broke", "FAILED")
     )
@@ -66,7 +72,7 @@ def test_why_it_was_stopped_decides(
 ) -> None:
     """The fate of a stopped job follows from why, whatever its runner said of it."""
     stop = StopRequest(kind, "timed out after 5 s")
-    verdict = judge(_report(-15, stop=stop, ended=ended, step="train"))
+    verdict = judge(_report(-15, stop=stop, result=ended, step="train"))
     assert (verdict.fate, verdict.mlflow) == (fate, mlflow)
     assert verdict.reason == "timed out after 5 s, in step 'train'"
 
@@ -157,12 +163,12 @@ def test_a_runner_that_died_has_not_hung_up() -> None:
 def test_a_runner_that_could_not_be_ended_is_told() -> None:
     """When not even SIGKILL ended it, the words say that it is still there."""
     stop = StopRequest("timeout", "timed out")
-    verdict = judge(_report(None, stop=stop, killed=True, left=True))
+    verdict = judge(_report(None, stop=stop, killed=True, abandoned=True))
     assert verdict.reason.startswith("timed out; its process could not be ended")
     assert verdict.fate == "failed"
 
 
 def test_an_end_before_the_first_step_says_so() -> None:
     """A crash while plugins are imported is told as that."""
-    verdict = judge(_report(-11, begun=False))
+    verdict = judge(_report(-11, reached_steps=False))
     assert "killed by SIGSEGV while the job was prepared after" in verdict.reason

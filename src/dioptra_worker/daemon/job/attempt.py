@@ -175,7 +175,7 @@ class Attempt:
                 process,
                 pipes,
                 listener=events,
-                patience=GracePeriods(grace=settings.kill_grace),
+                grace_periods=GracePeriods(grace=settings.kill_grace),
             )
             events.supervisor = supervisor
             self._adopt(supervisor)
@@ -203,7 +203,7 @@ class Attempt:
         verdict = judge(report)
         events.abandon(verdict.reason)
         self._services.health.job_peak(report.exit.peak)
-        closed = report.ended is not None and report.ended.run_closed
+        closed = report.result is not None and report.result.run_closed
         run_id = events.run_id
         if run_id and not closed and not self._close_run(run_id, verdict.mlflow):
             words = (

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from dioptra_worker.api.client import DioptraApi
     from dioptra_worker.api.models import Job
     from dioptra_worker.supervision.launcher import Launcher
-    from dioptra_worker.supervision.runner_process import Pipes, Process
+    from dioptra_worker.supervision.runner_process import ProcessHandle, RunnerPipes
 
 
 class Prefetch:
@@ -32,7 +32,9 @@ class Prefetch:
             launcher: Makes its runner.
         """
         pool = Background("dioptra-ahead", most=2)
-        self._runner: Future[tuple[Process, Pipes]] | None = pool.submit(launcher.job)
+        self._runner: Future[tuple[ProcessHandle, RunnerPipes]] | None = pool.submit(
+            launcher.start_runner
+        )
         self._job = pool.submit(api.job, job_id)
 
     def __enter__(self) -> Self:
@@ -46,7 +48,7 @@ class Prefetch:
     ) -> None:
         self.close()
 
-    def runner(self) -> tuple[Process, Pipes]:
+    def runner(self) -> tuple[ProcessHandle, RunnerPipes]:
         """The runner; it is the caller's from now on, and can be taken once.
 
         Raises:
@@ -70,7 +72,7 @@ class Prefetch:
             self._runner = None
 
 
-def _let_end(runner: Future[tuple[Process, Pipes]]) -> None:
+def _let_end(runner: Future[tuple[ProcessHandle, RunnerPipes]]) -> None:
     if runner.exception() is None:
         _, pipes = runner.result()
         pipes.close()

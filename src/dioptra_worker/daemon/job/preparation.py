@@ -88,10 +88,14 @@ class Preparation:
         """
         limit_set_up = self._events.limit_set_up
         self._limit.hold(
-            lambda seconds, stop: supervisor.call(partial(limit_set_up, seconds, stop))
+            lambda seconds, stop: supervisor.call_soon(
+                partial(limit_set_up, seconds, stop)
+            )
         )
         self._fetching.add_done_callback(
-            lambda plan: supervisor.call(partial(self._hand_over, plan, supervisor))
+            lambda plan: supervisor.call_soon(
+                partial(self._hand_over, plan, supervisor)
+            )
         )
 
     def _fetch(self) -> Plan:

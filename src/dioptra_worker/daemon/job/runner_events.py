@@ -48,7 +48,7 @@ class RunnerControl(Protocol):
         """Stop it."""
         ...
 
-    def limit(self, seconds: float | None, stop: StopRequest) -> None:
+    def set_deadline(self, seconds: float | None, stop: StopRequest) -> None:
         """Stop it after a while."""
         ...
 
@@ -113,7 +113,7 @@ class RunnerEvents:
     def limit_set_up(self, seconds: float, stop: StopRequest) -> None:
         """Hold the set-up deadline, unless the set-up is over."""
         if self.supervisor is not None and not (self.planned and self.run_id):
-            self.supervisor.limit(seconds, stop)
+            self.supervisor.set_deadline(seconds, stop)
 
     def begin_limit(self) -> None:
         """Start the job's clock, once its runner and its plan are both there.
@@ -125,7 +125,7 @@ class RunnerEvents:
             return
         limit = self.order.timeout
         words = f"timed out after its limit of {duration(limit or 0)}"
-        self.supervisor.limit(limit, StopRequest("timeout", words))
+        self.supervisor.set_deadline(limit, StopRequest("timeout", words))
 
     def conclude(self, verdict: Outcome) -> None:
         """The last line of the log."""

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
     from dioptra_worker.daemon.pool.slot import SlotSpec
     from dioptra_worker.supervision.forkserver_start import (
-        LocalForkserver,
-        StartedForkserver,
+        ChildForkserver,
+        ForkserverProgram,
     )
 
 log = logging.getLogger("dioptra_worker.crew")
@@ -35,7 +35,9 @@ STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 class WorkerPool:
     """The slots of one worker; `run` belongs to the main thread."""
 
-    def __init__(self, plans: Sequence[SlotSpec], forkservers: LocalForkserver) -> None:
+    def __init__(
+        self, plans: Sequence[SlotSpec], forkservers: ForkserverProgram
+    ) -> None:
         """Prepare; nothing is started yet.
 
         Args:
@@ -44,7 +46,7 @@ class WorkerPool:
         """
         self._slots = [Slot(plan) for plan in plans]
         self._forkservers = forkservers
-        self._forkserver: StartedForkserver | None = None
+        self._forkserver: ChildForkserver | None = None
         self._stopping = False
         self._selector = selectors.DefaultSelector()
 
@@ -134,12 +136,12 @@ class WorkerPool:
     def _fork(self, daemon: socket.socket) -> None:
         """Have the fork server fork one that serves a daemon."""
         if self._forkserver is None:
-            self._forkserver = self._forkservers.begin()
+            self._forkserver = self._forkservers.start()
         try:
             socket.send_fds(self._forkserver.sock, [b"c"], [daemon.fileno()])
         except OSError:  # it has just ended
             self._forkserver.sock.close()
-            self._forkserver = self._forkservers.begin()
+            self._forkserver = self._forkservers.start()
             socket.send_fds(self._forkserver.sock, [b"c"], [daemon.fileno()])
 
     def _end_forkserver(self) -> None:

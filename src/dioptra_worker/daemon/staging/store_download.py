@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from dioptra_worker.supervision.runner_process import Process
+    from dioptra_worker.supervision.runner_process import ProcessHandle
     from dioptra_worker.tracking.limits import DownloadListener
 
 SERVICE = "artifact store"
@@ -31,11 +31,13 @@ _CHUNK = 1 << 16
 class Maker(Protocol):
     """Makes the process: a `dioptra_worker.supervision.launcher.Launcher`."""
 
-    def download(self, uri: str, target: Path, *, is_dir: bool) -> tuple[Process, int]:
+    def start_download(
+        self, uri: str, target: Path, *, is_dir: bool
+    ) -> tuple[ProcessHandle, int]:
         """Begin to fetch; the process and the descriptor of its reports."""
         ...
 
-    def signal(self, process: Process, signum: int) -> None:
+    def signal(self, process: ProcessHandle, signum: int) -> None:
         """Signal it."""
         ...
 
@@ -70,7 +72,7 @@ def fetch(
         RunnerError: If there is no process to do it.
         ServiceUnavailable: If the store did not give it; why may be anything.
     """
-    process, reports = maker.download(uri, target, is_dir=is_dir)
+    process, reports = maker.start_download(uri, target, is_dir=is_dir)
     try:
         hearing = _Hearing(process, reports, stalled=stalled, slowest=slowest)
         if not hearing.out(listener, check_cancelled):
@@ -86,7 +88,12 @@ class _Hearing:
     """Hears a process out, unless it falls silent."""
 
     def __init__(
-        self, process: Process, reports: int, *, stalled: float, slowest: float | None
+        self,
+        process: ProcessHandle,
+        reports: int,
+        *,
+        stalled: float,
+        slowest: float | None,
     ) -> None:
         self._process = process
         self._reports = reports
@@ -139,7 +146,7 @@ def _is_done(said: dict[str, Any], listener: DownloadListener) -> bool:
     return "done" in said
 
 
-def _end(process: Process) -> str:
+def _end(process: ProcessHandle) -> str:
     """How a process ended that had not said why."""
     code = None if process.exit is None else process.exit.code
     if code is None or code >= 0:

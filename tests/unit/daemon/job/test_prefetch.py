@@ -11,7 +11,7 @@ import pytest
 
 from dioptra_worker.daemon.job.prefetch import Prefetch
 from dioptra_worker.errors import NotFound, RunnerError, ServiceUnavailable
-from dioptra_worker.supervision.runner_process import Pipes, Process
+from dioptra_worker.supervision.runner_process import ProcessHandle, RunnerPipes
 
 if TYPE_CHECKING:
     from dioptra_worker.api.client import DioptraApi
@@ -27,13 +27,13 @@ class Runners:
         self.error = error
         self.there: list[socket.socket] = []
 
-    def job(self) -> tuple[Process, Pipes]:
+    def start_runner(self) -> tuple[ProcessHandle, RunnerPipes]:
         """A runner that does nothing."""
         if self.error is not None:
             raise self.error
         ours, theirs = socket.socketpair()
         self.there.append(theirs)
-        return Process(1), Pipes(ours, os.dup(1), os.dup(2))
+        return ProcessHandle(1), RunnerPipes(ours, os.dup(1), os.dup(2))
 
 
 class Api:

@@ -58,7 +58,7 @@ class Ear:
         """Keep."""
         self.stops.append(stop)
 
-    def limit(self, seconds: float | None, stop: StopRequest) -> None:
+    def set_deadline(self, seconds: float | None, stop: StopRequest) -> None:
         """Keep."""
         self.limits.append((seconds, stop.reason))
 

@@ -19,7 +19,7 @@ POOL = """
 import logging, os, subprocess, sys
 from dioptra_worker.daemon.pool.pool import WorkerPool
 from dioptra_worker.daemon.pool.slot import SlotSpec
-from dioptra_worker.supervision.forkserver_start import LocalForkserver
+from dioptra_worker.supervision.forkserver_start import ForkserverProgram
 
 logging.basicConfig(level="INFO", stream=sys.stderr, format="%(message)s")
 code, *folders = sys.argv[1:]
@@ -38,13 +38,13 @@ class Slow(subprocess.Popen):
         super().__init__(*arguments, **options)
         os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
 
-class NoForkservers(LocalForkserver):
-    def begin(self):
+class NoForkservers(ForkserverProgram):
+    def start(self):
         raise OSError("there is no process left")
 
 if "SLOW" in os.environ:
     subprocess.Popen = Slow
-kind = NoForkservers if "NO_FORKSERVERS" in os.environ else LocalForkserver
+kind = NoForkservers if "NO_FORKSERVERS" in os.environ else ForkserverProgram
 forkservers = kind(mode="shared", preload=(), grace=1.0, environment=os.environ)
 sys.exit(WorkerPool(plans, forkservers).run())
 """
@@ -66,9 +66,9 @@ time.sleep(300)
 
 ASK = """
 import socket
-from dioptra_worker.supervision.forkserver_start import SharedForkserver
+from dioptra_worker.supervision.forkserver_start import PoolForkservers
 try:
-    SharedForkserver(socket.socket(fileno=int(sys.argv[-1]))).begin()
+    PoolForkservers(socket.socket(fileno=int(sys.argv[-1]))).start()
 except OSError as error:
     print(error, file=sys.stderr)
 """

@@ -30,7 +30,7 @@ from dioptra_worker.daemon.staging.setup_deadline import SetupDeadline
 from dioptra_worker.daemon.staging.snapshot_cache import SnapshotCache
 from dioptra_worker.daemon.staging.transfer import Transfer, Way
 from dioptra_worker.errors import ArtifactError, BundleError, ServiceUnavailable
-from dioptra_worker.supervision.runner_process import Exit, Process
+from dioptra_worker.supervision.runner_process import ProcessExit, ProcessHandle
 from dioptra_worker.tracking.progress import Progress
 
 if TYPE_CHECKING:
@@ -54,7 +54,9 @@ class Store:
         self._code = code
         self.asked = 0
 
-    def download(self, uri: str, target: Path, *, is_dir: bool) -> tuple[Process, int]:
+    def start_download(
+        self, uri: str, target: Path, *, is_dir: bool
+    ) -> tuple[ProcessHandle, int]:
         """Begin, and be done."""
         assert uri
         self.asked += 1
@@ -68,11 +70,11 @@ class Store:
         for words in self._said:
             os.write(there, json.dumps(words).encode() + b"\n")
         os.close(there)
-        process = Process(4711)
-        process.end(Exit(code=self._code, peak=None))
+        process = ProcessHandle(4711)
+        process.set_exit(ProcessExit(code=self._code, peak=None))
         return process, reports
 
-    def signal(self, process: Process, signum: int) -> None:
+    def signal(self, process: ProcessHandle, signum: int) -> None:
         """It has ended by itself."""
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from dioptra_worker.daemon.staging import store_download
 from dioptra_worker.errors import ArtifactError, ServiceUnavailable
-from dioptra_worker.supervision.runner_process import Exit, Process
+from dioptra_worker.supervision.runner_process import ProcessExit, ProcessHandle
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,7 +26,7 @@ class Maker:
     def __init__(self, *said: object, ends: bool = True) -> None:
         self.signals: list[int] = []
         self.reports, self._there = os.pipe()
-        self.process = Process(4711)
+        self.process = ProcessHandle(4711)
         for words in said:
             self.say(words)
         if ends:
@@ -40,16 +40,18 @@ class Maker:
         """The process's end of the pipe is closed."""
         os.close(self._there)
 
-    def download(self, uri: str, target: Path, *, is_dir: bool) -> tuple[Process, int]:
+    def start_download(
+        self, uri: str, target: Path, *, is_dir: bool
+    ) -> tuple[ProcessHandle, int]:
         """Begin."""
         assert (uri, is_dir) == (URI, False)
         self.target = target
         return self.process, self.reports
 
-    def signal(self, process: Process, signum: int) -> None:
+    def signal(self, process: ProcessHandle, signum: int) -> None:
         """Signal it."""
         self.signals.append(signum)
-        process.end(Exit(code=-signum, peak=None))
+        process.set_exit(ProcessExit(code=-signum, peak=None))
 
     @property
     def is_gone(self) -> bool:
@@ -149,7 +151,7 @@ def test_a_store_that_is_silent_at_first(tmp_path: Path) -> None:
 def test_it_ended_and_its_pipe_did_not(tmp_path: Path) -> None:
     """A process that is gone is not waited for, whoever else holds its pipe."""
     maker = Maker({"size": 9}, ends=False)
-    maker.process.end(Exit(code=-signal.SIGKILL, peak=None))
+    maker.process.set_exit(ProcessExit(code=-signal.SIGKILL, peak=None))
     with pytest.raises(ServiceUnavailable, match="was killed by SIGKILL"):
         _fetch(maker, tmp_path, stalled=1000.0)
     maker.close()

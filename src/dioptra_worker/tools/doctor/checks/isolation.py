@@ -58,7 +58,7 @@ def look(settings: Settings, environment: Mapping[str, str]) -> Iterator[Finding
 def _hand_out(launcher: Launcher) -> float | None:
     """Get a runner and end it; seconds until it was there, None if it would not end."""
     started = time.monotonic()
-    process, pipes = launcher.job()
+    process, pipes = launcher.start_runner()
     seconds = time.monotonic() - started
     try:
         launcher.signal(process, signal.SIGKILL)

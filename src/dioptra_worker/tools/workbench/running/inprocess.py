@@ -35,8 +35,9 @@ if TYPE_CHECKING:
 
     from dioptra_worker.protocol import messages
     from dioptra_worker.protocol.messages import OutputStream, Plan
+    from dioptra_worker.supervision.runner_output import RunnerListener
     from dioptra_worker.tools.workbench.planning.run_plan import Order
-    from dioptra_worker.tools.workbench.running.results import Listener, Result
+    from dioptra_worker.tools.workbench.running.results import Result
     from dioptra_worker.tracking.base import Tracking
 
     Sessions = Callable[[SessionRequest], messages.SessionReply]
@@ -48,7 +49,7 @@ def run(
     *,
     folder: Path | None,
     sessions: Sessions,
-    audience: Listener | None = None,
+    audience: RunnerListener | None = None,
     on_failure: OnFailure | None = None,
     capture: bool = False,
 ) -> Result:

@@ -14,9 +14,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from dioptra_worker.supervision.runner_output import RunnerListener
     from dioptra_worker.tools.workbench.planning.run_plan import Order
     from dioptra_worker.tools.workbench.planning.run_request import Demand
-    from dioptra_worker.tools.workbench.running.results import Listener, Result
+    from dioptra_worker.tools.workbench.running.results import Result
     from dioptra_worker.tools.workbench.running.supervised import Bench
 
 
@@ -49,7 +50,7 @@ def keep_running(
     bench: Bench,
     *,
     show: Show,
-    audience: Listener,
+    audience: RunnerListener,
     timeout: float | None,
 ) -> bool:
     """Run until Ctrl-C, again after every change.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from dioptra_worker.protocol.messages import (
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from dioptra_worker.protocol.messages import OutputStream, Severity
+    from dioptra_worker.supervision.runner_output import RunnerListener
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,18 +105,6 @@ class Result:
         return as_path(self.artifacts[name])
 
 
-class Listener(Protocol):
-    """Hears what a run says."""
-
-    def message(self, message: Message) -> None:
-        """A message from the runner."""
-        ...
-
-    def line(self, stream: OutputStream, text: str) -> None:
-        """A line that the job or a process of it wrote."""
-        ...
-
-
 @dataclass
 class Recorder:
     """Gathers what a run says, and passes it on.
@@ -124,7 +113,7 @@ class Recorder:
         audience: Who hears it, too.
     """
 
-    audience: Listener | None = None
+    audience: RunnerListener | None = None
     run_id: str | None = None
     steps: list[Step] = field(default_factory=list)
     outputs: dict[str, Mapping[str, Any]] = field(default_factory=dict)

@@ -36,9 +36,10 @@ if TYPE_CHECKING:
 
     from dioptra_worker.common.outcome import Outcome
     from dioptra_worker.protocol.messages import Message
+    from dioptra_worker.supervision.runner_output import RunnerListener
     from dioptra_worker.supervision.termination import RunnerReport
     from dioptra_worker.tools.workbench.planning.run_plan import Order
-    from dioptra_worker.tools.workbench.running.results import Listener, Result
+    from dioptra_worker.tools.workbench.running.results import Result
 
 GRACE = 5.0
 """Seconds between telling a run to stop and killing it."""
@@ -92,7 +93,7 @@ class Bench:
         self._launcher.close()
 
     def run(
-        self, order: Order, *, audience: Listener | None, timeout: float | None
+        self, order: Order, *, audience: RunnerListener | None, timeout: float | None
     ) -> Result:
         """Run an entrypoint to its end; Ctrl-C stops it, twice at once.
 
@@ -115,18 +116,18 @@ class Bench:
             remove_stale(parent)
         with workspace(parent, NO_JOB) as space:
             plan = order.plan(space)
-            process, pipes = self._launcher.job()
+            process, pipes = self._launcher.start_runner()
             supervisor = Supervisor(
                 self._launcher,
                 process,
                 pipes,
                 listener=recorder,
-                patience=GracePeriods(grace=GRACE),
+                grace_periods=GracePeriods(grace=GRACE),
             )
             recorder.supervisor = supervisor
             with self._current(supervisor), ThreadPoolExecutor(1) as pool:
                 supervisor.send(self._begin(space.root))
-                supervisor.limit(SETUP_DEADLINE, _no_run())
+                supervisor.set_deadline(SETUP_DEADLINE, _no_run())
                 watching = pool.submit(supervisor.run)
                 # A plan can be larger than the socket's buffer.
                 threading.Thread(
@@ -185,7 +186,7 @@ class Bench:
         """Judge, and do for the run what a runner that died could not."""
         verdict = judge(report)
         run_id = recorder.run_id
-        closed = report.ended is not None and report.ended.run_closed
+        closed = report.result is not None and report.result.run_closed
         if self._folder is None:
             if run_id and not closed:
                 self._launcher.close_run(run_id, verdict.mlflow, timeout=15.0)
@@ -202,7 +203,7 @@ class _Recorder(Recorder):
     def __init__(
         self,
         *,
-        audience: Listener | None,
+        audience: RunnerListener | None,
         timeout: float | None,
         session: Callable[[SessionRequest], SessionReply],
     ) -> None:
@@ -223,7 +224,7 @@ class _Recorder(Recorder):
             return
         if isinstance(message, RunStarted):
             words = f"timed out after its limit of {duration(self._timeout or 0)}"
-            self.supervisor.limit(self._timeout, StopRequest("timeout", words))
+            self.supervisor.set_deadline(self._timeout, StopRequest("timeout", words))
         super().message(message)
 
     def _answer(self, wanted: SessionRequest) -> None:
