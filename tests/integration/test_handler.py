@@ -79,7 +79,7 @@ class Desk:
     """One worker's handler with a queue of its own, and one entry in that."""
 
     api: Api
-    books: RqWorker
+    rq: RqWorker
     queue: Queue
     leases: Telling
     launcher: NoRunners
@@ -87,14 +87,14 @@ class Desk:
 
     def handle(self) -> bool:
         """Take the entry and handle it."""
-        taken = self.books.take()
+        taken = self.rq.take()
         assert taken is not None
         return self.handler.handle(*taken)
 
     @property
     def aside(self) -> list[bytes]:
         """The entries that were taken and not begun."""
-        found: list[bytes] = self.books.connection.lrange(
+        found: list[bytes] = self.rq.connection.lrange(
             self.queue.intermediate_queue_key, 0, -1
         )
         return found
@@ -133,10 +133,10 @@ def _desk(
         "DIOPTRA_WORKER_WORK_DIR": tmp_path,
     }
     queue = Queue(f"handled-{uuid4().hex[:8]}", connection=client)
-    books = RqWorker([queue.name], name=None, connection=client, result_ttl=500)
-    books.register()
+    rq = RqWorker([queue.name], name=None, connection=client, result_ttl=500)
+    rq.register()
     api = Api(status="queued")
-    leases = Telling(client, worker=books.name)
+    leases = Telling(client, worker=rq.name)
     launcher = NoRunners()
     services: Any = {
         "api": api,
@@ -147,15 +147,15 @@ def _desk(
         "cache": SnapshotCache(tmp_path / "cache", size=0, identity=lambda: "me"),
     }
     handler = Handler(
-        books=books,
+        rq=rq,
         registries=Registries(client),
         services=Services(**services),
         stopping=lambda: False,
     )
     kwargs = {"job_id": JOB, "experiment_id": EXPERIMENT}
     queue.enqueue(FUNCTION, kwargs=kwargs, job_id=str(JOB))
-    yield Desk(api, books, queue, leases, launcher, handler)
-    books.unregister()
+    yield Desk(api, rq, queue, leases, launcher, handler)
+    rq.unregister()
     queue.delete(delete_jobs=True)
     client.delete(queue.intermediate_queue_key)
 
@@ -190,7 +190,7 @@ def test_a_job_that_breaks_the_worker_is_tried_again(
     assert desk.queue.started_job_registry.get_job_ids(cleanup=False) == []
     assert desk.aside == [str(JOB).encode()]
     assert desk.leases.state(JOB) == "free"
-    assert client.hget(desk.books.key, "state") == b"idle"
+    assert client.hget(desk.rq.key, "state") == b"idle"
     broken.clear()
     assert Registries(client, intermediate=0.0).intermediate(desk.queue) == []
     assert Registries(client, intermediate=0.0).intermediate(desk.queue) == [str(JOB)]
@@ -261,10 +261,10 @@ def test_a_thread_that_ends_by_itself_stops_no_worker(desk: Desk) -> None:
     wakeup = WakeUp(tick=lambda: None)
     parts: Any = {
         "api": desk.api,
-        "books": desk.books,
+        "rq": desk.rq,
         "handler": Leaving(),
         "queue_watcher": Silent(),
-        "alarm": wakeup,
+        "wakeup": wakeup,
         "health": HealthState(),
     }
     loop = Loop(

@@ -108,19 +108,19 @@ class Place:
 
     @contextmanager
     def worker(self) -> Iterator[RqWorker]:
-        """One of our workers in RQ's books."""
-        books = RqWorker(
+        """One of our workers in RQ's rq."""
+        rq = RqWorker(
             [self.queue.name], name=None, connection=self.client, result_ttl=500
         )
-        books.register()
-        yield books
-        self.client.delete(books.key)
+        rq.register()
+        yield rq
+        self.client.delete(rq.key)
 
-    def begin(self, books: RqWorker) -> str:
+    def begin(self, rq: RqWorker) -> str:
         """Have a worker begin the next job."""
-        taken = books.take()
+        taken = rq.take()
         assert taken is not None
-        books.begin(*taken)
+        rq.begin(*taken)
         return str(taken[0].id)
 
     @property
@@ -139,7 +139,7 @@ class Place:
         return Job.fetch(name, connection=self.client)
 
     def is_queued(self, name: str) -> bool:
-        """Whether RQ's books say that a job waits, once, and nothing else."""
+        """Whether RQ's rq say that a job waits, once, and nothing else."""
         job = self.job(name)
         return (
             self.waiting == [name]
@@ -175,8 +175,8 @@ def _place(stack: LocalStack, api: ApiClient) -> Iterator[Place]:
 def test_put_back_started(place: Place) -> None:
     """A job that was begun waits again, once, and nothing of its run is left."""
     name = place.submit()
-    with place.worker() as books:
-        assert place.begin(books) == name
+    with place.worker() as rq:
+        assert place.begin(rq) == name
         assert place.running == [name]
         place.registries.requeue(name, place.queue)
     assert place.is_queued(name)
@@ -186,8 +186,8 @@ def test_put_back_started(place: Place) -> None:
 def test_put_back_taken(place: Place) -> None:
     """A job that was taken and not begun waits again, before all others."""
     first, second = place.submit(), place.submit()
-    with place.worker() as books:
-        taken = books.take()
+    with place.worker() as rq:
+        taken = rq.take()
         assert taken is not None
         assert taken[0].id == first
         place.registries.requeue(first, place.queue)
@@ -199,11 +199,11 @@ def test_waiting(place: Place) -> None:
     """A job is known wherever it is on its way, and no more when it has ended."""
     name = place.submit()
     assert place.registries.waiting(place.queue) == {name}
-    with place.worker() as books:
-        taken = books.take()
+    with place.worker() as rq:
+        taken = rq.take()
         assert taken is not None
         assert place.registries.waiting(place.queue) == {name}
-        books.begin(*taken)
+        rq.begin(*taken)
         assert place.registries.waiting(place.queue) == {name}
         assert place.registries.started(place.queue) == {name: True}
     assert place.registries.started(place.queue) == {name: False}
@@ -214,8 +214,8 @@ def test_waiting(place: Place) -> None:
 def test_in_between(place: Place) -> None:
     """A job that was taken and not begun counts as lost at the second look only."""
     name = place.submit()
-    with place.worker() as books:
-        books.take()
+    with place.worker() as rq:
+        rq.take()
     assert place.registries.intermediate(place.queue) == []
     assert place.registries.intermediate(place.queue) == []
     impatient = Registries(place.client, intermediate=0.0)
@@ -255,8 +255,8 @@ def test_enqueue(place: Place) -> None:
 def test_started_without_a_holder(place: Place) -> None:
     """A job whose worker is gone from RQ and holds no lease goes back."""
     name = place.submit()
-    with place.worker() as books:
-        place.begin(books)
+    with place.worker() as rq:
+        place.begin(rq)
     place.sweep(lost_after=3600)
     assert place.is_queued(name)
 
@@ -264,8 +264,8 @@ def test_started_without_a_holder(place: Place) -> None:
 def test_started_by_a_dead_process(place: Place) -> None:
     """A job goes back at once when its holder is known to be dead."""
     name = place.submit()
-    with place.worker() as books:
-        place.begin(books)
+    with place.worker() as rq:
+        place.begin(rq)
         place.hold(name, dead=True)
         place.sweep(lost_after=3600)
         assert place.is_queued(name)
@@ -274,8 +274,8 @@ def test_started_by_a_dead_process(place: Place) -> None:
 def test_started_and_held(place: Place) -> None:
     """A job with a live holder is left alone, also when RQ thinks its worker gone."""
     name = place.submit()
-    with place.worker() as books:
-        place.begin(books)
+    with place.worker() as rq:
+        place.begin(rq)
     place.set_status(name, "started")
     place.hold(name, dead=False)
     time.sleep(OLD * STARTED_FACTOR + 0.2)
@@ -309,8 +309,8 @@ def test_taken_and_never_begun(place: Place) -> None:
     """A job between queue and worker goes back at the second look, if nobody holds."""
     place.registries = Registries(place.client, intermediate=0.0)
     name = place.submit()
-    with place.worker() as books:
-        books.take()
+    with place.worker() as rq:
+        rq.take()
         place.sweep(lost_after=3600)
         assert place.waiting == []
         place.hold(name, dead=False)

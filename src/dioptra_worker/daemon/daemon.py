@@ -32,7 +32,12 @@ from dioptra_worker.daemon.main_loop import Loop
 from dioptra_worker.daemon.outbox.journal import Journals
 from dioptra_worker.daemon.recovery.orphaned_outboxes import OrphanedOutboxes
 from dioptra_worker.daemon.recovery.sweep import Recovery
-from dioptra_worker.daemon.service_calls import STOPPED, Stopped, Waiting
+from dioptra_worker.daemon.service_calls import (
+    LONGEST_CALL,
+    STOPPED,
+    MainLoopCalls,
+    Stopped,
+)
 from dioptra_worker.daemon.staging.snapshot_cache import SnapshotCache
 from dioptra_worker.daemon.wait_for_ports import wait_for
 from dioptra_worker.daemon.wakeup import TICK, WakeUp
@@ -76,7 +81,7 @@ class Daemon:
         self._mask = mask
         self._health = HealthState()
         self._wakeup = WakeUp(tick=self._health.tick)
-        self._waiting = Waiting(wakeup=self._wakeup, health=self._health)
+        self._calls = MainLoopCalls(wakeup=self._wakeup, health=self._health)
 
     def run(self) -> None:
         """Serve the queues until told to stop.
@@ -93,44 +98,44 @@ class Daemon:
                 return
             url = self._settings.redis_url.get_secret_value()
             connect = partial(rq_border.connect, url)
-            books = self._waiting.wait_for(lambda: self._books(connect(0.0)))
-            if isinstance(books, Stopped):
+            rq = self._calls.wait_for(lambda: self._rq_worker(connect(0.0)))
+            if isinstance(rq, Stopped):
                 return
-            if self._waiting.wait_for(books.register) is STOPPED:
+            if self._calls.wait_for(rq.register) is STOPPED:
                 return
-            handler = self._handler(books)
+            handler = self._handler(rq)
             try:
                 with (
-                    heartbeat(partial(self._waiting.contacting, REDIS, handler.beat)),
+                    heartbeat(partial(self._heartbeat, handler)),
                     CommandListener(
                         connect,
-                        books.pubsub_channel_name,
+                        rq.pubsub_channel_name,
                         handle=partial(self._on_command, handler),
                     ),
                     QueueWatcher(
-                        connect, books.queue_keys(), ring=self._wakeup.wake
+                        connect, rq.queue_keys(), ring=self._wakeup.wake
                     ) as queue_watcher,
-                    self._recovering(books),
+                    self._recovering(rq),
                 ):
                     self._health.tick(READY_TIMEOUT + TICK)
                     self._launcher.wait_until_ready(READY_TIMEOUT)
-                    self._health.registered(books.name, self._orders.queues)
+                    self._health.registered(rq.name, self._orders.queues)
                     log.info(
                         "worker %s (dioptra-worker %s) listens on: %s",
-                        books.name,
+                        rq.name,
                         __version__,
                         ", ".join(self._orders.queues),
-                        extra={"worker": books.name},
+                        extra={"worker": rq.name},
                     )
-                    self._loop(books, handler, queue_watcher).run()
+                    self._loop(rq, handler, queue_watcher).run()
             finally:
                 self._health.phase("ending")
                 with contextlib.suppress(ServiceUnavailable):
-                    books.unregister()
-                log.info("worker %s has ended", books.name)
+                    rq.unregister()
+                log.info("worker %s has ended", rq.name)
 
-    def _handler(self, books: RqWorker) -> Handler:
-        self._leases = Leases(books.connection, worker=books.name)
+    def _handler(self, rq: RqWorker) -> Handler:
+        self._leases = Leases(rq.connection, worker=rq.name)
         services = Services(
             self._api,
             self._launcher,
@@ -145,19 +150,19 @@ class Daemon:
             self._health,
         )
         return Handler(
-            books=books,
-            registries=Registries(books.connection),
+            rq=rq,
+            registries=Registries(rq.connection),
             services=services,
             stopping=lambda: self._wakeup.stopping,
         )
 
     def _loop(
-        self, books: RqWorker, handler: Handler, queue_watcher: QueueWatcher
+        self, rq: RqWorker, handler: Handler, queue_watcher: QueueWatcher
     ) -> Loop:
         return Loop(
             self._orders,
             api=self._api,
-            books=books,
+            rq=rq,
             handler=handler,
             queue_watcher=queue_watcher,
             wakeup=self._wakeup,
@@ -166,7 +171,7 @@ class Daemon:
         )
 
     @contextlib.contextmanager
-    def _recovering(self, books: RqWorker) -> Iterator[None]:
+    def _recovering(self, rq: RqWorker) -> Iterator[None]:
         """Look for what lost workers left, from a thread of its own."""
         journals = Journals(self._settings.work_dir, api=self._api.url)
         orphaned_outboxes = OrphanedOutboxes(
@@ -175,8 +180,8 @@ class Daemon:
         recovery = Recovery(
             api=self._api,
             leases=self._leases,
-            registries=Registries(books.connection),
-            queues=books.queues,
+            registries=Registries(rq.connection),
+            queues=rq.queues,
             lost_after=self._settings.lost_after,
             close_run=partial(self._launcher.close_run, timeout=CLOSE_RUN_TIMEOUT),
             orphaned_outboxes=orphaned_outboxes,
@@ -196,9 +201,9 @@ class Daemon:
 
     def _prepare(self) -> bool:
         """Log in and look at the queues' names; False when told to stop meanwhile."""
-        if not wait_for(self._orders.wait_for, pause=self._waiting.pause):
+        if not wait_for(self._orders.wait_for, pause=self._pause):
             return False
-        if self._waiting.wait_for(self._api.login, API) is STOPPED:
+        if self._calls.wait_for(self._api.login, API) is STOPPED:
             return False
         with contextlib.suppress(ServiceError):  # the cache asks again
             self._api.identity()
@@ -215,7 +220,7 @@ class Daemon:
             if name not in known:
                 log.warning("%s", unknown_queue(name, known))
 
-    def _books(self, connection: Any) -> RqWorker:
+    def _rq_worker(self, connection: Any) -> RqWorker:
         with rq_border.translate_errors():
             return RqWorker(
                 self._orders.queues,
@@ -224,7 +229,16 @@ class Daemon:
                 result_ttl=self._orders.result_ttl,
             )
 
+    def _pause(self, seconds: float) -> bool:
+        stopping = self._wakeup.pause(seconds)
+        self._health.tick(LONGEST_CALL[API])
+        return stopping
+
     # -- from elsewhere --------------------------------------------------------
+
+    def _heartbeat(self, handler: Handler) -> None:
+        with self._health.contacting(REDIS):
+            handler.beat()
 
     def _on_signal(self, _signum: int, _frame: FrameType | None) -> None:
         self._wakeup.stop()

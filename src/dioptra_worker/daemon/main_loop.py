@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from dioptra_worker.common.humanize import duration
 from dioptra_worker.daemon.health.snapshot import API
-from dioptra_worker.daemon.service_calls import STOPPED, Stopped, Waiting
+from dioptra_worker.daemon.service_calls import STOPPED, MainLoopCalls, Stopped
 from dioptra_worker.errors import LoginRefused, ServiceUnavailable
 from dioptra_worker.supervision.termination import StopRequest
 
@@ -40,7 +40,7 @@ class Loop:
         orders: DaemonOptions,
         *,
         api: DioptraApi,
-        books: RqWorker,
+        rq: RqWorker,
         handler: Handler,
         queue_watcher: QueueWatcher,
         wakeup: WakeUp,
@@ -52,7 +52,7 @@ class Loop:
         Args:
             orders: Say when to end.
             api: Must be there before a job is taken.
-            books: RQ's, which jobs are taken from.
+            rq: What jobs are taken from.
             handler: Handles a job to its end.
             queue_watcher: Rings when a queue has something.
             wakeup: What the loop sleeps by; knows how often it was told to stop.
@@ -61,13 +61,13 @@ class Loop:
         """
         self._orders = orders
         self._api = api
-        self._books = books
+        self._rq = rq
         self._handler = handler
         self._queue_watcher = queue_watcher
         self._wakeup = wakeup
         self._health = health
         self._shutdown_grace = shutdown_grace
-        self._waiting = Waiting(wakeup=wakeup, health=health)
+        self._calls = MainLoopCalls(wakeup=wakeup, health=health)
         self._jobs = 0
         self._idle_since = time.monotonic()
 
@@ -94,19 +94,19 @@ class Loop:
 
     def _next(self) -> tuple[Job, Queue] | None:
         """Take a job, if we may and there is one."""
-        suspended = self._waiting.wait_for(self._books.suspended)
+        suspended = self._calls.wait_for(self._rq.suspended)
         if isinstance(suspended, Stopped):
             return None
         if suspended:
             log.info("suspended by 'rq suspend'; 'rq resume' ends that")
             self._health.phase("suspended")
-            while self._waiting.wait_for(self._books.suspended) is True:
+            while self._calls.wait_for(self._rq.suspended) is True:
                 self._wakeup.rest(SUSPENDED_CHECK)
             self._health.phase("serving")
             return None
-        if self._waiting.wait_for(self._api.reach, API) is STOPPED:
+        if self._calls.wait_for(self._api.reach, API) is STOPPED:
             return None
-        found = self._waiting.wait_for(self._books.take)
+        found = self._calls.wait_for(self._rq.take)
         return None if isinstance(found, Stopped) else found
 
     def _drive(self, job: Job, source: Queue) -> None:
@@ -141,7 +141,7 @@ class Loop:
             self._wakeup.rest(left)
         thread.join()
         if handled == [False]:
-            self._waiting.wait_for(self._answering, API)
+            self._calls.wait_for(self._answering, API)
 
     def _answering(self) -> None:
         """See whether the API works for us; a login refused now may be mended."""

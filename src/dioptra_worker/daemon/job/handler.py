@@ -1,4 +1,8 @@
-"""Handles one queue entry from the moment it was taken until its books are closed."""
+"""Handles one queue entry, from the moment it was taken until its end is noted.
+
+What is called on `_rq`, `_leases` and `_registries` is called until Redis answers: the
+text reads as if Redis were always there.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +10,12 @@ import logging
 import threading
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from dioptra_worker.broker.payload import read_request
 from dioptra_worker.common.humanize import duration
-from dioptra_worker.common.outage_log import OutageLog
-from dioptra_worker.common.retry import FOREVER, retry_until_available
-from dioptra_worker.daemon.health.snapshot import REDIS
 from dioptra_worker.daemon.job.attempt import Attempt
+from dioptra_worker.daemon.service_calls import RedisRetries
 from dioptra_worker.errors import PayloadError, ServiceUnavailable
 from dioptra_worker.supervision.termination import StopRequest
 
@@ -31,11 +33,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("dioptra_worker.handler")
 
-T = TypeVar("T")
-
-LAST_TRIES = 10.0
-"""Seconds that a worker which shuts down waits for Redis to take its books."""
-
 
 class Handler:
     """Handles queue entries, one at a time; `handle` in one thread, the rest in any."""
@@ -43,7 +40,7 @@ class Handler:
     def __init__(
         self,
         *,
-        books: RqWorker,
+        rq: RqWorker,
         registries: Registries,
         services: Services,
         stopping: Callable[[], bool],
@@ -51,18 +48,18 @@ class Handler:
         """Prepare.
 
         Args:
-            books: RQ's books.
+            rq: Writes down what becomes of an entry.
             registries: Puts entries back.
             services: What attempts need.
             stopping: Whether the worker shuts down.
         """
-        self._books = books
-        self._registries = registries
+        retries = RedisRetries(health=services.health, stopping=stopping)
+        self._rq = retries.wrap(rq)
+        self._leases = retries.wrap(services.leases)
+        self._registries = retries.wrap(registries)
+        self._heartbeat_rq = rq  # not tried again, as the rest is: the next comes soon
         self._services = services
-        self._leases = services.leases
         self._health = services.health
-        self._stopping = stopping
-        self._outages = OutageLog()
         self._attempt: Attempt | None = None
         self._taken: ActiveJob | None = None
         self._shutdown: StopRequest | None = None
@@ -87,15 +84,19 @@ class Handler:
         return attempt is not None
 
     def beat(self) -> None:
-        """Tell Redis that we live, and renew the lease on our job."""
+        """Tell Redis that we live, and renew the lease on our job.
+
+        Raises:
+            ServiceUnavailable: If Redis is away.
+        """
         with self._leasing:
             attempt = self._attempt
             if attempt is not None:
-                other = self._leases.acquire(attempt.order.job_id)
+                other = self._services.leases.acquire(attempt.order.job_id)
                 if other is not None:
                     words = f"worker {other.worker!r} on {other.host} has taken it over"
                     attempt.stop(StopRequest("gone", words, kill=True))
-        self._books.beat(self._taken)
+        self._heartbeat_rq.beat(self._taken)
 
     def handle(self, job: Job, queue: Queue) -> bool:
         """Handle an entry to its end.
@@ -108,21 +109,21 @@ class Handler:
             False when it was put back because the API is away.
         """
         try:
-            order = read_request(job, worker=self._books.name)
+            order = read_request(job, worker=self._rq.name)
         except PayloadError as error:
             log.error("queue entry %s was refused: %s", job.id, error)
             reason = f"refused by dioptra-worker: {error}"
-            self._surely(lambda: self._books.refuse(job, queue, reason))
+            self._rq.refuse(job, queue, reason)
             return True
-        holder = self._surely(lambda: self._leases.acquire(order.job_id))
+        holder = self._leases.acquire(order.job_id)
         if holder is not None or self._runs_elsewhere(job, queue):
             log.info(
                 "job %d is a second delivery and is left to %s",
                 order.job_id,
                 holder.worker if holder else job.worker_name,
             )
-            self._surely(lambda: self._books.drop_duplicate(job, queue, None))
-            self._surely(lambda: self._leases.release(order.job_id))
+            self._rq.drop_duplicate(job, queue, None)
+            self._leases.release(order.job_id)
             return True
         try:
             return self._ours(order, job, queue)
@@ -133,35 +134,35 @@ class Handler:
 
     def _runs_elsewhere(self, job: Job, queue: Queue) -> bool:
         """Whether a worker without leases, such as the platform's own, runs it."""
-        if job.worker_name in {None, self._books.name}:
+        if job.worker_name in {None, self._rq.name}:
             return False
-        running = self._surely(lambda: self._registries.started(queue))
+        running = self._registries.started(queue)
         return running.get(job.id, False)
 
     def _ours(self, order: JobRequest, job: Job, queue: Queue) -> bool:
-        number = self._surely(lambda: self._leases.count_attempt(order.job_id))
+        number = self._leases.count_attempt(order.job_id)
         order = replace(order, attempt=number)
         attempt = self._attempt = Attempt(order, self._services)
         if (stop := self._shutdown) is not None:  # while we waited for Redis
             log.warning("job %d is put back: %s", order.job_id, stop.reason)
             self._hand_on(order)
-            self._surely(lambda: self._registries.requeue(job.id, queue))
+            self._registries.requeue(job.id, queue)
             return True
         try:
             claimed = attempt.claim()
         except ServiceUnavailable as error:
             log.warning("job %d is put back: %s", order.job_id, error)
             self._hand_on(order)
-            self._surely(lambda: self._registries.requeue(job.id, queue))
+            self._registries.requeue(job.id, queue)
             return False
         if claimed.kind != "lost":  # an end that was never settled is of another run
-            self._surely(lambda: self._leases.settle(order.job_id))
+            self._leases.settle(order.job_id)
         if claimed.kind in {"over", "gone"}:
             log.info("job %d is not ours to run: %s", order.job_id, claimed.words)
-            self._surely(lambda: self._books.drop_duplicate(job, queue, claimed.status))
-            self._surely(lambda: self._leases.forget_attempts(order.job_id))
+            self._rq.drop_duplicate(job, queue, claimed.status)
+            self._leases.forget_attempts(order.job_id)
             return True
-        taken = self._taken = self._surely(lambda: self._books.begin(job, queue))
+        taken = self._taken = self._rq.begin(job, queue)
         self._health.job_started(order.job_id)
         log.info("job %d started", order.job_id, extra={"job_id": order.job_id})
         started = time.monotonic()
@@ -171,7 +172,7 @@ class Handler:
             self._close(order, taken, verdict)
         except Exception:  # RQ's books would have it run for as long as we live
             self._taken = None
-            self._surely(lambda: self._books.park(taken))
+            self._rq.park(taken)
             raise
         self._health.job_ended(verdict.fate, time.monotonic() - started)
         log.info(
@@ -188,13 +189,13 @@ class Handler:
         """Write into RQ's and our own books how it ended."""
         if verdict.fate == "given back":
             self._hand_on(order)
-        self._surely(lambda: self._books.end(taken, verdict))
+        self._rq.end(taken, verdict)
         if verdict.fate in {"given back", "left"}:
             return
-        if self._surely(lambda: self._leases.acquire(order.job_id)) is not None:
+        if self._leases.acquire(order.job_id) is not None:
             return  # another worker has taken it over, and counts for itself
-        self._surely(lambda: self._leases.settle(order.job_id))
-        self._surely(lambda: self._leases.forget_attempts(order.job_id))
+        self._leases.settle(order.job_id)
+        self._leases.forget_attempts(order.job_id)
 
     def _hand_on(self, order: JobRequest) -> None:
         """Let go of a job that is about to be in its queue again.
@@ -202,35 +203,11 @@ class Handler:
         Not after that: whoever takes it from there and finds it held would leave it to
         us, as a second delivery.
         """
-        self._surely(lambda: self._leases.uncount_attempt(order.job_id))
+        self._leases.uncount_attempt(order.job_id)
         self._release(order)
 
     def _release(self, order: JobRequest) -> None:
         """Give the lease on a job back, for no heartbeat to take it again."""
         with self._leasing:
             self._attempt = None
-        self._surely(lambda: self._leases.release(order.job_id))
-
-    def _surely(self, call: Callable[[], T]) -> T:
-        """Call until Redis answers; only a worker that shuts down gives up."""
-        give_up: float | None = None
-
-        def sleep(seconds: float) -> None:
-            nonlocal give_up
-            if self._stopping():
-                give_up = give_up or time.monotonic() + LAST_TRIES
-                if time.monotonic() > give_up:
-                    raise ServiceUnavailable("Redis stayed away", service=REDIS)
-            time.sleep(seconds)
-
-        def contact() -> T:
-            with self._health.contacting(REDIS):
-                return call()
-
-        return retry_until_available(
-            contact,
-            seconds=FOREVER,
-            sleep=sleep,
-            on_wait=self._outages.on_wait,
-            on_back=self._outages.on_back,
-        )
+        self._leases.release(order.job_id)
