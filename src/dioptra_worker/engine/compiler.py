@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from dioptra_worker.engine import order
 from dioptra_worker.engine.checks.links import needs_of
 from dioptra_worker.engine.errors import InvalidGraph
 from dioptra_worker.engine.graph import CompiledStep, Graph
 from dioptra_worker.engine.scope import Scope
+from dioptra_worker.engine.topological_order import topological_order
 from dioptra_worker.engine.validation import inspect
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def compile(  # noqa: A001 - the verb that people know, as in re.compile
     return Graph(
         steps=tuple(
             _step(entrypoint.steps[name], needs[name], scope)
-            for name in order.sort(needs)
+            for name in topological_order(needs)
         ),
         tasks={name: task.plugin for name, task in entrypoint.tasks.items()},
         parameters=entrypoint.parameters,

@@ -15,7 +15,7 @@ from dioptra_worker.engine.errors import (
     StepError,
 )
 from dioptra_worker.engine.values import Values, unpack
-from dioptra_worker.engine.wording import listing, said, told
+from dioptra_worker.engine.wording import format_exception, listing, safe_str
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -145,7 +145,7 @@ def _call(step: CompiledStep, values: Values, call: Call) -> Any:
         raise
     except Exception as error:
         message = f"Step {step.name!r} failed: task {step.task!r} ({step.plugin})"
-        message += f" raised {told(error)}"
+        message += f" raised {format_exception(error)}"
         raise StepError(
             message,
             step=step.name,
@@ -167,7 +167,7 @@ def _refused_argument(step: CompiledStep, error: Exception) -> str | None:
     """Name the argument that the plugin function itself would not be called with."""
     function = re.escape(step.plugin.rpartition(".")[2])
     pattern = rf"(?:.*\.)?{function}\(\) .*?(?:argument|arguments:?)s?:? '(\w+)'"
-    match = isinstance(error, TypeError) and re.match(pattern, said(error))
+    match = isinstance(error, TypeError) and re.match(pattern, safe_str(error))
     return match.group(1) if match else None
 
 
@@ -196,7 +196,7 @@ def _save(artifact: ArtifactOutput, values: Values, save: Save) -> None:
         message = (
             f"Artifact {artifact.name!r} (artifact task {artifact.task!r}) could not"
         )
-        message += f" be saved: {told(error)}"
+        message += f" be saved: {format_exception(error)}"
         raise ArtifactError(
             message, artifact=artifact.name, task=artifact.task
         ) from error

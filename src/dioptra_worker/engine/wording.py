@@ -8,16 +8,18 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-_LONGEST = 60
-_LONGEST_ERROR = 2000
-_MOST = 12
+_MAX_QUOTED = 60
+"""Characters of a value that an author wrote."""
+_MAX_ERROR = 2000
+"""Characters of what an error says."""
+_MAX_NAMES = 12
 
 
 def listing(names: Sequence[object], word: str = "and") -> str:
     """Quote names and join them: ``'a', 'b' and 'c'``; long lists are cut."""
-    shown = [repr(name) for name in names[:_MOST]]
-    if len(names) > _MOST:
-        shown.append(f"{len(names) - _MOST} more")
+    shown = [repr(name) for name in names[:_MAX_NAMES]]
+    if len(names) > _MAX_NAMES:
+        shown.append(f"{len(names) - _MAX_NAMES} more")
     if len(shown) < 2:
         return "".join(shown)
     return f"{', '.join(shown[:-1])} {word} {shown[-1]}"
@@ -49,26 +51,26 @@ def suggestion(name: object, known: Iterable[str], nothing: str = "") -> str:
 def quote(value: Any) -> str:
     """Quote what the author wrote, shortened when it is long."""
     text = repr(value)
-    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
+    return text if len(text) <= _MAX_QUOTED else f"{text[: _MAX_QUOTED - 3]}..."
 
 
-def told(error: BaseException) -> str:
+def format_exception(error: BaseException) -> str:
     """Name an error and what it says, shortened when it is long.
 
-    Whatever user code raised is told: it may be a book, or refuse to be shown.
+    User code may have raised anything: a whole book, or what refuses to be shown.
     """
-    text = said(error)
+    text = safe_str(error)
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
-def said(value: object, show: Callable[[Any], str] = str) -> str:
+def safe_str(value: object, show: Callable[[Any], str] = str) -> str:
     """What user code's value says of itself, shortened when it is long."""
     try:
         text = show(value)
     except Exception:  # noqa: BLE001 - whatever user code's method raises
         return f"(a {type(value).__name__} that cannot be shown)"
-    cut = len(text) > _LONGEST_ERROR
-    return f"{text[:_LONGEST_ERROR]}..." if cut else text
+    cut = len(text) > _MAX_ERROR
+    return f"{text[:_MAX_ERROR]}..." if cut else text
 
 
 def count(number: int, noun: str) -> str:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from dioptra_worker.common.archives import MAX_ARTIFACT_BYTES, MAX_FILES
-from dioptra_worker.engine.wording import told
+from dioptra_worker.engine.wording import format_exception
 from dioptra_worker.errors import ArtifactError, NotFound, WorkerError
 from dioptra_worker.tracking import download
 from dioptra_worker.tracking.limits import Limits
@@ -54,7 +54,7 @@ def main(reports: int, request: Mapping[str, Any]) -> NoReturn:
         os._exit(1)
     except BaseException as error:  # noqa: BLE001 - the daemon is to know of any
         known = isinstance(error, WorkerError)
-        speaker.say(error=str(error) if known else told(error))
+        speaker.say(error=str(error) if known else format_exception(error))
         os._exit(1)
     speaker.flush()
     speaker.say(done=True)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from dioptra_worker import engine
 from dioptra_worker.common.retry import retry_until_available
-from dioptra_worker.engine.wording import told
+from dioptra_worker.engine.wording import format_exception
 from dioptra_worker.errors import ServiceError, WorkerError
 from dioptra_worker.protocol.messages import (
     ArtifactStored,
@@ -194,7 +194,7 @@ class _Bundles:
             except Exception as error:
                 raise JobFailed(
                     f"input artifact {item.name!r} could not be read by {item.task}:"
-                    f" {told(error)}"
+                    f" {format_exception(error)}"
                 ) from error
         log.info(
             "read input artifact %r in %.2f s", item.name, time.monotonic() - started

@@ -19,7 +19,7 @@ from os import _exit  # as it was before user code could replace it
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from dioptra_worker.common.retry import retry_until_available
-from dioptra_worker.engine.wording import said, told
+from dioptra_worker.engine.wording import format_exception, safe_str
 from dioptra_worker.errors import RunnerError, ServiceRefused, WorkerError
 from dioptra_worker.protocol import codec
 from dioptra_worker.protocol.messages import (
@@ -122,15 +122,15 @@ def _run(
     except JobStopped:
         return RunnerResult(ending="stopped", reason="", run_closed=False)
     except JobFailed as error:
-        reason = said(error)
+        reason = safe_str(error)
     except SystemExit as error:
-        reason = f"the job called sys.exit({said(error.code, repr)})"
+        reason = f"the job called sys.exit({safe_str(error.code, repr)})"
         log.error("%s, which ends no job well: return from the task instead", reason)
     except WorkerError as error:
-        reason = said(error)
+        reason = safe_str(error)
         log.error("%s", error)
     except BaseException as error:
-        reason = told(error)
+        reason = format_exception(error)
         log.exception("the job failed")
     else:
         return RunnerResult(
@@ -175,7 +175,9 @@ def _close(tracking: Tracking, run_id: str | None, status: RunStatus) -> bool:
         log.warning("the MLflow run is not closed yet: %s", error)
         return False
     except BaseException as error:  # noqa: BLE001 - a stop, or what a plugin broke
-        log.debug("the MLflow run is closed from elsewhere: %s", told(error))
+        log.debug(
+            "the MLflow run is closed from elsewhere: %s", format_exception(error)
+        )
         return False
     return True
 

@@ -10,13 +10,13 @@ import pytest
 from dioptra_worker.engine.reading.places import begin, describe
 from dioptra_worker.engine.wording import (
     count,
+    format_exception,
     kind,
     listing,
     near,
     quote,
-    said,
+    safe_str,
     suggestion,
-    told,
 )
 
 
@@ -127,8 +127,10 @@ class Unspeakable(Exception):
 
 def test_whatever_was_raised_is_told() -> None:
     """An error's words are bounded, and one that cannot be shown has a name."""
-    assert told(KeyError("missing")) == "KeyError: 'missing'"
-    assert told(KeyboardInterrupt()) == "KeyboardInterrupt"
-    assert told(Unspeakable()) == ("Unspeakable: (a Unspeakable that cannot be shown)")
-    assert len(told(ValueError("page " * 1_000_000))) < 3000
-    assert said(Unspeakable(), repr) == "(a Unspeakable that cannot be shown)"
+    assert format_exception(KeyError("missing")) == "KeyError: 'missing'"
+    assert format_exception(KeyboardInterrupt()) == "KeyboardInterrupt"
+    assert format_exception(Unspeakable()) == (
+        "Unspeakable: (a Unspeakable that cannot be shown)"
+    )
+    assert len(format_exception(ValueError("page " * 1_000_000))) < 3000
+    assert safe_str(Unspeakable(), repr) == "(a Unspeakable that cannot be shown)"

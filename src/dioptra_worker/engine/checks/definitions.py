@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from dioptra_worker.engine import order
+from dioptra_worker.engine.topological_order import cycles, topological_order
 from dioptra_worker.engine.typesystem.types import (
     BUILT_IN,
     INTEGER,
@@ -62,12 +62,12 @@ class _Builder:
             name: [part for part, _ in references_in(definition, ())]
             for name, definition in self._definitions.items()
         }
-        for cycle in order.cycles(needs):
+        for cycle in cycles(needs):
             if not BUILT_IN.keys() & set(cycle):
                 self._report.error(_cycle_message(cycle), ("types", cycle[0]))
         sound = [name for name in self._definitions if self._check_references(name)]
         self._types |= dict.fromkeys(needs.keys() - BUILT_IN.keys())
-        for name in order.sort(needs):
+        for name in topological_order(needs):
             if name in sound:
                 self._types[name] = self._named(name, self._definitions[name])
         return self._types

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dioptra_worker.engine import order, references
+from dioptra_worker.engine import references
+from dioptra_worker.engine.topological_order import cycles
 from dioptra_worker.engine.wording import listing, suggestion
 
 if TYPE_CHECKING:
@@ -28,9 +29,7 @@ def check_links(scope: Scope, report: Report) -> None:
             if name not in steps:
                 message = f"Step {step.name!r} depends on {name!r}, which is no step."
                 report.error(message + suggestion(name, steps), path)
-    for cycle in order.cycles(
-        {step.name: needs_of(step, scope) for step in steps.values()}
-    ):
+    for cycle in cycles({step.name: needs_of(step, scope) for step in steps.values()}):
         report.error(_cycle_message(cycle), steps[cycle[0]].path)
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dioptra_worker.engine.order import cycles, sort
+from dioptra_worker.engine.topological_order import cycles, topological_order
 
 needs = st.dictionaries(
     st.sampled_from("abcdef"), st.lists(st.sampled_from("abcdefx"), max_size=3)
@@ -30,7 +30,7 @@ def test_what_is_declared_first_comes_first(
     given_needs: dict[str, list[str]], order: list[str]
 ) -> None:
     """Each comes after what it needs, and else in the order of declaration."""
-    assert sort(given_needs) == order
+    assert topological_order(given_needs) == order
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ def test_each_knot_is_named_by_one_cycle(
 @given(needs)
 def test_an_order_keeps_every_need(given_needs: dict[str, list[str]]) -> None:
     """Nothing comes before what it needs, and nothing comes twice."""
-    order = sort(given_needs)
+    order = topological_order(given_needs)
     assert len(set(order)) == len(order)
     for position, name in enumerate(order):
         wanted = [n for n in given_needs[name] if n in given_needs]
@@ -65,7 +65,7 @@ def test_an_order_keeps_every_need(given_needs: dict[str, list[str]]) -> None:
 def test_there_is_an_order_or_a_cycle(given_needs: dict[str, list[str]]) -> None:
     """Every name is ordered exactly when there is no cycle, and cycles are real."""
     found = cycles(given_needs)
-    assert (len(sort(given_needs)) == len(given_needs)) == (not found)
+    assert (len(topological_order(given_needs)) == len(given_needs)) == (not found)
     for cycle in found:
         for name, needed in zip(cycle, [*cycle[1:], cycle[0]], strict=True):
             assert needed in given_needs[name]

@@ -1,4 +1,4 @@
-"""The order of things that wait for each other, and the cycles that forbid one."""
+"""Topological order of things that wait for each other; the cycles that forbid one."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
 
-def sort(needs: Mapping[str, Collection[str]]) -> list[str]:
+def topological_order(needs: Mapping[str, Collection[str]]) -> list[str]:
     """Order names so that each comes after what it needs.
 
     Among those that could come next the one declared first does, so that the order is
@@ -44,7 +44,7 @@ def cycles(needs: Mapping[str, Collection[str]]) -> list[list[str]]:
     """Find the cycles, one for each knot of names that wait for each other.
 
     Args:
-        needs: What each name waits for, as for `sort`.
+        needs: What each name waits for, as for `topological_order`.
 
     Returns:
         Each cycle as the names on it; each needs the next, and the last the first.
@@ -61,7 +61,7 @@ def cycles(needs: Mapping[str, Collection[str]]) -> list[list[str]]:
 
 def _knotted(needs: Mapping[str, Collection[str]]) -> dict[str, list[str]]:
     """Keep the names that no order has room for, and what they need of each other."""
-    stuck = set(needs) - set(sort(needs))
+    stuck = set(needs) - set(topological_order(needs))
     return {n: [p for p in needs[n] if p in stuck] for n in needs if n in stuck}
 
 
