@@ -56,14 +56,13 @@ def demo_command(entrypoints: Path, keep: bool, cache: Path | None) -> None:
     Then everything is taken down again.
     """
     from dioptra_worker.errors import WorkerError
-    from dioptra_worker.tools.demo.show import Show
-    from dioptra_worker.tools.demo.story import play
+    from dioptra_worker.tools.demo import run_demo
     from dioptra_worker.tools.local.errors import StackError
 
     # What SIGTERM ends is to be cleaned up like what Ctrl-C ends.
     signal.signal(signal.SIGTERM, _interrupt)
     try:
-        good = play(entrypoints, keep=keep, show=Show(), cache=cache)
+        good = run_demo(entrypoints, keep=keep, cache=cache)
     except KeyboardInterrupt:
         click.echo("\nInterrupted; everything was taken down.", err=True)
         sys.exit(_INTERRUPTED)

@@ -17,6 +17,27 @@ def duration(seconds: float) -> str:
     return " ".join(f"{value} {unit}" for value, unit in parts if value) or "0 s"
 
 
+def precise_duration(seconds: float) -> str:
+    """A measured time: ``0.31 s``, ``12.0 s``, ``3 min 12 s``, ``2 h 5 min``."""
+    if seconds < 10:
+        return f"{seconds:.2f} s"
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else coarse_duration(seconds)
+
+
+def coarse_duration(seconds: float) -> str:
+    """An age, by its two largest units: ``5 s``, ``25 min``, ``3 d 4 h``."""
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    if not days + hours:
+        return f"{minutes} min" if minutes else f"{rest} s"
+    units = [(days, "d"), (hours, "h")] if days else [(hours, "h"), (minutes, "min")]
+    return " ".join(f"{value} {unit}" for value, unit in units if value)
+
+
 def size(count: float) -> str:
     """Bytes for people, with three digits: ``42 B``, ``17.3 KiB``, ``7.9 GiB``."""
     for unit in _UNITS[:-1]:

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from dioptra_worker.common.humanize import duration, size
+from dioptra_worker.common.humanize import (
+    coarse_duration,
+    duration,
+    precise_duration,
+    size,
+)
 
 GIB = 1 << 30
 
@@ -48,3 +53,36 @@ def test_durations(seconds: float, words: str) -> None:
 def test_sizes(count: int, words: str) -> None:
     """Sizes are told in binary units with three digits."""
     assert size(count) == words
+
+
+@pytest.mark.parametrize(
+    ("amount", "text"),
+    [
+        (0.012, "0.01 s"),
+        (9.5, "9.50 s"),
+        (12, "12.0 s"),
+        (192.4, "3 min 12 s"),
+        (7500, "2 h 5 min"),
+    ],
+)
+def test_precise_duration(amount: float, text: str) -> None:
+    """A duration has as many digits as people care for."""
+    assert precise_duration(amount) == text
+
+
+@pytest.mark.parametrize(
+    ("amount", "text"),
+    [
+        (0, "0 s"),
+        (59.9, "59 s"),
+        (61, "1 min"),
+        (3600, "1 h"),
+        (3660, "1 h 1 min"),
+        (3605, "1 h"),
+        (100_000, "1 d 3 h"),
+        (86_460, "1 d"),
+    ],
+)
+def test_coarse_duration(amount: float, text: str) -> None:
+    """A long duration is told by its two largest units."""
+    assert coarse_duration(amount) == text

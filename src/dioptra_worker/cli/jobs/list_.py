@@ -18,7 +18,8 @@ from dioptra_worker.cli.jobs.common import (
 )
 from dioptra_worker.cli.jobs.looks import ALIASES, COLOURS, MARKS
 from dioptra_worker.cli.table_layout import aligned, tabbed
-from dioptra_worker.tools.jobs.formatting import maybe, one_line, roughly
+from dioptra_worker.common.humanize import coarse_duration
+from dioptra_worker.tools.jobs.formatting import maybe, one_line
 from dioptra_worker.tools.jobs.job_row import STATUSES
 from dioptra_worker.tools.jobs.job_types import KINDS
 
@@ -121,7 +122,7 @@ def _cells(listed: Listed, time: datetime) -> tuple[str, ...]:
         listed.kind,
         one_line(job.user),
         one_line(job.experiment),
-        roughly(listed.age(time)),
+        coarse_duration(listed.age(time)),
         maybe(listed.took(time)),
     )
 

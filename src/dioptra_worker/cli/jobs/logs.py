@@ -12,7 +12,7 @@ from dioptra_worker.cli.exit_codes import ExitCode
 from dioptra_worker.cli.jobs.common import Desk, command, epilog, job_id
 from dioptra_worker.cli.jobs.looks import SEVERITY_COLOURS
 from dioptra_worker.engine.wording import listing
-from dioptra_worker.tools.jobs.formatting import harmless, one_line
+from dioptra_worker.tools.jobs.formatting import log_record, one_line
 from dioptra_worker.tools.jobs.job_log import SEVERITIES
 from dioptra_worker.tools.resources.errors import Unknown
 
@@ -119,12 +119,9 @@ class _Printer:
         if entry.section.number != self.section:
             self.section = entry.section.number
             click.secho(f"== {one_line(entry.section.title)}", bold=True)
-        time = f"{entry.at:%H:%M:%S.%f}"[:-3] if entry.at else "-"
-        first, *rest = harmless(entry.text).rstrip().split("\n")
-        head = f"{time} {one_line(entry.severity):<8} {one_line(entry.logger)}: "
+        head, text = log_record(entry)
         click.secho(head, dim=True, nl=False)
-        colour = SEVERITY_COLOURS.get(entry.severity)
-        click.secho("\n    ".join((first, *rest)), fg=colour)
+        click.secho(text, fg=SEVERITY_COLOURS.get(entry.severity))
 
     def check_step(self, job_id: int) -> None:
         """Say so when the log has no such step as is wanted.

@@ -17,12 +17,12 @@ from dioptra_worker.cli.jobs.common import (
     print_json,
 )
 from dioptra_worker.cli.jobs.looks import COLOURS, MARKS
+from dioptra_worker.common.humanize import coarse_duration
 from dioptra_worker.tools.jobs.formatting import (
     extent,
     maybe,
     metrics,
     one_line,
-    roughly,
 )
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def _parts(details: Details) -> Iterator[tuple[str, list[str]]]:
         [f"id {job.entrypoint_id}, snapshot {details.snapshot_id}"],
     )
     yield "queue", [f"{one_line(job.queue)}, at most {details.timeout}"]
-    yield "submitted", [f"{roughly(listed.age(time))} ago"]
+    yield "submitted", [f"{coarse_duration(listed.age(time))} ago"]
     yield "waited", [maybe(listed.timeline.waited)]
     yield "took", [maybe(listed.took(time))]
     yield (

@@ -16,7 +16,8 @@ from dioptra_worker.cli.jobs.common import (
     print_json,
 )
 from dioptra_worker.cli.tables import print_table
-from dioptra_worker.tools.jobs.formatting import one_line, roughly
+from dioptra_worker.common.humanize import coarse_duration
+from dioptra_worker.tools.jobs.formatting import one_line
 
 if TYPE_CHECKING:
     from dioptra_worker.tools.lineage.runs import FoundRun
@@ -96,5 +97,5 @@ def _cells(run: FoundRun) -> tuple[str, ...]:
         tags.get("dioptra.entrypointSnapshotId", ""),
         one_line(tags.get("dioptra.user", "")),
         str(len(run.executions)),
-        roughly((now() - started).total_seconds()),
+        coarse_duration((now() - started).total_seconds()),
     )

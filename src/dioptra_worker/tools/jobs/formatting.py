@@ -6,13 +6,14 @@ import re
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from dioptra_worker.common.humanize import size
+from dioptra_worker.common.humanize import precise_duration, size
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from dioptra_worker.api.models import Artifact
     from dioptra_worker.api.user_client import MetricPoint
+    from dioptra_worker.tools.jobs.job_log import Entry
 
 # Sequences that move the cursor, set colours, titles or links, and whatever else a
 # terminal obeys (ECMA-48: CSI; OSC, DCS and their like up to their end; two letters).
@@ -42,36 +43,19 @@ def _spelt(found: re.Match[str]) -> str:
     return found[0].encode("unicode_escape").decode("ascii")
 
 
-def seconds(amount: float) -> str:
-    """Write a duration: ``0.31 s``, ``12.0 s``, ``3 min 12 s``, ``2 h 5 min``."""
-    if amount < 10:
-        return f"{amount:.2f} s"
-    if amount < 60:
-        return f"{amount:.1f} s"
-    minutes, rest = divmod(round(amount), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest} s"
-    return roughly(amount)
-
-
 def maybe(amount: float | None) -> str:
     """Write a duration that may be unknown."""
-    return "-" if amount is None else seconds(amount)
+    return "-" if amount is None else precise_duration(amount)
 
 
-def roughly(amount: float) -> str:
-    """Write a long duration by its two largest units: ``5 s``, ``3 d 4 h``."""
-    left = int(amount)
-    parts: list[str] = []
-    for unit, size_ in (("d", 86400), ("h", 3600), ("min", 60), ("s", 1)):
-        count, left = divmod(left, size_)
-        if count or (unit == "s" and not parts):
-            parts.append(f"{count} {unit}")
-        if len(parts) == 2 or (parts and not count):
-            break
-    if len(parts) == 2 and parts[0].endswith("min"):  # seconds matter no more
-        parts.pop()
-    return " ".join(parts)
+def log_record(entry: Entry) -> tuple[str, str]:
+    """Write a log record: time, severity and logger; then its text.
+
+    Nothing in it can do anything to a terminal; further lines are indented.
+    """
+    time = f"{entry.at:%H:%M:%S.%f}"[:-3] if entry.at else "-"
+    head = f"{time} {one_line(entry.severity):<8} {one_line(entry.logger)}: "
+    return head, harmless(entry.text).rstrip().replace("\n", "\n    ")
 
 
 def extent(artifact: Artifact) -> str:

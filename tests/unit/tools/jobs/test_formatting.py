@@ -1,26 +1,12 @@
-"""What people read: durations, sizes, metrics, and text that does no harm."""
+"""What people read: metrics, log records, and text that does no harm."""
 
 from __future__ import annotations
 
 import pytest
 
-from dioptra_worker.api.user_client import MetricPoint
+from dioptra_worker.api.user_client import LogLine, MetricPoint
 from dioptra_worker.tools.jobs import formatting
-
-
-@pytest.mark.parametrize(
-    ("amount", "text"),
-    [
-        (0.012, "0.01 s"),
-        (9.5, "9.50 s"),
-        (12, "12.0 s"),
-        (192.4, "3 min 12 s"),
-        (7500, "2 h 5 min"),
-    ],
-)
-def test_seconds(amount: float, text: str) -> None:
-    """A duration has as many digits as people care for."""
-    assert formatting.seconds(amount) == text
+from dioptra_worker.tools.jobs.job_log import Chapters
 
 
 def test_metrics() -> None:
@@ -37,24 +23,6 @@ def test_many_values() -> None:
     """Of a long series only the ends are told, and its length."""
     points = [MetricPoint(name="loss", value=1 / n, step=n) for n in range(1, 101)]
     assert formatting.metrics(points) == [("loss", "1 → … → 0.01 (100 values)")]
-
-
-@pytest.mark.parametrize(
-    ("amount", "text"),
-    [
-        (0, "0 s"),
-        (59.9, "59 s"),
-        (61, "1 min"),
-        (3600, "1 h"),
-        (3660, "1 h 1 min"),
-        (3605, "1 h"),
-        (100_000, "1 d 3 h"),
-        (86_460, "1 d"),
-    ],
-)
-def test_roughly(amount: float, text: str) -> None:
-    """A long duration is told by its two largest units."""
-    assert formatting.roughly(amount) == text
 
 
 @pytest.mark.parametrize(
@@ -81,3 +49,23 @@ def test_harmless(text: str, shown: str) -> None:
 def test_one_line() -> None:
     """A cell has one line, whatever was written into it."""
     assert formatting.one_line(" a\tb\n\x1b[1mc ") == "a b c"
+
+
+def test_log_record() -> None:
+    """The worker's own time comes first, and further lines are indented."""
+    line = LogLine(
+        severity="ERROR",
+        logger="plug.tasks",
+        message="2026-01-01T12:00:01.500Z it broke\n  here\n",
+    )
+    (entry,) = Chapters().place([line])
+    assert formatting.log_record(entry) == (
+        "12:00:01.500 ERROR    plug.tasks: ",
+        "it broke\n      here",
+    )
+
+
+def test_log_record_of_another_worker() -> None:
+    """A record without a time is shown as it is, also when it is empty."""
+    (entry,) = Chapters().place([LogLine(severity="INFO", logger="x", message="")])
+    assert formatting.log_record(entry) == ("- INFO     x: ", "")

@@ -6,7 +6,8 @@ import json
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode, urlsplit
 
-from dioptra_worker.tools.jobs.formatting import extent, maybe, roughly
+from dioptra_worker.common.humanize import coarse_duration
+from dioptra_worker.tools.jobs.formatting import extent, maybe
 from dioptra_worker.tools.jobs.page.charts import charts
 from dioptra_worker.tools.jobs.page.html import NOTHING, Html, fill, join
 from dioptra_worker.tools.jobs.page.layout import pill
@@ -94,7 +95,7 @@ def _facts(details: Details, now: datetime) -> Iterable[Html]:
     address = "/?" + urlencode({"experiment": job.experiment})
     yield _fact("Object", _linked(address, job.experiment))
     yield _fact("Queue", _linked("/?" + urlencode({"queue": job.queue}), job.queue))
-    yield _fact("Submitted", f"{roughly(listed.age(now))} ago")
+    yield _fact("Submitted", f"{coarse_duration(listed.age(now))} ago")
     yield _fact("Waited", maybe(listed.timeline.waited))
     yield _fact("Took", maybe(listed.took(now)))
     yield _fact("Time limit", details.timeout)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
-from dioptra_worker.tools.jobs.formatting import maybe, roughly
+from dioptra_worker.common.humanize import coarse_duration
+from dioptra_worker.tools.jobs.formatting import maybe
 from dioptra_worker.tools.jobs.job_row import STATUSES
 from dioptra_worker.tools.jobs.job_types import KINDS
 from dioptra_worker.tools.jobs.page.html import NOTHING, Html, fill, join
@@ -110,7 +111,7 @@ def _row(listed: Listed, now: datetime) -> Html:
         experiment=job.experiment,
         queue=job.queue,
         at=f"{job.created:%Y-%m-%d %H:%M:%S} UTC",
-        age=roughly(listed.age(now)),
+        age=coarse_duration(listed.age(now)),
         took=maybe(listed.took(now)),
     )
 

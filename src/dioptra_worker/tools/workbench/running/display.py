@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dioptra_worker.common.humanize import duration
+from dioptra_worker.common.humanize import duration, precise_duration
 from dioptra_worker.engine import Severity
 from dioptra_worker.protocol.messages import Log, Metric, StepEnded, StepStarted
 from dioptra_worker.tools.workbench.errors import InvalidEntrypoint
@@ -41,7 +41,7 @@ class Display:
                 self._place = f"[{index}/{total}] {step}"
                 click.secho(f"{self._place}: {task}", bold=True)
             case StepEnded(seconds=seconds):
-                click.echo(f"{self._place} took {_fine(seconds)}")
+                click.echo(f"{self._place} took {precise_duration(seconds)}")
             case Metric(name=name, value=value, step=step):
                 at = "" if step is None else f" (step {step})"
                 click.echo(f"{_INDENT}metric {name} = {_number(value)}{at}")
@@ -164,11 +164,6 @@ def _rows(kind: str, pairs: list[tuple[str, str]]) -> list[str]:
         f"{head:<11}{name:<{width}}  {value}"
         for head, (name, value) in zip(heads, pairs, strict=False)
     ]
-
-
-def _fine(seconds: float) -> str:
-    """Seconds of a step, which are often less than one."""
-    return f"{seconds:.2f} s" if seconds < 10 else duration(seconds)
 
 
 def _number(value: float | str) -> str:
