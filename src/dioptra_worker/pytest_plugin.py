@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from dioptra_worker.tools.workbench.planning.run_plan import Order
+    from dioptra_worker.tools.workbench.planning.run_plan import RunPlan
     from dioptra_worker.tools.workbench.running.results import Result
 
 
@@ -81,7 +81,7 @@ def run_entrypoint(
 ) -> RunEntrypoint:
     """Run entrypoints without any server; see `RunEntrypoint`."""
     from dioptra_worker.tools.workbench.planning.run_request import (  # noqa: PLC0415 - only when used
-        Demand,
+        RunRequest,
     )
 
     def run(
@@ -99,7 +99,7 @@ def run_entrypoint(
                 "a timeout needs isolated=True: nothing else can end a run"
             )
         root = pytestconfig.rootpath
-        demand = Demand(
+        request = RunRequest(
             path=root / path,
             plugins=None if plugins is None else root / plugins,
             parameters=parameters or {},
@@ -108,38 +108,38 @@ def run_entrypoint(
         )
         folder = tmp_path_factory.mktemp("dioptra-runs")
         if isolated:
-            return _isolated(demand.order(), folder, timeout)
-        return _in_process(demand.order(), folder)
+            return _isolated(request.prepare(), folder, timeout)
+        return _in_process(request.prepare(), folder)
 
     return run
 
 
-def _in_process(order: Order, folder: Path) -> Result:
-    from dioptra_worker.tools.workbench.running import (  # noqa: PLC0415
-        inprocess,
-        platform,
-    )
-
-    sessions = platform.sessions(os.environ)
-    return inprocess.run(order, folder=folder, sessions=sessions, capture=True)
-
-
-def _isolated(order: Order, folder: Path, timeout: float | None) -> Result:
-    from dioptra_worker.settings import for_local_runs  # noqa: PLC0415
-    from dioptra_worker.tools.workbench.running.platform import (  # noqa: PLC0415
+def _in_process(run_plan: RunPlan, folder: Path) -> Result:
+    from dioptra_worker.tools.workbench.running import inprocess  # noqa: PLC0415
+    from dioptra_worker.tools.workbench.running.api_sessions import (  # noqa: PLC0415
         sessions,
     )
-    from dioptra_worker.tools.workbench.running.supervised import Bench  # noqa: PLC0415
 
-    bench = Bench(
+    session = sessions(os.environ)
+    return inprocess.run(run_plan, folder=folder, sessions=session, capture=True)
+
+
+def _isolated(run_plan: RunPlan, folder: Path, timeout: float | None) -> Result:
+    from dioptra_worker.settings import for_local_runs  # noqa: PLC0415
+    from dioptra_worker.tools.workbench.running.api_sessions import (  # noqa: PLC0415
+        sessions,
+    )
+    from dioptra_worker.tools.workbench.running.supervised import LocalRunner  # noqa: PLC0415
+
+    runner = LocalRunner(
         folder=folder,
         isolation="auto",
         preload=(),
         environment=for_local_runs(os.environ),
         session=sessions(os.environ),
     )
-    with bench:
-        result = bench.run(order, audience=None, timeout=timeout)
-    if bench.interrupted:
+    with runner:
+        result = runner.run(run_plan, listener=None, timeout=timeout)
+    if runner.interrupted:
         raise KeyboardInterrupt
     return result

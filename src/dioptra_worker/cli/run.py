@@ -15,9 +15,9 @@ from dioptra_worker.cli.exit_codes import ExitCode
 from dioptra_worker.errors import WorkerError
 
 if TYPE_CHECKING:
-    from dioptra_worker.tools.workbench.planning.run_plan import Order
-    from dioptra_worker.tools.workbench.planning.run_request import Demand
-    from dioptra_worker.tools.workbench.running.display import Show
+    from dioptra_worker.tools.workbench.planning.run_plan import RunPlan
+    from dioptra_worker.tools.workbench.planning.run_request import RunRequest
+    from dioptra_worker.tools.workbench.running.display import Reporter
 
 _EPILOG = """\b
 Examples:
@@ -175,9 +175,9 @@ def run_command(
         )
     if watch and as_json:
         raise click.UsageError("--watch does not go with --json")
-    from dioptra_worker.tools.workbench.planning.run_request import Demand
+    from dioptra_worker.tools.workbench.planning.run_request import RunRequest
 
-    demand = Demand(
+    request = RunRequest(
         path=entrypoint,
         plugins=plugins,
         parameters=_once("-P", parameters),
@@ -190,10 +190,10 @@ def run_command(
     # Whatever asks it to end is to leave no process and no folder of the run behind.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     if debug:
-        sys.exit(_debug(demand, store))
+        sys.exit(_debug(request, store))
     sys.exit(
         _supervised(
-            demand,
+            request,
             store,
             watch=watch,
             timeout=timeout,
@@ -205,7 +205,7 @@ def run_command(
 
 
 def _supervised(
-    demand: Demand,
+    request: RunRequest,
     store: Path | None,
     *,
     watch: bool,
@@ -215,32 +215,36 @@ def _supervised(
     preload: tuple[str, ...],
 ) -> ExitCode:
     from dioptra_worker.settings import for_local_runs
-    from dioptra_worker.tools.workbench.running.display import Display, Show, record
+    from dioptra_worker.tools.workbench.running.api_sessions import sessions
+    from dioptra_worker.tools.workbench.running.display import Display, Reporter, record
     from dioptra_worker.tools.workbench.running.loop import keep_running
-    from dioptra_worker.tools.workbench.running.platform import sessions
-    from dioptra_worker.tools.workbench.running.supervised import Bench
+    from dioptra_worker.tools.workbench.running.supervised import LocalRunner
 
-    show = Show(store)
-    bench = Bench(
+    reporter = Reporter(store)
+    runner = LocalRunner(
         folder=store,
         isolation=isolation,
         preload=preload,
         environment=for_local_runs(os.environ),
         session=sessions(os.environ),
     )
-    with bench:
+    with runner:
         if watch:
             return _code(
                 keep_running(
-                    demand, bench, show=show, audience=Display(), timeout=timeout
+                    request,
+                    runner,
+                    reporter=reporter,
+                    listener=Display(),
+                    timeout=timeout,
                 )
             )
-        order = _order(demand, show)
+        run_plan = _prepare(request, reporter)
         if not as_json:
-            show.opening(order)
+            reporter.opening(run_plan)
         try:
-            result = bench.run(
-                order, audience=None if as_json else Display(), timeout=timeout
+            result = runner.run(
+                run_plan, listener=None if as_json else Display(), timeout=timeout
             )
         except BrokenPipeError:
             raise  # nobody listens to us any more, which is no mistake of the run
@@ -248,29 +252,29 @@ def _supervised(
             click.echo(f"the run could not be started: {error}", err=True)
             return ExitCode.FAILED
     if as_json:
-        click.echo(json.dumps(record(order, result, store=store), indent=2))
+        click.echo(json.dumps(record(run_plan, result, store=store), indent=2))
     else:
-        show.closing(result)
+        reporter.closing(result)
     return _code(result.finished)
 
 
-def _debug(demand: Demand, store: Path | None) -> ExitCode:
+def _debug(request: RunRequest, store: Path | None) -> ExitCode:
     from dioptra_worker.settings import for_local_runs
+    from dioptra_worker.tools.workbench.running.api_sessions import sessions
     from dioptra_worker.tools.workbench.running.debugging import open_debugger
-    from dioptra_worker.tools.workbench.running.display import Display, Show
+    from dioptra_worker.tools.workbench.running.display import Display, Reporter
     from dioptra_worker.tools.workbench.running.inprocess import run
-    from dioptra_worker.tools.workbench.running.platform import sessions
 
-    show = Show(store)
-    order = _order(demand, show)
-    show.opening(order)
+    reporter = Reporter(store)
+    run_plan = _prepare(request, reporter)
+    reporter.opening(run_plan)
     for name, value in for_local_runs({}).items():
         os.environ.setdefault(name, value)
     try:
         result = run(
-            order,
+            run_plan,
             folder=store,
-            audience=Display(),
+            listener=Display(),
             sessions=sessions(os.environ),
             on_failure=open_debugger,
         )
@@ -280,17 +284,17 @@ def _debug(demand: Demand, store: Path | None) -> ExitCode:
     except KeyboardInterrupt:
         click.echo("interrupted", err=True)
         return ExitCode.FAILED
-    show.closing(result)
+    reporter.closing(result)
     return _code(result.finished)
 
 
-def _order(demand: Demand, show: Show) -> Order:
+def _prepare(request: RunRequest, reporter: Reporter) -> RunPlan:
     from dioptra_worker.tools.workbench.errors import InvalidEntrypoint, WorkbenchError
 
     try:
-        return demand.order()
+        return request.prepare()
     except WorkbenchError as error:
-        show.problem(error)
+        reporter.problem(error)
         invalid = isinstance(error, InvalidEntrypoint)
         sys.exit(ExitCode.FAILED if invalid else ExitCode.USAGE)
 

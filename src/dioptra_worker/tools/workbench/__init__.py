@@ -2,6 +2,6 @@
 
 The job runs in the same runner, under the same supervisor, as in the daemon; only what
 surrounds it differs: folders instead of the REST API, and a folder or the MLflow of
-one's choice. Start reading at `entrypoint` (what is run), `order` (with what), then
+one's choice. Start reading at `entrypoint` (what is run), `run_plan` (with what), then
 `supervised` and `inprocess` (how), and `results`.
 """

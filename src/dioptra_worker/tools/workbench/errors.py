@@ -4,7 +4,7 @@
 
     WorkerError
      └─ WorkbenchError
-         ├─ BadOrder           what is asked for cannot be run: names, values, files
+         ├─ InvalidRequest     what is asked for cannot be run: names, values, files
          └─ InvalidEntrypoint  the task graph is wrong
 """
 
@@ -25,7 +25,7 @@ class WorkbenchError(WorkerError):
     """An entrypoint cannot be run here."""
 
 
-class BadOrder(WorkbenchError):
+class InvalidRequest(WorkbenchError):
     """What is asked for cannot be run.
 
     Attributes:

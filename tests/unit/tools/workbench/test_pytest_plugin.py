@@ -110,7 +110,7 @@ def test_failures_and_mistakes(run_tests: RunTests, tmp_path: Path) -> None:
     answer = run_tests(
         """
         import pytest
-        from dioptra_worker.tools.workbench.errors import BadOrder
+        from dioptra_worker.tools.workbench.errors import InvalidRequest
 
         def test_failing(run_entrypoint):
             result = run_entrypoint("sums.yml")
@@ -119,7 +119,7 @@ def test_failures_and_mistakes(run_tests: RunTests, tmp_path: Path) -> None:
             assert "line 11 of plugin file 'sums/tasks.py'" in result.log
 
         def test_mistake(run_entrypoint):
-            with pytest.raises(BadOrder, match="Did you mean 'start'"):
+            with pytest.raises(InvalidRequest, match="Did you mean 'start'"):
                 run_entrypoint("sums.yml", {"strat": 1})
 
         def test_timeout_needs_isolation(run_entrypoint):

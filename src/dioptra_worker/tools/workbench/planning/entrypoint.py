@@ -10,7 +10,7 @@ from dioptra_worker import engine
 from dioptra_worker.engine.wording import listing, suggestion
 from dioptra_worker.tools.resources.errors import BadResources
 from dioptra_worker.tools.resources.folders import CONFIG, find_folders
-from dioptra_worker.tools.workbench.errors import BadOrder, InvalidEntrypoint
+from dioptra_worker.tools.workbench.errors import InvalidEntrypoint, InvalidRequest
 from dioptra_worker.tools.workbench.planning import declared, discovered, values
 from dioptra_worker.tools.workbench.planning.declared import Reader
 
@@ -67,11 +67,11 @@ def find(path: Path, *, plugins: Path | None = None) -> Entrypoint:
             names; ``plugins`` beside the file when None.
 
     Raises:
-        BadOrder: There is no such entrypoint, or more than one.
+        InvalidRequest: There is no such entrypoint, or more than one.
         InvalidEntrypoint: Its file cannot be read.
     """
     if not path.exists():
-        raise BadOrder(_no_such(path))
+        raise InvalidRequest(_no_such(path))
     path = path.resolve()
     if path.is_dir() and not (path / CONFIG).is_file():
         path = _only(path)
@@ -86,14 +86,14 @@ def find(path: Path, *, plugins: Path | None = None) -> Entrypoint:
                 return _declared(resources, named[0])
         return _bare(path, plugins or folder / PLUGINS)
     if plugins is not None:
-        raise BadOrder(
+        raise InvalidRequest(
             f"{path / CONFIG} says where the plugins are; --plugins is for a file of"
             " its own"
         )
     resources = _resources(path)
     entries = _entries(resources)
     if len(entries) != 1:
-        raise BadOrder(_which(path, entries))
+        raise InvalidRequest(_which(path, entries))
     return _declared(resources, entries[0])
 
 
@@ -115,10 +115,10 @@ def _only(folder: Path) -> Path:
     if len(files) == 1:
         return files[0]
     if not files:
-        raise BadOrder(
+        raise InvalidRequest(
             f"{str(folder)!r} has neither a {CONFIG} nor a YAML file with a task graph"
         )
-    raise BadOrder(
+    raise InvalidRequest(
         f"{str(folder)!r} has several YAML files: name one of them,"
         f" {listing([file.name for file in files], 'or')}"
     )
@@ -135,7 +135,7 @@ def _resources(folder: Path) -> ResourceFolder:
     try:
         (found,) = find_folders([folder])
     except BadResources as error:
-        raise BadOrder(*error.problems) from error
+        raise InvalidRequest(*error.problems) from error
     return found
 
 
@@ -150,9 +150,11 @@ def _load(file: Path) -> engine.Document:
     except engine.InvalidGraph as error:
         raise InvalidEntrypoint(file, error.issues) from error
     except OSError as error:
-        raise BadOrder(f"{str(file)!r} cannot be read: {error.strerror}") from error
+        raise InvalidRequest(
+            f"{str(file)!r} cannot be read: {error.strerror}"
+        ) from error
     if not isinstance(document.data, dict):
-        raise BadOrder(
+        raise InvalidRequest(
             f"{str(file)!r} is no task graph: it needs the sections 'tasks' and 'graph'"
         )
     return document
@@ -169,7 +171,7 @@ def _declared(folder: ResourceFolder, entry: dict[str, Any]) -> Entrypoint:
         names = entry.get(kind, [])
         unknown = [name for name in names if name not in own]
         if unknown:
-            raise BadOrder(
+            raise InvalidRequest(
                 f"{folder.path / CONFIG}: entrypoint {entry.get('name')!r} names the"
                 f" plugin {unknown[0]!r}, and no [[plugins]] has it."
                 + suggestion(unknown[0], own)
@@ -202,12 +204,12 @@ def _bare(file: Path, plugins: Path) -> Entrypoint:
     """An entrypoint that is only a file, with a folder of plugins."""
     document = _load(file)
     if "tasks" not in document.data:
-        raise BadOrder(
+        raise InvalidRequest(
             f"{str(file)!r} has no section 'tasks', and no {CONFIG} beside it declares"
             " them: write the whole task graph, or add one"
         )
     if not plugins.is_dir():
-        raise BadOrder(
+        raise InvalidRequest(
             f"there is no folder {str(plugins)!r} with the plugins: give one with"
             " --plugins"
         )

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dioptra_worker.engine.wording import listing, suggestion
-from dioptra_worker.tools.workbench.errors import BadOrder
+from dioptra_worker.tools.workbench.errors import InvalidRequest
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -46,24 +46,24 @@ def reader(entrypoint: Entrypoint, name: str, path: Path) -> Given:
         path: The file or folder.
 
     Raises:
-        BadOrder: There is no such file, or nothing says what reads it.
+        InvalidRequest: There is no such file, or nothing says what reads it.
     """
     name, _, wanted = name.partition(":")
     if not path.exists():
-        raise BadOrder(f"artifact {name!r}: {str(path)!r} does not exist")
+        raise InvalidRequest(f"artifact {name!r}: {str(path)!r} does not exist")
     path = path.absolute()
     tasks = {reader.task.name: reader.task for reader in entrypoint.readers}
     if wanted:
         if wanted not in tasks:
-            raise BadOrder(
+            raise InvalidRequest(
                 f"artifact {name!r}: there is no artifact task {wanted!r}."
                 + suggestion(wanted, tasks, "The entrypoint has none.")
             )
         return Given(name=name, path=path, task=tasks[wanted])
     wrote = _written_by(path)
-    candidates = [wrote] if wrote in tasks else _fitting(entrypoint, name)
+    candidates = [wrote] if wrote in tasks else _readers_for(entrypoint, name)
     if len(candidates) != 1:
-        raise BadOrder(_unclear(name, path, candidates or list(tasks)))
+        raise InvalidRequest(_unclear(name, path, candidates or list(tasks)))
     return Given(name=name, path=path, task=tasks[candidates[0]])
 
 
@@ -75,7 +75,7 @@ def _written_by(path: Path) -> str:
     return tag.read_text("utf-8").strip() if tag.is_file() else ""
 
 
-def _fitting(entrypoint: Entrypoint, name: str) -> list[str]:
+def _readers_for(entrypoint: Entrypoint, name: str) -> list[str]:
     """The artifact tasks that read values of the types which an input declares."""
     outputs = entrypoint.config["artifact_inputs"][name]
     listed = outputs if isinstance(outputs, list) else [outputs]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from dioptra_worker import engine
 from dioptra_worker.engine.wording import listing, suggestion
 from dioptra_worker.protocol.messages import NO_JOB, InputArtifact, Plan
-from dioptra_worker.tools.workbench.errors import BadOrder, InvalidEntrypoint
+from dioptra_worker.tools.workbench.errors import InvalidEntrypoint, InvalidRequest
 from dioptra_worker.tools.workbench.planning import values
 from dioptra_worker.tools.workbench.planning.inputs import Given, reader
 
@@ -25,8 +25,8 @@ _NOT_CODE = shutil.ignore_patterns("__pycache__", ".*")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Order:
-    """One run that is asked for; `prepare` makes it.
+class RunPlan:
+    """One run, checked and ready to be made; `prepare` makes it of a request.
 
     Attributes:
         entrypoint: What to run.
@@ -42,7 +42,7 @@ class Order:
     inputs: tuple[Given, ...] = ()
     warnings: tuple[engine.Issue, ...] = field(default=())
 
-    def plan(self, space: Workspace) -> Plan:
+    def stage(self, space: Workspace) -> Plan:
         """Put what the run needs into its folder.
 
         Plugins are copied, so that editing them does no harm to a run that has begun;
@@ -58,8 +58,8 @@ class Order:
         _copy(self.entrypoint.artifact_plugins, space.artifact_plugins)
         return self._plan(space, space.plugins, space.artifact_plugins)
 
-    def plan_in_place(self, space: Workspace) -> Plan:
-        """As `plan`, but with the plugins where they are, where they lie side by side.
+    def stage_in_place(self, space: Workspace) -> Plan:
+        """As `stage`, but with the plugins where they are, where they lie side by side.
 
         Debuggers and coverage see the author's own files then.
         """
@@ -104,7 +104,7 @@ def prepare(
     parameters: Mapping[str, Any],
     artifacts: Mapping[str, str | Path],
     swaps: Mapping[str, str],
-) -> Order:
+) -> RunPlan:
     """Check an entrypoint and what it is to be run with.
 
     Args:
@@ -115,11 +115,11 @@ def prepare(
 
     Raises:
         InvalidEntrypoint: The task graph is wrong.
-        BadOrder: What is given does not fit it.
+        InvalidRequest: What is given does not fit it.
     """
     warnings = _checked(entrypoint)
     config = choose(entrypoint.config, swaps)
-    return Order(
+    return RunPlan(
         entrypoint=entrypoint,
         config=config,
         parameters=values.values(parameters, config, entrypoint.kinds),
@@ -155,7 +155,7 @@ def choose(config: Mapping[str, Any], swaps: Mapping[str, str]) -> dict[str, Any
         swaps: Choices by the swaps' names.
 
     Raises:
-        BadOrder: A swap or choice is unknown, or a choice is missing.
+        InvalidRequest: A swap or choice is unknown, or a choice is missing.
     """
     chosen = copy.deepcopy(dict(config))
     found: dict[str, dict[str, Any]] = {
@@ -186,7 +186,7 @@ def choose(config: Mapping[str, Any], swaps: Mapping[str, str]) -> dict[str, Any
             if name in swaps and alias != swaps[name]:
                 del choices[alias]
     if problems:
-        raise BadOrder(*problems)
+        raise InvalidRequest(*problems)
     return chosen
 
 
@@ -216,10 +216,10 @@ def _inputs(
         if name.partition(":")[0] in declared:
             try:
                 found.append(reader(entrypoint, name, Path(path)))
-            except BadOrder as error:
+            except InvalidRequest as error:
                 problems += error.problems
     if problems:
-        raise BadOrder(*problems)
+        raise InvalidRequest(*problems)
     return tuple(found)
 
 

@@ -13,11 +13,11 @@ from dioptra_worker.tools.workbench.planning.run_plan import prepare
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from dioptra_worker.tools.workbench.planning.run_plan import Order
+    from dioptra_worker.tools.workbench.planning.run_plan import RunPlan
 
 
 @dataclass(frozen=True, kw_only=True)
-class Demand:
+class RunRequest:
     """An entrypoint by its path, and what it is to be run with.
 
     Attributes:
@@ -34,11 +34,11 @@ class Demand:
     artifacts: Mapping[str, str | Path] = field(default_factory=dict)
     swaps: Mapping[str, str] = field(default_factory=dict)
 
-    def order(self) -> Order:
+    def prepare(self) -> RunPlan:
         """Read and check everything.
 
         Raises:
-            BadOrder: What is asked for cannot be run.
+            InvalidRequest: What is asked for cannot be run.
             InvalidEntrypoint: The task graph is wrong.
         """
         return prepare(
@@ -58,6 +58,6 @@ class Demand:
     def _files(self) -> tuple[Path, ...]:
         return tuple(Path(path) for path in self.artifacts.values())
 
-    def watched_with(self, order: Order) -> tuple[Path, ...]:
-        """The files and folders that make another order of it."""
-        return (*order.entrypoint.watched(), *self._files())
+    def watched_with(self, run_plan: RunPlan) -> tuple[Path, ...]:
+        """The files and folders that make another plan of it."""
+        return (*run_plan.entrypoint.watched(), *self._files())

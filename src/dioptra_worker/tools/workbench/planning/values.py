@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from dioptra_worker.engine.wording import kind as kind_of
 from dioptra_worker.engine.wording import quote, suggestion
-from dioptra_worker.tools.workbench.errors import BadOrder
+from dioptra_worker.tools.workbench.errors import InvalidRequest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -73,7 +73,8 @@ def values(
         known: The kind of each parameter.
 
     Raises:
-        BadOrder: Naming every parameter that is unknown, missing or of another kind.
+        InvalidRequest: Naming every parameter that is unknown, missing or of another
+            kind.
     """
     declared = config.get("parameters", {})
     problems = [
@@ -99,7 +100,7 @@ def values(
                 f" -P {name}=..."
             )
     if problems:
-        raise BadOrder(*problems)
+        raise InvalidRequest(*problems)
     return found
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from dioptra_worker.engine import Issue
     from dioptra_worker.errors import WorkerError
     from dioptra_worker.protocol.messages import Message, OutputStream
-    from dioptra_worker.tools.workbench.planning.run_plan import Order
+    from dioptra_worker.tools.workbench.planning.run_plan import RunPlan
     from dioptra_worker.tools.workbench.running.results import Result
 
 _INDENT = " " * 6
@@ -61,7 +61,7 @@ class Display:
         click.secho(_indented(head + text), fg=color)
 
 
-class Show:
+class Reporter:
     """Prints what happens around runs.
 
     Args:
@@ -71,12 +71,12 @@ class Show:
     def __init__(self, store: Path | None) -> None:
         self._store = store
 
-    def opening(self, order: Order) -> None:
+    def opening(self, run_plan: RunPlan) -> None:
         """A run begins."""
-        for issue in order.warnings:
-            click.secho(_issue(order.entrypoint.file, issue), fg="yellow")
-        given = (f"{name}={value!r}" for name, value in order.parameters.items())
-        click.echo(f"{order.entrypoint.name}: {', '.join(given) or 'no parameters'}")
+        for issue in run_plan.warnings:
+            click.secho(_issue(run_plan.entrypoint.file, issue), fg="yellow")
+        given = (f"{name}={value!r}" for name, value in run_plan.parameters.items())
+        click.echo(f"{run_plan.entrypoint.name}: {', '.join(given) or 'no parameters'}")
 
     def closing(self, result: Result) -> None:
         """A run has ended."""
@@ -130,14 +130,16 @@ def summary(result: Result, *, store: Path | None) -> str:
     return "\n".join(lines)
 
 
-def record(order: Order, result: Result, *, store: Path | None) -> dict[str, object]:
+def record(
+    run_plan: RunPlan, result: Result, *, store: Path | None
+) -> dict[str, object]:
     """What came of a run, as JSON has it."""
     return {
         "entrypoint": result.entrypoint,
         "status": result.status,
         "reason": result.reason,
         "seconds": round(result.seconds, 3),
-        "parameters": dict(order.parameters),
+        "parameters": dict(run_plan.parameters),
         "steps": [
             {"name": step.name, "task": step.task, "seconds": step.seconds}
             for step in result.steps

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-PAUSE = 0.2
+POLL_INTERVAL = 0.2
 """Seconds between two looks."""
 
 _NOT_LOOKED_AT = {"__pycache__"}
@@ -80,7 +80,7 @@ class Watch:
             The files.
         """
         while not (found := self.changes()):
-            sleep(PAUSE)
+            sleep(POLL_INTERVAL)
         return found
 
 

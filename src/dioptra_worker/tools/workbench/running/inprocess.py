@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from dioptra_worker.protocol import messages
     from dioptra_worker.protocol.messages import OutputStream, Plan
     from dioptra_worker.supervision.runner_output import RunnerListener
-    from dioptra_worker.tools.workbench.planning.run_plan import Order
+    from dioptra_worker.tools.workbench.planning.run_plan import RunPlan
     from dioptra_worker.tools.workbench.running.results import Result
     from dioptra_worker.tracking.base import Tracking
 
@@ -45,21 +45,21 @@ if TYPE_CHECKING:
 
 
 def run(
-    order: Order,
+    run_plan: RunPlan,
     *,
     folder: Path | None,
     sessions: Sessions,
-    audience: RunnerListener | None = None,
+    listener: RunnerListener | None = None,
     on_failure: OnFailure | None = None,
     capture: bool = False,
 ) -> Result:
     """Run an entrypoint in this process.
 
     Args:
-        order: What to run.
+        run_plan: What to run.
         folder: Where the run is kept; None for the MLflow that the environment names.
         sessions: Answers plugins that ask for a session with the REST API.
-        audience: Hears what the run says, but for what it prints.
+        listener: Hears what the run says, but for what it prints.
         on_failure: Called with what a plugin raised and the folders of the plugins.
         capture: Note what the run prints, and still let it be printed.
 
@@ -71,11 +71,11 @@ def run(
         KeyboardInterrupt: Somebody had enough of it.
     """
     started = time.monotonic()
-    recorder = Recorder(audience=audience)
+    recorder = Recorder(listener=listener)
     tracking = backend(None if folder is None else str(folder))
     parent = Path(tempfile.gettempdir()) / f"dioptra-worker-{os.getuid()}"
     with workspace(parent, NO_JOB) as space:
-        plan = order.plan_in_place(space)
+        plan = run_plan.stage_in_place(space)
         run_id, uri = tracking.start(NO_JOB)
         recorder.message(RunStarted(run_id=run_id))
         reason = "interrupted"
@@ -106,10 +106,10 @@ def run(
         finally:
             tracking.close(run_id, "FAILED" if reason else "FINISHED")
         if folder is not None:
-            complete(folder, recorder, order)
+            complete(folder, recorder, run_plan)
     return recorder.result(
-        entrypoint=order.entrypoint.name,
-        parameters=order.parameters,
+        entrypoint=run_plan.entrypoint.name,
+        parameters=run_plan.parameters,
         reason=reason,
         seconds=time.monotonic() - started,
     )

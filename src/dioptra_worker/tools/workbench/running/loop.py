@@ -4,53 +4,28 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from dioptra_worker.errors import WorkerError
 from dioptra_worker.tools.workbench.running.display import short
-from dioptra_worker.tools.workbench.running.file_watch import PAUSE, Watch
+from dioptra_worker.tools.workbench.running.file_watch import POLL_INTERVAL, Watch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from dioptra_worker.supervision.runner_output import RunnerListener
-    from dioptra_worker.tools.workbench.planning.run_plan import Order
-    from dioptra_worker.tools.workbench.planning.run_request import Demand
-    from dioptra_worker.tools.workbench.running.results import Result
-    from dioptra_worker.tools.workbench.running.supervised import Bench
-
-
-class Show(Protocol):
-    """Shows what happens around the runs."""
-
-    def opening(self, order: Order) -> None:
-        """A run begins."""
-        ...
-
-    def closing(self, result: Result) -> None:
-        """A run has ended."""
-        ...
-
-    def problem(self, error: WorkerError) -> None:
-        """Nothing can be run as it is."""
-        ...
-
-    def changed(self, files: list[str]) -> None:
-        """Files have changed, so it is run again."""
-        ...
-
-    def waiting(self) -> None:
-        """Nothing runs until a file changes."""
-        ...
+    from dioptra_worker.tools.workbench.planning.run_request import RunRequest
+    from dioptra_worker.tools.workbench.running.display import Reporter
+    from dioptra_worker.tools.workbench.running.supervised import LocalRunner
 
 
 def keep_running(
-    demand: Demand,
-    bench: Bench,
+    request: RunRequest,
+    runner: LocalRunner,
     *,
-    show: Show,
-    audience: RunnerListener,
+    reporter: Reporter,
+    listener: RunnerListener,
     timeout: float | None,
 ) -> bool:
     """Run until Ctrl-C, again after every change.
@@ -58,10 +33,10 @@ def keep_running(
     A change in the middle of a run stops it, since nobody wants its result any more.
 
     Args:
-        demand: What to run.
-        bench: Runs it.
-        show: Shows what happens around the runs.
-        audience: Hears what the runs say.
+        request: What to run.
+        runner: Runs it.
+        reporter: Shows what happens around the runs.
+        listener: Hears what the runs say.
         timeout: Seconds that each may take.
 
     Returns:
@@ -69,41 +44,41 @@ def keep_running(
     """
     finished = False
     with contextlib.suppress(KeyboardInterrupt):
-        while not bench.interrupted:
-            watch = Watch(demand.watched())
+        while not runner.interrupted:
+            watch = Watch(request.watched())
             found: list[Path] = []
             try:
-                order = demand.order()
-                watch = Watch(demand.watched_with(order))
-                show.opening(order)
-                with _stopping_on_change(bench, watch, found):
-                    result = bench.run(order, audience=audience, timeout=timeout)
+                run_plan = request.prepare()
+                watch = Watch(request.watched_with(run_plan))
+                reporter.opening(run_plan)
+                with _stop_on_change(runner, watch, found):
+                    result = runner.run(run_plan, listener=listener, timeout=timeout)
                 finished = result.finished
                 if not found:
-                    show.closing(result)
+                    reporter.closing(result)
             except WorkerError as error:
                 finished = False
-                show.problem(error)
-            if bench.interrupted:
+                reporter.problem(error)
+            if runner.interrupted:
                 break
             if not found:
-                show.waiting()
+                reporter.waiting()
                 found = watch.wait(_sleep)
-            show.changed([short(file) for file in found])
+            reporter.changed([short(file) for file in found])
     return finished
 
 
 @contextlib.contextmanager
-def _stopping_on_change(
-    bench: Bench, watch: Watch, found: list[Path]
+def _stop_on_change(
+    runner: LocalRunner, watch: Watch, found: list[Path]
 ) -> Iterator[None]:
     done = threading.Event()
 
     def look() -> None:
-        while not done.wait(PAUSE):
+        while not done.wait(POLL_INTERVAL):
             if changes := watch.changes():
                 found.extend(changes)
-                bench.stop("a file of it has changed")
+                runner.stop("a file of it has changed")
                 return
 
     thread = threading.Thread(target=look, name="dioptra-watch", daemon=True)

@@ -110,10 +110,10 @@ class Recorder:
     """Gathers what a run says, and passes it on.
 
     Attributes:
-        audience: Who hears it, too.
+        listener: Who hears it, too.
     """
 
-    audience: RunnerListener | None = None
+    listener: RunnerListener | None = None
     run_id: str | None = None
     steps: list[Step] = field(default_factory=list)
     outputs: dict[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -138,8 +138,8 @@ class Recorder:
                 self.lines.append(Line(severity=severity, logger=logger, message=text))
             case _:
                 return
-        if self.audience is not None:
-            self.audience.message(message)
+        if self.listener is not None:
+            self.listener.message(message)
 
     def metric(self, name: str, value: float, step: int) -> None:
         """Take the last value of a metric, which may be known already."""
@@ -151,8 +151,8 @@ class Recorder:
         """Take a line that the job wrote."""
         severity: Severity = "INFO" if stream == "stdout" else "WARNING"
         self.lines.append(Line(severity=severity, logger=stream, message=text))
-        if self.audience is not None:
-            self.audience.line(stream, text)
+        if self.listener is not None:
+            self.listener.line(stream, text)
 
     def returned(self, step: str, outputs: Mapping[str, Any]) -> None:
         """Take what a step returned."""

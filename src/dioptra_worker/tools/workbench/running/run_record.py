@@ -10,23 +10,23 @@ from dioptra_worker.tracking.folder_run import FolderTracking
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from dioptra_worker.tools.workbench.planning.run_plan import Order
+    from dioptra_worker.tools.workbench.planning.run_plan import RunPlan
     from dioptra_worker.tools.workbench.running.results import Recorder
 
 
-def complete(folder: Path, recorder: Recorder, order: Order) -> None:
+def complete(folder: Path, recorder: Recorder, run_plan: RunPlan) -> None:
     """Note what wrote each artifact, and learn what plugins told MLflow by themselves.
 
     Args:
         folder: Where the run is kept.
         recorder: What is known of it.
-        order: What was run.
+        run_plan: What was run.
     """
     if recorder.run_id is None:
         return
     tracking = FolderTracking(folder)
     for name in recorder.artifacts:
-        task = order.config["artifact_outputs"][name]["task"]["name"]
+        task = run_plan.config["artifact_outputs"][name]["task"]["name"]
         tracking.tag(recorder.run_id, f"{TAG}{name}", task)
     for name, (value, step) in tracking.metrics(recorder.run_id).items():
         recorder.metric(name, value, step)

@@ -38,16 +38,16 @@ if TYPE_CHECKING:
     from dioptra_worker.protocol.messages import Message
     from dioptra_worker.supervision.runner_output import RunnerListener
     from dioptra_worker.supervision.termination import RunnerReport
-    from dioptra_worker.tools.workbench.planning.run_plan import Order
+    from dioptra_worker.tools.workbench.planning.run_plan import RunPlan
     from dioptra_worker.tools.workbench.running.results import Result
 
-GRACE = 5.0
+GRACE_PERIOD = 5.0
 """Seconds between telling a run to stop and killing it."""
-SETUP_DEADLINE = 60.0
+SETUP_TIMEOUT = 60.0
 """Seconds that MLflow may take to make a run, where one is configured."""
 
 
-class Bench:
+class LocalRunner:
     """Makes runs one after the other; the fork server stays warm between them.
 
     Attributes:
@@ -77,7 +77,7 @@ class Bench:
         self._launcher = Launcher(
             mode=choose_mode(isolation),
             preload=preload,
-            grace=GRACE,
+            grace=GRACE_PERIOD,
             environment=environment,
             tracking=() if folder is not None else SERVER_MODULES,
         )
@@ -93,13 +93,17 @@ class Bench:
         self._launcher.close()
 
     def run(
-        self, order: Order, *, audience: RunnerListener | None, timeout: float | None
+        self,
+        run_plan: RunPlan,
+        *,
+        listener: RunnerListener | None,
+        timeout: float | None,
     ) -> Result:
         """Run an entrypoint to its end; Ctrl-C stops it, twice at once.
 
         Args:
-            order: What to run.
-            audience: Hears what it says.
+            run_plan: What to run.
+            listener: Hears what it says.
             timeout: Seconds that it may take.
 
         Returns:
@@ -110,34 +114,34 @@ class Bench:
             OSError: The run's folder could not be made.
         """
         started = time.monotonic()
-        recorder = _Recorder(audience=audience, timeout=timeout, session=self._session)
+        recorder = _Recorder(listener=listener, timeout=timeout, session=self._session)
         parent = Path(tempfile.gettempdir()) / f"dioptra-worker-{os.getuid()}"
         if parent.is_dir():
             remove_stale(parent)
         with workspace(parent, NO_JOB) as space:
-            plan = order.plan(space)
+            plan = run_plan.stage(space)
             process, pipes = self._launcher.start_runner()
             supervisor = Supervisor(
                 self._launcher,
                 process,
                 pipes,
                 listener=recorder,
-                grace_periods=GracePeriods(grace=GRACE),
+                grace_periods=GracePeriods(grace=GRACE_PERIOD),
             )
             recorder.supervisor = supervisor
             with self._current(supervisor), ThreadPoolExecutor(1) as pool:
                 supervisor.send(self._begin(space.root))
-                supervisor.set_deadline(SETUP_DEADLINE, _no_run())
+                supervisor.set_deadline(SETUP_TIMEOUT, _no_run())
                 watching = pool.submit(supervisor.run)
                 # A plan can be larger than the socket's buffer.
                 threading.Thread(
                     target=supervisor.send, args=[plan], daemon=True
                 ).start()
-                report = self._patiently(watching.result, supervisor)
-        verdict = self._settle(report, recorder, order)
+                report = self._wait_for(watching.result, supervisor)
+        verdict = self._conclude(report, recorder, run_plan)
         return recorder.result(
-            entrypoint=order.entrypoint.name,
-            parameters=order.parameters,
+            entrypoint=run_plan.entrypoint.name,
+            parameters=run_plan.parameters,
             reason=verdict.reason,
             seconds=time.monotonic() - started,
         )
@@ -158,7 +162,7 @@ class Bench:
             with self._lock:
                 self._supervisor = None
 
-    def _patiently(
+    def _wait_for(
         self, result: Callable[[], RunnerReport], supervisor: Supervisor
     ) -> RunnerReport:
         """Wait for the end; whoever waits may press Ctrl-C meanwhile, also again."""
@@ -176,12 +180,12 @@ class Bench:
             directory=str(directory),
             api_url="",
             log_level="INFO",
-            grace=GRACE,
+            grace=GRACE_PERIOD,
             folder=None if self._folder is None else str(self._folder),
         )
 
-    def _settle(
-        self, report: RunnerReport, recorder: Recorder, order: Order
+    def _conclude(
+        self, report: RunnerReport, recorder: Recorder, run_plan: RunPlan
     ) -> Outcome:
         """Judge, and do for the run what a runner that died could not."""
         verdict = judge(report)
@@ -193,7 +197,7 @@ class Bench:
             return verdict
         if run_id and not closed:
             FolderTracking(self._folder).close(run_id, verdict.mlflow)
-        complete(self._folder, recorder, order)
+        complete(self._folder, recorder, run_plan)
         return verdict
 
 
@@ -203,11 +207,11 @@ class _Recorder(Recorder):
     def __init__(
         self,
         *,
-        audience: RunnerListener | None,
+        listener: RunnerListener | None,
         timeout: float | None,
         session: Callable[[SessionRequest], SessionReply],
     ) -> None:
-        super().__init__(audience=audience)
+        super().__init__(listener=listener)
         self._timeout = timeout
         self._session = session
         self.supervisor: Supervisor | None = None
@@ -235,6 +239,6 @@ class _Recorder(Recorder):
 def _no_run() -> StopRequest:
     return StopRequest(
         "setup",
-        f"MLflow gave no run within {duration(SETUP_DEADLINE)}: keep the run in a"
+        f"MLflow gave no run within {duration(SETUP_TIMEOUT)}: keep the run in a"
         " folder instead, with --store DIR",
     )

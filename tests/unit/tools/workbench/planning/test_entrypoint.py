@@ -9,7 +9,7 @@ import yaml
 from tests.unit.tools.workbench.folders import EXAMPLES, sums, write
 
 from dioptra_worker import engine
-from dioptra_worker.tools.workbench.errors import BadOrder, InvalidEntrypoint
+from dioptra_worker.tools.workbench.errors import InvalidEntrypoint, InvalidRequest
 from dioptra_worker.tools.workbench.planning.entrypoint import find
 
 if TYPE_CHECKING:
@@ -28,7 +28,9 @@ def test_a_folder_with_one_entrypoint() -> None:
 
 def test_a_folder_with_several_wants_one_named() -> None:
     """A folder with two entrypoints is answered with their files."""
-    with pytest.raises(BadOrder, match=r"several .*'produce\.yml' or 'consume\.yml'"):
+    with pytest.raises(
+        InvalidRequest, match=r"several .*'produce\.yml' or 'consume\.yml'"
+    ):
         find(EXAMPLES / "artifact-chain")
 
 
@@ -93,7 +95,9 @@ def test_the_short_form_gives_the_same_entrypoint(name: str, tmp_path: Path) -> 
 
 def test_no_such_path_names_a_near_one() -> None:
     """A slip in the path is answered with what is there."""
-    with pytest.raises(BadOrder, match=r"does not exist. Did you mean 'hello-world'\?"):
+    with pytest.raises(
+        InvalidRequest, match=r"does not exist. Did you mean 'hello-world'\?"
+    ):
         find(EXAMPLES / "hello-wrld")
 
 
@@ -103,16 +107,18 @@ def test_what_is_no_task_graph(tmp_path: Path) -> None:
         tmp_path,
         {"list.yml": "[1]", "broken.yml": "graph: [", "graph.yml": "graph: {a: b}"},
     )
-    with pytest.raises(BadOrder, match="needs the sections 'tasks' and 'graph'"):
+    with pytest.raises(InvalidRequest, match="needs the sections 'tasks' and 'graph'"):
         find(tmp_path / "list.yml")
     with pytest.raises(InvalidEntrypoint, match=r"broken\.yml"):
         find(tmp_path / "broken.yml")
-    with pytest.raises(BadOrder, match="has no section 'tasks'"):
+    with pytest.raises(InvalidRequest, match="has no section 'tasks'"):
         find(tmp_path / "graph.yml")
-    with pytest.raises(BadOrder, match="several YAML files"):
+    with pytest.raises(InvalidRequest, match="several YAML files"):
         find(tmp_path)
     (tmp_path / "empty").mkdir()
-    with pytest.raises(BadOrder, match=r"neither a dioptra\.toml nor a YAML file"):
+    with pytest.raises(
+        InvalidRequest, match=r"neither a dioptra\.toml nor a YAML file"
+    ):
         find(tmp_path / "empty")
 
 
@@ -120,7 +126,7 @@ def test_missing_plugins(tmp_path: Path) -> None:
     """A file without plugins beside it is told how to give them."""
     file = sums(tmp_path)
     (tmp_path / "plugins").rename(tmp_path / "code")
-    with pytest.raises(BadOrder, match="give one with --plugins"):
+    with pytest.raises(InvalidRequest, match="give one with --plugins"):
         find(file)
     assert find(file, plugins=tmp_path / "code").plugins
 
@@ -141,5 +147,5 @@ def test_a_plugin_that_a_toml_does_not_declare(tmp_path: Path) -> None:
         },
     )
     sums(tmp_path)
-    with pytest.raises(BadOrder, match=r"plugin 'sms'.*Did you mean 'sums'\?"):
+    with pytest.raises(InvalidRequest, match=r"plugin 'sms'.*Did you mean 'sums'\?"):
         find(tmp_path)

@@ -8,9 +8,9 @@ import pytest
 from tests.unit.tools.workbench.folders import EXAMPLES, sums, write
 
 from dioptra_worker.common.workspace import workspace
-from dioptra_worker.tools.workbench.errors import BadOrder, InvalidEntrypoint
+from dioptra_worker.tools.workbench.errors import InvalidEntrypoint, InvalidRequest
 from dioptra_worker.tools.workbench.planning.run_plan import choose
-from dioptra_worker.tools.workbench.planning.run_request import Demand
+from dioptra_worker.tools.workbench.planning.run_request import RunRequest
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,9 +26,9 @@ SWAPPED: dict[str, Any] = {
 
 def test_a_plan_has_copies_of_the_plugins(tmp_path: Path) -> None:
     """What is run is what was there when the run began."""
-    order = Demand(path=sums(tmp_path), parameters={"start": "5"}).order()
+    run_plan = RunRequest(path=sums(tmp_path), parameters={"start": "5"}).prepare()
     with workspace(tmp_path / "work", 0) as space:
-        plan = order.plan(space)
+        plan = run_plan.stage(space)
         (tmp_path / "plugins/sums/tasks.py").write_text("broken(")
         assert "def add" in (space.plugins / "sums/tasks.py").read_text()
         assert plan.parameters == {"start": 5}
@@ -37,9 +37,9 @@ def test_a_plan_has_copies_of_the_plugins(tmp_path: Path) -> None:
 
 def test_a_plan_in_place_has_the_authors_own_files(tmp_path: Path) -> None:
     """Debuggers and coverage are led to the files that people edit."""
-    order = Demand(path=sums(tmp_path)).order()
+    run_plan = RunRequest(path=sums(tmp_path)).prepare()
     with workspace(tmp_path / "work", 0) as space:
-        assert order.plan_in_place(space).plugins == str(tmp_path / "plugins")
+        assert run_plan.stage_in_place(space).plugins == str(tmp_path / "plugins")
 
 
 def test_a_wrong_graph_is_refused_with_its_lines(tmp_path: Path) -> None:
@@ -47,7 +47,7 @@ def test_a_wrong_graph_is_refused_with_its_lines(tmp_path: Path) -> None:
     file = sums(tmp_path)
     file.write_text(file.read_text().replace("sums.tasks.add", "sums.tasks.ad"))
     with pytest.raises(InvalidEntrypoint) as caught:
-        Demand(path=file).order()
+        RunRequest(path=file).prepare()
     (issue,) = caught.value.issues
     assert "Did you mean 'add'?" in issue.message
     assert issue.line == 6
@@ -70,7 +70,7 @@ def test_swaps_are_chosen() -> None:
 )
 def test_wrong_swaps(swaps: dict[str, str], words: str) -> None:
     """An open swap, an unknown one and an unknown choice are each one sentence."""
-    with pytest.raises(BadOrder, match=words):
+    with pytest.raises(InvalidRequest, match=words):
         choose(SWAPPED, swaps)
 
 
@@ -82,19 +82,21 @@ def _files(folder: Path) -> dict[str, str]:
 def test_artifacts_say_what_reads_them(tmp_path: Path) -> None:
     """Where types leave a choice, the user says which artifact task reads a file."""
     files = _files(tmp_path)
-    with pytest.raises(BadOrder, match=r"say which, as in --artifact readings:Table"):
-        Demand(path=CONSUME, artifacts=files).order()
+    with pytest.raises(
+        InvalidRequest, match=r"say which, as in --artifact readings:Table"
+    ):
+        RunRequest(path=CONSUME, artifacts=files).prepare()
     named = {
         "readings:TableFile": files["readings"],
         "by_day:FolderOfTables": files["by_day"],
     }
-    order = Demand(path=CONSUME, artifacts=named).order()
-    assert {given.name: given.task.name for given in order.inputs} == {
+    run_plan = RunRequest(path=CONSUME, artifacts=named).prepare()
+    assert {given.name: given.task.name for given in run_plan.inputs} == {
         "readings": "TableFile",
         "by_day": "FolderOfTables",
     }
     with workspace(tmp_path / "work", 0) as space:
-        plan = order.plan(space)
+        plan = run_plan.stage(space)
         reading = next(item for item in plan.inputs if item.name == "readings")
         assert reading.file_name == "r.json"
 
@@ -110,14 +112,14 @@ def test_artifacts_of_an_earlier_run_know_their_task(tmp_path: Path) -> None:
             "tags/dioptra.artifactTask.by-day": "FolderOfTables",
         },
     )
-    order = Demand(
+    run_plan = RunRequest(
         path=CONSUME,
         artifacts={
             "readings": run / "artifacts/readings/readings.json",
             "by_day": run / "artifacts/by-day/by-day",
         },
-    ).order()
-    assert [given.task.name for given in order.inputs] == [
+    ).prepare()
+    assert [given.task.name for given in run_plan.inputs] == [
         "TableFile",
         "FolderOfTables",
     ]
@@ -126,25 +128,25 @@ def test_artifacts_of_an_earlier_run_know_their_task(tmp_path: Path) -> None:
 def test_wrong_artifacts(tmp_path: Path) -> None:
     """Unknown, missing and absent artifacts are all named at once."""
     files = _files(tmp_path)
-    with pytest.raises(BadOrder) as caught:
-        Demand(
+    with pytest.raises(InvalidRequest) as caught:
+        RunRequest(
             path=CONSUME,
             artifacts={
                 "reading": files["readings"],
                 "by_day:FolderOfTable": files["by_day"],
             },
-        ).order()
+        ).prepare()
     said = "\n".join(caught.value.problems)
     assert "no artifact input 'reading'. Did you mean 'readings'?" in said
     assert "'readings' is not given: --artifact readings=PATH" in said
     assert "no artifact task 'FolderOfTable'. Did you mean 'FolderOfTables'?" in said
-    with pytest.raises(BadOrder, match="'readings' is given more than once"):
-        Demand(
+    with pytest.raises(InvalidRequest, match="'readings' is given more than once"):
+        RunRequest(
             path=CONSUME,
             artifacts={"readings": "a", "readings:TableFile": "b", "by_day": "c"},
-        ).order()
-    with pytest.raises(BadOrder, match="nowhere' does not exist"):
-        Demand(
+        ).prepare()
+    with pytest.raises(InvalidRequest, match="nowhere' does not exist"):
+        RunRequest(
             path=CONSUME,
             artifacts={"readings": tmp_path / "nowhere", "by_day": files["by_day"]},
-        ).order()
+        ).prepare()

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from dioptra_worker.tools.workbench.errors import BadOrder
+from dioptra_worker.tools.workbench.errors import InvalidRequest
 from dioptra_worker.tools.workbench.planning import values
 from dioptra_worker.tools.workbench.planning.values import NotOfType, parse
 
@@ -103,7 +103,7 @@ def test_defaults_are_filled_in() -> None:
 
 def test_all_that_is_wrong_is_said_at_once() -> None:
     """Unknown names come with the near one, missing values with how to give them."""
-    with pytest.raises(BadOrder) as caught:
+    with pytest.raises(InvalidRequest) as caught:
         _values({"tims": "3", "times": "x", "flag": "maybe"})
     said = "\n".join(caught.value.problems)
     assert "no parameter 'tims'. Did you mean 'times'?" in said
@@ -122,5 +122,5 @@ def test_all_that_is_wrong_is_said_at_once() -> None:
 )
 def test_values_from_python_have_their_kind(given: dict[str, Any], words: str) -> None:
     """A value that is no text is not converted, only checked."""
-    with pytest.raises(BadOrder, match=words):
+    with pytest.raises(InvalidRequest, match=words):
         _values({"name": "n", **given})
