@@ -8,8 +8,14 @@ SHELL := /bin/sh
 PYTHON ?=
 PYTHONS = $(or $(PYTHON),python3 python3.13 python3.12 python3.11)
 
-# Test processes that run side by side.
+# Test processes that run side by side: of tests that compute, and of tests that wait
+# for services most of their time.
 WORKERS ?= 2
+SERVICE_WORKERS ?= 4
+
+# What `make test` leaves out and `make test-all` does not.
+CHOSEN := not slow
+test-all: CHOSEN := slow or not slow
 
 # Where the environment of the REST API is kept, so that a clone holds all of its own.
 DIOPTRA_WORKER_CACHE_DIR ?= $(CURDIR)/.cache
@@ -18,7 +24,7 @@ export DIOPTRA_WORKER_CACHE_DIR
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready-for-
-PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --cov=dioptra_worker
+PYTEST := $(BIN)/python -m pytest --cov=dioptra_worker
 INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check \
   --constraint constraints.txt
 
@@ -27,18 +33,22 @@ PEER := import os, pathlib; from dioptra_worker.tools.local import ensure_peer; 
 
 .NOTPARALLEL:
 
-.PHONY: help demo bench test unit services faults containers check lint types imports docs \
-  format pages constraints arm64 setup clean distclean
+.PHONY: help demo bench test test-all unit process services faults bounds containers \
+  check lint types imports docs format pages constraints arm64 setup clean distclean
 
 help:
 	@echo 'make demo         bring up a local Dioptra, run real jobs, show what came of'
 	@echo '                  them, and take it down; KEEP=1 leaves it running'
-	@echo 'make test         every test: the next two'
-	@echo 'make unit         what needs no service, within a minute'
+	@echo 'make test         the tests of every day: the next three'
+	@echo 'make unit         what needs neither a service nor a program, within a minute'
+	@echo 'make process      what starts interpreters and other programs'
 	@echo 'make services     integration, acceptance, faults: real services, brought up'
 	@echo '                  and taken down by the tests'
+	@echo 'make test-all     the same three, with what is slow by nature'
 	@echo 'make faults       the tests of faults only; what they see becomes a page of the'
 	@echo '                  documentation'
+	@echo 'make bounds       the tests in tests/unit with the oldest and with the newest'
+	@echo '                  versions that pyproject.toml allows'
 	@echo 'make containers   build the images, run jobs in them: IMAGES="base custom"'
 	@echo 'make bench        measure the worker beside the one of dioptra-platform, into'
 	@echo '                  benchmarks/results; QUICK=1 only sees that this works'
@@ -53,7 +63,7 @@ help:
 	@echo 'make arm64        look up wheels for arm64 of all that the images hold'
 	@echo 'make clean        remove .venv and what tools have left'
 	@echo 'make distclean    the same, and .cache'
-	@echo 'Variables: PYTHON=python3.12, WORKERS=2'
+	@echo 'Variables: PYTHON=python3.12, WORKERS=2, SERVICE_WORKERS=4'
 
 demo: $(READY)demo
 	@KEEP='$(KEEP)' $(BIN)/dioptra-worker demo
@@ -62,28 +72,48 @@ demo: $(READY)demo
 bench: $(READY)demo
 	@$(BIN)/python -m benchmarks $(if $(QUICK),--quick) $(ARGS)
 
-# Two runs, so that a mistake that a unit test can find is found within a minute.
+# Three runs, so that a mistake that a unit test can find is found within a minute.
 # pytest's last line must stay the last one: CI reads it.
-test: unit services
+test test-all: unit process services
 
 unit: $(READY)test
-	@$(PYTEST) tests/unit --session-timeout=900 --cov-report=
+	@$(PYTEST) -n $(WORKERS) tests/unit -m 'not process and ($(CHOSEN))' \
+	  --session-timeout=900 --cov-report=
+
+process: $(READY)test
+	@$(PYTEST) -n $(WORKERS) tests/unit -m 'process and ($(CHOSEN))' \
+	  --session-timeout=900 --cov-append --cov-report=
 
 services: $(READY)test
 	@echo 'The environment of the REST API:'
 	@DIOPTRA_WORKER_PEER_PYTHON=$$($(BIN)/python -c '$(PEER)') && \
 	  export DIOPTRA_WORKER_PEER_PYTHON && echo "$$DIOPTRA_WORKER_PEER_PYTHON" && \
-	  $(PYTEST) tests --ignore=tests/unit --dist=loadfile --session-timeout=2400 \
-	    --cov-append --cov-report=term:skip-covered
+	  $(PYTEST) -n $(SERVICE_WORKERS) --dist=loadgroup tests --ignore=tests/unit \
+	    -m '$(CHOSEN)' --session-timeout=2400 --cov-append \
+	    --cov-report=term:skip-covered
 
 faults: $(READY)test $(READY)docs
 	@DIOPTRA_WORKER_PEER_PYTHON=$$($(BIN)/python -c '$(PEER)') && \
 	  export DIOPTRA_WORKER_PEER_PYTHON && \
 	  rm -f .cache/faults.json && mkdir -p .cache && \
-	  $(BIN)/python -m pytest -n $(WORKERS) tests --ignore=tests/unit --dist=loadfile \
-	    --fault-report=.cache/faults.json
+	  $(BIN)/python -m pytest -n $(SERVICE_WORKERS) --dist=loadgroup tests \
+	    --ignore=tests/unit --fault-report=.cache/faults.json
 	@mv .cache/faults.json docs/reference/faults.json
 	@$(BIN)/python docs/generate.py
+
+# The newest may be newer than what constraints.txt pins; both environments are made
+# anew each time, and thrown away.
+bounds: $(BIN)/python
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check 'uv>=0.8'
+	@for bound in lowest-direct highest; do \
+	  echo "The unit tests with uv's resolution $$bound:"; \
+	  there=.cache/bounds/$$bound && \
+	  $(BIN)/uv venv --quiet --no-config --clear --python $(BIN)/python $$there && \
+	  $(BIN)/uv pip install --quiet --no-config --python $$there/bin/python \
+	    --resolution $$bound --editable '.[local,examples]' --group test && \
+	  $$there/bin/python -m pytest -n $(WORKERS) tests/unit --session-timeout=900 && \
+	  rm -rf $$there || exit 1; \
+	done
 
 containers: $(READY)demo
 	@$(BIN)/python containers/test $(IMAGES)

@@ -29,6 +29,7 @@ def _asked(stack: LocalStack) -> int:
     return stack.service("api").log.read_text().count('"GET /api/v1/')
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_a_thousand_jobs(tmp_path: Path) -> None:
     """The first page takes a request for each job shown, the next time almost none.

@@ -15,6 +15,8 @@ from tests.plugins.stack import cache_folder
 if TYPE_CHECKING:
     from dioptra_worker.tools.local import LocalStack
 
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -35,7 +37,6 @@ def _bench(out: Path, stack: LocalStack, *arguments: str) -> str:
     return answer.stdout
 
 
-@pytest.mark.timeout(900)
 def test_every_scenario_works(stack: LocalStack, tmp_path: Path) -> None:
     """Each scenario of the quick form measures our worker, and the page shows it."""
     _bench(tmp_path, stack, "--peer", "none")
@@ -53,7 +54,6 @@ def test_every_scenario_works(stack: LocalStack, tmp_path: Path) -> None:
     assert len(list(tmp_path.glob("*.json"))) == sum(s.in_quick for s in SCENARIOS)
 
 
-@pytest.mark.timeout(900)
 def test_peer_is_measured_beside_us(stack: LocalStack, tmp_path: Path) -> None:
     """The platform's own worker does the same jobs on the same services."""
     shown = _bench(tmp_path, stack, "--peer", "slim", "--only", "log-lines")

@@ -7,15 +7,15 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from tests.plugins.clients import ApiClient
 from tests.plugins.people import Person
-from tests.plugins.stack import fresh_stack
 from tests.plugins.testbed import Platform
 from tests.plugins.worker_process import WorkerProcess, worker
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from tests.plugins.clients import ApiClient
 
     from dioptra_worker.tools.local import LocalStack
 
@@ -213,24 +213,23 @@ def test_follow(
 
 
 @pytest.mark.timeout(300)
-def test_follow_through_a_restart_of_the_api(tmp_path: Path) -> None:
+def test_follow_through_a_restart_of_the_api(
+    own: LocalStack, own_api: ApiClient, tmp_path: Path
+) -> None:
     """A log is followed although the API is killed and comes back meanwhile."""
-    with fresh_stack(tmp_path / "stack", queues=["local"]) as stack:
-        api = ApiClient(stack.environment())
-        platform = Platform(api)
-        signal_file = tmp_path / "go"
-        graph = {"waiting": {"wait_for_file": [str(signal_file)]}}
-        with worker(stack.environment(), tmp_path, platform.queue):
-            job = platform.submit(platform.entrypoint(SOURCE, graph))
-            person = Person(stack.environment(), tmp_path)
-            with person.calling("jobs", "logs", "--follow", job) as call:
-                call.wait_for("waiting now")
-                stack.service("api").kill()
-                call.wait_for("waiting: the Dioptra API cannot be reached")
-                signal_file.touch()
-                stack.service("api").start()
-                assert call.wait(120) == 0, call.text
-        api.close()
+    platform = Platform(own_api)
+    signal_file = tmp_path / "go"
+    graph = {"waiting": {"wait_for_file": [str(signal_file)]}}
+    with worker(own.environment(), tmp_path, platform.queue):
+        job = platform.submit(platform.entrypoint(SOURCE, graph))
+        person = Person(own.environment(), tmp_path)
+        with person.calling("jobs", "logs", "--follow", job) as call:
+            call.wait_for("waiting now")
+            own.service("api").kill()
+            call.wait_for("waiting: the Dioptra API cannot be reached")
+            signal_file.touch()
+            own.service("api").start()
+            assert call.wait(120) == 0, call.text
     assert "waited enough" in call.text
     assert call.text.count("waiting now") == 1
 

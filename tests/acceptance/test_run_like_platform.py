@@ -19,7 +19,10 @@ if TYPE_CHECKING:
     from dioptra_worker.tools.local import LocalStack
     from dioptra_worker.tools.resources import JobResult
 
-pytestmark = pytest.mark.timeout(400)  # two jobs and two runs, and a stack
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(400),
+]  # two jobs and two runs, and a stack
 
 TAKEN = ("AWS_", "DIOPTRA_", "MLFLOW_", "RQ_")
 

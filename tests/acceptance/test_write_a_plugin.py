@@ -77,6 +77,7 @@ def _expect(shown: Block, said: str) -> None:
         assert re.search(words, said), f"no {line!r} in:\n{said}"
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_write_a_plugin(tmp_path: Path) -> None:
     """From an empty machine to a job on a Dioptra, everything on the page works."""

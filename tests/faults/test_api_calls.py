@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from dioptra_worker.tools.local import LocalStack
 
-pytestmark = [pytest.mark.xdist_group("api-calls"), pytest.mark.timeout(300)]
+pytestmark = pytest.mark.timeout(300)
 
 LINES = 30
 STEPS = 3

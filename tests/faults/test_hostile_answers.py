@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from dioptra_worker.tools.local import LocalStack
 
-pytestmark = [pytest.mark.xdist_group("hostile-answers"), pytest.mark.timeout(300)]
+pytestmark = pytest.mark.timeout(300)
 
 SOURCE = """
 @pyplugs.register

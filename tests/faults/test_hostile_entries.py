@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from dioptra_worker.tools.local import LocalStack
 
-pytestmark = [pytest.mark.xdist_group("hostile-entries"), pytest.mark.timeout(300)]
+pytestmark = pytest.mark.timeout(300)
 
 FUNCTION = "dioptra.rq.tasks.run_v1_dioptra_job"
 SOURCE = """

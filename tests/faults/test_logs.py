@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from dioptra_worker.tools.local import LocalStack
 
-pytestmark = [pytest.mark.xdist_group("logs"), pytest.mark.timeout(300)]
+pytestmark = pytest.mark.timeout(300)
 
 LINES = 5000
 PAUSE = 3.0

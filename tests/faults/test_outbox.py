@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from dioptra_worker.tools.local import LocalStack
 
-pytestmark = [pytest.mark.xdist_group("outbox"), pytest.mark.timeout(300)]
+pytestmark = pytest.mark.timeout(300)
 
 LINES = 500
 SOURCE = """

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from dioptra_worker.tools.local import LocalStack
 
-pytestmark = [pytest.mark.xdist_group("redis"), pytest.mark.timeout(300)]
+pytestmark = pytest.mark.timeout(300)
 
 FAULTS: dict[str, Callable[[TcpProxy], None]] = {
     "refuses connections": TcpProxy.refuse,

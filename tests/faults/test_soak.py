@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from tests.plugins.fault_report import FaultReport
 
-pytestmark = [pytest.mark.xdist_group("soak"), pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 
 
 def test_soak(fault_report: FaultReport, tmp_path: Path) -> None:

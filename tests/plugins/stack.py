@@ -6,7 +6,8 @@ The session's main process takes it down at its very end; when that one is kille
 guard does.
 
 Put ``pytest_plugins = ["tests.plugins.stack"]`` into the top ``conftest.py``. A test
-that stops, pauses or kills services uses `own` or `fresh_stack`, not `stack`.
+that stops, pauses or kills services uses `own`, not `stack`, and one that breaks them
+for ever `fresh_stack`.
 """
 
 from __future__ import annotations
@@ -164,14 +165,34 @@ def s3(stack: LocalStack) -> Iterator[S3Client]:
     client.close()
 
 
-@pytest.fixture(scope="module")
-def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
-    """A stack of a module's own, whose services its tests may stop."""
-    with fresh_stack(tmp_path_factory.mktemp("own") / "stack") as stack:
-        yield stack
+@pytest.fixture(scope="session")
+def stack_of_this_process(pytestconfig: pytest.Config) -> LocalStack:
+    """A stack that no other process of pytest-xdist uses; see `own`."""
+    name = os.environ.get("PYTEST_XDIST_WORKER", "main")
+    return _shared(pytestconfig, f"own-{name}", proxied_artifacts=False)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
+def own(stack_of_this_process: LocalStack) -> Iterator[LocalStack]:
+    """A stack whose services a test may stop, kill and pause; `restore` follows."""
+    yield stack_of_this_process
+    restore(stack_of_this_process)
+
+
+def restore(stack: LocalStack) -> None:
+    """Start what a test has left stopped or paused, and assert that all is healthy."""
+    if not all(health.healthy for health in stack.status()):
+        LocalStack.up(
+            stack.directory,
+            queues=QUEUES,
+            peer_python=peer_python(),
+            cache=stack.cache,
+        )
+    ill = [health for health in stack.status() if not health.healthy]
+    assert ill == []
+
+
+@pytest.fixture
 def own_api(own: LocalStack) -> Iterator[ApiClient]:
     """The REST API of `own`, logged in."""
     client = ApiClient(own.environment())

@@ -167,6 +167,7 @@ def test_access_log_is_read_from_where_it_was(tmp_path: Path) -> None:
     assert seen.count("POST", "/jobs/1/log") == 0
 
 
+@pytest.mark.process
 def test_worker_that_does_not_come_up(tmp_path: Path) -> None:
     """A worker that ends instead of listening is told with its last words."""
     rival = _fake_rival(tmp_path, "echo no such queue >&2; exit 7")
@@ -178,6 +179,7 @@ def test_worker_that_does_not_come_up(tmp_path: Path) -> None:
         pytest.fail("it came up")
 
 
+@pytest.mark.process
 def test_worker_is_ended_with_all_below_it(tmp_path: Path) -> None:
     """At the end of the block nothing of a worker runs, however deaf it is."""
     rival = _fake_rival(tmp_path, "trap '' TERM; sleep 300 & echo Listening on q; wait")

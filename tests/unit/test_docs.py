@@ -18,6 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", ROOT / "ARCHITECTURE.md", *ROOT.glob("docs/*/*.md")]
 
 
+@pytest.mark.process
 def test_generated_pages_are_up_to_date() -> None:
     """The pages that are made from the code hold what it says now; see `make pages`."""
     # In a process of its own: click remembers the help option of a command as it was

@@ -11,6 +11,8 @@ import pytest
 
 from dioptra_worker import __version__
 
+pytestmark = pytest.mark.process
+
 BIN = Path(sys.executable).parent
 SLOW = ("boto3", "mlflow", "redis", "requests", "rq")
 """Packages whose import takes a quarter of a second and more."""

@@ -21,15 +21,7 @@ from dioptra_worker.tools.local.config import BUCKET, SERVICES
 from dioptra_worker.tools.local.ports import is_free
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
-
-
-@pytest.fixture(scope="module")
-def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
-    """A stack that only this module uses; every test leaves it healthy."""
-    with fresh_stack(tmp_path_factory.mktemp("faults") / "stack") as stack:
-        yield stack
 
 
 def pids(stack: LocalStack) -> dict[str, int | None]:

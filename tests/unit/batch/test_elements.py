@@ -305,6 +305,7 @@ def _run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.process
 def test_on_a_laptop(tmp_path: Path) -> None:
     """The same class runs from the command line, with a configuration file."""
     (tmp_path / "c.yml").write_text("mark: '?'\n")
@@ -318,6 +319,7 @@ def test_on_a_laptop(tmp_path: Path) -> None:
     assert "Traceback" in loud.stderr
 
 
+@pytest.mark.process
 def test_lists_on_a_laptop(tmp_path: Path) -> None:
     """Elements come from a JSON list or from a database; bad ones are one sentence."""
     (tmp_path / "list.json").write_text('[{"id": "x"}, {"name": "no id"}]')

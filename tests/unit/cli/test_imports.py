@@ -12,6 +12,8 @@ import pytest
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.process
+
 REPORT = """
 import sys
 sys.argv = sys.argv[1:]

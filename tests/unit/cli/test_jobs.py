@@ -16,6 +16,8 @@ from dioptra_worker.cli.exit_codes import ExitCode
 from dioptra_worker.cli.jobs import COMMANDS
 from dioptra_worker.tools.jobs import formatting
 
+pytestmark = pytest.mark.process
+
 PROGRAM = Path(sys.executable).with_name("dioptra-worker")
 
 

@@ -15,6 +15,8 @@ from dioptra_worker.settings import Settings
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+pytestmark = pytest.mark.process
+
 PROGRAM = Path(sys.executable).with_name("dioptra-worker-v1")
 COMPLETE = {
     "DIOPTRA_WORKER_USERNAME": "worker",

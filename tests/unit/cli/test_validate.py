@@ -141,6 +141,7 @@ def test_help_has_real_calls() -> None:
     assert "1  at least one file is not" in result.output
 
 
+@pytest.mark.process
 def test_nothing_heavy_is_imported(folder: Path) -> None:
     """Validating needs neither MLflow, boto3, rq, requests nor pydantic."""
     program = (

@@ -19,6 +19,8 @@ from dioptra_worker.common.process_identity import ProcessId, identify, send, wa
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+pytestmark = pytest.mark.process
+
 # Of this process alone: pytest-xdist runs these tests side by side.
 MARKER = f"dioptra-unit-test-marker-{uuid.uuid4().hex}"
 needs_ps = pytest.mark.skipif(shutil.which("ps") is None, reason="there is no ps")

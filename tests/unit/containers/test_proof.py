@@ -41,6 +41,7 @@ def _called(path: Path) -> list[str]:
     return path.with_name(f"{path.name}.called").read_text().splitlines()
 
 
+@pytest.mark.process
 def test_what_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Docker with its daemon comes first, then Podman; Buildah can only build."""
     monkeypatch.setenv("PATH", str(tmp_path))
@@ -59,6 +60,7 @@ def test_what_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert (found.builder, found.runner) == (("docker", "build"), ("docker",))
 
 
+@pytest.mark.process
 def test_build_passes_arguments_on(tmp_path: Path) -> None:
     """Build arguments, file and context reach the builder as they are."""
     builder = _program(tmp_path, "builder")
@@ -76,6 +78,7 @@ def test_build_passes_arguments_on(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.process
 def test_failed_build_says_why(tmp_path: Path) -> None:
     """What the builder said last is in the error."""
     builder = _program(tmp_path, "builder", code=3)
@@ -89,6 +92,7 @@ def test_failed_build_says_why(tmp_path: Path) -> None:
         )
 
 
+@pytest.mark.process
 def test_containers_are_closed_off(tmp_path: Path) -> None:
     """A container runs on a read-only filesystem, without capabilities."""
     runner = _program(tmp_path, "runner")
@@ -121,6 +125,7 @@ def test_context(tmp_path: Path) -> None:
     assert not list(context.rglob("__pycache__"))
 
 
+@pytest.mark.process
 def test_indexes_are_a_secret(tmp_path: Path) -> None:
     """The indexes that pip has here reach the builds in a file of their owner alone."""
     assert pip_conf(tmp_path, {"PIP_INDEX_URL": ""}) is None
@@ -158,6 +163,7 @@ def test_command_of_a_bare_image() -> None:
     assert ours.command("q") == ("q",)
 
 
+@pytest.mark.process
 def test_origin_that_is_there(tmp_path: Path) -> None:
     """An image that is there is neither pulled nor made again."""
     runner = _program(tmp_path, "runner")
@@ -167,6 +173,7 @@ def test_origin_that_is_there(tmp_path: Path) -> None:
     assert _called(runner) == ["inspect", "--type", "image", PYTHON.public]
 
 
+@pytest.mark.process
 def test_origin_that_cannot_be_had(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -178,6 +185,7 @@ def test_origin_that_cannot_be_had(
         provide(DEBIAN, tools, certificates=[], log=tmp_path / "log")
 
 
+@pytest.mark.process
 def test_origin_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where nothing can be pulled, Debian's packages are asked for one like it."""
     programs = tmp_path / "programs"
@@ -196,6 +204,7 @@ def test_origin_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     assert not Path(root).parent.exists()  # what was half made is removed
 
 
+@pytest.mark.process
 def test_compose_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without Docker Compose, one sentence says so, and nothing is begun."""
     _program(tmp_path, "docker", code=1)
@@ -206,6 +215,7 @@ def test_compose_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert not folder.exists()
 
 
+@pytest.mark.process
 def test_project_of_compose(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The project has both files, and each variable that the example asks for."""
     _program(tmp_path, "docker")
@@ -230,6 +240,7 @@ def test_routine() -> None:
     assert {*ROUTINE} <= IMAGES.keys()
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [

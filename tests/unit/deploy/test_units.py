@@ -67,6 +67,7 @@ def test_service_does_not_repeat_what_cannot_work() -> None:
     assert prevented == [str(int(ExitCode.USAGE)), str(int(ExitCode.REFUSED))]
 
 
+@pytest.mark.process
 @pytest.mark.skipif(
     shutil.which("systemd-analyze") is None, reason="there is no systemd here"
 )

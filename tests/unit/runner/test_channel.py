@@ -212,6 +212,7 @@ except Stopped:
 """
 
 
+@pytest.mark.process
 def test_a_stop_while_speaking_costs_one_message() -> None:
     """A stop signal in the middle of a message leaves the next one whole."""
     ours, theirs = socket.socketpair()
@@ -228,6 +229,7 @@ def test_a_stop_while_speaking_costs_one_message() -> None:
         assert child.wait(10) == 0
 
 
+@pytest.mark.process
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 def test_a_forked_child_can_speak() -> None:

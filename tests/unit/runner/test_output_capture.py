@@ -13,6 +13,8 @@ from dioptra_worker.protocol.codec import decode
 from dioptra_worker.protocol.messages import Log, Message, Output
 from dioptra_worker.runner.output_capture import LONGEST_PART, severity
 
+pytestmark = pytest.mark.process
+
 PREAMBLE = """
 import logging, os, sys, warnings
 import structlog

@@ -13,6 +13,8 @@ import dioptra_worker
 from dioptra_worker.sdk import compat
 from dioptra_worker.sdk.artifact import ArtifactTaskInterface
 
+pytestmark = pytest.mark.process
+
 SOURCE = Path(dioptra_worker.__file__).resolve().parents[1]
 NAMES = {
     "dioptra.pyplugs": "call exists funcs get info names register",

@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import dioptra_worker
 from dioptra_worker.sdk import compat
 
@@ -39,6 +41,7 @@ assert task.validation() == {"indent": {"type": "integer"}}
 """
 
 
+@pytest.mark.process
 def test_the_documented_plugin_runs_as_it_is_written(tmp_path: Path) -> None:
     """The two files on the page load, report their metrics and write their artifact."""
     files = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)

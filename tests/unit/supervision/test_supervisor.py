@@ -44,6 +44,8 @@ if TYPE_CHECKING:
     from dioptra_worker.supervision.launcher import Launcher
     from dioptra_worker.supervision.termination import RunnerReport
 
+pytestmark = pytest.mark.process
+
 PREAMBLE = """
 import os, signal, socket, sys, time
 from dioptra_worker.protocol.messages import *

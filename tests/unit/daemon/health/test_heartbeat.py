@@ -541,6 +541,7 @@ def test_file_is_not_written_through_a_link(tmp_path: Path) -> None:
     assert not path.is_symlink()
 
 
+@pytest.mark.process
 @pytest.mark.skipif(not may_mount(), reason="needs to mount a small disk, as root")
 @pytest.mark.parametrize("job", [None, 123456])
 def test_a_full_disk_stops_no_heartbeat(job: int | None, tmp_path: Path) -> None:
@@ -626,6 +627,7 @@ def test_defaults_are_the_settings(tmp_path: Path) -> None:
     assert option.envvar == Settings.model_fields["health_file"].alias
 
 
+@pytest.mark.process
 def test_health_imports_nothing_heavy() -> None:
     """The check imports click and the standard library, no more."""
     code = (

@@ -10,14 +10,14 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
+import pytest
+
 from dioptra_worker.broker.leases import PendingStatus
 from dioptra_worker.daemon.outbox.journal import Journal, Journals
 from dioptra_worker.protocol.messages import ArtifactStored, Log, Metric, RunStarted
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    import pytest
 
     from dioptra_worker.daemon.outbox.items import Result
 
@@ -88,6 +88,7 @@ def test_owned(tmp_path: Path) -> None:
     assert _left(tmp_path) == ["mine"]
 
 
+@pytest.mark.process
 def test_owner_killed(tmp_path: Path) -> None:
     """What a process said before it was killed is there, without any farewell."""
     code = (

@@ -15,6 +15,8 @@ import pytest
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.process
+
 POOL = """
 import logging, os, subprocess, sys
 from dioptra_worker.daemon.pool.pool import WorkerPool

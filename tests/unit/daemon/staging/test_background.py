@@ -43,6 +43,7 @@ def test_no_more_run_than_may() -> None:
     assert background.settle(PATIENCE)
 
 
+@pytest.mark.process
 def test_a_call_that_hangs_does_not_hold_up_the_process() -> None:
     """A process ends although a call of its has not."""
     code = (

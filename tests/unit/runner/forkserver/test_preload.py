@@ -6,6 +6,8 @@ import os
 import threading
 from typing import TYPE_CHECKING
 
+import pytest
+
 from dioptra_worker.runner.forkserver.preload import unfit
 
 if TYPE_CHECKING:
@@ -35,6 +37,7 @@ def test_a_thread_of_python(tmp_path: Path) -> None:
     assert found == "an import started the thread 'framework'"
 
 
+@pytest.mark.process
 def test_a_thread_of_a_library(tmp_path: Path) -> None:
     """A thread that outlives a trial fork is named, unless it is known to cope."""
     found = unfit(

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.process
+
 CODE = """
 import json, os, socket, sys, threading
 def no_network(*_):

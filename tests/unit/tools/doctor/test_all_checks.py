@@ -200,6 +200,7 @@ def test_no_gpu(computer: Computer) -> None:
     assert "'tensorflow-gpu'" in detail
 
 
+@pytest.mark.process
 def test_nvidia_gpu(computer: Computer) -> None:
     """What nvidia-smi lists is shown, with what CUDA_VISIBLE_DEVICES leaves of it."""
     computer.nvidia_smi("echo 'NVIDIA H200, 143771 MiB, 570.1'")
@@ -216,6 +217,7 @@ def test_hidden_gpu(computer: Computer) -> None:
         assert "hides every GPU" in detail
 
 
+@pytest.mark.process
 def test_broken_driver(computer: Computer) -> None:
     """An nvidia-smi that fails is quoted; device files without it are told."""
     (computer.devices / "nvidia0").touch()

@@ -104,6 +104,7 @@ def test_services_inherit_little(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not {"PYTHONPATH", "MLFLOW_TRACKING_URI", "http_proxy"} & set(environment)
 
 
+@pytest.mark.process
 def test_a_shell_reads_what_was_rendered_for_it() -> None:
     """`eval` gives every value back, whatever characters it has."""
     script = as_shell(NASTY) + '\nprintf "%s\\n" "$PLAIN" "$QUOTES" "$SPACES" "$EMPTY"'

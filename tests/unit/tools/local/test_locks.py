@@ -24,6 +24,7 @@ with locked(Path(sys.argv[1]), timeout=5):
 """
 
 
+@pytest.mark.process
 def test_a_lock_is_waited_for_and_ends_with_its_holder(tmp_path: Path) -> None:
     """Others wait, are told once, and get in as soon as the holder is killed."""
     lock = tmp_path / "folder" / "it.lock"

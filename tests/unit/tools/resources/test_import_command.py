@@ -8,10 +8,14 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
+
 from dioptra_worker.cli.exit_codes import ExitCode
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+pytestmark = pytest.mark.process
 
 PROGRAM = Path(sys.executable).with_name("dioptra-worker")
 ACCOUNT = {

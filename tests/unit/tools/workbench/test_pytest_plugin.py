@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     RunTests = Callable[..., subprocess.CompletedProcess[str]]
 
+pytestmark = pytest.mark.process
+
 ROOT = Path(__file__).resolve().parents[4]
 
 

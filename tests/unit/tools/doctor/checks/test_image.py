@@ -8,13 +8,13 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from dioptra_worker.settings import Settings
 from dioptra_worker.tools.doctor.checks import image
 from dioptra_worker.tools.doctor.checks.configuration import examples, read_settings
 
 if TYPE_CHECKING:
-    import pytest
-
     from dioptra_worker.tools.doctor import Finding
 
 PROGRAM = Path(sys.executable).with_name("dioptra-worker")
@@ -29,6 +29,7 @@ def _finding(name: str, settings: Settings | None = None) -> Finding:
     return {f.name: f for f in image.look(settings or _settings())}[name]
 
 
+@pytest.mark.process
 def test_needs_no_settings(tmp_path: Path) -> None:
     """Without settings it says what is to be set, asks no service, and ends well."""
     answer = subprocess.run(

@@ -43,6 +43,7 @@ def test_an_environment_whose_python_was_removed_does_not_count(
     assert not peer._is_whole(tmp_path, environment)
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("place", ["there", "there, with blanks", "far" * 60])
 def test_an_environment_that_was_moved_is_mended(tmp_path: Path, place: str) -> None:
     """Its programs are run by its own interpreter again, wherever it was moved to."""
