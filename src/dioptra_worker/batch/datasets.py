@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import logging
-import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from dioptra_worker.batch.base import BaseWorker
 from dioptra_worker.batch.errors import BadBatch, MissingDatasetArchive
 from dioptra_worker.common.archives import MAX_ARTIFACT_BYTES, unpack
+from dioptra_worker.common.removal import remove
 from dioptra_worker.sdk.auth_client import get_authenticated_worker_client
 from dioptra_worker.sdk.client.errors import StatusCodeError
 from dioptra_worker.sdk.client.files import FileTypes
@@ -136,7 +136,7 @@ class DatasetWorker(BaseWorker):
     def cleanup_downloaded_artifact(self) -> None:
         """Remove the data set that was downloaded last, if any."""
         if self._downloaded is not None:
-            shutil.rmtree(self._downloaded[1], ignore_errors=True)
+            remove(self._downloaded[1])
             self._downloaded = None
 
     def _process(self, item: Set) -> None:

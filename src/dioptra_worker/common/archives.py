@@ -41,7 +41,7 @@ def unpack(
         archive: The file.
         target: The folder to unpack into; made when it is missing.
         what: What it is, for messages, such as ``"the plugins of job 7"``.
-        max_files: How many members it may have.
+        max_files: How many members it may have, and folders above them.
         max_bytes: How many bytes they may have in all.
         check_cancelled: Called now and then; may raise to give up.
 
@@ -52,6 +52,7 @@ def unpack(
     """
     target.mkdir(parents=True, exist_ok=True)
     files = size = 0
+    folders: _Folders = {}
     try:
         with (
             archive.open("rb") as raw,
@@ -60,7 +61,7 @@ def unpack(
         ):
             for member in tar:
                 check_cancelled()
-                files += 1
+                files += 1 + _count_parents(member, folders)
                 size += max(member.size, 0)  # a negative one would make room
                 if files > max_files:
                     raise BundleError(f"{what} has more than {max_files:,} files")
@@ -77,6 +78,21 @@ def unpack(
                 raise tarfile.ReadError("it goes on after its end")
     except _DAMAGED as error:
         raise BundleError(f"{what} is not a whole tar.gz archive: {error}") from None
+
+
+_Folders = dict[str, "_Folders"]
+"""Folders that were counted, by their names in each other."""
+
+
+def _count_parents(member: tarfile.TarInfo, folders: _Folders) -> int:
+    """How many folders a member needs that no other did: a name may hold thousands."""
+    new = 0
+    for part in PurePosixPath(member.name).parts[:-1]:
+        if part not in folders:
+            folders[part] = {}
+            new += 1
+        folders = folders[part]
+    return new
 
 
 _DAMAGED = (

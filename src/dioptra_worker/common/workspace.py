@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import logging
 import os
 import re
-import shutil
 import socket
-import stat
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dioptra_worker.common.process_identity import identify
+from dioptra_worker.common.removal import remove
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+log = logging.getLogger("dioptra_worker.workspace")
 
 _NAME = re.compile(
     r"job-\d+-(?P<owner>(?P<host>[0-9a-f]{8})\.(?P<pid>\d+)\.[0-9a-f]{8})-\w+"
@@ -96,7 +98,8 @@ def workspace(parent: Path, job_id: int) -> Iterator[Workspace]:
             folder.mkdir(parents=True)
         yield space
     finally:
-        remove(root)
+        if not remove(root):
+            log.warning("%s could not be removed, and is left behind", root)
 
 
 def remove_stale(parent: Path) -> list[Path]:
@@ -114,8 +117,10 @@ def remove_stale(parent: Path) -> list[Path]:
         if found is None or found["host"] != _digest(socket.gethostname()):
             continue
         if found["owner"] != _owner(int(found["pid"])):
-            remove(folder)
-            removed.append(folder)
+            if remove(folder):
+                removed.append(folder)
+            else:
+                log.warning("%s could not be removed, and is left behind", folder)
     return removed
 
 
@@ -128,21 +133,3 @@ def _owner(pid: int) -> str:
 
 def _digest(text: str) -> str:
     return hashlib.blake2b(text.encode(), digest_size=4).hexdigest()
-
-
-def remove(folder: Path) -> None:
-    """Remove a folder, also when a job took away the right to do so."""
-    shutil.rmtree(folder, ignore_errors=True)
-    if not folder.exists():
-        return
-    _make_removable(folder)
-    for path, names, _ in os.walk(folder):
-        for name in names:  # before the walk goes into them
-            _make_removable(Path(path, name))
-    shutil.rmtree(folder, ignore_errors=True)
-
-
-def _make_removable(folder: Path) -> None:
-    if not folder.is_symlink():  # what it leads to is not ours
-        with contextlib.suppress(OSError):
-            folder.chmod(stat.S_IRWXU)

@@ -147,6 +147,22 @@ def test_too_many_files(tmp_path: Path) -> None:
     assert len(_tree(tmp_path / "target")) == 10
 
 
+def test_folders_that_only_a_name_has_are_counted(tmp_path: Path) -> None:
+    """Some kilobytes of long names make no ninety thousand folders."""
+    deep = "/".join("a" * 400)
+    members = [_file(f"{number}/{deep}/file") for number in range(100)]
+    archive = _archive(tmp_path, *members)
+    words = _refused(archive, tmp_path, max_files=2000)
+    assert "more than 2,000 files" in words
+
+
+def test_folders_that_members_share_count_once(tmp_path: Path) -> None:
+    """A folder with many files in it is one."""
+    members = [_file(f"a/b/{number}") for number in range(50)]
+    unpack(_archive(tmp_path, *members), tmp_path / "target", what="it", max_files=52)
+    assert len(_tree(tmp_path / "target")) == 52
+
+
 def test_too_large_files(tmp_path: Path) -> None:
     """A small archive of large files is refused before they are written."""
     archive = _archive(tmp_path, _file("a", bytes(600)), _file("b", bytes(600)))

@@ -4,19 +4,14 @@ from __future__ import annotations
 
 import os
 import stat
-import tempfile
-from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from dioptra_worker.common.workspace import remove, workspace
+from dioptra_worker.common.workspace import workspace
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-NOBODY = 65534
+    from pathlib import Path
 
 
 def test_folder_is_private_and_goes_away(tmp_path: Path) -> None:
@@ -55,55 +50,3 @@ def test_download_is_private_and_goes_away(tmp_path: Path) -> None:
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
         path.write_bytes(b"x")
     assert not path.exists()
-
-
-@contextmanager
-def _as_nobody() -> Iterator[Path]:
-    """Be a user whom permissions stop, as they do not stop root, in a folder."""
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        if os.geteuid() != 0:
-            yield folder
-            return
-        os.chown(folder, NOBODY, NOBODY)
-        os.seteuid(NOBODY)
-        try:
-            yield folder
-        finally:
-            os.seteuid(0)
-
-
-def test_removal_without_permissions() -> None:
-    """A folder goes away although its job took away all rights to folders in it."""
-    with _as_nobody() as folder:
-        deep = folder / "job" / "a" / "b"
-        deep.mkdir(parents=True)
-        (deep / "file").write_text("x")
-        for path in (deep, deep.parent, folder / "job"):
-            path.chmod(0)
-        with pytest.raises(PermissionError):
-            list(deep.iterdir())
-        remove(folder / "job")
-        assert not (folder / "job").exists()
-
-
-def test_removal_leaves_alone_what_links_lead_to() -> None:
-    """Neither contents nor rights of a folder change that a link leads to."""
-    with _as_nobody() as folder:
-        outside = folder / "outside"
-        outside.mkdir()
-        (outside / "file").write_text("x")
-        outside.chmod(0o500)
-        locked = folder / "job" / "locked"
-        locked.mkdir(parents=True)
-        (locked / "link").symlink_to(outside)
-        locked.chmod(0o500)  # nothing in it can be removed at first
-        remove(folder / "job")
-        assert not (folder / "job").exists()
-        assert stat.S_IMODE(outside.stat().st_mode) == 0o500
-        assert (outside / "file").exists()
-
-
-def test_removal_of_what_is_not_there(tmp_path: Path) -> None:
-    """Removing a folder that is gone is no error."""
-    remove(tmp_path / "gone")
