@@ -8,7 +8,13 @@ from dataclasses import asdict
 import click
 
 from dioptra_worker.broker.batch_leases import STATES
-from dioptra_worker.cli.jobs.common import Desk, as_json, command, epilog, print_json
+from dioptra_worker.cli.jobs.common import (
+    CommandContext,
+    as_json,
+    command,
+    epilog,
+    print_json,
+)
 from dioptra_worker.cli.tables import print_table
 from dioptra_worker.tools.jobs.formatting import one_line
 
@@ -41,13 +47,13 @@ def activities_group() -> None:
 @as_json
 @command
 def list_command(
-    desk: Desk, *, worker_run: str, state: str | None, as_json: bool
+    context: CommandContext, *, worker_run: str, state: str | None, as_json: bool
 ) -> None:
     """List the elements that WORKER_RUN has begun."""
     from dioptra_worker.tools.lineage.opening import open_activities, open_runs
 
-    run = open_runs(desk.environment).find(worker_run)
-    with open_activities(desk.environment, run.id) as activities:
+    run = open_runs(context.environment).find(worker_run)
+    with open_activities(context.environment, run.id) as activities:
         found = [entry for entry in activities.all() if state in {None, entry.state}]
     found.sort(key=lambda entry: entry.element)
     if as_json:
@@ -73,12 +79,12 @@ def list_command(
 @_run
 @as_json
 @command
-def stats_command(desk: Desk, *, worker_run: str, as_json: bool) -> None:
+def stats_command(context: CommandContext, *, worker_run: str, as_json: bool) -> None:
     """Count the elements of WORKER_RUN by their state."""
     from dioptra_worker.tools.lineage.opening import open_activities, open_runs
 
-    run = open_runs(desk.environment).find(worker_run)
-    with open_activities(desk.environment, run.id) as activities:
+    run = open_runs(context.environment).find(worker_run)
+    with open_activities(context.environment, run.id) as activities:
         counts = Counter(entry.state for entry in activities.all())
     if as_json:
         print_json({state: counts[state] for state in STATES})
@@ -104,7 +110,9 @@ def stats_command(desk: Desk, *, worker_run: str, as_json: bool) -> None:
     help="Which to forget; may be given several times.",
 )
 @command
-def reset_command(desk: Desk, *, worker_run: str, states: tuple[str, ...]) -> None:
+def reset_command(
+    context: CommandContext, *, worker_run: str, states: tuple[str, ...]
+) -> None:
     """Forget elements of WORKER_RUN, so that the next job processes them again.
 
     An element that is being processed may then be processed twice at once: forget
@@ -112,7 +120,7 @@ def reset_command(desk: Desk, *, worker_run: str, states: tuple[str, ...]) -> No
     """
     from dioptra_worker.tools.lineage.opening import open_activities, open_runs
 
-    run = open_runs(desk.environment).find(worker_run)
-    with open_activities(desk.environment, run.id) as activities:
+    run = open_runs(context.environment).find(worker_run)
+    with open_activities(context.environment, run.id) as activities:
         gone = activities.reset({state for state in STATES if state in states})
     click.echo(f"{gone} elements forgotten")

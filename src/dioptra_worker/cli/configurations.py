@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dioptra_worker.cli.jobs.common import Desk, as_json, command, epilog, print_json
+from dioptra_worker.cli.jobs.common import (
+    CommandContext,
+    as_json,
+    command,
+    epilog,
+    print_json,
+)
 from dioptra_worker.cli.pairs import pairs
 from dioptra_worker.cli.tables import print_table
 from dioptra_worker.tools.jobs.formatting import one_line
@@ -52,11 +58,13 @@ _name = click.argument("name", metavar="NAME")
 @_entrypoint
 @as_json
 @command
-def list_command(desk: Desk, *, entrypoint: str, as_json: bool) -> None:
+def list_command(context: CommandContext, *, entrypoint: str, as_json: bool) -> None:
     """List an entrypoint's configurations; the default one has no name."""
     from dioptra_worker.tools.lineage.opening import open_configurations
 
-    found = open_configurations(desk.environment, desk.resources, entrypoint).all()
+    found = open_configurations(
+        context.environment, context.resources, entrypoint
+    ).all()
     if as_json:
         print_json([asdict(configuration) for configuration in found])
         return
@@ -79,14 +87,18 @@ def list_command(desk: Desk, *, entrypoint: str, as_json: bool) -> None:
 @_entrypoint
 @as_json
 @command
-def show_command(desk: Desk, *, name: str, entrypoint: str, as_json: bool) -> None:
+def show_command(
+    context: CommandContext, *, name: str, entrypoint: str, as_json: bool
+) -> None:
     """Show the configuration NAME, as YAML that `create --file` takes."""
     import yaml
 
     from dioptra_worker.tools.lineage.opening import open_configurations
 
-    book = open_configurations(desk.environment, desk.resources, entrypoint)
-    found = book.find(name)
+    configurations = open_configurations(
+        context.environment, context.resources, entrypoint
+    )
+    found = configurations.find(name)
     if as_json:
         print_json(asdict(found))
         return
@@ -127,7 +139,7 @@ def show_command(desk: Desk, *, name: str, entrypoint: str, as_json: bool) -> No
 @as_json
 @command
 def create_command(
-    desk: Desk,
+    context: CommandContext,
     *,
     name: str | None,
     entrypoint: str,
@@ -145,14 +157,16 @@ def create_command(
 
     from dioptra_worker.tools.lineage.opening import open_configurations
 
-    book = open_configurations(desk.environment, desk.resources, entrypoint)
+    configurations = open_configurations(
+        context.environment, context.resources, entrypoint
+    )
     if from_default:
-        click.echo(yaml.safe_dump(book.defaults(), sort_keys=False), nl=False)
+        click.echo(yaml.safe_dump(configurations.defaults(), sort_keys=False), nl=False)
         return
     if name is None:
         raise click.UsageError("give it a NAME, or see --from-default")
     given = {**(_read(file) if file else {}), **values}
-    made = book.create(name, given, user=desk.resources.whoami())
+    made = configurations.create(name, given, user=context.resources.whoami())
     if as_json:
         print_json(asdict(made))
     else:
@@ -166,12 +180,14 @@ def create_command(
 @_name
 @_entrypoint
 @command
-def archive_command(desk: Desk, *, name: str, entrypoint: str) -> None:
+def archive_command(context: CommandContext, *, name: str, entrypoint: str) -> None:
     """Archive NAME: no new job may use it; what was made with it stays."""
     from dioptra_worker.tools.lineage.opening import open_configurations
 
-    book = open_configurations(desk.environment, desk.resources, entrypoint)
-    found = book.archive(name)
+    configurations = open_configurations(
+        context.environment, context.resources, entrypoint
+    )
+    found = configurations.archive(name)
     click.echo(f"configuration {found.name!r} is archived")
 
 
@@ -182,20 +198,22 @@ def archive_command(desk: Desk, *, name: str, entrypoint: str) -> None:
 @_name
 @_entrypoint
 @command
-def unarchive_command(desk: Desk, *, name: str, entrypoint: str) -> None:
+def unarchive_command(context: CommandContext, *, name: str, entrypoint: str) -> None:
     """Have NAME used again; only an administrator of the entrypoint's group may."""
     from dioptra_worker.tools.lineage.opening import (
         is_administrator,
         open_configurations,
     )
 
-    if not is_administrator(desk.api, desk.resources, entrypoint):
+    if not is_administrator(context.api, context.resources, entrypoint):
         raise click.ClickException(
             f"only an administrator of the group of entrypoint {entrypoint!r} may"
             " unarchive its configurations"
         )
-    book = open_configurations(desk.environment, desk.resources, entrypoint)
-    found = book.archive(name, archived=False)
+    configurations = open_configurations(
+        context.environment, context.resources, entrypoint
+    )
+    found = configurations.archive(name, archived=False)
     click.echo(f"configuration {found.name!r} may be used again")
 
 
@@ -206,11 +224,11 @@ def unarchive_command(desk: Desk, *, name: str, entrypoint: str) -> None:
 @_name
 @_entrypoint
 @command
-def delete_command(desk: Desk, *, name: str, entrypoint: str) -> None:
+def delete_command(context: CommandContext, *, name: str, entrypoint: str) -> None:
     """Delete NAME, unless results exist that were made with it: then archive it."""
     from dioptra_worker.tools.lineage.opening import open_configurations
 
-    open_configurations(desk.environment, desk.resources, entrypoint).delete(name)
+    open_configurations(context.environment, context.resources, entrypoint).delete(name)
     click.echo(f"configuration {name!r} is deleted")
 
 

@@ -6,7 +6,13 @@ from pathlib import Path
 
 import click
 
-from dioptra_worker.cli.jobs.common import Desk, as_json, command, epilog, print_json
+from dioptra_worker.cli.jobs.common import (
+    CommandContext,
+    as_json,
+    command,
+    epilog,
+    print_json,
+)
 from dioptra_worker.cli.pairs import pairs
 
 
@@ -58,7 +64,7 @@ def results_group() -> None:
 @as_json
 @command
 def publish_command(
-    desk: Desk,
+    context: CommandContext,
     *,
     paths: tuple[Path, ...],
     worker_run: str,
@@ -78,7 +84,7 @@ def publish_command(
     if name is not None and len(paths) != 1:
         raise click.UsageError("--name is for a single PATH")
     values = {key: _number(key, text) for key, text in metrics.items()}
-    personal = PersonalRuns(desk.api, open_runs(desk.environment))
+    personal = PersonalRuns(context.api, open_runs(context.environment))
     run = personal.mine(worker_run)
     artifacts = {str(path): personal.publish(run, path, name=name) for path in paths}
     for key, value in values.items():

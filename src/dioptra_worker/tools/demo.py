@@ -21,7 +21,7 @@ from dioptra_worker.api.user_client import Resources
 from dioptra_worker.common.humanize import precise_duration
 from dioptra_worker.errors import WorkerError
 from dioptra_worker.tools.jobs import formatting
-from dioptra_worker.tools.jobs.job_log import Chapters
+from dioptra_worker.tools.jobs.job_log import LogSections
 from dioptra_worker.tools.local import LocalStack
 from dioptra_worker.tools.local.environment import inherited
 from dioptra_worker.tools.local.files import tail
@@ -263,7 +263,7 @@ def _show_result(job: DemoJob, result: JobResult, *, mlflow: str) -> None:
         f"  {verdict}; started {formatting.maybe(result.waited)} after it was"
         f" submitted, ran {formatting.maybe(result.ran)}"
     )
-    entries = list(Chapters().place(result.log))[-_LOG_LINES:]
+    entries = list(LogSections().assign(result.log))[-_LOG_LINES:]
     click.echo(f"  log, last {len(entries)} of {len(result.log)} records")
     for entry in entries:
         head, text = formatting.log_record(entry)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from tests.unit.tools.jobs.dioptra import Dioptra
 
-from dioptra_worker.cli import table_layout
+from dioptra_worker.cli import tables
 from dioptra_worker.cli.exit_codes import ExitCode
 from dioptra_worker.cli.jobs import COMMANDS
 from dioptra_worker.tools.jobs import formatting
@@ -119,7 +119,7 @@ def test_table_in_a_terminal(tmp_path: Path) -> None:
     assert lines[0].split() == [
         *("ID", "STATUS", "NAME", "TYPE", "USER", "OBJECT", "AGE", "TOOK")
     ]
-    assert all(table_layout.columns(line) <= 75 for line in lines)
+    assert all(tables.columns(line) <= 75 for line in lines)
     assert "…" in seen
     assert "\x1b" not in plain
     assert "a name that is long and wants to clear the screen" in plain

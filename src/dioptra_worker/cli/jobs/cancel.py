@@ -6,7 +6,7 @@ import click
 
 from dioptra_worker.cli.exit_codes import ExitCode
 from dioptra_worker.cli.jobs.common import (
-    Desk,
+    CommandContext,
     as_json,
     command,
     epilog,
@@ -39,14 +39,16 @@ Exit codes:
 )
 @as_json
 @command
-def cancel_command(desk: Desk, *, job_id: int, timeout: float, as_json: bool) -> None:
+def cancel_command(
+    context: CommandContext, *, job_id: int, timeout: float, as_json: bool
+) -> None:
     """End a job, whether it waits or runs.
 
     One that waits is taken out of its queue, one that runs is stopped by its worker;
     either has failed then, and its log says who cancelled it. It needs RQ_REDIS_URI,
     the address of the queues.
     """
-    with desk.actions(seconds=timeout) as actions:
+    with context.actions(seconds=timeout) as actions:
         status = actions.cancel(job_id)
     if as_json:
         print_json({"id": job_id, "status": status})

@@ -55,8 +55,8 @@ Exit codes:
 
 
 @dataclass(frozen=True)
-class Desk:
-    """What a command works with.
+class CommandContext:
+    """What a command about jobs works with.
 
     Attributes:
         api: A session with the REST API.
@@ -97,8 +97,8 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
     @wraps(function)
     def translated(api_url: str | None, username: str | None, **options: Any) -> None:
         try:
-            with _desk(api_url, username) as desk:
-                function(desk=desk, **options)
+            with _open_context(api_url, username) as context:
+                function(context=context, **options)
         except KeyboardInterrupt:
             sys.exit(INTERRUPTED)
         except WorkerError as error:
@@ -145,11 +145,13 @@ def for_people() -> bool:
 
 
 @contextmanager
-def _desk(api_url: str | None, username: str | None) -> Iterator[Desk]:
+def _open_context(
+    api_url: str | None, username: str | None
+) -> Iterator[CommandContext]:
     from dioptra_worker.api.user_client import Resources
     from dioptra_worker.cli.jobs.status_line import StatusLine
     from dioptra_worker.tools.jobs.listing import Listing
-    from dioptra_worker.tools.jobs.timeline_cache import Shelf
+    from dioptra_worker.tools.jobs.timeline_cache import TimelineCache
     from dioptra_worker.tools.local.paths import default_cache
     from dioptra_worker.tools.resources.account import Account
 
@@ -160,9 +162,11 @@ def _desk(api_url: str | None, username: str | None) -> Iterator[Desk]:
         environment[_PERSON] = username
         _ask_password(environment)
     account = Account.of_person(environment)
-    cache = environment.get("DIOPTRA_WORKER_CACHE_DIR")
-    folder = Path(cache) if cache else default_cache()
-    shelf = Shelf.load(folder / "jobs", url=account.url, username=account.username)
+    given = environment.get("DIOPTRA_WORKER_CACHE_DIR")
+    folder = Path(given) if given else default_cache()
+    cache = TimelineCache.load(
+        folder / "jobs", url=account.url, username=account.username
+    )
     line = StatusLine()
 
     def tell(done: int, of: int) -> None:
@@ -173,10 +177,10 @@ def _desk(api_url: str | None, username: str | None) -> Iterator[Desk]:
 
     with account.session() as api:
         resources = Resources(api)
-        yield Desk(
+        yield CommandContext(
             api=api,
             resources=resources,
-            listing=Listing(resources, shelf=shelf, on_progress=tell),
+            listing=Listing(resources, cache=cache, on_progress=tell),
             mlflow=environment.get("MLFLOW_TRACKING_URI", "").rstrip("/") or None,
             environment=environment,
         )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from dioptra_worker.cli.jobs.common import (
-    Desk,
+    CommandContext,
     as_json,
     command,
     epilog,
@@ -53,7 +53,7 @@ if TYPE_CHECKING:
 @as_json
 @command
 def download_command(
-    desk: Desk,
+    context: CommandContext,
     *,
     job_id: int,
     names: tuple[str, ...],
@@ -76,8 +76,8 @@ def download_command(
         whole = f" of {size(artifact.size)}" if artifact.size else ""
         line.show(f"{one_line(artifact.file_name)[:40]}: {size(count)}{whole}")
 
-    artifacts = chosen(desk.resources.artifacts(job_id), names, job_id=job_id)
-    saver = Saver(api=desk.api, folder=folder, force=force, on_progress=tell)
+    artifacts = chosen(context.resources.artifacts(job_id), names, job_id=job_id)
+    saver = Saver(api=context.api, folder=folder, force=force, on_progress=tell)
     all_saved = []
     try:
         for saved in saver.save(artifacts):

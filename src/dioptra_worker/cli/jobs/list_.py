@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from dioptra_worker.cli.jobs.common import (
-    Desk,
+    CommandContext,
     as_json,
     command,
     epilog,
@@ -16,12 +16,12 @@ from dioptra_worker.cli.jobs.common import (
     now,
     print_json,
 )
-from dioptra_worker.cli.jobs.looks import ALIASES, COLOURS, MARKS
-from dioptra_worker.cli.table_layout import aligned, tabbed
+from dioptra_worker.cli.jobs.styles import ALIASES, COLOURS, MARKS
+from dioptra_worker.cli.tables import aligned, tabbed
 from dioptra_worker.common.humanize import coarse_duration
 from dioptra_worker.tools.jobs.formatting import maybe, one_line
 from dioptra_worker.tools.jobs.job_row import STATUSES
-from dioptra_worker.tools.jobs.job_types import KINDS
+from dioptra_worker.tools.jobs.job_types import JOB_TYPES
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -44,8 +44,8 @@ _ELASTIC = [_HEADERS.index(name) for name in ("NAME", "USER", "OBJECT")]
 )
 @click.option(
     "--type",
-    "kind",
-    type=click.Choice(KINDS),
+    "job_type",
+    type=click.Choice(JOB_TYPES),
     help="Only jobs of a type; a tag of that name on the job or its entrypoint says"
     " it, and a job without one is a processing.",
 )
@@ -70,9 +70,9 @@ _ELASTIC = [_HEADERS.index(name) for name in ("NAME", "USER", "OBJECT")]
 @as_json
 @command
 def list_command(
-    desk: Desk,
+    context: CommandContext,
     *,
-    kind: str | None,
+    job_type: str | None,
     status: str | None,
     queue: str | None,
     experiment: str | None,
@@ -90,13 +90,13 @@ def list_command(
     from dioptra_worker.tools.jobs.listing import Filter
 
     wanted = Filter(
-        kind=kind,
+        job_type=job_type,
         status=ALIASES.get(status, status) if status else None,
         queue=queue,
         experiment=experiment,
         user=user,
     )
-    found = desk.listing.find(wanted, limit=limit)
+    found = context.listing.find(wanted, limit=limit)
     time = now()
     if as_json:
         print_json([dump_listed(listed, time) for listed in found.jobs])
@@ -119,7 +119,7 @@ def _cells(listed: Listed, time: datetime) -> tuple[str, ...]:
         str(job.id),
         job.status,
         one_line(name),
-        listed.kind,
+        listed.job_type,
         one_line(job.user),
         one_line(job.experiment),
         coarse_duration(listed.age(time)),

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import click
 
 from dioptra_worker.cli.exit_codes import ExitCode
-from dioptra_worker.cli.jobs.common import Desk, command, epilog, job_id
-from dioptra_worker.cli.jobs.looks import SEVERITY_COLOURS
+from dioptra_worker.cli.jobs.common import CommandContext, command, epilog, job_id
+from dioptra_worker.cli.jobs.styles import SEVERITY_COLOURS
 from dioptra_worker.engine.wording import listing
 from dioptra_worker.tools.jobs.formatting import log_record, one_line
 from dioptra_worker.tools.jobs.job_log import SEVERITIES
@@ -60,7 +60,7 @@ Exit codes:
 )
 @command
 def logs_command(
-    desk: Desk,
+    context: CommandContext,
     *,
     job_id: int,
     follow: bool,
@@ -77,13 +77,13 @@ def logs_command(
 
     printer = _Printer(severity=severity, step=step, as_json=as_json)
     if not follow:
-        for entry in following.read(desk.resources, job_id):
+        for entry in following.read(context.resources, job_id):
             printer.print(entry)
         printer.check_step(job_id)
         return
     ends: list[str] = []
     for entry in following.follow(
-        desk.resources, job_id, on_wait=_waiting, on_end=ends.append
+        context.resources, job_id, on_wait=_waiting, on_end=ends.append
     ):
         printer.print(entry)
     printer.check_step(job_id)

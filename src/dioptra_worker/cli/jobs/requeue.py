@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from dioptra_worker.cli.jobs.common import (
-    Desk,
+    CommandContext,
     as_json,
     command,
     epilog,
@@ -38,7 +38,7 @@ from dioptra_worker.cli.jobs.common import (
 @as_json
 @command
 def requeue_command(
-    desk: Desk, *, job_id: int, force: bool, timeout: float, as_json: bool
+    context: CommandContext, *, job_id: int, force: bool, timeout: float, as_json: bool
 ) -> None:
     """Have a job run again under the same id: the next one of its queue.
 
@@ -46,7 +46,7 @@ def requeue_command(
     whose worker was lost. `rerun` makes a new job instead. It needs RQ_REDIS_URI, the
     address of the queues.
     """
-    with desk.actions(seconds=timeout) as actions:
+    with context.actions(seconds=timeout) as actions:
         queue = actions.requeue(job_id, force=force)
     if as_json:
         print_json({"id": job_id, "status": "queued", "queue": queue})

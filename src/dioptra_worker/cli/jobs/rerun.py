@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from dioptra_worker.cli.jobs.common import (
-    Desk,
+    CommandContext,
     as_json,
     command,
     epilog,
@@ -34,16 +34,21 @@ from dioptra_worker.cli.jobs.common import (
 @as_json
 @command
 def rerun_command(
-    desk: Desk, *, job_id: int, latest: bool, queue: str | None, as_json: bool
+    context: CommandContext,
+    *,
+    job_id: int,
+    latest: bool,
+    queue: str | None,
+    as_json: bool,
 ) -> None:
     """Submit a job once more, as a new job.
 
     It has the same entrypoint snapshot, parameters, input artifacts, swaps, queue,
     experiment and time limit.
     """
-    from dioptra_worker.tools.jobs.control.submission import order_again
+    from dioptra_worker.tools.jobs.control.submission import rerun
 
-    new = order_again(desk.resources, job_id, latest=latest, queue=queue)
+    new = rerun(context.resources, job_id, latest=latest, queue=queue)
     if as_json:
         print_json({"id": new, "rerun_of": job_id})
     else:

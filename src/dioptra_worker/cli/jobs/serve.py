@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dioptra_worker.cli.jobs.common import Desk, command, epilog
+from dioptra_worker.cli.jobs.common import CommandContext, command, epilog
 from dioptra_worker.errors import ServiceUnavailable
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ Exit codes:
     help="The port to listen on; 0 is any free one.",
 )
 @command
-def serve_command(desk: Desk, *, host: str, port: int) -> None:
+def serve_command(context: CommandContext, *, host: str, port: int) -> None:
     """Show the jobs on a small page of this machine.
 
     A list with filters, and a page for each job: its log while it runs, metrics,
@@ -61,29 +61,29 @@ def serve_command(desk: Desk, *, host: str, port: int) -> None:
     from dioptra_worker.tools.jobs.page.server import LOOPBACK, serving
 
     def actions(seconds: float) -> AbstractContextManager[Actions]:
-        return desk.actions(seconds=seconds)
+        return context.actions(seconds=seconds)
 
     routes = Routes(
-        api=desk.api,
-        resources=desk.resources,
-        listing=desk.listing,
+        api=context.api,
+        resources=context.resources,
+        listing=context.listing,
         actions=actions,
-        mlflow=desk.mlflow,
+        mlflow=context.mlflow,
         token=secrets.token_urlsafe(32),
-        logs=Logs(desk.resources),
+        logs=Logs(context.resources),
     )
     logging.basicConfig(format="%(message)s")
     try:
-        desk.api.login()
+        context.api.login()
     except ServiceUnavailable as error:
         click.echo(f"the page will be empty for now: {error}", err=True)
     with serving(routes, host=host, port=port) as server:
         if host not in LOOPBACK:
             click.echo(
-                f"whoever reaches {host} can now do what {desk.api.username} may do",
+                f"whoever reaches {host} can now do what {context.api.username} may do",
                 err=True,
             )
-        click.echo(f"The jobs of {desk.api.url} are at {server.address}")
+        click.echo(f"The jobs of {context.api.url} are at {server.address}")
         click.echo("Ctrl-C ends this.", err=True)
         signal.signal(signal.SIGTERM, _interrupt)
         try:

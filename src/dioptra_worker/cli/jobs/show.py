@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from dioptra_worker.cli.jobs.common import (
-    Desk,
+    CommandContext,
     as_json,
     command,
     epilog,
@@ -16,7 +16,7 @@ from dioptra_worker.cli.jobs.common import (
     now,
     print_json,
 )
-from dioptra_worker.cli.jobs.looks import COLOURS, MARKS
+from dioptra_worker.cli.jobs.styles import COLOURS, MARKS
 from dioptra_worker.common.humanize import coarse_duration
 from dioptra_worker.tools.jobs.formatting import (
     extent,
@@ -43,7 +43,7 @@ _WIDTH = 12
 @job_id
 @as_json
 @command
-def show_command(desk: Desk, *, job_id: int, as_json: bool) -> None:
+def show_command(context: CommandContext, *, job_id: int, as_json: bool) -> None:
     """Show all of one job but its log.
 
     Its status and times, its timeline, what it was given, what it has made, and its
@@ -51,7 +51,9 @@ def show_command(desk: Desk, *, job_id: int, as_json: bool) -> None:
     """
     from dioptra_worker.tools.jobs.details import dump_details, read_details
 
-    details = read_details(desk.api, desk.resources, job_id, mlflow=desk.mlflow)
+    details = read_details(
+        context.api, context.resources, job_id, mlflow=context.mlflow
+    )
     if as_json:
         print_json(dump_details(details, now()))
         return
@@ -75,7 +77,7 @@ def _parts(details: Details) -> Iterator[tuple[str, list[str]]]:
     time = now()
     if job.description:
         yield "about", [one_line(job.description)]
-    yield "type", [listed.kind]
+    yield "type", [listed.job_type]
     yield "user", [one_line(job.user)]
     yield "object", [f"experiment {one_line(job.experiment)} (id {job.experiment_id})"]
     yield (

@@ -7,7 +7,7 @@ import time
 
 import click
 
-_EVERY = 0.2
+_UPDATE_INTERVAL = 0.2
 """Seconds between two changes of it."""
 _CLEAR = "\r\x1b[K"
 
@@ -21,7 +21,7 @@ class StatusLine:
     def show(self, text: str) -> None:
         """Show a text in place of the last one, though not all the time."""
         now = time.monotonic()
-        if now - self._last > _EVERY and sys.stderr.isatty():
+        if now - self._last > _UPDATE_INTERVAL and sys.stderr.isatty():
             self._last = now
             click.echo(_CLEAR + text, nl=False, err=True)
 

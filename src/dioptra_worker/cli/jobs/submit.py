@@ -7,7 +7,7 @@ import re
 import click
 
 from dioptra_worker.cli.jobs.common import (
-    Desk,
+    CommandContext,
     as_json,
     command,
     epilog,
@@ -91,7 +91,7 @@ def _time(_ctx: click.Context, _param: click.Parameter, value: str) -> str:
 @as_json
 @command
 def submit_command(
-    desk: Desk,
+    context: CommandContext,
     *,
     entrypoint: str,
     experiment: str,
@@ -109,11 +109,12 @@ def submit_command(
     The entrypoint is added to the experiment, and the queue to the entrypoint, where
     that has not been done.
     """
-    from dioptra_worker.tools.jobs.control.submission import Wish, order
+    from dioptra_worker.tools.jobs.control.submission import submit_checked
+    from dioptra_worker.tools.resources.submitting import Submission
 
-    if configuration or (values and desk.environment.get("MLFLOW_TRACKING_URI")):
-        values = _configured(desk, entrypoint, configuration, values)
-    wish = Wish(
+    if configuration or (values and context.environment.get("MLFLOW_TRACKING_URI")):
+        values = _configured(context, entrypoint, configuration, values)
+    wanted = Submission(
         entrypoint=entrypoint,
         queue=queue,
         experiment=experiment,
@@ -123,7 +124,7 @@ def submit_command(
         timeout=timeout,
         description=description,
     )
-    job = order(desk.resources, wish)
+    job = submit_checked(context.resources, wanted)
     if as_json:
         print_json({"id": job})
     else:
@@ -131,23 +132,25 @@ def submit_command(
 
 
 def _configured(
-    desk: Desk, entrypoint: str, name: str | None, given: dict[str, str]
+    context: CommandContext, entrypoint: str, name: str | None, given: dict[str, str]
 ) -> dict[str, str]:
     """The values of a configuration and those given; none of an archived one."""
     from dioptra_worker.errors import ServiceUnavailable
     from dioptra_worker.provenance import BadValue, canonical_text
     from dioptra_worker.tools.lineage.opening import open_configurations
 
-    book = open_configurations(desk.environment, desk.resources, entrypoint)
-    named = dict(book.usable(name).values) if name else {}
+    configurations = open_configurations(
+        context.environment, context.resources, entrypoint
+    )
+    named = dict(configurations.usable(name).values) if name else {}
     values = {
         key: value if isinstance(value, str) else canonical_text(value)
         for key, value in named.items()
     } | given
     try:
-        book.refuse_archived(values)
+        configurations.refuse_archived(values)
     except BadValue:
-        pass  # which is said when the job is ordered
+        pass  # which is said when the job is submitted
     except ServiceUnavailable as error:
         click.echo(
             f"whether this configuration is archived is not known: {error}", err=True

@@ -6,7 +6,7 @@ import click
 
 from dioptra_worker.cli.exit_codes import ExitCode
 from dioptra_worker.cli.jobs.common import (
-    Desk,
+    CommandContext,
     as_json,
     command,
     epilog,
@@ -41,13 +41,13 @@ Exit codes:
 @as_json
 @command
 def wait_command(
-    desk: Desk, *, job_id: int, timeout: float | None, as_json: bool
+    context: CommandContext, *, job_id: int, timeout: float | None, as_json: bool
 ) -> None:
     """Wait until a job has ended; an API that is away is waited for."""
     from dioptra_worker.common.retry import FOREVER
     from dioptra_worker.tools.resources.submitting import wait
 
-    status = wait(desk.api, job_id, seconds=FOREVER if timeout is None else timeout)
+    status = wait(context.api, job_id, seconds=FOREVER if timeout is None else timeout)
     if as_json:
         print_json({"id": job_id, "status": status})
     else:

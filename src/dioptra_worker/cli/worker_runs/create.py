@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import click
 
-from dioptra_worker.cli.jobs.common import Desk, as_json, command, epilog, print_json
+from dioptra_worker.cli.jobs.common import (
+    CommandContext,
+    as_json,
+    command,
+    epilog,
+    print_json,
+)
 from dioptra_worker.cli.pairs import numbers, pairs
 
 
@@ -48,7 +54,7 @@ from dioptra_worker.cli.pairs import numbers, pairs
 @as_json
 @command
 def create_command(
-    desk: Desk,
+    context: CommandContext,
     *,
     experiment: str,
     entrypoint: str,
@@ -66,14 +72,14 @@ def create_command(
     from dioptra_worker.tools.lineage.personal import PersonalRuns
     from dioptra_worker.tools.resources.submitting import known
 
-    resources = desk.resources
-    run = PersonalRuns(desk.api, open_runs(desk.environment)).create(
+    resources = context.resources
+    run = PersonalRuns(context.api, open_runs(context.environment)).create(
         experiment_id=known(resources, "experiments", experiment),
         entrypoint_id=known(resources, "entrypoints", entrypoint),
         snapshot_id=snapshot,
         values=values,
         inputs=inputs,
-        on_enqueued=lambda queue, job: _forget(desk, queue, job),
+        on_enqueued=lambda queue, job: _forget(context, queue, job),
     )
     if as_json:
         print_json({"id": run.id, "job": run.latest.job_id})
@@ -81,13 +87,13 @@ def create_command(
         click.echo(f"personal worker run {run.id}, job {run.latest.job_id}")
 
 
-def _forget(desk: Desk, queue: str, job: int) -> None:
+def _forget(context: CommandContext, queue: str, job: int) -> None:
     """Take the entry that nobody will take out of the queue, where Redis is known."""
     from dioptra_worker.broker.connection import connect, translate_errors
     from dioptra_worker.errors import ServiceUnavailable
     from dioptra_worker.tools.lineage.opening import BROKER
 
-    url = desk.environment.get(BROKER)
+    url = context.environment.get(BROKER)
     if not url:
         return
     try:

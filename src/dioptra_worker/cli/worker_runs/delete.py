@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from dioptra_worker.cli.jobs.common import Desk, command, epilog
+from dioptra_worker.cli.jobs.common import CommandContext, command, epilog
 
 
 @click.command(
@@ -18,7 +18,9 @@ from dioptra_worker.cli.jobs.common import Desk, command, epilog
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--force", is_flag=True, help="Delete also what is a version of a model.")
 @command
-def delete_command(desk: Desk, *, worker_run: str, yes: bool, force: bool) -> None:
+def delete_command(
+    context: CommandContext, *, worker_run: str, yes: bool, force: bool
+) -> None:
     """Delete all results of WORKER_RUN: artifacts, and the record of its batch.
 
     Its jobs, their logs and their metrics stay: the REST API cannot delete metrics. A
@@ -29,7 +31,7 @@ def delete_command(desk: Desk, *, worker_run: str, yes: bool, force: bool) -> No
     from dioptra_worker.tools.lineage.opening import BROKER, open_activities, open_runs
     from dioptra_worker.tools.lineage.results import Results
 
-    runs = open_runs(desk.environment)
+    runs = open_runs(context.environment)
     run = runs.find(worker_run)
     if not yes:
         jobs = ", ".join(str(execution.job_id) for execution in run.executions)
@@ -38,13 +40,13 @@ def delete_command(desk: Desk, *, worker_run: str, yes: bool, force: bool) -> No
             abort=True,
             err=True,
         )
-    user = desk.resources.whoami()
-    deleted = Results(desk.api, runs).delete(
+    user = context.resources.whoami()
+    deleted = Results(context.api, runs).delete(
         run, user=user, force=force, say=lambda text: click.echo(text, err=True)
     )
     forgotten = 0
-    if desk.environment.get(BROKER):
-        with open_activities(desk.environment, run.id) as activities:
+    if context.environment.get(BROKER):
+        with open_activities(context.environment, run.id) as activities:
             forgotten = activities.reset(STATES)
     also = f", {forgotten} elements of its batch forgotten" if forgotten else ""
     click.echo(f"{deleted} artifacts deleted{also}")

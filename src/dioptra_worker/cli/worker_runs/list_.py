@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dioptra_worker.cli.jobs.common import (
-    Desk,
+    CommandContext,
     as_json,
     command,
     epilog,
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 @as_json
 @command
 def list_command(
-    desk: Desk,
+    context: CommandContext,
     *,
     experiment: str,
     entrypoint: str,
@@ -54,7 +54,7 @@ def list_command(
     """
     from dioptra_worker.tools.lineage.opening import open_runs
 
-    found = open_runs(desk.environment).all(
+    found = open_runs(context.environment).all(
         experimentId=experiment,
         entrypointId=entrypoint,
         configurationId=configuration,

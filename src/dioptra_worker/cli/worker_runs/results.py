@@ -6,7 +6,13 @@ from dataclasses import asdict
 
 import click
 
-from dioptra_worker.cli.jobs.common import Desk, as_json, command, epilog, print_json
+from dioptra_worker.cli.jobs.common import (
+    CommandContext,
+    as_json,
+    command,
+    epilog,
+    print_json,
+)
 from dioptra_worker.cli.tables import print_table
 from dioptra_worker.tools.jobs.formatting import one_line
 
@@ -21,13 +27,13 @@ from dioptra_worker.tools.jobs.formatting import one_line
 @click.argument("worker_run", metavar="WORKER_RUN")
 @as_json
 @command
-def results_command(desk: Desk, *, worker_run: str, as_json: bool) -> None:
+def results_command(context: CommandContext, *, worker_run: str, as_json: bool) -> None:
     """List the artifacts that WORKER_RUN has signed, of all its jobs."""
     from dioptra_worker.tools.lineage.opening import open_runs
     from dioptra_worker.tools.lineage.results import Results
 
-    runs = open_runs(desk.environment)
-    found = Results(desk.api, runs).of(runs.find(worker_run).id)
+    runs = open_runs(context.environment)
+    found = Results(context.api, runs).of(runs.find(worker_run).id)
     if as_json:
         print_json(
             [asdict(result) | {"deleted": result.is_deleted} for result in found]

@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dioptra_worker.cli.jobs.common import Desk, as_json, command, epilog, print_json
+from dioptra_worker.cli.jobs.common import (
+    CommandContext,
+    as_json,
+    command,
+    epilog,
+    print_json,
+)
 from dioptra_worker.cli.worker_runs.list_ import dump
 from dioptra_worker.tools.jobs.formatting import one_line
 
@@ -42,26 +48,26 @@ _ABOUT = {
 @click.argument("worker_run", metavar="WORKER_RUN")
 @as_json
 @command
-def show_command(desk: Desk, *, worker_run: str, as_json: bool) -> None:
+def show_command(context: CommandContext, *, worker_run: str, as_json: bool) -> None:
     """Show what WORKER_RUN is made of, its jobs and where the last of them ran."""
     from dioptra_worker.tools.lineage.opening import open_runs
 
-    run = open_runs(desk.environment).find(worker_run)
+    run = open_runs(context.environment).find(worker_run)
     if as_json:
         print_json(dump(run))
         return
-    for label, text in _lines(desk, run):
+    for label, text in _lines(context, run):
         click.echo(f"{label + ':':<17}{one_line(text)}")
 
 
-def _lines(desk: Desk, run: FoundRun) -> Iterator[tuple[str, str]]:
+def _lines(context: CommandContext, run: FoundRun) -> Iterator[tuple[str, str]]:
     tags = run.latest.tags
     document = run.document
     yield "worker run", run.id
     if run.is_personal:
         yield "personal", f"signs what {tags.get('dioptra.user', '')} publishes"
     yield "experiment", tags.get("dioptra.experimentId", "")
-    name = _entrypoint(desk, run)
+    name = _entrypoint(context, run)
     version = tags.get("dioptra.entrypointSnapshotId", "")
     yield "entrypoint", f"{name}, version {version}"
     for key, (id_, snapshot) in document.get("inputs", {}).items():
@@ -82,11 +88,11 @@ def _lines(desk: Desk, run: FoundRun) -> Iterator[tuple[str, str]]:
             yield label, value
 
 
-def _entrypoint(desk: Desk, run: FoundRun) -> str:
+def _entrypoint(context: CommandContext, run: FoundRun) -> str:
     from dioptra_worker.errors import NotFound
 
     id_ = int(run.latest.tags["dioptra.entrypointId"])
     try:
-        return f"{desk.resources.entrypoint(id_)['name']} ({id_})"
+        return f"{context.resources.entrypoint(id_)['name']} ({id_})"
     except NotFound:
         return f"{id_}, which was deleted"

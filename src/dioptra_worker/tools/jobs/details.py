@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from dioptra_worker.tools.jobs.formatting import run_page
 from dioptra_worker.tools.jobs.job_row import JobRow
-from dioptra_worker.tools.jobs.job_types import read_kinds
+from dioptra_worker.tools.jobs.job_types import read_job_types
 from dioptra_worker.tools.jobs.listing import Listed
 from dioptra_worker.tools.resources.timeline import Timeline
 
@@ -78,12 +78,12 @@ def read_details(
         inputs = pool.submit(api.artifact_parameters, job_id)
         metrics = pool.submit(resources.metrics, job_id)
         artifacts = pool.submit(resources.artifacts, job_id)
-        kinds = pool.submit(read_kinds, resources)
+        job_types = pool.submit(read_job_types, resources)
         run_id = api.mlflow_run(job_id)
         job = JobRow.read(body)
         listed = Listed(
             job=job,
-            kind=kinds.result().of(job),
+            job_type=job_types.result().of(job),
             timeline=Timeline(tuple(timeline.result())),
         )
         return Details(
@@ -105,7 +105,7 @@ def read_details(
 def dump_listed(listed: Listed, now: datetime) -> dict[str, Any]:
     """A job of a list in JSON's types."""
     return listed.job.dump() | {
-        "type": listed.kind,
+        "type": listed.job_type,
         "age_seconds": listed.age(now),
         "took_seconds": listed.took(now),
     }

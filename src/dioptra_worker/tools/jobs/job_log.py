@@ -79,14 +79,14 @@ class Entry:
         }
 
 
-class Chapters:
+class LogSections:
     """Divides a log into sections while it is read, from its first record on."""
 
     def __init__(self) -> None:
         self._section = Section(0, "Preparation")
         self._count = 0
 
-    def place(self, lines: Iterable[LogLine]) -> Iterator[Entry]:
+    def assign(self, lines: Iterable[LogLine]) -> Iterator[Entry]:
         """Say of each record, in order, what part of the log it belongs to."""
         for line in lines:
             stamp = _STAMP.match(line.message)

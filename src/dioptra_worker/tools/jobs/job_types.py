@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from dioptra_worker.api.user_client import Resources
     from dioptra_worker.tools.jobs.job_row import JobRow
 
-KINDS = ("training", "processing", "internal")
+JOB_TYPES = ("training", "processing", "internal")
 DEFAULT = "processing"
 
 
 @dataclass(frozen=True)
-class Kinds:
+class JobTypes:
     """Which entrypoints are tagged.
 
     Attributes:
@@ -31,19 +31,19 @@ class Kinds:
 
     def of(self, job: JobRow) -> str:
         """The type of a job; its own tag goes before its entrypoint's."""
-        for kind in KINDS:
-            if kind in job.tags:
-                return kind
+        for job_type in JOB_TYPES:
+            if job_type in job.tags:
+                return job_type
         return self.by_entrypoint.get(job.entrypoint_id, DEFAULT)
 
 
-def read_kinds(resources: Resources) -> Kinds:
+def read_job_types(resources: Resources) -> JobTypes:
     """Ask the API which entrypoints are tagged: one request, and one for each tag."""
-    return Kinds(
+    return JobTypes(
         {
             entrypoint: name
             for name, tag in resources.tags().items()
-            if name in KINDS
+            if name in JOB_TYPES
             for entrypoint in resources.tagged_entrypoints(tag)
         }
     )

@@ -2,7 +2,7 @@
 
 The API filters by status and experiment only; the rest is looked at here, page after
 page until enough are found. The newest jobs that a search has been through are then on
-the `Shelf`, and the next one asks only for what has changed since.
+the `TimelineCache`, and the next one asks only for what has changed since.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from dioptra_worker.api.user_client import StatusChange
 from dioptra_worker.errors import NotFound
 from dioptra_worker.tools.jobs.job_row import JobRow
-from dioptra_worker.tools.jobs.job_types import Kinds, read_kinds
+from dioptra_worker.tools.jobs.job_types import JobTypes, read_job_types
 from dioptra_worker.tools.resources.errors import Unknown
 from dioptra_worker.tools.resources.timeline import Timeline
 
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from dioptra_worker.api.user_client import Resources
-    from dioptra_worker.tools.jobs.timeline_cache import Shelf
+    from dioptra_worker.tools.jobs.timeline_cache import TimelineCache
 
-SIDE_BY_SIDE = 8
-_FIRST = 25
-_LONGEST = 400
+PARALLEL_REQUESTS = 8
+_FIRST_PAGE = 25
+_MAX_PAGE = 400
 """Jobs of one request, the first and the longest: later ones are for the rare."""
-_LONG = itertools.repeat(_LONGEST)
-_CHANGED = 20
+_NEXT_PAGES = itertools.repeat(_MAX_PAGE)
+_CHANGED_PAGE = 20
 """Jobs of the first request for what has changed."""
 
 
@@ -41,23 +41,23 @@ class Filter:
     """Which jobs are wanted; what is None does not matter.
 
     Attributes:
-        kind: Their type.
+        job_type: Their type.
         status: Their status, in Dioptra's words.
         queue: Their queue's name.
         experiment: Their experiment's name or id.
         user: Who submitted them.
     """
 
-    kind: str | None = None
+    job_type: str | None = None
     status: str | None = None
     queue: str | None = None
     experiment: str | None = None
     user: str | None = None
 
-    def fits(self, job: JobRow, kind: str) -> bool:
+    def matches(self, job: JobRow, job_type: str) -> bool:
         """Whether a job is wanted."""
         return (
-            self.kind in {None, kind}
+            self.job_type in {None, job_type}
             and self.status in {None, job.status}
             and self.queue in {None, job.queue}
             and self.user in {None, job.user}
@@ -71,12 +71,12 @@ class Listed:
 
     Attributes:
         job: The job.
-        kind: Its type.
+        job_type: Its type.
         timeline: Its statuses; empty before it has started.
     """
 
     job: JobRow
-    kind: str
+    job_type: str
     timeline: Timeline
 
     def age(self, now: datetime) -> float:
@@ -108,7 +108,7 @@ class Listing:
 
     Args:
         resources: The API.
-        shelf: What is known from before.
+        cache: What is known from before.
         on_progress: Told of how many jobs the times have been read, and of how many
             they have to be.
     """
@@ -117,11 +117,11 @@ class Listing:
         self,
         resources: Resources,
         *,
-        shelf: Shelf,
+        cache: TimelineCache,
         on_progress: Callable[[int, int], object] = lambda _done, _of: None,
     ) -> None:
         self._resources = resources
-        self._shelf = shelf
+        self._cache = cache
         self._on_progress = on_progress
         self._lock = threading.Lock()
 
@@ -139,22 +139,22 @@ class Listing:
         """
         with self._lock:
             try:
-                chosen, kinds = self._chosen(wanted, skip=skip, count=limit + 1)
-                found = self._with_timelines(chosen[:limit], kinds)
+                chosen, job_types = self._chosen(wanted, skip=skip, count=limit + 1)
+                found = self._with_timelines(chosen[:limit], job_types)
             finally:  # what is known need not be asked for again, even after Ctrl-C
-                self._shelf.save()
+                self._cache.save()
         return Found(found, more=len(chosen) > limit)
 
     def _chosen(
         self, wanted: Filter, *, skip: int, count: int
-    ) -> tuple[list[JobRow], Kinds]:
-        kinds = read_kinds(self._resources)
-        fitting = (
+    ) -> tuple[list[JobRow], JobTypes]:
+        job_types = read_job_types(self._resources)
+        matching = (
             job
             for job in self._jobs(wanted, skip + count)
-            if wanted.fits(job, kinds.of(job))
+            if wanted.matches(job, job_types.of(job))
         )
-        return list(itertools.islice(fitting, skip, skip + count)), kinds
+        return list(itertools.islice(matching, skip, skip + count)), job_types
 
     def _jobs(self, wanted: Filter, count: int) -> Iterator[JobRow]:
         """Yield jobs, the newest first; all that are wanted, and maybe others."""
@@ -165,38 +165,38 @@ class Listing:
             query["experiment"] = self._experiment(wanted.experiment)
         seen: dict[int, JobRow] = {}
         # Where the API can filter, that is less than going on behind what is known.
-        if (self._shelf.rest == 0 or not query) and self._refresh():
-            query, seen = {}, dict(self._shelf.jobs)
+        if (self._cache.rest == 0 or not query) and self._refresh():
+            query, seen = {}, dict(self._cache.jobs)
             by_age = sorted(seen.values(), key=lambda job: job.created, reverse=True)
             yield from by_age
-            if self._shelf.rest == 0:
+            if self._cache.rest == 0:
                 return
-        lengths = itertools.chain([max(count - len(seen), _FIRST)], _LONG)
+        lengths = itertools.chain([max(count - len(seen), _FIRST_PAGE)], _NEXT_PAGES)
         for length in lengths:
             index = len(seen)
             bodies, total = self._resources.jobs_page(
-                index=index, length=min(length, _LONGEST), **query
+                index=index, length=min(length, _MAX_PAGE), **query
             )
             jobs = [job for job in map(JobRow.read, bodies) if job.id not in seen]
             seen |= {job.id: job for job in jobs}  # a new job moves the pages under us
             rest = max(0, total - index - len(bodies)) if bodies else 0
             # Before they are handed out: who asks may have enough of them.
-            if not query and (rest == 0 or len(seen) > _LONGEST):
-                self._shelf.replace(dict(seen), rest=rest)
+            if not query and (rest == 0 or len(seen) > _MAX_PAGE):
+                self._cache.replace(dict(seen), rest=rest)
             yield from jobs
             if rest == 0:
                 return
 
     def _refresh(self) -> bool:
-        """Bring the shelf up to date; False when it cannot be, or jobs have gone."""
-        known, rest = self._shelf.jobs, self._shelf.rest
+        """Bring the cache up to date; False when it cannot be, or jobs have gone."""
+        known, rest = self._cache.jobs, self._cache.rest
         if rest is None:
             return False
         newest = max((job.modified for job in known.values()), default=None)
         oldest = min((job.created for job in known.values()), default=None)
         changed: dict[int, JobRow] = {}
         index, total = 0, 1
-        for length in itertools.chain([_CHANGED], _LONG):
+        for length in itertools.chain([_CHANGED_PAGE], _NEXT_PAGES):
             bodies, total = self._resources.jobs_page(
                 index=index, length=length, sort="lastModifiedOn"
             )
@@ -213,9 +213,9 @@ class Listing:
             }
         merged = known | changed
         if len(merged) + rest != total:
-            self._shelf.clear()
+            self._cache.clear()
             return False
-        self._shelf.replace(merged, rest=rest)
+        self._cache.replace(merged, rest=rest)
         return True
 
     def _experiment(self, name: str) -> int:
@@ -227,24 +227,24 @@ class Listing:
         return found
 
     def _with_timelines(
-        self, jobs: Sequence[JobRow], kinds: Kinds
+        self, jobs: Sequence[JobRow], job_types: JobTypes
     ) -> tuple[Listed, ...]:
         """Read the timelines that are not known, side by side."""
-        shelf = self._shelf
-        known = {job.id: shelf.timeline(job) for job in jobs}
+        cache = self._cache
+        known = {job.id: cache.timeline(job) for job in jobs}
         missing = [
             job for job in jobs if job.status != "queued" and known[job.id] is None
         ]
-        with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
+        with ThreadPoolExecutor(PARALLEL_REQUESTS) as pool:
             reading = zip(missing, pool.map(self._timeline, missing), strict=True)
             for done, (job, read) in enumerate(reading, start=1):
-                shelf.put_timeline(job, read)
+                cache.put_timeline(job, read)
                 known[job.id] = read
                 self._on_progress(done, len(missing))
         return tuple(
             Listed(
                 job=job,
-                kind=kinds.of(job),
+                job_type=job_types.of(job),
                 timeline=known[job.id] or Timeline(()),
             )
             for job in jobs

@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from dioptra_worker.common.retry import FOREVER, retry_until_available
-from dioptra_worker.tools.jobs.job_log import Chapters
+from dioptra_worker.tools.jobs.job_log import LogSections
 from dioptra_worker.tools.jobs.job_row import JobRow
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from dioptra_worker.errors import ServiceUnavailable
     from dioptra_worker.tools.jobs.job_log import Entry
 
-PAUSE = 1.0
+POLL_INTERVAL = 1.0
 """Seconds between two looks at a log."""
 
 
@@ -28,7 +28,7 @@ def read(resources: Resources, job_id: int) -> list[Entry]:
         ServiceError: The API refused, or cannot be asked.
     """
     resources.job(job_id)  # of a log alone the API does not say that there is no job
-    return list(Chapters().place(resources.log(job_id)))
+    return list(LogSections().assign(resources.log(job_id)))
 
 
 def follow(
@@ -54,7 +54,7 @@ def follow(
         NotFound: There is no such job, or no more.
         ServiceRefused: The API refuses.
     """
-    chapters = Chapters()
+    sections = LogSections()
     count = 0
     while True:
         # In this order: a status that is final was told after the last record.
@@ -71,8 +71,8 @@ def follow(
             on_wait=on_wait,
         )
         count += len(lines)
-        yield from chapters.place(lines)
+        yield from sections.assign(lines)
         if job.has_ended:
             on_end(job.status)
             return
-        sleep(PAUSE)
+        sleep(POLL_INTERVAL)

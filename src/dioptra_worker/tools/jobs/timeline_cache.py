@@ -1,7 +1,7 @@
-"""What earlier looks at the jobs have told, kept on disk between two commands.
+"""What is known of jobs from earlier commands, cached on disk between two commands.
 
 The API needs some milliseconds for each job of a list, so a thousand take seconds; and
-a job that has ended stays as it is. What is kept can always be made again.
+a job that has ended stays as it is. The file can always be made again.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _VERSION = 2
 
 
 @dataclass
-class Shelf:
+class TimelineCache:
     """The jobs and timelines that are known, of one user at one API.
 
     Attributes:
@@ -43,7 +43,7 @@ class Shelf:
     rest: int | None = None
 
     @classmethod
-    def load(cls, folder: Path, *, url: str, username: str) -> Shelf:
+    def load(cls, folder: Path, *, url: str, username: str) -> TimelineCache:
         """Read what is kept; nothing is when it cannot be read.
 
         Args:
@@ -52,11 +52,11 @@ class Shelf:
             username: The user, since others see other jobs.
         """
         digest = hashlib.sha256(f"{url}\n{username}".encode()).hexdigest()[:16]
-        shelf = cls(folder / f"jobs-{digest}.json")
+        cache = cls(folder / f"jobs-{digest}.json")
         # Whatever is wrong with the file, it is not worth a word: it is made anew.
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-            shelf._read()
-        return shelf
+            cache._read()
+        return cache
 
     def timeline(self, job: JobRow) -> Timeline | None:
         """The timeline of a job, if it is known as far as the job's last change."""

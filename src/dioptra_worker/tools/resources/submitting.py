@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from dioptra_worker.api.models import Artifact
     from dioptra_worker.api.user_client import Resources
 
-_PAUSE = 0.25
+_POLL_INTERVAL = 0.25
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,10 +28,11 @@ class Submission:
 
     Attributes:
         entrypoint: The entrypoint's name or id.
-        queue: The queue's name.
         experiment: The experiment's name; it is created if there is none.
+        queue: The queue's name; None, where that is allowed, is the entrypoint's only
+            one.
         values: Values for the entrypoint's parameters; the others have defaults.
-        artifacts: Artifacts for its artifact parameters.
+        artifacts: Artifacts, or their ids, for its artifact parameters.
         swaps: Which task to take where its task graph leaves a choice.
         timeout: How long the job may run, such as ``10m``.
         description: A sentence for people.
@@ -39,10 +40,10 @@ class Submission:
     """
 
     entrypoint: str | int
-    queue: str
     experiment: str
+    queue: str | None = None
     values: Mapping[str, Any] = field(default_factory=dict)
-    artifacts: Mapping[str, Artifact] = field(default_factory=dict)
+    artifacts: Mapping[str, Artifact | int] = field(default_factory=dict)
     swaps: Mapping[str, str] = field(default_factory=dict)
     timeout: str = "24h"
     description: str = ""
@@ -63,10 +64,16 @@ def submit(resources: Resources, wanted: Submission) -> int:
         Unknown: There is no such entrypoint or queue.
         ServiceError: The API refused, or cannot be asked.
     """
+    if wanted.queue is None:
+        raise Unknown(f"entrypoint {wanted.entrypoint!r} needs a queue: name one")
     entrypoint = wanted.entrypoint
     if isinstance(entrypoint, str):
         entrypoint = known(resources, "entrypoints", entrypoint)
     queue = known(resources, "queues", wanted.queue)
+    artifacts = {
+        name: resources.artifact(given) if isinstance(given, int) else given
+        for name, given in wanted.artifacts.items()
+    }
     experiment = resources.find("experiments", wanted.experiment)
     if experiment is None:
         experiment = resources.create_experiment(wanted.experiment, group=wanted.group)
@@ -81,7 +88,7 @@ def submit(resources: Resources, wanted: Submission) -> int:
             "values": {name: _text(value) for name, value in wanted.values.items()},
             "artifactValues": {
                 name: {"id": artifact.id, "snapshotId": artifact.snapshot_id}
-                for name, artifact in wanted.artifacts.items()
+                for name, artifact in artifacts.items()
             },
             "timeout": wanted.timeout,
             "description": wanted.description,
@@ -130,7 +137,7 @@ def wait(
         except ServiceUnavailable:
             if late:
                 raise
-            sleep(_PAUSE)
+            sleep(_POLL_INTERVAL)
             continue
         on_status(status)
         if status in ENDED:
@@ -141,7 +148,7 @@ def wait(
                 " listening on its queue?",
                 status=status,
             )
-        sleep(_PAUSE)
+        sleep(_POLL_INTERVAL)
 
 
 def known(resources: Resources, kind: str, name: str) -> int:

@@ -16,7 +16,7 @@ from dioptra_worker.tools.jobs.listing import Listing
 from dioptra_worker.tools.jobs.page.log_section import Logs
 from dioptra_worker.tools.jobs.page.routes import Routes
 from dioptra_worker.tools.jobs.page.server import PageServer, serving
-from dioptra_worker.tools.jobs.timeline_cache import Shelf
+from dioptra_worker.tools.jobs.timeline_cache import TimelineCache
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -80,7 +80,7 @@ def serving_page(dioptra: Dioptra) -> Iterator[Browser]:
         routes = Routes(
             api=api,
             resources=resources,
-            listing=Listing(resources, shelf=Shelf(None)),
+            listing=Listing(resources, cache=TimelineCache(None)),
             actions=no_queues,
             mlflow="http://mlflow",
             token=TOKEN,

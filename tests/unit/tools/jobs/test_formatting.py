@@ -6,7 +6,7 @@ import pytest
 
 from dioptra_worker.api.user_client import LogLine, MetricPoint
 from dioptra_worker.tools.jobs import formatting
-from dioptra_worker.tools.jobs.job_log import Chapters
+from dioptra_worker.tools.jobs.job_log import LogSections
 
 
 def test_metrics() -> None:
@@ -58,7 +58,7 @@ def test_log_record() -> None:
         logger="plug.tasks",
         message="2026-01-01T12:00:01.500Z it broke\n  here\n",
     )
-    (entry,) = Chapters().place([line])
+    (entry,) = LogSections().assign([line])
     assert formatting.log_record(entry) == (
         "12:00:01.500 ERROR    plug.tasks: ",
         "it broke\n      here",
@@ -67,5 +67,5 @@ def test_log_record() -> None:
 
 def test_log_record_of_another_worker() -> None:
     """A record without a time is shown as it is, also when it is empty."""
-    (entry,) = Chapters().place([LogLine(severity="INFO", logger="x", message="")])
+    (entry,) = LogSections().assign([LogLine(severity="INFO", logger="x", message="")])
     assert formatting.log_record(entry) == ("- INFO     x: ", "")

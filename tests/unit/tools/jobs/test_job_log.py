@@ -9,7 +9,7 @@ from tests.unit.tools.jobs.dioptra import NOON, Dioptra
 
 from dioptra_worker.api.user_client import LogLine
 from dioptra_worker.errors import NotFound, ServiceUnavailable
-from dioptra_worker.tools.jobs.job_log import Chapters
+from dioptra_worker.tools.jobs.job_log import LogSections
 from dioptra_worker.tools.jobs.log_follow import follow, read
 
 OURS = [
@@ -29,7 +29,7 @@ def _log_line(logger: str, message: str) -> LogLine:
 
 def test_sections() -> None:
     """The worker's own records divide a log by its steps; nobody else's do."""
-    entries = list(Chapters().place(_log_line(*line) for line in OURS))
+    entries = list(LogSections().assign(_log_line(*line) for line in OURS))
     assert [(entry.section.title, entry.section.step) for entry in entries] == [
         ("Preparation", None),
         ("Step 1 of 2: load (read)", "load"),
@@ -51,13 +51,13 @@ def test_sections() -> None:
 )
 def test_sections_of_the_platforms_worker(text: str) -> None:
     """The log of the platform's own worker has sections, too."""
-    entries = list(Chapters().place([_log_line("dioptra.task_engine", text)]))
+    entries = list(LogSections().assign([_log_line("dioptra.task_engine", text)]))
     assert entries[0].section.step == "load"
 
 
 def test_time() -> None:
     """The time is when it was written, or else when the API got it."""
-    stamped, plain = Chapters().place(
+    stamped, plain = LogSections().assign(
         [_log_line("x", "2026-01-01T11:59:58.5Z hi"), _log_line("x", "hello")]
     )
     assert stamped.at == datetime(2026, 1, 1, 11, 59, 58, 500000, tzinfo=UTC)
@@ -68,11 +68,11 @@ def test_time() -> None:
 def test_severity() -> None:
     """A record counts for its own severity and those below, an unknown one always."""
     line = LogLine(severity="WARNING", logger="x", message="")
-    (entry,) = Chapters().place([line])
+    (entry,) = LogSections().assign([line])
     assert entry.is_at_least("INFO")
     assert entry.is_at_least("WARNING")
     assert not entry.is_at_least("ERROR")
-    (other,) = Chapters().place([LogLine(severity="TRACE", logger="x", message="")])
+    (other,) = LogSections().assign([LogLine(severity="TRACE", logger="x", message="")])
     assert other.is_at_least("CRITICAL")
 
 

@@ -9,7 +9,7 @@ import pytest
 from tests.unit.tools.jobs.dioptra import NOON, Dioptra
 
 from dioptra_worker.tools.jobs.listing import Filter, Listing
-from dioptra_worker.tools.jobs.timeline_cache import Shelf
+from dioptra_worker.tools.jobs.timeline_cache import TimelineCache
 from dioptra_worker.tools.resources import Unknown
 
 if TYPE_CHECKING:
@@ -27,8 +27,8 @@ def _thousand() -> Dioptra:
     return dioptra
 
 
-def _shelf(folder: Path) -> Shelf:
-    return Shelf.load(folder, url="http://x", username="ada")
+def _cache(folder: Path) -> TimelineCache:
+    return TimelineCache.load(folder, url="http://x", username="ada")
 
 
 def test_a_page_of_a_thousand(tmp_path: Path) -> None:
@@ -37,11 +37,11 @@ def test_a_page_of_a_thousand(tmp_path: Path) -> None:
     The second time nothing is asked again of what has ended.
     """
     with _thousand().running() as (resources, server):
-        found = Listing(resources, shelf=_shelf(tmp_path)).find(ANY, limit=10)
+        found = Listing(resources, cache=_cache(tmp_path)).find(ANY, limit=10)
         assert [listed.job.id for listed in found.jobs] == list(range(1000, 990, -1))
         assert found.more
         assert len(server.requests) == 2 + 10  # tags, jobs, timelines
-        Listing(resources, shelf=_shelf(tmp_path)).find(ANY, limit=10)
+        Listing(resources, cache=_cache(tmp_path)).find(ANY, limit=10)
         assert len(server.requests) == 12 + 2
 
 
@@ -50,7 +50,7 @@ def test_a_search_through_a_thousand(tmp_path: Path) -> None:
     dioptra = _thousand()
     wanted = Filter(queue="gpu")
     with dioptra.running() as (resources, server):
-        found = Listing(resources, shelf=_shelf(tmp_path)).find(wanted, limit=20)
+        found = Listing(resources, cache=_cache(tmp_path)).find(wanted, limit=20)
         assert [listed.job.id for listed in found.jobs] == list(range(1000, 0, -100))
         assert not found.more
         pages = [request for request in server.requests if request.path == "jobs/"]
@@ -58,10 +58,10 @@ def test_a_search_through_a_thousand(tmp_path: Path) -> None:
         dioptra.put(1001, ("queued", 2000), queue="gpu")
         dioptra.put(100, ("queued", 100), ("started", 2001), queue="gpu")
         server.requests.clear()
-        found = Listing(resources, shelf=_shelf(tmp_path)).find(wanted, limit=2)
+        found = Listing(resources, cache=_cache(tmp_path)).find(wanted, limit=2)
         assert [listed.job.id for listed in found.jobs] == [1001, 1000]
         assert len(server.requests) == 2  # tags, what has changed
-        found = Listing(resources, shelf=_shelf(tmp_path)).find(
+        found = Listing(resources, cache=_cache(tmp_path)).find(
             Filter(status="started"), limit=2
         )
         assert [listed.job.id for listed in found.jobs] == [100]
@@ -74,13 +74,13 @@ def test_part_of_a_thousand(tmp_path: Path) -> None:
         dioptra.put(job, ("queued", job))
     with dioptra.running() as (resources, server):
 
-        def listed(shelf: Shelf, limit: int) -> list[tuple[int, str]]:
-            found = Listing(resources, shelf=shelf).find(ANY, limit=limit)
+        def listed(cache: TimelineCache, limit: int) -> list[tuple[int, str]]:
+            found = Listing(resources, cache=cache).find(ANY, limit=limit)
             return [(each.job.id, each.job.status) for each in found.jobs]
 
-        listed(_shelf(tmp_path), 600)
+        listed(_cache(tmp_path), 600)
         server.requests.clear()
-        assert listed(_shelf(tmp_path), 600)[-1] == (401, "queued")
+        assert listed(_cache(tmp_path), 600)[-1] == (401, "queued")
         assert len(server.requests) == 2  # tags, what has changed
         for change in (
             lambda: dioptra.put(1001, ("queued", 2000)),
@@ -92,7 +92,9 @@ def test_part_of_a_thousand(tmp_path: Path) -> None:
         ):
             change()
             for limit in (3, 600, 700, 2000):
-                assert listed(_shelf(tmp_path), limit) == listed(Shelf(None), limit)
+                assert listed(_cache(tmp_path), limit) == listed(
+                    TimelineCache(None), limit
+                )
 
 
 def test_a_filter_of_the_api_goes_before_a_part(tmp_path: Path) -> None:
@@ -102,10 +104,10 @@ def test_a_filter_of_the_api_goes_before_a_part(tmp_path: Path) -> None:
         dioptra.put(job, ("queued", job))
     dioptra.put(3, ("queued", 3), ("started", 4))
     with dioptra.running() as (resources, server):
-        Listing(resources, shelf=_shelf(tmp_path)).find(ANY, limit=600)
+        Listing(resources, cache=_cache(tmp_path)).find(ANY, limit=600)
         server.requests.clear()
         wanted = Filter(status="started")
-        found = Listing(resources, shelf=_shelf(tmp_path)).find(wanted, limit=20)
+        found = Listing(resources, cache=_cache(tmp_path)).find(wanted, limit=20)
         assert [each.job.id for each in found.jobs] == [3]
         assert len(server.requests) == 3  # tags, jobs, its times
 
@@ -119,7 +121,7 @@ def test_times(tmp_path: Path) -> None:
     dioptra.put(3, ("queued", 0), ("deferred", 1), ("failed", 2))
     dioptra.put(4, ("queued", 0), ("started", 1))
     with dioptra.running() as (resources, _):
-        found = Listing(resources, shelf=_shelf(tmp_path)).find(ANY, limit=9)
+        found = Listing(resources, cache=_cache(tmp_path)).find(ANY, limit=9)
     times = {
         each.job.id: (each.timeline.waited, each.took(NOON + timedelta(seconds=4)))
         for each in found.jobs
@@ -131,10 +133,10 @@ def test_a_deleted_job_is_forgotten(tmp_path: Path) -> None:
     """A job that was deleted is in no list, although nothing else has changed."""
     dioptra = _thousand()
     with dioptra.running() as (resources, _):
-        Listing(resources, shelf=_shelf(tmp_path)).find(Filter(queue="gpu"), limit=99)
+        Listing(resources, cache=_cache(tmp_path)).find(Filter(queue="gpu"), limit=99)
         del dioptra.jobs[500]
         dioptra.put(1001, ("queued", 2000), queue="gpu")
-        found = Listing(resources, shelf=_shelf(tmp_path)).find(
+        found = Listing(resources, cache=_cache(tmp_path)).find(
             Filter(queue="gpu"), limit=99
         )
         assert 500 not in [listed.job.id for listed in found.jobs]
@@ -144,7 +146,7 @@ def test_a_deleted_job_is_forgotten(tmp_path: Path) -> None:
 def test_pages(tmp_path: Path) -> None:
     """A page further on begins where the last one ended."""
     with _thousand().running() as (resources, _):
-        listing = Listing(resources, shelf=_shelf(tmp_path))
+        listing = Listing(resources, cache=_cache(tmp_path))
         found = listing.find(Filter(queue="gpu"), limit=4, skip=8)
         assert [listed.job.id for listed in found.jobs] == [200, 100]
         assert not found.more
@@ -153,15 +155,15 @@ def test_pages(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("wanted", "ids"),
     [
-        (Filter(kind="training"), [3, 2]),
-        (Filter(kind="processing"), [4]),
-        (Filter(kind="internal"), [1]),
+        (Filter(job_type="training"), [3, 2]),
+        (Filter(job_type="processing"), [4]),
+        (Filter(job_type="internal"), [1]),
         (Filter(status="failed"), [2]),
         (Filter(queue="gpu"), [4]),
         (Filter(user="bob"), [3]),
         (Filter(experiment="demo"), [4, 3, 2, 1]),
         (Filter(experiment="3"), [4, 3, 2, 1]),
-        (Filter(kind="training", status="failed"), [2]),
+        (Filter(job_type="training", status="failed"), [2]),
         (Filter(user="nobody"), []),
     ],
 )
@@ -174,7 +176,7 @@ def test_filters(wanted: Filter, ids: list[int], tmp_path: Path) -> None:
     dioptra.put(4, ("queued", 4), queue="gpu")
     with dioptra.running() as (resources, _):
         for _ in range(2):  # without and with what is known from before
-            found = Listing(resources, shelf=_shelf(tmp_path)).find(wanted, limit=9)
+            found = Listing(resources, cache=_cache(tmp_path)).find(wanted, limit=9)
             assert [listed.job.id for listed in found.jobs] == ids
 
 
@@ -184,7 +186,7 @@ def test_no_such_experiment(tmp_path: Path) -> None:
         Dioptra().running() as (resources, _),
         pytest.raises(Unknown, match="no experiment 'nope'"),
     ):
-        Listing(resources, shelf=_shelf(tmp_path)).find(
+        Listing(resources, cache=_cache(tmp_path)).find(
             Filter(experiment="nope"), limit=1
         )
 
@@ -197,7 +199,7 @@ def test_durations(tmp_path: Path) -> None:
     dioptra.put(3, ("queued", 2))
     now = NOON + timedelta(seconds=10)
     with dioptra.running() as (resources, _):
-        found = Listing(resources, shelf=_shelf(tmp_path)).find(ANY, limit=9)
+        found = Listing(resources, cache=_cache(tmp_path)).find(ANY, limit=9)
     told = {listed.job.id: (listed.age(now), listed.took(now)) for listed in found.jobs}
     assert told == {1: (10, 5), 2: (9, 2.5), 3: (8, None)}
 
@@ -207,11 +209,11 @@ def test_a_broken_shelf(tmp_path: Path) -> None:
     dioptra = Dioptra()
     dioptra.put(1, ("queued", 0), ("started", 1), ("failed", 2))
     with dioptra.running() as (resources, _):
-        shelf = _shelf(tmp_path)
-        assert shelf.file is not None
+        cache = _cache(tmp_path)
+        assert cache.file is not None
         for text in ("{", "[]", '{"version": 1}', '{"version": 99}'):
             tmp_path.mkdir(exist_ok=True)
-            shelf.file.write_text(text)
-            found = Listing(resources, shelf=_shelf(tmp_path)).find(ANY, limit=9)
+            cache.file.write_text(text)
+            found = Listing(resources, cache=_cache(tmp_path)).find(ANY, limit=9)
             assert [listed.job.id for listed in found.jobs] == [1]
-        assert shelf.file.stat().st_mode & 0o077 == 0
+        assert cache.file.stat().st_mode & 0o077 == 0

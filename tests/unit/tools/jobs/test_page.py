@@ -14,7 +14,7 @@ from tests.unit.tools.jobs.dioptra import Dioptra
 from dioptra_worker.api.user_client import MetricPoint
 from dioptra_worker.tools.jobs.page.charts import charts
 from dioptra_worker.tools.jobs.page.html import Html, fill, join
-from dioptra_worker.tools.jobs.page.log_section import KEPT, Logs
+from dioptra_worker.tools.jobs.page.log_section import MAX_LOGS, Logs
 from dioptra_worker.tools.jobs.page.server import CannotListen, serving
 
 if TYPE_CHECKING:
@@ -115,9 +115,9 @@ def test_logs_are_forgotten() -> None:
     dioptra = Dioptra(logs={7: [("INFO", "x", "hello")]})
     with dioptra.running() as (resources, _):
         logs = Logs(resources)
-        for job in [7, *range(100, 100 + KEPT)]:
+        for job in [7, *range(100, 100 + MAX_LOGS)]:
             logs.read(job)
-        assert len(logs._logs) == KEPT
+        assert len(logs._logs) == MAX_LOGS
         assert [entry.text for entry in logs.read(7)] == ["hello"]
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from dioptra_worker.api.models import Artifact
 
 ARCHIVE = ".tar.gz"
-_LONGEST = 200
+_MAX_BYTES = 200
 """Bytes of a name; most file systems take 255, and others put something behind it."""
 _UNFIT = re.compile(r'[/\\:*?"<>|\s]')
 # Control characters, what turns the direction of writing around, and halves of letters.
@@ -80,10 +80,10 @@ def _fit(letter: str) -> str:
 
 def _shortened(name: str) -> str:
     """Cut from the middle, so that a name keeps its ending."""
-    if len(name.encode()) <= _LONGEST:
+    if len(name.encode()) <= _MAX_BYTES:
         return name
     stem, dot, ending = name.rpartition(".")
-    if not stem or len(ending.encode()) > _LONGEST // 4:
+    if not stem or len(ending.encode()) > _MAX_BYTES // 4:
         stem, dot, ending = name, "", ""
-    room = _LONGEST - len((dot + ending).encode())
+    room = _MAX_BYTES - len((dot + ending).encode())
     return stem.encode()[:room].decode(errors="ignore") + dot + ending

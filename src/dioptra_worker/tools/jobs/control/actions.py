@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from dioptra_worker.api.user_client import Resources
     from dioptra_worker.tools.jobs.control.queues import Broker
 
-PAUSE = 0.5
+POLL_INTERVAL = 0.5
 """Seconds between two looks at whether a worker has stopped a job."""
 
 
@@ -73,7 +73,7 @@ class Actions:
                     f"worker {worker!r} was asked to stop job {job_id}, and has not"
                     f" within {self.seconds:g} s"
                 )
-            self.sleep(PAUSE)
+            self.sleep(POLL_INTERVAL)
             job = self._job(job_id)
         return job.status
 
@@ -115,7 +115,7 @@ class Actions:
                     f"worker {worker!r} still has job {job_id} after"
                     f" {self.seconds:g} s: a lost worker is forgotten after 90 s"
                 )
-            self.sleep(PAUSE)
+            self.sleep(POLL_INTERVAL)
             job = self._job(job_id)
         # Not before the lease is back: a worker leaves a job alone that is held.
         self.broker.enqueue(job, timeout=body["timeout"])

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from dioptra_worker.tools.jobs.control.validation import check_fit
+from dioptra_worker.tools.jobs.control.validation import check_arguments
 from dioptra_worker.tools.jobs.errors import NotNow
 from dioptra_worker.tools.resources.errors import Unknown
 from dioptra_worker.tools.resources.submitting import (
-    Submission,
     known,
     submit,
     swaps_of,
@@ -19,39 +18,15 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from dioptra_worker.api.user_client import Resources
+    from dioptra_worker.tools.resources.submitting import Submission
 
 
-@dataclass(frozen=True, kw_only=True)
-class Wish:
-    """What to run.
-
-    Attributes:
-        entrypoint: The entrypoint's name or id.
-        queue: The queue's name; None is the entrypoint's only one.
-        experiment: The experiment's name; it is created if there is none.
-        values: Values for parameters, as text.
-        artifacts: The ids of artifacts for artifact parameters.
-        swaps: Which task to take where the task graph leaves a choice.
-        timeout: How long the job may run, such as ``10m``.
-        description: A sentence for people.
-    """
-
-    entrypoint: str
-    experiment: str
-    queue: str | None = None
-    values: Mapping[str, str] = field(default_factory=dict)
-    artifacts: Mapping[str, int] = field(default_factory=dict)
-    swaps: Mapping[str, str] = field(default_factory=dict)
-    timeout: str = "24h"
-    description: str = ""
-
-
-def order(resources: Resources, wish: Wish) -> int:
-    """Submit a job.
+def submit_checked(resources: Resources, wanted: Submission) -> int:
+    """Submit a job, unless what it is given does not fit its entrypoint.
 
     Args:
         resources: The API.
-        wish: What to run.
+        wanted: What to run.
 
     Returns:
         The job's id.
@@ -61,32 +36,19 @@ def order(resources: Resources, wish: Wish) -> int:
             missing.
         ServiceError: The API refused, or cannot be asked.
     """
-    entrypoint = resources.entrypoint(entrypoint_id(resources, wish.entrypoint))
-    check_fit(
+    entrypoint = resources.entrypoint(entrypoint_id(resources, str(wanted.entrypoint)))
+    check_arguments(
         resources,
         entrypoint,
-        values=wish.values,
-        artifacts=wish.artifacts,
-        swaps=wish.swaps,
+        values=wanted.values,
+        artifacts=wanted.artifacts,
+        swaps=wanted.swaps,
     )
-    return submit(
-        resources,
-        Submission(
-            entrypoint=entrypoint["id"],
-            queue=wish.queue or _only_queue(entrypoint),
-            experiment=wish.experiment,
-            values=wish.values,
-            artifacts={
-                key: resources.artifact(id_) for key, id_ in wish.artifacts.items()
-            },
-            swaps=wish.swaps,
-            timeout=wish.timeout,
-            description=wish.description,
-        ),
-    )
+    queue = wanted.queue or _only_queue(entrypoint)
+    return submit(resources, replace(wanted, entrypoint=entrypoint["id"], queue=queue))
 
 
-def order_again(
+def rerun(
     resources: Resources,
     job_id: int,
     *,
@@ -134,7 +96,7 @@ def order_again(
     }
     if latest:
         try:
-            check_fit(
+            check_arguments(
                 resources,
                 resources.entrypoint(entrypoint["id"]),
                 values=body["values"],

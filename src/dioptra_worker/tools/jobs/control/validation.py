@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from dioptra_worker.api.user_client import Resources
 
 
-def check_fit(
+def check_arguments(
     resources: Resources,
     entrypoint: Mapping[str, Any],
     *,

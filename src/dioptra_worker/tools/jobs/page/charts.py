@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from dioptra_worker.api.user_client import MetricPoint
 
 _WIDTH, _HEIGHT, _EDGE = 240.0, 72.0, 5.0
-_MOST = 400
+_MAX_POINTS = 400
 """Points of a line; there are no more columns to draw them in."""
 
 _CHART = """\
@@ -83,7 +83,7 @@ def _chart(name: str, series: list[MetricPoint]) -> Html:
 
 def _thinned(series: list[MetricPoint]) -> list[MetricPoint]:
     """At most so many of them, the last one always."""
-    stride = math.ceil(len(series) / _MOST) or 1
+    stride = math.ceil(len(series) / _MAX_POINTS) or 1
     kept = series[::stride]
     return kept if not series or kept[-1] is series[-1] else [*kept, series[-1]]
 

@@ -90,7 +90,7 @@ def parts(details: Details, *, now: datetime) -> Html:
 
 def _facts(details: Details, now: datetime) -> Iterable[Html]:
     listed, job = details.listed, details.job
-    yield _fact("Type", listed.kind)
+    yield _fact("Type", listed.job_type)
     yield _fact("User", job.user)
     address = "/?" + urlencode({"experiment": job.experiment})
     yield _fact("Object", _linked(address, job.experiment))

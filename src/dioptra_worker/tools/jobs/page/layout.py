@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dioptra_worker.tools.jobs.page.html import Html, fill
 
-_FRAME = """\
+_LAYOUT = """\
 <!doctype html>
 <html lang="en">
 <head>
@@ -34,7 +34,7 @@ Jobs</a>
 
 def page(title: str, body: Html, *, user: str, place: str) -> Html:
     """A whole page."""
-    return fill(_FRAME, title=title, body=body, user=user, place=place)
+    return fill(_LAYOUT, title=title, body=body, user=user, place=place)
 
 
 def sentence(text: str) -> Html:

@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 from dioptra_worker.common.humanize import coarse_duration
 from dioptra_worker.tools.jobs.formatting import maybe
 from dioptra_worker.tools.jobs.job_row import STATUSES
-from dioptra_worker.tools.jobs.job_types import KINDS
+from dioptra_worker.tools.jobs.job_types import JOB_TYPES
 from dioptra_worker.tools.jobs.page.html import NOTHING, Html, fill, join
 from dioptra_worker.tools.jobs.page.layout import pill
 
@@ -55,7 +55,7 @@ _ROW = """\
 <tr data-job="{id}"><td>{pill}</td>
 <th scope="row"><a href="/jobs/{id}">{name}</a> <span class="id">#{id}</span>
 {about}</th>
-<td data-label="Type">{kind}</td><td data-label="User">{user}</td>
+<td data-label="Type">{job_type}</td><td data-label="User">{user}</td>
 <td data-label="Object"><a href="{object}">{experiment}</a></td>
 <td data-label="Queue">{queue}</td>
 <td data-label="Age" class="number"><time datetime="{at}" title="{at}">{age}</time></td>
@@ -67,7 +67,7 @@ def list_page(found: Found, query: Mapping[str, str], *, now: datetime) -> Html:
     return fill(
         _LIST,
         statuses=_choices(STATUSES, query.get("status", ""), "any status"),
-        types=_choices(KINDS, query.get("type", ""), "any type"),
+        types=_choices(JOB_TYPES, query.get("type", ""), "any type"),
         texts=join(_text(name, query.get(name, "")) for name in _TEXTS),
         clear=Html('<a class="button" href="/">Clear</a>') if query else NOTHING,
         source="/rows?" + urlencode(query),
@@ -105,7 +105,7 @@ def _row(listed: Listed, now: datetime) -> Html:
         pill=pill(job.status),
         name=job.name,
         about=about,
-        kind=listed.kind,
+        job_type=listed.job_type,
         user=job.user,
         object="/?" + urlencode({"experiment": job.experiment}),
         experiment=job.experiment,

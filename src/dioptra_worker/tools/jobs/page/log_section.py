@@ -9,7 +9,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from dioptra_worker.tools.jobs.formatting import harmless
-from dioptra_worker.tools.jobs.job_log import SEVERITIES, Chapters
+from dioptra_worker.tools.jobs.job_log import SEVERITIES, LogSections
 from dioptra_worker.tools.jobs.page.html import Html, fill, join
 
 if TYPE_CHECKING:
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from dioptra_worker.api.user_client import Resources
     from dioptra_worker.tools.jobs.job_log import Entry
 
-KEPT = 16
+MAX_LOGS = 16
 """Logs that are remembered between two requests."""
-SHOWN = 5000
+MAX_RECORDS = 5000
 """Records of a log that a page shows, the last ones."""
 
 _LOG = """\
@@ -54,7 +54,7 @@ _LINE = (
 @dataclass
 class _Log:
     entries: list[Entry] = field(default_factory=list)
-    chapters: Chapters = field(default_factory=Chapters)
+    sections: LogSections = field(default_factory=LogSections)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
@@ -71,19 +71,19 @@ class Logs:
         with self._lock:
             log = self._logs.setdefault(job_id, _Log())
             self._logs.move_to_end(job_id)
-            while len(self._logs) > KEPT:
+            while len(self._logs) > MAX_LOGS:
                 self._logs.popitem(last=False)
         with log.lock:
             lines = self._resources.log(job_id, start=len(log.entries))
-            log.entries += log.chapters.place(lines)
+            log.entries += log.sections.assign(lines)
             return tuple(log.entries)
 
 
-def log_part(
+def log_section(
     job_id: int, entries: Sequence[Entry], *, ended: bool, severity: str
 ) -> Html:
     """The log as the page first shows it."""
-    shown = entries[-SHOWN:]
+    shown = entries[-MAX_RECORDS:]
     left_out = len(entries) - len(shown)
     return fill(
         _LOG,
@@ -114,7 +114,7 @@ def log_part(
     )
 
 
-def news(entries: Sequence[Entry], after: int) -> list[dict[str, Any]]:
+def new_records(entries: Sequence[Entry], after: int) -> list[dict[str, Any]]:
     """What a page that has seen so many records has yet to show."""
     return [
         {

@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING
 from dioptra_worker.errors import NotFound, ServiceError, WorkerError
 from dioptra_worker.tools.jobs.artifacts.file_names import ARCHIVE, file_names
 from dioptra_worker.tools.jobs.artifacts.selection import artifact_of, open_contents
-from dioptra_worker.tools.jobs.control.submission import order_again
+from dioptra_worker.tools.jobs.control.submission import rerun
 from dioptra_worker.tools.jobs.details import read_details
 from dioptra_worker.tools.jobs.job_log import SEVERITIES
 from dioptra_worker.tools.jobs.job_row import STATUSES
-from dioptra_worker.tools.jobs.job_types import KINDS
+from dioptra_worker.tools.jobs.job_types import JOB_TYPES
 from dioptra_worker.tools.jobs.listing import Filter
 from dioptra_worker.tools.jobs.page import job_page, layout, list_page
 from dioptra_worker.tools.jobs.page.http import Answer, Request
-from dioptra_worker.tools.jobs.page.log_section import Logs, log_part, news
+from dioptra_worker.tools.jobs.page.log_section import Logs, log_section, new_records
 from dioptra_worker.tools.resources.errors import ResourceError, Unknown
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from dioptra_worker.tools.jobs.listing import Found, Listing
     from dioptra_worker.tools.jobs.page.html import Html
 
-PATIENCE = 20.0
+STOP_TIMEOUT = 20.0
 """Seconds that a worker may take to stop a job before the page says that it has not."""
 _JOB = re.compile(r"/jobs/([1-9][0-9]{0,17})(/[a-z]+)?")
 _ARTIFACT = re.compile(r"/jobs/([1-9][0-9]{0,17})/artifacts/([1-9][0-9]{0,17})")
@@ -76,15 +76,17 @@ class Routes:
             return self._answer(request)
         except NotFound:
             words = "There is no such job: it was deleted, or never was."
-            return self._told(words, HTTPStatus.NOT_FOUND)
+            return self._sentence_page(words, HTTPStatus.NOT_FOUND)
         except Unknown as error:
-            return self._told(_begun(str(error)), HTTPStatus.NOT_FOUND)
+            return self._sentence_page(_capitalized(str(error)), HTTPStatus.NOT_FOUND)
         except ResourceError as error:
-            return self._told(_begun(str(error)), HTTPStatus.CONFLICT)
+            return self._sentence_page(_capitalized(str(error)), HTTPStatus.CONFLICT)
         except ServiceError as error:
-            return self._told(_begun(str(error)), HTTPStatus.SERVICE_UNAVAILABLE)
+            return self._sentence_page(
+                _capitalized(str(error)), HTTPStatus.SERVICE_UNAVAILABLE
+            )
         except WorkerError as error:  # a setting that is missing
-            return self._told(_begun(str(error)), HTTPStatus.CONFLICT)
+            return self._sentence_page(_capitalized(str(error)), HTTPStatus.CONFLICT)
 
     def _answer(self, request: Request) -> Answer:
         if request.method == "POST":
@@ -99,7 +101,7 @@ class Routes:
             return self._artifact(int(found[1]), int(found[2]))
         found = _JOB.fullmatch(request.path)
         if found is None:
-            return self._told("There is no such page.", HTTPStatus.NOT_FOUND)
+            return self._sentence_page("There is no such page.", HTTPStatus.NOT_FOUND)
         job_id, part = int(found[1]), found[2]
         match part:
             case None:
@@ -109,22 +111,22 @@ class Routes:
                 return _html(job_page.parts(details, now=_now()))
             case "/log":
                 return self._log(request, job_id)
-        return self._told("There is no such page.", HTTPStatus.NOT_FOUND)
+        return self._sentence_page("There is no such page.", HTTPStatus.NOT_FOUND)
 
     # -- looking ---------------------------------------------------------------
 
     def _list(self, request: Request) -> Answer:
-        query = _kept(request.query)
+        query = _filters_of(request.query)
         body = list_page.list_page(self._found(query), query, now=_now())
         return self._page("Jobs", body)
 
     def _rows(self, request: Request) -> Html:
-        query = _kept(request.query)
+        query = _filters_of(request.query)
         return list_page.rows(self._found(query), query, now=_now())
 
     def _found(self, query: Mapping[str, str]) -> Found:
         wanted = Filter(
-            kind=query.get("type"),
+            job_type=query.get("type"),
             status=query.get("status"),
             queue=query.get("queue"),
             experiment=query.get("experiment"),
@@ -137,7 +139,7 @@ class Routes:
     def _job(self, request: Request, job_id: int) -> Answer:
         details = self._details(job_id)
         severity = request.query.get("severity", "")
-        log = log_part(
+        log = log_section(
             job_id,
             self.logs.read(job_id),
             ended=details.job.has_ended,
@@ -158,7 +160,7 @@ class Routes:
         body = {
             "status": status,
             "next": len(entries),
-            "entries": news(entries, after),
+            "entries": new_records(entries, after),
         }
         return Answer(body=json.dumps(body).encode(), content_type="application/json")
 
@@ -174,7 +176,7 @@ class Routes:
 
     def _static(self, name: str) -> Answer:
         if name not in _STATIC:
-            return self._told("There is no such page.", HTTPStatus.NOT_FOUND)
+            return self._sentence_page("There is no such page.", HTTPStatus.NOT_FOUND)
         file = package_files.files(__package__) / "static" / name
         return Answer(body=file.read_bytes(), content_type=_STATIC[name])
 
@@ -186,15 +188,15 @@ class Routes:
             words = (
                 "This page is out of date: go back, load it again, and try once more."
             )
-            return self._told(words, HTTPStatus.FORBIDDEN)
+            return self._sentence_page(words, HTTPStatus.FORBIDDEN)
         found = _JOB.fullmatch(request.path)
         if found is None or found[2] not in {"/rerun", "/cancel"}:
-            return self._told("There is no such page.", HTTPStatus.NOT_FOUND)
+            return self._sentence_page("There is no such page.", HTTPStatus.NOT_FOUND)
         job_id = int(found[1])
         if found[2] == "/rerun":
-            job_id = order_again(self.resources, job_id)
+            job_id = rerun(self.resources, job_id)
         else:
-            with self.actions(PATIENCE) as actions:
+            with self.actions(STOP_TIMEOUT) as actions:
                 actions.cancel(job_id)
         # Not the page itself: loading that again must not do it again.
         return Answer(status=HTTPStatus.SEE_OTHER, location=f"/jobs/{job_id}")
@@ -207,14 +209,14 @@ class Routes:
         whole = layout.page(title, body, user=self.api.username, place=self.api.url)
         return _html(whole, status)
 
-    def _told(self, words: str, status: HTTPStatus) -> Answer:
+    def _sentence_page(self, words: str, status: HTTPStatus) -> Answer:
         return self._page("Jobs", layout.sentence(words), status)
 
 
-def _kept(query: Mapping[str, str]) -> dict[str, str]:
+def _filters_of(query: Mapping[str, str]) -> dict[str, str]:
     """The part of a query that says which jobs are wanted."""
     kept = {name: query[name].strip() for name in _FILTERS if query.get(name)}
-    if kept.get("type", KINDS[0]) not in KINDS:
+    if kept.get("type", JOB_TYPES[0]) not in JOB_TYPES:
         del kept["type"]
     if kept.get("status", "queued") not in STATUSES:
         del kept["status"]
@@ -225,7 +227,7 @@ def _html(body: Html, status: HTTPStatus = HTTPStatus.OK) -> Answer:
     return Answer(status=status, body=body.encode())
 
 
-def _begun(text: str) -> str:
+def _capitalized(text: str) -> str:
     """A sentence that begins one."""
     return text[:1].upper() + text[1:]
 

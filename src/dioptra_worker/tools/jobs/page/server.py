@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 log = logging.getLogger("dioptra_worker.jobs.page")
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
-LONGEST_FORM = 10_000
-SLOWEST = 3600.0
+MAX_FORM_BYTES = 10_000
+DOWNLOAD_IDLE_TIMEOUT = 3600.0
 """Seconds that a browser may pause a download."""
 HEADERS = {
     "Content-Security-Policy": (
@@ -153,7 +153,7 @@ class _Handler(BaseHTTPRequestHandler):
         form: dict[str, str] = {}
         if method == "POST":
             length = self.headers.get("Content-Length", "")
-            if not length.isdigit() or int(length) > LONGEST_FORM:
+            if not length.isdigit() or int(length) > MAX_FORM_BYTES:
                 self.close_connection = True  # what it sends is not read
                 return _plain(HTTPStatus.BAD_REQUEST, "This is no form of this page.")
             content = self.rfile.read(int(length)).decode("utf-8", "replace")
@@ -196,7 +196,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         if not with_body:
             return
-        self.connection.settimeout(SLOWEST)
+        self.connection.settimeout(DOWNLOAD_IDLE_TIMEOUT)
         try:
             for piece in download:
                 if chunked:
