@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import queue
 import time
 from functools import partial
@@ -25,7 +24,7 @@ from dioptra_worker.common.outcome import Outcome
 from dioptra_worker.errors import ServiceUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator
 
     import redis
 
@@ -411,13 +410,20 @@ class Ear:
     """Hears commands."""
 
     def __init__(self) -> None:
-        self.heard: queue.SimpleQueue[Mapping[str, Any]] = queue.SimpleQueue()
+        self.heard: queue.SimpleQueue[str] = queue.SimpleQueue()
 
-    def __call__(self, command: Mapping[str, Any]) -> None:
-        """Hear one; the command ``fail`` cannot be obeyed."""
-        self.heard.put(command)
-        if command["command"] == "fail":
-            raise ZeroDivisionError
+    def shut_down(self) -> None:
+        """Hear the command."""
+        self.heard.put("shut down")
+
+    def stop_job(self, job_id: str) -> None:
+        """Hear the command."""
+        self.heard.put(f"stop job {job_id}")
+
+    def kill_job(self) -> None:
+        """Hear the command, which cannot be obeyed."""
+        self.heard.put("kill job")
+        raise ZeroDivisionError
 
 
 def _listening(office: Office) -> bool:
@@ -429,16 +435,15 @@ def test_commands_are_heard(office: Office, url: str) -> None:
     """RQ's commands arrive; what is none, or cannot be obeyed, ends nothing."""
     ear = Ear()
     channel = office.worker.pubsub_channel_name
-    with CommandListener(partial(connect, url), channel, handle=ear):
+    with CommandListener(partial(connect, url), channel, target=ear):
         _wait_for(lambda: _listening(office))
         for junk in (b"", b"junk", b"[]", b'"command"', b"5", b"{}", b"\xff\xfe"):
             office.client.publish(channel, junk)
-        office.client.publish(channel, json.dumps({"command": "fail"}))
+        send_command(office.client, office.worker.name, "no-such-command")
+        send_command(office.client, office.worker.name, "kill-horse")
         send_command(office.client, office.worker.name, "stop-job", job_id="7")
-        assert ear.heard.get(timeout=5) == {"command": "fail"}
-        command = ear.heard.get(timeout=10)
-        assert command["command"] == "stop-job"
-        assert command["job_id"] == "7"
+        assert ear.heard.get(timeout=5) == "kill job"
+        assert ear.heard.get(timeout=10) == "stop job 7"
 
 
 def test_commands_are_heard_after_the_connection_was_cut(
@@ -447,13 +452,13 @@ def test_commands_are_heard_after_the_connection_was_cut(
     """A listener whose connection is killed subscribes again by itself."""
     ear = Ear()
     channel = office.worker.pubsub_channel_name
-    with CommandListener(partial(connect, url), channel, handle=ear):
+    with CommandListener(partial(connect, url), channel, target=ear):
         for _ in range(2):
             _wait_for(lambda: _listening(office))
             assert _kill(office.client, "subscribe") >= 1
             _wait_for(lambda: _listening(office))
         send_command(office.client, office.worker.name, "shutdown")
-        assert ear.heard.get(timeout=5)["command"] == "shutdown"
+        assert ear.heard.get(timeout=5) == "shut down"
 
 
 def _kill(client: redis.Redis, command: str) -> int:

@@ -1,21 +1,51 @@
-"""Hears RQ's commands: stop a job, kill it, shut the worker down."""
+"""Hears RQ's commands and does what they ask: stop a job, kill it, shut down.
+
+A new command of RQ's is a line in `COMMANDS`, and a method of `CommandTarget` if it asks
+for something that no other does.
+"""
 
 from __future__ import annotations
 
 import json
 import logging
 import threading
-from typing import TYPE_CHECKING, Any, Self
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import redis
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
     from types import TracebackType
 
 log = logging.getLogger("dioptra_worker.commands")
 
 POLL_INTERVAL = 5.0
+"""Seconds that one look for a command waits."""
+
+
+class CommandTarget(Protocol):
+    """What commands are for; its methods are called in the listener's thread."""
+
+    def shut_down(self) -> None:
+        """Take no more jobs, and end."""
+        ...
+
+    def stop_job(self, job_id: str) -> None:
+        """Stop a job, if it is the running one."""
+        ...
+
+    def kill_job(self) -> None:
+        """Stop the running job at once."""
+        ...
+
+
+COMMANDS: dict[str, Callable[[CommandTarget, Mapping[str, Any]], None]] = {
+    "shutdown": lambda target, _: target.shut_down(),
+    "stop-job": lambda target, body: target.stop_job(str(body.get("job_id"))),
+    "stop-execution": lambda target, body: target.stop_job(str(body.get("job_id"))),
+    "kill-horse": lambda target, _: target.kill_job(),
+}
+"""What to do at each of RQ's commands, given all that came with it."""
 
 
 class CommandListener:
@@ -26,19 +56,18 @@ class CommandListener:
         connect: Callable[[float], redis.Redis],
         channel: str,
         *,
-        handle: Callable[[Mapping[str, Any]], None],
+        target: CommandTarget,
     ) -> None:
         """Prepare; entering starts the thread.
 
         Args:
             connect: Makes a connection whose answers may take the given seconds.
             channel: The worker's pub/sub channel.
-            handle: Called with each command, such as ``{"command": "stop-job",
-                "job_id": "7"}``.
+            target: Does what the commands ask.
         """
         self._connect = connect
         self._channel = channel
-        self._handle = handle
+        self._target = target
         self._closed = threading.Event()
         self._thread = threading.Thread(
             target=self._listen, name="dioptra-commands", daemon=True
@@ -72,11 +101,14 @@ class CommandListener:
             return
         try:
             command = json.loads(message["data"])
-            command["command"]
+            name = command["command"]
         except (ValueError, TypeError, KeyError):
             log.warning("a command that is none was ignored: %r", message["data"])
             return
+        if name not in COMMANDS:
+            log.warning("unknown command %r was ignored", name)
+            return
         try:
-            self._handle(command)
-        except Exception:
+            COMMANDS[name](self._target, command)
+        except Exception:  # without this thread no command would be heard any more
             log.exception("command %r could not be obeyed", command)

@@ -10,6 +10,7 @@ import contextlib
 import logging
 import signal
 import threading
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -45,7 +46,7 @@ from dioptra_worker.errors import ServiceError, ServiceUnavailable
 from dioptra_worker.supervision.termination import StopRequest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator
     from types import FrameType
 
     from dioptra_worker.api.client import DioptraApi
@@ -110,7 +111,7 @@ class Daemon:
                     CommandListener(
                         connect,
                         rq.pubsub_channel_name,
-                        handle=partial(self._on_command, handler),
+                        target=_Commanded(self._wakeup, handler),
                     ),
                     QueueWatcher(
                         connect, rq.queue_keys(), ring=self._wakeup.wake
@@ -243,22 +244,27 @@ class Daemon:
     def _on_signal(self, _signum: int, _frame: FrameType | None) -> None:
         self._wakeup.stop()
 
-    def _on_command(self, handler: Handler, command: Mapping[str, Any]) -> None:
-        """Obey a command of RQ's; called in the listener's thread."""
-        match command["command"]:
-            case "shutdown":
-                log.info("RQ's command to shut down")
-                self._wakeup.stop()
-            case "stop-job" | "stop-execution":
-                job_id = str(command.get("job_id"))
-                if str(handler.job_id) == job_id:
-                    handler.stop(StopRequest("requested", "stopped by request"))
-                else:
-                    log.warning("not running job %s: stop ignored", job_id)
-            case "kill-horse":
-                handler.stop(StopRequest("requested", "killed by request", kill=True))
-            case other:
-                log.warning("unknown command %r was ignored", other)
+
+@dataclass(frozen=True)
+class _Commanded:
+    """What RQ's commands do to a daemon."""
+
+    wakeup: WakeUp
+    handler: Handler
+
+    def shut_down(self) -> None:
+        log.info("RQ's command to shut down")
+        self.wakeup.stop()
+
+    def stop_job(self, job_id: str) -> None:
+        if str(self.handler.job_id) == job_id:
+            self.handler.stop(StopRequest("requested", "stopped by request"))
+        else:
+            log.warning("not running job %s: stop ignored", job_id)
+
+    def kill_job(self) -> None:
+        stop = StopRequest("requested", "killed by request", kill=True)
+        self.handler.stop(stop)
 
 
 @contextlib.contextmanager
