@@ -166,10 +166,10 @@ def stop_idle(container: Container) -> str:
 
 
 def stop_waiting(bench: Bench) -> str:
-    """A worker that still waits for an address hears the signal, too."""
-    arguments = ("--wait-for", "127.0.0.1:9", *bench.image.queues)
+    """A worker that still waits for a service hears the signal, too."""
+    arguments = ("--url", "redis://127.0.0.1:9", *bench.image.queues)
     with bench.container("waiting", *arguments) as container:
-        container.wait_for("waiting for 127.0.0.1:9", seconds=START_SECONDS)
+        container.wait_for("waiting: Redis cannot be reached", seconds=START_SECONDS)
         return stop_idle(container)
 
 

@@ -1,7 +1,7 @@
 """Hears RQ's commands and does what they ask: stop a job, kill it, shut down.
 
-A new command of RQ's is a line in `COMMANDS`, and a method of `CommandTarget` if it asks
-for something that no other does.
+A new command of RQ's is a line in `COMMANDS`, and a method of `CommandTarget` if it
+asks for something that no other does.
 """
 
 from __future__ import annotations
@@ -9,12 +9,12 @@ from __future__ import annotations
 import json
 import logging
 import threading
-from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import redis
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
     from types import TracebackType
 
 log = logging.getLogger("dioptra_worker.commands")

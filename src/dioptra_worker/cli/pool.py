@@ -76,7 +76,7 @@ def _options(orders: DaemonOptions, name: str, *, share: bool) -> tuple[str, ...
     if orders.max_idle is not None:
         limits += ["--max-idle-time", str(orders.max_idle)]
     for address in orders.wait_for:
-        limits += ["--wait-for", str(address)]
+        limits += ["--wait-for", address]
     return (
         *("--name", name, "--results-ttl", str(orders.result_ttl), *limits),
         *(["--share-forkserver"] if share else []),

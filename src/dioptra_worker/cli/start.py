@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import re
 import signal
 import socket
 import sys
@@ -28,7 +29,6 @@ from dioptra_worker.errors import (
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from dioptra_worker.daemon.wait_for_ports import Address
     from dioptra_worker.supervision.launcher import Launcher
 
 WARN_AFTER = 60.0
@@ -47,13 +47,13 @@ Examples:
 
 def _addresses(
     _context: click.Context, _parameter: click.Parameter, given: tuple[str, ...]
-) -> tuple[Address, ...]:
-    from dioptra_worker.daemon.wait_for_ports import Address
-
-    try:
-        return tuple(Address.parse(text) for text in given)
-    except ValueError as error:
-        raise click.BadParameter(str(error)) from error
+) -> tuple[str, ...]:
+    for text in given:
+        match = re.fullmatch(r"(?:\[[^\]\s]+\]|[^:\[\]\s]+):([0-9]{1,5})", text)
+        if match is None or not 0 < int(match[1]) < 65536:
+            message = f"{text!r} is no HOST:PORT, such as redis:6379"
+            raise click.BadParameter(message)
+    return given
 
 
 @click.command(
@@ -84,8 +84,8 @@ def _addresses(
     multiple=True,
     metavar="HOST:PORT",
     callback=_addresses,
-    help="Wait, for a minute at most, until this opens; may be given several times."
-    " The worker waits for the services that it needs without being told.",
+    help="Accepted, since the platform's containers give it; it changes nothing: the"
+    " worker waits for the services that it needs without being told.",
 )
 @click.option(
     "--isolation",
@@ -119,7 +119,7 @@ def start(
     burst: bool,
     max_jobs: int | None,
     max_idle_time: float | None,
-    wait_for: tuple[Address, ...],
+    wait_for: tuple[str, ...],
     isolation: str | None,
     concurrency: int | None,
     no_warm: bool,

@@ -34,13 +34,11 @@ from dioptra_worker.daemon.outbox.journal import Journals
 from dioptra_worker.daemon.recovery.orphaned_outboxes import OrphanedOutboxes
 from dioptra_worker.daemon.recovery.sweep import Recovery
 from dioptra_worker.daemon.service_calls import (
-    LONGEST_CALL,
     STOPPED,
     MainLoopCalls,
     Stopped,
 )
 from dioptra_worker.daemon.staging.snapshot_cache import SnapshotCache
-from dioptra_worker.daemon.wait_for_ports import wait_for
 from dioptra_worker.daemon.wakeup import TICK, WakeUp
 from dioptra_worker.errors import ServiceError, ServiceUnavailable
 from dioptra_worker.supervision.termination import StopRequest
@@ -202,8 +200,12 @@ class Daemon:
 
     def _prepare(self) -> bool:
         """Log in and look at the queues' names; False when told to stop meanwhile."""
-        if not wait_for(self._orders.wait_for, pause=self._pause):
-            return False
+        if self._orders.wait_for:
+            log.info(
+                "--wait-for %s changes nothing: the worker waits for all services that"
+                " it needs, however long that takes",
+                ", ".join(self._orders.wait_for),
+            )
         if self._calls.wait_for(self._api.login, API) is STOPPED:
             return False
         with contextlib.suppress(ServiceError):  # the cache asks again
@@ -229,11 +231,6 @@ class Daemon:
                 connection=connection,
                 result_ttl=self._orders.result_ttl,
             )
-
-    def _pause(self, seconds: float) -> bool:
-        stopping = self._wakeup.pause(seconds)
-        self._health.tick(LONGEST_CALL[API])
-        return stopping
 
     # -- from elsewhere --------------------------------------------------------
 

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from dioptra_worker.daemon.wait_for_ports import Address
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,7 +16,7 @@ class DaemonOptions:
         max_jobs: End after this many jobs.
         max_idle: End after this many seconds without a job.
         result_ttl: Seconds that RQ keeps the record of a finished job.
-        wait_for: Addresses that are to open before anything else is asked.
+        wait_for: Addresses that somebody wants to be waited for; only said in the log.
     """
 
     queues: tuple[str, ...]
@@ -29,4 +25,4 @@ class DaemonOptions:
     max_jobs: int | None = None
     max_idle: float | None = None
     result_ttl: int = 500
-    wait_for: tuple[Address, ...] = ()
+    wait_for: tuple[str, ...] = ()

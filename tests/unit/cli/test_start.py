@@ -7,9 +7,11 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import click
 import pytest
 
 from dioptra_worker.cli.exit_codes import ExitCode
+from dioptra_worker.cli.start import start
 from dioptra_worker.settings import Settings
 
 if TYPE_CHECKING:
@@ -111,6 +113,16 @@ def test_wait_for_is_refused() -> None:
     assert "'redis' is no HOST:PORT, such as redis:6379" in answer.stderr
 
 
+@pytest.mark.parametrize(
+    "text", ["", "redis", ":6379", "redis:", "redis:0", "redis:65536", "::1", "a b:c"]
+)
+def test_wait_for_takes_addresses_only(text: str) -> None:
+    """What is no address is refused and quoted, beside one that is."""
+    with pytest.raises(click.BadParameter, match="such as redis:6379") as caught:
+        start.make_context("dioptra-worker-v1", ["--wait-for", text, "cpu"])
+    assert repr(text) in str(caught.value)
+
+
 def test_unusable_work_folder(tmp_path: Path) -> None:
     """A work folder that cannot be is named in one sentence, and the code is 2."""
     file = tmp_path / "file"
@@ -124,7 +136,10 @@ def test_unusable_work_folder(tmp_path: Path) -> None:
 
 
 def test_waiting_can_be_ended(tmp_path: Path) -> None:
-    """SIGTERM ends a worker that waits for an address, with code 0."""
+    """SIGTERM ends a worker that waits for a service, with code 0.
+
+    Addresses that it was told to wait for are named in one line, and not waited for.
+    """
     environment = {**COMPLETE, "DIOPTRA_WORKER_WORK_DIR": str(tmp_path)}
     process = subprocess.Popen(
         [PROGRAM, "--wait-for", "127.0.0.1:9", "cpu"],
@@ -134,9 +149,13 @@ def test_waiting_can_be_ended(tmp_path: Path) -> None:
     )
     assert process.stderr is not None
     try:
+        said: list[str] = []
         for line in process.stderr:
-            if "waiting for 127.0.0.1:9" in line:
+            said += [line] if "--wait-for" in line else []
+            if "waiting: the Dioptra API cannot be reached" in line:
                 break
+        (line,) = said
+        assert "--wait-for 127.0.0.1:9 changes nothing: the worker waits" in line
         process.terminate()
         assert process.wait(60) == ExitCode.OK
     finally:

@@ -59,7 +59,7 @@ def test_arguments_of_the_template(queues: tuple[str, ...]) -> None:
         "dioptra-worker-v1", [*arguments, "--results-ttl", "500", *queues]
     )
     assert context.params["queues"] == queues
-    assert [str(address) for address in context.params["wait_for"]] == waits
+    assert list(context.params["wait_for"]) == waits
     assert context.params["results_ttl"] == 500
 
 
