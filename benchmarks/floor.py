@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from benchmarks.stage import Stage
-    from dioptra_worker.api.user_client import LogLine
+    from dioptra_worker.api.models import LogLine
 
 _SECONDS = 30.0
 _TAR = {"fileType": "tar_gz"}

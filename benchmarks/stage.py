@@ -20,7 +20,7 @@ import requests
 from benchmarks.errors import BenchmarkError
 from benchmarks.rivals import running
 from benchmarks.submission import Done, Line, Submitted
-from dioptra_worker.api.user_client import Resources
+from dioptra_worker.api.user_client import UserClient
 from dioptra_worker.tools.local.config import API
 from dioptra_worker.tools.resources import find_folders, import_folder
 from dioptra_worker.tools.resources.account import Account
@@ -69,7 +69,7 @@ class Stage:
         self.folder = folder
         self.environment = stack.environment()
         self.api = api
-        self.resources = Resources(api)
+        self.resources = UserClient(api)
         self.experiment = self.resources.create_experiment(
             f"benchmarks-{uuid.uuid4().hex[:8]}", group=_GROUP
         )

@@ -16,7 +16,7 @@ from benchmarks.submission import Line, Submitted
 
 if TYPE_CHECKING:
     from benchmarks.submission import Done
-    from dioptra_worker.api.user_client import LogLine
+    from dioptra_worker.api.models import LogLine
 
 FLOOR = "floor"
 TOTAL = "submitted → finished"

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from dioptra_worker.api.client import DioptraApi
-    from dioptra_worker.api.user_client import Resources
+    from dioptra_worker.api.user_client import UserClient
     from dioptra_worker.tools.resources import JobResult
 
     from .images import Image
@@ -50,7 +50,7 @@ class Bench:
     tools: Tools
     environment: Path
     api: DioptraApi
-    resources: Resources
+    resources: UserClient
 
     @contextmanager
     def container(self, name: str, *arguments: str) -> Iterator[Container]:

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
-from dioptra_worker.api.user_client import Resources
+from dioptra_worker.api.user_client import UserClient
 from dioptra_worker.tools.resources import find_folders, import_folder
 from dioptra_worker.tools.resources.account import Account
 
@@ -114,7 +114,7 @@ class Deployment:
             password=self.password,
         )
         api = ending.enter_context(account.session())
-        resources = Resources(api)
+        resources = UserClient(api)
         for found in find_folders([ROOT / IMAGE.folder]):
             import_folder(resources, found)
         return checks.Bench(

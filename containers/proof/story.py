@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dioptra_worker.api.user_client import Resources
+from dioptra_worker.api.user_client import UserClient
 from dioptra_worker.errors import WorkerError
 from dioptra_worker.tools.local import LocalStack
 from dioptra_worker.tools.local.environment import FORMATS
@@ -170,7 +170,7 @@ class _Proof:
         file.touch(mode=0o600)
         file.write_text(FORMATS["dotenv"](variables) + "\n", encoding="utf-8")
         api = ending.enter_context(Account.read(stack.environment()).session())
-        resources = Resources(api)
+        resources = UserClient(api)
         for image in images:
             for found in find_folders([ROOT / image.folder]):
                 import_folder(resources, found)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from tests.plugins.worker_process import worker
 
-from dioptra_worker.api.user_client import Resources
+from dioptra_worker.api.user_client import UserClient
 from dioptra_worker.tools.resources import (
     JobResult,
     Submission,
@@ -60,7 +60,7 @@ class Bench:
         artifacts: Mapping[str, Artifact] | None = None,
     ) -> JobResult:
         """Submit a job, wait for its end, and read it back."""
-        resources = Resources(self.api)
+        resources = UserClient(self.api)
         wanted = Submission(
             entrypoint=entrypoint,
             queue=self.queue,

@@ -12,7 +12,7 @@ import pytest
 from tests.acceptance.bench import EXAMPLES, GROUP, Bench, opened
 
 from dioptra_worker import engine
-from dioptra_worker.api.user_client import Resources
+from dioptra_worker.api.user_client import UserClient
 from dioptra_worker.tools.resources import (
     JobResult,
     StillRunning,
@@ -295,7 +295,7 @@ def test_waiting_has_an_end(bench: Bench) -> None:
     queue = f"{bench.queue}-idle"
     bench.client.post("/queues/", {"name": queue, "description": "", "group": GROUP})
     wanted = Submission(entrypoint="hello-world", queue=queue, experiment="examples")
-    job = submit(Resources(bench.api), wanted)
+    job = submit(UserClient(bench.api), wanted)
     seen: list[str] = []
     with pytest.raises(StillRunning, match=f"job {job} is still queued") as caught:
         wait(bench.api, job, seconds=0.5, on_status=seen.append)

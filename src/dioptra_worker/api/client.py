@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from dioptra_worker.api.session import Arrived, Download
+    from dioptra_worker.api.session import DownloadStream, OnBytes
     from dioptra_worker.protocol.messages import Log
 
-LONGEST_PAGE = 1000
+MAX_PAGE_LENGTH = 1000
 _TAR = {"fileType": "tar_gz"}
 
 
@@ -49,17 +49,7 @@ class DioptraApi(ApiSession):
 
     def jobs_with_status(self, status: str) -> list[dict[str, Any]]:
         """All jobs with a status, as the API shows them."""
-        jobs: list[dict[str, Any]] = []
-        while True:
-            query = {
-                "search": f'status:"{status}"',
-                "index": len(jobs),
-                "pageLength": 500,
-            }
-            body = self._json("GET", "jobs/", params=query)
-            jobs += body["data"]
-            if not body["data"] or len(jobs) >= body["totalNumResults"]:
-                return jobs
+        return list(self.pages("jobs/", search=f'status:"{status}"'))
 
     def set_status(self, experiment_id: int, job_id: int, status: str) -> None:
         """Move a job to another status; a refused transition is `ServiceRefused`."""
@@ -110,28 +100,30 @@ class DioptraApi(ApiSession):
     # -- downloads -------------------------------------------------------------
 
     def plugins_bundle(
-        self, job: Job, target: Path, arrived: Arrived = lambda _: None
+        self, job: Job, target: Path, on_bytes: OnBytes = lambda _: None
     ) -> None:
         """Download the plugins of a job's tasks as ``tar.gz``."""
-        self._download(f"{_snapshot(job)}/plugins/bundle", target, arrived, params=_TAR)
+        self._download(
+            f"{_snapshot(job)}/plugins/bundle", target, on_bytes, params=_TAR
+        )
 
     def artifact_plugins_bundle(
-        self, job: Job, target: Path, arrived: Arrived = lambda _: None
+        self, job: Job, target: Path, on_bytes: OnBytes = lambda _: None
     ) -> None:
         """Download the plugins of a job's artifact tasks as ``tar.gz``."""
         path = f"{_snapshot(job)}/artifactPlugins/bundle"
-        self._download(path, target, arrived, params=_TAR)
+        self._download(path, target, on_bytes, params=_TAR)
 
     def plugin_bundle(
         self,
         plugin_id: int,
         snapshot_id: int,
         target: Path,
-        arrived: Arrived = lambda _: None,
+        on_bytes: OnBytes = lambda _: None,
     ) -> None:
         """Download one plugin snapshot as ``tar.gz``."""
         path = f"plugins/{plugin_id}/snapshots/{snapshot_id}/files/bundle"
-        self._download(path, target, arrived, params=_TAR)
+        self._download(path, target, on_bytes, params=_TAR)
 
     def declared_parameters(self, job: Job) -> tuple[Parameter, ...]:
         """All parameters of a job's entrypoint; asked for once per snapshot of it."""
@@ -173,9 +165,9 @@ class DioptraApi(ApiSession):
         self,
         artifact: ArtifactParameter,
         target: Path,
-        arrived: Arrived = lambda _: None,
+        on_bytes: OnBytes = lambda _: None,
         *,
-        patience: float = 0.0,
+        extra_timeout: float = 0.0,
     ) -> None:
         """Download an artifact: the file itself, or a folder as ``tar.gz``.
 
@@ -184,16 +176,18 @@ class DioptraApi(ApiSession):
         Args:
             artifact: What to download.
             target: The file to download to.
-            arrived: Told what has come.
-            patience: Seconds that the API may be silent beyond what it usually may.
+            on_bytes: Told what has come.
+            extra_timeout: Seconds that the API may be silent beyond its usual limit.
         """
         path = _contents(artifact.artifact_id, artifact.artifact_snapshot_id)
         params = _TAR if artifact.is_dir else {}
-        self._download(path, target, arrived, params=params, patience=patience)
+        self._download(
+            path, target, on_bytes, params=params, extra_timeout=extra_timeout
+        )
 
     def open_artifact(
         self, artifact_id: int, snapshot_id: int, *, is_dir: bool
-    ) -> Download:
+    ) -> DownloadStream:
         """Begin to download an artifact: a file as it is, a folder as ``tar.gz``."""
         path = _contents(artifact_id, snapshot_id)
         return self._open(path, params=_TAR if is_dir else {}, timeout=STORE_TIMEOUT)
@@ -227,13 +221,13 @@ class DioptraApi(ApiSession):
         """
         path = f"jobs/{job_id}/log"
         end = self._json("GET", path, params={"pageLength": 1})["totalNumResults"]
-        size = min(first, LONGEST_PAGE)
+        size = min(first, MAX_PAGE_LENGTH)
         while end > 0:
             begin = max(0, end - size)
             query = {"index": begin, "pageLength": end - begin}
             found = self._json("GET", path, params=query)["data"]
             yield [html.unescape(entry["message"]) for entry in found]
-            end, size = begin, LONGEST_PAGE
+            end, size = begin, MAX_PAGE_LENGTH
 
     def post_metric(
         self, job_id: int, name: str, value: float | str, step: int | None
@@ -274,14 +268,7 @@ class DioptraApi(ApiSession):
 
     def queue_names(self) -> list[str]:
         """The names of all queues that the user can see."""
-        names: list[str] = []
-        while True:
-            body = self._json(
-                "GET", "queues/", params={"index": len(names), "pageLength": 100}
-            )
-            names += [queue["name"] for queue in body["data"]]
-            if not body["data"] or len(names) >= body["totalNumResults"]:
-                return names
+        return [queue["name"] for queue in self.pages("queues/")]
 
 
 def _contents(artifact_id: int, snapshot_id: int) -> str:

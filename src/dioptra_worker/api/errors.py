@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 SERVICE = "Dioptra API"
-LONGEST_RETRY_AFTER = 60.0
+MAX_RETRY_AFTER = 60.0
 """Seconds after which we ask again, whatever ``Retry-After`` said."""
 
 
@@ -38,9 +38,9 @@ def translate_errors(url: str, what: str, timeout: float = 0.0) -> Iterator[None
     try:
         yield
     except requests.exceptions.ReadTimeout as error:
-        raise away(url, error, f" for {what}", silence=timeout) from error
+        raise unreachable_error(url, error, f" for {what}", silence=timeout) from error
     except requests.exceptions.RequestException as error:
-        raise away(url, error, f" for {what}") from error
+        raise unreachable_error(url, error, f" for {what}") from error
 
 
 @contextlib.contextmanager
@@ -60,7 +60,7 @@ def expect_shape(path: str) -> Iterator[None]:
         ) from error
 
 
-def away(
+def unreachable_error(
     url: str, error: Exception, asked: str = "", *, silence: float = 0.0
 ) -> ServiceUnavailable:
     """The error that an API which cannot be reached is.
@@ -80,7 +80,7 @@ def away(
     )
 
 
-def refusal(method: str, path: str, response: requests.Response) -> ServiceError:
+def status_error(method: str, path: str, response: requests.Response) -> ServiceError:
     """The error that an HTTP status other than 2xx stands for."""
     status = response.status_code
     try:
@@ -101,32 +101,32 @@ def refusal(method: str, path: str, response: requests.Response) -> ServiceError
             service=SERVICE,
             status=status,
             detail=body,
-            retry_after=_seconds(response.headers.get("Retry-After")),
+            retry_after=_retry_after(response.headers.get("Retry-After")),
         )
     kinds: dict[int, type[ServiceRefused]] = {404: NotFound, 409: Conflict}
     kind = kinds.get(status, ServiceRefused)
     return kind(message, service=SERVICE, status=status, detail=body)
 
 
-def _seconds(retry_after: str | None) -> float | None:
+def _retry_after(retry_after: str | None) -> float | None:
     try:
         wait = float(retry_after) if retry_after else 0.0
-        return min(wait, LONGEST_RETRY_AFTER) if wait > 0 else None
+        return min(wait, MAX_RETRY_AFTER) if wait > 0 else None
     except ValueError:  # an HTTP date: rare, and our own back-off serves as well
         return None
 
 
-def login_refusal(username: str, url: str, error: ServiceError) -> LoginRefused:
+def login_error(username: str, url: str, error: ServiceError) -> LoginRefused:
     """The error that a refused login is."""
     return LoginRefused(
-        _login_sentence(username, url, error),
+        _login_message(username, url, error),
         service=SERVICE,
         status=error.status,
         detail=error.detail,
     )
 
 
-def _login_sentence(username: str, url: str, error: ServiceError) -> str:
+def _login_message(username: str, url: str, error: ServiceError) -> str:
     """Tell an unknown user from a wrong password where the API does.
 
     Platforms from 1.2 on answer both alike, so that nobody can find out user names.

@@ -1,8 +1,10 @@
-"""Frozen records of what the Dioptra REST API answers; only what the worker needs."""
+"""Frozen records of what the Dioptra REST API answers; each reads itself."""
 
 from __future__ import annotations
 
+import html
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from dioptra_worker.provenance import DELETED
@@ -177,6 +179,56 @@ class Artifact:
             task_id=task.get("id"),
             plugin_snapshot_id=task.get("pluginResourceSnapshotId"),
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class StatusChange:
+    """A job's status, and since when it had it."""
+
+    status: str
+    at: datetime
+
+    @classmethod
+    def read(cls, body: Mapping[str, Any]) -> Self:
+        """Read one entry of ``GET /jobs/{id}/snapshots``."""
+        at = datetime.fromisoformat(body["snapshotCreatedOn"])
+        return cls(status=body["status"], at=at)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LogLine:
+    """One record of a job's log, as its author wrote it.
+
+    Attributes:
+        severity: ``DEBUG``, ``INFO``, ``WARNING``, ``ERROR`` or ``CRITICAL``.
+        logger: Who wrote it.
+        message: The text.
+        stored: When the API got it.
+    """
+
+    severity: str
+    logger: str
+    message: str
+    stored: datetime | None = None
+
+    @classmethod
+    def read(cls, body: Mapping[str, Any]) -> Self:
+        """Read one entry of ``GET /jobs/{id}/log``; the API keeps text escaped."""
+        return cls(
+            severity=body["severity"],
+            logger=body["loggerName"],
+            message=html.unescape(body["message"]),
+            stored=datetime.fromisoformat(body["createdOn"]),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class MetricPoint:
+    """A metric's value at one step of its series."""
+
+    name: str
+    value: float
+    step: int
 
 
 def _of_kind(value: Any, kind: type[T]) -> T:

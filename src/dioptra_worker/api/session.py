@@ -20,11 +20,11 @@ from requests.adapters import HTTPAdapter
 from dioptra_worker.api import USER_AGENT
 from dioptra_worker.api.errors import (
     SERVICE,
-    away,
     expect_shape,
-    login_refusal,
-    refusal,
+    login_error,
+    status_error,
     translate_errors,
+    unreachable_error,
 )
 from dioptra_worker.errors import PathUnknown, ServiceRefused, ServiceUnavailable
 
@@ -37,13 +37,14 @@ CONNECT_TIMEOUT = 5.0
 READ_TIMEOUT = 60.0
 STORE_TIMEOUT = 3600.0
 """Seconds until the first byte of what the API itself has yet to get from a store."""
-PARALLEL = 8
-_CHUNK = 1 << 20
-Arrived = Callable[[int], object]
+MAX_CONNECTIONS = 8
+PAGE_LENGTH = 500
+_CHUNK_BYTES = 1 << 20
+OnBytes = Callable[[int], object]
 """Is told how many bytes more of a download have arrived; may raise to give up."""
 
 
-class Download:
+class DownloadStream:
     """The contents of an answer, read in pieces while they come; close it.
 
     Attributes:
@@ -75,7 +76,7 @@ class Download:
             ServiceUnavailable: It broke off before its end.
         """
         with translate_errors(self._url, self._what):
-            yield from self._response.iter_content(_CHUNK)
+            yield from self._response.iter_content(_CHUNK_BYTES)
 
 
 class ApiSession:
@@ -103,13 +104,13 @@ class ApiSession:
         self._password = password
         self.timeout = timeout
         self._http = requests.Session()
-        adapter = HTTPAdapter(pool_connections=2, pool_maxsize=PARALLEL)
+        adapter = HTTPAdapter(pool_connections=2, pool_maxsize=MAX_CONNECTIONS)
         self._http.mount("http://", adapter)
         self._http.mount("https://", adapter)
         self._http.headers["User-Agent"] = USER_AGENT
         self._login_lock = threading.Lock()
         self._logins = 0
-        self._known_as: tuple[int, str] | None = None
+        self._identity: tuple[int, str] | None = None
         self._version: tuple[int, str] | None = None
 
     def __enter__(self) -> Self:
@@ -155,12 +156,12 @@ class ApiSession:
     def _login(self) -> None:
         body = {"username": self.username, "password": self._password}
         try:
-            response = self._raw("POST", "auth/login", json=body)
-            self._checked("POST", "auth/login", response).close()
+            response = self._send("POST", "auth/login", json=body)
+            self._raise_for_status("POST", "auth/login", response).close()
         except (ServiceRefused, PathUnknown) as error:
             if isinstance(error, PathUnknown) and self._logins:
                 raise  # it has been there, and will be again
-            raise login_refusal(self.username, self.url, error) from None
+            raise login_error(self.username, self.url, error) from None
         self._logins += 1
 
     def ping(self) -> None:
@@ -177,11 +178,11 @@ class ApiSession:
         An API that is set up anew at the same address is another one, though its
         numbers begin at 1 again: its users were created at another time.
         """
-        known = self._known_as
+        known = self._identity
         if known is None or known[0] != self._logins:
             user = self._json("GET", "users/current")
             text = f"{self.url} {user['id']} {user['username']} {user['createdOn']}"
-            known = self._known_as = (self._logins, text)
+            known = self._identity = (self._logins, text)
         return known[1]
 
     def platform_version(self) -> str:
@@ -210,7 +211,7 @@ class ApiSession:
         try:
             socket.create_connection((parts.hostname, port), CONNECT_TIMEOUT).close()
         except OSError as error:
-            raise away(self.url, error) from error
+            raise unreachable_error(self.url, error) from error
 
     # -- anything else ---------------------------------------------------------
 
@@ -227,6 +228,17 @@ class ApiSession:
         """
         return self._json(method, path, **options)
 
+    def pages(self, path: str, *, start: int = 0, **query: str) -> Iterator[Any]:
+        """Yield the entries of a paged list; the index is a row, not a page."""
+        index = start
+        while True:
+            paging = {"index": index, "pageLength": PAGE_LENGTH}
+            body = self._json("GET", path, params=query | paging)
+            yield from body["data"]
+            index += len(body["data"])
+            if not body["data"] or index >= body["totalNumResults"]:
+                return
+
     # -- plumbing --------------------------------------------------------------
 
     def _mapping(self, path: str) -> dict[str, Any]:
@@ -238,7 +250,7 @@ class ApiSession:
             return body
 
     def _json(self, method: str, path: str, **options: Any) -> Any:
-        with self._authorised(method, path, **options) as response:
+        with self._send_authenticated(method, path, **options) as response:
             try:
                 return response.json()
             except (requests.exceptions.JSONDecodeError, RecursionError) as error:
@@ -253,54 +265,52 @@ class ApiSession:
         self,
         path: str,
         target: Path,
-        arrived: Arrived,
+        on_bytes: OnBytes,
         *,
         params: Mapping[str, str],
-        patience: float = 0.0,
+        extra_timeout: float = 0.0,
     ) -> None:
-        """Download to a file; the API may be silent for *patience* seconds more."""
-        limits = (CONNECT_TIMEOUT, self.timeout + patience)
+        """Download to a file; the API may be silent *extra_timeout* seconds longer."""
+        limits = (CONNECT_TIMEOUT, self.timeout + extra_timeout)
         options = {"params": params, "stream": True, "timeout": limits}
         with (
-            self._authorised("GET", path, **options) as response,
+            self._send_authenticated("GET", path, **options) as response,
             target.open("wb") as file,
             translate_errors(self.url, f"GET {path}"),
         ):
-            for chunk in response.iter_content(_CHUNK):
-                arrived(len(chunk))
+            for chunk in response.iter_content(_CHUNK_BYTES):
+                on_bytes(len(chunk))
                 file.write(chunk)
 
     def _open(
         self, path: str, *, params: Mapping[str, str], timeout: float
-    ) -> Download:
+    ) -> DownloadStream:
         """Begin a download that takes its time to begin."""
-        response = self._answered(
+        response = self._send_authenticated(
             "GET",
             path,
             params=params,
             stream=True,
             timeout=(CONNECT_TIMEOUT, timeout),
         )
-        return Download(response, url=self.url, what=f"GET {path}")
+        return DownloadStream(response, url=self.url, what=f"GET {path}")
 
-    @contextlib.contextmanager
-    def _authorised(
+    def _send_authenticated(
         self, method: str, path: str, **options: Any
-    ) -> Iterator[requests.Response]:
-        """Send a request, and close its answer at the end of the block."""
-        with self._answered(method, path, **options) as response:
-            yield response
+    ) -> requests.Response:
+        """Send a request, logging in again once if the session was forgotten.
 
-    def _answered(self, method: str, path: str, **options: Any) -> requests.Response:
-        """Send a request, logging in again once if the session was forgotten."""
+        A 401 says that the API did nothing, so any request may be sent again after it,
+        also one that must not happen twice.
+        """
         logins = self._logins
-        response = self._raw(method, path, **options)
+        response = self._send(method, path, **options)
         if response.status_code == requests.codes.unauthorized:
             response.close()
             with self._login_lock:
                 if self._logins == logins:  # nobody else has meanwhile
                     self._login()
-            response = self._raw(method, path, **options)
+            response = self._send(method, path, **options)
             if response.status_code == requests.codes.unauthorized:
                 response.close()
                 raise ServiceUnavailable(
@@ -310,19 +320,19 @@ class ApiSession:
                     service=SERVICE,
                     status=response.status_code,
                 )
-        return self._checked(method, path, response)
+        return self._raise_for_status(method, path, response)
 
-    def _checked(
+    def _raise_for_status(
         self, method: str, path: str, response: requests.Response
     ) -> requests.Response:
-        """The answer, if it is a good one."""
+        """Return the answer if it is a good one, and raise what it means if not."""
         if response.ok:
             return response
         # Its words may still be on their way.
         with response, translate_errors(self.url, f"{method} {path}"):
-            raise refusal(method, path, response)
+            raise status_error(method, path, response)
 
-    def _raw(self, method: str, path: str, **options: Any) -> requests.Response:
+    def _send(self, method: str, path: str, **options: Any) -> requests.Response:
         _, silence = options.setdefault("timeout", (CONNECT_TIMEOUT, self.timeout))
         with translate_errors(self.url, f"{method} {path}", silence):
             url = f"{self.url}/api/v1/{path}"

@@ -1,4 +1,4 @@
-"""What people and their tools ask of the REST API: import, submit, read back.
+"""The calls that people's tools make: import, submit, read back.
 
 The worker itself needs none of it. Errors are those of `DioptraApi`.
 """
@@ -6,12 +6,11 @@ The worker itself needs none of it. Errors are those of `DioptraApi`.
 from __future__ import annotations
 
 import contextlib
-import html
 import itertools
-from dataclasses import dataclass
-from datetime import datetime
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
+from dioptra_worker.api.models import LogLine, MetricPoint, StatusChange
+from dioptra_worker.api.session import PAGE_LENGTH
 from dioptra_worker.errors import NotFound, PathUnknown
 
 if TYPE_CHECKING:
@@ -20,61 +19,9 @@ if TYPE_CHECKING:
     from dioptra_worker.api.client import DioptraApi
     from dioptra_worker.api.models import Artifact
 
-_PAGE = 500
 
-
-@dataclass(frozen=True, kw_only=True)
-class StatusChange:
-    """A job's status, and since when it had it."""
-
-    status: str
-    at: datetime
-
-    @classmethod
-    def read(cls, body: Mapping[str, Any]) -> Self:
-        """Read one entry of ``GET /jobs/{id}/snapshots``."""
-        at = datetime.fromisoformat(body["snapshotCreatedOn"])
-        return cls(status=body["status"], at=at)
-
-
-@dataclass(frozen=True, kw_only=True)
-class LogLine:
-    """One record of a job's log, as its author wrote it.
-
-    Attributes:
-        severity: ``DEBUG``, ``INFO``, ``WARNING``, ``ERROR`` or ``CRITICAL``.
-        logger: Who wrote it.
-        message: The text.
-        stored: When the API got it.
-    """
-
-    severity: str
-    logger: str
-    message: str
-    stored: datetime | None = None
-
-    @classmethod
-    def read(cls, body: Mapping[str, Any]) -> Self:
-        """Read one entry of ``GET /jobs/{id}/log``; the API keeps text escaped."""
-        return cls(
-            severity=body["severity"],
-            logger=body["loggerName"],
-            message=html.unescape(body["message"]),
-            stored=datetime.fromisoformat(body["createdOn"]),
-        )
-
-
-@dataclass(frozen=True, kw_only=True)
-class MetricPoint:
-    """A metric's value at one step of its series."""
-
-    name: str
-    value: float
-    step: int
-
-
-class Resources:
-    """The part of the REST API that is about resources and submitted jobs.
+class UserClient:
+    """The calls of the REST API that are about resources and submitted jobs.
 
     Args:
         api: A session; logged in when the first call is made.
@@ -124,14 +71,14 @@ class Resources:
         Returns:
             Its id, or None.
         """
-        for body in self.pages(f"{kind}/", search=f'name:"{name}"'):
+        for body in self._api.pages(f"{kind}/", search=f'name:"{name}"'):
             if body["name"] == name:
                 return int(body["id"])
         return None
 
     def names(self, kind: str) -> list[str]:
         """The names of all resources of a kind that the user can see."""
-        return [body["name"] for body in self.pages(f"{kind}/")]
+        return [body["name"] for body in self._api.pages(f"{kind}/")]
 
     def entrypoint(self, entrypoint: int) -> dict[str, Any]:
         """An entrypoint as the API shows it."""
@@ -171,14 +118,14 @@ class Resources:
 
     def tags(self) -> dict[str, int]:
         """The ids of all tags by their names."""
-        return {body["name"]: int(body["id"]) for body in self.pages("tags/")}
+        return {body["name"]: int(body["id"]) for body in self._api.pages("tags/")}
 
     def tagged_entrypoints(self, tag: int) -> list[int]:
         """The entrypoints that have a tag.
 
         The API answers with addresses that are not those of its own routes.
         """
-        places = self.pages(f"tags/{tag}/resources")
+        places = self._api.pages(f"tags/{tag}/resources")
         parts = [str(place).rstrip("/").rsplit("/", 2) for place in places]
         return [int(id_) for _, kind, id_ in parts if kind.startswith("entry")]
 
@@ -233,7 +180,7 @@ class Resources:
 
     def timeline(self, job_id: int) -> list[StatusChange]:
         """Every status that a job had, the oldest first."""
-        bodies = self.pages(f"jobs/{job_id}/snapshots")
+        bodies = self._api.pages(f"jobs/{job_id}/snapshots")
         return sorted(map(StatusChange.read, bodies), key=lambda change: change.at)
 
     def second_status(self, job_id: int) -> tuple[StatusChange | None, int]:
@@ -253,7 +200,7 @@ class Resources:
             job_id: The job; nothing is said about one that does not exist.
             start: How many records to leave out at the beginning.
         """
-        pages = self.pages(f"jobs/{job_id}/log", start=start)
+        pages = self._api.pages(f"jobs/{job_id}/log", start=start)
         return [LogLine.read(body) for body in pages]
 
     def metrics(self, job_id: int) -> list[MetricPoint]:
@@ -278,20 +225,9 @@ class Resources:
         path = f"jobs/{job_id}/metrics/{name}/snapshots"
         seen = 0
         for page in itertools.count():
-            paging = {"index": page, "pageLength": _PAGE}
+            paging = {"index": page, "pageLength": PAGE_LENGTH}
             body = self._api.request("GET", path, params=paging)
             yield from body["data"]
             seen += len(body["data"])
             if not body["data"] or seen >= body["totalNumResults"]:
-                return
-
-    def pages(self, path: str, *, start: int = 0, **query: str) -> Iterator[Any]:
-        """Yield the entries of a paged list; the index is a row, not a page."""
-        index = start
-        while True:
-            paging = {"index": index, "pageLength": _PAGE}
-            body = self._api.request("GET", path, params=query | paging)
-            yield from body["data"]
-            index += len(body["data"])
-            if not body["data"] or index >= body["totalNumResults"]:
                 return

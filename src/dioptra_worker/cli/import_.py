@@ -99,7 +99,7 @@ def _imports(
     paths: tuple[Path, ...], *, group: int, strategy: Strategy
 ) -> Iterator[Imported]:
     """Import one folder after the other."""
-    from dioptra_worker.api.user_client import Resources
+    from dioptra_worker.api.user_client import UserClient
     from dioptra_worker.tools.resources.account import Account
     from dioptra_worker.tools.resources.folders import find_folders
     from dioptra_worker.tools.resources.importing import import_folder
@@ -107,7 +107,7 @@ def _imports(
     account = Account.read(os.environ)
     folders = find_folders(paths)
     with account.session() as api:
-        resources = Resources(api)
+        resources = UserClient(api)
         for folder in folders:
             yield import_folder(resources, folder, group=group, strategy=strategy)
 

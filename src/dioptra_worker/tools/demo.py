@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dioptra_worker.api.user_client import Resources
+from dioptra_worker.api.user_client import UserClient
 from dioptra_worker.common.humanize import precise_duration
 from dioptra_worker.errors import WorkerError
 from dioptra_worker.tools.jobs import formatting
@@ -135,7 +135,7 @@ def run_demo(entrypoints: Path, *, keep: bool, cache: Path | None) -> bool:
         worker = _start_worker(stack)
         ending.callback(_stop, worker)
         with Account.read(stack.environment()).session() as api:
-            resources = Resources(api)
+            resources = UserClient(api)
             _title("Import")
             for folder in folders:
                 imported = import_folder(resources, folder)

@@ -15,7 +15,7 @@ from tests.unit.api.scripted import Answer, Request, Script, ScriptedApi
 
 from dioptra_worker.api import USER_AGENT
 from dioptra_worker.api.client import DioptraApi
-from dioptra_worker.api.errors import LONGEST_RETRY_AFTER
+from dioptra_worker.api.errors import MAX_RETRY_AFTER
 from dioptra_worker.api.models import Artifact, ArtifactParameter, Job
 from dioptra_worker.errors import (
     Conflict,
@@ -287,8 +287,8 @@ def test_what_stands_in_for_the_api_deletes_no_job(serve: Any) -> None:
         ("0", None),
         ("-1", None),
         ("nan", None),
-        ("inf", LONGEST_RETRY_AFTER),
-        ("99999999999", LONGEST_RETRY_AFTER),
+        ("inf", MAX_RETRY_AFTER),
+        ("99999999999", MAX_RETRY_AFTER),
         ("Wed, 21 Oct 2015 07:28:00 GMT", None),
         ("soon", None),
     ],
@@ -548,7 +548,7 @@ def test_an_api_that_fetches_before_it_answers(tmp_path: Path) -> None:
         with api:
             with pytest.raises(ServiceUnavailable):
                 api.artifact_contents(_artifact(), tmp_path / "file")
-            api.artifact_contents(_artifact(), tmp_path / "file", patience=60.0)
+            api.artifact_contents(_artifact(), tmp_path / "file", extra_timeout=60.0)
     assert (tmp_path / "file").read_bytes() == b"content"
 
 

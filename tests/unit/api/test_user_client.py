@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests.unit.api.scripted import Answer, Request, ScriptedApi
 
 from dioptra_worker.api.client import DioptraApi
-from dioptra_worker.api.user_client import Resources
+from dioptra_worker.api.user_client import UserClient
 
 
 def _long_series(request: Request) -> Answer:
@@ -24,5 +24,5 @@ def test_long_series() -> None:
         ScriptedApi(_long_series).running() as server,
         DioptraApi(url=server.url, username="me", password="x") as api,
     ):
-        points = Resources(api).metrics(7)
+        points = UserClient(api).metrics(7)
     assert [point.step for point in points] == list(range(1200))

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from dioptra_worker.api.client import DioptraApi
-    from dioptra_worker.api.user_client import Resources
+    from dioptra_worker.api.user_client import UserClient
     from dioptra_worker.tools.jobs.control.actions import Actions
     from dioptra_worker.tools.jobs.listing import Listing
 
@@ -67,7 +67,7 @@ class CommandContext:
     """
 
     api: DioptraApi
-    resources: Resources
+    resources: UserClient
     listing: Listing
     mlflow: str | None
     environment: Mapping[str, str]
@@ -148,7 +148,7 @@ def for_people() -> bool:
 def _open_context(
     api_url: str | None, username: str | None
 ) -> Iterator[CommandContext]:
-    from dioptra_worker.api.user_client import Resources
+    from dioptra_worker.api.user_client import UserClient
     from dioptra_worker.cli.jobs.status_line import StatusLine
     from dioptra_worker.tools.jobs.listing import Listing
     from dioptra_worker.tools.jobs.timeline_cache import TimelineCache
@@ -176,7 +176,7 @@ def _open_context(
             line.show(f"reading the times of {of} jobs: {done}")
 
     with account.session() as api:
-        resources = Resources(api)
+        resources = UserClient(api)
         yield CommandContext(
             api=api,
             resources=resources,

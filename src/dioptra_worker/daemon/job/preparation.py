@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Self, TypeVar
 
-from dioptra_worker.api.session import PARALLEL
+from dioptra_worker.api.session import MAX_CONNECTIONS
 from dioptra_worker.common.outage_log import OutageLog
 from dioptra_worker.common.retry import FOREVER, retry_until_available
 from dioptra_worker.daemon.job.provenance_tags import stamp
@@ -69,7 +69,7 @@ class Preparation:
         self._space = space
         self._over = over
         self._limit = SetupDeadline(services.settings.setup_deadline)
-        self._pool = Background("dioptra-fetch", most=PARALLEL)
+        self._pool = Background("dioptra-fetch", most=MAX_CONNECTIONS)
         self._fetching = self._pool.submit(self._fetch)
 
     def __enter__(self) -> Self:

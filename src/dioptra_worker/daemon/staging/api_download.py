@@ -76,7 +76,7 @@ def fetch(
     whole = _Size(artifact.name, known)
     missing = _Missing(surely=transfer.missing)
 
-    def arrived(count: int) -> None:
+    def on_bytes(count: int) -> None:
         check_cancelled()
         transfer.received(count)
 
@@ -89,7 +89,7 @@ def fetch(
             transfer.watched("through the REST API", sized=not artifact.is_dir),
             missing.expect_shape(),
         ):
-            api.artifact_contents(artifact, target, arrived, patience=patience)
+            api.artifact_contents(artifact, target, on_bytes, extra_timeout=patience)
         if not artifact.is_dir:
             whole.see(target)
 

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from dioptra_worker.api.client import DioptraApi
-    from dioptra_worker.api.models import Artifact, ArtifactParameter
-    from dioptra_worker.api.user_client import MetricPoint, Resources
+    from dioptra_worker.api.models import Artifact, ArtifactParameter, MetricPoint
+    from dioptra_worker.api.user_client import UserClient
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +57,7 @@ class Details:
 
 
 def read_details(
-    api: DioptraApi, resources: Resources, job_id: int, *, mlflow: str | None
+    api: DioptraApi, resources: UserClient, job_id: int, *, mlflow: str | None
 ) -> Details:
     """Read all that the API knows of a job, but for its log.
 

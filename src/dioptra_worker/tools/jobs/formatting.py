@@ -11,8 +11,7 @@ from dioptra_worker.common.humanize import precise_duration, size
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from dioptra_worker.api.models import Artifact
-    from dioptra_worker.api.user_client import MetricPoint
+    from dioptra_worker.api.models import Artifact, MetricPoint
     from dioptra_worker.tools.jobs.job_log import Entry
 
 # Sequences that move the cursor, set colours, titles or links, and whatever else a

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from dioptra_worker.api.user_client import Resources
+    from dioptra_worker.api.user_client import UserClient
     from dioptra_worker.tools.jobs.job_row import JobRow
 
 JOB_TYPES = ("training", "processing", "internal")
@@ -37,7 +37,7 @@ class JobTypes:
         return self.by_entrypoint.get(job.entrypoint_id, DEFAULT)
 
 
-def read_job_types(resources: Resources) -> JobTypes:
+def read_job_types(resources: UserClient) -> JobTypes:
     """Ask the API which entrypoints are tagged: one request, and one for each tag."""
     return JobTypes(
         {

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from dioptra_worker.api.user_client import StatusChange
+from dioptra_worker.api.models import StatusChange
 from dioptra_worker.errors import NotFound
 from dioptra_worker.tools.jobs.job_row import JobRow
 from dioptra_worker.tools.jobs.job_types import JobTypes, read_job_types
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from datetime import datetime
 
-    from dioptra_worker.api.user_client import Resources
+    from dioptra_worker.api.user_client import UserClient
     from dioptra_worker.tools.jobs.timeline_cache import TimelineCache
 
 PARALLEL_REQUESTS = 8
@@ -115,7 +115,7 @@ class Listing:
 
     def __init__(
         self,
-        resources: Resources,
+        resources: UserClient,
         *,
         cache: TimelineCache,
         on_progress: Callable[[int, int], object] = lambda _done, _of: None,

@@ -12,7 +12,7 @@ from dioptra_worker.tools.jobs.job_row import JobRow
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from dioptra_worker.api.user_client import Resources
+    from dioptra_worker.api.user_client import UserClient
     from dioptra_worker.errors import ServiceUnavailable
     from dioptra_worker.tools.jobs.job_log import Entry
 
@@ -20,7 +20,7 @@ POLL_INTERVAL = 1.0
 """Seconds between two looks at a log."""
 
 
-def read(resources: Resources, job_id: int) -> list[Entry]:
+def read(resources: UserClient, job_id: int) -> list[Entry]:
     """Read a job's log as it is now.
 
     Raises:
@@ -32,7 +32,7 @@ def read(resources: Resources, job_id: int) -> list[Entry]:
 
 
 def follow(
-    resources: Resources,
+    resources: UserClient,
     job_id: int,
     *,
     on_wait: Callable[[ServiceUnavailable], None] = lambda _error: None,

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from dioptra_worker.api.user_client import StatusChange
+from dioptra_worker.api.models import StatusChange
 from dioptra_worker.tools.jobs.job_row import JobRow
 from dioptra_worker.tools.resources.timeline import Timeline
 

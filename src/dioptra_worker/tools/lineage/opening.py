@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from dioptra_worker.api.client import DioptraApi
-    from dioptra_worker.api.user_client import Resources
+    from dioptra_worker.api.user_client import UserClient
 
 TRACKING = "MLFLOW_TRACKING_URI"
 BROKER = "RQ_REDIS_URI"
@@ -67,7 +67,7 @@ def data_parameters(environment: Mapping[str, str]) -> tuple[str, ...]:
 
 
 def open_configurations(
-    environment: Mapping[str, str], resources: Resources, entrypoint: str
+    environment: Mapping[str, str], resources: UserClient, entrypoint: str
 ) -> Configurations:
     """The configurations of an entrypoint, by its name or id.
 
@@ -84,7 +84,7 @@ def open_configurations(
     )
 
 
-def is_administrator(api: DioptraApi, resources: Resources, entrypoint: str) -> bool:
+def is_administrator(api: DioptraApi, resources: UserClient, entrypoint: str) -> bool:
     """Whether whoever is logged in administers the group that owns an entrypoint."""
     body = resources.entrypoint(entrypoint_id(resources, entrypoint))
     group = api.request("GET", f"groups/{body['group']['id']}")

@@ -13,7 +13,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from dioptra_worker import __version__
-from dioptra_worker.api.user_client import Resources
+from dioptra_worker.api.user_client import UserClient
 from dioptra_worker.errors import ServiceRefused
 from dioptra_worker.provenance import (
     Circumstances,
@@ -53,7 +53,7 @@ class PersonalRuns:
             runs: The worker runs that MLflow knows.
         """
         self._api = api
-        self._resources = Resources(api)
+        self._resources = UserClient(api)
         self._runs = runs
 
     def create(

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 
 from dioptra_worker.api.errors import expect_shape
 from dioptra_worker.api.models import Artifact
-from dioptra_worker.api.user_client import Resources
 from dioptra_worker.errors import NotFound
 from dioptra_worker.provenance import DELETED, signature
 from dioptra_worker.provenance.stamp import RESULTS_DELETED
@@ -38,14 +37,11 @@ class Results:
 
     def __init__(self, api: DioptraApi, runs: Runs) -> None:
         self._api = api
-        self._resources = Resources(api)
         self._runs = runs
 
     def of(self, worker_run: str) -> list[Artifact]:
         """The artifacts that a worker run has signed, the deleted among them."""
-        found = self._resources.pages(
-            "artifacts/", search=f'description:"*{worker_run}*"'
-        )
+        found = self._api.pages("artifacts/", search=f'description:"*{worker_run}*"')
         with expect_shape("artifacts/"):
             artifacts = [Artifact.read(body) for body in found]
         return [each for each in artifacts if signature(each.description) == worker_run]
@@ -116,8 +112,8 @@ class Results:
 
     def _refuse_models(self, results: list[Artifact]) -> None:
         ids = {result.id for result in results}
-        for model in self._resources.pages("models/"):
-            for version in self._resources.pages(f"models/{model['id']}/versions"):
+        for model in self._api.pages("models/"):
+            for version in self._api.pages(f"models/{model['id']}/versions"):
                 if version["artifact"]["id"] in ids:
                     raise StillInUse(
                         f"artifact {version['artifact']['id']} is version"

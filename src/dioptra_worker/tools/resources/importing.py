@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from dioptra_worker.api.user_client import Resources
+    from dioptra_worker.api.user_client import UserClient
     from dioptra_worker.tools.resources.folders import ResourceFolder
 
 Strategy = Literal["update", "overwrite", "fail"]
@@ -41,7 +41,7 @@ class Imported:
 
 
 def import_folder(
-    resources: Resources,
+    resources: UserClient,
     folder: ResourceFolder,
     *,
     group: int = PUBLIC_GROUP,

@@ -10,13 +10,14 @@ from dioptra_worker.tools.resources.timeline import Timeline
 
 if TYPE_CHECKING:
     from dioptra_worker.api.client import DioptraApi
-    from dioptra_worker.api.models import Artifact, Job
-    from dioptra_worker.api.user_client import (
+    from dioptra_worker.api.models import (
+        Artifact,
+        Job,
         LogLine,
         MetricPoint,
-        Resources,
         StatusChange,
     )
+    from dioptra_worker.api.user_client import UserClient
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +68,7 @@ class JobResult:
         )
 
 
-def read_result(api: DioptraApi, resources: Resources, job_id: int) -> JobResult:
+def read_result(api: DioptraApi, resources: UserClient, job_id: int) -> JobResult:
     """Read all that the API knows of a job.
 
     Raises:

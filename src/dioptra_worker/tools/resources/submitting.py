@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from dioptra_worker.api.client import DioptraApi
     from dioptra_worker.api.models import Artifact
-    from dioptra_worker.api.user_client import Resources
+    from dioptra_worker.api.user_client import UserClient
 
 _POLL_INTERVAL = 0.25
 
@@ -50,7 +50,7 @@ class Submission:
     group: int = PUBLIC_GROUP
 
 
-def submit(resources: Resources, wanted: Submission) -> int:
+def submit(resources: UserClient, wanted: Submission) -> int:
     """Submit a job.
 
     Args:
@@ -151,7 +151,7 @@ def wait(
         sleep(_POLL_INTERVAL)
 
 
-def known(resources: Resources, kind: str, name: str) -> int:
+def known(resources: UserClient, kind: str, name: str) -> int:
     """The id of a resource by its name.
 
     Args:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from dioptra_worker.api.user_client import StatusChange
+    from dioptra_worker.api.models import StatusChange
 
 ENDED = frozenset({"finished", "failed"})
 """The statuses of a job that has ended."""

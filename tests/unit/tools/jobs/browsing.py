@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlencode, urlsplit
 
 from dioptra_worker.api.client import DioptraApi
-from dioptra_worker.api.user_client import Resources
+from dioptra_worker.api.user_client import UserClient
 from dioptra_worker.errors import SettingsError
 from dioptra_worker.tools.jobs.listing import Listing
 from dioptra_worker.tools.jobs.page.log_section import Logs
@@ -76,7 +76,7 @@ def serving_page(dioptra: Dioptra) -> Iterator[Browser]:
 
     with dioptra.running() as (_, upstream):
         api = DioptraApi(url=upstream.url, username="ada", password="x")
-        resources = Resources(api)
+        resources = UserClient(api)
         routes = Routes(
             api=api,
             resources=resources,

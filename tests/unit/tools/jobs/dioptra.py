@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from tests.unit.api.scripted import Answer, Request, ScriptedApi
 
 from dioptra_worker.api.client import DioptraApi
-from dioptra_worker.api.user_client import Resources
+from dioptra_worker.api.user_client import UserClient
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -101,13 +101,13 @@ class Dioptra:
         }
 
     @contextmanager
-    def running(self) -> Iterator[tuple[Resources, ScriptedApi]]:
+    def running(self) -> Iterator[tuple[UserClient, ScriptedApi]]:
         """Serve until the end of the block."""
         with (
             ScriptedApi(self.answer).running() as server,
             DioptraApi(url=server.url, username="ada", password="x") as api,
         ):
-            yield Resources(api), server
+            yield UserClient(api), server
 
     def answer(self, request: Request) -> Answer:
         """Answer as the API does."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dioptra_worker.api.user_client import LogLine, MetricPoint
+from dioptra_worker.api.models import LogLine, MetricPoint
 from dioptra_worker.tools.jobs import formatting
 from dioptra_worker.tools.jobs.job_log import LogSections
 

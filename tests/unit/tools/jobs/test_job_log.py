@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 from tests.unit.tools.jobs.dioptra import NOON, Dioptra
 
-from dioptra_worker.api.user_client import LogLine
+from dioptra_worker.api.models import LogLine
 from dioptra_worker.errors import NotFound, ServiceUnavailable
 from dioptra_worker.tools.jobs.job_log import LogSections
 from dioptra_worker.tools.jobs.log_follow import follow, read

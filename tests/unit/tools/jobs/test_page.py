@@ -11,7 +11,7 @@ import pytest
 from tests.unit.tools.jobs.browsing import TOKEN, Browser, serving_page
 from tests.unit.tools.jobs.dioptra import Dioptra
 
-from dioptra_worker.api.user_client import MetricPoint
+from dioptra_worker.api.models import MetricPoint
 from dioptra_worker.tools.jobs.page.charts import charts
 from dioptra_worker.tools.jobs.page.html import Html, fill, join
 from dioptra_worker.tools.jobs.page.log_section import MAX_LOGS, Logs

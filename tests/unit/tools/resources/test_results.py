@@ -6,8 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from dioptra_worker.api.models import Artifact, Job
-from dioptra_worker.api.user_client import LogLine, StatusChange
+from dioptra_worker.api.models import Artifact, Job, LogLine, StatusChange
 from dioptra_worker.tools.resources import JobResult, Unknown
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)

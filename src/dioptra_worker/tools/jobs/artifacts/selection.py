@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
     from dioptra_worker.api.client import DioptraApi
     from dioptra_worker.api.models import Artifact
-    from dioptra_worker.api.session import Download
-    from dioptra_worker.api.user_client import Resources
+    from dioptra_worker.api.session import DownloadStream
+    from dioptra_worker.api.user_client import UserClient
 
 
 def chosen(
@@ -44,7 +44,7 @@ def chosen(
     return list(found.values())
 
 
-def artifact_of(resources: Resources, job_id: int, artifact_id: int) -> Artifact:
+def artifact_of(resources: UserClient, job_id: int, artifact_id: int) -> Artifact:
     """An artifact of a job.
 
     Raises:
@@ -57,7 +57,7 @@ def artifact_of(resources: Resources, job_id: int, artifact_id: int) -> Artifact
     return resources.artifact(artifact_id)
 
 
-def open_contents(api: DioptraApi, artifact: Artifact) -> Download:
+def open_contents(api: DioptraApi, artifact: Artifact) -> DownloadStream:
     """Begin to read an artifact: a file as it is, a folder as ``tar.gz``.
 
     Args:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from dioptra_worker.api.client import DioptraApi
-    from dioptra_worker.api.user_client import Resources
+    from dioptra_worker.api.user_client import UserClient
     from dioptra_worker.tools.jobs.control.queues import Broker
 
 POLL_INTERVAL = 0.5
@@ -35,7 +35,7 @@ class Actions:
     """
 
     api: DioptraApi
-    resources: Resources
+    resources: UserClient
     broker: Broker
     seconds: float
     sleep: Callable[[float], object] = time.sleep

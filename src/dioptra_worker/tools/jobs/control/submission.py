@@ -17,11 +17,11 @@ from dioptra_worker.tools.resources.submitting import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from dioptra_worker.api.user_client import Resources
+    from dioptra_worker.api.user_client import UserClient
     from dioptra_worker.tools.resources.submitting import Submission
 
 
-def submit_checked(resources: Resources, wanted: Submission) -> int:
+def submit_checked(resources: UserClient, wanted: Submission) -> int:
     """Submit a job, unless what it is given does not fit its entrypoint.
 
     Args:
@@ -49,7 +49,7 @@ def submit_checked(resources: Resources, wanted: Submission) -> int:
 
 
 def rerun(
-    resources: Resources,
+    resources: UserClient,
     job_id: int,
     *,
     latest: bool = False,
@@ -113,7 +113,7 @@ def rerun(
     return resources.create_job(body["experiment"]["id"], given | swaps_of(swaps))
 
 
-def entrypoint_id(resources: Resources, name: str) -> int:
+def entrypoint_id(resources: UserClient, name: str) -> int:
     """The id of an entrypoint by its name; or it is the id.
 
     Raises:

@@ -11,11 +11,11 @@ from dioptra_worker.tools.resources.errors import Unknown
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from dioptra_worker.api.user_client import Resources
+    from dioptra_worker.api.user_client import UserClient
 
 
 def check_arguments(
-    resources: Resources,
+    resources: UserClient,
     entrypoint: Mapping[str, Any],
     *,
     values: Iterable[str],

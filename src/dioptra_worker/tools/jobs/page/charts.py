@@ -11,7 +11,7 @@ from dioptra_worker.tools.jobs.page.html import Html, fill, join
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from dioptra_worker.api.user_client import MetricPoint
+    from dioptra_worker.api.models import MetricPoint
 
 _WIDTH, _HEIGHT, _EDGE = 240.0, 72.0, 5.0
 _MAX_POINTS = 400

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from dioptra_worker.api.session import Download
+    from dioptra_worker.api.session import DownloadStream
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,5 +46,5 @@ class Answer:
     body: bytes = b""
     content_type: str = "text/html; charset=utf-8"
     location: str | None = None
-    download: Download | None = None
+    download: DownloadStream | None = None
     name: str = ""

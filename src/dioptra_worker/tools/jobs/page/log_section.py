@@ -15,7 +15,7 @@ from dioptra_worker.tools.jobs.page.html import Html, fill, join
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from dioptra_worker.api.user_client import Resources
+    from dioptra_worker.api.user_client import UserClient
     from dioptra_worker.tools.jobs.job_log import Entry
 
 MAX_LOGS = 16
@@ -61,7 +61,7 @@ class _Log:
 class Logs:
     """The logs that pages look at; each record is asked for once."""
 
-    def __init__(self, resources: Resources) -> None:
+    def __init__(self, resources: UserClient) -> None:
         self._resources = resources
         self._logs: OrderedDict[int, _Log] = OrderedDict()
         self._lock = threading.Lock()

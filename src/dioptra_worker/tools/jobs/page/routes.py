@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from dioptra_worker.api.client import DioptraApi
-    from dioptra_worker.api.user_client import Resources
+    from dioptra_worker.api.user_client import UserClient
     from dioptra_worker.tools.jobs.control.actions import Actions
     from dioptra_worker.tools.jobs.details import Details
     from dioptra_worker.tools.jobs.listing import Found, Listing
@@ -63,7 +63,7 @@ class Routes:
     """
 
     api: DioptraApi
-    resources: Resources
+    resources: UserClient
     listing: Listing
     actions: Callable[[float], AbstractContextManager[Actions]]
     mlflow: str | None

@@ -23,7 +23,7 @@ from dioptra_worker.tools.jobs.page.http import Answer, Request
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from dioptra_worker.api.session import Download
+    from dioptra_worker.api.session import DownloadStream
     from dioptra_worker.tools.jobs.page.routes import Routes
 
 log = logging.getLogger("dioptra_worker.jobs.page")
@@ -183,7 +183,7 @@ class _Handler(BaseHTTPRequestHandler):
         if with_body:
             self.wfile.write(answer.body)
 
-    def _pass_on(self, download: Download, name: str, *, with_body: bool) -> None:
+    def _pass_on(self, download: DownloadStream, name: str, *, with_body: bool) -> None:
         """Send a download while it comes, so that it is never here as a whole."""
         self.send_header("Content-Disposition", disposition(name))
         chunked = download.length is None and self.request_version != "HTTP/1.0"

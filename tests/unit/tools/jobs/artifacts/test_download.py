@@ -16,7 +16,7 @@ from tests.unit.tools.jobs.browsing import Browser, serving_page
 from tests.unit.tools.jobs.dioptra import Dioptra
 
 from dioptra_worker.api.client import DioptraApi
-from dioptra_worker.api.user_client import Resources
+from dioptra_worker.api.user_client import UserClient
 from dioptra_worker.errors import ServiceUnavailable
 from dioptra_worker.provenance import DELETED
 from dioptra_worker.tools.jobs.artifacts.download import Saver
@@ -60,12 +60,12 @@ def _left(folder: Path) -> list[str]:
 
 
 @contextmanager
-def _api(dioptra: Dioptra) -> Iterator[tuple[DioptraApi, Resources]]:
+def _api(dioptra: Dioptra) -> Iterator[tuple[DioptraApi, UserClient]]:
     with (
         dioptra.running() as (_, upstream),
         DioptraApi(url=upstream.url, username="ada", password="x") as api,
     ):
-        yield api, Resources(api)
+        yield api, UserClient(api)
 
 
 def _save(

@@ -8,7 +8,7 @@ import pytest
 from tests.unit.api.scripted import Answer, Request, ScriptedApi
 
 from dioptra_worker.api.client import DioptraApi
-from dioptra_worker.api.user_client import Resources
+from dioptra_worker.api.user_client import UserClient
 from dioptra_worker.tools.jobs.control.validation import check_arguments
 from dioptra_worker.tools.resources.errors import Unknown
 
@@ -35,7 +35,7 @@ def _check(script: Any, entrypoint: dict[str, Any], **given: Any) -> list[str]:
         ScriptedApi(script).running() as server,
         DioptraApi(url=server.url, username="ada", password="x") as api,
     ):
-        check_arguments(Resources(api), entrypoint, **given)
+        check_arguments(UserClient(api), entrypoint, **given)
     return server.asked
 
 
