@@ -37,59 +37,59 @@ def main(reports: int, request: Mapping[str, Any]) -> NoReturn:
         reports: The descriptor to report to; closed pipes end it.
         request: Its *uri*, whether it *is_dir*, and the *target* to put it at.
     """
-    speaker = _Speaker(reports)
+    reporter = _Reporter(reports)
     try:
         download.fetch(
             request["uri"],
             Path(request["target"]),
             is_dir=request["is_dir"],
             limits=Limits(files=MAX_FILES, size=MAX_ARTIFACT_BYTES),
-            listener=speaker,
+            listener=reporter,
         )
     except ArtifactError as error:
-        speaker.say(unfit=str(error))
+        reporter.report(unfit=str(error))
         os._exit(1)
     except NotFound as error:
-        speaker.say(missing=str(error))
+        reporter.report(missing=str(error))
         os._exit(1)
     except BaseException as error:  # noqa: BLE001 - the daemon is to know of any
         known = isinstance(error, WorkerError)
-        speaker.say(error=str(error) if known else format_exception(error))
+        reporter.report(error=str(error) if known else format_exception(error))
         os._exit(1)
-    speaker.flush()
-    speaker.say(done=True)
+    reporter.flush()
+    reporter.report(done=True)
     os._exit(0)
 
 
-class _Speaker:
+class _Reporter:
     """Tells the daemon; any thread may add to what has come."""
 
     def __init__(self, reports: int) -> None:
         self._reports = reports
         self._lock = threading.Lock()
-        self._came = 0
-        self._said = time.monotonic()
+        self._unreported = 0
+        self._reported_at = time.monotonic()
 
     def begin(self, size: int) -> None:
         """So many bytes will come."""
-        self.say(size=size)
+        self.report(size=size)
 
     def received(self, count: int) -> None:
         """So many more bytes are there."""
         with self._lock:
-            self._came += count
-            due = time.monotonic() - self._said >= REPORT_INTERVAL
+            self._unreported += count
+            due = time.monotonic() - self._reported_at >= REPORT_INTERVAL
         if due:
             self.flush()
 
     def flush(self) -> None:
         """Tell what has not been told."""
         with self._lock:
-            count, self._came = self._came, 0
-            self._said = time.monotonic()
+            count, self._unreported = self._unreported, 0
+            self._reported_at = time.monotonic()
         if count:
-            self.say(came=count)
+            self.report(came=count)
 
-    def say(self, **body: object) -> None:
+    def report(self, **body: object) -> None:
         """Write one line, in one piece."""
         os.write(self._reports, json.dumps(body).encode() + b"\n")

@@ -21,9 +21,9 @@ from dioptra_worker.protocol.messages import (
     StepEnded,
     StepStarted,
 )
-from dioptra_worker.runner.outage_messages import waiting
+from dioptra_worker.runner.outage_messages import outage_callbacks
 from dioptra_worker.runner.plugins.bundle import Bundle
-from dioptra_worker.runner.run_description import Describe, described
+from dioptra_worker.runner.run_description import Describe, describing_run
 from dioptra_worker.sdk.tracebacks import plugin_traceback
 from dioptra_worker.tracking.base import STORE_RETRY_TIMEOUT
 
@@ -64,7 +64,7 @@ def run_job(
     """
     bundles = _Bundles(plan)
     try:
-        with described(plan, run_id=run_id, store=store, describe=describe):
+        with describing_run(plan, run_id=run_id, store=store, describe=describe):
             _run(bundles, plan, store=store, send=send, returned=returned)
     except engine.InvalidGraph as error:
         for issue in error.issues:
@@ -75,7 +75,7 @@ def run_job(
         log.error("%s", error)
         raise JobFailed(str(error)) from None
     except (engine.EngineError, WorkerError) as error:
-        log.error("%s", _explained(error, bundles.folders))
+        log.error("%s", _with_traceback(error, bundles.folders))
         raise JobFailed(str(error)) from None
 
 
@@ -96,13 +96,13 @@ def _run(
         # No name holds them here, so that each can go when nobody needs it more.
         artifacts={item.name: bundles.read(item, graph) for item in plan.inputs},
         call=bundles.call,
-        save=_Saver(bundles, store=store, send=send),
-        observer=_Progress(send),
+        save=_ArtifactSaver(bundles, store=store, send=send).save,
+        observer=_StepObserver(send),
         returned=returned,
     )
 
 
-def _explained(error: Exception, folders: list[Path]) -> str:
+def _with_traceback(error: Exception, folders: list[Path]) -> str:
     """An error and, where a plugin raised it, that plugin's traceback."""
     if error.__cause__ is None or isinstance(error.__cause__, WorkerError):
         return str(error)
@@ -141,7 +141,7 @@ class _Bundles:
 
     def compile(self) -> engine.Graph:
         """Check the graph, and that every plugin it names can be had."""
-        used = _artifact_tasks(self._plan.config)
+        used = _used_artifact_tasks(self._plan.config)
         arguments = {
             name: self.writer(name).validation() if name in used else None
             for name in self._writer_tasks
@@ -174,9 +174,9 @@ class _Bundles:
         task = self.writer(output.task)
         with self._tasks.active(), self._writers.active():
             path = task.serialize(folder, output.name, contents, **output.args)
-        return _written(path, folder=folder, task=output.task, name=output.name)
+        return _checked_path(path, folder=folder, task=output.task, name=output.name)
 
-    def ids(self, name: str) -> ArtifactTask:
+    def artifact_task_record(self, name: str) -> ArtifactTask:
         """What the API calls an artifact task."""
         return self._writer_tasks[name]
 
@@ -203,10 +203,10 @@ class _Bundles:
         names = item.outputs
         if declared is not None:
             names = tuple(output.name for output in declared.outputs)
-        return _named(value, names, item)
+        return _values_by_name(value, names, item)
 
 
-def _artifact_tasks(config: Mapping[str, Any]) -> set[object]:
+def _used_artifact_tasks(config: Mapping[str, Any]) -> set[object]:
     """The artifact tasks that a graph names, as far as it is well-formed."""
     outputs = config.get("artifact_outputs")
     if not isinstance(outputs, Mapping):
@@ -216,7 +216,9 @@ def _artifact_tasks(config: Mapping[str, Any]) -> set[object]:
     return {name for name in names if isinstance(name, str)}
 
 
-def _named(value: Any, names: tuple[str, ...], item: InputArtifact) -> dict[str, Any]:
+def _values_by_name(
+    value: Any, names: tuple[str, ...], item: InputArtifact
+) -> dict[str, Any]:
     """The values that an input artifact holds, by name."""
     if len(names) == 1:
         return {names[0]: value}
@@ -238,7 +240,7 @@ def _named(value: Any, names: tuple[str, ...], item: InputArtifact) -> dict[str,
     return dict(zip(names, values, strict=False))
 
 
-class _Saver:
+class _ArtifactSaver:
     """Stores an output artifact as soon as its contents are complete."""
 
     def __init__(self, bundles: _Bundles, *, store: Store, send: Send) -> None:
@@ -246,15 +248,15 @@ class _Saver:
         self._store = store
         self._send = send
 
-    def __call__(self, output: engine.ArtifactOutput, contents: Any) -> None:
+    def save(self, output: engine.ArtifactOutput, contents: Any) -> None:
         started = time.monotonic()
         path = self._bundles.write(output, contents)
         uri = retry_until_available(
             lambda: self._store.put(path, output.name),
             seconds=STORE_RETRY_TIMEOUT,
-            **waiting("the artifact store", self._send),
+            **outage_callbacks("the artifact store", self._send),
         )
-        task = self._bundles.ids(output.task)
+        task = self._bundles.artifact_task_record(output.task)
         self._send(
             ArtifactStored(
                 name=output.name,
@@ -271,7 +273,7 @@ class _Saver:
         )
 
 
-class _Progress:
+class _StepObserver:
     """Tells the log and the daemon which step runs."""
 
     def __init__(self, send: Send) -> None:
@@ -289,7 +291,7 @@ class _Progress:
         log.warning("%s", message)
 
 
-def _written(path: object, *, folder: Path, task: str, name: str) -> Path:
+def _checked_path(path: object, *, folder: Path, task: str, name: str) -> Path:
     """Check what a serialiser returned."""
     if not isinstance(path, str | Path):
         raise JobFailed(

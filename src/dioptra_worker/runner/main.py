@@ -33,7 +33,7 @@ from dioptra_worker.provenance.stamp import SEED
 from dioptra_worker.runner import output_capture
 from dioptra_worker.runner.channel import Channel, move_to_high_descriptor
 from dioptra_worker.runner.job import JobFailed, run_job
-from dioptra_worker.runner.outage_messages import waiting
+from dioptra_worker.runner.outage_messages import outage_callbacks
 from dioptra_worker.runner.sdk_bridge import ChannelBridge
 from dioptra_worker.sdk import bridge as sdk_bridge
 from dioptra_worker.tracking.backend import backend
@@ -47,10 +47,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("dioptra_worker.runner")
 
-MLFLOW_PATIENCE = 24 * 3600.0
+MLFLOW_TIMEOUT = 24 * 3600.0
 """Seconds that a runner waits for MLflow; the daemon's set-up deadline is shorter."""
 
-DELETED = {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}
+DELETED_RUN_ERRORS = {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}
 """What MLflow says of a run that is not there, and of one in its trash."""
 
 
@@ -71,47 +71,47 @@ def main(sock: socket.socket, *, seed: int) -> NoReturn:
         seed: What the random generators of this process were seeded with.
     """
     faulthandler.enable(file=2)
-    begin, sock = _receive_begin(sock)
+    start = _receive_start(sock)
     channel = Channel(
         move_to_high_descriptor(sock),
-        on_disconnect=lambda: _end_with_daemon(begin.grace),
+        on_disconnect=lambda: _end_with_daemon(start.grace),
         on_socket_closed=lambda: _exit(EXIT_DISCONNECTED),
     )
-    output_capture.capture(channel.send, level=begin.log_level)
-    signal.signal(signal.SIGTERM, _stop)
+    output_capture.capture(channel.send, level=start.log_level)
+    signal.signal(signal.SIGTERM, _on_sigterm)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    os.environ["__JOB_ID"] = str(begin.job_id)
-    if begin.api_url:
-        os.environ["DIOPTRA_API"] = begin.api_url
-    os.chdir(begin.directory)
-    bridge = ChannelBridge(channel, job_id=begin.job_id)
+    os.environ["__JOB_ID"] = str(start.job_id)
+    if start.api_url:
+        os.environ["DIOPTRA_API"] = start.api_url
+    os.chdir(start.directory)
+    bridge = ChannelBridge(channel, job_id=start.job_id)
     sdk_bridge.install(bridge)
-    ended = _run(begin, channel, bridge, seed)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    result = _run(start, channel, bridge, seed)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the result is not interrupted
     output_capture.flush()
     with contextlib.suppress(BaseException):  # a plugin's own handler
         logging.shutdown()
-    channel.send(ended)
+    channel.send(result)
     _exit(0)
 
 
 def _run(
-    begin: Start, channel: Channel, bridge: ChannelBridge, seed: int
+    start: Start, channel: Channel, bridge: ChannelBridge, seed: int
 ) -> RunnerResult:
     """Run the job; whatever user code does short of ending the process ends here."""
     run_id = None
-    tracking = backend(begin.folder)
+    tracking = backend(start.folder)
     try:
         run_id, uri = retry_until_available(
-            lambda: tracking.start(begin.job_id),
-            seconds=MLFLOW_PATIENCE,
-            **waiting("MLflow", channel.send),
+            lambda: tracking.start(start.job_id),
+            seconds=MLFLOW_TIMEOUT,
+            **outage_callbacks("MLflow", channel.send),
         )
         channel.send(RunStarted(run_id=run_id))
-        if begin.job_id == NO_JOB:  # with a server, the API passes metrics on
-            bridge.keep = partial(_keep, tracking, run_id)
+        if start.job_id == NO_JOB:  # with a server, the API passes metrics on
+            bridge.store_metric = partial(_log_metric, tracking, run_id)
         plan = channel.plan()
-        bridge.begin(plan)
+        bridge.set_context(plan)
         run_job(
             plan,
             run_id=run_id,
@@ -136,10 +136,12 @@ def _run(
         return RunnerResult(
             ending="finished",
             reason="",
-            run_closed=_close(tracking, run_id, "FINISHED"),
+            run_closed=_try_close(tracking, run_id, "FINISHED"),
         )
     return RunnerResult(
-        ending="failed", reason=reason, run_closed=_close(tracking, run_id, "FAILED")
+        ending="failed",
+        reason=reason,
+        run_closed=_try_close(tracking, run_id, "FAILED"),
     )
 
 
@@ -157,15 +159,17 @@ def _describe(
     tracking.describe(run_id, name=name, params=params, tags=tags)
 
 
-def _keep(tracking: Tracking, run_id: str, name: str, value: float, step: int) -> None:
-    """Keep a metric in the run; what fails is only logged."""
+def _log_metric(
+    tracking: Tracking, run_id: str, name: str, value: float, step: int
+) -> None:
+    """Write a metric into the run; what fails is only logged."""
     try:
         tracking.log_metric(run_id, name, value, step)
     except (WorkerError, OSError) as error:
         log.warning("metric %r is not in the run: %s", name, error)
 
 
-def _close(tracking: Tracking, run_id: str | None, status: RunStatus) -> bool:
+def _try_close(tracking: Tracking, run_id: str | None, status: RunStatus) -> bool:
     """Close the MLflow run; whether that is done with."""
     if run_id is None:
         return True
@@ -195,12 +199,14 @@ def close_run(run_id: str, status: RunStatus) -> NoReturn:
         backend(None).close(run_id, status)
     except Exception as error:  # noqa: BLE001 - whatever it is, stderr is all there is
         print(f"MLflow run {run_id} is not closed: {error}", file=sys.stderr)  # noqa: T201
-        deleted = isinstance(error, ServiceRefused) and error.detail in DELETED
+        deleted = (
+            isinstance(error, ServiceRefused) and error.detail in DELETED_RUN_ERRORS
+        )
         _exit(0 if deleted else 1)
     _exit(0)
 
 
-def _receive_begin(sock: socket.socket) -> tuple[Start, socket.socket]:
+def _receive_start(sock: socket.socket) -> Start:
     """Read the first message, byte by byte so that nothing after it is lost."""
     line = bytearray()
     while not line.endswith(b"\n"):
@@ -211,17 +217,16 @@ def _receive_begin(sock: socket.socket) -> tuple[Start, socket.socket]:
     message = codec.decode(bytes(line))
     if not isinstance(message, Start):
         raise RunnerError(f"the first message must be Start, not {message!r}")
-    return message, sock
+    return message
 
 
-def _stop(_signum: int, _frame: FrameType | None) -> None:
+def _on_sigterm(_signum: int, _frame: FrameType | None) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     raise JobStopped
 
 
 def _end_with_daemon(grace: float) -> None:
     """Do not outlive the daemon by more than the grace period."""
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(os.getpid(), signal.SIGTERM)
+    os.kill(os.getpid(), signal.SIGTERM)  # the main thread raises `JobStopped`
     time.sleep(grace)
-    os.killpg(0, signal.SIGKILL)
+    os.killpg(0, signal.SIGKILL)  # this process and what it started in its group

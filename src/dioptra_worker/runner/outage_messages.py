@@ -16,14 +16,16 @@ if TYPE_CHECKING:
 log = logging.getLogger("dioptra_worker")
 
 
-class Tellers(TypedDict):
-    """The two of `dioptra_worker.common.retry.retry_until_available`."""
+class OutageCallbacks(TypedDict):
+    """Two arguments of `dioptra_worker.common.retry.retry_until_available`."""
 
     on_wait: Callable[[ServiceUnavailable], None]
     on_back: Callable[[ServiceUnavailable, float], None]
 
 
-def waiting(service: str, send: Callable[[Message], object]) -> Tellers:
+def outage_callbacks(
+    service: str, send: Callable[[Message], object]
+) -> OutageCallbacks:
     """Say when waiting for a service begins, and when it is over.
 
     Args:
@@ -39,4 +41,4 @@ def waiting(service: str, send: Callable[[Message], object]) -> Tellers:
         log.info("%s is back after %.0f s", service, seconds)
         send(ServiceState(service=service, away=False))
 
-    return Tellers(on_wait=on_wait, on_back=on_back)
+    return OutageCallbacks(on_wait=on_wait, on_back=on_back)

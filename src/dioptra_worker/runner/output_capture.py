@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 Send = Callable[[Message], None]
 
-LONGEST_PART = 1 << 20
+MAX_MESSAGE_CHARS = 1 << 20
 """Characters of a record that go into one message; a longer one becomes several."""
 
 QUIET_LOGGERS = ("urllib3", "botocore", "boto3", "s3transfer", "git", "filelock")
@@ -59,8 +59,8 @@ class MessageHandler(logging.Handler):
 def _parts(text: str) -> Iterator[str]:
     """Text in messages that are not too long to be kept in memory at both ends."""
     start = 0
-    while len(text) - start > LONGEST_PART:
-        end = cut_position(text, " ", start + LONGEST_PART)
+    while len(text) - start > MAX_MESSAGE_CHARS:
+        end = cut_position(text, " ", start + MAX_MESSAGE_CHARS)
         yield text[start:end]
         start = end
     yield text[start:]
@@ -101,14 +101,14 @@ class MessageStream(io.RawIOBase):
     def write(self, data: Any) -> int:
         """Send bytes as text; what is not UTF-8 is shown escaped."""
         content = bytes(data)
-        self._say(self._decoder.decode(content))
+        self._send_text(self._decoder.decode(content))
         return len(content)
 
     def finish(self) -> None:
         """Send what was held back because it looked like half a character."""
-        self._say(self._decoder.decode(b"", final=True))
+        self._send_text(self._decoder.decode(b"", final=True))
 
-    def _say(self, text: str) -> None:
+    def _send_text(self, text: str) -> None:
         for part in _parts(text) if text else ():
             self._send(Output(stream=self._stream, text=part))
 
@@ -122,11 +122,11 @@ def severity(level: int) -> Severity:
     Returns:
         The highest standard severity that is not above it.
     """
-    ladder = (50, "CRITICAL"), (40, "ERROR"), (30, "WARNING"), (20, "INFO")
-    for least, name in ladder:
+    thresholds = (50, "CRITICAL"), (40, "ERROR"), (30, "WARNING"), (20, "INFO")
+    for least, name in thresholds:
         if level >= least:
             assert name in SEVERITIES
-            return name  # type: ignore[return-value] # a literal of the ladder
+            return name  # type: ignore[return-value] # a literal of the thresholds
     return "DEBUG"
 
 
@@ -210,14 +210,16 @@ def _render(_: object, __: str, event: structlog.typing.EventDict) -> str:
     """``event key=value``, and a traceback on the lines below."""
     fields = dict(event)
     text = str(fields.pop("event", ""))
-    trace = fields.pop("exception", None) or _trace(fields.pop("exc_info", None))
+    trace = fields.pop("exception", None) or _formatted_traceback(
+        fields.pop("exc_info", None)
+    )
     stacks = (fields.pop("stack", None), fields.pop("stack_info", None))
     pairs = [f"{name}={value!r}" for name, value in fields.items()]
     first = " ".join(part for part in (text, *pairs) if part)
     return "\n".join(part for part in (first, *stacks, trace) if part)
 
 
-def _trace(exc_info: object) -> str | None:
+def _formatted_traceback(exc_info: object) -> str | None:
     if exc_info is True:
         exc_info = sys.exc_info()
     if isinstance(exc_info, BaseException):

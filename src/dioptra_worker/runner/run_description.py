@@ -39,14 +39,19 @@ class Describe(Protocol):
         ...
 
 
-LAST_MOMENT = 30.0
+DESCRIPTION_TIMEOUT = 30.0
 """Seconds that a job which is done waits for its description to arrive."""
 _DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)  # the fast one, where it is
 
 
 @contextlib.contextmanager
-def described(
-    plan: Plan, *, run_id: str, store: Store, describe: Describe
+def describing_run(
+    plan: Plan,
+    *,
+    run_id: str,
+    store: Store,
+    describe: Describe,
+    timeout: float = DESCRIPTION_TIMEOUT,
 ) -> Iterator[None]:
     """Describe the job from threads; at the end of the block it has arrived.
 
@@ -57,6 +62,7 @@ def described(
         run_id: Its MLflow run.
         store: Where the run's artifacts go.
         describe: Gives the run its name and parameters.
+        timeout: Seconds that a job which is done waits for its description to arrive.
     """
     file = Path.cwd() / f"{plan.entrypoint.replace('/', '_')}.yml"
     text = yaml.dump(
@@ -68,18 +74,20 @@ def described(
         name += f" (job {plan.job_id})"
     tags = {**plan.stamp, **surroundings()} if plan.stamp else {}
     threads = [
-        _begin(lambda: describe(run_id, name=name, params=plan.parameters, tags=tags)),
-        _begin(lambda: _store(file, store)),
+        _start_thread(
+            lambda: describe(run_id, name=name, params=plan.parameters, tags=tags)
+        ),
+        _start_thread(lambda: _store_graph(file, store)),
     ]
     try:
         yield
     except (Exception, SystemExit, KeyboardInterrupt):
-        _join(threads)
+        _join(threads, timeout)
         raise
-    _join(threads)
+    _join(threads, timeout)
 
 
-def _begin(work: Callable[[], None]) -> threading.Thread:
+def _start_thread(work: Callable[[], None]) -> threading.Thread:
     def guarded() -> None:
         try:
             work()
@@ -91,20 +99,20 @@ def _begin(work: Callable[[], None]) -> threading.Thread:
     return thread
 
 
-def _store(file: Path, store: Store) -> None:
+def _store_graph(file: Path, store: Store) -> None:
     try:
         store.put(file, "")
     except ServiceError as error:
         log.warning("the task graph is not in the run's artifacts: %s", error)
 
 
-def _join(threads: list[threading.Thread]) -> None:
-    until = monotonic() + LAST_MOMENT
+def _join(threads: list[threading.Thread], timeout: float) -> None:
+    until = monotonic() + timeout
     for thread in threads:
         thread.join(max(0.0, until - monotonic()))
     if any(thread.is_alive() for thread in threads):
         log.warning(
             "MLflow and its store have not taken the job's parameters and task graph"
             " within %.0f seconds of its end, so they may be missing there",
-            LAST_MOMENT,
+            timeout,
         )

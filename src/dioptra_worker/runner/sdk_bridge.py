@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from dioptra_worker.protocol.messages import BatchElementState, Plan
     from dioptra_worker.runner.channel import Channel
 
-PATIENCE = 120.0
+SESSION_TIMEOUT = 120.0
 """Seconds that a plugin waits for a session while the API may be away."""
 
 
-def context(plan: Plan) -> JobContext:
+def job_context(plan: Plan) -> JobContext:
     """What a job was given, for its plugins."""
     return JobContext(
         parameters=plan.parameters,
@@ -40,19 +40,19 @@ class ChannelBridge:
 
     Attributes:
         job_id: The running job.
-        keep: Keeps a metric where no API does, given its name, value and step.
+        store_metric: Writes a metric where no API does: its name, value and step.
         context: What the job was given, once its plan is there.
     """
 
     def __init__(self, channel: Channel, *, job_id: int) -> None:
         self.job_id = job_id
-        self.keep: Callable[[str, float, int], None] | None = None
+        self.store_metric: Callable[[str, float, int], None] | None = None
         self.context = JobContext()
         self._channel = channel
 
-    def begin(self, plan: Plan) -> None:
+    def set_context(self, plan: Plan) -> None:
         """Take in what the job was given."""
-        self.context = context(plan)
+        self.context = job_context(plan)
 
     def set_element_state(
         self, element: str, state: str, *, error: str = "", last: bool = False
@@ -67,8 +67,8 @@ class ChannelBridge:
         number = float(value)
         sendable = number if math.isfinite(number) else str(number)
         self._channel.send(Metric(name=name, value=sendable, step=step))
-        if self.keep is not None:
-            self.keep(name, number, step or 0)
+        if self.store_metric is not None:
+            self.store_metric(name, number, step or 0)
 
     def session(self) -> Session:
         """The daemon's present session with the REST API."""
@@ -79,5 +79,5 @@ class ChannelBridge:
         return self._ask(renew=True)
 
     def _ask(self, *, renew: bool) -> Session:
-        answer = self._channel.session(renew=renew, timeout=PATIENCE)
+        answer = self._channel.session(renew=renew, timeout=SESSION_TIMEOUT)
         return Session(url=answer.url, cookies=answer.cookies)

@@ -11,7 +11,7 @@ import pytest
 
 from dioptra_worker.protocol.codec import decode
 from dioptra_worker.protocol.messages import Log, Message, Output
-from dioptra_worker.runner.output_capture import LONGEST_PART, severity
+from dioptra_worker.runner.output_capture import MAX_MESSAGE_CHARS, severity
 
 pytestmark = pytest.mark.process
 
@@ -242,11 +242,11 @@ def test_long_records_are_cut_at_a_blank() -> None:
     word = "x" * 99
     messages = _run(
         f"logging.getLogger('a').info('{word} ' * 25_000)\n"
-        f"logging.getLogger('a').info('y' * {LONGEST_PART + 1})\n"
+        f"logging.getLogger('a').info('y' * {MAX_MESSAGE_CHARS + 1})\n"
     )
     texts = [log.message for log in _logs(messages)]
-    assert "".join(texts) == f"{word} " * 25_000 + "y" * (LONGEST_PART + 1)
-    assert max(map(len, texts)) <= LONGEST_PART
+    assert "".join(texts) == f"{word} " * 25_000 + "y" * (MAX_MESSAGE_CHARS + 1)
+    assert max(map(len, texts)) <= MAX_MESSAGE_CHARS
     assert {each for text in texts[:3] for each in text.split(" ")} == {word, ""}
 
 

@@ -12,8 +12,7 @@ from tests.unit.api.scripted import Answer, Request, ScriptedApi
 
 from dioptra_worker.errors import ServiceRefused
 from dioptra_worker.protocol.messages import Plan
-from dioptra_worker.runner import run_description
-from dioptra_worker.runner.run_description import described
+from dioptra_worker.runner.run_description import describing_run
 from dioptra_worker.tracking.mlflow_run import MlflowTracking
 
 if TYPE_CHECKING:
@@ -83,7 +82,9 @@ def _mlflow(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[SlowMlf
 def test_steps_do_not_wait_for_it(mlflow: SlowMlflow) -> None:
     """The steps run before MLflow has answered; when they are done it has arrived."""
     shelf = Shelf()
-    with described(PLAN, run_id=RUN, store=shelf, describe=MlflowTracking().describe):
+    with describing_run(
+        PLAN, run_id=RUN, store=shelf, describe=MlflowTracking().describe
+    ):
         assert not mlflow.may_answer.is_set()
         mlflow.may_answer.set()
     (request,) = (r for r in mlflow.server.requests if r.path.endswith("log-batch"))
@@ -102,7 +103,9 @@ def test_a_failed_job_is_described_too(
     shelf = Shelf()
     with (
         pytest.raises(type(ending)),
-        described(PLAN, run_id=RUN, store=shelf, describe=MlflowTracking().describe),
+        describing_run(
+            PLAN, run_id=RUN, store=shelf, describe=MlflowTracking().describe
+        ),
     ):
         raise ending
     paths = [request.path for request in mlflow.server.requests]
@@ -113,7 +116,9 @@ def test_a_failed_job_is_described_too(
 def test_naming_a_run_says_nothing_of_its_status(mlflow: SlowMlflow) -> None:
     """MLflow is not led to write a status that it read before the run was closed."""
     mlflow.may_answer.set()
-    with described(PLAN, run_id=RUN, store=Shelf(), describe=MlflowTracking().describe):
+    with describing_run(
+        PLAN, run_id=RUN, store=Shelf(), describe=MlflowTracking().describe
+    ):
         pass
     bodies = {r.path.rpartition("/")[2]: r.body for r in mlflow.server.requests}
     assert set(bodies) == {"update", "log-batch"}
@@ -132,21 +137,22 @@ def test_a_job_that_is_stopped_does_not_wait(mlflow: SlowMlflow) -> None:
     """Whoever is told to stop stops although MLflow does not answer."""
     with (
         pytest.raises(Stopped),
-        described(PLAN, run_id=RUN, store=Shelf(), describe=MlflowTracking().describe),
+        describing_run(
+            PLAN, run_id=RUN, store=Shelf(), describe=MlflowTracking().describe
+        ),
     ):
         raise Stopped
     assert not mlflow.may_answer.is_set()
 
 
 def test_an_mlflow_that_hangs_is_left(
-    mlflow: SlowMlflow,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
+    mlflow: SlowMlflow, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A job waits for its description for a bounded time and says what may lack."""
-    monkeypatch.setattr(run_description, "LAST_MOMENT", 0.2)
     began = time.monotonic()
-    with described(PLAN, run_id=RUN, store=Shelf(), describe=MlflowTracking().describe):
+    with describing_run(
+        PLAN, run_id=RUN, store=Shelf(), describe=MlflowTracking().describe, timeout=0.2
+    ):
         pass
     assert time.monotonic() - began < 30.0
     assert not mlflow.may_answer.is_set()
@@ -158,7 +164,7 @@ def test_a_store_that_refuses_fails_nothing(
 ) -> None:
     """A store that does not take the task graph costs the job one line."""
     mlflow.may_answer.set()
-    with described(
+    with describing_run(
         PLAN, run_id=RUN, store=Refusing(), describe=MlflowTracking().describe
     ):
         pass

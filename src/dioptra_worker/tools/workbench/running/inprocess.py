@@ -23,7 +23,7 @@ from dioptra_worker.errors import RunnerError
 from dioptra_worker.protocol.messages import NO_JOB, Metric, RunStarted, SessionRequest
 from dioptra_worker.runner import output_capture
 from dioptra_worker.runner.job import JobFailed, run_job
-from dioptra_worker.runner.sdk_bridge import context
+from dioptra_worker.runner.sdk_bridge import job_context
 from dioptra_worker.sdk import bridge as sdk_bridge
 from dioptra_worker.sdk import compat
 from dioptra_worker.tools.workbench.running.results import Recorder
@@ -138,7 +138,7 @@ class _Bridge:
         recorder: Recorder,
         sessions: Sessions,
     ) -> None:
-        self.context = context(plan)
+        self.context = job_context(plan)
         self._tracking = tracking
         self._run_id = run_id
         self._recorder = recorder
