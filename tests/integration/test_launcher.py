@@ -37,7 +37,7 @@ import json, os, signal, subprocess, sys, time
 from pathlib import Path
 from dioptra_worker.runner import main as program
 
-def main(sock):
+def main(sock, *, seed):
     with sock.makefile("rw") as file:
         def say(*values):
             file.write(json.dumps(values) + "\\n")

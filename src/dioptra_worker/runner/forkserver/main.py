@@ -8,11 +8,12 @@ import signal
 import socket
 from typing import TYPE_CHECKING
 
-from dioptra_worker.runner.forkserver import server, shared
-from dioptra_worker.runner.forkserver.process_makers import Forker, Spawner
+from dioptra_worker.runner.forkserver import shared
+from dioptra_worker.runner.forkserver.process_makers import ForkingMaker, SpawningMaker
+from dioptra_worker.runner.forkserver.server import Forkserver
 
 if TYPE_CHECKING:
-    from dioptra_worker.runner.forkserver.process_makers import Maker
+    from dioptra_worker.runner.forkserver.process_makers import ProcessMaker
 
 
 def main() -> None:
@@ -34,12 +35,14 @@ def main() -> None:
         if options.mode == "shared":
             shared.serve(sock, preload=options.preload, grace=options.grace, why=why)
         else:
-            maker: Maker
+            maker: ProcessMaker
             if options.mode == "fork" and why is None:
-                maker = Forker(sock)
+                maker = ForkingMaker(sock)
             else:
-                maker = Spawner(options.preload, warm=options.mode != "cold")
-            server.serve(sock, maker, grace=options.grace, why=why)
+                maker = SpawningMaker(
+                    options.preload, keep_standby=options.mode != "cold"
+                )
+            Forkserver(sock, maker, grace=options.grace, why=why).serve()
 
 
 def warm_up(names: str) -> str | None:
@@ -59,9 +62,11 @@ def warm_up(names: str) -> str | None:
     gc.disable()  # to look for garbage again and again is a tenth of what imports take
     wanted = [name for name in names.split(",") if name]
     preload.preload(wanted)
-    why = preload.unfit()
+    why = preload.reason_not_to_fork()
     if why is None and wanted:  # what we import ourselves is covered, as a test shows
         why = randomness.shared(wanted)
+    # What is alive now goes where no collection looks: a runner's first one would else
+    # write to each of these objects, and the system copy each of their pages.
     gc.collect()
     gc.freeze()
     gc.enable()

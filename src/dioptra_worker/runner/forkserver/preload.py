@@ -47,7 +47,7 @@ def preload(names: list[str]) -> None:
     warm_up_caches()
 
 
-def unfit(
+def reason_not_to_fork(
     *, threads: Sequence[threading.Thread] | None = None, proc: Path = _PROC
 ) -> str | None:
     """Why this process must not be forked: threads, or a GPU that is in use.

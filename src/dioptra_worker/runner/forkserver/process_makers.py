@@ -20,24 +20,30 @@ if TYPE_CHECKING:
 FDS_PER_JOB = 3
 
 
-class Maker(Protocol):
-    """Makes runners; `mode` says how."""
+class ProcessMaker(Protocol):
+    """Makes runners; `mode` says how.
+
+    What runners run is imported only where a process is forked: a fork server that does
+    not fork stays small.
+    """
 
     mode: str
 
-    def job(self, descriptors: list[int], environment: Mapping[str, str]) -> int:
+    def start_runner(
+        self, descriptors: list[int], environment: Mapping[str, str]
+    ) -> int:
         """A runner with these sockets and pipes and more variables; its pid."""
         ...
 
-    def close_run(self, run_id: str, status: Any) -> int:
+    def start_close_run(self, run_id: str, status: Any) -> int:
         """A process that closes an MLflow run; its pid."""
         ...
 
-    def download(self, reports: int, request: Mapping[str, Any]) -> int:
+    def start_download(self, reports: int, request: Mapping[str, Any]) -> int:
         """A process that fetches an artifact and reports to a descriptor; its pid."""
         ...
 
-    def standbys(self) -> set[int]:
+    def standby_pids(self) -> set[int]:
         """The pids of processes that wait to become runners."""
         ...
 
@@ -46,7 +52,7 @@ class Maker(Protocol):
         ...
 
 
-class Forker:
+class ForkingMaker:
     """Makes runners by forking this process."""
 
     mode = "fork"
@@ -54,29 +60,31 @@ class Forker:
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
 
-    def job(self, descriptors: list[int], environment: Mapping[str, str]) -> int:
+    def start_runner(
+        self, descriptors: list[int], environment: Mapping[str, str]
+    ) -> int:
         """Fork a runner."""
-        from dioptra_worker.runner.forkserver.child_setup import (  # noqa: PLC0415
+        from dioptra_worker.runner.forkserver.child_setup import (  # noqa: PLC0415 - as above
             become_runner,
         )
 
         return self._fork(lambda: become_runner(descriptors, environment))
 
-    def close_run(self, run_id: str, status: Any) -> int:
+    def start_close_run(self, run_id: str, status: Any) -> int:
         """Fork a process that closes an MLflow run."""
-        from dioptra_worker.runner import main  # noqa: PLC0415 - slow, and here
+        from dioptra_worker.runner import main  # noqa: PLC0415 - as above
 
         return self._fork(lambda: main.close_run(run_id, status))
 
-    def download(self, reports: int, request: Mapping[str, Any]) -> int:
+    def start_download(self, reports: int, request: Mapping[str, Any]) -> int:
         """Fork a process that fetches an artifact."""
-        from dioptra_worker.runner import (  # noqa: PLC0415 - slow, and here
+        from dioptra_worker.runner import (  # noqa: PLC0415 - as above
             artifact_download,
         )
 
         return self._fork(lambda: artifact_download.main(reports, request))
 
-    def standbys(self) -> set[int]:
+    def standby_pids(self) -> set[int]:
         """None: forking needs no standby."""
         return set()
 
@@ -88,11 +96,18 @@ class Forker:
         if pid:
             return pid
         try:
+            # First, so that a signal reaches the process as the leader of its group;
+            # until then `signal_group` finds it by its own number.
             os.setsid()
+            # Each fork forgets its parent's: a fork server that is killed takes its
+            # runners with it.
             prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+            # Before handlers change: the descriptor is the fork server's, which a
+            # child's signals must not wake.
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            # Else the daemon would not see that the fork server has ended.
             self._sock.close()
             # What the fork server froze stays frozen: a collection would write to each
             # of its objects, and the pages would be shared no more.
@@ -101,30 +116,31 @@ class Forker:
             os._exit(1)
 
 
-class Spawner:
+class SpawningMaker:
     """Starts a process for each runner, where it may beforehand."""
 
     mode = "spawn"
 
-    def __init__(self, preload: str, *, warm: bool = True) -> None:
+    def __init__(self, preload: str, *, keep_standby: bool = True) -> None:
         """Prepare.
 
         Args:
             preload: Modules for runners to import, separated by commas.
-            warm: Keep one started runner ready, and start the next when it is taken.
+            keep_standby: Keep one started runner ready, and start the next when it is
+                taken.
         """
         self._preload = preload
-        self._warm = warm
+        self._keep_standby = keep_standby
         self._standby: _Standby | None = None
         self._refill()
 
-    def job(self, descriptors: list[int], environment: Mapping[str, str]) -> int:
+    def start_runner(
+        self, descriptors: list[int], environment: Mapping[str, str]
+    ) -> int:
         """Hand over the standby."""
         standby, self._standby = self._standby, None
-        if (
-            standby is not None and standby.process.poll() is not None
-        ):  # it died waiting
-            standby.sock.close()
+        if standby is not None and standby.process.poll() is not None:
+            standby.sock.close()  # it died waiting
             standby = None
         if standby is None:
             standby = self._spawn()
@@ -132,18 +148,18 @@ class Spawner:
         with standby.sock, contextlib.suppress(ConnectionError):  # its end is reported
             socket.send_fds(standby.sock, [line], descriptors)
         self._refill()
-        return _let_go(standby.process)
+        return _leave_unreaped(standby.process)
 
-    def close_run(self, run_id: str, status: Any) -> int:
+    def start_close_run(self, run_id: str, status: Any) -> int:
         """Start a process that closes an MLflow run."""
         code = (
             "from dioptra_worker.runner.main import close_run;"
             f"close_run({run_id!r}, {status!r})"
         )
         child = subprocess.Popen([sys.executable, "-c", code], start_new_session=True)
-        return _let_go(child)
+        return _leave_unreaped(child)
 
-    def download(self, reports: int, request: Mapping[str, Any]) -> int:
+    def start_download(self, reports: int, request: Mapping[str, Any]) -> int:
         """Start a process that fetches an artifact."""
         code = (
             "from dioptra_worker.runner.artifact_download import main;"
@@ -155,9 +171,9 @@ class Spawner:
             stdin=subprocess.DEVNULL,
             start_new_session=True,
         )
-        return _let_go(child)
+        return _leave_unreaped(child)
 
-    def standbys(self) -> set[int]:
+    def standby_pids(self) -> set[int]:
         """The standby."""
         return set() if self._standby is None else {self._standby.process.pid}
 
@@ -171,7 +187,7 @@ class Spawner:
         self._standby.process.wait()
 
     def _refill(self) -> None:
-        if self._warm:
+        if self._keep_standby:
             with contextlib.suppress(OSError):  # too many processes now; not later
                 self._standby = self._spawn()
 
@@ -199,7 +215,7 @@ class _Standby:
     sock: socket.socket
 
 
-def _let_go(child: subprocess.Popen[bytes]) -> int:
-    """Keep `subprocess` from reaping a child whose end is ours to see; its pid."""
+def _leave_unreaped(child: subprocess.Popen[bytes]) -> int:
+    """Keep `subprocess` from reaping a child, which the fork server does; its pid."""
     child.returncode = 0
     return child.pid

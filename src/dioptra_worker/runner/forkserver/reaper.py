@@ -1,4 +1,4 @@
-"""Hears how children end, and ends what they leave behind."""
+"""Reaps children, and kills what they leave behind."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import resource
     from collections.abc import Iterator
 
-LAST_REAPING = 1.0
+REAP_TIMEOUT = 1.0
 """Seconds to wait for the end of a process that was killed."""
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
@@ -37,7 +37,7 @@ def child_signals() -> Iterator[socket.socket]:
             signal.set_wakeup_fd(-1)
 
 
-def collect(pid: int, *, group: bool) -> tuple[int, resource.struct_rusage] | None:
+def reap(pid: int, *, group: bool) -> tuple[int, resource.struct_rusage] | None:
     """Reap a child that has ended, and kill what is left of its group.
 
     Where the system allows, the group is killed before its leader is reaped, since an
@@ -74,7 +74,7 @@ def signal_group(pid: int, signum: int) -> None:
             os.kill(pid, signum)
 
 
-def end_orphans(known: set[int]) -> None:
+def kill_orphans(known: set[int]) -> None:
     """Kill and reap what a job has left behind outside its group (Linux)."""
     for _ in range(100):  # killing one can orphan its children, which come next
         orphans = _children() - known
@@ -83,14 +83,14 @@ def end_orphans(known: set[int]) -> None:
         for pid in orphans:
             with contextlib.suppress(ProcessLookupError, ChildProcessError):
                 os.kill(pid, signal.SIGKILL)
-        stuck = [pid for pid in orphans if not _reaped(pid)]
+        stuck = [pid for pid in orphans if not _reap_killed(pid)]
         if stuck:
             return
 
 
-def _reaped(pid: int) -> bool:
+def _reap_killed(pid: int) -> bool:
     """Reap a child that was killed; False when it sits in the kernel and cannot die."""
-    deadline = time.monotonic() + LAST_REAPING
+    deadline = time.monotonic() + REAP_TIMEOUT
     with contextlib.suppress(ChildProcessError):
         while not os.waitpid(pid, os.WNOHANG)[0]:
             if time.monotonic() > deadline:
@@ -107,7 +107,7 @@ def _children() -> set[int]:
     return {int(pid) for pid in text.split()}
 
 
-def in_bytes(ru_maxrss: int) -> int:
+def maxrss_bytes(ru_maxrss: int) -> int:
     """`ru_maxrss` in bytes: Linux counts in KiB, macOS in bytes."""
     return ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 

@@ -28,73 +28,72 @@ from typing import TYPE_CHECKING, Any
 
 from dioptra_worker.runner.forkserver.process_makers import FDS_PER_JOB
 from dioptra_worker.runner.forkserver.reaper import (
-    LAST_REAPING,
     PR_SET_CHILD_SUBREAPER,
+    REAP_TIMEOUT,
     child_signals,
-    collect,
-    end_orphans,
-    in_bytes,
+    kill_orphans,
+    maxrss_bytes,
     prctl,
+    reap,
     signal_group,
 )
 
 if TYPE_CHECKING:
-    from dioptra_worker.runner.forkserver.process_makers import Maker
+    from dioptra_worker.runner.forkserver.process_makers import ProcessMaker
 
 _DESCRIPTORS = {"job": FDS_PER_JOB, "close_run": 0, "download": 1}
 """How many descriptors come with what is asked for."""
-
-
-def serve(
-    sock: socket.socket, maker: Maker, *, grace: float, why: str | None = None
-) -> None:
-    """Hand out runners until the daemon hangs up.
-
-    Args:
-        sock: Where the daemon is.
-        maker: Makes them.
-        grace: Seconds that they have to end when the daemon is gone.
-        why: Why they are not forked although they should be.
-    """
-    prctl(PR_SET_CHILD_SUBREAPER, 1)
-    Forkserver(sock, maker, grace=grace, why=why).serve()
 
 
 class Forkserver:
     """Serves requests for runners, watches them, and reports how each one ended."""
 
     def __init__(
-        self, sock: socket.socket, maker: Maker, *, grace: float, why: str | None
+        self,
+        sock: socket.socket,
+        maker: ProcessMaker,
+        *,
+        grace: float,
+        why: str | None = None,
     ) -> None:
+        """Prepare.
+
+        Args:
+            sock: The socket to the daemon.
+            maker: Makes runners.
+            grace: Seconds that they have to end when the daemon is gone.
+            why: Why they are not forked although they should be.
+        """
         self._sock = sock
         self._maker = maker
         self._grace = grace
         self._why = why
-        self._active: set[int] = set()
-        self._jobs: set[int] = set()
+        self._children: set[int] = set()
+        self._runners: set[int] = set()
         self._descriptors: deque[int] = deque()
         self._buffer = b""
 
     def serve(self) -> None:
         """Work until the daemon hangs up, then see that no runner outlives it."""
+        prctl(PR_SET_CHILD_SUBREAPER, 1)  # which no fork inherits
         with child_signals() as children, selectors.DefaultSelector() as selector:
             selector.register(self._sock, selectors.EVENT_READ)
             selector.register(children, selectors.EVENT_READ)
             self._report(ready=True, mode=self._maker.mode, why=self._why)
-            while self._wait(selector, children, timeout=None):
+            while self._handle_events(selector, children, timeout=None):
                 pass
             self._signal_all(signal.SIGTERM)
             deadline = time.monotonic() + self._grace
             selector.unregister(self._sock)
-            while self._active and (left := deadline - time.monotonic()) > 0:
-                self._wait(selector, children, timeout=left)
+            while self._children and (left := deadline - time.monotonic()) > 0:
+                self._handle_events(selector, children, timeout=left)
             self._signal_all(signal.SIGKILL)
-            deadline = time.monotonic() + LAST_REAPING
-            while self._active and (left := deadline - time.monotonic()) > 0:
-                self._wait(selector, children, timeout=left)
+            deadline = time.monotonic() + REAP_TIMEOUT
+            while self._children and (left := deadline - time.monotonic()) > 0:
+                self._handle_events(selector, children, timeout=left)
         self._maker.close()
 
-    def _wait(
+    def _handle_events(
         self,
         selector: selectors.BaseSelector,
         children: socket.socket,
@@ -107,7 +106,7 @@ class Forkserver:
             if key.fileobj is children:
                 with contextlib.suppress(BlockingIOError):
                     children.recv(4096)
-                self._reap()
+                self._reap_children()
             else:
                 alive = self._receive()
         return alive
@@ -127,7 +126,7 @@ class Forkserver:
 
     def _handle(self, request: dict[str, Any]) -> None:
         if request["do"] == "signal":
-            if request["pid"] in self._active:
+            if request["pid"] in self._children:
                 signal_group(request["pid"], request["signal"])
             return
         count = _DESCRIPTORS[request["do"]]
@@ -137,7 +136,7 @@ class Forkserver:
         except OSError as error:  # too many processes: those that there are go on
             self._report(refused=str(error))
         else:
-            self._active.add(pid)
+            self._children.add(pid)
             self._report(started=pid)
         finally:
             for descriptor in descriptors:
@@ -146,28 +145,33 @@ class Forkserver:
     def _make(self, request: dict[str, Any], descriptors: list[int]) -> int:
         match request["do"]:
             case "job":
-                pid = self._maker.job(descriptors, request.get("environment", {}))
-                self._jobs.add(pid)
+                pid = self._maker.start_runner(
+                    descriptors, request.get("environment", {})
+                )
+                self._runners.add(pid)
                 return pid
             case "close_run":
-                return self._maker.close_run(request["run_id"], request["status"])
+                return self._maker.start_close_run(request["run_id"], request["status"])
             case _:
-                return self._maker.download(descriptors[0], request)
+                return self._maker.start_download(descriptors[0], request)
 
-    def _reap(self) -> None:
-        for pid in list(self._active):
-            found = collect(pid, group=pid in self._jobs)
+    def _reap_children(self) -> None:
+        for pid in list(self._children):
+            # What is left of a job's group is killed with its leader: nobody could
+            # end it later, when the number may be another process's.
+            found = reap(pid, group=pid in self._runners)
             if found is None:
                 continue
             status, usage = found
-            self._active.discard(pid)
-            self._jobs.discard(pid)
-            if not self._jobs:
-                end_orphans(self._active | self._maker.standbys())
-            self._report(ended=pid, status=status, peak=in_bytes(usage.ru_maxrss))
+            self._children.discard(pid)
+            self._runners.discard(pid)
+            # An orphan does not say whose it was: while a runner lives, it may be its.
+            if not self._runners:
+                kill_orphans(self._children | self._maker.standby_pids())
+            self._report(ended=pid, status=status, peak=maxrss_bytes(usage.ru_maxrss))
 
     def _signal_all(self, signum: int) -> None:
-        for pid in self._active:
+        for pid in self._children:
             signal_group(pid, signum)
 
     def _report(self, **body: object) -> None:

@@ -12,8 +12,8 @@ import socket
 import subprocess
 import sys
 
-from dioptra_worker.runner.forkserver.process_makers import Forker
-from dioptra_worker.runner.forkserver.server import serve as serve_daemon
+from dioptra_worker.runner.forkserver.process_makers import ForkingMaker
+from dioptra_worker.runner.forkserver.server import Forkserver
 
 
 def serve(sock: socket.socket, *, preload: str, grace: float, why: str | None) -> None:
@@ -42,9 +42,10 @@ def _fork(daemon: socket.socket, sock: socket.socket, *, grace: float) -> None:
         return
     try:
         os.setsid()
+        # Before it serves: the parent does not see its children's ends, this one must.
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        sock.close()
-        serve_daemon(daemon, Forker(daemon), grace=grace)
+        sock.close()  # the pool's, which would not see the parent's end
+        Forkserver(daemon, ForkingMaker(daemon), grace=grace).serve()
     finally:
         os._exit(0)
 

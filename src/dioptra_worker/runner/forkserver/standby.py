@@ -11,7 +11,7 @@ from dioptra_worker.runner.forkserver.child_setup import become_runner
 from dioptra_worker.runner.forkserver.preload import preload
 from dioptra_worker.runner.forkserver.process_makers import FDS_PER_JOB
 
-_LONGEST = 1 << 16
+_READ_SIZE = 1 << 16
 
 
 def main() -> None:
@@ -22,9 +22,9 @@ def main() -> None:
     options = parser.parse_args()
     preload([name for name in options.preload.split(",") if name])
     with socket.socket(fileno=options.fd) as waiting:
-        line, descriptors, _, _ = socket.recv_fds(waiting, _LONGEST, FDS_PER_JOB)
+        line, descriptors, _, _ = socket.recv_fds(waiting, _READ_SIZE, FDS_PER_JOB)
         while line and not line.endswith(b"\n"):
-            line += waiting.recv(_LONGEST)
+            line += waiting.recv(_READ_SIZE)
     if not descriptors:
         os._exit(0)  # the fork server ended and no job came
     become_runner(descriptors, json.loads(line))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from dioptra_worker.runner.forkserver.preload import unfit
+from dioptra_worker.runner.forkserver.preload import reason_not_to_fork
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,20 +27,20 @@ def _process(folder: Path, *threads: str) -> Path:
 
 def test_a_process_with_one_thread(tmp_path: Path) -> None:
     """One thread and no GPU: nothing is lost in a fork."""
-    assert unfit(threads=[], proc=_process(tmp_path)) is None
+    assert reason_not_to_fork(threads=[], proc=_process(tmp_path)) is None
 
 
 def test_a_thread_of_python(tmp_path: Path) -> None:
     """A thread that Python knows is named."""
     threads = [threading.main_thread(), threading.Thread(name="framework")]
-    found = unfit(threads=threads, proc=_process(tmp_path))
+    found = reason_not_to_fork(threads=threads, proc=_process(tmp_path))
     assert found == "an import started the thread 'framework'"
 
 
 @pytest.mark.process
 def test_a_thread_of_a_library(tmp_path: Path) -> None:
     """A thread that outlives a trial fork is named, unless it is known to cope."""
-    found = unfit(
+    found = reason_not_to_fork(
         threads=[], proc=_process(tmp_path, "jemalloc_bg_thd", "grpc_global_tim")
     )
     assert found == "an import started a library's thread (grpc_global_tim)"
@@ -48,16 +48,22 @@ def test_a_thread_of_a_library(tmp_path: Path) -> None:
 
 def test_a_thread_that_copes_with_forks(tmp_path: Path) -> None:
     """The allocator that comes with pyarrow knows how to be forked."""
-    assert unfit(threads=[], proc=_process(tmp_path, "jemalloc_bg_thd")) is None
+    assert (
+        reason_not_to_fork(threads=[], proc=_process(tmp_path, "jemalloc_bg_thd"))
+        is None
+    )
 
 
 def test_a_gpu_in_use(tmp_path: Path) -> None:
     """A GPU that is open already cannot be used in a fork."""
     process = _process(tmp_path)
     (process / "fd" / "9").symlink_to("/dev/nvidia0")
-    assert unfit(threads=[], proc=process) == "an import opened the GPU (/dev/nvidia0)"
+    assert (
+        reason_not_to_fork(threads=[], proc=process)
+        == "an import opened the GPU (/dev/nvidia0)"
+    )
 
 
 def test_a_system_that_shows_nothing(tmp_path: Path) -> None:
     """Without /proc, Python's own threads are all that can be seen."""
-    assert unfit(threads=[], proc=tmp_path / "missing") is None
+    assert reason_not_to_fork(threads=[], proc=tmp_path / "missing") is None
