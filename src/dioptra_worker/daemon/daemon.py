@@ -174,7 +174,7 @@ class Daemon:
         """Look for what lost workers left, from a thread of its own."""
         journals = Journals(self._settings.work_dir, api=self._api.url)
         orphaned_outboxes = OrphanedOutboxes(
-            api=self._api, leases=self._leases, journals=journals
+            api=self._api, leases=self._leases, journals=journals, mask=self._mask
         )
         recovery = Recovery(
             api=self._api,

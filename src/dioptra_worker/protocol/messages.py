@@ -170,6 +170,7 @@ class ArtifactStored:
 
     Attributes:
         worker_run: The worker run that made it; the daemon says so, not the runner.
+        group_id: The job's group, if known; the daemon says so, not the runner.
     """
 
     name: str
@@ -177,6 +178,7 @@ class ArtifactStored:
     plugin_snapshot_id: int
     task_id: int
     worker_run: str = ""
+    group_id: int = 0
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

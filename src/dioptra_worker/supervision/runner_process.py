@@ -9,8 +9,12 @@ import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from dioptra_worker.protocol import codec
+
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from dioptra_worker.protocol.messages import Message
 
 
 @dataclass(frozen=True)
@@ -72,6 +76,13 @@ class RunnerPipes:
     control: socket.socket
     out: int
     err: int
+    _sending: threading.Lock = field(default_factory=threading.Lock, compare=False)
+
+    def send(self, message: Message) -> None:
+        """Tell the runner something, from any thread; one that is gone is no error."""
+        # `sendall` may send a long message in parts; another's must not come between.
+        with self._sending, contextlib.suppress(OSError):
+            self.control.sendall(codec.encode(message))
 
     def close(self) -> None:
         """Close all three; whoever still sends is woken."""

@@ -13,9 +13,8 @@ import signal
 import socket
 import threading
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
-from dioptra_worker.protocol import codec
 from dioptra_worker.supervision.oom import OomDetector
 from dioptra_worker.supervision.runner_output import RunnerOutput
 from dioptra_worker.supervision.runner_process import ProcessExit
@@ -24,7 +23,6 @@ from dioptra_worker.supervision.termination import RunnerReport, StopRequest
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from dioptra_worker.protocol.messages import Message
     from dioptra_worker.supervision.launcher import Launcher
     from dioptra_worker.supervision.runner_output import RunnerListener
     from dioptra_worker.supervision.runner_process import ProcessHandle, RunnerPipes
@@ -38,8 +36,22 @@ DRAIN_TIMEOUT = 0.5
 """Seconds to read what a dead runner has left in its pipes."""
 
 
+class Deadline(Protocol):
+    """Until when a runner may run; `JobClock` is one."""
+
+    @property
+    def due_at(self) -> float | None:
+        """When the runner is stopped, on the supervisor's clock; None is never."""
+        ...
+
+    @property
+    def stop_request(self) -> StopRequest:
+        """Why it is stopped then."""
+        ...
+
+
 class Supervisor:
-    """Supervises one runner, in one thread; `stop`, `call_soon` and `send` from any."""
+    """Supervises one runner, in one thread; `stop` and `call_soon` from any."""
 
     def __init__(
         self,
@@ -48,6 +60,7 @@ class Supervisor:
         pipes: RunnerPipes,
         *,
         listener: RunnerListener,
+        deadline: Deadline,
         grace_periods: GracePeriods,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -58,12 +71,14 @@ class Supervisor:
             process: The runner.
             pipes: What connects us to it; the supervisor closes them.
             listener: Hears what it says.
+            deadline: Until when it may run; asked again and again.
             grace_periods: How long to wait for it.
             clock: Says how late it is, in seconds.
         """
         self._launcher = launcher
         self._process = process
         self._pipes = pipes
+        self._deadline = deadline
         self._grace_periods = grace_periods
         self._clock = clock
         self._started_at = clock()
@@ -71,7 +86,6 @@ class Supervisor:
         self._lock = threading.Lock()
         self._stop: StopRequest | None = None
         self._calls: list[Callable[[], None]] = []
-        self._deadline: tuple[float, StopRequest] | None = None
         self._kill_at: float | None = None
         self._abandon_at: float | None = None
         self._sigterm_sent = False
@@ -81,7 +95,6 @@ class Supervisor:
         self._output = RunnerOutput(listener)
         self._wake_reader, self._wake_writer = socket.socketpair()
         self._wake_writer.setblocking(False)
-        self._send_lock = threading.Lock()
         self._selector = selectors.DefaultSelector()
 
     # -- from any thread -------------------------------------------------------
@@ -101,21 +114,7 @@ class Supervisor:
             self._calls.append(function)
         self._wake()
 
-    def send(self, message: Message) -> None:
-        """Send the runner a message; one that is gone is no error here."""
-        with self._send_lock, contextlib.suppress(OSError):
-            self._pipes.control.sendall(codec.encode(message))
-
     # -- in the supervisor's thread --------------------------------------------
-
-    def set_deadline(
-        self, seconds: float | None, stop: StopRequest | None = None
-    ) -> None:
-        """Stop the runner when it is not done in time; None takes the deadline away."""
-        if seconds is None or stop is None:
-            self._deadline = None
-        else:
-            self._deadline = (self._clock() + seconds, stop)
 
     def run(self) -> RunnerReport:
         """Watch over the runner until it has ended, or cannot be ended.
@@ -166,8 +165,7 @@ class Supervisor:
 
     def time_left(self) -> float:
         """Seconds to the next deadline, an hour at most."""
-        deadline = self._current_deadline()
-        times = [self._kill_at, self._abandon_at, deadline and deadline[0]]
+        times = [self._kill_at, self._abandon_at, self._due_at()]
         first = min((at for at in times if at is not None), default=None)
         left = MAX_WAIT if first is None else first - self._clock()
         return min(max(0.0, left), MAX_WAIT)
@@ -225,10 +223,10 @@ class Supervisor:
             self._kill_by(self._clock() + self._grace_periods.exit_timeout)
         return is_open
 
-    def _current_deadline(self) -> tuple[float, StopRequest] | None:
-        """The deadline, as long as it matters."""
+    def _due_at(self) -> float | None:
+        """When the deadline is, as long as it matters."""
         is_working = self._stop is None and self._output.result is None
-        return self._deadline if is_working else None
+        return self._deadline.due_at if is_working else None
 
     def _enforce_deadlines(self) -> None:
         """Do what is due: stop, then kill, then abandon.
@@ -238,9 +236,9 @@ class Supervisor:
         first kill sets the time after which the runner is abandoned.
         """
         now = self._clock()
-        deadline = self._current_deadline()
-        if deadline is not None and now >= deadline[0]:
-            self.stop(deadline[1])
+        due_at = self._due_at()
+        if due_at is not None and now >= due_at:
+            self.stop(self._deadline.stop_request)
         if self._stop is not None and not self._sigterm_sent:
             self._sigterm_sent = True
             self._launcher.signal(self._process, signal.SIGTERM)

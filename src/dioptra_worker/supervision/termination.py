@@ -45,6 +45,9 @@ class StopRequest:
     kill: bool = False
 
 
+JOB_DELETED = StopRequest("gone", "the job was deleted")
+
+
 @dataclass(frozen=True, kw_only=True)
 class RunnerReport:
     """What the supervisor saw of a runner.

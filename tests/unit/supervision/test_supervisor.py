@@ -119,12 +119,27 @@ class Signals:
                 os.killpg(process.pid, signum)
 
 
+class Limit:
+    """A deadline that tests set."""
+
+    def __init__(self) -> None:
+        self.due_at: float | None = None
+        self.stop_request = StopRequest("timeout", "")
+
+    def set(self, seconds: float | None, stop: StopRequest) -> None:
+        """Stop the runner when it is not done in time; None takes the limit away."""
+        self.due_at = None if seconds is None else time.monotonic() + seconds
+        self.stop_request = stop
+
+
 class Watched:
     """A child and its supervisor.
 
     Attributes:
         heard: What it has said.
         signals: What was sent to it.
+        limit: Until when it may run.
+        pipes: What connects us to it.
         supervisor: Who watches it.
         child: The process.
         process: The same, as the launcher would hand it out.
@@ -141,11 +156,14 @@ class Watched:
         self.process = process
         self.heard = Heard()
         self.signals = Signals()
+        self.limit = Limit()
+        self.pipes = pipes
         self.supervisor = Supervisor(
             cast("Launcher", self.signals),
             process,
             pipes,
             listener=self.heard,
+            deadline=self.limit,
             grace_periods=grace_periods,
         )
 
@@ -298,9 +316,7 @@ def test_a_runner_is_spoken_to() -> None:
     ) as watched:
         answer = SessionReply(request_id=1, url="http://api", cookies={})
         watched.when_ready(
-            lambda: threading.Thread(
-                target=watched.supervisor.send, args=[answer]
-            ).start()
+            lambda: threading.Thread(target=watched.pipes.send, args=[answer]).start()
         )
         watched.run()
         assert watched.heard.texts == ["ready", "http://api"]
@@ -392,7 +408,7 @@ def test_limits() -> None:
     """A runner that is not done in time is stopped for the limit's reason."""
     stop = StopRequest("timeout", "timed out")
     with _watched(WAIT) as watched:
-        watched.when_ready(lambda: watched.supervisor.set_deadline(0.05, stop))
+        watched.when_ready(lambda: watched.limit.set(0.05, stop))
         report = watched.run()
     assert report.stop == stop
     assert report.exit.code == -signal.SIGTERM
@@ -402,10 +418,8 @@ def test_limits() -> None:
 def test_a_limit_that_is_far_or_none(seconds: float | None) -> None:
     """A job may have weeks, or no limit at all."""
     with _watched("log('ready')\ntime.sleep(0.1)\nend()") as watched:
-        watched.supervisor.set_deadline(
-            0.001 if seconds is None else 9, StopRequest("timeout", "x")
-        )
-        watched.supervisor.set_deadline(seconds, StopRequest("timeout", "x"))
+        watched.limit.set(0.001 if seconds is None else 9, StopRequest("timeout", "x"))
+        watched.limit.set(seconds, StopRequest("timeout", "x"))
         report = watched.run()
     assert report.stop is None
     assert report.result is not None
@@ -415,9 +429,7 @@ def test_no_limit_holds_after_the_last_word() -> None:
     """A runner that has said how it ended is not stopped for its limit any more."""
     with _watched("end()\nlog('ready')\ntime.sleep(0.3)") as watched:
         watched.when_ready(
-            lambda: watched.supervisor.set_deadline(
-                0.0, StopRequest("timeout", "too late")
-            )
+            lambda: watched.limit.set(0.0, StopRequest("timeout", "too late"))
         )
         begun = time.process_time()
         report = watched.run()
@@ -481,7 +493,7 @@ def test_a_runner_killed_with_unread_messages() -> None:
         begin = Start(job_id=1, directory="d", api_url="u", log_level="INFO", grace=1.0)
 
         def send_and_kill() -> None:
-            watched.supervisor.send(begin)
+            watched.pipes.send(begin)
             watched.stop(kill=True)
 
         report = watched.when_ready(send_and_kill).run()
@@ -510,5 +522,5 @@ def test_everything_is_closed_afterwards() -> None:
             watched.run()
             watched.stop()
             watched.supervisor.call_soon(lambda: None)
-            watched.supervisor.send(SessionReply(request_id=1, url="u", cookies={}))
+            watched.pipes.send(SessionReply(request_id=1, url="u", cookies={}))
     assert len(list(Path("/dev/fd").iterdir())) == before

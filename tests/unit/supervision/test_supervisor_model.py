@@ -111,6 +111,21 @@ class World:
 
 
 @dataclass
+class Limit:
+    """A deadline that is set and taken away.
+
+    Attributes:
+        due_at: When the runner is stopped; None is never.
+        stop_request: Why.
+    """
+
+    due_at: float | None = None
+    stop_request: StopRequest = field(
+        default_factory=lambda: StopRequest("timeout", "because of timeout")
+    )
+
+
+@dataclass
 class Ear:
     """Keeps what it hears."""
 
@@ -143,11 +158,13 @@ class Supervision(RuleBasedStateMachine):
         err, err_there = os.pipe()
         self.world = World(control=theirs, pipes=[out_there, err_there], obeys=obeys)
         self.ear = Ear()
+        self.limit = Limit()
         self.supervisor = Supervisor(
             cast("Launcher", self.world),
             self.world.process,
             RunnerPipes(control=ours, out=out, err=err),
             listener=self.ear,
+            deadline=self.limit,
             grace_periods=GRACE_PERIODS,
             clock=lambda: self.world.now,
         )
@@ -253,10 +270,8 @@ class Supervision(RuleBasedStateMachine):
     @rule(seconds=st.sampled_from([None, 0.0, 5.0, 1e12]))
     def gets_a_limit(self, seconds: float | None) -> None:
         """Its time limit is set, or taken away."""
-        self.supervisor.set_deadline(
-            seconds, StopRequest("timeout", "because of timeout")
-        )
         self.limit_at = None if seconds is None else self.world.now + seconds
+        self.limit.due_at = self.limit_at
 
     @rule(seconds=st.sampled_from([0.125, 1.875, 2.0, 5.0, 9.875, 10.0, 60.0]))
     def time_passes(self, seconds: float) -> None:

@@ -21,7 +21,7 @@ from dioptra_worker.daemon.health.snapshot import (
 from dioptra_worker.errors import ServiceRefused, ServiceUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence, Sized
 
     from dioptra_worker.daemon.health.snapshot import Phase, State
 
@@ -56,7 +56,7 @@ class HealthState:
         self._queues: tuple[str, ...] = ()
         self._job_id: int | None = None
         self._contacts: dict[str, Contact] = {}
-        self._outbox: Callable[[], int] = _nothing
+        self._outbox: Sized = ()
         self._jobs: dict[str, int] = {}
         self._durations = Durations()
         self._peaks = Peaks()
@@ -125,7 +125,7 @@ class HealthState:
         """Say that no job runs any more, whatever became of it."""
         with self._changing():
             self._job_id = None
-            self._outbox = _nothing
+            self._outbox = ()
             for service in self._contacts.keys() - NEEDED:  # only jobs ask those
                 del self._contacts[service]
 
@@ -148,14 +148,14 @@ class HealthState:
                 highest = max(peak, self._peaks.highest or 0)
                 self._peaks = Peaks(last=peak, highest=highest)
 
-    def outbox(self, depth: Callable[[], int]) -> None:
-        """Say where to ask how much of the job waits to be delivered to the API.
+    def outbox(self, outbox: Sized) -> None:
+        """Say what holds that which waits to be delivered to the API.
 
         Args:
-            depth: Asked from any thread, until the job has ended.
+            outbox: Asked for its length from any thread, until the job has ended.
         """
         with self._lock:
-            self._outbox = depth
+            self._outbox = outbox
 
     # -- for whoever shows it --------------------------------------------------
 
@@ -180,7 +180,7 @@ class HealthState:
                 job_id=self._job_id,
                 waiting_for=self._away(),
                 contacts=dict(self._contacts),
-                outbox=self._outbox(),
+                outbox=len(self._outbox),
                 jobs=dict(self._jobs),
                 durations=self._durations,
                 peaks=self._peaks,
@@ -210,7 +210,3 @@ class HealthState:
             for name, contact in sorted(self._contacts.items())
             if contact.away_since is not None
         )
-
-
-def _nothing() -> int:
-    return 0

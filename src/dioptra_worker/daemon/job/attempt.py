@@ -6,21 +6,28 @@ import contextlib
 import logging
 import threading
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from dioptra_worker.common.outcome import Outcome
 from dioptra_worker.common.workspace import workspace
 from dioptra_worker.daemon.job.claim import Claim, claim
-from dioptra_worker.daemon.job.completion import Completion, left
+from dioptra_worker.daemon.job.completion import Completion, completing, undelivered
 from dioptra_worker.daemon.job.prefetch import Prefetch
 from dioptra_worker.daemon.job.preparation import Preparation
+from dioptra_worker.daemon.job.request_handlers import (
+    BatchClaimHandler,
+    SessionHandler,
+)
 from dioptra_worker.daemon.job.runner_events import RunnerEvents
-from dioptra_worker.daemon.job.status_watch import watching
+from dioptra_worker.daemon.job.status_watch import watching_status
 from dioptra_worker.daemon.outbox.journal import Journals
 from dioptra_worker.errors import ServiceUnavailable, WorkerError
-from dioptra_worker.protocol.messages import Start
+from dioptra_worker.protocol.messages import BatchClaimRequest, SessionRequest, Start
+from dioptra_worker.supervision.job_clock import JobClock, SetupDeadline
 from dioptra_worker.supervision.supervisor import Supervisor
 from dioptra_worker.supervision.termination import (
+    JOB_DELETED,
     GracePeriods,
     RunnerReport,
     StopRequest,
@@ -31,6 +38,7 @@ if TYPE_CHECKING:
     from dioptra_worker.broker.job_request import JobRequest
     from dioptra_worker.broker.leases import Leases, PendingStatus
     from dioptra_worker.daemon.job.context import Services
+    from dioptra_worker.daemon.outbox.job_log import JobLog
 
 log = logging.getLogger("dioptra_worker.attempt")
 
@@ -49,9 +57,9 @@ class Attempt:
         self._stop: StopRequest | None = None
         self._stopped = threading.Event()
         self._supervisor: Supervisor | None = None
-        self._ahead: Prefetch | None = None
-        self._tidying = contextlib.ExitStack()
-        self._delivery: Completion | None = None
+        self._prefetch: Prefetch | None = None
+        self._cleanup = contextlib.ExitStack()
+        self._completion: Completion | None = None
         self._journals = Journals(services.settings.work_dir, api=services.api.url)
 
     def stop(self, stop: StopRequest) -> None:
@@ -63,29 +71,31 @@ class Attempt:
             if self._stop is None or stop.kind == "gone":
                 self._stop = stop
             self._stopped.set()
-            if self._delivery is not None and stop.kind == "shutdown":
-                self._delivery.shut_down()
+            if self._completion is not None and stop.kind == "shutdown":
+                self._completion.shut_down()
             if self._supervisor is not None:
                 self._supervisor.stop(stop)  # to no effect once it has ended
 
     def claim(self) -> Claim:
         """Make the job ours in the API; see `dioptra_worker.daemon.job.claim`."""
         services = self._services
-        ahead = Prefetch(self.order.job_id, api=self._api, launcher=services.launcher)
+        prefetch = Prefetch(
+            self.order.job_id, api=self._api, launcher=services.launcher
+        )
         try:
             claimed = claim(
                 self.order,
                 api=self._api,
-                leases=_Ends(services.leases, self._journals),
+                leases=_PendingEnds(services.leases, self._journals),
                 settings=services.settings,
                 close_run=self._close_run,
             )
         except BaseException:
-            ahead.close()
+            prefetch.close()
             raise
         if claimed.kind != "ours":
-            ahead.close()
-        self._ahead = self._tidying.enter_context(ahead)
+            prefetch.close()
+        self._prefetch = self._cleanup.enter_context(prefetch)
         return claimed
 
     def run(self, claimed: Claim) -> Outcome:
@@ -97,89 +107,125 @@ class Attempt:
         Returns:
             How it ended. The API knows already, unless the job was given back.
         """
-        events = RunnerEvents(self.order, self._services)
-        delivery = Completion(
-            events,
-            self._services,
-            self._journals,
-            claimed=claimed,
-            on_gone=lambda: self.stop(StopRequest("gone", "the job was deleted")),
-        )
-        with delivery, self._tidying:
-            self._adopt_delivery(delivery)
+        with (
+            completing(
+                self.order,
+                self._services,
+                self._journals,
+                claimed=claimed,
+                on_gone=partial(self.stop, JOB_DELETED),
+            ) as completion,
+            self._cleanup,
+        ):
+            self._adopt_completion(completion)
             if claimed.kind == "lost":
-                verdict = _told_late(claimed)
+                outcome = _told_late(claimed)
             else:
                 if claimed.words:
-                    events.say("WARNING", claimed.words)
-                verdict = self._unless_gone(self._watched(events))
-            match verdict.fate:
+                    completion.job_log.say("WARNING", claimed.words)
+                outcome = self._unless_gone(self._watched(completion))
+            match outcome.fate:
                 case "given back":
-                    return delivery.give_back(verdict)
+                    return completion.requeue(outcome)
                 case "dropped":
-                    delivery.drop()
+                    completion.drop()
                 case _:
-                    if not delivery.conclude(verdict):
-                        return left(verdict)
-        return verdict
+                    if not completion.conclude(outcome):
+                        return undelivered(outcome)
+        return outcome
 
-    def _unless_gone(self, verdict: Outcome) -> Outcome:
+    def _unless_gone(self, outcome: Outcome) -> Outcome:
         """What becomes of a job, however it ended: another's status is left alone."""
         with self._lock:
             stop = self._stop
         if stop is None or stop.kind != "gone":
-            return verdict
-        return replace(verdict, fate="dropped", reason=stop.reason)
+            return outcome
+        return replace(outcome, fate="dropped", reason=stop.reason)
 
-    def _adopt_delivery(self, delivery: Completion) -> None:
+    # The lock makes "stop what is there" and "note what is there, and stop it if that
+    # was asked for meanwhile" whole steps: a stop reaches each of both exactly once.
+
+    def _adopt_completion(self, completion: Completion) -> None:
         with self._lock:
-            self._delivery = delivery
+            self._completion = completion
             if self._stop is not None and self._stop.kind == "shutdown":
-                delivery.shut_down()
+                completion.shut_down()
 
-    def _watched(self, events: RunnerEvents) -> Outcome:
+    def _adopt_supervisor(self, supervisor: Supervisor) -> None:
+        with self._lock:
+            self._supervisor = supervisor
+            if self._stop is not None:
+                supervisor.stop(self._stop)
+
+    def _watched(self, completion: Completion) -> Outcome:
         """Run the job with an eye on its status in the API."""
+        job_log = completion.job_log
         try:
-            with watching(self.order.job_id, self._services, stop=self.stop):
-                return self._supervised(events)
+            with watching_status(self.order.job_id, self._services, stop=self.stop):
+                return self._supervised(completion)
         except WorkerError as error:
-            events.say("ERROR", str(error))
+            job_log.say("ERROR", str(error))
             return Outcome(fate="failed", reason=str(error), mlflow="FAILED")
         except OSError as error:
             reason = f"the worker could not prepare the job: {error}"
-            events.say("ERROR", reason)
+            job_log.say("ERROR", reason)
             return Outcome(fate="failed", reason=reason, mlflow="FAILED")
         except Exception as error:  # a job without an end would be stuck
             log.exception("job %d broke the worker", self.order.job_id)
             reason = f"the worker has a bug: {error!r}"
             return Outcome(fate="failed", reason=reason, mlflow="FAILED")
 
-    def _supervised(self, events: RunnerEvents) -> Outcome:
-        settings = self._services.settings
-        ahead = self._ahead
-        assert ahead is not None
+    def _supervised(self, completion: Completion) -> Outcome:
+        """Prepare the job and run it, side by side; each part gets those before it."""
+        services, settings = self._services, self._services.settings
+        job_log, prefetch = completion.job_log, self._prefetch
+        assert prefetch is not None
         # The folder is removed after the job's end is told: it may hold many files.
-        space = self._tidying.enter_context(
+        space = self._cleanup.enter_context(
             workspace(settings.work_dir, self.order.job_id)
         )
+        setup = SetupDeadline(settings.setup_deadline)
+        clock = JobClock(setup, limit=self.order.timeout)
         with Preparation(
-            events,
-            self._services,
-            ahead=ahead,
+            self.order,
+            services,
+            job_log,
+            prefetch=prefetch,
             space=space,
-            over=self._stopped,
+            deadline=setup,
+            stopped=self._stopped,
         ) as preparation:
-            process, pipes = ahead.runner()
+            process, pipes = prefetch.runner()
+            sessions = SessionHandler(self._api, pipes.send)
+            batch_claims = BatchClaimHandler(
+                services.leases,
+                pipes.send,
+                job_id=self.order.job_id,
+                job_log=job_log,
+                prepared=preparation.prepared,
+            )
+            events = RunnerEvents(
+                job_id=self.order.job_id,
+                job_log=job_log,
+                outbox=completion.outbox,
+                clock=clock,
+                health=services.health,
+                prepared=preparation.prepared,
+                handlers={
+                    SessionRequest: sessions.handle,
+                    BatchClaimRequest: batch_claims.handle,
+                },
+            )
             supervisor = Supervisor(
-                self._services.launcher,
+                services.launcher,
                 process,
                 pipes,
                 listener=events,
+                deadline=clock,
                 grace_periods=GracePeriods(grace=settings.kill_grace),
             )
-            events.supervisor = supervisor
-            self._adopt(supervisor)
-            supervisor.send(
+            self._adopt_supervisor(supervisor)
+            pipes.send(
                 Start(
                     job_id=self.order.job_id,
                     directory=str(space.root),
@@ -188,29 +234,28 @@ class Attempt:
                     grace=settings.kill_grace,
                 )
             )
-            preparation.hand_over_to(supervisor)
+            preparation.hand_over_to(supervisor, pipes, clock)
             report = supervisor.run()
-        return self._settle(report, events)
+        outcome = judge(report)
+        batch_claims.close(outcome.reason)
+        services.health.job_peak(report.exit.peak)
+        self._close_open_run(report, outcome, events.run_id, job_log)
+        return outcome
 
-    def _adopt(self, supervisor: Supervisor) -> None:
-        with self._lock:
-            self._supervisor = supervisor
-            if self._stop is not None:
-                supervisor.stop(self._stop)
-
-    def _settle(self, report: RunnerReport, events: RunnerEvents) -> Outcome:
-        """Judge, and close an MLflow run that the runner left open."""
-        verdict = judge(report)
-        events.abandon(verdict.reason)
-        self._services.health.job_peak(report.exit.peak)
+    def _close_open_run(
+        self,
+        report: RunnerReport,
+        outcome: Outcome,
+        run_id: str | None,
+        job_log: JobLog,
+    ) -> None:
+        """Close an MLflow run that the runner left open."""
         closed = report.result is not None and report.result.run_closed
-        run_id = events.run_id
-        if run_id and not closed and not self._close_run(run_id, verdict.mlflow):
+        if run_id and not closed and not self._close_run(run_id, outcome.mlflow):
             words = (
                 f"MLflow run {run_id} is not closed yet; it will be when MLflow is back"
             )
-            events.say("WARNING", words)
-        return verdict
+            job_log.say("WARNING", words)
 
     def _close_run(self, run_id: str, status: str) -> bool:
         """Close an MLflow run, or leave that to recovery; whether it is closed."""
@@ -225,7 +270,7 @@ class Attempt:
 
 
 @dataclass(frozen=True)
-class _Ends:
+class _PendingEnds:
     """The ends that the API has yet to be told, in Redis and on this machine."""
 
     leases: Leases

@@ -40,7 +40,7 @@ class BatchClaims:
         *,
         job: int,
         token: str,
-        answer: Callable[[BatchClaimReply], None],
+        answer: Callable[[BatchClaimReply], object],
         outages: OutageLog,
         renew_every: float = RENEW_EVERY,
     ) -> None:

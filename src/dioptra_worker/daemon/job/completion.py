@@ -6,103 +6,114 @@ import contextlib
 import logging
 import threading
 from dataclasses import replace
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from dioptra_worker.broker.leases import PendingStatus
-from dioptra_worker.daemon.outbox.outbox import Address, Outbox
+from dioptra_worker.daemon.outbox.job_log import JobLog
+from dioptra_worker.daemon.outbox.outbox import Outbox
 from dioptra_worker.errors import ServiceUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from types import TracebackType
+    from collections.abc import Callable, Iterator
 
+    from dioptra_worker.broker.job_request import JobRequest
     from dioptra_worker.common.outcome import Outcome
     from dioptra_worker.daemon.job.claim import Claim
     from dioptra_worker.daemon.job.context import Services
-    from dioptra_worker.daemon.job.runner_events import RunnerEvents
     from dioptra_worker.daemon.outbox.journal import Journal, Journals
 
 log = logging.getLogger("dioptra_worker.delivery")
 
-GIVE_BACK_TIMEOUT = 10.0
+REQUEUE_TIMEOUT = 10.0
 """Seconds that a worker which shuts down waits for the API to take a job back."""
-LAST_DELIVERY = 2.0
+LAST_DELIVERY_TIMEOUT = 2.0
 """Seconds that a worker which shuts down still delivers what an ended job left."""
-_AWAY = "; the API is away, and another worker will tell it"
+_API_AWAY = "; the API is away, and another worker will tell it"
+
+
+@contextlib.contextmanager
+def completing(
+    order: JobRequest,
+    services: Services,
+    journals: Journals,
+    *,
+    claimed: Claim,
+    on_gone: Callable[[], object],
+) -> Iterator[Completion]:
+    """Open what an attempt's results and its end are delivered through.
+
+    Built in this order, each with what is there already, and closed in reverse: the
+    journal, the job's log, the outbox.
+
+    Args:
+        order: The job.
+        services: What attempts share.
+        journals: Where to keep what is not delivered.
+        claimed: Whether the job is run, or only told its end.
+        on_gone: Told when the API no longer knows the job.
+    """
+    journal = journals.open(
+        job_id=order.job_id,
+        experiment_id=order.experiment_id,
+        attempt=order.attempt,
+        worker=order.worker,
+    )
+    # Before the queues are made: they begin with what the journal has.
+    words = "" if journal is None else _take_over(journal, order, claimed)
+    with (
+        journal or contextlib.nullcontext(),
+        JobLog(
+            services.api,
+            order.job_id,
+            mask=services.mask,
+            on_gone=on_gone,
+            journal=journal,
+        ) as job_log,
+        Outbox(
+            services.api,
+            job_log,
+            job_id=order.job_id,
+            experiment_id=order.experiment_id,
+            on_gone=on_gone,
+            journal=journal,
+        ) as outbox,
+    ):
+        services.health.outbox(outbox)
+        if words:
+            job_log.say("WARNING", words)
+        yield Completion(order, services, journal, job_log, outbox)
 
 
 class Completion:
-    """One attempt's outbox, open in a ``with``; `shut_down` from any thread."""
+    """How one attempt's job ends; `shut_down` from any thread.
+
+    Attributes:
+        job_log: The job's log.
+        outbox: Takes what the job produces.
+    """
 
     def __init__(
         self,
-        events: RunnerEvents,
+        order: JobRequest,
         services: Services,
-        journals: Journals,
-        *,
-        claimed: Claim,
-        on_gone: Callable[[], None],
+        journal: Journal | None,
+        job_log: JobLog,
+        outbox: Outbox,
     ) -> None:
-        """Prepare.
-
-        Args:
-            events: What the runner says; it gets the outbox.
-            services: What attempts share.
-            journals: Where to keep what is not delivered.
-            claimed: Whether the job is run, or only told its end.
-            on_gone: Told when the API no longer knows the job.
-        """
-        self._events = events
-        self._order = events.order
+        self.job_log = job_log
+        self.outbox = outbox
+        self._order = order
         self._services = services
-        self._journals = journals
-        self._claimed = claimed
-        self._on_gone = on_gone
-        self._closing = contextlib.ExitStack()
-        self._journal: Journal | None = None
+        self._journal = journal
         self._shutting_down = False
-        self._concluding = False
+        self._finishing = False
         self._lock = threading.Lock()
 
-    def __enter__(self) -> Self:
-        order = self._order
-        self._journal = journal = self._journals.open(
-            job_id=order.job_id,
-            experiment_id=order.experiment_id,
-            attempt=order.attempt,
-            worker=order.worker,
-        )
-        words = "" if journal is None else self._inherit(journal)
-        self._outbox = Outbox(
-            self._services.api,
-            Address(job_id=order.job_id, experiment_id=order.experiment_id),
-            group_id=lambda: self._events.group_id,
-            say=self._events.say,
-            on_gone=self._on_gone,
-            journal=journal,
-        )
-        self._services.health.outbox(lambda: self._outbox.depth)
-        if journal is not None:
-            self._closing.enter_context(journal)
-        self._closing.enter_context(self._outbox)
-        self._events.outbox = self._outbox
-        if words:
-            self._events.say("WARNING", words)
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._closing.__exit__(kind, error, trace)
-
-    def conclude(self, verdict: Outcome, timeout: float | None = None) -> bool:
+    def conclude(self, outcome: Outcome, timeout: float | None = None) -> bool:
         """Deliver the rest and the status, having noted that it is under way.
 
         Args:
-            verdict: How the job ended.
+            outcome: How the job ended.
             timeout: Seconds for each part; None waits however long it takes.
 
         Returns:
@@ -112,11 +123,11 @@ class Completion:
         pending = PendingStatus(
             job_id=order.job_id,
             experiment_id=order.experiment_id,
-            status="finished" if verdict.fate == "finished" else "failed",
-            reason=verdict.reason,
+            status="finished" if outcome.fate == "finished" else "failed",
+            reason=outcome.reason,
         )
         if self._journal is None or self._journal.end is None:  # else it is said
-            self._events.conclude(verdict)
+            self._say_end(outcome)
         if self._journal is not None:
             self._journal.record_final_status(pending)
         try:
@@ -125,16 +136,16 @@ class Completion:
             log.debug("the status is on this machine only: %s", error)
         return self._finish(pending.status, timeout)
 
-    def give_back(self, verdict: Outcome) -> Outcome:
+    def requeue(self, outcome: Outcome) -> Outcome:
         """Set the job back to ``queued``, or fail it where the settings say so."""
         if self._services.settings.on_interruption == "fail":
-            verdict = replace(verdict, fate="failed")
-            delivered = self.conclude(verdict, GIVE_BACK_TIMEOUT)
+            outcome = replace(outcome, fate="failed")
+            delivered = self.conclude(outcome, REQUEUE_TIMEOUT)
         else:
-            words = f"the job is given back: {verdict.reason}"
-            self._events.say("WARNING", words)
-            delivered = self._finish("reset", GIVE_BACK_TIMEOUT)
-        return verdict if delivered else left(verdict)
+            words = f"the job is given back: {outcome.reason}"
+            self.job_log.say("WARNING", words)
+            delivered = self._finish("reset", REQUEUE_TIMEOUT)
+        return outcome if delivered else undelivered(outcome)
 
     def drop(self) -> None:
         """Deliver the rest and leave the status alone: it is another's."""
@@ -144,37 +155,46 @@ class Completion:
         """End waiting soon; what is not delivered then is another's to deliver."""
         with self._lock:
             self._shutting_down = True
-            if self._concluding:
-                self._abandon()
+            if self._finishing:
+                self._abandon_soon()
 
-    def _abandon(self) -> None:
-        timer = threading.Timer(LAST_DELIVERY, self._outbox.abandon)
+    def _abandon_soon(self) -> None:
+        timer = threading.Timer(LAST_DELIVERY_TIMEOUT, self.outbox.abandon)
         timer.daemon = True
         timer.start()
 
     def _finish(self, status: str | None, timeout: float | None) -> bool:
         with self._lock:
-            self._concluding = True
+            self._finishing = True
             if self._shutting_down:
-                self._abandon()
-        delivered = self._outbox.finish(status, timeout)
+                self._abandon_soon()
+        delivered = self.outbox.finish(status, timeout)
         if delivered and self._journal is not None:
             self._journal.ack_final_status()
         return delivered
 
-    def _inherit(self, journal: Journal) -> str:
-        """Take on what a lost worker left; what to say of it."""
-        before, lines = journal.about, journal.log.waiting
-        if self._claimed.kind == "ours":
-            journal.hand_over(attempt=self._order.attempt, worker=self._order.worker)
-        if not lines:
-            return ""
-        return (
-            f"{lines:,} log records of attempt {before.attempt} stand above that worker"
-            f" {before.worker!r} was lost with"
-        )
+    def _say_end(self, outcome: Outcome) -> None:
+        """The last line of the log."""
+        if outcome.fate == "finished":
+            self.job_log.say("INFO", "the job finished")
+        else:
+            word = "was stopped" if outcome.fate == "stopped" else "failed"
+            self.job_log.say("ERROR", f"the job {word}: {outcome.reason}")
 
 
-def left(verdict: Outcome) -> Outcome:
+def _take_over(journal: Journal, order: JobRequest, claimed: Claim) -> str:
+    """Go on with what a lost worker left; what to say of it."""
+    before, lines = journal.about, journal.log.waiting
+    if claimed.kind == "ours":
+        journal.hand_over(attempt=order.attempt, worker=order.worker)
+    if not lines:
+        return ""
+    return (
+        f"{lines:,} log records of attempt {before.attempt} stand above that worker"
+        f" {before.worker!r} was lost with"
+    )
+
+
+def undelivered(outcome: Outcome) -> Outcome:
     """What it is when the API could not be told."""
-    return replace(verdict, fate="left", reason=f"{verdict.reason}{_AWAY}")
+    return replace(outcome, fate="left", reason=f"{outcome.reason}{_API_AWAY}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Self, TypeVar
 
@@ -14,7 +14,6 @@ from dioptra_worker.common.retry import FOREVER, retry_until_available
 from dioptra_worker.daemon.job.provenance_tags import stamp
 from dioptra_worker.daemon.staging.background import Background
 from dioptra_worker.daemon.staging.plan import Fetcher
-from dioptra_worker.daemon.staging.setup_deadline import SetupDeadline
 from dioptra_worker.daemon.staging.transfer import Way
 from dioptra_worker.errors import NotFound, WorkerError
 from dioptra_worker.provenance import WORKER_RUN_ID
@@ -25,87 +24,118 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from dioptra_worker.api.models import Job
+    from dioptra_worker.broker.job_request import JobRequest
     from dioptra_worker.common.workspace import Workspace
     from dioptra_worker.daemon.job.context import Services
     from dioptra_worker.daemon.job.prefetch import Prefetch
-    from dioptra_worker.daemon.job.runner_events import RunnerEvents
+    from dioptra_worker.daemon.outbox.job_log import JobLog
     from dioptra_worker.protocol.messages import Plan
+    from dioptra_worker.supervision.job_clock import JobClock, SetupDeadline
+    from dioptra_worker.supervision.runner_process import RunnerPipes
     from dioptra_worker.supervision.supervisor import Supervisor
 
 log = logging.getLogger("dioptra_worker.preparation")
 
 T = TypeVar("T")
 
-LAST_FETCHING = 1.0
+END_TIMEOUT = 1.0
 """Seconds that a job's end waits for downloads that were told to end."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """What a runner is given, and what the daemon knows of its job by then.
+
+    Attributes:
+        plan: What the runner is to do.
+        worker_run: The worker run that the job belongs to; empty when it has none.
+        group_id: The job's group.
+    """
+
+    plan: Plan
+    worker_run: str
+    group_id: int
+
+
+def if_ready(prepared: Future[Prepared]) -> Prepared | None:
+    """What is prepared; None as long as, or when, it cannot be had."""
+    if not prepared.done() or prepared.exception() is not None:
+        return None
+    return prepared.result()
+
+
 class Preparation:
-    """Fetches what one job needs, from the first moment to the end of a ``with``."""
+    """Fetches what one job needs, from the first moment to the end of a ``with``.
+
+    Attributes:
+        prepared: What the runner is given.
+    """
 
     def __init__(
         self,
-        events: RunnerEvents,
+        order: JobRequest,
         services: Services,
+        job_log: JobLog,
         *,
-        ahead: Prefetch,
+        prefetch: Prefetch,
         space: Workspace,
-        over: threading.Event,
+        deadline: SetupDeadline,
+        stopped: threading.Event,
     ) -> None:
         """Begin to fetch.
 
         Args:
-            events: What is said of it, and to whom it belongs.
+            order: The job.
             services: What attempts share.
-            ahead: Has the job's record.
+            job_log: Takes what is said of it.
+            prefetch: Has the job's record.
             space: Where to put what comes.
-            over: Set when nobody wants it any more.
+            deadline: Is extended by what comes.
+            stopped: Set when nobody wants it any more.
         """
-        self._events = events
-        self._order = events.order
+        self._order = order
         self._services = services
         self._api = services.api
-        self._ahead = ahead
+        self._log = job_log
+        self._prefetch = prefetch
         self._space = space
-        self._over = over
-        self._limit = SetupDeadline(services.settings.setup_deadline)
+        self._deadline = deadline
+        self._stopped = stopped
         self._pool = Background("dioptra-fetch", most=MAX_CONNECTIONS)
-        self._fetching = self._pool.submit(self._fetch)
+        self.prepared = self._pool.submit(self._fetch)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *error: object) -> None:
         """Have whoever still fetches give up."""
-        self._over.set()
-        self._pool.settle(LAST_FETCHING)
+        self._stopped.set()
+        self._pool.settle(END_TIMEOUT)
 
-    def hand_over_to(self, supervisor: Supervisor) -> None:
-        """Give the runner its plan once that is there, or stop it after the deadline.
+    def hand_over_to(
+        self, supervisor: Supervisor, pipes: RunnerPipes, clock: JobClock
+    ) -> None:
+        """Give the runner its plan once that is there, or stop it.
 
         Args:
-            supervisor: Whose runner it is; all of it happens in its thread.
+            supervisor: Whose runner it is; it happens in its thread, which the job's
+                clock and the order of what the runner is told rely on.
+            pipes: Where the runner is told.
+            clock: Told that the plan is there.
         """
-        limit_set_up = self._events.limit_set_up
-        self._limit.hold(
-            lambda seconds, stop: supervisor.call_soon(
-                partial(limit_set_up, seconds, stop)
-            )
-        )
-        self._fetching.add_done_callback(
-            lambda plan: supervisor.call_soon(
-                partial(self._hand_over, plan, supervisor)
+        self.prepared.add_done_callback(
+            lambda _: supervisor.call_soon(
+                partial(self._hand_over, supervisor, pipes, clock)
             )
         )
 
-    def _fetch(self) -> Plan:
-        events, services = self._events, self._services
-        outages = OutageLog(events.tell)
-        job: Job | None = self._ahead.job()
+    def _fetch(self) -> Prepared:
+        services = self._services
+        outages = OutageLog(self._log.log_job_only)
+        job: Job | None = self._prefetch.job()
         if job is None:
-            job = self._patiently(lambda: self._api.job(self._order.job_id), outages)
-        events.group_id = job.group_id
-        events.say(
+            job = self._retry(lambda: self._api.job(self._order.job_id), outages)
+        self._log.say(
             "INFO",
             f"worker {self._order.worker!r} runs entrypoint {job.entrypoint_name!r}",
         )
@@ -113,8 +143,8 @@ class Preparation:
             api=self._api,
             maker=services.launcher,
             cache=services.cache,
-            limit=self._limit,
-            say=events.say,
+            limit=self._deadline,
+            say=self._log.say,
         )
         fetcher = Fetcher(
             way,
@@ -132,19 +162,23 @@ class Preparation:
             worker=self._order.worker,
             platform_version=self._api.platform_version(),
         )
-        events.worker_run = tags.get(WORKER_RUN_ID, "")
-        return replace(plan, stamp=tags)
+        return Prepared(
+            plan=replace(plan, stamp=tags),
+            worker_run=tags.get(WORKER_RUN_ID, ""),
+            group_id=job.group_id,
+        )
 
-    def _hand_over(self, fetching: Future[Plan], supervisor: Supervisor) -> None:
-        events = self._events
+    def _hand_over(
+        self, supervisor: Supervisor, pipes: RunnerPipes, clock: JobClock
+    ) -> None:
         try:
-            plan = fetching.result()
-        except _GivenUp:
+            plan = self.prepared.result().plan
+        except _Stopped:
             return
         except NotFound as error:
             supervisor.stop(StopRequest("setup", str(error), kill=True))
         except (WorkerError, OSError) as error:
-            events.say("ERROR", f"the job could not be prepared: {error}")
+            self._log.say("ERROR", f"the job could not be prepared: {error}")
             reason = f"the job could not be prepared: {error}"
             supervisor.stop(StopRequest("setup", reason, kill=True))
         except Exception as error:
@@ -152,13 +186,12 @@ class Preparation:
             reason = f"the job could not be prepared: {error!r}"
             supervisor.stop(StopRequest("setup", reason, kill=True))
         else:
-            events.planned = True
-            events.begin_limit()
+            clock.is_ready("plan")
             # A plan larger than the socket's buffer waits for the runner to read it,
             # and the runner may be waiting for us to read what it says.
-            threading.Thread(target=supervisor.send, args=[plan], daemon=True).start()
+            threading.Thread(target=pipes.send, args=[plan], daemon=True).start()
 
-    def _patiently(self, call: Callable[[], T], outages: OutageLog) -> T:
+    def _retry(self, call: Callable[[], T], outages: OutageLog) -> T:
         """Call the API until it answers, however long it is away."""
         return retry_until_available(
             call,
@@ -169,9 +202,9 @@ class Preparation:
         )
 
     def _sleep(self, seconds: float) -> None:
-        if self._over.wait(seconds):
-            raise _GivenUp
+        if self._stopped.wait(seconds):
+            raise _Stopped
 
 
-class _GivenUp(Exception):
+class _Stopped(Exception):
     """Nobody wants what is being fetched."""

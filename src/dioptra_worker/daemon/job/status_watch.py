@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from dioptra_worker.daemon.health.snapshot import API
 from dioptra_worker.errors import NotFound, ServiceError
-from dioptra_worker.supervision.termination import StopRequest
+from dioptra_worker.supervision.termination import JOB_DELETED, StopRequest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -20,7 +20,7 @@ log = logging.getLogger("dioptra_worker.status_watch")
 
 
 @contextlib.contextmanager
-def watching(
+def watching_status(
     job_id: int, services: Services, *, stop: Callable[[StopRequest], None]
 ) -> Iterator[None]:
     """Look at a job's status from a thread until the end of the block.
@@ -38,7 +38,7 @@ def watching(
                 with services.health.contacting(API):
                     status = services.api.job(job_id).status
             except NotFound:
-                stop(StopRequest("gone", "the job was deleted"))
+                stop(JOB_DELETED)
             except ServiceError as error:
                 log.debug("the status of job %d is not known now: %s", job_id, error)
             else:

@@ -184,6 +184,7 @@ class DeliveryQueue(Generic[P]):
         except ServiceUnavailable as error:
             self._wait(entries, error)
         except NotFound:
+            self.clear()
             self._sender.on_gone()
             self._over(entries)
         except ServiceRefused as error:

@@ -7,13 +7,8 @@ from typing import Generic, TypeVar, get_args
 from dioptra_worker.protocol.codec import decode, encode
 from dioptra_worker.protocol.messages import ArtifactStored, Log, Metric, RunStarted
 
-OWN_LOGGER = "dioptra_worker"
-"""The logger of the worker's own few lines, which are never dropped."""
-
 Result = Metric | ArtifactStored | RunStarted
 """Everything but the log."""
-
-
 RESULTS: tuple[type[Result], ...] = get_args(Result)
 
 P = TypeVar("P", bound=Log | Result)

@@ -6,9 +6,13 @@ import contextlib
 import threading
 from typing import TYPE_CHECKING
 
+from dioptra_worker.common.humanize import duration
 from dioptra_worker.daemon.outbox.items import Result, describe
-from dioptra_worker.daemon.outbox.sender import LATE_ARRIVAL_WINDOW
-from dioptra_worker.daemon.outbox.sender_base import SenderBase, login_awaited
+from dioptra_worker.daemon.outbox.sender import (
+    LATE_ARRIVAL_WINDOW,
+    ApiSender,
+    refused_login_is_unavailable,
+)
 from dioptra_worker.errors import NotFound, ServiceRefused, ServiceUnavailable
 from dioptra_worker.protocol.messages import ArtifactStored, Metric, RunStarted
 from dioptra_worker.provenance import signed
@@ -16,8 +20,8 @@ from dioptra_worker.provenance import signed
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from dioptra_worker.daemon.outbox.sender_base import Api, Owner
-    from dioptra_worker.protocol.messages import Severity
+    from dioptra_worker.daemon.outbox.job_log import JobLog
+    from dioptra_worker.daemon.outbox.sender import Api
 
 SILENT_REGISTRATION = 4.5
 """How much longer an artifact's registration may take than we wait for the answer.
@@ -30,33 +34,51 @@ NOT_STORED = "is not part of MLFlow run"
 """What the API says, with 500, of an artifact that it does not find in its store."""
 
 
-class ResultSender(SenderBase):
+class ResultSender(ApiSender):
     """Everything but the log: one by one; a second delivery is harmless.
 
     What the API does not find may be the job, but also what a result refers to, such
     as an MLflow run that somebody has deleted.
     """
 
-    name = "results"
-
     def __init__(
         self,
-        owner: Owner,
         api: Api,
         job_id: int,
+        job_log: JobLog,
         *,
-        group_id: Callable[[], int],
-        say: Callable[[Severity, str], None],
+        on_gone: Callable[[], object],
         slow: float = SLOW_REGISTRATION,
     ) -> None:
-        super().__init__(owner, api, job_id)
-        self._group_id = group_id
-        self._say = say
+        """Prepare.
+
+        Args:
+            api: Where to deliver.
+            job_id: The job.
+            job_log: Is told what waits, and what is lost.
+            on_gone: Told when the API no longer knows the job.
+            slow: Seconds of a registration after which the log says what it is.
+        """
+        super().__init__(api, job_id, on_gone=on_gone)
+        self._log = job_log
         self._slow = slow
+
+    def on_wait(self, error: ServiceUnavailable) -> None:
+        """It waits for the API."""
+        self._log.say("WARNING", f"waiting to deliver results: {error}")
+
+    def on_back(self, seconds: float) -> None:
+        """It need not wait any more."""
+        words = f"results are delivered again after {duration(seconds)}"
+        self._log.say("INFO", words)
+
+    def on_loss(self, count: int) -> None:
+        """Some could not be read back."""
+        self._log.note_loss("results could not be read back from the disk", count)
 
     def deliver(self, items: list[Result]) -> None:
         """Deliver, or raise why not."""
-        with login_awaited():
+        with refused_login_is_unavailable():
             try:
                 self._deliver(items[0])
             except NotFound as error:
@@ -76,12 +98,12 @@ class ResultSender(SenderBase):
             case RunStarted(run_id=run_id):
                 self._api.set_mlflow_run(self._job_id, run_id)
             case ArtifactStored():
-                with self._told_when_slow(item):
+                with self._reporting_slowness(item):
                     self._register(item)
 
     def _register(self, item: ArtifactStored) -> None:
         self._api.register_artifact(
-            group_id=self._group_id() or self._api.job(self._job_id).group_id,
+            group_id=item.group_id or self._api.job(self._job_id).group_id,
             job_id=self._job_id,
             uri=item.uri,
             plugin_snapshot_id=item.plugin_snapshot_id,
@@ -92,13 +114,13 @@ class ResultSender(SenderBase):
         )
 
     @contextlib.contextmanager
-    def _told_when_slow(self, item: ArtifactStored) -> Iterator[None]:
+    def _reporting_slowness(self, item: ArtifactStored) -> Iterator[None]:
         """Have the job's log say what it waits for: the API asks MLflow itself."""
         words = (
             f"waiting for the REST API to register {describe(item)}: it looks the"
             " artifact up in MLflow, which may be slow or away"
         )
-        timer = threading.Timer(self._slow, self._say, ["INFO", words])
+        timer = threading.Timer(self._slow, self._log.say, ["INFO", words])
         timer.start()
         try:
             yield
@@ -112,7 +134,7 @@ class ResultSender(SenderBase):
         """
         match items[0]:
             case ArtifactStored(uri=uri):
-                with login_awaited():
+                with refused_login_is_unavailable():
                     return int(uri in self._api.artifact_uris(self._job_id))
         return 0  # delivering again does no harm
 
@@ -134,4 +156,4 @@ class ResultSender(SenderBase):
 
     def on_refusal(self, items: list[Result], words: str) -> None:
         """Have it said what will never be delivered."""
-        self._say("ERROR", f"{describe(items[0])} could not be delivered: {words}")
+        self._log.say("ERROR", f"{describe(items[0])} could not be delivered: {words}")

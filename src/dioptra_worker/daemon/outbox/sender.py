@@ -1,20 +1,43 @@
-"""What a queue asks of whoever knows its items."""
+"""What a queue asks of whoever knows its items, and what both senders share."""
 
 from __future__ import annotations
 
+import contextlib
+import logging
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
+from dioptra_worker.common.humanize import duration
+from dioptra_worker.errors import (
+    LoginRefused,
+    ServiceError,
+    ServiceRefused,
+    ServiceUnavailable,
+)
+
 if TYPE_CHECKING:
-    from dioptra_worker.errors import ServiceRefused, ServiceUnavailable
+    from collections.abc import Callable, Iterator, Sequence
+
+    from dioptra_worker.api.models import Job
+    from dioptra_worker.protocol.messages import Log
+
+log = logging.getLogger("dioptra_worker.courier")
 
 P = TypeVar("P")
 
 LATE_ARRIVAL_WINDOW = 2.0
 """Seconds in which a request that was given up may still arrive."""
+POISON_TRIES = 8
+"""Answers of 500 in a row after which log records or a metric are given up."""
+ITEM_REJECTED = {
+    HTTPStatus.BAD_REQUEST,
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    HTTPStatus.UNPROCESSABLE_ENTITY,
+}
 
 
 class Sender(Protocol[P]):
-    """Knows the items of one queue."""
+    """What a queue asks of whoever knows its items."""
 
     def deliver(self, items: list[P]) -> None:
         """Deliver items that go out together.
@@ -65,3 +88,116 @@ class Sender(Protocol[P]):
     def on_gone(self) -> None:
         """Told when nobody is there any more."""
         ...
+
+
+class Api(Protocol):
+    """What an outbox needs of the REST API; `DioptraApi` has it."""
+
+    def job(self, job_id: int) -> Job:
+        """Fetch a job."""
+        ...
+
+    def set_status(self, experiment_id: int, job_id: int, status: str) -> None:
+        """Move a job to another status."""
+        ...
+
+    def set_mlflow_run(self, job_id: int, run_id: str) -> None:
+        """Say which MLflow run a job has."""
+        ...
+
+    def post_log(self, job_id: int, records: Sequence[Log]) -> None:
+        """Append records to a job's log."""
+        ...
+
+    def log_backwards(self, job_id: int, *, first: int) -> Iterator[list[str]]:
+        """The texts of a job's log, from its end, page by page."""
+        ...
+
+    def post_metric(
+        self, job_id: int, name: str, value: float | str, step: int | None
+    ) -> None:
+        """Set a metric's value at a step."""
+        ...
+
+    def register_artifact(
+        self,
+        *,
+        group_id: int,
+        job_id: int,
+        uri: str,
+        plugin_snapshot_id: int,
+        task_id: int,
+        description: str,
+    ) -> None:
+        """Make an artifact known."""
+        ...
+
+    def artifact_uris(self, job_id: int) -> set[str]:
+        """Where the artifacts lie that a job has made known."""
+        ...
+
+
+class ApiSender:
+    """What both senders have in common: the API, and when it is to blame."""
+
+    def __init__(self, api: Api, job_id: int, *, on_gone: Callable[[], object]) -> None:
+        """Prepare.
+
+        Args:
+            api: Where to deliver.
+            job_id: The job.
+            on_gone: Told when the API no longer knows the job.
+        """
+        self._api = api
+        self._job_id = job_id
+        self._tell_gone = on_gone
+        self._failures = 0
+
+    def on_gone(self) -> None:
+        """The job was deleted."""
+        self._tell_gone()
+
+    def is_item_rejected(self, error: ServiceRefused) -> bool:
+        """Whether a refusal is for what was sent, and not for who sent it."""
+        return error.status in ITEM_REJECTED
+
+    def _fails_here_only(self, error: ServiceUnavailable) -> bool:
+        """Whether the API has failed often at this while it works otherwise."""
+        if error.status != HTTPStatus.INTERNAL_SERVER_ERROR:
+            return False
+        self._failures += 1
+        if self._failures < POISON_TRIES:
+            return False
+        self._failures = 0
+        try:
+            self._api.job(self._job_id)
+        except ServiceError:
+            return False
+        return True
+
+
+@contextlib.contextmanager
+def refused_login_is_unavailable() -> Iterator[None]:
+    """Wait for rights as for the service: what was produced is worth more than haste.
+
+    A password that is changed in one place first must not cost a job its result.
+    """
+    try:
+        yield
+    except LoginRefused as error:
+        raise ServiceUnavailable(
+            str(error), service=error.service, status=error.status, detail=error.detail
+        ) from error
+
+
+def log_delivery_waits(job_id: int, what: str, error: ServiceUnavailable) -> None:
+    """Say in the worker's own log that something waits for the API."""
+    event = {"event": "delivery-waits"}
+    log.warning("job %d: waiting to deliver %s: %s", job_id, what, error, extra=event)
+
+
+def log_delivery_goes_on(job_id: int, what: str, seconds: float) -> str:
+    """Say in the worker's own log that it need not wait any more, in which words."""
+    words = f"{what}: delivered again after {duration(seconds)}"
+    log.info("job %d: %s", job_id, words, extra={"event": "delivery-goes-on"})
+    return words

@@ -5,10 +5,9 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from dioptra_worker.daemon.outbox.items import OWN_LOGGER
-from dioptra_worker.daemon.outbox.outbox import Address, Outbox
+from dioptra_worker.daemon.outbox.job_log import JobLog
+from dioptra_worker.daemon.outbox.outbox import Outbox
 from dioptra_worker.errors import NotFound
-from dioptra_worker.protocol.messages import Log, Severity
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,11 +15,12 @@ if TYPE_CHECKING:
     from dioptra_worker.api.client import DioptraApi
     from dioptra_worker.api.models import Job
     from dioptra_worker.broker.leases import Leases
+    from dioptra_worker.common.masking import Mask
     from dioptra_worker.daemon.outbox.journal import Journal, Journals
 
 log = logging.getLogger("dioptra_worker.estate")
 
-PATIENCE = 60.0
+JOURNAL_TIMEOUT = 60.0
 """Seconds that one journal may take; what is left then is for the next time."""
 TERMINAL = {"finished", "failed"}
 
@@ -34,17 +34,21 @@ class OrphanedOutboxes:
     the number of its attempt, and only they: results belong to the run that counts.
     """
 
-    def __init__(self, *, api: DioptraApi, leases: Leases, journals: Journals) -> None:
+    def __init__(
+        self, *, api: DioptraApi, leases: Leases, journals: Journals, mask: Mask
+    ) -> None:
         """Prepare.
 
         Args:
             api: Where to deliver.
             leases: Knows which jobs are run.
             journals: Where to look.
+            mask: Hides secrets in text.
         """
         self._api = api
         self._leases = leases
         self._journals = journals
+        self._mask = mask
         self._elsewhere: set[int] = set()
 
     def sweep(self) -> None:
@@ -95,18 +99,27 @@ class OrphanedOutboxes:
             f" {about.attempt}, left by worker {about.worker!r}, which was lost"
         )
         log.info("job %d: %s", about.job_id, words, extra={"event": "delivered-late"})
-        with Outbox(
-            self._api,
-            Address(job_id=about.job_id, experiment_id=about.experiment_id),
-            group_id=lambda: job.group_id,
-            say=lambda severity, text: outbox.put(_own(severity, text)),
-            on_gone=lambda: None,
-            journal=journal,
-            mark="" if over else f"[attempt {about.attempt}] ",
-        ) as outbox:
-            outbox.put(_own("INFO", words))
-            outbox.finish(None, PATIENCE)
+        with (
+            JobLog(
+                self._api,
+                about.job_id,
+                mask=self._mask,
+                on_gone=_nothing,
+                journal=journal,
+                prefix="" if over else f"[attempt {about.attempt}] ",
+            ) as job_log,
+            Outbox(
+                self._api,
+                job_log,
+                job_id=about.job_id,
+                experiment_id=about.experiment_id,
+                on_gone=_nothing,
+                journal=journal,
+            ) as outbox,
+        ):
+            job_log.log_job_only("INFO", words)
+            outbox.finish(None, JOURNAL_TIMEOUT)
 
 
-def _own(severity: Severity, text: str) -> Log:
-    return Log(severity=severity, logger=OWN_LOGGER, message=text)
+def _nothing() -> None:
+    """A job that was deleted meanwhile: its outbox is empty then."""

@@ -81,7 +81,7 @@ def fetch(
         transfer.received(count)
 
     def download() -> None:
-        way.limit.put_off(patience)
+        way.limit.extend(patience)
         target.unlink(missing_ok=True)
         if known is not None:
             transfer.begin(known)

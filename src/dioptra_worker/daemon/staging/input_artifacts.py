@@ -142,7 +142,7 @@ class Inputs:
     def _on_unpacking(self) -> None:
         """Something is unpacked, which takes as long as it needs."""
         self._check_cancelled()
-        self._way.limit.put_off()
+        self._way.limit.extend()
 
     def _direct(
         self, artifact: ArtifactParameter, transfer: Transfer, target: Path

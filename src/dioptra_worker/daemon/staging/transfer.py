@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
     from dioptra_worker.api.client import DioptraApi
     from dioptra_worker.daemon.staging import store_download
-    from dioptra_worker.daemon.staging.setup_deadline import SetupDeadline
     from dioptra_worker.daemon.staging.snapshot_cache import SnapshotCache
     from dioptra_worker.protocol.messages import Severity
+    from dioptra_worker.supervision.job_clock import SetupDeadline
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +93,7 @@ class Transfer:
         self._arrived = 0
         self._progress = None
         of = "" if self.size is None else f" ({size(self.size)})"
-        with self._way.limit.awaiting(f"input artifact {self._name!r}{of} {words}"):
+        with self._way.limit.waiting_for(f"input artifact {self._name!r}{of} {words}"):
             yield
 
     def begin(self, count: int) -> None:
@@ -104,7 +104,7 @@ class Transfer:
         """
         self.size = self._total = count
         self._refuse_more_than_allowed(count)
-        self._way.limit.put_off(count / MIN_RATE)  # a server may be silent that long
+        self._way.limit.extend(count / MIN_RATE)  # a server may be silent that long
         free = shutil.disk_usage(self._room).free
         if count > free:
             raise ArtifactError(
@@ -126,7 +126,7 @@ class Transfer:
                 log_line=lambda line: self._way.say("INFO", line),
             )
         self._progress.add(count)
-        self._way.limit.put_off()
+        self._way.limit.extend()
 
     def _refuse_more_than_allowed(self, count: int) -> None:
         if count > MAX_ARTIFACT_BYTES:

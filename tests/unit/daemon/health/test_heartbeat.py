@@ -178,7 +178,7 @@ def test_outbox_is_the_running_jobs(health: HealthState) -> None:
     """The outbox is asked for its depth each time, and forgotten with its job."""
     items = [1, 2]
     health.job_started(1)
-    health.outbox(lambda: len(items))
+    health.outbox(items)
     assert health.snapshot().outbox == 2
     items.clear()
     assert health.snapshot().outbox == 0
@@ -303,7 +303,7 @@ def test_metrics_say_what_was_asked_for(health: HealthState, clock: Clock) -> No
     _serving(health).contact(API, ok=False)
     health.job_ended("failed", 1.0)
     health.job_peak(4096)
-    health.outbox(lambda: 3)
+    health.outbox(range(3))
     text = metrics.render(health.snapshot())
     for line in (
         'dioptra_worker_jobs_total{result="failed"} 1',

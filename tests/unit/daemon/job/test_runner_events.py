@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import datetime as dt
 import itertools
-import time
+import queue
+from concurrent.futures import Future
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from tests.unit.api.scripted import Answer, Request, ScriptedApi
+from tests.unit.daemon.job.simulated_platform import Leases
 from tests.unit.daemon.outbox.simulated_api import EXPERIMENT, GROUP, JOB, SimulatedApi
 
 from dioptra_worker.api.client import DioptraApi
@@ -18,90 +20,120 @@ from dioptra_worker.broker.job_request import JobRequest
 from dioptra_worker.common.masking import Mask
 from dioptra_worker.common.outcome import Outcome
 from dioptra_worker.daemon.health.probes import why_not_ready
+from dioptra_worker.daemon.health.state import HealthState
+from dioptra_worker.daemon.job.completion import Completion
 from dioptra_worker.daemon.job.context import Services
+from dioptra_worker.daemon.job.preparation import Prepared
+from dioptra_worker.daemon.job.request_handlers import BatchClaimHandler, SessionHandler
 from dioptra_worker.daemon.job.runner_events import RunnerEvents
-from dioptra_worker.daemon.outbox.outbox import Address, Outbox
+from dioptra_worker.daemon.outbox.job_log import JobLog
+from dioptra_worker.daemon.outbox.outbox import Outbox
 from dioptra_worker.protocol.messages import (
     ArtifactStored,
+    BatchClaimReply,
+    BatchClaimRequest,
     Log,
     Message,
     Metric,
+    Plan,
     RunStarted,
     ServiceState,
     SessionReply,
     SessionRequest,
     StepStarted,
 )
+from dioptra_worker.supervision.job_clock import JobClock, SetupDeadline
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from dioptra_worker.supervision.termination import StopRequest
 
 SOON = 20.0
 SECRET = "correct-horse"
 
 
 @dataclass
-class Ear:
-    """A supervisor that keeps what it is told."""
+class Scene:
+    """What events are routed between, and what the runner is told.
 
-    heard: list[Message] = field(default_factory=list)
-    limits: list[tuple[float | None, str]] = field(default_factory=list)
-    stops: list[StopRequest] = field(default_factory=list)
+    Attributes:
+        events: Routes what the runner says.
+        job_log: The job's log.
+        completion: Ends the job.
+        clock: The job's clock.
+        health: The daemon's health.
+        prepared: What the runner is given.
+        answers: What the runner is told.
+    """
 
-    def send(self, message: Message) -> None:
-        """Keep."""
-        self.heard.append(message)
-
-    def stop(self, stop: StopRequest) -> None:
-        """Keep."""
-        self.stops.append(stop)
-
-    def set_deadline(self, seconds: float | None, stop: StopRequest) -> None:
-        """Keep."""
-        self.limits.append((seconds, stop.reason))
+    events: RunnerEvents
+    job_log: JobLog
+    completion: Completion
+    clock: JobClock
+    health: HealthState
+    prepared: Future[Prepared]
+    answers: queue.SimpleQueue[Message]
 
 
 @contextmanager
-def _events(
+def _scene(
     api: SimulatedApi, *, client: DioptraApi | None = None, timeout: float | None = 60
-) -> Iterator[RunnerEvents]:
+) -> Iterator[Scene]:
     """Events whose outbox is delivered when the block ends."""
     nothing = cast("Any", None)
+    health = HealthState()
     services = Services(
-        api=client or nothing,
+        api=cast("Any", client or api),
         launcher=nothing,
-        leases=nothing,
+        leases=cast("Any", Leases()),
         settings=nothing,
         mask=Mask([SECRET]),
         cache=nothing,
+        health=health,
     )
     order = JobRequest(
         job_id=JOB, experiment_id=EXPERIMENT, timeout=timeout, worker="me"
     )
-    events = RunnerEvents(order, services, supervisor=Ear())
-    with Outbox(
+    answers: queue.SimpleQueue[Message] = queue.SimpleQueue()
+    prepared: Future[Prepared] = Future()
+    clock = JobClock(SetupDeadline(300.0), limit=timeout)
+    job_log = JobLog(api, JOB, mask=services.mask, on_gone=lambda: None, pace=0.001)
+    outbox = Outbox(
         api,
-        Address(job_id=JOB, experiment_id=EXPERIMENT),
-        group_id=lambda: GROUP,
-        say=events.say,
+        job_log,
+        job_id=JOB,
+        experiment_id=EXPERIMENT,
         on_gone=lambda: None,
         pace=0.001,
-    ) as outbox:
-        events.outbox = outbox
-        yield events
+    )
+    claims = BatchClaimHandler(
+        services.leases, answers.put, job_id=JOB, job_log=job_log, prepared=prepared
+    )
+    events = RunnerEvents(
+        job_id=JOB,
+        job_log=job_log,
+        outbox=outbox,
+        clock=clock,
+        health=health,
+        prepared=prepared,
+        handlers={
+            SessionRequest: SessionHandler(services.api, answers.put).handle,
+            BatchClaimRequest: claims.handle,
+        },
+    )
+    completion = Completion(order, services, None, job_log, outbox)
+    with job_log, outbox:
+        yield Scene(events, job_log, completion, clock, health, prepared, answers)
         assert outbox.finish(None, SOON)
 
 
 def test_lines() -> None:
     """Records and lines of both streams become log records with a severity."""
     api = SimulatedApi()
-    with _events(api) as events:
-        events.message(Log(severity="ERROR", logger="mine", message="a record"))
-        events.line("stdout", "an output")
-        events.line("stderr", "an error")
-        events.say("WARNING", "the worker's own")
+    with _scene(api) as scene:
+        scene.events.message(Log(severity="ERROR", logger="mine", message="a record"))
+        scene.events.line("stdout", "an output")
+        scene.events.line("stderr", "an error")
+        scene.job_log.say("WARNING", "the worker's own")
     found = [(record.severity, record.logger) for record in api.log]
     assert found == [
         ("ERROR", "mine"),
@@ -116,9 +148,9 @@ def test_stamps() -> None:
     """Each record begins with the time in UTC, later than that of the one before."""
     api = SimulatedApi()
     before = dt.datetime.now(dt.UTC)
-    with _events(api) as events:
+    with _scene(api) as scene:
         for _ in range(200):
-            events.line("stdout", "the same")
+            scene.events.line("stdout", "the same")
     stamps = [
         dt.datetime.fromisoformat(record.message.partition(" ")[0])
         for record in api.log
@@ -143,10 +175,10 @@ def test_stamps() -> None:
 def test_text(text: str, sent: str) -> None:
     """Secrets are hidden, and what the API cannot hold is written out."""
     api = SimulatedApi()
-    with _events(api) as events:
-        events.line("stdout", text)
-        events.message(Log(severity="INFO", logger=text, message=text))
-        events.say("INFO", text)
+    with _scene(api) as scene:
+        scene.events.line("stdout", text)
+        scene.events.message(Log(severity="INFO", logger=text, message=text))
+        scene.job_log.say("INFO", text)
     assert api.messages() == [sent] * 3
     assert api.log[1].logger == sent
     for record in api.log:
@@ -157,13 +189,13 @@ def test_text(text: str, sent: str) -> None:
 def test_results() -> None:
     """Metrics, artifacts and the MLflow run reach the API."""
     api = SimulatedApi()
-    with _events(api) as events:
-        events.message(RunStarted(run_id="abc"))
-        events.message(
+    with _scene(api) as scene:
+        scene.events.message(RunStarted(run_id="abc"))
+        scene.events.message(
             StepStarted(step="one", task="train", index=1, total=2)
         )  # for the supervisor only
-        events.message(Metric(name="loss", value=0.5, step=3))
-        events.message(
+        scene.events.message(Metric(name="loss", value=0.5, step=3))
+        scene.events.message(
             ArtifactStored(name="m", uri="s3://b/m", plugin_snapshot_id=1, task_id=2)
         )
     assert (api.run_id, api.artifacts) == ("abc", ["s3://b/m"])
@@ -171,28 +203,19 @@ def test_results() -> None:
     assert api.log == []
 
 
-@pytest.mark.parametrize("first", ["runner", "plan"])
-def test_limit(first: str) -> None:
+def test_limit() -> None:
     """The job's clock starts once when both its runner and its plan are there."""
-    with _events(SimulatedApi()) as events:
-        ear = cast("Ear", events.supervisor)
-        if first == "runner":
-            events.message(RunStarted(run_id="abc"))
-            assert ear.limits == []
-            events.planned = True
-            events.begin_limit()
-        else:
-            events.planned = True
-            events.begin_limit()
-            assert ear.limits == []
-            events.message(RunStarted(run_id="abc"))
-    ((seconds, words),) = ear.limits
-    assert seconds == 60
-    assert words.startswith("timed out after its limit of 1 min")
+    with _scene(SimulatedApi()) as scene:
+        scene.clock.is_ready("plan")
+        kinds = [scene.clock.stop_request.kind]
+        scene.events.message(RunStarted(run_id="abc"))
+        kinds.append(scene.clock.stop_request.kind)
+        assert kinds == ["setup", "timeout"]
+        assert scene.events.run_id == "abc"
 
 
 @pytest.mark.parametrize(
-    ("verdict", "severity", "words"),
+    ("outcome", "severity", "words"),
     [
         (Outcome(fate="finished", reason="", mlflow="FINISHED"), "INFO", "finished"),
         (
@@ -207,11 +230,11 @@ def test_limit(first: str) -> None:
         ),
     ],
 )
-def test_conclusion(verdict: Outcome, severity: str, words: str) -> None:
+def test_conclusion(outcome: Outcome, severity: str, words: str) -> None:
     """The log ends with how the job ended, in words."""
     api = SimulatedApi()
-    with _events(api) as events:
-        events.conclude(verdict)
+    with _scene(api) as scene:
+        assert scene.completion.conclude(outcome, SOON)
     assert api.messages() == [f"the job {words}"]
     assert api.log[0].severity == severity
 
@@ -227,11 +250,11 @@ def test_session(renew: bool) -> None:
     with (
         ScriptedApi(_login).running() as server,
         DioptraApi(url=server.url, username="worker", password=SECRET) as client,
-        _events(SimulatedApi(), client=client) as events,
+        _scene(SimulatedApi(), client=client) as scene,
     ):
         client.login()
-        events.message(SessionRequest(request_id=5, renew=renew))
-        answer = _heard(events)
+        scene.events.message(SessionRequest(request_id=5, renew=renew))
+        answer = scene.answers.get(timeout=SOON)
         assert server.asked == ["POST auth/login"] * (2 if renew else 1)
     assert answer == SessionReply(
         request_id=5, url=client.url, cookies={"session": "abc"}
@@ -243,10 +266,10 @@ def test_no_session() -> None:
     with (
         ScriptedApi(lambda _: Answer(status=503)).running() as server,
         DioptraApi(url=server.url, username="worker", password=SECRET) as client,
-        _events(SimulatedApi(), client=client) as events,
+        _scene(SimulatedApi(), client=client) as scene,
     ):
-        events.message(SessionRequest(request_id=5, renew=True))
-        answer = _heard(events)
+        scene.events.message(SessionRequest(request_id=5, renew=True))
+        answer = scene.answers.get(timeout=SOON)
     assert isinstance(answer, SessionReply)
     assert answer.cookies == {}
     assert answer.error is not None
@@ -254,27 +277,57 @@ def test_no_session() -> None:
     assert SECRET not in answer.error
 
 
-def _heard(events: RunnerEvents) -> Message:
-    ear = cast("Ear", events.supervisor)
-    deadline = time.monotonic() + SOON
-    while not ear.heard:
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
-    return ear.heard[0]
+def test_artifacts_are_labelled() -> None:
+    """An artifact has the worker run and the group that the daemon knows."""
+    api = SimulatedApi()
+    plan = Plan(
+        job_id=JOB,
+        entrypoint="e",
+        config={},
+        parameters={},
+        artifact_tasks=(),
+        inputs=(),
+        plugins="",
+        artifact_plugins="",
+    )
+    forged = ArtifactStored(
+        name="m",
+        uri="s3://b/m",
+        plugin_snapshot_id=1,
+        task_id=2,
+        worker_run="forged",
+        group_id=GROUP + 1,
+    )
+    with _scene(api) as scene:
+        scene.prepared.set_result(
+            Prepared(plan=plan, worker_run="0123", group_id=GROUP)
+        )
+        scene.events.message(RunStarted(run_id="abc"))
+        scene.events.message(forged)
+    assert api.artifacts == ["s3://b/m"]  # which checks the group
+
+
+def test_no_claims() -> None:
+    """A job without a worker run that others could share has no claims."""
+    with _scene(SimulatedApi()) as scene:
+        request = BatchClaimRequest(request_id=3, element="a", state="started")
+        scene.events.message(request)
+        answer = scene.answers.get(timeout=SOON)
+    assert answer == BatchClaimReply(request_id=3, outcome="off")
 
 
 def test_runner_waits() -> None:
     """What a runner waits for shows in the daemon's health until the job is over."""
-    with _events(SimulatedApi()) as events:
-        health = events.services.health
+    with _scene(SimulatedApi()) as scene:
+        health = scene.health
         health.job_started(JOB)
         for service in ("MLflow", "the artifact store"):
-            events.message(ServiceState(service=service, away=True))
+            scene.events.message(ServiceState(service=service, away=True))
         assert health.snapshot().waiting_for == ("MLflow", "the artifact store")
         assert why_not_ready(health.snapshot()) == [
             "the worker is starting: it is not logged in and registered yet"
         ]
-        events.message(ServiceState(service="MLflow", away=False))
+        scene.events.message(ServiceState(service="MLflow", away=False))
         assert health.snapshot().waiting_for == ("the artifact store",)
         health.job_over()
         assert health.snapshot().waiting_for == ()

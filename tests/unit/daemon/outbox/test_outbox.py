@@ -22,13 +22,14 @@ from tests.unit.daemon.outbox.simulated_api import (
     SimulatedApi,
 )
 
+from dioptra_worker.common.masking import Mask
 from dioptra_worker.daemon.outbox.buffer import Capacity
 from dioptra_worker.daemon.outbox.delivery_queue import Batch
+from dioptra_worker.daemon.outbox.job_log import NOTABLE_OUTAGE, JobLog
 from dioptra_worker.daemon.outbox.journal import Journal, Journals
-from dioptra_worker.daemon.outbox.outbox import NOTABLE, Address, Outbox
+from dioptra_worker.daemon.outbox.outbox import Outbox
 from dioptra_worker.daemon.outbox.result_sender import ResultSender
-from dioptra_worker.daemon.outbox.sender import LATE_ARRIVAL_WINDOW
-from dioptra_worker.daemon.outbox.sender_base import POISON_TRIES
+from dioptra_worker.daemon.outbox.sender import LATE_ARRIVAL_WINDOW, POISON_TRIES
 from dioptra_worker.errors import (
     LoginRefused,
     NotFound,
@@ -41,12 +42,36 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from dioptra_worker.daemon.outbox.items import Result
     from dioptra_worker.protocol.messages import Severity
 
 SOON = 20.0
-ADDRESS = Address(job_id=JOB, experiment_id=EXPERIMENT)
 SMALL = Batch(enough=10, age=0.01, most=50, weight=1000)
 ERROR_500 = Fault(status=500)
+
+
+class HeardLog(JobLog):
+    """A job's log that keeps what the worker itself says in it."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.said: list[str] = []
+
+    def say(self, severity: Severity, text: str) -> None:
+        """Keep it, too."""
+        self.said.append(text)
+        super().say(severity, text)
+
+
+class LogAndResults(Outbox):
+    """An outbox that passes lines on to the job's log."""
+
+    def put(self, item: Result | Log) -> None:
+        """Leave an item or a line."""
+        if isinstance(item, Log):
+            self._log.put(item)
+        else:
+            super().put(item)
 
 
 @dataclass
@@ -57,32 +82,41 @@ class Scene:
     batch: Batch = SMALL
     capacity: Capacity = field(default_factory=Capacity)
     journal: Journal | None = None
-    said: list[str] = field(default_factory=list)
     gone: int = 0
-    notable: float = NOTABLE
-    outbox: Outbox = field(init=False)
+    notable: float = NOTABLE_OUTAGE
+    log: HeardLog = field(init=False)
 
     @contextlib.contextmanager
-    def open(self) -> Iterator[Outbox]:
+    def open(self) -> Iterator[LogAndResults]:
         """Run the outbox."""
-        self.outbox = Outbox(
+        self.log = HeardLog(
             self.api,
-            ADDRESS,
-            group_id=lambda: GROUP,
-            say=self._say,
+            JOB,
+            mask=Mask([]),
             on_gone=self._on_gone,
+            journal=self.journal,
             batch=self.batch,
             capacity=self.capacity,
-            journal=self.journal,
             pace=0.001,
             notable=self.notable,
         )
-        with self.outbox:
-            yield self.outbox
+        outbox = LogAndResults(
+            self.api,
+            self.log,
+            job_id=JOB,
+            experiment_id=EXPERIMENT,
+            on_gone=self._on_gone,
+            journal=self.journal,
+            capacity=self.capacity,
+            pace=0.001,
+        )
+        with self.log, outbox:
+            yield outbox
 
-    def _say(self, severity: Severity, text: str) -> None:
-        self.said.append(text)
-        self.outbox.put(_record(text, severity, logger="dioptra_worker"))
+    @property
+    def said(self) -> list[str]:
+        """What the worker itself has said in the log."""
+        return self.log.said
 
     def _on_gone(self) -> None:
         self.gone += 1
@@ -94,7 +128,11 @@ def _record(text: str, severity: Any = "INFO", logger: str = "stdout") -> Log:
 
 def _artifact(name: str) -> ArtifactStored:
     return ArtifactStored(
-        name=name, uri=f"s3://bucket/{name}", plugin_snapshot_id=4, task_id=5
+        name=name,
+        uri=f"s3://bucket/{name}",
+        plugin_snapshot_id=4,
+        task_id=5,
+        group_id=GROUP,
     )
 
 
@@ -233,21 +271,18 @@ def test_a_slow_registration_is_told() -> None:
         if what == "POST artifact":
             assert told.wait(SOON)
 
-    said: list[str] = []
+    class Told(HeardLog):
+        def say(self, severity: Severity, text: str) -> None:
+            super().say(severity, text)
+            told.set()
 
-    def say(_: str, text: str) -> None:
-        said.append(text)
-        told.set()
-
-    with Scene(SimulatedApi()).open() as owner:
-        api = SimulatedApi(run_id="abc", fault=slow)
-        sender = ResultSender(
-            owner, api, JOB, group_id=lambda: GROUP, say=say, slow=0.01
-        )
-        sender.deliver([_artifact("model")])
+    api = SimulatedApi(run_id="abc", fault=slow)
+    log = Told(api, JOB, mask=Mask([]), on_gone=lambda: None)
+    sender = ResultSender(api, JOB, log, on_gone=lambda: None, slow=0.01)
+    sender.deliver([_artifact("model")])
     assert api.artifacts == ["s3://bucket/model"]
-    assert len(said) == 1
-    assert "register the artifact 'model'" in said[0]
+    assert len(log.said) == 1
+    assert "register the artifact 'model'" in log.said[0]
 
 
 def test_equal_lines() -> None:
@@ -289,10 +324,10 @@ def test_depth() -> None:
     with Scene(SimulatedApi(fault=gate)).open() as outbox:
         for number in range(30):
             outbox.put(_record(str(number)))
-        assert outbox.depth == 30
+        assert len(outbox) == 30
         gate.open()
         assert outbox.finish(None, SOON)
-        assert outbox.depth == 0
+        assert len(outbox) == 0
 
 
 def test_poisonous_metric() -> None:
@@ -427,8 +462,8 @@ def test_beyond_memory(tmp_path: Path) -> None:
     ):
         for number in range(3000):
             outbox.put(_record(str(number)))
-        assert outbox.depth == 3000
-        assert outbox._log.load < 100
+        assert len(outbox) == 3000
+        assert outbox._log._queue.load < 100
         gate.open()
         for number in range(3000, 3100):
             outbox.put(_record(str(number)))
@@ -625,7 +660,7 @@ def test_deleted(queue: str) -> None:
             outbox.put(_metric(1))
         assert outbox.finish("finished", SOON)
         outbox.put(_record("another"))
-        assert outbox.depth == 0
+        assert len(outbox) == 0
     assert scene.gone >= 1
     assert (api.log, api.statuses) == ([], [])
 

@@ -27,16 +27,19 @@ from tests.unit.daemon.outbox.simulated_api import (
 )
 
 from dioptra_worker.broker.leases import PendingStatus
+from dioptra_worker.common.masking import Mask
 from dioptra_worker.daemon.outbox.buffer import Capacity
 from dioptra_worker.daemon.outbox.delivery_queue import Batch
+from dioptra_worker.daemon.outbox.job_log import JobLog
 from dioptra_worker.daemon.outbox.journal import Journal, Journals
-from dioptra_worker.daemon.outbox.outbox import Address, Outbox
-from dioptra_worker.daemon.outbox.sender_base import POISON_TRIES
+from dioptra_worker.daemon.outbox.outbox import Outbox
+from dioptra_worker.daemon.outbox.sender import POISON_TRIES
 from dioptra_worker.errors import ServiceUnavailable
 from dioptra_worker.protocol.messages import ArtifactStored, Log, Metric, RunStarted
 
 if TYPE_CHECKING:
     from dioptra_worker.daemon.job.claim import Claim
+    from dioptra_worker.protocol.messages import Severity
 
 SOON = 60.0
 TERMINAL = {"finished", "failed"}
@@ -103,6 +106,13 @@ class Mortal:
         return getattr(self.api, name)
 
 
+class QuietLog(JobLog):
+    """A job's log in which the worker itself says nothing."""
+
+    def say(self, severity: Severity, text: str) -> None:
+        """Say nothing."""
+
+
 @dataclass
 class Said:
     """What a worker has said.
@@ -143,26 +153,35 @@ class Story:
             journal.hand_over(attempt=self.attempt, worker="w")
             self.metrics, self.artifacts = {}, []
         mortal = Mortal(self.api)
-        outbox = Outbox(
+        job_log = QuietLog(
             cast("Any", mortal),
-            Address(job_id=JOB, experiment_id=EXPERIMENT),
-            group_id=lambda: GROUP,
-            say=lambda *_: None,
+            JOB,
+            mask=Mask([]),
             on_gone=lambda: None,
             journal=journal,
             batch=Batch(enough=life.batch, age=0.002, most=life.batch, weight=1 << 20),
             capacity=Capacity(items=3),
             pace=0.0005,
         )
-        with journal, outbox:
+        outbox = Outbox(
+            cast("Any", mortal),
+            job_log,
+            job_id=JOB,
+            experiment_id=EXPERIMENT,
+            on_gone=lambda: None,
+            journal=journal,
+            capacity=Capacity(items=3),
+            pace=0.0005,
+        )
+        with journal, job_log, outbox:
             self.said.append(Said())
             if claimed.kind == "lost":
-                self._put_line(outbox, claimed.words)
+                self._put_line(job_log, claimed.words)
                 assert outbox.finish(claimed.status, SOON)
                 journal.ack_final_status()
                 return claimed.status
             first = journal.log.last
-            self._produce(outbox, life)
+            self._produce(job_log, outbox, life)
             if life.lost == "running":
                 outbox.finish(None, 0.002)
                 self._crash(mortal, journal, first, life)
@@ -213,7 +232,7 @@ class Story:
             except ServiceUnavailable:
                 continue  # put back and taken again; the faults end some day
 
-    def _produce(self, outbox: Outbox, life: Life) -> None:
+    def _produce(self, job_log: JobLog, outbox: Outbox, life: Life) -> None:
         outbox.put(RunStarted(run_id=f"run-{self.attempt}"))
         for number, kind in enumerate(life.items):
             match kind:
@@ -224,18 +243,22 @@ class Story:
                 case "artifact":
                     uri = f"s3://b/{self.attempt}/{number}"
                     stored = ArtifactStored(
-                        name="a", uri=uri, plugin_snapshot_id=1, task_id=1
+                        name="a",
+                        uri=uri,
+                        plugin_snapshot_id=1,
+                        task_id=1,
+                        group_id=GROUP,
                     )
                     outbox.put(stored)
                     self.artifacts.append(uri)
                 case "same":
-                    self._put_line(outbox, "the same again")
+                    self._put_line(job_log, "the same again")
                 case _:
-                    self._put_line(outbox, f"line {number} of {self.attempt}")
+                    self._put_line(job_log, f"line {number} of {self.attempt}")
 
-    def _put_line(self, outbox: Outbox, text: str) -> None:
+    def _put_line(self, job_log: JobLog, text: str) -> None:
         record = Log(severity="INFO", logger="stdout", message=text)
-        outbox.put(record)
+        job_log.put(record)
         self.said[-1].lines.append(text)
 
 

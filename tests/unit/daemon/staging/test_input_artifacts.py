@@ -26,17 +26,16 @@ from dioptra_worker.common.humanize import duration
 from dioptra_worker.common.retry import retry_until_available
 from dioptra_worker.common.workspace import Workspace, workspace
 from dioptra_worker.daemon.staging.input_artifacts import Inputs
-from dioptra_worker.daemon.staging.setup_deadline import SetupDeadline
 from dioptra_worker.daemon.staging.snapshot_cache import SnapshotCache
 from dioptra_worker.daemon.staging.transfer import Transfer, Way
 from dioptra_worker.errors import ArtifactError, BundleError, ServiceUnavailable
+from dioptra_worker.supervision.job_clock import SetupDeadline
 from dioptra_worker.supervision.runner_process import ProcessExit, ProcessHandle
 from dioptra_worker.tracking.progress import Progress
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from dioptra_worker.supervision.termination import StopRequest
 
 MIB = 1 << 20
 AWAY = {"error": "S3 cannot be reached"}
@@ -124,14 +123,28 @@ class Api:
         return Answer(body={"id": 1, "username": "worker", "createdOn": "today"})
 
 
+class HeardDeadline(SetupDeadline):
+    """A deadline that keeps what it would say whenever something is awaited."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.reasons: list[str] = []
+
+    @contextlib.contextmanager
+    def waiting_for(self, what: str) -> Iterator[None]:
+        """Keep the reason, too."""
+        with super().waiting_for(what):
+            self.reasons.append(self.stop_request.reason)
+            yield
+
+
 class Job:
     """A job that reads one artifact."""
 
     def __init__(self, api: DioptraApi, server: ScriptedApi, space: Workspace) -> None:
         self.space = space
         self.said: list[tuple[str, str]] = []
-        self.until: list[float] = []
-        self.awaited: list[str] = []
+        self.deadlines: list[HeardDeadline] = []
         self.stopped = False
         self.now = 0.0
         self.slow = 0.0
@@ -151,8 +164,8 @@ class Job:
         is_dir: bool = False,
     ) -> Path:
         """Have it brought; where it is."""
-        limit = SetupDeadline(300.0, clock=lambda: self.now)
-        limit.hold(self._hold)
+        limit = HeardDeadline(300.0, clock=lambda: self.now)
+        self.deadlines.append(limit)
         way = Way(
             api=self.api,
             maker=store,
@@ -201,9 +214,15 @@ class Job:
             *self.space.root.glob(".dioptra/download-*"),
         ]
 
-    def _hold(self, seconds: float, stop: StopRequest) -> None:
-        self.until.append(self.now + seconds)
-        self.awaited.append(stop.reason)
+    @property
+    def until(self) -> list[float]:
+        """Until when each reading may take."""
+        return [deadline.due_at for deadline in self.deadlines]
+
+    @property
+    def awaited(self) -> list[str]:
+        """What would have been said had time run out while something was awaited."""
+        return [reason for deadline in self.deadlines for reason in deadline.reasons]
 
     def _check_cancelled(self) -> None:
         self.now += self.slow

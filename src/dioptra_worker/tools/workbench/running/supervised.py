@@ -11,7 +11,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from dioptra_worker.common.humanize import duration
 from dioptra_worker.common.workspace import remove_stale, workspace
 from dioptra_worker.protocol.messages import (
     NO_JOB,
@@ -22,6 +21,7 @@ from dioptra_worker.protocol.messages import (
     SessionRequest,
     Start,
 )
+from dioptra_worker.supervision.job_clock import JobClock, SetupDeadline
 from dioptra_worker.supervision.launcher import Launcher, choose_mode
 from dioptra_worker.supervision.supervisor import Supervisor
 from dioptra_worker.supervision.termination import GracePeriods, StopRequest
@@ -45,6 +45,9 @@ GRACE_PERIOD = 5.0
 """Seconds between telling a run to stop and killing it."""
 SETUP_TIMEOUT = 60.0
 """Seconds that MLflow may take to make a run, where one is configured."""
+SETUP_TOOK_TOO_LONG = (
+    "MLflow gave no run within {}: keep the run in a folder instead, with --store DIR"
+)
 
 
 class LocalRunner:
@@ -114,29 +117,35 @@ class LocalRunner:
             OSError: The run's folder could not be made.
         """
         started = time.monotonic()
-        recorder = _Recorder(listener=listener, timeout=timeout, session=self._session)
         parent = Path(tempfile.gettempdir()) / f"dioptra-worker-{os.getuid()}"
         if parent.is_dir():
             remove_stale(parent)
         with workspace(parent, NO_JOB) as space:
             plan = run_plan.stage(space)
             process, pipes = self._launcher.start_runner()
+            clock = JobClock(
+                SetupDeadline(SETUP_TIMEOUT, SETUP_TOOK_TOO_LONG), limit=timeout
+            )
+            clock.is_ready("plan")
+            recorder = _Recorder(
+                listener=listener,
+                clock=clock,
+                send=pipes.send,
+                session=self._session,
+            )
             supervisor = Supervisor(
                 self._launcher,
                 process,
                 pipes,
                 listener=recorder,
+                deadline=clock,
                 grace_periods=GracePeriods(grace=GRACE_PERIOD),
             )
-            recorder.supervisor = supervisor
             with self._current(supervisor), ThreadPoolExecutor(1) as pool:
-                supervisor.send(self._begin(space.root))
-                supervisor.set_deadline(SETUP_TIMEOUT, _no_run())
+                pipes.send(self._begin(space.root))
                 watching = pool.submit(supervisor.run)
                 # A plan can be larger than the socket's buffer.
-                threading.Thread(
-                    target=supervisor.send, args=[plan], daemon=True
-                ).start()
+                threading.Thread(target=pipes.send, args=[plan], daemon=True).start()
                 report = self._wait_for(watching.result, supervisor)
         verdict = self._conclude(report, recorder, run_plan)
         return recorder.result(
@@ -208,37 +217,27 @@ class _Recorder(Recorder):
         self,
         *,
         listener: RunnerListener | None,
-        timeout: float | None,
+        clock: JobClock,
+        send: Callable[[Message], object],
         session: Callable[[SessionRequest], SessionReply],
     ) -> None:
         super().__init__(listener=listener)
-        self._timeout = timeout
+        self._clock = clock
+        self._send = send
         self._session = session
-        self.supervisor: Supervisor | None = None
 
     def message(self, message: Message) -> None:
         """Take a message from the runner."""
-        assert self.supervisor is not None
         if isinstance(message, SessionRequest):
             threading.Thread(target=self._answer, args=[message], daemon=True).start()
             return
         if isinstance(message, BatchClaimRequest):  # no other run shares its batch
             answer = BatchClaimReply(request_id=message.request_id, outcome="off")
-            self.supervisor.send(answer)
+            self._send(answer)
             return
         if isinstance(message, RunStarted):
-            words = f"timed out after its limit of {duration(self._timeout or 0)}"
-            self.supervisor.set_deadline(self._timeout, StopRequest("timeout", words))
+            self._clock.is_ready("run")
         super().message(message)
 
     def _answer(self, wanted: SessionRequest) -> None:
-        assert self.supervisor is not None
-        self.supervisor.send(self._session(wanted))
-
-
-def _no_run() -> StopRequest:
-    return StopRequest(
-        "setup",
-        f"MLflow gave no run within {duration(SETUP_TIMEOUT)}: keep the run in a"
-        " folder instead, with --store DIR",
-    )
+        self._send(self._session(wanted))
