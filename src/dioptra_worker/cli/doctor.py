@@ -99,7 +99,7 @@ def _results(
         os.environ.setdefault(name, value)
     settings, findings = read_settings(examples(os.environ) if image else None)
     findings += misspelt(os.environ)
-    lanes = doctor.all_checks(
+    chains = doctor.all_checks(
         settings,
         queues,
         environment=os.environ,
@@ -107,9 +107,9 @@ def _results(
         deep=deep,
         services=not image,
     )
-    first = doctor.Check(name="settings", look=lambda: findings)
-    hide = Mask(settings.secrets()) if settings else str
-    return doctor.examine([[first], *lanes], timeout=timeout, hide=hide)
+    first = doctor.Check(name="settings", run=lambda: findings)
+    mask = Mask(settings.secrets()) if settings else str
+    return doctor.examine([[first], *chains], timeout=timeout, mask=mask)
 
 
 def _print(results: Iterator[Result]) -> list[Result]:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from dioptra_worker.settings import Settings
 
-BRIEFLY = 3.0
+BRIEF_TIMEOUT = 3.0
 """Seconds that the checks at a daemon's start may take."""
 _SERVICES = (broker.NAME, api.NAME, tracking_check.NAME, store_check.NAME, disk.NAME)
 
@@ -43,7 +43,7 @@ def all_checks(
     deep: bool = False,
     services: bool = True,
 ) -> list[list[Check]]:
-    """Every check, in lanes that can run side by side.
+    """Every check, in chains that can run side by side.
 
     Args:
         settings: The worker's; without them only the machine is checked.
@@ -54,11 +54,11 @@ def all_checks(
         services: Ask the services; without, what the image holds is looked at.
     """
     local = [
-        [Check(name="Python", look=machine.look)],
+        [Check(name="Python", run=machine.check)],
         [
             Check(
                 name=gpu.NAME,
-                look=partial(gpu.look, queues, environment, timeout=timeout),
+                run=partial(gpu.check, queues, environment, timeout=timeout),
                 fix="see the driver",
             )
         ],
@@ -68,14 +68,15 @@ def all_checks(
         names += [isolation.NAME] if deep else []
         return [*local, *([_skipped(name)] for name in names)]
     if services:
-        lanes = [*local, *_service_checks(settings, queues, timeout)]
+        chains = [*local, *_service_checks(settings, queues, timeout)]
     else:
-        holds = Check(name=image.PROGRAM, look=partial(image.look, settings))
-        lanes = [*local, [holds], [_disk(settings)]]
+        holds = Check(name=image.PROGRAM, run=partial(image.check, settings))
+        chains = [*local, [holds], [_disk(settings)]]
     if deep:
-        look = partial(isolation.look, settings, environment)
-        lanes.append([Check(name=isolation.NAME, look=look, timeout=isolation.TIMEOUT)])
-    return lanes
+        starts = partial(isolation.check, settings, environment)
+        deep_check = Check(name=isolation.NAME, run=starts, timeout=isolation.TIMEOUT)
+        chains.append([deep_check])
+    return chains
 
 
 def _service_checks(
@@ -83,11 +84,11 @@ def _service_checks(
 ) -> Iterator[list[Check]]:
     yield [_disk(settings)]
     url = settings.redis_url.get_secret_value()
-    yield [Check(name=broker.NAME, look=partial(broker.look, url), fix=broker.REACH)]
+    yield [Check(name=broker.NAME, run=partial(broker.check, url), fix=broker.REACH)]
     yield [
         Check(
             name=api.NAME,
-            look=partial(api.look, settings, queues),
+            run=partial(api.check, settings, queues),
             fix=api.REACH,
             imports=("dioptra_worker.daemon.daemon",),
         )
@@ -97,13 +98,13 @@ def _service_checks(
     yield [
         Check(
             name=tracking_check.NAME,
-            look=partial(tracking_check.look, uri, trial, timeout=timeout),
+            run=partial(tracking_check.check, uri, trial, timeout=timeout),
             fix=tracking_check.REACH,
             imports=tracking_check.IMPORTS,
         ),
         Check(
             name=store_check.NAME,
-            look=partial(store_check.look, endpoint, trial),
+            run=partial(store_check.check, endpoint, trial),
             fix=store_check.REACH,
             imports=store_check.IMPORTS,
         ),
@@ -111,7 +112,7 @@ def _service_checks(
 
 
 def brief(
-    settings: Settings, variables: Iterable[str], *, timeout: float = BRIEFLY
+    settings: Settings, variables: Iterable[str], *, timeout: float = BRIEF_TIMEOUT
 ) -> list[Result]:
     """What a daemon should warn of at its start: misspelt settings, Redis, the disk.
 
@@ -125,14 +126,14 @@ def brief(
     Returns:
         Warnings and failures only.
     """
-    look = partial(_fitness, settings.redis_url.get_secret_value())
+    fitness = partial(_fitness, settings.redis_url.get_secret_value())
     names = partial(configuration.misspelt, variables)
-    lanes = [
-        [Check(name=configuration.NAME, look=names)],
-        [Check(name=broker.NAME, look=look)],
+    chains = [
+        [Check(name=configuration.NAME, run=names)],
+        [Check(name=broker.NAME, run=fitness)],
         [_disk(settings)],
     ]
-    results = examine(lanes, timeout=timeout, hide=Mask(settings.secrets()))
+    results = examine(chains, timeout=timeout, mask=Mask(settings.secrets()))
     return [
         result
         for result in results
@@ -149,9 +150,9 @@ def _fitness(url: str) -> Iterator[Finding]:
 
 
 def _disk(settings: Settings) -> Check:
-    return Check(name=disk.NAME, look=partial(disk.look, settings.work_dir))
+    return Check(name=disk.NAME, run=partial(disk.check, settings.work_dir))
 
 
 def _skipped(name: str) -> Check:
     finding = warn(name, "not tried: the settings are not usable", "mend them first")
-    return Check(name=name, look=lambda: [finding])
+    return Check(name=name, run=lambda: [finding])

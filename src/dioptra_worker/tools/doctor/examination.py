@@ -23,53 +23,53 @@ LATE = "no answer within"
 
 @dataclass(frozen=True, kw_only=True)
 class Check:
-    """Something to look at.
+    """Something to try out.
 
     Attributes:
         name: What it is called when it gives no answer.
-        look: Makes the findings; each is timed from the one before.
+        run: Makes the findings; each is timed from the one before.
         fix: What to do when it gives no answer.
         imports: Modules to import first; that takes its time, and does not count.
         timeout: Seconds that it may take if the usual ones are too few.
     """
 
     name: str
-    look: Callable[[], Iterable[Finding]]
+    run: Callable[[], Iterable[Finding]]
     fix: str = ""
     imports: tuple[str, ...] = ()
     timeout: float = 0.0
 
 
 def examine(
-    lanes: Sequence[Sequence[Check]],
+    chains: Sequence[Sequence[Check]],
     *,
     timeout: float,
-    hide: Callable[[str], str] = str,
+    mask: Callable[[str], str] = str,
 ) -> Iterator[Result]:
     """Run checks.
 
     Args:
-        lanes: Checks that build on each other, one after the other; lanes run side by
+        chains: Checks that build on each other, one after the other; chains run side by
             side. One that fails does not keep the next from being tried.
         timeout: Seconds that each check may take.
-        hide: Takes secrets out of what is shown.
+        mask: Takes secrets out of what is shown.
 
     Yields:
         The results in the order of the checks, each as soon as it is there.
     """
-    running = [_Lane(lane, timeout) for lane in lanes]
-    for lane in running:
-        for result in lane.results():
+    running = [_Chain(chain, timeout) for chain in chains]
+    for chain in running:
+        for result in chain.results():
             yield Result(
                 name=result.name,
                 status=result.status,
-                detail=hide(result.detail),
-                fix=hide(result.fix),
+                detail=mask(result.detail),
+                fix=mask(result.fix),
                 seconds=round(result.seconds, 3),
             )
 
 
-class _Lane:
+class _Chain:
     def __init__(self, checks: Sequence[Check], timeout: float) -> None:
         self._results: list[Result] = []
         self._thread = threading.Thread(
@@ -112,7 +112,7 @@ class _Run:
                 importlib.import_module(module)
             since = time.monotonic()
             self._ready.set()
-            for finding in self.check.look():
+            for finding in self.check.run():
                 with self._lock:
                     self._results.append(_timed(finding, time.monotonic() - since))
                 since = time.monotonic()

@@ -12,9 +12,9 @@ import pytest
 from dioptra_worker.common.masking import Mask
 from dioptra_worker.settings import Settings
 from dioptra_worker.tools.doctor import all_checks, brief, examine
+from dioptra_worker.tools.doctor.addresses import shown
 from dioptra_worker.tools.doctor.checks import api, broker, disk, gpu, machine, tracking
 from dioptra_worker.tools.doctor.checks.configuration import misspelt, read_settings
-from dioptra_worker.tools.doctor.places import shown
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -72,8 +72,8 @@ def test_names_of_somebody_else_are_left_alone() -> None:
 
 def test_without_settings_the_machine_is_checked_all_the_same() -> None:
     """Unusable settings leave Python and GPU checked and all else told as not tried."""
-    lanes = all_checks(None, [], environment={}, timeout=5, deep=True)
-    results = {result.name: result for result in examine(lanes, timeout=5)}
+    chains = all_checks(None, [], environment={}, timeout=5, deep=True)
+    results = {result.name: result for result in examine(chains, timeout=5)}
     assert results["Python"].status == "ok"
     for name in ("Redis", "Dioptra API", "MLflow", "artifact store", "runner"):
         assert results[name].status == "warn"
@@ -82,9 +82,9 @@ def test_without_settings_the_machine_is_checked_all_the_same() -> None:
 
 def test_passwords_in_addresses_are_hidden() -> None:
     """A password inside MLflow's address is as secret as one in a setting."""
-    hide = Mask(Settings(**REQUIRED).secrets())
+    mask = Mask(Settings(**REQUIRED).secrets())
     for secret in ("swordfish", "hush-hush", "open sesame", "open%20sesame"):
-        assert hide(f"saw {secret} here") == "saw *** here"
+        assert mask(f"saw {secret} here") == "saw *** here"
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ def test_addresses_are_shown_bare(url: str, bare: str) -> None:
 def test_work_folder_is_made_and_private(tmp_path: Path) -> None:
     """A missing work folder is made for its owner only, and left empty."""
     folder = tmp_path / "a" / "b"
-    assert [finding.status for finding in disk.look(folder)] == ["ok", "ok"]
+    assert [finding.status for finding in disk.check(folder)] == ["ok", "ok"]
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     assert list(folder.iterdir()) == []
 
@@ -115,7 +115,7 @@ def test_work_folder_is_made_and_private(tmp_path: Path) -> None:
 def test_open_work_folder_is_warned_of(tmp_path: Path) -> None:
     """A work folder that others can read is warned of, with the command to close it."""
     tmp_path.chmod(0o755)
-    privacy, _ = disk.look(tmp_path)
+    privacy, _ = disk.check(tmp_path)
     assert privacy.status == "warn"
     assert privacy.fix == f"run: chmod 700 {tmp_path}"
 
@@ -124,21 +124,21 @@ def test_unwritable_work_folder_fails(tmp_path: Path) -> None:
     """A work folder that cannot be had fails with the system's reason."""
     blocker = tmp_path / "file"
     blocker.write_text("")
-    [finding] = disk.look(blocker / "below")
+    [finding] = disk.check(blocker / "below")
     assert finding.status == "fail"
     assert "Not a directory" in finding.detail
     assert "DIOPTRA_WORKER_WORK_DIR" in finding.fix
 
 
 @pytest.mark.parametrize(
-    ("limit", "status"), [("LITTLE", "warn"), ("TOO_LITTLE", "fail")]
+    ("limit", "status"), [("LOW_FREE_BYTES", "warn"), ("MIN_FREE_BYTES", "fail")]
 )
 def test_little_room(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str, status: str
 ) -> None:
     """Little free space is warned of, and hardly any fails."""
     monkeypatch.setattr(disk, limit, 1 << 62)
-    *_, room = disk.look(tmp_path)
+    *_, room = disk.check(tmp_path)
     assert (room.name, room.status) == ("disk space", status)
 
 
@@ -147,7 +147,7 @@ def test_little_room(
 
 def test_machine_tells_what_it_runs_on() -> None:
     """Python, packages and platform are told with their versions."""
-    found = {finding.name: finding for finding in machine.look()}
+    found = {finding.name: finding for finding in machine.check()}
     assert set(found) == {"Python", "packages", "platform"}
     assert "rq 3" in found["packages"].detail
 
@@ -155,7 +155,7 @@ def test_machine_tells_what_it_runs_on() -> None:
 def test_missing_package_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     """A package that is not installed is named."""
     monkeypatch.setattr(machine, "PACKAGES", ("rq", "no-such-package"))
-    found = {finding.name: finding for finding in machine.look()}
+    found = {finding.name: finding for finding in machine.check()}
     assert found["packages"].status == "fail"
     assert found["packages"].detail == "not installed: no-such-package"
 
@@ -175,9 +175,9 @@ class Computer:
         program.write_text(f"#!/bin/sh\n{script}\n")
         program.chmod(0o755)
 
-    def look(self, *queues: str, **environment: str) -> tuple[str, str]:
+    def check(self, *queues: str, **environment: str) -> tuple[str, str]:
         """The status and the detail of the GPU check."""
-        [finding] = gpu.look(
+        [finding] = gpu.check(
             queues,
             {"PATH": str(self.programs), **environment},
             timeout=5,
@@ -194,8 +194,8 @@ def _computer(tmp_path: Path) -> Computer:
 @pytest.mark.skipif("sys.platform == 'darwin'", reason="a Mac has a GPU of its own")
 def test_no_gpu(computer: Computer) -> None:
     """A machine without a GPU is well, unless a queue is for GPUs."""
-    assert computer.look("tensorflow-cpu")[0] == "ok"
-    status, detail = computer.look("tensorflow-gpu")
+    assert computer.check("tensorflow-cpu")[0] == "ok"
+    status, detail = computer.check("tensorflow-gpu")
     assert status == "warn"
     assert "'tensorflow-gpu'" in detail
 
@@ -204,15 +204,17 @@ def test_no_gpu(computer: Computer) -> None:
 def test_nvidia_gpu(computer: Computer) -> None:
     """What nvidia-smi lists is shown, with what CUDA_VISIBLE_DEVICES leaves of it."""
     computer.nvidia_smi("echo 'NVIDIA H200, 143771 MiB, 570.1'")
-    assert computer.look() == ("ok", "NVIDIA H200, 143771 MiB, 570.1")
-    assert computer.look(CUDA_VISIBLE_DEVICES="1")[1].endswith("CUDA_VISIBLE_DEVICES=1")
+    assert computer.check() == ("ok", "NVIDIA H200, 143771 MiB, 570.1")
+    assert computer.check(CUDA_VISIBLE_DEVICES="1")[1].endswith(
+        "CUDA_VISIBLE_DEVICES=1"
+    )
 
 
 def test_hidden_gpu(computer: Computer) -> None:
     """A GPU that CUDA_VISIBLE_DEVICES hides is warned of."""
     (computer.devices / "nvidia0").touch()
     for value in ("", "-1"):
-        status, detail = computer.look(CUDA_VISIBLE_DEVICES=value)
+        status, detail = computer.check(CUDA_VISIBLE_DEVICES=value)
         assert status == "warn"
         assert "hides every GPU" in detail
 
@@ -221,9 +223,9 @@ def test_hidden_gpu(computer: Computer) -> None:
 def test_broken_driver(computer: Computer) -> None:
     """An nvidia-smi that fails is quoted; device files without it are told."""
     (computer.devices / "nvidia0").touch()
-    assert "nvidia0, but no nvidia-smi" in computer.look()[1]
+    assert "nvidia0, but no nvidia-smi" in computer.check()[1]
     computer.nvidia_smi("echo 'Driver/library version mismatch' >&2; exit 18")
-    status, detail = computer.look()
+    status, detail = computer.check()
     assert status == "warn"
     assert "Driver/library version mismatch" in detail
 
@@ -279,12 +281,12 @@ def test_a_temporary_folder_that_is_passed_over(
         monkeypatch.delenv(other, raising=False)
     monkeypatch.setenv(name, str(tmp_path / "missing"))
     monkeypatch.setattr("tempfile.tempdir", None)
-    finding, *_ = disk.look(tmp_path / "work")
+    finding, *_ = disk.check(tmp_path / "work")
     assert (finding.name, finding.status) == ("temporary files", "warn")
     assert f"{name} names {tmp_path / 'missing'}" in finding.detail
     (tmp_path / "missing").mkdir()
     monkeypatch.setattr("tempfile.tempdir", None)
-    assert [found.status for found in disk.look(tmp_path / "work")] == ["ok", "ok"]
+    assert [found.status for found in disk.check(tmp_path / "work")] == ["ok", "ok"]
 
 
 def test_brief_warns_of_the_disk_and_is_silent_of_a_redis_that_is_away(

@@ -14,39 +14,39 @@ if TYPE_CHECKING:
 
 
 def _check(name: str, *findings: Finding) -> Check:
-    return Check(name=name, look=lambda: findings)
+    return Check(name=name, run=lambda: findings)
 
 
 def test_results_keep_the_order_of_the_checks() -> None:
-    """Results come in the order of the lanes, however long each takes."""
+    """Results come in the order of the chains, however long each takes."""
 
     def slowly() -> Iterator[Finding]:
         time.sleep(0.2)
         yield ok("slow", "")
 
-    lanes = [
-        [Check(name="slow", look=slowly)],
+    chains = [
+        [Check(name="slow", run=slowly)],
         [_check("a", ok("a1", ""), warn("a2", "", "mend")), _check("b", ok("b", ""))],
     ]
-    names = [result.name for result in examine(lanes, timeout=5)]
+    names = [result.name for result in examine(chains, timeout=5)]
     assert names == ["slow", "a1", "a2", "b"]
 
 
-def test_lanes_run_side_by_side() -> None:
-    """Two lanes that wait for each other both end."""
+def test_chains_run_side_by_side() -> None:
+    """Two chains that wait for each other both end."""
     meeting = threading.Barrier(2)
 
     def meet() -> Iterator[Finding]:
         meeting.wait(5)
         yield ok("met", "")
 
-    check = Check(name="meet", look=meet)
+    check = Check(name="meet", run=meet)
     results = list(examine([[check], [check]], timeout=5))
     assert [result.status for result in results] == ["ok", "ok"]
 
 
-def test_lane_is_in_order() -> None:
-    """A check begins when the one before it in its lane has ended."""
+def test_chain_is_in_order() -> None:
+    """A check begins when the one before it in its chain has ended."""
     seen: list[str] = []
 
     def note(name: str) -> Iterator[Finding]:
@@ -54,8 +54,8 @@ def test_lane_is_in_order() -> None:
         seen.append(name)
         yield ok(name, "")
 
-    lane = [Check(name=n, look=lambda n=n: note(n)) for n in ("1", "2", "3")]  # type: ignore[misc]
-    list(examine([lane], timeout=5))
+    chain = [Check(name=n, run=lambda n=n: note(n)) for n in ("1", "2", "3")]  # type: ignore[misc]
+    list(examine([chain], timeout=5))
     assert seen == ["1", "2", "3"]
 
 
@@ -68,9 +68,9 @@ def test_hanging_check_is_left_behind() -> None:
         forever.wait(30)
         yield ok("too late", "")
 
-    lane = [Check(name="hung", look=hang, fix="hurry"), _check("next", ok("next", ""))]
+    chain = [Check(name="hung", run=hang, fix="hurry"), _check("next", ok("next", ""))]
     started = time.monotonic()
-    results = list(examine([lane], timeout=0.2))
+    results = list(examine([chain], timeout=0.2))
     forever.set()
     assert time.monotonic() - started < 5
     assert [result.name for result in results] == ["before", "hung", "next"]
@@ -86,7 +86,7 @@ def test_own_timeout_may_be_longer() -> None:
         time.sleep(0.3)
         yield ok("slow", "")
 
-    [result] = examine([[Check(name="slow", look=slowly, timeout=5)]], timeout=0.05)
+    [result] = examine([[Check(name="slow", run=slowly, timeout=5)]], timeout=0.05)
     assert result.status == "ok"
 
 
@@ -97,15 +97,15 @@ def test_broken_check_is_a_finding() -> None:
         yield ok("half", "")
         raise ZeroDivisionError("by zero")
 
-    lanes = [[Check(name="broken", look=broken)], [_check("other", ok("other", ""))]]
-    half, broke, other = examine(lanes, timeout=5)
+    chains = [[Check(name="broken", run=broken)], [_check("other", ok("other", ""))]]
+    half, broke, other = examine(chains, timeout=5)
     assert (half.status, broke.status, other.status) == ("ok", "fail", "ok")
     assert broke.detail == "the check broke: ZeroDivisionError: by zero"
 
 
 def test_missing_module_is_a_finding() -> None:
     """A module that cannot be imported fails its check by name."""
-    check = Check(name="needs it", look=list, imports=("no_such_module_here",))
+    check = Check(name="needs it", run=list, imports=("no_such_module_here",))
     [result] = examine([[check]], timeout=5)
     assert result.status == "fail"
     assert "no_such_module_here" in result.detail
@@ -117,7 +117,7 @@ def test_secrets_are_taken_out() -> None:
     [result] = examine(
         [[_check("it", finding)]],
         timeout=5,
-        hide=lambda text: text.replace("hunter2-hunter2", "***"),
+        mask=lambda text: text.replace("hunter2-hunter2", "***"),
     )
     assert (result.detail, result.fix) == ("saw ***", "unset ***")
 
@@ -125,12 +125,12 @@ def test_secrets_are_taken_out() -> None:
 def test_each_finding_has_its_own_seconds() -> None:
     """A finding's seconds count from the one before it."""
 
-    def look() -> Iterator[Finding]:
+    def check() -> Iterator[Finding]:
         time.sleep(0.1)
         yield ok("slow", "")
         yield ok("fast", "")
 
-    slow, fast = examine([[Check(name="look", look=look)]], timeout=5)
+    slow, fast = examine([[Check(name="look", run=check)]], timeout=5)
     assert slow.seconds >= 0.1
     assert fast.seconds < slow.seconds
 

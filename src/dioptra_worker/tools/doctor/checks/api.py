@@ -22,16 +22,16 @@ if TYPE_CHECKING:
     from dioptra_worker.settings import Settings
 
 NAME = "Dioptra API"
-SKEW = 10.0
+MAX_SKEW = 10.0
 """Seconds by which two clocks may differ."""
-LARGEST_SKEW = 900.0
+MAX_SKEW_OF_SIGNATURES = 900.0
 """Seconds by which they may differ before S3 refuses what we sign."""
-_PATIENCE = 5.0
+_HEALTH_TIMEOUT = 5.0
 REACH = "start the API, or correct DIOPTRA_API"
 
 
 @dataclass(frozen=True)
-class Greeting:
+class HealthAnswer:
     """What the API tells whoever asks.
 
     Attributes:
@@ -43,7 +43,7 @@ class Greeting:
     skew: float | None = None
 
 
-def greet(url: str) -> Greeting:
+def ask_health(url: str) -> HealthAnswer:
     """Ask the API what it is and what time it has; an API that is away tells nothing.
 
     That is no call of a worker's, so the client of `dioptra_worker.api` has none.
@@ -52,9 +52,9 @@ def greet(url: str) -> Greeting:
         url: The setting DIOPTRA_API.
     """
     try:
-        answer = requests.get(f"{url}/health", timeout=_PATIENCE)
+        answer = requests.get(f"{url}/health", timeout=_HEALTH_TIMEOUT)
     except requests.RequestException:
-        return Greeting()
+        return HealthAnswer()
     version = skew = None
     with suppress(ValueError, KeyError, TypeError):
         version = str(answer.json()["version"])
@@ -62,10 +62,10 @@ def greet(url: str) -> Greeting:
         there = email.utils.parsedate_to_datetime(answer.headers["Date"])
         # The header has whole seconds: on average it is half a second behind.
         skew = there.timestamp() + 0.5 - time.time()
-    return Greeting(version=version, skew=skew)
+    return HealthAnswer(version=version, skew=skew)
 
 
-def look(settings: Settings, queues: Sequence[str]) -> Iterator[Finding]:
+def check(settings: Settings, queues: Sequence[str]) -> Iterator[Finding]:
     """Check the REST API.
 
     Args:
@@ -80,8 +80,8 @@ def look(settings: Settings, queues: Sequence[str]) -> Iterator[Finding]:
     with api:
         try:
             api.login()
-            greeting = greet(api.url)
-            yield _logged_in(api, greeting)
+            health = ask_health(api.url)
+            yield _logged_in(api, health)
             yield from _queues(api, queues)
         except LoginRefused as error:
             detail, *fix = re.split(r"[;:] (?=check )", str(error), maxsplit=1)
@@ -91,11 +91,11 @@ def look(settings: Settings, queues: Sequence[str]) -> Iterator[Finding]:
         except ServiceError as error:
             yield fail(NAME, str(error), "check the rights of this user")
         else:
-            yield clock(greeting.skew)
+            yield clock(health.skew)
 
 
-def _logged_in(api: DioptraApi, greeting: Greeting) -> Finding:
-    version = greeting.version
+def _logged_in(api: DioptraApi, health: HealthAnswer) -> Finding:
+    version = health.version
     told = f", dioptra-platform {version}" if version else ""
     return ok(NAME, f"logged in at {api.url} as {api.username!r}{told}")
 
@@ -126,13 +126,13 @@ def clock(skew: float | None) -> Finding:
     name = "clock"
     if skew is None:
         return ok(name, "not compared: the API does not tell the time")
-    if abs(skew) <= SKEW:
+    if abs(skew) <= MAX_SKEW:
         return ok(name, f"{abs(skew):.1f} s from the API's")
     side = "behind" if skew > 0 else "ahead of"
-    judge = fail if abs(skew) > LARGEST_SKEW else warn
+    judge = fail if abs(skew) > MAX_SKEW_OF_SIGNATURES else warn
     return judge(
         name,
         f"this machine's clock is {abs(skew):.0f} s {side} the API's: the age of jobs"
-        f" is misjudged, and beyond {LARGEST_SKEW:.0f} s S3 refuses requests",
+        f" is misjudged, and beyond {MAX_SKEW_OF_SIGNATURES:.0f} s S3 refuses requests",
         "have both machines' clocks set by NTP",
     )

@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     import redis
 
 NAME = "Redis"
-LEAST = (6, 2)
+MIN_VERSION = (6, 2)
 """The first version with LMOVE and BLMOVE, by which jobs are taken."""
 SUSPENDED = "rq:suspended"
-_MINUTE = 60
+_ENTRY_LIFETIME = 60
 
 _FIXES = {
     "username-password": "correct the user and the password in RQ_REDIS_URI",
@@ -34,7 +34,7 @@ _FIXES = {
 REACH = "start Redis, or correct RQ_REDIS_URI; from here its host and port must be open"
 
 
-def look(url: str) -> Iterator[Finding]:
+def check(url: str) -> Iterator[Finding]:
     """Check Redis.
 
     Args:
@@ -72,7 +72,7 @@ def version(
     valkey = facts.get("valkey_version")
     shown = f"Valkey {valkey}" if valkey else f"Redis {text}"
     if not _at_least(text):
-        needed = ".".join(map(str, LEAST))
+        needed = ".".join(map(str, MIN_VERSION))
         yield fail(NAME, f"{shown} is too old", f"run Redis {needed} or newer")
         return None
     yield ok(NAME, f"{shown} answers at {where(connection)}")
@@ -126,7 +126,7 @@ def _round_trip(connection: redis.Redis) -> Finding:
         try:
             with connection.pipeline() as pipeline:
                 pipeline.rpush(source, entry)
-                pipeline.expire(source, _MINUTE)
+                pipeline.expire(source, _ENTRY_LIFETIME)
                 pipeline.execute()
             connection.lmove(source, target, "LEFT", "RIGHT")
             seen = connection.blmove(target, target, 1, "LEFT", "LEFT")
@@ -164,6 +164,6 @@ def _away(error: ServiceUnavailable) -> Finding:
 
 def _at_least(text: str) -> bool:
     try:
-        return tuple(int(part) for part in text.split(".")[:2]) >= LEAST
+        return tuple(int(part) for part in text.split(".")[:2]) >= MIN_VERSION
     except ValueError:
         return True  # a product that calls itself something else

@@ -16,16 +16,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 NAME = "work folder"
-TOO_LITTLE = 100 << 20
-LITTLE = 1 << 30
-FEW_FILES = 10_000
+MIN_FREE_BYTES = 100 << 20
+LOW_FREE_BYTES = 1 << 30
+LOW_FREE_FILES = 10_000
 TEMPORARY = ("TMPDIR", "TEMP", "TMP")
 """Variables that name Python's folder for temporary files; the first one counts."""
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 _MOVE = "set DIOPTRA_WORKER_WORK_DIR to a folder of this user"
 
 
-def look(folder: Path) -> Iterator[Finding]:
+def check(folder: Path) -> Iterator[Finding]:
     """Check the work folder, which is made when it is missing, as the daemon does."""
     yield from _temporary()
     try:
@@ -72,10 +72,10 @@ def _room(folder: Path) -> Finding:
     system = os.statvfs(folder)
     fix = "make room, or set DIOPTRA_WORKER_WORK_DIR to a folder on another disk"
     detail = f"{size(free)} free for jobs' folders"
-    if free < TOO_LITTLE:
+    if free < MIN_FREE_BYTES:
         return fail(name, detail, fix)
-    if free < LITTLE:
+    if free < LOW_FREE_BYTES:
         return warn(name, detail, fix)
-    if system.f_files and system.f_favail < FEW_FILES:
+    if system.f_files and system.f_favail < LOW_FREE_FILES:
         return warn(name, f"room for {system.f_favail} more files only", fix)
     return ok(name, detail)

@@ -26,7 +26,7 @@ _TOOLKIT = (
 )
 
 
-def look(
+def check(
     queues: Sequence[str],
     environment: Mapping[str, str],
     *,

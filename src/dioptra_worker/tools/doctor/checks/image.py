@@ -19,7 +19,7 @@ PROGRAM = "dioptra-worker-v1"
 _OURS = b"from dioptra_worker"
 
 
-def look(settings: Settings) -> Iterator[Finding]:
+def check(settings: Settings) -> Iterator[Finding]:
     """Check the image.
 
     Args:

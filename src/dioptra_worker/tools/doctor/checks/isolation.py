@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 NAME = "runner"
 TIMEOUT = 150.0
 """Seconds: the fork server imports everything, frameworks to preload included."""
-_ENDS = 5.0
+_EXIT_TIMEOUT = 5.0
 _FIX = (
     "see what the fork server wrote above; DIOPTRA_WORKER_PRELOAD may name a bad module"
 )
 
 
-def look(settings: Settings, environment: Mapping[str, str]) -> Iterator[Finding]:
+def check(settings: Settings, environment: Mapping[str, str]) -> Iterator[Finding]:
     """Check that a job gets a process.
 
     Args:
@@ -62,6 +62,6 @@ def _hand_out(launcher: Launcher) -> float | None:
     seconds = time.monotonic() - started
     try:
         launcher.signal(process, signal.SIGKILL)
-        return seconds if process.ended.wait(_ENDS) else None
+        return seconds if process.ended.wait(_EXIT_TIMEOUT) else None
     finally:
         pipes.close()

@@ -20,7 +20,7 @@ NEWEST = (3, 13)
 """The newest Python that the worker is tested with."""
 
 
-def look() -> Iterator[Finding]:
+def check() -> Iterator[Finding]:
     """Check the machine."""
     yield _python()
     yield _packages()

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from dioptra_worker.tools.doctor.addresses import shown
 from dioptra_worker.tools.doctor.finding import Finding, fail, ok, warn
-from dioptra_worker.tools.doctor.places import shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -46,7 +46,7 @@ _FIXES = {
 }
 
 
-def look(endpoint: str, trial: Trial) -> Iterator[Finding]:
+def check(endpoint: str, trial: Trial) -> Iterator[Finding]:
     """Check the store.
 
     Args:

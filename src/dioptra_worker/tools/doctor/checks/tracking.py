@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 
 from dioptra_worker.common.humanize import first_line
 from dioptra_worker.common.network_errors import cause, is_connection_failure
+from dioptra_worker.tools.doctor.addresses import shown
 from dioptra_worker.tools.doctor.finding import Finding, fail, ok
-from dioptra_worker.tools.doctor.places import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,7 +37,7 @@ class Trial:
     artifact_uri: str | None = None
 
 
-def look(uri: str, trial: Trial, *, timeout: float) -> Iterator[Finding]:
+def check(uri: str, trial: Trial, *, timeout: float) -> Iterator[Finding]:
     """Check MLflow.
 
     Args:
@@ -47,7 +47,7 @@ def look(uri: str, trial: Trial, *, timeout: float) -> Iterator[Finding]:
     """
     from mlflow.exceptions import MlflowException  # noqa: PLC0415 - seconds
 
-    _be_hasty(timeout)
+    _fail_fast(timeout)
     try:
         yield _round_trip(uri, trial)
     except MlflowException as error:
@@ -78,12 +78,12 @@ def _round_trip(uri: str, trial: Trial) -> Finding:
     )
 
 
-def _be_hasty(timeout: float) -> None:
+def _fail_fast(timeout: float) -> None:
     """Have MLflow's client, which waits for minutes, give up before we do."""
-    from mlflow import environment_variables as patience  # noqa: PLC0415 - seconds
+    from mlflow import environment_variables  # noqa: PLC0415 - seconds
 
-    patience.MLFLOW_HTTP_REQUEST_MAX_RETRIES.set(0)
-    patience.MLFLOW_HTTP_REQUEST_TIMEOUT.set(max(1, int(timeout)))
+    environment_variables.MLFLOW_HTTP_REQUEST_MAX_RETRIES.set(0)
+    environment_variables.MLFLOW_HTTP_REQUEST_TIMEOUT.set(max(1, int(timeout)))
 
 
 def _refused(uri: str, error: Exception) -> Finding:

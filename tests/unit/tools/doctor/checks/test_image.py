@@ -26,7 +26,7 @@ def _settings(preload: str = "") -> Settings:
 
 
 def _finding(name: str, settings: Settings | None = None) -> Finding:
-    return {f.name: f for f in image.look(settings or _settings())}[name]
+    return {f.name: f for f in image.check(settings or _settings())}[name]
 
 
 @pytest.mark.process
