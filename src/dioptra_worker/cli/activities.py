@@ -50,7 +50,7 @@ def list_command(
     context: CommandContext, *, worker_run: str, state: str | None, as_json: bool
 ) -> None:
     """List the elements that WORKER_RUN has begun."""
-    from dioptra_worker.tools.lineage.opening import open_activities, open_runs
+    from dioptra_worker.tools.lineage.connections import open_activities, open_runs
 
     run = open_runs(context.environment).find(worker_run)
     with open_activities(context.environment, run.id) as activities:
@@ -81,7 +81,7 @@ def list_command(
 @command
 def stats_command(context: CommandContext, *, worker_run: str, as_json: bool) -> None:
     """Count the elements of WORKER_RUN by their state."""
-    from dioptra_worker.tools.lineage.opening import open_activities, open_runs
+    from dioptra_worker.tools.lineage.connections import open_activities, open_runs
 
     run = open_runs(context.environment).find(worker_run)
     with open_activities(context.environment, run.id) as activities:
@@ -118,7 +118,7 @@ def reset_command(
     An element that is being processed may then be processed twice at once: forget
     those that are `started` only when no job of the worker run is running.
     """
-    from dioptra_worker.tools.lineage.opening import open_activities, open_runs
+    from dioptra_worker.tools.lineage.connections import open_activities, open_runs
 
     run = open_runs(context.environment).find(worker_run)
     with open_activities(context.environment, run.id) as activities:

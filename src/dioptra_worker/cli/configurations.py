@@ -60,7 +60,7 @@ _name = click.argument("name", metavar="NAME")
 @command
 def list_command(context: CommandContext, *, entrypoint: str, as_json: bool) -> None:
     """List an entrypoint's configurations; the default one has no name."""
-    from dioptra_worker.tools.lineage.opening import open_configurations
+    from dioptra_worker.tools.lineage.connections import open_configurations
 
     found = open_configurations(
         context.environment, context.resources, entrypoint
@@ -93,7 +93,7 @@ def show_command(
     """Show the configuration NAME, as YAML that `create --file` takes."""
     import yaml
 
-    from dioptra_worker.tools.lineage.opening import open_configurations
+    from dioptra_worker.tools.lineage.connections import open_configurations
 
     configurations = open_configurations(
         context.environment, context.resources, entrypoint
@@ -155,7 +155,7 @@ def create_command(
     """
     import yaml
 
-    from dioptra_worker.tools.lineage.opening import open_configurations
+    from dioptra_worker.tools.lineage.connections import open_configurations
 
     configurations = open_configurations(
         context.environment, context.resources, entrypoint
@@ -182,7 +182,7 @@ def create_command(
 @command
 def archive_command(context: CommandContext, *, name: str, entrypoint: str) -> None:
     """Archive NAME: no new job may use it; what was made with it stays."""
-    from dioptra_worker.tools.lineage.opening import open_configurations
+    from dioptra_worker.tools.lineage.connections import open_configurations
 
     configurations = open_configurations(
         context.environment, context.resources, entrypoint
@@ -200,7 +200,7 @@ def archive_command(context: CommandContext, *, name: str, entrypoint: str) -> N
 @command
 def unarchive_command(context: CommandContext, *, name: str, entrypoint: str) -> None:
     """Have NAME used again; only an administrator of the entrypoint's group may."""
-    from dioptra_worker.tools.lineage.opening import (
+    from dioptra_worker.tools.lineage.connections import (
         is_administrator,
         open_configurations,
     )
@@ -226,7 +226,7 @@ def unarchive_command(context: CommandContext, *, name: str, entrypoint: str) ->
 @command
 def delete_command(context: CommandContext, *, name: str, entrypoint: str) -> None:
     """Delete NAME, unless results exist that were made with it: then archive it."""
-    from dioptra_worker.tools.lineage.opening import open_configurations
+    from dioptra_worker.tools.lineage.connections import open_configurations
 
     open_configurations(context.environment, context.resources, entrypoint).delete(name)
     click.echo(f"configuration {name!r} is deleted")

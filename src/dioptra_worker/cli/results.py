@@ -76,8 +76,8 @@ def publish_command(
 
     To publish the same name again replaces its contents.
     """
-    from dioptra_worker.tools.lineage.opening import open_runs
-    from dioptra_worker.tools.lineage.personal import PersonalRuns
+    from dioptra_worker.tools.lineage.connections import open_runs
+    from dioptra_worker.tools.lineage.personal_runs import PersonalRuns
 
     if not paths and not metrics:
         raise click.UsageError("give a PATH or a --metric to publish")

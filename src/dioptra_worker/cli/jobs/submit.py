@@ -137,7 +137,7 @@ def _configured(
     """The values of a configuration and those given; none of an archived one."""
     from dioptra_worker.errors import ServiceUnavailable
     from dioptra_worker.provenance import BadValue, canonical_text
-    from dioptra_worker.tools.lineage.opening import open_configurations
+    from dioptra_worker.tools.lineage.connections import open_configurations
 
     configurations = open_configurations(
         context.environment, context.resources, entrypoint

@@ -68,8 +68,8 @@ def create_command(
     It is a job that never runs, on a queue of your own that no worker watches. Only
     you can publish under it; there is one for each version of an entrypoint.
     """
-    from dioptra_worker.tools.lineage.opening import open_runs
-    from dioptra_worker.tools.lineage.personal import PersonalRuns
+    from dioptra_worker.tools.lineage.connections import open_runs
+    from dioptra_worker.tools.lineage.personal_runs import PersonalRuns
     from dioptra_worker.tools.resources.submitting import known
 
     resources = context.resources
@@ -91,7 +91,7 @@ def _forget(context: CommandContext, queue: str, job: int) -> None:
     """Take the entry that nobody will take out of the queue, where Redis is known."""
     from dioptra_worker.broker.connection import connect, translate_errors
     from dioptra_worker.errors import ServiceUnavailable
-    from dioptra_worker.tools.lineage.opening import BROKER
+    from dioptra_worker.tools.lineage.connections import BROKER
 
     url = context.environment.get(BROKER)
     if not url:

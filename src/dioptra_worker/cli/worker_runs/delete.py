@@ -28,7 +28,11 @@ def delete_command(
     it does no harm; what was cut short is completed.
     """
     from dioptra_worker.broker.batch_leases import STATES
-    from dioptra_worker.tools.lineage.opening import BROKER, open_activities, open_runs
+    from dioptra_worker.tools.lineage.connections import (
+        BROKER,
+        open_activities,
+        open_runs,
+    )
     from dioptra_worker.tools.lineage.results import Results
 
     runs = open_runs(context.environment)

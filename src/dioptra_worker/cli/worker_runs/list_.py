@@ -52,7 +52,7 @@ def list_command(
 
     They are read from MLflow, whose address MLFLOW_TRACKING_URI gives.
     """
-    from dioptra_worker.tools.lineage.opening import open_runs
+    from dioptra_worker.tools.lineage.connections import open_runs
 
     found = open_runs(context.environment).all(
         experimentId=experiment,

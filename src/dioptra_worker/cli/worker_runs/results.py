@@ -29,7 +29,7 @@ from dioptra_worker.tools.jobs.formatting import one_line
 @command
 def results_command(context: CommandContext, *, worker_run: str, as_json: bool) -> None:
     """List the artifacts that WORKER_RUN has signed, of all its jobs."""
-    from dioptra_worker.tools.lineage.opening import open_runs
+    from dioptra_worker.tools.lineage.connections import open_runs
     from dioptra_worker.tools.lineage.results import Results
 
     runs = open_runs(context.environment)

@@ -50,7 +50,7 @@ _ABOUT = {
 @command
 def show_command(context: CommandContext, *, worker_run: str, as_json: bool) -> None:
     """Show what WORKER_RUN is made of, its jobs and where the last of them ran."""
-    from dioptra_worker.tools.lineage.opening import open_runs
+    from dioptra_worker.tools.lineage.connections import open_runs
 
     run = open_runs(context.environment).find(worker_run)
     if as_json:

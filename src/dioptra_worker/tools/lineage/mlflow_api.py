@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 SERVICE = "MLflow"
-_SECONDS = (5.0, 30.0)
+_TIMEOUTS = (5.0, 30.0)
 _PAGE = 1000
 _ALREADY = "RESOURCE_ALREADY_EXISTS"
 _MISSING = "RESOURCE_DOES_NOT_EXIST"
@@ -98,16 +98,16 @@ class MlflowApi:
             return self.experiment(name)  # somebody else has created it meanwhile
         return str(body["experiment_id"])
 
-    def runs(self, experiments: list[str], words: str) -> Iterator[dict[str, Any]]:
+    def runs(self, experiments: list[str], condition: str) -> Iterator[dict[str, Any]]:
         """Runs as MLflow shows them, the newest first.
 
         Args:
             experiments: Where to look.
-            words: What to look for, in MLflow's search language.
+            condition: What to look for, in MLflow's search language.
         """
         query = {
             "experiment_ids": experiments,
-            "filter": words,
+            "filter": condition,
             "order_by": ["attributes.start_time DESC"],
         }
         return self._pages("runs/search", "runs", query)
@@ -164,7 +164,10 @@ class MlflowApi:
     def _call(self, method: str, path: str, **options: Any) -> Any:
         try:
             answer = self._session.request(
-                method, f"{self.url}/api/2.0/mlflow/{path}", timeout=_SECONDS, **options
+                method,
+                f"{self.url}/api/2.0/mlflow/{path}",
+                timeout=_TIMEOUTS,
+                **options,
             )
             body = answer.json() if answer.content else {}
         except requests.RequestException as error:
@@ -174,9 +177,9 @@ class MlflowApi:
         if answer.ok:
             return body
         kind = ServiceRefused if answer.status_code < 500 else ServiceUnavailable
-        words = body.get("message") if isinstance(body, dict) else None
+        condition = body.get("message") if isinstance(body, dict) else None
         raise kind(
-            f"{SERVICE} did not do {path}: {words or answer.reason}",
+            f"{SERVICE} did not do {path}: {condition or answer.reason}",
             service=SERVICE,
             status=answer.status_code,
             detail=body,

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from dioptra_worker.errors import SettingsError
-from dioptra_worker.tools.lineage.opening import open_runs
-from dioptra_worker.tools.lineage.personal import PersonalRuns
+from dioptra_worker.tools.lineage.connections import open_runs
+from dioptra_worker.tools.lineage.personal_runs import PersonalRuns
 from dioptra_worker.tools.resources.account import Account
 
 if TYPE_CHECKING:

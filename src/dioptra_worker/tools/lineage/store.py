@@ -13,7 +13,7 @@ from dioptra_worker.settings import RUNNER_DEFAULTS
 if TYPE_CHECKING:
     from pathlib import Path
 
-_PATIENCE = {
+_MLFLOW_LIMITS = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "60",
 }
@@ -57,5 +57,5 @@ def remove(root: str, path: str) -> None:
 
 
 def _prepare() -> None:
-    for name, value in (RUNNER_DEFAULTS | _PATIENCE).items():
+    for name, value in (RUNNER_DEFAULTS | _MLFLOW_LIMITS).items():
         os.environ.setdefault(name, value)

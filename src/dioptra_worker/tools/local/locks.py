@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-_POLL_SECONDS = 0.05
+_POLL_INTERVAL = 0.05
 
 
 @contextmanager
@@ -63,6 +63,6 @@ def _acquire(
                     f"Another process has held {str(path)!r} for {timeout:.0f} s: "
                     "wait for it to end, or end it, and try again."
                 ) from None
-            time.sleep(_POLL_SECONDS)
+            time.sleep(_POLL_INTERVAL)
         else:
             return

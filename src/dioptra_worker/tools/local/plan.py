@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from dioptra_worker.tools.local.config import SERVICES, StackConfig
 from dioptra_worker.tools.local.errors import StackError
 from dioptra_worker.tools.local.files import make_private
-from dioptra_worker.tools.local.ports import PortBook
+from dioptra_worker.tools.local.ports import PortReservations
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -50,7 +50,7 @@ class StackPlan:
 
     def claim_ports(self) -> dict[str, int]:
         """Give every service a port: the one asked for, or a free one."""
-        return PortBook(self.cache).claim(SERVICES, self.directory, self.ports)
+        return PortReservations(self.cache).claim(SERVICES, self.directory, self.ports)
 
     def adapt(self, config: StackConfig) -> StackConfig:
         """Return the configuration of an existing stack with what was asked for.

@@ -1,6 +1,6 @@
 """Ports on 127.0.0.1 that no two stacks are given, however they race.
 
-A book in the cache folder says which folder's stack has which port; a lock guards
+A file in the cache folder says which folder's stack has which port; a lock guards
 it. The ports lie below every system's range for outgoing connections, so that no
 connection takes one while its service is being restarted.
 """
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 HOST = "127.0.0.1"
 # Linux hands out 32768 and up, macOS 49152 and up.
 _RANGE = range(20000, 30000)
-_LOCK_SECONDS = 30.0
+_LOCK_TIMEOUT = 30.0
 
 
-class PortBook:
+class PortReservations:
     """The ports that stacks on this machine have.
 
     Attributes:
-        folder: Where the book lies.
+        folder: Where the file lies.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -48,33 +48,38 @@ class PortBook:
         Raises:
             StackError: No free port is left.
         """
-        with locked(self.folder / "ports.lock", timeout=_LOCK_SECONDS):
-            book = self._read()
-            taken = {int(port) for port in book}
+        # One lock from reading to writing: of two stacks that start at once, the second
+        # must see what the first was given, although nothing listens there yet. It
+        # keeps out stacks only. Any other program can still take a port before its
+        # service does: that start raises `PortTaken`, and `start_stack` asks again.
+        with locked(self.folder / "ports.lock", timeout=_LOCK_TIMEOUT):
+            reserved = self._read()
+            taken = {int(port) for port in reserved}
             candidates = iter(random.sample(_RANGE, len(_RANGE)))
             ports = {}
             for name in names:
                 ports[name] = fixed.get(name) or _next_free(candidates, taken)
-            book |= {str(port): str(owner) for port in ports.values()}
-            self._write(book)
+            reserved |= {str(port): str(owner) for port in ports.values()}
+            self._write(reserved)
         return ports
 
     def release(self, owner: Path) -> None:
         """Forget the ports of a stack."""
-        with locked(self.folder / "ports.lock", timeout=_LOCK_SECONDS):
+        with locked(self.folder / "ports.lock", timeout=_LOCK_TIMEOUT):
             self._write(
                 {port: who for port, who in self._read().items() if who != str(owner)}
             )
 
     def _read(self) -> dict[str, str]:
         try:
-            book = json.loads((self.folder / "ports.json").read_text())
+            reserved = json.loads((self.folder / "ports.json").read_text())
         except (FileNotFoundError, json.JSONDecodeError):
             return {}
-        return {port: who for port, who in book.items() if Path(who).exists()}
+        # A stack that was removed without `down` has released nothing.
+        return {port: who for port, who in reserved.items() if Path(who).exists()}
 
-    def _write(self, book: dict[str, str]) -> None:
-        (self.folder / "ports.json").write_text(json.dumps(book, indent=1))
+    def _write(self, reserved: dict[str, str]) -> None:
+        (self.folder / "ports.json").write_text(json.dumps(reserved, indent=1))
 
 
 def is_free(port: int) -> bool:

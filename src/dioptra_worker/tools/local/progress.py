@@ -39,7 +39,7 @@ class Step:
 
 
 if TYPE_CHECKING:
-    Progress = Callable[[Step], None]
+    StepListener = Callable[[Step], None]
 
 
 def silent(_step: Step) -> None:
@@ -47,7 +47,7 @@ def silent(_step: Step) -> None:
 
 
 @contextmanager
-def step(progress: Progress, name: str, detail: str = "") -> Iterator[None]:
+def step(progress: StepListener, name: str, detail: str = "") -> Iterator[None]:
     """Report the start and the end of the body."""
     progress(Step(name, State.STARTED, detail=detail))
     began = time.monotonic()

@@ -12,7 +12,7 @@ from dioptra_worker.tools.local.environment import client_environment
 from dioptra_worker.tools.local.locks import locked
 from dioptra_worker.tools.local.paths import default_cache
 from dioptra_worker.tools.local.plan import StackPlan
-from dioptra_worker.tools.local.ports import PortBook
+from dioptra_worker.tools.local.ports import PortReservations
 from dioptra_worker.tools.local.progress import silent
 from dioptra_worker.tools.local.services.service import Service
 from dioptra_worker.tools.local.start import start_stack
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
-    from dioptra_worker.tools.local.progress import Progress
+    from dioptra_worker.tools.local.progress import StepListener
     from dioptra_worker.tools.local.services.service import Health
 
-_LOCK_SECONDS = 600.0
+_LOCK_TIMEOUT = 600.0
 
 
 class LocalStack:
@@ -60,7 +60,7 @@ class LocalStack:
         full_peer: bool = False,
         ports: dict[str, int] | None = None,
         cache: Path | None = None,
-        progress: Progress = silent,
+        progress: StepListener = silent,
     ) -> Self:
         """Bring a stack up, or mend one that runs in part.
 
@@ -144,7 +144,7 @@ class LocalStack:
                 list(pool.map(end, self._services.values()))
             if not keep:
                 shutil.rmtree(self.directory, ignore_errors=True)
-                PortBook(self.cache).release(self.directory)
+                PortReservations(self.cache).release(self.directory)
 
     def __enter__(self) -> Self:
         return self
@@ -161,4 +161,4 @@ class LocalStack:
 def _alone(directory: Path, cache: Path) -> AbstractContextManager[None]:
     """Keep two commands from working on one stack; the lock outlives the folder."""
     digest = hashlib.sha256(str(directory).encode()).hexdigest()[:16]
-    return locked(cache / "locks" / f"{digest}.lock", timeout=_LOCK_SECONDS)
+    return locked(cache / "locks" / f"{digest}.lock", timeout=_LOCK_TIMEOUT)

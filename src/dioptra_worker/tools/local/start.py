@@ -19,10 +19,10 @@ from dioptra_worker.tools.local.services.service import Service
 
 if TYPE_CHECKING:
     from dioptra_worker.tools.local.plan import StackPlan
-    from dioptra_worker.tools.local.progress import Progress
+    from dioptra_worker.tools.local.progress import StepListener
 
 _ATTEMPTS = 3
-_PATIENCE_SECONDS = 20.0
+_ANSWER_TIMEOUT = 20.0
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Started:
     was_running: bool
 
 
-def start_stack(plan: StackPlan, progress: Progress) -> Started:
+def start_stack(plan: StackPlan, progress: StepListener) -> Started:
     """Bring the stack up; see `LocalStack.up`, which holds the lock."""
     require_extra()
     old = (
@@ -69,7 +69,7 @@ def start_stack(plan: StackPlan, progress: Progress) -> Started:
     return Started(config, was_running=False)
 
 
-def _peer(plan: StackPlan, progress: Progress) -> PeerEnvironment:
+def _peer(plan: StackPlan, progress: StepListener) -> PeerEnvironment:
     if plan.peer_python is not None:
         return PeerEnvironment(plan.peer_python.absolute())
     return ensure_peer(plan.cache, full=plan.full_peer, progress=progress)
@@ -77,10 +77,12 @@ def _peer(plan: StackPlan, progress: Progress) -> PeerEnvironment:
 
 def _is_healthy(config: StackConfig) -> bool:
     with ThreadPoolExecutor(len(SERVICES)) as pool:
-        return all(pool.map(lambda name: _mended(Service(name, config)), SERVICES))
+        return all(
+            pool.map(lambda name: _made_healthy(Service(name, config)), SERVICES)
+        )
 
 
-def _mended(service: Service) -> bool:
+def _made_healthy(service: Service) -> bool:
     """Tell whether the service is well, perhaps after being woken.
 
     One that runs gets time to answer: on a busy machine it is slow, not ill.
@@ -88,7 +90,7 @@ def _mended(service: Service) -> bool:
     if service.pid is not None:
         service.resume()
         try:
-            service.wait_healthy(timeout=_PATIENCE_SECONDS)
+            service.wait_healthy(timeout=_ANSWER_TIMEOUT)
         except ServiceFailed:
             pass
         else:
@@ -102,7 +104,7 @@ def _any_runs(config: StackConfig) -> bool:
 
 
 def _start_services(
-    config: StackConfig, peer: PeerEnvironment, progress: Progress
+    config: StackConfig, peer: PeerEnvironment, progress: StepListener
 ) -> None:
     """Start what does not run, all at once; on failure stop what this started."""
     missing = [

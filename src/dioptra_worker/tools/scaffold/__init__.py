@@ -24,7 +24,7 @@ FILES = (
 
 _NAME = re.compile(r"[a-z0-9]+(?:[._-][a-z0-9]+)*")
 _QUEUE = re.compile(r"[A-Za-z0-9_.-]+(?: +[A-Za-z0-9_.-]+)*")
-_LONGEST = 64
+_MAX_LENGTH = 64
 
 
 class ScaffoldError(WorkerError):
@@ -37,10 +37,10 @@ def check_name(name: str) -> None:
     Raises:
         ScaffoldError: It cannot.
     """
-    if not _NAME.fullmatch(name) or len(name) > _LONGEST:
+    if not _NAME.fullmatch(name) or len(name) > _MAX_LENGTH:
         raise ScaffoldError(
             f"{name!r} cannot be an image's name: take lower-case letters and digits,"
-            f" with single '-', '_' or '.' between them, {_LONGEST} at most, such as"
+            f" with single '-', '_' or '.' between them, {_MAX_LENGTH} at most, such as"
             " my-worker."
         )
 
@@ -51,10 +51,10 @@ def check_queue(queue: str) -> None:
     Raises:
         ScaffoldError: It cannot.
     """
-    if not _QUEUE.fullmatch(queue) or queue.startswith("-") or len(queue) > _LONGEST:
+    if not _QUEUE.fullmatch(queue) or queue.startswith("-") or len(queue) > _MAX_LENGTH:
         raise ScaffoldError(
             f"{queue!r} cannot be a queue's name: take letters, digits, '_', '-' and"
-            f" '.', {_LONGEST} at most, such as my-queue."
+            f" '.', {_MAX_LENGTH} at most, such as my-queue."
         )
 
 

@@ -12,16 +12,16 @@ import pytest
 
 from dioptra_worker.tools.local import ports
 from dioptra_worker.tools.local.errors import StackError
-from dioptra_worker.tools.local.ports import HOST, PortBook, is_free
+from dioptra_worker.tools.local.ports import HOST, PortReservations, is_free
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
 def _claim(place: tuple[Path, Path]) -> list[int]:
-    book, owner = place
+    folder, owner = place
     ports._RANGE = range(20000, 20090)  # in this process, which is nobody else's
-    return [PortBook(book).claim(["a"], owner, {})["a"] for _ in range(20)]
+    return [PortReservations(folder).claim(["a"], owner, {})["a"] for _ in range(20)]
 
 
 def test_stacks_that_start_at_once_get_different_ports(tmp_path: Path) -> None:
@@ -41,14 +41,14 @@ def test_a_port_that_somebody_listens_on_is_not_given(
         assert not is_free(port)
         monkeypatch.setattr(ports, "_RANGE", range(port, port + 1))
         with pytest.raises(StackError, match=r"No free port.*--port"):
-            PortBook(tmp_path).claim(["a"], tmp_path, {})
+            PortReservations(tmp_path).claim(["a"], tmp_path, {})
     assert is_free(port)
-    assert PortBook(tmp_path).claim(["a"], tmp_path, {}) == {"a": port}
+    assert PortReservations(tmp_path).claim(["a"], tmp_path, {}) == {"a": port}
 
 
 def test_a_port_that_was_asked_for_is_given(tmp_path: Path) -> None:
     """A fixed port is taken as it is; the others are free ones."""
-    given = PortBook(tmp_path).claim(["a", "b"], tmp_path, {"b": 5000})
+    given = PortReservations(tmp_path).claim(["a", "b"], tmp_path, {"b": 5000})
     assert given["b"] == 5000
     assert given["a"] != 5000
 
@@ -58,19 +58,19 @@ def test_ports_come_back_when_their_stack_is_gone(
 ) -> None:
     """Released by `down`, or found to belong to a folder that is not there."""
     monkeypatch.setattr(ports, "_RANGE", range(20050, 20051))
-    book = PortBook(tmp_path)
+    reservations = PortReservations(tmp_path)
     owner = tmp_path / "stack"
     owner.mkdir()
-    assert book.claim(["a"], owner, {}) == {"a": 20050}
+    assert reservations.claim(["a"], owner, {}) == {"a": 20050}
     with pytest.raises(StackError):
-        book.claim(["a"], tmp_path, {})
+        reservations.claim(["a"], tmp_path, {})
     owner.rmdir()
-    assert book.claim(["a"], tmp_path, {}) == {"a": 20050}
-    book.release(tmp_path)
+    assert reservations.claim(["a"], tmp_path, {}) == {"a": 20050}
+    reservations.release(tmp_path)
     assert json.loads((tmp_path / "ports.json").read_text()) == {}
 
 
 def test_a_broken_book_is_begun_anew(tmp_path: Path) -> None:
     """A book that was cut off stops nobody."""
     (tmp_path / "ports.json").write_text('{"200')
-    assert PortBook(tmp_path).claim(["a"], tmp_path, {})["a"] in ports._RANGE
+    assert PortReservations(tmp_path).claim(["a"], tmp_path, {})["a"] in ports._RANGE

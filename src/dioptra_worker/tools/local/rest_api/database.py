@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from dioptra_worker.tools.local.rest_api.peer_environment import PeerEnvironment
 
-_MIGRATION_SECONDS = 300.0
+_MIGRATION_TIMEOUT = 300.0
 
 
 def make_database(python: Path, target: Path) -> None:
@@ -42,7 +42,7 @@ def make_database(python: Path, target: Path) -> None:
         capture_output=True,
         text=True,
         errors="replace",
-        timeout=_MIGRATION_SECONDS,
+        timeout=_MIGRATION_TIMEOUT,
         check=False,
     )
     if answer.returncode != 0:

@@ -2,7 +2,7 @@
 
 It is made once and kept in the cache folder. A virtual environment names its own place,
 so it is built there: a marker, written last, says that it is whole, and a lock lets one
-process build while others wait. One that was moved with its folder is mended.
+process build while others wait. One that was moved with its folder is repaired.
 """
 
 from __future__ import annotations
@@ -23,23 +23,23 @@ from dioptra_worker.tools.local.locks import locked
 from dioptra_worker.tools.local.progress import State, Step, silent, step
 from dioptra_worker.tools.local.rest_api.database import make_database
 from dioptra_worker.tools.local.rest_api.peer_environment import PeerEnvironment
-from dioptra_worker.tools.local.rest_api.relocation import mend, was_moved
+from dioptra_worker.tools.local.rest_api.relocation import repair, was_moved
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from dioptra_worker.tools.local.progress import Progress
+    from dioptra_worker.tools.local.progress import StepListener
 
 PEER_VERSION = "1.2.2"
 
 _PINS = Path(__file__).with_name("pins")
 _MARKER = "complete.json"
-_INSTALL_SECONDS = 1800.0
+_INSTALL_TIMEOUT = 1800.0
 _PIP_WITH_PYTHON_OPTION = (22, 3)
 
 
 def ensure_peer(
-    cache: Path, *, full: bool = False, progress: Progress = silent
+    cache: Path, *, full: bool = False, progress: StepListener = silent
 ) -> PeerEnvironment:
     """Return the environment of dioptra-platform; make it if it is not there.
 
@@ -62,17 +62,17 @@ def ensure_peer(
         progress(Step("waiting", State.NOTE, detail=detail))
 
     lock = home.with_name(f"{home.name}.lock")
-    with locked(lock, timeout=_INSTALL_SECONDS, waiting=waiting):
+    with locked(lock, timeout=_INSTALL_TIMEOUT, waiting=waiting):
         if not _is_whole(home, environment):
             shutil.rmtree(home, ignore_errors=True)
             home.mkdir(parents=True)
             _build(home, environment, full=full, progress=progress)
-        mend(environment.python)
+        repair(environment.python)
     return environment
 
 
 def _build(
-    home: Path, environment: PeerEnvironment, *, full: bool, progress: Progress
+    home: Path, environment: PeerEnvironment, *, full: bool, progress: StepListener
 ) -> None:
     name = f"install dioptra-platform {PEER_VERSION}"
     with step(progress, name, f"once, into {home}"):

@@ -1,7 +1,7 @@
 """Environments that were moved: their programs name the interpreter by its old place.
 
 Everything else in a virtual environment is found from where its interpreter lies. So
-with its programs mended one that was moved is whole again, without a package index.
+with its programs repaired one that was moved is whole again, without a package index.
 """
 
 from __future__ import annotations
@@ -19,25 +19,25 @@ _HEAD = re.compile(
 )
 """What pip lets programs begin with, and in it the interpreter: one line or, where that
 would be too long for systems or has blanks in it, three for a shell."""
-_LONGEST = 127
+_MAX_HEAD_BYTES = 127
 
 
 def was_moved(python: Path) -> bool:
     """Whether a program beside an interpreter names one that lies elsewhere."""
-    return any(_strangers(python))
+    return any(_programs_elsewhere(python))
 
 
-def mend(python: Path) -> None:
+def repair(python: Path) -> None:
     """Have the programs beside an interpreter be run by it."""
     head = _head(python.parent.resolve() / python.name)
-    for program, rest in _strangers(python):
+    for program, rest in _programs_elsewhere(python):
         draft = program.with_name(f".{program.name}")
         draft.write_bytes(head + rest)
         draft.chmod(program.stat().st_mode)
         draft.replace(program)
 
 
-def _strangers(python: Path) -> Iterator[tuple[Path, bytes]]:
+def _programs_elsewhere(python: Path) -> Iterator[tuple[Path, bytes]]:
     """Programs that name another interpreter, and what they have behind that."""
     folder = python.parent.resolve()
     for program in list(python.parent.iterdir()):
@@ -51,6 +51,6 @@ def _strangers(python: Path) -> Iterator[tuple[Path, bytes]]:
 
 def _head(python: Path) -> bytes:
     line = b"#!%b\n" % os.fsencode(python)
-    if b" " not in line and len(line) <= _LONGEST:
+    if b" " not in line and len(line) <= _MAX_HEAD_BYTES:
         return line
     return b"#!/bin/sh\n'''exec' \"%b\" \"$0\" \"$@\"\n' '''\n" % os.fsencode(python)

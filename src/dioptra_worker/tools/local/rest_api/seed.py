@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from dioptra_worker.tools.local.config import StackConfig
 
-_SECONDS = 30.0
+_REQUEST_TIMEOUT = 30.0
 _PUBLIC_GROUP = 1
 
 
@@ -34,7 +34,7 @@ def seed(config: StackConfig) -> None:
 
 def _ensure_user(session: requests.Session, root: str, config: StackConfig) -> None:
     login = {"username": config.username, "password": config.password}
-    if session.post(f"{root}/auth/login", json=login, timeout=_SECONDS).ok:
+    if session.post(f"{root}/auth/login", json=login, timeout=_REQUEST_TIMEOUT).ok:
         return
     user = {
         "username": config.username,
@@ -50,7 +50,7 @@ def _ensure_queue(session: requests.Session, root: str, name: str) -> None:
     found = session.get(
         f"{root}/queues/",
         params={"search": f'name:"{name}"', "pageLength": "100"},
-        timeout=_SECONDS,
+        timeout=_REQUEST_TIMEOUT,
     )
     if found.ok and any(queue["name"] == name for queue in found.json()["data"]):
         return
@@ -63,7 +63,7 @@ def _ensure_queue(session: requests.Session, root: str, name: str) -> None:
 
 
 def _post(session: requests.Session, url: str, body: Mapping[str, object]) -> None:
-    answer = session.post(url, json=body, timeout=_SECONDS)
+    answer = session.post(url, json=body, timeout=_REQUEST_TIMEOUT)
     if not answer.ok:
         raise StackError(
             f"The REST API refused POST {url} with {answer.status_code}: "

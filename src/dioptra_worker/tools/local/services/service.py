@@ -24,11 +24,11 @@ if TYPE_CHECKING:
     from dioptra_worker.tools.local.config import StackConfig
 
 # Generous: a loaded laptop with a cold disk takes ten times as long as a warm one.
-_START_SECONDS = 90.0
-_STOP_SECONDS = 60.0
-_KILL_SECONDS = 10.0
-_PROBE_SECONDS = 5.0
-_POLL_SECONDS = 0.05
+_START_TIMEOUT = 90.0
+_STOP_TIMEOUT = 60.0
+_KILL_TIMEOUT = 10.0
+_PROBE_TIMEOUT = 5.0
+_POLL_INTERVAL = 0.05
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ class Service:
         leader = self._leader()
         return leader.pid if leader is not None else None
 
-    def start(self, *, wait: bool = True, timeout: float = _START_SECONDS) -> None:
+    def start(self, *, wait: bool = True, timeout: float = _START_TIMEOUT) -> None:
         """Start the service if it does not run.
 
         Args:
@@ -107,7 +107,7 @@ class Service:
         if wait:
             self.wait_healthy(timeout=timeout)
 
-    def stop(self, *, timeout: float = _STOP_SECONDS) -> None:
+    def stop(self, *, timeout: float = _STOP_TIMEOUT) -> None:
         """Ask the service to end (SIGTERM), and kill what does not in time."""
         if (leader := self._leader()) is not None:
             process_identity.send(leader, signal.SIGCONT)  # a paused one cannot obey
@@ -118,12 +118,12 @@ class Service:
 
     def kill(self) -> None:
         """End every process of the service at once (SIGKILL)."""
-        deadline = time.monotonic() + _KILL_SECONDS
+        deadline = time.monotonic() + _KILL_TIMEOUT
         # Again until there are none: one that was being started is not seen at once.
         while (running := self._processes()) and time.monotonic() < deadline:
             for process in running:
                 process_identity.send(process, signal.SIGKILL)
-            process_identity.wait_gone(running, _KILL_SECONDS)
+            process_identity.wait_gone(running, _KILL_TIMEOUT)
             self._wait_port_free()
         self._record.unlink(missing_ok=True)
 
@@ -137,7 +137,7 @@ class Service:
         for process in self._processes():
             process_identity.send(process, signal.SIGCONT)
 
-    def health(self, *, timeout: float = _PROBE_SECONDS) -> Health:
+    def health(self, *, timeout: float = _PROBE_TIMEOUT) -> Health:
         """Ask the service how it is."""
         problem = ""
         pid = self.pid
@@ -150,28 +150,28 @@ class Service:
                 problem = str(error)
         return Health(self.name, self.url, pid, not problem, problem, str(self.log))
 
-    def wait_healthy(self, *, timeout: float = _START_SECONDS) -> None:
+    def wait_healthy(self, *, timeout: float = _START_TIMEOUT) -> None:
         """Wait until the service answers as it should.
 
         Raises:
             ServiceFailed: It died, or does not in time.
         """
         deadline = time.monotonic() + timeout
-        while not (health := self.health(timeout=_PROBE_SECONDS)).healthy:
+        while not (health := self.health(timeout=_PROBE_TIMEOUT)).healthy:
             if health.pid is None:
                 raise self._failure("ended by itself")
             if time.monotonic() >= deadline:
                 raise self._failure(
                     f"is not healthy after {timeout:.0f} s ({health.problem})"
                 )
-            time.sleep(_POLL_SECONDS)
+            time.sleep(_POLL_INTERVAL)
 
     def _wait_port_free(self) -> None:
         # A process with threads looks dead when its first one is; the kernel closes
         # its sockets when the last one is.
-        deadline = time.monotonic() + _KILL_SECONDS
+        deadline = time.monotonic() + _KILL_TIMEOUT
         while not is_free(self.port) and time.monotonic() < deadline:
-            time.sleep(_POLL_SECONDS)
+            time.sleep(_POLL_INTERVAL)
 
     @property
     def _record(self) -> Path:
@@ -200,9 +200,12 @@ class Service:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                # Its own session: Ctrl-C and the end of the terminal are not for it.
+                # Its own session: Ctrl-C and the end of the terminal are not for it. It
+                # leads a process group, too, which a signal reaches as a whole.
                 start_new_session=True,
             )
+        # Should we be killed before this is written, the token in its environment
+        # still tells which service it is of.
         if (leader := process_identity.identify(process.pid)) is not None:
             record = {"pid": leader.pid, "birth": leader.start_time}
             write_private(self._record, json.dumps(record))
