@@ -139,10 +139,15 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _refusal(self) -> Answer | None:
         """Why a request is not even looked at."""
+        # Any name can be made to lead to 127.0.0.1 after its page was loaded (DNS
+        # rebinding); the browser then takes us for that page's own server. The name
+        # that it asks for still tells.
         if _host_name(self.headers.get("Host", "")) not in self.server.names:
             return _plain(
                 HTTPStatus.FORBIDDEN, "Ask for this page by localhost or 127.0.0.1."
             )
+        # Browsers leave it out when a link is followed, which changes nothing here;
+        # with a form they send it, and the form needs the token as well.
         origin = self.headers.get("Origin")
         if origin is not None and _foreign(origin, self.headers["Host"]):
             return _plain(HTTPStatus.FORBIDDEN, "Another page has sent this request.")
