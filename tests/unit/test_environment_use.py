@@ -11,7 +11,7 @@ SOURCE = Path(dioptra_worker.__file__).parent
 
 ALLOWED = {
     "settings.py": "it is what reads the environment",
-    "batch/base.py": "a batch worker on a laptop finds its elements by its contract",
+    "batch/elements.py": "a worker on a laptop finds its elements by its contract",
     "cli/pool.py": "it hands the worker's environment on to its slots",
     "cli/doctor.py": "it hands the environment on to checks, with runners' defaults",
     "cli/jobs/common.py": "a person's account, which is no setting of the daemon",

@@ -6,8 +6,8 @@ job, the daemon keeps the record of who works on which element, so that many job
 many machines can share one batch. Start reading at `elements`, then `loop`.
 """
 
-from dioptra_worker.batch.activity import ActivityState
 from dioptra_worker.batch.base import BaseWorker
+from dioptra_worker.batch.claims import ActivityState
 from dioptra_worker.batch.datasets import Dataset, DatasetWorker, Set
 from dioptra_worker.batch.elements import Element, ElementsWorker
 from dioptra_worker.batch.errors import BadBatch, MissingDatasetArchive, WorkerFailed

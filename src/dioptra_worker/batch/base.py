@@ -6,7 +6,6 @@ import argparse
 import contextlib
 import json
 import logging
-import os
 import sys
 import tempfile
 from pathlib import Path
@@ -14,9 +13,10 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import yaml
 
-from dioptra_worker.batch.activity import Activities, Progress
+from dioptra_worker.batch.claims import ElementClaims
 from dioptra_worker.batch.errors import BadBatch, WorkerFailed
 from dioptra_worker.batch.loop import Loop, T
+from dioptra_worker.batch.progress import Progress
 from dioptra_worker.provenance import deviating
 from dioptra_worker.sdk import bridge
 from dioptra_worker.sdk.client.errors import StatusCodeError
@@ -111,9 +111,9 @@ class BaseWorker:
         self.args = self.parser.parse_args([] if running is not None else None)
         if running is None:
             logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
-            self.config = _yaml(self.args.config) if self.args.config else {}
+            self.config = _read_yaml(self.args.config) if self.args.config else {}
         else:
-            self.config = _merged(running.context)
+            self.config = _merged_config(running.context)
         if self.verbose:
             log.setLevel(logging.DEBUG)
 
@@ -146,12 +146,12 @@ class BaseWorker:
         )
         loop = Loop(
             work,
-            activities=Activities(self.bridge if recorded else None),
+            claims=ElementClaims(self.bridge if recorded else None),
             progress=progress,
-            warn=self._warn,
+            log_failure=self._log_failure,
         )
         loop.run(items)
-        progress.tell(now=True)
+        progress.report(now=True)
         if self.bridge is not None and self.bridge.context.worker_run:
             log.info("Worker run %s", self.bridge.context.worker_run)
         if not progress.failed:
@@ -189,8 +189,8 @@ class BaseWorker:
                 raise
             self.parser.error(str(error))
 
-    def _warn(self, item: Item, error: Exception) -> str:
-        """Say why one item failed, and return it."""
+    def _log_failure(self, item: Item, error: Exception) -> str:
+        """Log why one item failed, and return it."""
         if isinstance(error, StatusCodeError):
             words = f"An API error occurred while processing {item}: {error}"
         else:
@@ -205,21 +205,16 @@ class BaseWorker:
         sys.exit(1)
 
 
-def environment(name: str) -> str | None:
-    """A variable of the environment, for defaults of the command line."""
-    return os.environ.get(name)
-
-
-def _merged(context: bridge.JobContext) -> dict[str, Any]:
+def _merged_config(context: bridge.JobContext) -> dict[str, Any]:
     """Defaults, then what models bring, then what the job was given."""
     return {
         **context.defaults,
-        **_of_models(item.path for item in context.inputs.values()),
+        **_model_config(item.path for item in context.inputs.values()),
         **deviating(context.parameters, context.defaults),
     }
 
 
-def _of_models(paths: Iterable[Path]) -> Mapping[str, Any]:
+def _model_config(paths: Iterable[Path]) -> Mapping[str, Any]:
     found: dict[str, Any] = {}
     for path in paths:
         file = path / MODEL_CONFIGURATION
@@ -242,7 +237,7 @@ def _of_models(paths: Iterable[Path]) -> Mapping[str, Any]:
     return found
 
 
-def _yaml(file: Path) -> dict[str, Any]:
+def _read_yaml(file: Path) -> dict[str, Any]:
     try:
         values = yaml.safe_load(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:

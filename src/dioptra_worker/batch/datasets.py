@@ -89,7 +89,7 @@ class DatasetWorker(BaseWorker):
         self._client: Any = None
         self.parser.add_argument(
             "--set",
-            type=_set,
+            type=_set_argument,
             nargs="+",
             default=[],
             help="one or more sets, as <artifact id>:<set name>, such as 12:train",
@@ -127,7 +127,7 @@ class DatasetWorker(BaseWorker):
             BadBatch: If a set cannot be made out.
         """
         with self.preparation():
-            found = list(self.list_sets() if sets is None else map(_parsed, sets))
+            found = list(self.list_sets() if sets is None else map(_parse_set, sets))
         try:
             return self.run_batch(found, self._process, noun="set")
         finally:
@@ -140,14 +140,14 @@ class DatasetWorker(BaseWorker):
             self._downloaded = None
 
     def _process(self, item: Set) -> None:
-        path = self._folder(item.dataset) / item.name
+        path = self._dataset_folder(item.dataset) / item.name
         if not path.is_dir():
             raise MissingDatasetArchive(
                 f"data set {item.dataset.id} has no set {item.name!r}"
             )
         self.process_set(Set(item.name, item.dataset, path))
 
-    def _folder(self, dataset: Dataset) -> Path:
+    def _dataset_folder(self, dataset: Dataset) -> Path:
         """A data set's folder on disk: downloaded, unless it is there already."""
         if dataset.path is not None:
             return dataset.path
@@ -213,7 +213,7 @@ class DatasetWorker(BaseWorker):
         return self._client
 
 
-def _parsed(text: str) -> Set:
+def _parse_set(text: str) -> Set:
     id_, separator, name = str(text).partition(":")
     if not separator or not id_.isdecimal() or not name or "/" in name or name == "..":
         raise BadBatch(
@@ -222,9 +222,9 @@ def _parsed(text: str) -> Set:
     return Set(name, Dataset(int(id_)))
 
 
-def _set(text: str) -> Set:
+def _set_argument(text: str) -> Set:
     """The same for the command line."""
     try:
-        return _parsed(text)
+        return _parse_set(text)
     except BadBatch as error:
         raise argparse.ArgumentTypeError(str(error)) from None

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dioptra_worker.batch.base import BaseWorker, environment
+from dioptra_worker.batch.base import BaseWorker
 from dioptra_worker.batch.errors import BadBatch
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ class ElementsWorker(BaseWorker):
         self.parser.add_argument(
             "--elements-list",
             type=Path,
-            default=environment("TASK_ELEMENTS"),
+            default=os.environ.get("TASK_ELEMENTS"),
             help="JSON file with a list of elements: [{'id': ...}, ...]",
         )
         self.parser.add_argument(
@@ -98,7 +99,7 @@ class ElementsWorker(BaseWorker):
             return found
         if self.args.elements_list:
             return _from_file(Path(self.args.elements_list))
-        return _elements(self.args.element or [])
+        return _unique_elements(self.args.element or [])
 
     def run(self, elements: Iterable[Any] | None = None) -> dict[str, int]:
         """Process every element that nobody else has, and go on whatever fails.
@@ -115,7 +116,9 @@ class ElementsWorker(BaseWorker):
             BadBatch: If the elements cannot be made out.
         """
         with self.preparation():
-            batch = self.list_elements() if elements is None else _elements(elements)
+            batch = (
+                self.list_elements() if elements is None else _unique_elements(elements)
+            )
         return self.run_batch(
             batch,
             lambda element: self.process_element(self.load_element(element)),
@@ -123,7 +126,7 @@ class ElementsWorker(BaseWorker):
         )
 
 
-def _elements(items: Iterable[Any]) -> list[Element]:
+def _unique_elements(items: Iterable[Any]) -> list[Element]:
     """Elements from ids and mappings; those without an id are left out, twins too."""
     if isinstance(items, str | bytes):
         raise BadBatch(f"elements must be a list, not the text {items!r}")
@@ -147,7 +150,7 @@ def _from_file(file: Path) -> list[Element]:
         raise BadBatch(f"--elements-list {str(file)!r} must hold a list")
     if not items:
         raise BadBatch(f"--elements-list {str(file)!r} has no elements")
-    return _elements(items)
+    return _unique_elements(items)
 
 
 def _from_database(file: Path) -> list[Element]:
@@ -157,7 +160,9 @@ def _from_database(file: Path) -> list[Element]:
     connection = sqlite3.connect(f"{file.resolve().as_uri()}?mode=ro", uri=True)
     try:
         rows = connection.execute("SELECT id, data FROM elements WHERE initial")
-        return _elements({**json.loads(data or "{}"), "id": id_} for id_, data in rows)
+        return _unique_elements(
+            {**json.loads(data or "{}"), "id": id_} for id_, data in rows
+        )
     except (sqlite3.Error, ValueError) as error:
         raise BadBatch(
             f"--database {str(file)!r} has no table elements(id, data, initial):"

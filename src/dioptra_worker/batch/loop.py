@@ -1,4 +1,4 @@
-"""The loop of every batch worker: claim, work, settle; one failure stops no other."""
+"""The loop of every batch worker: claim, work, record; one failure stops no other."""
 
 from __future__ import annotations
 
@@ -7,10 +7,13 @@ import logging
 import sys
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
-from dioptra_worker.batch.activity import Activities, ActivityState, Progress
+from dioptra_worker.batch.claims import ActivityState
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+
+    from dioptra_worker.batch.claims import ElementClaims
+    from dioptra_worker.batch.progress import Progress
 
 log = logging.getLogger("dioptra_worker.batch")
 
@@ -38,35 +41,35 @@ class Loop(Generic[T]):
         self,
         work: Callable[[T], None],
         *,
-        activities: Activities,
+        claims: ElementClaims,
         progress: Progress,
-        warn: Callable[[T, Exception], str],
+        log_failure: Callable[[T, Exception], str],
     ) -> None:
         """Prepare.
 
         Args:
             work: Processes one item.
-            activities: The record of what is done.
+            claims: The record of who works on what, and of what is done.
             progress: Counts.
-            warn: Says why an item failed, and returns that.
+            log_failure: Logs why an item failed, and returns that.
         """
         self._work = work
-        self._activities = activities
+        self._claims = claims
         self._progress = progress
-        self._warn = warn
+        self._log_failure = log_failure
 
     def run(self, items: Sequence[T]) -> None:
         """Work on all of them."""
-        self._progress.tell()
-        postponed = [item for item in items if not self._handled(item, last=False)]
+        self._progress.report()
+        postponed = [item for item in items if not self._try_item(item, last=False)]
         for item in postponed:
-            self._handled(item, last=True)
+            self._try_item(item, last=True)
 
-    def _handled(self, item: T, *, last: bool) -> bool:
+    def _try_item(self, item: T, *, last: bool) -> bool:
         """Work on an item; False when it is to be tried after all others."""
         progress = self._progress
         try:
-            claim = self._activities.claim(item.id, last=last)
+            claim = self._claims.claim(item.id, last=last)
             if claim == "postponed":
                 log.info("%s comes last: a job was lost over it", item)
                 return False
@@ -78,9 +81,9 @@ class Loop(Generic[T]):
                 self._process(item)
         except Exception as error:  # noqa: BLE001 - one item stops no other
             reraise_time_limit(error)
-            self._warn(item, error)
+            self._log_failure(item, error)
             progress.failed += 1
-        progress.tell()
+        progress.report()
         return True
 
     def _process(self, item: T) -> None:
@@ -89,13 +92,13 @@ class Loop(Generic[T]):
             try:
                 self._work(item)
             except Exception as error:  # noqa: BLE001 - one item stops no other
-                words = self._warn(item, error)
+                words = self._log_failure(item, error)
                 with contextlib.suppress(Exception):
-                    self._activities.settle(item.id, ActivityState.Error, words)
+                    self._claims.set_state(item.id, ActivityState.Error, words)
                 reraise_time_limit(error)
                 self._progress.failed += 1
                 return
-        if self._activities.settle(item.id, ActivityState.Processed):
+        if self._claims.set_state(item.id, ActivityState.Processed):
             self._progress.completed += 1
         else:
             log.warning("%s was taken over by another job meanwhile", item)
@@ -110,7 +113,7 @@ class Loop(Generic[T]):
             raise
         except BaseException:
             with contextlib.suppress(Exception):
-                self._activities.settle(item.id, ActivityState.Queued)
+                self._claims.set_state(item.id, ActivityState.Queued)
             raise
 
 
