@@ -18,10 +18,12 @@ from textwrap import dedent
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.plugins.until import until
 from tests.plugins.worker_process import alive, wait_until_gone
 
 from dioptra_worker.errors import RunnerError
 from dioptra_worker.supervision.launcher import Launcher, choose_mode
+from dioptra_worker.tracking.backend import SERVER_MODULES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
 
 LINUX = sys.platform == "linux"
 linux_only = pytest.mark.skipif(not LINUX, reason="other systems adopt no orphans")
-GRACE = 1.0
+GRACE = 0.5
 PUPPET = """
 import json, os, signal, subprocess, sys, time
 from pathlib import Path
@@ -107,23 +109,38 @@ def _environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 @contextmanager
 def _launcher(
-    mode: Mode, environment: dict[str, str], *preload: str
+    mode: Mode,
+    environment: dict[str, str],
+    *preload: str,
+    tracking: tuple[str, ...] = (),
 ) -> Iterator[Launcher]:
+    """A launcher whose runners do not import MLflow, which takes 2 s, unless told."""
     with Launcher(
         mode=mode,
         preload=("puppet", *preload),
         grace=GRACE,
         environment=environment,
+        tracking=tracking,
     ) as launcher:
         yield launcher
 
 
-@pytest.fixture(name="launcher", scope="module", params=["fork", "spawn"])
-def _shared(
-    request: pytest.FixtureRequest, environment: dict[str, str]
-) -> Iterator[Launcher]:
-    with _launcher(request.param, environment, "numpy") as launcher:
+@pytest.fixture(name="forking", scope="module")
+def _forking(environment: dict[str, str]) -> Iterator[Launcher]:
+    with _launcher("fork", environment, "numpy", tracking=SERVER_MODULES) as launcher:
         yield launcher
+
+
+@pytest.fixture(name="spawning", scope="module")
+def _spawning(environment: dict[str, str]) -> Iterator[Launcher]:
+    with _launcher("spawn", environment, "numpy") as launcher:
+        yield launcher
+
+
+@pytest.fixture(name="launcher", params=["forking", "spawning"])
+def _shared(request: pytest.FixtureRequest) -> Launcher:
+    found: Launcher = request.getfixturevalue(request.param)
+    return found
 
 
 def _forkserver_pid(launcher: Launcher) -> int:
@@ -189,7 +206,7 @@ def test_a_runner_is_a_fresh_process(launcher: Launcher) -> None:
 
 
 def test_a_collection_leaves_the_fork_servers_objects_alone(
-    environment: dict[str, str],
+    forking: Launcher,
 ) -> None:
     """What a fork shares with its parent stays shared: Python looks away from it."""
     code = """
@@ -197,10 +214,9 @@ def test_a_collection_leaves_the_fork_servers_objects_alone(
     gc.collect()
     say(gc.get_freeze_count(), len(gc.get_objects()))
     """
-    with _launcher("fork", environment) as launcher:
-        puppet = Puppet(launcher, code)
-        frozen, own = puppet.hear()
-        puppet.end()
+    puppet = Puppet(forking, code)
+    frozen, own = puppet.hear()
+    puppet.end()
     assert frozen > 10 * own
 
 
@@ -397,7 +413,11 @@ with _launcher(sys.argv[1], dict(os.environ)) as launcher:
 def test_an_import_is_not_waited_for(environment: dict[str, str]) -> None:
     """A fork server that still imports ends when it is closed, whatever the grace."""
     launcher = Launcher(
-        mode="fork", preload=("endless",), grace=3000.0, environment=environment
+        mode="fork",
+        preload=("endless",),
+        grace=3000.0,
+        environment=environment,
+        tracking=(),
     )
     with launcher:
         launcher.start()
@@ -430,9 +450,7 @@ def test_runners_do_not_outlive_a_killed_daemon(
 
 def test_a_fork_server_that_cannot_start(environment: dict[str, str]) -> None:
     """A fork server that dies while it imports is told as that, soon, every time."""
-    with Launcher(
-        mode="fork", preload=("fatal",), grace=GRACE, environment=environment
-    ) as launcher:
+    with _launcher("fork", environment, "fatal") as launcher:
         for _ in range(2):
             with pytest.raises(RunnerError, match="ended before it gave a runner"):
                 launcher.start_runner()
@@ -504,10 +522,7 @@ def test_a_fork_server_that_is_lost_is_replaced_before_a_job_asks(
         assert launcher.wait_until_ready(60)
         first = _forkserver_pid(launcher)
         os.kill(first, signal.SIGKILL)
-        deadline = time.monotonic() + 60
-        while launcher._forkserver is None or launcher._forkserver.pid == first:
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        until(lambda: launcher._forkserver and launcher._forkserver.pid != first)
         assert launcher.wait_until_ready(60)
 
 
@@ -519,6 +534,7 @@ def test_a_launchers_own_variables(mode: Mode, environment: dict[str, str]) -> N
         preload=("puppet",),
         grace=GRACE,
         environment={**environment, "CUDA_VISIBLE_DEVICES": "0,1"},
+        tracking=(),
         variables={"CUDA_VISIBLE_DEVICES": "1"},
     ) as launcher:
         for _ in range(2):
@@ -530,7 +546,7 @@ def test_a_launchers_own_variables(mode: Mode, environment: dict[str, str]) -> N
 @linux_only
 def test_a_cold_launcher_keeps_no_runner(environment: dict[str, str]) -> None:
     """Without warmth nothing waits, and nothing heavy is imported, between jobs."""
-    with _launcher("cold", environment) as launcher:
+    with _launcher("cold", environment, tracking=SERVER_MODULES) as launcher:
         assert launcher.wait_until_ready(60)
         forkserver = Path(f"/proc/{_forkserver_pid(launcher)}")
         children = forkserver / "task" / forkserver.name / "children"
