@@ -31,7 +31,7 @@ class Prefetch:
             api: Knows its record.
             launcher: Makes its runner.
         """
-        pool = Background("dioptra-ahead", most=2)
+        pool = Background("dioptra-ahead", max_parallel=2)
         self._runner: Future[tuple[ProcessHandle, RunnerPipes]] | None = pool.submit(
             launcher.start_runner
         )

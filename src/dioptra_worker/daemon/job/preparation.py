@@ -13,8 +13,8 @@ from dioptra_worker.common.outage_log import OutageLog
 from dioptra_worker.common.retry import FOREVER, retry_until_available
 from dioptra_worker.daemon.job.provenance_tags import stamp
 from dioptra_worker.daemon.staging.background import Background
-from dioptra_worker.daemon.staging.plan import Fetcher
-from dioptra_worker.daemon.staging.transfer import Way
+from dioptra_worker.daemon.staging.plan import PlanBuilder
+from dioptra_worker.daemon.staging.transfer import TransferContext
 from dioptra_worker.errors import NotFound, WorkerError
 from dioptra_worker.provenance import WORKER_RUN_ID
 from dioptra_worker.supervision.termination import StopRequest
@@ -101,7 +101,7 @@ class Preparation:
         self._space = space
         self._deadline = deadline
         self._stopped = stopped
-        self._pool = Background("dioptra-fetch", most=MAX_CONNECTIONS)
+        self._pool = Background("dioptra-fetch", max_parallel=MAX_CONNECTIONS)
         self.prepared = self._pool.submit(self._fetch)
 
     def __enter__(self) -> Self:
@@ -110,7 +110,7 @@ class Preparation:
     def __exit__(self, *error: object) -> None:
         """Have whoever still fetches give up."""
         self._stopped.set()
-        self._pool.settle(END_TIMEOUT)
+        self._pool.wait(END_TIMEOUT)
 
     def hand_over_to(
         self, supervisor: Supervisor, pipes: RunnerPipes, clock: JobClock
@@ -139,22 +139,17 @@ class Preparation:
             "INFO",
             f"worker {self._order.worker!r} runs entrypoint {job.entrypoint_name!r}",
         )
-        way = Way(
+        context = TransferContext(
             api=self._api,
-            maker=services.launcher,
+            launcher=services.launcher,
             cache=services.cache,
-            limit=self._deadline,
+            deadline=self._deadline,
             say=self._log.say,
-        )
-        fetcher = Fetcher(
-            way,
-            job,
-            self._space,
-            seconds=services.settings.setup_deadline,
             outages=outages,
             sleep=self._sleep,
+            retry_timeout=services.settings.setup_deadline,
         )
-        plan = fetcher.plan(self._pool)
+        plan = PlanBuilder(context, job, self._space).build(self._pool)
         tags = stamp(
             job,
             plan,

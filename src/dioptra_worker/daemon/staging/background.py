@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from concurrent.futures import Future, wait
+from concurrent import futures
+from concurrent.futures import Future
 from functools import partial
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
@@ -21,15 +22,15 @@ class Background:
     are waited for in any case.
     """
 
-    def __init__(self, name: str, *, most: int) -> None:
+    def __init__(self, name: str, *, max_parallel: int) -> None:
         """Prepare.
 
         Args:
             name: What its threads are called.
-            most: How many calls run at the same time.
+            max_parallel: How many calls run at the same time.
         """
         self._name = name
-        self._turns = threading.Semaphore(most)
+        self._slots = threading.Semaphore(max_parallel)
         self._futures: list[Future[Any]] = []
 
     def submit(
@@ -42,12 +43,12 @@ class Background:
         threading.Thread(target=task, name=self._name, daemon=True).start()
         return future
 
-    def settle(self, seconds: float) -> bool:
+    def wait(self, seconds: float) -> bool:
         """Wait a little for what still runs; whether all of it has ended."""
-        return not wait(self._futures, seconds).not_done
+        return not futures.wait(self._futures, seconds).not_done
 
     def _run(self, future: Future[T], call: Callable[[], T]) -> None:
-        with self._turns:
+        with self._slots:
             try:
                 result = call()
             except BaseException as error:  # noqa: BLE001 - whoever waits gets it

@@ -1,4 +1,4 @@
-"""Brings the artifacts that a job reads: from the cache, their store, or the API."""
+"""Stages in the artifacts that a job reads: from the cache, their store, or the API."""
 
 from __future__ import annotations
 
@@ -22,58 +22,46 @@ from dioptra_worker.tracking.download import SCHEMES
 from dioptra_worker.tracking.limits import MIN_RATE, disk_full_message
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from dioptra_worker.api.models import Artifact, ArtifactParameter
     from dioptra_worker.common.workspace import Workspace
-    from dioptra_worker.daemon.staging.api_download import Patiently
-    from dioptra_worker.daemon.staging.transfer import Way
+    from dioptra_worker.daemon.staging.transfer import TransferContext
 
 
-class Inputs:
-    """Brings one job's input artifacts into its workspace; any thread may ask it."""
+class InputArtifacts:
+    """Stages one job's input artifacts into its workspace; any thread may ask it."""
 
-    def __init__(
-        self,
-        way: Way,
-        space: Workspace,
-        *,
-        patiently: Patiently,
-        check_cancelled: Callable[[], object],
-    ) -> None:
+    def __init__(self, context: TransferContext, space: Workspace) -> None:
         """Prepare; nothing is fetched yet.
 
         Args:
-            way: What with.
+            context: What all transfers share.
             space: Where to.
-            patiently: Calls the API.
-            check_cancelled: Called now and then; may raise to give up.
         """
-        self._way = way
+        self._context = context
         self._space = space
-        self._patiently = patiently
-        self._check_cancelled = check_cancelled
 
     def folder(self, artifact: ArtifactParameter) -> Path:
         """The folder that holds an artifact, and nothing else."""
         ids = artifact.artifact_id, artifact.artifact_snapshot_id
         return self._space.artifact(*ids)
 
-    def bring(self, artifact: ArtifactParameter) -> None:
-        """Bring an artifact; it is whole when it has its name.
+    def stage_in(self, artifact: ArtifactParameter) -> None:
+        """Stage an artifact in; it is whole when it has its name.
 
         Raises:
             ArtifactError: If it has been deleted, or cannot be kept here.
             ServiceError: If neither its store nor the API gave it.
             BundleError: If its archive cannot be unpacked.
         """
-        way = self._way
-        described = self._patiently(lambda: way.api.artifact(artifact.artifact_id))
+        context = self._context
+        described = context.retry(lambda: context.api.artifact(artifact.artifact_id))
         _refuse_deleted(artifact, described)
         transfer = Transfer(
-            artifact.name, way, expected=described.size, room=self._space.root
+            artifact.name, context, expected=described.size, disk=self._space.root
         )
-        with _kept(artifact), self._space.scratch() as scratch:
+        with _translate_errors(artifact), self._space.scratch() as scratch:
             _refuse_nameless(artifact)
             folder = self.folder(artifact)
             folder.mkdir(parents=True, exist_ok=True)
@@ -92,14 +80,16 @@ class Inputs:
         part = scratch / "part"
         key = _key(artifact)
         registered = transfer.size
-        if not self._way.cache.get(key, part):
-            if not self._direct(artifact, transfer, part):
-                self._through_api(artifact, transfer, part)
+        if not self._context.cache.get(key, part):
+            if not self._from_store(artifact, transfer, part):
+                self._from_api(artifact, transfer, part)
             found = part.stat().st_size
+            # What was replaced in its store is not this snapshot's content, and must
+            # not be had from the cache under its name.
             if registered in {None, found}:
-                self._way.cache.keep(key, part)
+                self._context.cache.add(key, part)
             else:
-                self._way.say(
+                self._context.say(
                     "WARNING",
                     f"input artifact {artifact.name!r} has {found:,} bytes, and had"
                     f" {registered:,} when it was registered: its store has another"
@@ -116,18 +106,18 @@ class Inputs:
     ) -> None:
         archive = scratch / "archive"
         key = f"{_key(artifact)}.tar.gz"
-        cache = self._way.cache
+        cache = self._context.cache
         cached = cache.get(key, archive)
         if not cached:
             files = scratch / "files"
-            if self._direct(artifact, transfer, files):
+            if self._from_store(artifact, transfer, files):
                 name = _name(artifact)
-                if cache.takes(transfer.size or 0):
+                if cache.accepts(transfer.size or 0):
                     _pack(files, archive, name=name)
-                    cache.keep(key, archive)
+                    cache.add(key, archive)
                 files.rename(folder / name)
                 return
-            self._through_api(artifact, transfer, archive)
+            self._from_api(artifact, transfer, archive)
         what = f"input artifact {artifact.name!r}"
         unpack(
             archive,
@@ -136,57 +126,50 @@ class Inputs:
             max_bytes=MAX_ARTIFACT_BYTES,
             check_cancelled=self._on_unpacking,
         )
-        if not cached:  # only now, since what is no archive must not be had again
-            cache.keep(key, archive)
+        if not cached:  # only now: what cannot be unpacked must not be had again
+            cache.add(key, archive)
 
     def _on_unpacking(self) -> None:
         """Something is unpacked, which takes as long as it needs."""
-        self._check_cancelled()
-        self._way.limit.extend()
+        self._context.check_cancelled()
+        self._context.deadline.extend()
 
-    def _direct(
+    def _from_store(
         self, artifact: ArtifactParameter, transfer: Transfer, target: Path
     ) -> bool:
         """Fetch straight from the store; whether that went well.
 
-        What cannot be kept on this machine would not be by another way either, so
+        What cannot be kept on this machine would not be from elsewhere either, so
         that is an error.
         """
         if not artifact.uri.startswith(tuple(f"{name}:" for name in SCHEMES)):
             return False
         try:
-            with transfer.watched("from its store"):
+            with transfer.attempt("from its store"):
                 store_download.fetch(
-                    self._way.maker,
+                    self._context.launcher,
                     artifact.uri,
                     target,
                     is_dir=artifact.is_dir,
                     listener=transfer,
-                    check_cancelled=self._check_cancelled,
-                    slowest=None if artifact.uri.startswith("s3:") else MIN_RATE,
+                    check_cancelled=self._context.check_cancelled,
+                    min_rate=None if artifact.uri.startswith("s3:") else MIN_RATE,
                 )
         except (NotFound, RunnerError, ServiceUnavailable) as error:
             transfer.missing = isinstance(error, NotFound)
-            self._way.say(
+            self._context.say(
                 "WARNING",
                 f"input artifact {artifact.name!r} did not come straight from its"
                 f" store, so the REST API is asked for it: {error}",
             )
-            _discard(target)
+            _remove_partial(target)
             return False
         return True
 
-    def _through_api(
+    def _from_api(
         self, artifact: ArtifactParameter, transfer: Transfer, target: Path
     ) -> None:
-        api_download.fetch(
-            artifact,
-            target,
-            way=self._way,
-            transfer=transfer,
-            patiently=self._patiently,
-            check_cancelled=self._check_cancelled,
-        )
+        api_download.fetch(artifact, target, context=self._context, transfer=transfer)
 
 
 def _key(artifact: ArtifactParameter) -> str:
@@ -217,7 +200,7 @@ def _refuse_nameless(artifact: ArtifactParameter) -> None:
 
 
 @contextlib.contextmanager
-def _kept(artifact: ArtifactParameter) -> Iterator[None]:
+def _translate_errors(artifact: ArtifactParameter) -> Iterator[None]:
     """Say which artifact it is that cannot be kept here, and why."""
     what = f"input artifact {artifact.name!r} cannot be used"
     try:
@@ -229,8 +212,8 @@ def _kept(artifact: ArtifactParameter) -> Iterator[None]:
         raise ArtifactError(f"{what}: {words}") from error
 
 
-def _discard(target: Path) -> None:
-    """Make room for what comes by another way."""
+def _remove_partial(target: Path) -> None:
+    """Remove what an attempt has left, before the next one."""
     if target.is_dir():
         remove(target)
     for path in target.parent.glob(f"{target.name}*"):  # also what a library left

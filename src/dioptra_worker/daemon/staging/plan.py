@@ -1,4 +1,4 @@
-"""Fetches what a job needs from the REST API, independent calls side by side."""
+"""Builds a job's plan from what the REST API has, independent calls side by side."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from dioptra_worker.api.errors import expect_shape
 from dioptra_worker.common.archives import unpack
-from dioptra_worker.common.retry import retry_until_available
-from dioptra_worker.daemon.staging.input_artifacts import Inputs
+from dioptra_worker.daemon.staging.input_artifacts import InputArtifacts
 from dioptra_worker.protocol.messages import ArtifactTask, InputArtifact, Plan
 from dioptra_worker.provenance import typed_defaults
 
@@ -18,51 +17,33 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from concurrent.futures import Future
 
-    from dioptra_worker.api.client import DioptraApi
     from dioptra_worker.api.models import ArtifactParameter, Job
-    from dioptra_worker.common.outage_log import OutageLog
     from dioptra_worker.common.workspace import Workspace
     from dioptra_worker.daemon.staging.background import Background
-    from dioptra_worker.daemon.staging.transfer import Way
+    from dioptra_worker.daemon.staging.transfer import TransferContext
 
 T = TypeVar("T")
 
 
-class Fetcher:
-    """Gets everything that one job needs and puts it into its workspace."""
+class PlanBuilder:
+    """Builds one job's plan, and fills its workspace with what that names."""
 
-    def __init__(
-        self,
-        way: Way,
-        job: Job,
-        space: Workspace,
-        *,
-        seconds: float,
-        outages: OutageLog,
-        sleep: Callable[[float], object],
-    ) -> None:
+    def __init__(self, context: TransferContext, job: Job, space: Workspace) -> None:
         """Prepare; nothing is fetched yet.
 
         Args:
-            way: What with.
+            context: What all transfers share.
             job: What for.
             space: Where to.
-            seconds: How long each call may be tried again.
-            outages: Says that a call has to wait for the API, and when it goes on.
-            sleep: Waits; may raise to give up early.
         """
-        self._api: DioptraApi = way.api
+        self._context = context
+        self._api = context.api
         self._job = job
         self._space = space
-        self._cache = way.cache
-        self._seconds = seconds
-        self._outages = outages
-        self._sleep = sleep
-        self._inputs = Inputs(
-            way, space, patiently=self._persist, check_cancelled=self._check_cancelled
-        )
+        self._cache = context.cache
+        self._inputs = InputArtifacts(context, space)
 
-    def plan(self, pool: Background) -> Plan:
+    def build(self, pool: Background) -> Plan:
         """Fetch it all.
 
         Args:
@@ -93,7 +74,8 @@ class Fetcher:
             for artifact in readers.values()
         ]
         bundles += [
-            pool.submit(self._inputs.bring, artifact) for artifact in contents.values()
+            pool.submit(self._inputs.stage_in, artifact)
+            for artifact in contents.values()
         ]
         for bundle in bundles:
             bundle.result()
@@ -110,19 +92,10 @@ class Fetcher:
         )
 
     def _start(self, pool: Background, call: Callable[[], T]) -> Future[T]:
-        return pool.submit(self._persist, call)
-
-    def _persist(self, call: Callable[[], T], *, more: float = 0.0) -> T:
-        return retry_until_available(
-            call,
-            seconds=self._seconds + more,
-            sleep=self._sleep,
-            on_wait=self._outages.on_wait,
-            on_back=self._outages.on_back,
-        )
+        return pool.submit(self._context.retry, call)
 
     def _task_plugins(self) -> None:
-        self._unpacked(
+        self._download_and_unpack(
             f"{self._entrypoint}/plugins",
             partial(self._api.plugins_bundle, self._job),
             self._space.plugins,
@@ -130,7 +103,7 @@ class Fetcher:
         )
 
     def _artifact_plugins(self) -> None:
-        self._unpacked(
+        self._download_and_unpack(
             f"{self._entrypoint}/artifactPlugins",
             partial(self._api.artifact_plugins_bundle, self._job),
             self._space.artifact_plugins,
@@ -147,7 +120,7 @@ class Fetcher:
         path = f"{self._entrypoint}/artifactPlugins"
         with (
             self._space.download() as file,
-            self._cache.fetched(f"{path}.json", file, download),
+            self._cache.cached_download(f"{path}.json", file, download),
             expect_shape(path),
         ):
             return tuple(_artifact_tasks(json.loads(file.read_bytes())))
@@ -155,7 +128,7 @@ class Fetcher:
     def _reader(self, artifact: ArtifactParameter) -> None:
         """The plugin that reads an artifact."""
         ids = artifact.plugin_id, artifact.plugin_snapshot_id
-        self._unpacked(
+        self._download_and_unpack(
             "plugins/{}/snapshots/{}".format(*ids),
             partial(self._api.plugin_bundle, *ids),
             self._space.reader(*ids),
@@ -181,7 +154,7 @@ class Fetcher:
         job = self._job
         return f"entrypoints/{job.entrypoint_id}/snapshots/{job.entrypoint_snapshot_id}"
 
-    def _unpacked(
+    def _download_and_unpack(
         self,
         key: str,
         download: Callable[[Path, Callable[[int], object]], None],
@@ -189,17 +162,21 @@ class Fetcher:
         *,
         what: str,
     ) -> None:
-        """Get an archive and unpack it; the archive itself does not stay here."""
+        """Have an archive and unpack it; the archive itself does not stay here."""
 
         def get(file: Path) -> None:
-            download(file, lambda _: self._check_cancelled())
+            download(file, lambda _: self._context.check_cancelled())
 
-        with self._space.download() as archive, self._cache.fetched(key, archive, get):
-            unpack(archive, target, what=what, check_cancelled=self._check_cancelled)
-
-    def _check_cancelled(self) -> None:
-        """Give up if the job was stopped."""
-        self._sleep(0.0)
+        with (
+            self._space.download() as archive,
+            self._cache.cached_download(key, archive, get),
+        ):
+            unpack(
+                archive,
+                target,
+                what=what,
+                check_cancelled=self._context.check_cancelled,
+            )
 
 
 def _artifact_tasks(plugins: list[dict[str, Any]]) -> list[ArtifactTask]:

@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("dioptra_worker.cache")
 
-LARGEST_SHARE = 4
-"""What takes more than this part of the cache is not kept: it would empty it."""
-FORGOTTEN = 24 * 3600.0
+MAX_ENTRY_SHARE = 0.25
+"""Of the cache; what would take more is not kept, as it would empty it."""
+_ABANDONED_AFTER = 24 * 3600.0
 """Seconds after which a file that nobody finished writing is removed."""
-_CHUNK = 1 << 20
-_NEW = "new-"
+_CHUNK_BYTES = 1 << 20
+_NEW_PREFIX = "new-"
 
 
 class SnapshotCache:
@@ -49,7 +49,7 @@ class SnapshotCache:
         self._identity = identity
 
     @contextlib.contextmanager
-    def fetched(
+    def cached_download(
         self, key: str, target: Path, download: Callable[[Path], object]
     ) -> Iterator[None]:
         """Have a snapshot's content in a file, from here where it can be had.
@@ -70,23 +70,23 @@ class SnapshotCache:
             return
         download(target)
         yield
-        self.keep(key, target)
+        self.add(key, target)
 
     def get(self, key: str, target: Path) -> bool:
         """Put a snapshot's content into a file, if it is here; whether it was."""
         prefix = self._prefix(key)
         return prefix is not None and self._get(key, prefix, target)
 
-    def keep(self, key: str, source: Path) -> None:
-        """Keep a snapshot's content, unless it is too large."""
+    def add(self, key: str, source: Path) -> None:
+        """Keep a snapshot's content, unless it is too large; the file stays."""
         prefix = self._prefix(key)
         if prefix is not None:
-            with self._harmless():
+            with self._ignore_failures():
                 self._put(prefix, source)
 
-    def takes(self, size: int) -> bool:
+    def accepts(self, size: int) -> bool:
         """Whether so many bytes would be kept."""
-        return size * LARGEST_SHARE <= self._size
+        return size <= self._size * MAX_ENTRY_SHARE
 
     def _prefix(self, key: str) -> str | None:
         """The beginning of an entry's name; None when nothing can be kept."""
@@ -99,40 +99,50 @@ class SnapshotCache:
         return hashlib.sha256(text.encode()).hexdigest()
 
     def _get(self, key: str, prefix: str, target: Path) -> bool:
-        with self._harmless():
+        with self._ignore_failures():
             for entry in self._folder.glob(f"{prefix}-*"):
+                # The checksum is of the bytes that were copied, so nothing can change
+                # between the check and the use. An entry that another worker removes
+                # meanwhile stays readable for who has opened it.
                 digest = _copy(entry, target)
                 if digest == entry.name.rpartition("-")[2]:
-                    os.utime(entry)
+                    os.utime(entry)  # that is what eviction goes by
                     return True
                 log.warning("%s was damaged in the cache and is fetched again", key)
                 entry.unlink(missing_ok=True)
         return False
 
     def _put(self, prefix: str, source: Path) -> None:
-        if not self.takes(source.stat().st_size):
+        if not self.accepts(source.stat().st_size):
             return
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         _be_private(self._folder)
-        descriptor, name = tempfile.mkstemp(dir=self._folder, prefix=_NEW)
+        descriptor, name = tempfile.mkstemp(dir=self._folder, prefix=_NEW_PREFIX)
         os.close(descriptor)
         new = Path(name)
         try:
             digest = _copy(source, new)
+            # Only whole files have an entry's name. If another worker had the same
+            # content first, one replaces the other, and both are right.
             new.rename(self._folder / f"{prefix}-{digest}")
         finally:
             new.unlink(missing_ok=True)
         self._evict()
 
     def _evict(self) -> None:
-        """Remove what was not used for longest until the rest is small enough."""
+        """Remove what was not used for longest until the rest is small enough.
+
+        Workers may evict at the same time, each with a view of its own: then more is
+        removed than need be, and fetched again. Whoever reads an entry that is being
+        removed has it open, or does not find it any more.
+        """
         entries = []
         for path in self._folder.iterdir():
             with contextlib.suppress(FileNotFoundError):  # another worker was quicker
                 stat = path.stat()
-                if not path.name.startswith(_NEW):
+                if not path.name.startswith(_NEW_PREFIX):
                     entries.append((stat.st_mtime, stat.st_size, path))
-                elif time.time() - stat.st_mtime > FORGOTTEN:
+                elif time.time() - stat.st_mtime > _ABANDONED_AFTER:
                     path.unlink(missing_ok=True)
         total = sum(size for _, size, _ in entries)
         for _, size, path in sorted(entries):
@@ -142,7 +152,7 @@ class SnapshotCache:
             total -= size
 
     @contextlib.contextmanager
-    def _harmless(self) -> Iterator[None]:
+    def _ignore_failures(self) -> Iterator[None]:
         """A cache that cannot be used costs time, and no job."""
         try:
             yield
@@ -165,7 +175,7 @@ def _copy(source: Path, target: Path) -> str:
     """Copy a file; the checksum of what was read."""
     digest = hashlib.sha256()
     with source.open("rb") as reader, target.open("wb") as writer:
-        while chunk := reader.read(_CHUNK):
+        while chunk := reader.read(_CHUNK_BYTES):
             digest.update(chunk)
             writer.write(chunk)
     return digest.hexdigest()

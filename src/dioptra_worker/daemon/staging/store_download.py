@@ -20,16 +20,16 @@ if TYPE_CHECKING:
     from dioptra_worker.tracking.limits import DownloadListener
 
 SERVICE = "artifact store"
-STALLED = 60.0
+STALL_TIMEOUT = 60.0
 """Seconds without a byte after which the store is not waited for any more."""
-_LOOK = 0.2
+_POLL_INTERVAL = 0.2
 """Seconds between two looks at whether the job was stopped."""
-_LAST_WAIT = 5.0
-_CHUNK = 1 << 16
+_EXIT_TIMEOUT = 5.0
+_CHUNK_BYTES = 1 << 16
 
 
-class Maker(Protocol):
-    """Makes the process: a `dioptra_worker.supervision.launcher.Launcher`."""
+class DownloadLauncher(Protocol):
+    """Starts the process: a `dioptra_worker.supervision.launcher.Launcher`."""
 
     def start_download(
         self, uri: str, target: Path, *, is_dir: bool
@@ -43,28 +43,28 @@ class Maker(Protocol):
 
 
 def fetch(
-    maker: Maker,
+    launcher: DownloadLauncher,
     uri: str,
     target: Path,
     *,
     is_dir: bool,
     listener: DownloadListener,
     check_cancelled: Callable[[], object],
-    slowest: float | None = None,
-    stalled: float = STALLED,
+    min_rate: float | None = None,
+    stall_timeout: float = STALL_TIMEOUT,
 ) -> None:
     """Fetch an artifact straight from its store.
 
     Args:
-        maker: Makes the process that does it.
+        launcher: Starts the process that does it.
         uri: Where the artifact is.
         target: The file or folder to make of it; of no use after a failure.
         is_dir: Whether it is a folder.
         listener: Is told how far it is.
         check_cancelled: Called now and then; may raise to give up.
-        slowest: Bytes a second of a store that has all of an artifact fetched from
+        min_rate: Bytes a second of a store that has all of an artifact fetched from
             elsewhere before it sends a byte; None for a store that begins at once.
-        stalled: Seconds without a byte after which to give up.
+        stall_timeout: Seconds without a byte after which to give up.
 
     Raises:
         ArtifactError: If it cannot be kept on this machine.
@@ -72,67 +72,72 @@ def fetch(
         RunnerError: If there is no process to do it.
         ServiceUnavailable: If the store did not give it; why may be anything.
     """
-    process, reports = maker.start_download(uri, target, is_dir=is_dir)
+    process, reports = launcher.start_download(uri, target, is_dir=is_dir)
     try:
-        hearing = _Hearing(process, reports, stalled=stalled, slowest=slowest)
-        if not hearing.out(listener, check_cancelled):
-            process.ended.wait(_LAST_WAIT)
-            raise _failed(f"the process that fetched it {_end(process)}")
+        reader = _ReportReader(
+            process, reports, stall_timeout=stall_timeout, min_rate=min_rate
+        )
+        if not reader.read_all(listener, check_cancelled):
+            process.ended.wait(_EXIT_TIMEOUT)
+            raise _failed(f"the process that fetched it {_describe_exit(process)}")
     finally:
         os.close(reports)
-        maker.signal(process, signal.SIGKILL)  # to no effect once it has ended
-        process.ended.wait(_LAST_WAIT)
+        launcher.signal(process, signal.SIGKILL)  # to no effect once it has ended
+        process.ended.wait(_EXIT_TIMEOUT)
 
 
-class _Hearing:
-    """Hears a process out, unless it falls silent."""
+class _ReportReader:
+    """Reads what a process reports, unless it falls silent."""
 
     def __init__(
         self,
         process: ProcessHandle,
         reports: int,
         *,
-        stalled: float,
-        slowest: float | None,
+        stall_timeout: float,
+        min_rate: float | None,
     ) -> None:
         self._process = process
         self._reports = reports
-        self._stalled = stalled
-        self._slowest = slowest
+        self._stall_timeout = stall_timeout
+        self._min_rate = min_rate
 
-    def out(
+    def read_all(
         self, listener: DownloadListener, check_cancelled: Callable[[], object]
     ) -> bool:
-        """Hear all of it; whether it said that it was done."""
+        """Read all of it; whether it reported that it was done."""
         buffer = b""
-        heard = time.monotonic()
+        last_report = time.monotonic()
         with selectors.DefaultSelector() as selector:
             selector.register(self._reports, selectors.EVENT_READ)
             while True:
                 check_cancelled()
-                if not selector.select(_LOOK):
-                    if self._process.ended.is_set():
+                # Looked at before the pipe: a process that ends between the two may
+                # just have reported that it was done.
+                has_ended = self._process.ended.is_set()
+                if not selector.select(_POLL_INTERVAL):
+                    if has_ended:
                         return False
-                    if time.monotonic() - heard > self._stalled:
-                        raise _failed(f"nothing came for {self._stalled:.0f} s")
+                    if time.monotonic() - last_report > self._stall_timeout:
+                        raise _failed(f"nothing came for {self._stall_timeout:.0f} s")
                     continue
-                heard = time.monotonic()
-                data = os.read(self._reports, _CHUNK)
+                last_report = time.monotonic()
+                data = os.read(self._reports, _CHUNK_BYTES)
                 if not data:
                     return False
                 *lines, buffer = (buffer + data).split(b"\n")
-                for said in map(json.loads, lines):
-                    self._be_patient(said)
-                    if _is_done(said, listener):
+                for report in map(json.loads, lines):
+                    self._extend_stall_timeout(report)
+                    if _handle(report, listener):
                         return True
 
-    def _be_patient(self, said: dict[str, Any]) -> None:
-        if self._slowest is not None:
-            self._stalled += said.get("size", 0) / self._slowest
+    def _extend_stall_timeout(self, report: dict[str, Any]) -> None:
+        if self._min_rate is not None:
+            self._stall_timeout += report.get("size", 0) / self._min_rate
 
 
-def _is_done(said: dict[str, Any], listener: DownloadListener) -> bool:
-    match said:
+def _handle(report: dict[str, Any], listener: DownloadListener) -> bool:
+    match report:
         case {"size": int(size)}:
             listener.begin(size)
         case {"came": int(count)}:
@@ -143,10 +148,10 @@ def _is_done(said: dict[str, Any], listener: DownloadListener) -> bool:
             raise NotFound(words, service=SERVICE)
         case {"error": str(words)}:
             raise _failed(words)
-    return "done" in said
+    return "done" in report
 
 
-def _end(process: ProcessHandle) -> str:
+def _describe_exit(process: ProcessHandle) -> str:
     """How a process ended that had not said why."""
     code = None if process.exit is None else process.exit.code
     if code is None or code >= 0:

@@ -23,11 +23,11 @@ from dioptra_worker.api.client import DioptraApi
 from dioptra_worker.api.models import ArtifactParameter
 from dioptra_worker.common.archives import MAX_ARTIFACT_BYTES
 from dioptra_worker.common.humanize import duration
-from dioptra_worker.common.retry import retry_until_available
+from dioptra_worker.common.outage_log import OutageLog
 from dioptra_worker.common.workspace import Workspace, workspace
-from dioptra_worker.daemon.staging.input_artifacts import Inputs
+from dioptra_worker.daemon.staging.input_artifacts import InputArtifacts
 from dioptra_worker.daemon.staging.snapshot_cache import SnapshotCache
-from dioptra_worker.daemon.staging.transfer import Transfer, Way
+from dioptra_worker.daemon.staging.transfer import Transfer, TransferContext
 from dioptra_worker.errors import ArtifactError, BundleError, ServiceUnavailable
 from dioptra_worker.supervision.job_clock import SetupDeadline
 from dioptra_worker.supervision.runner_process import ProcessExit, ProcessHandle
@@ -164,21 +164,9 @@ class Job:
         is_dir: bool = False,
     ) -> Path:
         """Have it brought; where it is."""
-        limit = HeardDeadline(300.0, clock=lambda: self.now)
-        self.deadlines.append(limit)
-        way = Way(
-            api=self.api,
-            maker=store,
-            cache=self.cache,
-            limit=limit,
-            say=lambda severity, text: self.said.append((severity, text)),
-        )
-        inputs = Inputs(
-            way,
-            self.space,
-            patiently=self._patiently,
-            check_cancelled=self._check_cancelled,
-        )
+        deadline = HeardDeadline(300.0, clock=lambda: self.now)
+        self.deadlines.append(deadline)
+        inputs = InputArtifacts(self.context(store, deadline), self.space)
         artifact = ArtifactParameter(
             name="model",
             artifact_id=1,
@@ -192,9 +180,24 @@ class Job:
             task="T",
             outputs=("value",),
         )
-        inputs.bring(artifact)
+        inputs.stage_in(artifact)
         (found,) = inputs.folder(artifact).iterdir()
         return found
+
+    def context(
+        self, store: Store, deadline: SetupDeadline | None = None
+    ) -> TransferContext:
+        """What the transfers from a store, or else the API, share."""
+        return TransferContext(
+            api=self.api,
+            launcher=store,
+            cache=self.cache,
+            deadline=deadline or SetupDeadline(300.0),
+            say=lambda severity, text: self.said.append((severity, text)),
+            outages=OutageLog(),
+            sleep=self._sleep,
+            retry_timeout=self.patience,
+        )
 
     @property
     def texts(self) -> list[str]:
@@ -224,15 +227,10 @@ class Job:
         """What would have been said had time run out while something was awaited."""
         return [reason for deadline in self.deadlines for reason in deadline.reasons]
 
-    def _check_cancelled(self) -> None:
+    def _sleep(self, _seconds: float) -> None:
         self.now += self.slow
         if self.stopped:
             raise KeyError("stopped")
-
-    def _patiently(self, call: Callable[[], Any], *, more: float = 0.0) -> Any:
-        return retry_until_available(
-            call, seconds=self.patience + more, sleep=lambda _: self._check_cancelled()
-        )
 
 
 Serve = Callable[..., Job]
@@ -422,16 +420,11 @@ def test_unpacking_puts_the_deadline_off(serve: Serve) -> None:
 def test_how_far_it_is(serve: Serve, tmp_path: Path) -> None:
     """The log says how much has come and how fast, counted from the first byte."""
     job = serve(Api())
-    way = Way(
-        api=job.api,
-        maker=gives(b""),
-        cache=job.cache,
-        limit=SetupDeadline(300.0),
-        say=lambda severity, text: job.said.append((severity, text)),
-    )
     progress = partial(Progress, clock=lambda: job.now)
-    transfer = Transfer("m", way, expected=4 * MIB, room=tmp_path, progress=progress)
-    with transfer.watched("through the REST API"):
+    transfer = Transfer(
+        "m", job.context(gives(b"")), expected=4 * MIB, disk=tmp_path, progress=progress
+    )
+    with transfer.attempt("through the REST API"):
         job.now = 1000.0
         for _ in range(3):
             transfer.received(MIB)
@@ -503,12 +496,8 @@ def test_more_than_anybody_wants(store: Store, serve: Serve) -> None:
 def test_more_than_was_said(serve: Serve, tmp_path: Path) -> None:
     """What comes without end is refused when it is beyond all bounds."""
     job = serve(Api())
-    limit = SetupDeadline(300.0)
-    way = Way(
-        api=job.api, maker=gives(b""), cache=job.cache, limit=limit, say=lambda *_: None
-    )
-    transfer = Transfer("model", way, expected=None, room=tmp_path)
-    with transfer.watched("through the REST API"):
+    transfer = Transfer("model", job.context(gives(b"")), expected=None, disk=tmp_path)
+    with transfer.attempt("through the REST API"):
         transfer.received(MAX_ARTIFACT_BYTES)
         with pytest.raises(ArtifactError, match=r"more than 64 GiB"):
             transfer.received(1)
@@ -518,14 +507,9 @@ def test_more_than_was_said(serve: Serve, tmp_path: Path) -> None:
 def test_a_disk_without_room(serve: Serve) -> None:
     """What the disk has no room for is refused at once, with both numbers."""
     job = serve(Api())
-    way = Way(
-        api=job.api,
-        maker=gives(b""),
-        cache=job.cache,
-        limit=SetupDeadline(300.0),
-        say=lambda *_: None,
+    transfer = Transfer(
+        "model", job.context(gives(b"")), expected=None, disk=Path("/proc")
     )
-    transfer = Transfer("model", way, expected=None, room=Path("/proc"))
     words = "(DIOPTRA_WORKER_WORK_DIR): it has 3 MiB, and 0 B are left"
     with pytest.raises(ArtifactError, match=re.escape(words)):
         transfer.begin(3 * MIB)

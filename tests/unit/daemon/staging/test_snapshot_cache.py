@@ -42,7 +42,7 @@ def _fetch(tmp_path: Path) -> Fetch:
         origin: Origin, key: str = KEY, *, who: str = "me", size: int = 1000
     ) -> bytes:
         cache = SnapshotCache(tmp_path / "cache", size=size, identity=lambda: who)
-        with cache.fetched(key, tmp_path / "target", origin):
+        with cache.cached_download(key, tmp_path / "target", origin):
             return (tmp_path / "target").read_bytes()
 
     return fetch
@@ -67,7 +67,7 @@ def test_what_is_of_no_use_is_not_kept(fetch: Fetch, tmp_path: Path) -> None:
     page = Origin(b"<html>back soon</html>")
     with (
         pytest.raises(BundleError),
-        cache.fetched(KEY, tmp_path / "target", page),
+        cache.cached_download(KEY, tmp_path / "target", page),
     ):
         unpack(tmp_path / "target", tmp_path / "unpacked", what="a bundle")
     assert fetch(Origin(b"the archive")) == b"the archive"
@@ -154,7 +154,7 @@ def test_an_api_that_does_not_say_who_it_is(tmp_path: Path) -> None:
     origin = Origin()
     cache = SnapshotCache(tmp_path / "cache", size=1000, identity=identity)
     for _ in range(2):
-        with cache.fetched(KEY, tmp_path / "target", origin):
+        with cache.cached_download(KEY, tmp_path / "target", origin):
             assert (tmp_path / "target").read_bytes() == b"content"
     assert origin.asked == 2
     assert not (tmp_path / "cache").exists()
@@ -169,7 +169,7 @@ def test_many_workers_at_once(tmp_path: Path) -> None:
         target = tmp_path / f"target-{number}"
         for turn in range(60):
             name = f"{(turn * 7 + number) % 9}"
-            with cache.fetched(name, target, Origin(name.encode() * 200)):
+            with cache.cached_download(name, target, Origin(name.encode() * 200)):
                 if target.read_bytes() != name.encode() * 200:
                     wrong.append(target.read_bytes())
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 URI = "s3://bucket/artifacts/a"
 
 
-class Maker:
+class Launcher:
     """Makes a process that has said what it says; its pipe may stay open."""
 
     def __init__(self, *said: object, ends: bool = True) -> None:
@@ -79,12 +79,12 @@ class Listener:
 
 
 def _fetch(
-    maker: Maker,
+    launcher: Launcher,
     tmp_path: Path,
     *,
     stopped: bool = False,
-    slowest: float | None = None,
-    stalled: float = 0.5,
+    min_rate: float | None = None,
+    stall_timeout: float = 0.5,
 ) -> Listener:
     listener = Listener()
 
@@ -93,82 +93,82 @@ def _fetch(
             raise KeyError("stopped")
 
     store_download.fetch(
-        maker,
+        launcher,
         URI,
         tmp_path / "target",
         is_dir=False,
         listener=listener,
         check_cancelled=check_cancelled,
-        slowest=slowest,
-        stalled=stalled,
+        min_rate=min_rate,
+        stall_timeout=stall_timeout,
     )
     return listener
 
 
 def test_it_is_heard_out(tmp_path: Path) -> None:
     """Its reports are passed on until it is done, and nothing of it stays."""
-    maker = Maker({"size": 9}, {"came": 4}, {"came": 5}, {"done": True})
-    assert _fetch(maker, tmp_path).heard == [("size", 9), ("came", 4), ("came", 5)]
-    assert maker.is_gone
+    launcher = Launcher({"size": 9}, {"came": 4}, {"came": 5}, {"done": True})
+    assert _fetch(launcher, tmp_path).heard == [("size", 9), ("came", 4), ("came", 5)]
+    assert launcher.is_gone
 
 
 def test_it_says_why_it_failed(tmp_path: Path) -> None:
     """Its own words are the error's."""
-    maker = Maker({"size": 9}, {"error": "S3 did not give it: 403"})
+    launcher = Launcher({"size": 9}, {"error": "S3 did not give it: 403"})
     with pytest.raises(ServiceUnavailable, match="S3 did not give it: 403"):
-        _fetch(maker, tmp_path)
-    assert maker.is_gone
+        _fetch(launcher, tmp_path)
+    assert launcher.is_gone
 
 
 def test_it_ends_without_a_word(tmp_path: Path) -> None:
     """A process that was killed has not fetched anything."""
-    maker = Maker({"size": 9}, {"came": 9})
+    launcher = Launcher({"size": 9}, {"came": 9})
     with pytest.raises(ServiceUnavailable, match="ended without a word"):
-        _fetch(maker, tmp_path)
-    assert maker.is_gone
+        _fetch(launcher, tmp_path)
+    assert launcher.is_gone
 
 
 def test_it_hangs(tmp_path: Path) -> None:
     """A process to which nothing comes is given up on, and ended."""
-    maker = Maker({"size": 9}, ends=False)
+    launcher = Launcher({"size": 9}, ends=False)
     with pytest.raises(ServiceUnavailable, match="nothing came"):
-        _fetch(maker, tmp_path)
-    assert maker.is_gone
-    assert maker.signals == [signal.SIGKILL]
-    maker.close()
+        _fetch(launcher, tmp_path)
+    assert launcher.is_gone
+    assert launcher.signals == [signal.SIGKILL]
+    launcher.close()
 
 
 def test_a_store_that_is_silent_at_first(tmp_path: Path) -> None:
     """The more a server has to fetch itself, the longer it may be silent."""
-    maker = Maker({"size": 1000}, ends=False)
-    later = threading.Timer(2.0, maker.say, [{"done": True}])
+    launcher = Launcher({"size": 1000}, ends=False)
+    later = threading.Timer(2.0, launcher.say, [{"done": True}])
     later.start()
-    assert _fetch(maker, tmp_path, slowest=10.0).heard == [("size", 1000)]
+    assert _fetch(launcher, tmp_path, min_rate=10.0).heard == [("size", 1000)]
     later.join()
-    maker.close()
+    launcher.close()
 
 
 def test_it_ended_and_its_pipe_did_not(tmp_path: Path) -> None:
     """A process that is gone is not waited for, whoever else holds its pipe."""
-    maker = Maker({"size": 9}, ends=False)
-    maker.process.set_exit(ProcessExit(code=-signal.SIGKILL, peak=None))
+    launcher = Launcher({"size": 9}, ends=False)
+    launcher.process.set_exit(ProcessExit(code=-signal.SIGKILL, peak=None))
     with pytest.raises(ServiceUnavailable, match="was killed by SIGKILL"):
-        _fetch(maker, tmp_path, stalled=1000.0)
-    maker.close()
+        _fetch(launcher, tmp_path, stall_timeout=1000.0)
+    launcher.close()
 
 
 def test_what_cannot_be_used_here(tmp_path: Path) -> None:
     """What the process found unfit is no failure of the store."""
-    maker = Maker({"unfit": "it has more than 64 GiB"})
+    launcher = Launcher({"unfit": "it has more than 64 GiB"})
     with pytest.raises(ArtifactError, match="it has more than 64 GiB"):
-        _fetch(maker, tmp_path)
-    assert maker.is_gone
+        _fetch(launcher, tmp_path)
+    assert launcher.is_gone
 
 
 def test_a_job_that_is_stopped(tmp_path: Path) -> None:
     """Who waits for it can give up at any moment, and it ends."""
-    maker = Maker({"size": 9}, ends=False)
+    launcher = Launcher({"size": 9}, ends=False)
     with pytest.raises(KeyError):
-        _fetch(maker, tmp_path, stopped=True)
-    assert maker.is_gone
-    maker.close()
+        _fetch(launcher, tmp_path, stopped=True)
+    assert launcher.is_gone
+    launcher.close()
