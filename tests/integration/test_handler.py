@@ -20,7 +20,7 @@ from dioptra_worker.daemon.daemon import heartbeat
 from dioptra_worker.daemon.health.state import HealthState
 from dioptra_worker.daemon.job.context import Services
 from dioptra_worker.daemon.job.handler import Handler
-from dioptra_worker.daemon.main_loop import Loop
+from dioptra_worker.daemon.main_loop import MainLoop
 from dioptra_worker.daemon.options import DaemonOptions
 from dioptra_worker.daemon.staging.snapshot_cache import SnapshotCache
 from dioptra_worker.daemon.wakeup import WakeUp
@@ -87,7 +87,7 @@ class Desk:
 
     def handle(self) -> bool:
         """Take the entry and handle it."""
-        taken = self.rq.take()
+        taken = self.rq.dequeue()
         assert taken is not None
         return self.handler.handle(*taken)
 
@@ -219,7 +219,7 @@ def test_a_job_that_was_taken_over_is_counted_by_who_has_it(
         desk.leases.release(JOB)
         assert other.acquire(JOB) is None
         other.count_attempt(JOB)
-        desk.handler.beat()
+        desk.handler.send_heartbeat()
 
     desk.launcher.on_job = take_over
     assert desk.handle()
@@ -255,7 +255,7 @@ def test_a_thread_that_ends_by_itself_stops_no_worker(desk: Desk) -> None:
             raise SystemExit
 
     class Silent:
-        def arm(self) -> None:
+        def watch(self) -> None:
             """Nobody rings."""
 
     wakeup = WakeUp(tick=lambda: None)
@@ -267,7 +267,7 @@ def test_a_thread_that_ends_by_itself_stops_no_worker(desk: Desk) -> None:
         "wakeup": wakeup,
         "health": HealthState(),
     }
-    loop = Loop(
+    loop = MainLoop(
         DaemonOptions(queues=(desk.queue.name,), max_jobs=1),
         **parts,
         shutdown_grace=0.0,

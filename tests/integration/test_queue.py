@@ -19,7 +19,7 @@ from dioptra_worker.broker.commands import CommandListener
 from dioptra_worker.broker.connection import connect
 from dioptra_worker.broker.payload import FUNCTION, PlainSerializer
 from dioptra_worker.broker.queue_watcher import QueueWatcher
-from dioptra_worker.broker.rq_worker import TTL, RqWorker
+from dioptra_worker.broker.rq_worker import WORKER_TTL, RqWorker
 from dioptra_worker.common.outcome import Outcome
 from dioptra_worker.errors import ServiceUnavailable
 
@@ -71,9 +71,9 @@ class Office:
     def begin(self, where: Queue | None = None) -> Any:
         """Submit, take and begin a job."""
         self.submit(where or self.urgent)
-        taken = self.worker.take()
+        taken = self.worker.dequeue()
         assert taken is not None
-        return self.worker.begin(*taken)
+        return self.worker.start_job(*taken)
 
     def fetch(self, job_id: str) -> Job:
         """RQ's record of a job."""
@@ -117,8 +117,8 @@ def test_rq_sees_the_worker(office: Office) -> None:
     name = office.worker.name
     assert name in {worker.name for worker in Worker.all(queue=office.later)}
     assert office.client.hget(office.worker.key, "state") == b"idle"
-    office.worker.beat(None)
-    assert 0 < office.client.ttl(office.worker.key) <= TTL
+    office.worker.send_heartbeat(None)
+    assert 0 < office.client.ttl(office.worker.key) <= WORKER_TTL
     office.worker.unregister()
     assert name not in {worker.name for worker in Worker.all(queue=office.later)}
     office.worker.register()
@@ -130,7 +130,7 @@ def test_a_heartbeat_registers_anew(office: Office) -> None:
     office.client.srem("rq:workers", office.worker.key)
     for each in (office.urgent, office.later):
         office.client.delete(f"rq:workers:{each.name}")
-    office.worker.beat(None)
+    office.worker.send_heartbeat(None)
     names = {worker.name for worker in Worker.all(queue=office.urgent)}
     assert office.worker.name in names
 
@@ -157,7 +157,7 @@ def test_an_entry_with_a_bad_field_is_dropped(office: Office, timeout: str) -> N
     office.client.hset(bad.key, "timeout", timeout)
     office.client.rpush(office.urgent.key, b"\xff\xfe")
     good = office.urgent.enqueue(FUNCTION, job_id=f"good-{uuid4().hex}")
-    taken = office.worker.take()
+    taken = office.worker.dequeue()
     assert taken is not None
     assert taken[0].id == good.id
     assert office.client.lrange(office.urgent.intermediate_queue_key, 0, -1) == [
@@ -168,18 +168,18 @@ def test_an_entry_with_a_bad_field_is_dropped(office: Office, timeout: str) -> N
 def test_beginning_twice_is_one_run(office: Office) -> None:
     """When the answer to a begin was lost, the second begin replaces the first."""
     entry = office.urgent.enqueue(FUNCTION, job_id=f"twice-{uuid4().hex}")
-    taken = office.worker.take()
+    taken = office.worker.dequeue()
     assert taken is not None
-    office.worker.begin(*taken)
+    office.worker.start_job(*taken)
     office.worker._unsure[entry.id] = office.worker.executions.popitem()[1]
-    office.worker.begin(*taken)
+    office.worker.start_job(*taken)
     registry = StartedJobRegistry(queue=office.urgent)
     assert office.client.zcard(registry.key) == 1
 
 
 def test_a_namesake_that_lives_is_not_replaced(office: Office) -> None:
     """Two workers of one name cannot be registered at the same time."""
-    office.worker.beat(None)
+    office.worker.send_heartbeat(None)
     with pytest.raises(ServiceUnavailable, match="already"):
         office.hire(office.worker.name).register()
 
@@ -188,7 +188,7 @@ def test_redis_that_is_away_is_a_service_that_is_away(office: Office) -> None:
     """Where Redis does not answer, waiting may help."""
     worker = office.hire(None)
     worker.connection = connect("redis://127.0.0.1:9")
-    for call in (worker.take, worker.register, worker.suspended):
+    for call in (worker.dequeue, worker.register, worker.suspended):
         with pytest.raises(ServiceUnavailable, match="Redis"):
             call()
 
@@ -202,29 +202,29 @@ def test_urgent_queues_first(office: Office) -> None:
     first = office.submit(office.urgent)
     second = office.submit(office.urgent)
     taken = []
-    while (found := office.worker.take()) is not None:
+    while (found := office.worker.dequeue()) is not None:
         taken.append((found[0].id, found[1].name))
     assert taken == [
         (first, office.names[0]),
         (second, office.names[0]),
         (last, office.names[1]),
     ]
-    assert office.worker.take() is None
+    assert office.worker.dequeue() is None
 
 
 def test_a_job_is_always_in_exactly_one_place(office: Office) -> None:
     """From queue to end, a job is in one of RQ's lists, so that none can be lost."""
     job_id = office.submit(office.later)
     assert office.listed() == {"later queue": [job_id]}
-    found = office.worker.take()
+    found = office.worker.dequeue()
     assert found is not None
     assert office.listed() == {"later intermediate": [job_id]}
-    taken = office.worker.begin(*found)
+    taken = office.worker.start_job(*found)
     assert office.listed() == {"later started": [job_id]}
     assert office.fetch(job_id).get_status() == "started"
     assert office.client.hget(office.worker.key, "current_job") == job_id.encode()
     assert office.client.hget(office.worker.key, "state") == b"busy"
-    office.worker.end(taken, _verdict("finished"))
+    office.worker.end_job(taken, _verdict("finished"))
     assert office.listed() == {"later finished": [job_id]}
     assert office.client.hget(office.worker.key, "state") == b"idle"
     assert office.client.hget(office.worker.key, "current_job") is None
@@ -245,7 +245,7 @@ def test_how_a_job_ended_is_in_the_books(
 ) -> None:
     """Each fate is what RQ calls it, in the registry where RQ has it."""
     taken = office.begin()
-    office.worker.end(taken, _verdict(fate))
+    office.worker.end_job(taken, _verdict(fate))
     job = office.fetch(taken.job.id)
     assert job.get_status() == status
     assert office.listed() == {place: [job.id]}
@@ -258,7 +258,7 @@ def test_how_a_job_ended_is_in_the_books(
 def test_a_dropped_job_is_nobodys(office: Office) -> None:
     """A job that was deleted in the platform is in no list of RQ's any more."""
     taken = office.begin()
-    office.worker.end(taken, _verdict("dropped"))
+    office.worker.end_job(taken, _verdict("dropped"))
     assert office.listed() == {}
 
 
@@ -266,8 +266,8 @@ def test_a_given_back_job_comes_first(office: Office) -> None:
     """A job that is given back is the next one to be taken."""
     taken = office.begin()
     office.submit(office.urgent)
-    office.worker.end(taken, _verdict("given back"))
-    found = office.worker.take()
+    office.worker.end_job(taken, _verdict("given back"))
+    found = office.worker.dequeue()
     assert found is not None
     assert found[0].id == taken.job.id
 
@@ -276,7 +276,7 @@ def test_a_finished_jobs_record_goes_in_time(office: Office) -> None:
     """The record of a finished job is kept for as long as the command line says."""
     taken = office.begin()
     assert office.client.ttl(taken.job.key) == -1
-    office.worker.end(taken, _verdict("finished"))
+    office.worker.end_job(taken, _verdict("finished"))
     assert 0 < office.client.ttl(taken.job.key) <= 500
 
 
@@ -288,18 +288,18 @@ def test_the_heartbeat_of_a_job(office: Office) -> None:
     before = office.client.zscore(registry.key, entry)
     assert before is not None
     office.client.zadd(registry.key, {entry: before - 60})
-    office.worker.beat(taken)
+    office.worker.send_heartbeat(taken)
     after = office.client.zscore(registry.key, entry)
     assert after is not None
     assert after >= time.time() + 60
-    office.worker.end(taken, _verdict("finished"))
+    office.worker.end_job(taken, _verdict("finished"))
 
 
 def test_a_late_heartbeat_changes_nothing(office: Office) -> None:
     """A heartbeat that comes after the end does not make the job a started one."""
     taken = office.begin()
-    office.worker.end(taken, _verdict("finished"))
-    office.worker.beat(taken)
+    office.worker.end_job(taken, _verdict("finished"))
+    office.worker.send_heartbeat(taken)
     assert office.listed() == {"urgent finished": [taken.job.id]}
 
 
@@ -317,7 +317,7 @@ def test_entries_without_a_record_are_dropped(damage: str, office: Office) -> No
         office.client.hset(key, "status", "unheard of")
     else:
         office.client.hset(key, "created_at", "yesterday")
-    found = office.worker.take()
+    found = office.worker.dequeue()
     assert found is not None
     assert found[0].id == good
     assert office.listed() == {"urgent intermediate": [good]}
@@ -326,7 +326,7 @@ def test_entries_without_a_record_are_dropped(damage: str, office: Office) -> No
 def test_a_refused_entry_failed_with_the_reason(office: Office) -> None:
     """An entry that is no job of ours is failed in RQ's books, with the reason."""
     office.submit(office.urgent)
-    found = office.worker.take()
+    found = office.worker.dequeue()
     assert found is not None
     office.worker.refuse(*found, "it calls 'os.system'")
     job = office.fetch(found[0].id)
@@ -340,7 +340,7 @@ def test_a_second_delivery_is_dropped(office: Office) -> None:
     """A second delivery is dropped without a word about the first."""
     taken = office.begin()
     office.urgent.push_job_id(taken.job.id)
-    found = office.worker.take()
+    found = office.worker.dequeue()
     assert found is not None
     office.worker.drop_duplicate(*found, None)
     assert office.listed() == {"urgent started": [taken.job.id]}
@@ -355,10 +355,10 @@ def test_the_bell_rings_for_each_queue(office: Office, url: str) -> None:
     rings: queue.SimpleQueue[None] = queue.SimpleQueue()
     keys = office.worker.queue_keys()
     with QueueWatcher(
-        partial(connect, url), keys, ring=lambda: rings.put(None)
+        partial(connect, url), keys, on_ready=lambda: rings.put(None)
     ) as queue_watcher:
         for where in (office.urgent, office.later, office.urgent):
-            queue_watcher.arm()
+            queue_watcher.watch()
             with pytest.raises(queue.Empty):
                 rings.get(timeout=0.1)
             job_id = office.submit(where)
@@ -366,7 +366,7 @@ def test_the_bell_rings_for_each_queue(office: Office, url: str) -> None:
             assert where.get_job_ids() == [job_id]
             with pytest.raises(queue.Empty):
                 rings.get(timeout=0.1)
-            assert office.worker.take() is not None
+            assert office.worker.dequeue() is not None
 
 
 def test_the_bell_rings_for_what_is_there_already(office: Office, url: str) -> None:
@@ -375,10 +375,10 @@ def test_the_bell_rings_for_what_is_there_already(office: Office, url: str) -> N
     office.submit(office.later)
     keys = office.worker.queue_keys()
     with QueueWatcher(
-        partial(connect, url), keys, ring=lambda: rings.put(None)
+        partial(connect, url), keys, on_ready=lambda: rings.put(None)
     ) as queue_watcher:
         for _ in range(3):
-            queue_watcher.arm()
+            queue_watcher.watch()
             rings.get(timeout=5)
 
 
@@ -395,9 +395,9 @@ def test_the_bell_survives_a_lost_connection(office: Office, url: str) -> None:
         return client
 
     with QueueWatcher(
-        connect_named, keys, ring=lambda: rings.put(None)
+        connect_named, keys, on_ready=lambda: rings.put(None)
     ) as queue_watcher:
-        queue_watcher.arm()
+        queue_watcher.watch()
         _wait_for(lambda: _kill(office.client, "blmove") == 2)
         office.submit(office.later)
         rings.get(timeout=10)

@@ -24,11 +24,10 @@ from tests.plugins.testbed import Platform
 
 from dioptra_worker.api.client import DioptraApi
 from dioptra_worker.broker.connection import connect
-from dioptra_worker.broker.job_request import JobRequest
-from dioptra_worker.broker.leases import LeaseHolder, Leases, namespace
-from dioptra_worker.broker.payload import PlainSerializer, read_request
+from dioptra_worker.broker.leases import LEASE_TTL, LeaseHolder, Leases, namespace
+from dioptra_worker.broker.payload import JobRequest, PlainSerializer, read_request
 from dioptra_worker.broker.registries import Registries
-from dioptra_worker.broker.rq_worker import TTL, RqWorker
+from dioptra_worker.broker.rq_worker import RqWorker
 from dioptra_worker.daemon.recovery.sweep import STARTED_FACTOR, Recovery
 
 if TYPE_CHECKING:
@@ -118,9 +117,9 @@ class Place:
 
     def begin(self, rq: RqWorker) -> str:
         """Have a worker begin the next job."""
-        taken = rq.take()
+        taken = rq.dequeue()
         assert taken is not None
-        rq.begin(*taken)
+        rq.start_job(*taken)
         return str(taken[0].id)
 
     @property
@@ -155,7 +154,7 @@ class Place:
         birth = f"not {me.birth}" if dead else me.birth
         holder = LeaseHolder("holder", socket.gethostname(), me.pid, birth, namespace())
         value = json.dumps(asdict(holder), sort_keys=True)
-        self.client.set(f"dioptra-worker:lease:{name}", value, ex=TTL)
+        self.client.set(f"dioptra-worker:lease:{name}", value, ex=LEASE_TTL)
 
 
 _KINDS = ("rq", "api")
@@ -187,7 +186,7 @@ def test_put_back_taken(place: Place) -> None:
     """A job that was taken and not begun waits again, before all others."""
     first, second = place.submit(), place.submit()
     with place.worker() as rq:
-        taken = rq.take()
+        taken = rq.dequeue()
         assert taken is not None
         assert taken[0].id == first
         place.registries.requeue(first, place.queue)
@@ -200,10 +199,10 @@ def test_waiting(place: Place) -> None:
     name = place.submit()
     assert place.registries.waiting(place.queue) == {name}
     with place.worker() as rq:
-        taken = rq.take()
+        taken = rq.dequeue()
         assert taken is not None
         assert place.registries.waiting(place.queue) == {name}
-        rq.begin(*taken)
+        rq.start_job(*taken)
         assert place.registries.waiting(place.queue) == {name}
         assert place.registries.started(place.queue) == {name: True}
     assert place.registries.started(place.queue) == {name: False}
@@ -215,7 +214,7 @@ def test_in_between(place: Place) -> None:
     """A job that was taken and not begun counts as lost at the second look only."""
     name = place.submit()
     with place.worker() as rq:
-        rq.take()
+        rq.dequeue()
     assert place.registries.intermediate(place.queue) == []
     assert place.registries.intermediate(place.queue) == []
     impatient = Registries(place.client, intermediate=0.0)
@@ -229,13 +228,13 @@ def test_enqueue(place: Place) -> None:
     original = place.job(second)
     place.client.delete(original.key)
     place.client.lrem(place.queue.key, 0, second)
-    order = JobRequest(
+    request = JobRequest(
         job_id=int(second),
         experiment_id=place.platform.experiment,
         timeout=None,
         worker="",
     )
-    place.registries.enqueue(order, place.queue, "10m")
+    place.registries.enqueue(request, place.queue, "10m")
     job = place.job(second)
     assert place.waiting == [second, first]
     assert (job.func_name, job.args, job.kwargs, job.timeout, job.origin) == (
@@ -310,7 +309,7 @@ def test_taken_and_never_begun(place: Place) -> None:
     place.registries = Registries(place.client, intermediate=0.0)
     name = place.submit()
     with place.worker() as rq:
-        rq.take()
+        rq.dequeue()
         place.sweep(lost_after=3600)
         assert place.waiting == []
         place.hold(name, dead=False)
@@ -414,7 +413,7 @@ def test_open_runs(place: Place) -> None:
         return len(closed) > 1
 
     recovery = place.closer(close_run)
-    place.leases.leave_run(run, "KILLED")
+    place.leases.record_open_run(run, "KILLED")
     deadline = time.monotonic() + 60
     while run in place.leases.open_runs():
         assert time.monotonic() < deadline
@@ -434,7 +433,7 @@ def test_open_runs_hold_up_nobody(place: Place) -> None:
     recovery = place.closer(close_run)
     runs = [uuid4().hex for _ in range(5)]
     for run in runs:
-        place.leases.leave_run(run, "KILLED")
+        place.leases.record_open_run(run, "KILLED")
     for _ in range(3):
         place.client.delete("dioptra-worker:turn:runs")
         recovery.sweep()

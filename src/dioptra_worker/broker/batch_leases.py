@@ -25,10 +25,10 @@ STATES: tuple[State, ...] = ("queued", "started", "processed", "error")
 Outcome = Literal["granted", "held", "processed", "postponed", "settled", "lost"]
 
 PREFIX = "dioptra-worker:activity"
-LEASE = 60.0
+ELEMENT_LEASE_TTL = 60.0
 """Seconds after which the claim of a worker that was lost is free again."""
-KEPT = 30 * 24 * 3600
-"""Seconds after the last change that a worker run's activities are kept."""
+RECORD_TTL = 30 * 24 * 3600
+"""Seconds after the last change that the record of a worker run is kept."""
 
 _NOW = """
 local now = redis.call('TIME')
@@ -43,7 +43,7 @@ local function write(element, entry)
   redis.call('EXPIRE', KEYS[1], ARGV[1])
 end
 """
-_CLAIM = (
+_ACQUIRE = (
     _NOW
     + """
 local element, job, token, lease, last = unpack(ARGV, 2)
@@ -69,7 +69,7 @@ write(element, entry)
 return 'granted'
 """
 )
-_SETTLE = (
+_RECORD_STATE = (
     _NOW
     + """
 local element, token, state, error, crashed = unpack(ARGV, 2)
@@ -100,7 +100,7 @@ end
 
 
 @dataclass(frozen=True, kw_only=True)
-class Activity:
+class ElementRecord:
     """What is known of one element.
 
     Attributes:
@@ -122,7 +122,7 @@ class Activity:
     at: float
 
     @classmethod
-    def read(cls, element: str, body: dict[str, Any]) -> Activity:
+    def read(cls, element: str, body: dict[str, Any]) -> ElementRecord:
         """Read one field of the hash."""
         return cls(
             element=element,
@@ -135,8 +135,8 @@ class Activity:
         )
 
 
-class Activities:
-    """The activities of one worker run.
+class ElementLeases:
+    """The leases on the elements of one worker run, and what became of each.
 
     Every method raises `ServiceUnavailable` when Redis is away.
     """
@@ -150,18 +150,18 @@ class Activities:
         """
         self._redis = connection
         self._key = f"{PREFIX}:{worker_run}"
-        self._claim = connection.register_script(_CLAIM)
-        self._settle = connection.register_script(_SETTLE)
+        self._acquire = connection.register_script(_ACQUIRE)
+        self._record_state = connection.register_script(_RECORD_STATE)
         self._renew = connection.register_script(_RENEW)
 
-    def claim(
+    def acquire(
         self,
         element: str,
         *,
         job: int,
         token: str,
         last: bool = False,
-        lease: float = LEASE,
+        lease: float = ELEMENT_LEASE_TTL,
     ) -> Outcome:
         """Take an element to work on.
 
@@ -180,9 +180,9 @@ class Activities:
         """
         values = (element, job, token, lease, int(last))
         with translate_errors():
-            return self._call(self._claim, *values)
+            return self._call(self._acquire, *values)
 
-    def settle(
+    def record_state(
         self,
         element: str,
         state: State,
@@ -204,20 +204,22 @@ class Activities:
             ``settled``, or ``lost`` when somebody else has claimed it meanwhile.
         """
         with translate_errors():
-            return self._call(self._settle, element, token, state, error, int(crashed))
+            return self._call(
+                self._record_state, element, token, state, error, int(crashed)
+            )
 
     def renew(
-        self, elements: Iterable[str], *, token: str, lease: float = LEASE
+        self, elements: Iterable[str], *, token: str, lease: float = ELEMENT_LEASE_TTL
     ) -> None:
         """Keep claims that are still ours for another *lease* seconds."""
         with translate_errors():
-            self._renew(keys=[self._key], args=[KEPT, token, lease, *elements])
+            self._renew(keys=[self._key], args=[RECORD_TTL, token, lease, *elements])
 
-    def all(self) -> Iterator[Activity]:
+    def records(self) -> Iterator[ElementRecord]:
         """Every element that was ever begun, in no order."""
         with translate_errors():
             for field, value in self._redis.hscan_iter(self._key, count=1000):
-                yield Activity.read(field.decode(), json.loads(value))
+                yield ElementRecord.read(field.decode(), json.loads(value))
 
     def reset(self, states: Collection[State]) -> int:
         """Forget the elements in some states, so that they are processed again.
@@ -225,12 +227,12 @@ class Activities:
         Returns:
             How many were forgotten.
         """
-        gone = [entry.element for entry in self.all() if entry.state in states]
+        gone = [entry.element for entry in self.records() if entry.state in states]
         with translate_errors():
             for first in range(0, len(gone), 1000):
                 self._redis.hdel(self._key, *gone[first : first + 1000])
         return len(gone)
 
     def _call(self, script: Script, *values: str | float) -> Outcome:
-        answer: bytes = script(keys=[self._key], args=[KEPT, *values])
+        answer: bytes = script(keys=[self._key], args=[RECORD_TTL, *values])
         return cast("Outcome", answer.decode())

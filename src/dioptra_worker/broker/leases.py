@@ -16,9 +16,8 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 
 from rq.utils import as_text
 
-from dioptra_worker.broker.batch_leases import Activities
+from dioptra_worker.broker.batch_leases import ElementLeases
 from dioptra_worker.broker.connection import translate_errors
-from dioptra_worker.broker.rq_worker import TTL
 from dioptra_worker.common.process_identity import ProcessId, identify
 
 if TYPE_CHECKING:
@@ -27,6 +26,11 @@ if TYPE_CHECKING:
 T = TypeVar("T", "LeaseHolder", "PendingStatus")
 
 PREFIX = "dioptra-worker"
+LEASE_TTL = 90
+"""Seconds after which the lease on a job runs out.
+
+Each heartbeat renews it: `dioptra_worker.broker.rq_worker.HEARTBEAT_INTERVAL`.
+"""
 ATTEMPTS_TTL = 30 * 24 * 3600
 
 _ACQUIRE = """
@@ -94,13 +98,13 @@ class PendingStatus:
 
 
 class Leases:
-    """One worker's page in the book that all workers share.
+    """What one worker tells the others, and hears of them.
 
     Every method raises `ServiceUnavailable` when Redis is away.
     """
 
     def __init__(self, connection: redis.Redis, *, worker: str) -> None:
-        """Open the book.
+        """Prepare.
 
         Args:
             connection: To Redis.
@@ -121,9 +125,9 @@ class Leases:
         self._release = connection.register_script(_RELEASE)
         self._uncount = connection.register_script(_UNCOUNT)
 
-    def activities(self, worker_run: str) -> Activities:
+    def element_leases(self, worker_run: str) -> ElementLeases:
         """The record of which elements of a batch are done."""
-        return Activities(self._redis, worker_run)
+        return ElementLeases(self._redis, worker_run)
 
     # -- leases ----------------------------------------------------------------
 
@@ -140,7 +144,7 @@ class Leases:
             stale = b""
             for _ in range(2):
                 held = self._acquire(
-                    keys=[_lease(job_id)], args=[self._mine, TTL, stale]
+                    keys=[_lease(job_id)], args=[self._mine, LEASE_TTL, stale]
                 )
                 if not held:
                     return None
@@ -195,18 +199,18 @@ class Leases:
 
     # -- pending status --------------------------------------------------------
 
-    def pend(self, pending: PendingStatus) -> None:
+    def record_pending_status(self, pending: PendingStatus) -> None:
         """Write down a status before the API is told."""
         with translate_errors():
             value = json.dumps(asdict(pending))
             self._redis.hset(f"{PREFIX}:pending", str(pending.job_id), value)
 
-    def settle(self, job_id: int) -> None:
+    def clear_pending_status(self, job_id: int) -> None:
         """Note that the API was told."""
         with translate_errors():
             self._redis.hdel(f"{PREFIX}:pending", str(job_id))
 
-    def pending(self, job_id: int) -> PendingStatus | None:
+    def pending_status(self, job_id: int) -> PendingStatus | None:
         """What the API has yet to be told of a job, by whichever worker."""
         with translate_errors():
             found = self._redis.hget(f"{PREFIX}:pending", str(job_id))
@@ -214,12 +218,12 @@ class Leases:
 
     # -- open MLflow runs ------------------------------------------------------
 
-    def leave_run(self, run_id: str, status: str) -> None:
+    def record_open_run(self, run_id: str, status: str) -> None:
         """Note that an MLflow run is still to be closed with a status."""
         with translate_errors():
             self._redis.hset(f"{PREFIX}:open-runs", run_id, status)
 
-    def close_run(self, run_id: str) -> None:
+    def forget_open_run(self, run_id: str) -> None:
         """Note that an MLflow run is closed."""
         with translate_errors():
             self._redis.hdel(f"{PREFIX}:open-runs", run_id)
@@ -230,9 +234,9 @@ class Leases:
             found = self._redis.hgetall(f"{PREFIX}:open-runs")
         return {as_text(run): as_text(status) for run, status in found.items()}
 
-    # -- turns -----------------------------------------------------------------
+    # -- sweeping -------------------------------------------------------------
 
-    def turn(self, what: str, seconds: float) -> bool:
+    def try_become_sweeper(self, what: str, seconds: float) -> bool:
         """Whether it is our turn to do something that one worker does for all.
 
         Args:

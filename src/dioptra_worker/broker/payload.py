@@ -1,14 +1,17 @@
-"""Reads queue entries that nobody vouches for: no code is loaded to look at one."""
+"""What a queue entry asks for; entries are read that nobody vouches for.
+
+No code is loaded to look at one.
+"""
 
 from __future__ import annotations
 
 import io
 import pickle
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from rq.exceptions import DeserializationError
 
-from dioptra_worker.broker.job_request import JobRequest
 from dioptra_worker.errors import PayloadError
 
 if TYPE_CHECKING:
@@ -21,6 +24,25 @@ DEFAULT_TIMEOUT = 24 * 3600.0
 LARGEST_ID = 2**63 - 1
 LONGEST_SHOWN = 200
 """Characters of a refused value that a message quotes."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobRequest:
+    """What the queue asks for.
+
+    Attributes:
+        job_id: The job's id in the API.
+        experiment_id: Its experiment's.
+        timeout: Seconds that the job may run; None is without a limit.
+        worker: The worker's name, for the log.
+        attempt: How often the job has been started, this time included.
+    """
+
+    job_id: int
+    experiment_id: int
+    timeout: float | None
+    worker: str
+    attempt: int = 1
 
 
 class PlainSerializer:
@@ -57,7 +79,7 @@ def read_request(job: Job, *, worker: str) -> JobRequest:
         worker: The worker's name.
 
     Returns:
-        The order.
+        What it asks for.
 
     Raises:
         PayloadError: If it is not a Dioptra job.

@@ -1,4 +1,4 @@
-"""Rings when a queue has something, without taking it.
+"""Says when a queue has something, without taking it.
 
 Taking happens elsewhere, atomically and never blocking, so that no signal and no
 lost connection can come between a job leaving its queue and us knowing of it.
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from types import TracebackType
 
-BLOCK = 15
+BLOCK_TIMEOUT = 15
 """Seconds that one blocking call waits; the connection's timeout is longer."""
 
 
@@ -31,22 +31,22 @@ class QueueWatcher:
         connect: Callable[[float], redis.Redis],
         keys: Sequence[str],
         *,
-        ring: Callable[[], None],
+        on_ready: Callable[[], None],
     ) -> None:
         """Prepare; entering starts the threads.
 
         Args:
             connect: Makes a connection whose answers may take the given seconds.
             keys: The lists to watch.
-            ring: Called, from any of the threads, when one of them has something.
+            on_ready: Called, from any of the threads, when one of them has something.
         """
         self._connect = connect
-        self._ring = ring
-        self._armed = threading.Event()
+        self._on_ready = on_ready
+        self._watching = threading.Event()
         self._closed = threading.Event()
         self._threads = [
             threading.Thread(
-                target=self._watch, args=[key], name="dioptra-bell", daemon=True
+                target=self._wait, args=[key], name="dioptra-bell", daemon=True
             )
             for key in keys
         ]
@@ -64,23 +64,23 @@ class QueueWatcher:
     ) -> None:
         """Tell the threads to end; one that blocks ends with the process."""
         self._closed.set()
-        self._armed.set()
+        self._watching.set()
 
-    def arm(self) -> None:
-        """Ring at the next occasion, also if there already is something."""
-        self._armed.set()
+    def watch(self) -> None:
+        """Say it at the next occasion, also if there already is something."""
+        self._watching.set()
 
-    def _watch(self, key: str) -> None:
-        connection = self._connect(BLOCK)
+    def _wait(self, key: str) -> None:
+        connection = self._connect(BLOCK_TIMEOUT)
         while not self._closed.is_set():
-            self._armed.wait()
+            self._watching.wait()
             if self._closed.is_set():
                 return
             try:
-                found = connection.blmove(key, key, BLOCK, "LEFT", "LEFT")
+                found = connection.blmove(key, key, BLOCK_TIMEOUT, "LEFT", "LEFT")
             except redis.RedisError:
                 self._closed.wait(1.0)  # the daemon itself says that Redis is away
                 continue
             if found is not None:
-                self._armed.clear()
-                self._ring()
+                self._watching.clear()
+                self._on_ready()

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import redis
     from rq import Queue
 
-    from dioptra_worker.broker.job_request import JobRequest
+    from dioptra_worker.broker.payload import JobRequest
 
 INTERMEDIATE = 10.0
 """Seconds after which a job that was taken but not begun counts as lost."""
@@ -67,19 +67,22 @@ class Registries:
             names = {as_text(name) for name in listed}
             return names | set(self._entries(queue)) | set(others)
 
-    def enqueue(self, order: JobRequest, queue: Queue, timeout: str | int) -> None:
+    def enqueue(self, request: JobRequest, queue: Queue, timeout: str | int) -> None:
         """Enqueue a job as the REST API does, to be the next one.
 
         Args:
-            order: The job.
+            request: The job.
             queue: Where to.
             timeout: Its time limit as RQ writes it.
         """
         with translate_errors():
             queue.enqueue_call(
                 FUNCTION,
-                kwargs={"job_id": order.job_id, "experiment_id": order.experiment_id},
-                job_id=str(order.job_id),
+                kwargs={
+                    "job_id": request.job_id,
+                    "experiment_id": request.experiment_id,
+                },
+                job_id=str(request.job_id),
                 timeout=timeout,
                 at_front=True,
             )

@@ -33,8 +33,11 @@ if TYPE_CHECKING:
 log = logging.getLogger("dioptra_worker.worker")
 
 HEARTBEAT_INTERVAL = 15.0
-"""Seconds between two heartbeats."""
-TTL = 90
+"""Seconds between two heartbeats in Redis.
+
+Each renews what RQ knows of the worker and its job, and the lease on that job.
+"""
+WORKER_TTL = 90
 """Seconds after which a worker or a job without a heartbeat counts as lost."""
 
 
@@ -81,7 +84,7 @@ class RqWorker(BaseWorker):  # type: ignore[misc] # RQ is not typed here
             name=name,
             connection=connection,
             default_result_ttl=result_ttl,
-            worker_ttl=TTL,
+            worker_ttl=WORKER_TTL,
             job_monitoring_interval=int(HEARTBEAT_INTERVAL),
             serializer=PlainSerializer,
         )
@@ -120,7 +123,7 @@ class RqWorker(BaseWorker):  # type: ignore[misc] # RQ is not typed here
         with translate_errors():
             self.register_death()
 
-    def beat(self, taken: ActiveJob | None) -> None:
+    def send_heartbeat(self, taken: ActiveJob | None) -> None:
         """Tell RQ that we live, and with us the job that we run."""
         with translate_errors():
             if taken is not None:
@@ -131,7 +134,7 @@ class RqWorker(BaseWorker):  # type: ignore[misc] # RQ is not typed here
                 pipeline.sadd(self.redis_workers_keys, self.key)
                 for queue in self.queues:
                     pipeline.sadd(f"rq:workers:{queue.name}", self.key)
-                self.heartbeat(TTL, pipeline=pipeline)
+                self.heartbeat(WORKER_TTL, pipeline=pipeline)
                 pipeline.execute()
 
     def suspended(self) -> bool:
@@ -141,10 +144,10 @@ class RqWorker(BaseWorker):  # type: ignore[misc] # RQ is not typed here
 
     # -- jobs ------------------------------------------------------------------
 
-    def take(self) -> tuple[Job, Queue] | None:
+    def dequeue(self) -> tuple[Job, Queue] | None:
         """Move the next job to us in one step; None when all queues are empty.
 
-        It lies in RQ's intermediate list until `begin`, where recovery finds it should
+        It lies in RQ's intermediate list until `start_job`, where recovery finds it if
         we die in between.
         """
         with translate_errors():
@@ -169,7 +172,7 @@ class RqWorker(BaseWorker):  # type: ignore[misc] # RQ is not typed here
                 job.set_status(JobStatus(status), pipeline=pipeline)
             pipeline.execute()
 
-    def begin(self, job: Job, queue: Queue) -> ActiveJob:
+    def start_job(self, job: Job, queue: Queue) -> ActiveJob:
         """Write down, in one step, that we run a job.
 
         When an answer was lost and it is called again, the run that may have been
@@ -179,7 +182,7 @@ class RqWorker(BaseWorker):  # type: ignore[misc] # RQ is not typed here
             if job.id in self._unsure:
                 self._unsure[job.id].delete(job, pipeline)
             execution = Execution.create(
-                job, TTL, pipeline=pipeline, worker_name=self.name
+                job, WORKER_TTL, pipeline=pipeline, worker_name=self.name
             )
             self._unsure[job.id] = execution
             job.prepare_for_execution(self.name, pipeline=pipeline)
@@ -192,7 +195,7 @@ class RqWorker(BaseWorker):  # type: ignore[misc] # RQ is not typed here
         self.executions[execution.id] = execution
         return ActiveJob(job, queue, execution)
 
-    def end(self, taken: ActiveJob, verdict: Outcome) -> None:
+    def end_job(self, taken: ActiveJob, verdict: Outcome) -> None:
         """Write down how a job ended."""
         job, queue, execution = taken.job, taken.queue, taken.execution
         job.ended_at = now()
@@ -233,9 +236,9 @@ class RqWorker(BaseWorker):  # type: ignore[misc] # RQ is not typed here
 
     def refuse(self, job: Job, queue: Queue, reason: str) -> None:
         """Write down that a queue entry is no job of ours to run."""
-        taken = self.begin(job, queue)
+        taken = self.start_job(job, queue)
         verdict = Outcome(fate="failed", reason=reason, mlflow="FAILED")
-        self.end(taken, verdict)
+        self.end_job(taken, verdict)
 
     def _be_idle(self) -> None:
         with self.connection.pipeline() as pipeline:

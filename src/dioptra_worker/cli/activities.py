@@ -54,7 +54,9 @@ def list_command(
 
     run = open_runs(context.environment).find(worker_run)
     with open_activities(context.environment, run.id) as activities:
-        found = [entry for entry in activities.all() if state in {None, entry.state}]
+        found = [
+            entry for entry in activities.records() if state in {None, entry.state}
+        ]
     found.sort(key=lambda entry: entry.element)
     if as_json:
         print_json([asdict(entry) for entry in found])
@@ -85,7 +87,7 @@ def stats_command(context: CommandContext, *, worker_run: str, as_json: bool) ->
 
     run = open_runs(context.environment).find(worker_run)
     with open_activities(context.environment, run.id) as activities:
-        counts = Counter(entry.state for entry in activities.all())
+        counts = Counter(entry.state for entry in activities.records())
     if as_json:
         print_json({state: counts[state] for state in STATES})
         return

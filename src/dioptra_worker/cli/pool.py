@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 
 
 def run_pool(
-    settings: Settings, orders: DaemonOptions, given: Mapping[str, str]
+    settings: Settings, options: DaemonOptions, given: Mapping[str, str]
 ) -> int:
     """Run a worker's slots until all have ended.
 
     Args:
         settings: The worker's settings.
-        orders: What the command line asks for.
+        options: What the command line asks for.
         given: Variables that the command line overrides.
 
     Returns:
@@ -47,13 +47,13 @@ def run_pool(
         grace=settings.kill_grace,
         environment=settings_module.for_runners(settings, os.environ),
     )
-    name = orders.name or uuid.uuid4().hex
+    name = options.name or uuid.uuid4().hex
     share = choose_mode(settings.isolation) == "fork" and settings.warm
     plans = [
         SlotSpec(
             name=f"{name}-{number}",
             program=(sys.executable, "-m", "dioptra_worker.cli.start"),
-            options=_options(orders, f"{name}-{number}", share=share),
+            options=_arguments(options, f"{name}-{number}", share=share),
             environment=_environment(settings, given, number, gpus),
         )
         for number, gpus in enumerate(_gpus(settings), 1)
@@ -69,18 +69,18 @@ def _gpus(settings: Settings) -> list[list[str] | None]:
     return [gpus or None for gpus in deal(found, settings.concurrency)]
 
 
-def _options(orders: DaemonOptions, name: str, *, share: bool) -> tuple[str, ...]:
-    limits: list[str] = ["--burst"] if orders.burst else []
-    if orders.max_jobs is not None:
-        limits += ["--max-jobs", str(orders.max_jobs)]
-    if orders.max_idle is not None:
-        limits += ["--max-idle-time", str(orders.max_idle)]
-    for address in orders.wait_for:
+def _arguments(options: DaemonOptions, name: str, *, share: bool) -> tuple[str, ...]:
+    limits: list[str] = ["--burst"] if options.burst else []
+    if options.max_jobs is not None:
+        limits += ["--max-jobs", str(options.max_jobs)]
+    if options.max_idle is not None:
+        limits += ["--max-idle-time", str(options.max_idle)]
+    for address in options.wait_for:
         limits += ["--wait-for", address]
     return (
-        *("--name", name, "--results-ttl", str(orders.result_ttl), *limits),
+        *("--name", name, "--results-ttl", str(options.result_ttl), *limits),
         *(["--share-forkserver"] if share else []),
-        *("--", *orders.queues),
+        *("--", *options.queues),
     )
 
 

@@ -163,7 +163,7 @@ def start(
     # Only now: --help and a wrong environment are answered without these.
     from dioptra_worker.daemon.options import DaemonOptions
 
-    orders = DaemonOptions(
+    options = DaemonOptions(
         queues=queues,
         name=name,
         burst=burst,
@@ -175,20 +175,20 @@ def start(
     if settings.concurrency > 1:
         from dioptra_worker.cli.pool import run_pool
 
-        sys.exit(run_pool(settings, orders, overrides))
+        sys.exit(run_pool(settings, options, overrides))
     if pool is not None:
         process_identity.end_with_parent(signal.SIGTERM)
-    sys.exit(serve(settings, orders, pool=pool if share_forkserver else None))
+    sys.exit(serve(settings, options, pool=pool if share_forkserver else None))
 
 
 def serve(
-    settings: settings_module.Settings, orders: object, *, pool: int | None = None
+    settings: settings_module.Settings, options: object, *, pool: int | None = None
 ) -> ExitCode:
     """Run the daemon and translate how it ended.
 
     Args:
         settings: The daemon's settings.
-        orders: What the command line asks for.
+        options: What the command line asks for.
         pool: The socket to the pool whose fork server this daemon shares.
     """
     launcher = _launcher(settings, pool)
@@ -196,18 +196,18 @@ def serve(
         # The fork server imports MLflow while we import what the daemon needs.
         with contextlib.suppress(RunnerError):  # the daemon tries again, and says it
             launcher.start()
-        return _serve(settings, orders, launcher)
+        return _serve(settings, options, launcher)
 
 
 def _serve(
-    settings: settings_module.Settings, orders: object, launcher: Launcher
+    settings: settings_module.Settings, options: object, launcher: Launcher
 ) -> ExitCode:
     from dioptra_worker.api.client import DioptraApi
     from dioptra_worker.common import log_setup
     from dioptra_worker.daemon.daemon import Daemon
     from dioptra_worker.daemon.options import DaemonOptions
 
-    assert isinstance(orders, DaemonOptions)
+    assert isinstance(options, DaemonOptions)
     mask = log_setup.to_stderr(
         as_json=settings.log_as_json,
         level=settings.log_level,
@@ -222,7 +222,7 @@ def _serve(
     )
     try:
         with api:
-            Daemon(settings, orders, api=api, launcher=launcher, mask=mask).run()
+            Daemon(settings, options, api=api, launcher=launcher, mask=mask).run()
     except (LoginRefused, ServiceRefused) as error:
         click.echo(str(error), err=True)
         return ExitCode.REFUSED

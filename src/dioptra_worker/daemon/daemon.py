@@ -15,7 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from dioptra_worker import __version__
-from dioptra_worker.broker import connection as rq_border
+from dioptra_worker.broker import connection as redis_border
 from dioptra_worker.broker.commands import CommandListener
 from dioptra_worker.broker.leases import Leases
 from dioptra_worker.broker.queue_names import unknown_queue
@@ -29,7 +29,7 @@ from dioptra_worker.daemon.health.state import HealthState
 from dioptra_worker.daemon.job.attempt import CLOSE_RUN_TIMEOUT
 from dioptra_worker.daemon.job.context import Services
 from dioptra_worker.daemon.job.handler import Handler
-from dioptra_worker.daemon.main_loop import Loop
+from dioptra_worker.daemon.main_loop import MainLoop
 from dioptra_worker.daemon.outbox.journal import Journals
 from dioptra_worker.daemon.recovery.orphaned_outboxes import OrphanedOutboxes
 from dioptra_worker.daemon.recovery.sweep import Recovery
@@ -39,7 +39,7 @@ from dioptra_worker.daemon.service_calls import (
     Stopped,
 )
 from dioptra_worker.daemon.staging.snapshot_cache import SnapshotCache
-from dioptra_worker.daemon.wakeup import TICK, WakeUp
+from dioptra_worker.daemon.wakeup import TICK_INTERVAL, WakeUp
 from dioptra_worker.errors import ServiceError, ServiceUnavailable
 from dioptra_worker.supervision.termination import StopRequest
 
@@ -57,7 +57,7 @@ log = logging.getLogger("dioptra_worker.daemon")
 
 READY_TIMEOUT = 60.0
 """Seconds that the fork server may take to import everything before jobs are taken."""
-SWEEP_END = 1.0
+SWEEP_END_TIMEOUT = 1.0
 """Seconds that a sweep for lost jobs may hold up the end; it can be broken off."""
 
 
@@ -67,14 +67,14 @@ class Daemon:
     def __init__(
         self,
         settings: Settings,
-        orders: DaemonOptions,
+        options: DaemonOptions,
         *,
         api: DioptraApi,
         launcher: Launcher,
         mask: Mask,
     ) -> None:
         self._settings = settings
-        self._orders = orders
+        self._options = options
         self._api = api
         self._launcher = launcher
         self._mask = mask
@@ -88,7 +88,7 @@ class Daemon:
         Raises:
             LoginRefused: If the API does not know us.
         """
-        heart = HeartbeatWriter(self._health, self._settings, name=self._orders.name)
+        heart = HeartbeatWriter(self._health, self._settings, name=self._options.name)
         with _signals(self._on_signal), heart:
             self._launcher.start()
             for folder in remove_stale(self._settings.work_dir):
@@ -96,7 +96,7 @@ class Daemon:
             if not self._prepare():
                 return
             url = self._settings.redis_url.get_secret_value()
-            connect = partial(rq_border.connect, url)
+            connect = partial(redis_border.connect, url)
             rq = self._calls.wait_for(lambda: self._rq_worker(connect(0.0)))
             if isinstance(rq, Stopped):
                 return
@@ -112,18 +112,18 @@ class Daemon:
                         target=_Commanded(self._wakeup, handler),
                     ),
                     QueueWatcher(
-                        connect, rq.queue_keys(), ring=self._wakeup.wake
+                        connect, rq.queue_keys(), on_ready=self._wakeup.wake
                     ) as queue_watcher,
                     self._recovering(rq),
                 ):
-                    self._health.tick(READY_TIMEOUT + TICK)
+                    self._health.tick(READY_TIMEOUT + TICK_INTERVAL)
                     self._launcher.wait_until_ready(READY_TIMEOUT)
-                    self._health.registered(rq.name, self._orders.queues)
+                    self._health.registered(rq.name, self._options.queues)
                     log.info(
                         "worker %s (dioptra-worker %s) listens on: %s",
                         rq.name,
                         __version__,
-                        ", ".join(self._orders.queues),
+                        ", ".join(self._options.queues),
                         extra={"worker": rq.name},
                     )
                     self._loop(rq, handler, queue_watcher).run()
@@ -157,9 +157,9 @@ class Daemon:
 
     def _loop(
         self, rq: RqWorker, handler: Handler, queue_watcher: QueueWatcher
-    ) -> Loop:
-        return Loop(
-            self._orders,
+    ) -> MainLoop:
+        return MainLoop(
+            self._options,
             api=self._api,
             rq=rq,
             handler=handler,
@@ -194,17 +194,17 @@ class Daemon:
             yield
         finally:
             done.set()
-            thread.join(timeout=SWEEP_END)
+            thread.join(timeout=SWEEP_END_TIMEOUT)
 
     # -- start -----------------------------------------------------------------
 
     def _prepare(self) -> bool:
         """Log in and look at the queues' names; False when told to stop meanwhile."""
-        if self._orders.wait_for:
+        if self._options.wait_for:
             log.info(
                 "--wait-for %s changes nothing: the worker waits for all services that"
                 " it needs, however long that takes",
-                ", ".join(self._orders.wait_for),
+                ", ".join(self._options.wait_for),
             )
         if self._calls.wait_for(self._api.login, API) is STOPPED:
             return False
@@ -219,24 +219,24 @@ class Daemon:
 
     def _check_queues(self) -> None:
         known = self._api.queue_names()
-        for name in self._orders.queues:
+        for name in self._options.queues:
             if name not in known:
                 log.warning("%s", unknown_queue(name, known))
 
     def _rq_worker(self, connection: Any) -> RqWorker:
-        with rq_border.translate_errors():
+        with redis_border.translate_errors():
             return RqWorker(
-                self._orders.queues,
-                name=self._orders.name,
+                self._options.queues,
+                name=self._options.name,
                 connection=connection,
-                result_ttl=self._orders.result_ttl,
+                result_ttl=self._options.result_ttl,
             )
 
     # -- from elsewhere --------------------------------------------------------
 
     def _heartbeat(self, handler: Handler) -> None:
         with self._health.contacting(REDIS):
-            handler.beat()
+            handler.send_heartbeat()
 
     def _on_signal(self, _signum: int, _frame: FrameType | None) -> None:
         self._wakeup.stop()
@@ -299,4 +299,4 @@ def heartbeat(
         yield
     finally:
         done.set()
-        thread.join(timeout=rq_border.ANSWER_TIMEOUT)
+        thread.join(timeout=redis_border.ANSWER_TIMEOUT)

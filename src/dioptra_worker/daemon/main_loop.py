@@ -27,17 +27,17 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("dioptra_worker.daemon")
 
-IDLE_CHECK = 30.0
+IDLE_CHECK_INTERVAL = 30.0
 """Seconds after which an idle daemon looks at its queues unasked."""
-SUSPENDED_CHECK = 2.0
+SUSPENDED_CHECK_INTERVAL = 2.0
 
 
-class Loop:
+class MainLoop:
     """The daemon's main loop; `run` belongs to the main thread."""
 
     def __init__(
         self,
-        orders: DaemonOptions,
+        options: DaemonOptions,
         *,
         api: DioptraApi,
         rq: RqWorker,
@@ -50,7 +50,7 @@ class Loop:
         """Prepare.
 
         Args:
-            orders: Say when to end.
+            options: Say when to end.
             api: Must be there before a job is taken.
             rq: What jobs are taken from.
             handler: Handles a job to its end.
@@ -59,7 +59,7 @@ class Loop:
             health: Is told that the loop lives.
             shutdown_grace: Seconds that a job has to end when told to stop.
         """
-        self._orders = orders
+        self._options = options
         self._api = api
         self._rq = rq
         self._handler = handler
@@ -72,25 +72,25 @@ class Loop:
         self._idle_since = time.monotonic()
 
     def run(self) -> None:
-        """Take and handle jobs until told to stop, or as long as the orders say."""
+        """Take and handle jobs until told to stop, or as long as the options say."""
         while not self._wakeup.stopping:
             found = self._next()
             if found is not None:
                 self._drive(*found)
                 self._idle_since = time.monotonic()
                 self._jobs += 1
-                if self._jobs == self._orders.max_jobs:
+                if self._jobs == self._options.max_jobs:
                     log.info("%d jobs done, ending", self._jobs)
                     return
-            elif self._orders.burst:
+            elif self._options.burst:
                 log.info("the queues are empty, ending")
                 return
             elif self._idle_too_long():
-                log.info("idle for %s, ending", duration(self._orders.max_idle or 0))
+                log.info("idle for %s, ending", duration(self._options.max_idle or 0))
                 return
             else:
-                self._queue_watcher.arm()
-                self._wakeup.rest(self._patience())
+                self._queue_watcher.watch()
+                self._wakeup.wait(self._longest_wait())
 
     def _next(self) -> tuple[Job, Queue] | None:
         """Take a job, if we may and there is one."""
@@ -101,12 +101,12 @@ class Loop:
             log.info("suspended by 'rq suspend'; 'rq resume' ends that")
             self._health.phase("suspended")
             while self._calls.wait_for(self._rq.suspended) is True:
-                self._wakeup.rest(SUSPENDED_CHECK)
+                self._wakeup.wait(SUSPENDED_CHECK_INTERVAL)
             self._health.phase("serving")
             return None
         if self._calls.wait_for(self._api.reach, API) is STOPPED:
             return None
-        found = self._calls.wait_for(self._rq.take)
+        found = self._calls.wait_for(self._rq.dequeue)
         return None if isinstance(found, Stopped) else found
 
     def _drive(self, job: Job, source: Queue) -> None:
@@ -127,8 +127,8 @@ class Loop:
         seen = 0
         give_back_at: float | None = None
         while not handled:
-            if self._wakeup.times > seen:
-                seen = self._wakeup.times
+            if self._wakeup.stop_requests > seen:
+                seen = self._wakeup.stop_requests
                 give_back_at = self._on_shutdown(seen, give_back_at)
             left = None
             if give_back_at is not None:
@@ -138,7 +138,7 @@ class Loop:
                         StopRequest("shutdown", "the worker was shut down")
                     )
                     give_back_at, left = None, None
-            self._wakeup.rest(left)
+            self._wakeup.wait(left)
         thread.join()
         if handled == [False]:
             self._calls.wait_for(self._answering, API)
@@ -168,12 +168,12 @@ class Loop:
         )
         return give_back_at
 
-    def _patience(self) -> float:
-        if self._orders.max_idle is None:
-            return IDLE_CHECK
-        left = self._idle_since + self._orders.max_idle - time.monotonic()
-        return max(0.05, min(IDLE_CHECK, left))
+    def _longest_wait(self) -> float:
+        if self._options.max_idle is None:
+            return IDLE_CHECK_INTERVAL
+        left = self._idle_since + self._options.max_idle - time.monotonic()
+        return max(0.05, min(IDLE_CHECK_INTERVAL, left))
 
     def _idle_too_long(self) -> bool:
-        limit = self._orders.max_idle
+        limit = self._options.max_idle
         return limit is not None and time.monotonic() - self._idle_since >= limit

@@ -81,7 +81,7 @@ class MainLoopCalls(_ServiceCalls):
         """Call until a service answers; `STOPPED` when told to stop meanwhile."""
 
         def sleep(seconds: float) -> None:
-            if self._wakeup.pause(seconds):
+            if self._wakeup.sleep_unless_stopped(seconds):
                 raise _ToldToStop
             self._health.tick(LONGEST_CALL[service])
 

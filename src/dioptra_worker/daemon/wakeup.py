@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-TICK = 5.0
+TICK_INTERVAL = 5.0
 """Seconds between two signs of life of a main loop that sleeps."""
 
 
 class WakeUp:
-    """What the main loop sleeps by; only that loop's thread may `rest` or `pause`."""
+    """What the main loop sleeps by; only that loop's thread may sleep."""
 
     def __init__(self, *, tick: Callable[[], None]) -> None:
         """Prepare.
@@ -35,7 +35,7 @@ class WakeUp:
         self._events: queue.SimpleQueue[None] = queue.SimpleQueue()
 
     @property
-    def times(self) -> int:
+    def stop_requests(self) -> int:
         """How often the daemon was told to stop."""
         return len(self._told)
 
@@ -50,10 +50,10 @@ class WakeUp:
         self.wake()
 
     def wake(self) -> None:
-        """End a rest."""
+        """End a `wait`."""
         self._events.put(None)
 
-    def rest(self, seconds: float | None) -> None:
+    def wait(self, seconds: float | None) -> None:
         """Sleep until something happens, or for a while.
 
         Args:
@@ -66,12 +66,12 @@ class WakeUp:
             if left <= 0:
                 break
             with contextlib.suppress(queue.Empty):
-                self._events.get(timeout=min(left, TICK))
+                self._events.get(timeout=min(left, TICK_INTERVAL))
                 break
         for _ in range(self._events.qsize()):
             self._events.get_nowait()
 
-    def pause(self, seconds: float) -> bool:
+    def sleep_unless_stopped(self, seconds: float) -> bool:
         """Sleep for a while, whatever happens but a stop.
 
         Args:
@@ -82,5 +82,5 @@ class WakeUp:
         """
         until = time.monotonic() + seconds
         while not self.stopping and (left := until - time.monotonic()) > 0:
-            self.rest(left)
+            self.wait(left)
         return self.stopping

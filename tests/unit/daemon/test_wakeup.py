@@ -34,8 +34,8 @@ def test_stop_between_any_two_steps() -> None:
     def main_loop() -> None:
         sys.settrace(at_each_step)
         try:
-            wakeup.rest(LONG)
-            wakeup.pause(LONG)
+            wakeup.wait(LONG)
+            wakeup.sleep_unless_stopped(LONG)
         finally:
             sys.settrace(None)
 
@@ -43,7 +43,7 @@ def test_stop_between_any_two_steps() -> None:
     loop.start()
     loop.join(LONG / 2)
     assert not loop.is_alive()
-    assert wakeup.times >= steps > 5
+    assert wakeup.stop_requests >= steps > 5
 
 
 def test_wakes_a_rest_not_a_pause() -> None:
@@ -51,19 +51,19 @@ def test_wakes_a_rest_not_a_pause() -> None:
     wakeup = _wakeup()
     wakeup.wake()
     began = time.monotonic()
-    wakeup.rest(LONG)
+    wakeup.wait(LONG)
     assert time.monotonic() - began < LONG / 2
     wakeup.wake()
     began = time.monotonic()
-    assert not wakeup.pause(0.2)
+    assert not wakeup.sleep_unless_stopped(0.2)
     assert time.monotonic() - began >= 0.2
     threading.Timer(0.05, wakeup.stop).start()
-    assert wakeup.pause(LONG)
+    assert wakeup.sleep_unless_stopped(LONG)
 
 
 def test_signs_of_life() -> None:
     """Who sleeps says that it lives before it sleeps."""
     ticks: list[float] = []
     wakeup = WakeUp(tick=lambda: ticks.append(time.monotonic()))
-    wakeup.rest(0.01)
+    wakeup.wait(0.01)
     assert ticks

@@ -45,7 +45,7 @@ class HeartbeatWriter:
         settings: Settings,
         *,
         name: str | None = None,
-        every: float = heartbeat_file.EVERY,
+        every: float = heartbeat_file.WRITE_INTERVAL,
     ) -> None:
         """Prepare; nothing is written or opened yet.
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Self
 if TYPE_CHECKING:
     from pathlib import Path
 
-EVERY = 5.0
+WRITE_INTERVAL = 5.0
 """Seconds between two heartbeats."""
 MAX_AGE = 30.0
 """Seconds after which a heartbeat counts as missing."""

@@ -9,7 +9,7 @@ from dioptra_worker.daemon.health.snapshot import NEEDED
 if TYPE_CHECKING:
     from dioptra_worker.daemon.health.snapshot import Snapshot
 
-LATELY = 90.0
+MAX_SILENCE = 90.0
 """Seconds for which a service's last answer counts; idle, each is asked far sooner."""
 
 _STUCK = "the main loop is stuck"
@@ -40,6 +40,6 @@ def why_not_ready(health: Snapshot) -> list[str]:
         if contact is None or contact.away_since is not None:
             continue
         silent = health.now - (contact.answered or 0.0)
-        if silent > LATELY:
+        if silent > MAX_SILENCE:
             reasons.append(f"{service} has not been heard of for {silent:.0f} s")
     return reasons

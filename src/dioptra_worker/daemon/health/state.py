@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 
     from dioptra_worker.daemon.health.snapshot import Phase, State
 
-START = 120.0
+START_TIMEOUT = 120.0
 """Seconds that the daemon may take from its start to its first tick."""
-WITHIN = 30.0
+TICK_TIMEOUT = 30.0
 """Seconds from one tick to the next unless the loop says otherwise."""
 
 
@@ -49,7 +49,7 @@ class HealthState:
         self._clock = clock
         self._now = now
         self._lock = threading.RLock()
-        self._due = clock() + START
+        self._due = clock() + START_TIMEOUT
         self._phase: Phase = "starting"
         self._started = self._since = now()
         self._worker: str | None = None
@@ -63,7 +63,7 @@ class HealthState:
 
     # -- from the main loop ----------------------------------------------------
 
-    def tick(self, within: float = WITHIN) -> None:
+    def tick(self, within: float = TICK_TIMEOUT) -> None:
         """Say that the main loop is alive; called by its thread only.
 
         Args:

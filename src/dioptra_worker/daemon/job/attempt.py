@@ -35,8 +35,8 @@ from dioptra_worker.supervision.termination import (
 from dioptra_worker.supervision.verdict import judge
 
 if TYPE_CHECKING:
-    from dioptra_worker.broker.job_request import JobRequest
     from dioptra_worker.broker.leases import Leases, PendingStatus
+    from dioptra_worker.broker.payload import JobRequest
     from dioptra_worker.daemon.job.context import Services
     from dioptra_worker.daemon.outbox.job_log import JobLog
 
@@ -49,8 +49,8 @@ CLOSE_RUN_TIMEOUT = 15.0
 class Attempt:
     """Drives one job; `run` in one thread, `stop` from any other."""
 
-    def __init__(self, order: JobRequest, services: Services) -> None:
-        self.order = order
+    def __init__(self, request: JobRequest, services: Services) -> None:
+        self.request = request
         self._services = services
         self._api = services.api
         self._lock = threading.Lock()
@@ -80,11 +80,11 @@ class Attempt:
         """Make the job ours in the API; see `dioptra_worker.daemon.job.claim`."""
         services = self._services
         prefetch = Prefetch(
-            self.order.job_id, api=self._api, launcher=services.launcher
+            self.request.job_id, api=self._api, launcher=services.launcher
         )
         try:
             claimed = claim(
-                self.order,
+                self.request,
                 api=self._api,
                 leases=_PendingEnds(services.leases, self._journals),
                 settings=services.settings,
@@ -109,7 +109,7 @@ class Attempt:
         """
         with (
             completing(
-                self.order,
+                self.request,
                 self._services,
                 self._journals,
                 claimed=claimed,
@@ -161,7 +161,7 @@ class Attempt:
         """Run the job with an eye on its status in the API."""
         job_log = completion.job_log
         try:
-            with watching_status(self.order.job_id, self._services, stop=self.stop):
+            with watching_status(self.request.job_id, self._services, stop=self.stop):
                 return self._supervised(completion)
         except WorkerError as error:
             job_log.say("ERROR", str(error))
@@ -171,7 +171,7 @@ class Attempt:
             job_log.say("ERROR", reason)
             return Outcome(fate="failed", reason=reason, mlflow="FAILED")
         except Exception as error:  # a job without an end would be stuck
-            log.exception("job %d broke the worker", self.order.job_id)
+            log.exception("job %d broke the worker", self.request.job_id)
             reason = f"the worker has a bug: {error!r}"
             return Outcome(fate="failed", reason=reason, mlflow="FAILED")
 
@@ -182,12 +182,12 @@ class Attempt:
         assert prefetch is not None
         # The folder is removed after the job's end is told: it may hold many files.
         space = self._cleanup.enter_context(
-            workspace(settings.work_dir, self.order.job_id)
+            workspace(settings.work_dir, self.request.job_id)
         )
         setup = SetupDeadline(settings.setup_deadline)
-        clock = JobClock(setup, limit=self.order.timeout)
+        clock = JobClock(setup, limit=self.request.timeout)
         with Preparation(
-            self.order,
+            self.request,
             services,
             job_log,
             prefetch=prefetch,
@@ -200,12 +200,12 @@ class Attempt:
             batch_claims = BatchClaimHandler(
                 services.leases,
                 pipes.send,
-                job_id=self.order.job_id,
+                job_id=self.request.job_id,
                 job_log=job_log,
                 prepared=preparation.prepared,
             )
             events = RunnerEvents(
-                job_id=self.order.job_id,
+                job_id=self.request.job_id,
                 job_log=job_log,
                 outbox=completion.outbox,
                 clock=clock,
@@ -227,7 +227,7 @@ class Attempt:
             self._adopt_supervisor(supervisor)
             pipes.send(
                 Start(
-                    job_id=self.order.job_id,
+                    job_id=self.request.job_id,
                     directory=str(space.root),
                     api_url=self._api.url,
                     log_level=settings.log_level,
@@ -263,7 +263,7 @@ class Attempt:
         if services.launcher.close_run(run_id, status, timeout=CLOSE_RUN_TIMEOUT):
             return True
         try:
-            services.leases.leave_run(run_id, status)
+            services.leases.record_open_run(run_id, status)
         except ServiceUnavailable as error:
             log.warning("MLflow run %s stays open: %s", run_id, error)
         return False
@@ -276,9 +276,9 @@ class _PendingEnds:
     leases: Leases
     journals: Journals
 
-    def pending(self, job_id: int) -> PendingStatus | None:
+    def pending_status(self, job_id: int) -> PendingStatus | None:
         """How a job ended, if the API was not told."""
-        return self.leases.pending(job_id) or self.journals.end_of(job_id)
+        return self.leases.pending_status(job_id) or self.journals.end_of(job_id)
 
 
 def _told_late(claimed: Claim) -> Outcome:

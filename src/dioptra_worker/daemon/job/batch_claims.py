@@ -14,7 +14,7 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING
 
-from dioptra_worker.broker.batch_leases import LEASE, Activities
+from dioptra_worker.broker.batch_leases import ELEMENT_LEASE_TTL, ElementLeases
 from dioptra_worker.common.retry import FOREVER, retry_until_available
 from dioptra_worker.errors import ServiceUnavailable
 from dioptra_worker.protocol.messages import BatchClaimReply, BatchClaimRequest
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("dioptra_worker.claims")
 
-RENEW_EVERY = LEASE / 3
-LETTING_GO = 5.0
+RENEW_INTERVAL = ELEMENT_LEASE_TTL / 3
+CLOSE_TIMEOUT = 5.0
 """Seconds that a job's end waits for Redis to take claims back; they run out anyway."""
 
 
@@ -36,30 +36,30 @@ class BatchClaims:
 
     def __init__(
         self,
-        activities: Activities,
+        leases: ElementLeases,
         *,
         job: int,
         token: str,
         answer: Callable[[BatchClaimReply], object],
         outages: OutageLog,
-        renew_every: float = RENEW_EVERY,
+        renew_interval: float = RENEW_INTERVAL,
     ) -> None:
-        """Open the desk.
+        """Start the thread.
 
         Args:
-            activities: The record that all jobs of the worker run share.
+            leases: The record that all jobs of the worker run share.
             job: The job.
             token: Names this attempt of the job.
             answer: Tells the runner.
             outages: Told when a question waits for Redis, and when it goes on.
-            renew_every: Seconds between two renewals of what the job holds.
+            renew_interval: Seconds between two renewals of what the job holds.
         """
-        self._activities = activities
+        self._leases = leases
         self._job = job
         self._token = token
         self._answer = answer
         self._outages = outages
-        self._renew_every = renew_every
+        self._renew_interval = renew_interval
         self._held: set[str] = set()
         self._questions: queue.SimpleQueue[BatchClaimRequest | None] = (
             queue.SimpleQueue()
@@ -82,12 +82,12 @@ class BatchClaims:
         """
         self._closing.set()
         self._questions.put(None)
-        self._thread.join(LETTING_GO)
+        self._thread.join(CLOSE_TIMEOUT)
         if self._thread.is_alive():
             return  # Redis is away, and the claims run out by themselves
         for element in sorted(self._held):
             try:
-                self._activities.settle(
+                self._leases.record_state(
                     element, "error", token=self._token, error=reason, crashed=True
                 )
             except ServiceUnavailable as error:
@@ -95,11 +95,11 @@ class BatchClaims:
                 return
 
     def _work(self) -> None:
-        due = time.monotonic() + self._renew_every
+        due = time.monotonic() + self._renew_interval
         while not self._closing.is_set():
             if time.monotonic() >= due:
                 self._renew()
-                due = time.monotonic() + self._renew_every
+                due = time.monotonic() + self._renew_interval
             try:
                 wanted = self._questions.get(timeout=max(0, due - time.monotonic()))
             except queue.Empty:
@@ -121,13 +121,13 @@ class BatchClaims:
     def _outcome(self, wanted: BatchClaimRequest) -> str:
         element = wanted.element
         if wanted.state == "started":
-            outcome = self._activities.claim(
+            outcome = self._leases.acquire(
                 element, job=self._job, token=self._token, last=wanted.last
             )
             if outcome == "granted":
                 self._held.add(element)
             return outcome
-        outcome = self._activities.settle(
+        outcome = self._leases.record_state(
             element,
             wanted.state,
             token=self._token,
@@ -140,7 +140,7 @@ class BatchClaims:
         if not self._held:
             return
         try:
-            self._activities.renew(self._held, token=self._token)
+            self._leases.renew(self._held, token=self._token)
         except ServiceUnavailable as error:
             log.warning("claims of job %d are not renewed: %s", self._job, error)
 

@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from dioptra_worker.api.models import Job
-    from dioptra_worker.broker.job_request import JobRequest
     from dioptra_worker.broker.leases import PendingStatus
+    from dioptra_worker.broker.payload import JobRequest
     from dioptra_worker.settings import Settings
 
 T = TypeVar("T")
 
-PATIENCE = 5.0
+API_TIMEOUT = 5.0
 """Seconds that an API which is away may take to be back before the job is put back."""
 
 Kind = Literal["ours", "over", "gone", "lost"]
@@ -63,19 +63,19 @@ class Api(Protocol):
         ...
 
 
-class Book(Protocol):
+class PendingStatuses(Protocol):
     """What a claim needs of the leases."""
 
-    def pending(self, job_id: int) -> PendingStatus | None:
+    def pending_status(self, job_id: int) -> PendingStatus | None:
         """What the API has yet to be told of a job."""
         ...
 
 
 def claim(
-    order: JobRequest,
+    request: JobRequest,
     *,
     api: Api,
-    leases: Book,
+    leases: PendingStatuses,
     settings: Settings,
     close_run: Callable[[str, str], object],
     sleep: Callable[[float], object] = time.sleep,
@@ -83,7 +83,7 @@ def claim(
     """Set a job to ``started``. Its lease must be ours, so nobody else runs it.
 
     Args:
-        order: The job.
+        request: The job.
         api: Where to set it.
         leases: Knows about earlier attempts.
         settings: What to do with a job whose worker was lost.
@@ -97,7 +97,7 @@ def claim(
         ServiceUnavailable: If the API or Redis is away, or lets nobody in; the job
             can be put back.
     """
-    claiming = _Claiming(order, api, leases, settings, close_run, sleep)
+    claiming = _Claiming(request, api, leases, settings, close_run, sleep)
     try:
         return claiming.claim()
     except NotFound:
@@ -110,9 +110,9 @@ def claim(
 
 @dataclass(frozen=True)
 class _Claiming:
-    order: JobRequest
+    request: JobRequest
     api: Api
-    leases: Book
+    leases: PendingStatuses
     settings: Settings
     close_run: Callable[[str, str], object]
     sleep: Callable[[float], object]
@@ -128,8 +128,8 @@ class _Claiming:
 
     def _interrupted(self) -> Claim:
         """Decide about a job that is started and that nobody runs."""
-        order, settings = self.order, self.settings
-        pending = self.leases.pending(order.job_id)
+        request, settings = self.request, self.settings
+        pending = self.leases.pending_status(request.job_id)
         if pending is not None:
             return Claim(
                 kind="lost",
@@ -137,15 +137,15 @@ class _Claiming:
                 words=pending.reason
                 or "its worker was lost before it could deliver that the job finished",
             )
-        run_id = self._persist(lambda: self.api.mlflow_run(order.job_id))
-        if order.attempt == 1 and run_id is None:
+        run_id = self._retry(lambda: self.api.mlflow_run(request.job_id))
+        if request.attempt == 1 and run_id is None:
             # Nobody ran it: it was set by a request of ours whose answer was lost.
             return Claim(kind="ours")
         again = settings.on_interruption == "requeue"
-        if not again or order.attempt > settings.max_attempts:
+        if not again or request.attempt > settings.max_attempts:
             if run_id is not None:
                 self.close_run(run_id, "FAILED")
-            times = "" if order.attempt <= 2 else f" {order.attempt - 1} times"
+            times = "" if request.attempt <= 2 else f" {request.attempt - 1} times"
             return Claim(
                 kind="lost",
                 status="failed",
@@ -159,16 +159,16 @@ class _Claiming:
             if refusal is not None and (now := self._status()) != reached:
                 return Claim(kind="over", status=now, words=str(refusal))
         words = (
-            f"the worker that ran this job was lost; this is attempt {order.attempt} of"
-            f" at most {settings.max_attempts}"
+            "the worker that ran this job was lost; this is attempt"
+            f" {request.attempt} of at most {settings.max_attempts}"
         )
         return Claim(kind="ours", words=words)
 
     def _set(self, status: str) -> ServiceRefused | None:
         """Set the status; what the API says if it refuses."""
-        job, experiment = self.order.job_id, self.order.experiment_id
+        job, experiment = self.request.job_id, self.request.experiment_id
         try:
-            self._persist(lambda: self.api.set_status(experiment, job, status))
+            self._retry(lambda: self.api.set_status(experiment, job, status))
         except (NotFound, LoginRefused):
             raise
         except ServiceRefused as error:
@@ -176,7 +176,7 @@ class _Claiming:
         return None
 
     def _status(self) -> str:
-        return self._persist(lambda: self.api.job(self.order.job_id).status)
+        return self._retry(lambda: self.api.job(self.request.job_id).status)
 
-    def _persist(self, call: Callable[[], T]) -> T:
-        return retry_until_available(call, seconds=PATIENCE, sleep=self.sleep)
+    def _retry(self, call: Callable[[], T]) -> T:
+        return retry_until_available(call, seconds=API_TIMEOUT, sleep=self.sleep)

@@ -16,7 +16,7 @@ from dioptra_worker.errors import ServiceUnavailable
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from dioptra_worker.broker.job_request import JobRequest
+    from dioptra_worker.broker.payload import JobRequest
     from dioptra_worker.common.outcome import Outcome
     from dioptra_worker.daemon.job.claim import Claim
     from dioptra_worker.daemon.job.context import Services
@@ -33,7 +33,7 @@ _API_AWAY = "; the API is away, and another worker will tell it"
 
 @contextlib.contextmanager
 def completing(
-    order: JobRequest,
+    request: JobRequest,
     services: Services,
     journals: Journals,
     *,
@@ -42,29 +42,29 @@ def completing(
 ) -> Iterator[Completion]:
     """Open what an attempt's results and its end are delivered through.
 
-    Built in this order, each with what is there already, and closed in reverse: the
+    Built in this request, each with what is there already, and closed in reverse: the
     journal, the job's log, the outbox.
 
     Args:
-        order: The job.
+        request: The job.
         services: What attempts share.
         journals: Where to keep what is not delivered.
         claimed: Whether the job is run, or only told its end.
         on_gone: Told when the API no longer knows the job.
     """
     journal = journals.open(
-        job_id=order.job_id,
-        experiment_id=order.experiment_id,
-        attempt=order.attempt,
-        worker=order.worker,
+        job_id=request.job_id,
+        experiment_id=request.experiment_id,
+        attempt=request.attempt,
+        worker=request.worker,
     )
     # Before the queues are made: they begin with what the journal has.
-    words = "" if journal is None else _take_over(journal, order, claimed)
+    words = "" if journal is None else _take_over(journal, request, claimed)
     with (
         journal or contextlib.nullcontext(),
         JobLog(
             services.api,
-            order.job_id,
+            request.job_id,
             mask=services.mask,
             on_gone=on_gone,
             journal=journal,
@@ -72,8 +72,8 @@ def completing(
         Outbox(
             services.api,
             job_log,
-            job_id=order.job_id,
-            experiment_id=order.experiment_id,
+            job_id=request.job_id,
+            experiment_id=request.experiment_id,
             on_gone=on_gone,
             journal=journal,
         ) as outbox,
@@ -81,7 +81,7 @@ def completing(
         services.health.outbox(outbox)
         if words:
             job_log.say("WARNING", words)
-        yield Completion(order, services, journal, job_log, outbox)
+        yield Completion(request, services, journal, job_log, outbox)
 
 
 class Completion:
@@ -94,7 +94,7 @@ class Completion:
 
     def __init__(
         self,
-        order: JobRequest,
+        request: JobRequest,
         services: Services,
         journal: Journal | None,
         job_log: JobLog,
@@ -102,7 +102,7 @@ class Completion:
     ) -> None:
         self.job_log = job_log
         self.outbox = outbox
-        self._order = order
+        self._request = request
         self._services = services
         self._journal = journal
         self._shutting_down = False
@@ -119,10 +119,10 @@ class Completion:
         Returns:
             Whether all of it is delivered.
         """
-        order = self._order
+        request = self._request
         pending = PendingStatus(
-            job_id=order.job_id,
-            experiment_id=order.experiment_id,
+            job_id=request.job_id,
+            experiment_id=request.experiment_id,
             status="finished" if outcome.fate == "finished" else "failed",
             reason=outcome.reason,
         )
@@ -131,7 +131,7 @@ class Completion:
         if self._journal is not None:
             self._journal.record_final_status(pending)
         try:
-            self._services.leases.pend(pending)
+            self._services.leases.record_pending_status(pending)
         except ServiceUnavailable as error:
             log.debug("the status is on this machine only: %s", error)
         return self._finish(pending.status, timeout)
@@ -182,11 +182,11 @@ class Completion:
             self.job_log.say("ERROR", f"the job {word}: {outcome.reason}")
 
 
-def _take_over(journal: Journal, order: JobRequest, claimed: Claim) -> str:
+def _take_over(journal: Journal, request: JobRequest, claimed: Claim) -> str:
     """Go on with what a lost worker left; what to say of it."""
     before, lines = journal.about, journal.log.waiting
     if claimed.kind == "ours":
-        journal.hand_over(attempt=order.attempt, worker=order.worker)
+        journal.hand_over(attempt=request.attempt, worker=request.worker)
     if not lines:
         return ""
     return (

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from rq import Queue
     from rq.job import Job
 
-    from dioptra_worker.broker.job_request import JobRequest
+    from dioptra_worker.broker.payload import JobRequest
     from dioptra_worker.broker.registries import Registries
     from dioptra_worker.broker.rq_worker import ActiveJob, RqWorker
     from dioptra_worker.common.outcome import Outcome
@@ -69,7 +69,7 @@ class Handler:
     def job_id(self) -> int | None:
         """The job that is being handled."""
         attempt = self._attempt
-        return None if attempt is None else attempt.order.job_id
+        return None if attempt is None else attempt.request.job_id
 
     def stop(self, stop: StopRequest) -> bool:
         """Stop the job that is being handled; whether there was one.
@@ -83,7 +83,7 @@ class Handler:
             attempt.stop(stop)
         return attempt is not None
 
-    def beat(self) -> None:
+    def send_heartbeat(self) -> None:
         """Tell Redis that we live, and renew the lease on our job.
 
         Raises:
@@ -92,11 +92,11 @@ class Handler:
         with self._leasing:
             attempt = self._attempt
             if attempt is not None:
-                other = self._services.leases.acquire(attempt.order.job_id)
+                other = self._services.leases.acquire(attempt.request.job_id)
                 if other is not None:
                     words = f"worker {other.worker!r} on {other.host} has taken it over"
                     attempt.stop(StopRequest("gone", words, kill=True))
-        self._heartbeat_rq.beat(self._taken)
+        self._heartbeat_rq.send_heartbeat(self._taken)
 
     def handle(self, job: Job, queue: Queue) -> bool:
         """Handle an entry to its end.
@@ -109,28 +109,28 @@ class Handler:
             False when it was put back because the API is away.
         """
         try:
-            order = read_request(job, worker=self._rq.name)
+            request = read_request(job, worker=self._rq.name)
         except PayloadError as error:
             log.error("queue entry %s was refused: %s", job.id, error)
             reason = f"refused by dioptra-worker: {error}"
             self._rq.refuse(job, queue, reason)
             return True
-        holder = self._leases.acquire(order.job_id)
+        holder = self._leases.acquire(request.job_id)
         if holder is not None or self._runs_elsewhere(job, queue):
             log.info(
                 "job %d is a second delivery and is left to %s",
-                order.job_id,
+                request.job_id,
                 holder.worker if holder else job.worker_name,
             )
             self._rq.drop_duplicate(job, queue, None)
-            self._leases.release(order.job_id)
+            self._leases.release(request.job_id)
             return True
         try:
-            return self._ours(order, job, queue)
+            return self._ours(request, job, queue)
         finally:
             self._taken = None
             self._health.job_over()
-            self._release(order)
+            self._release(request)
 
     def _runs_elsewhere(self, job: Job, queue: Queue) -> bool:
         """Whether a worker without leases, such as the platform's own, runs it."""
@@ -139,37 +139,37 @@ class Handler:
         running = self._registries.started(queue)
         return running.get(job.id, False)
 
-    def _ours(self, order: JobRequest, job: Job, queue: Queue) -> bool:
-        number = self._leases.count_attempt(order.job_id)
-        order = replace(order, attempt=number)
-        attempt = self._attempt = Attempt(order, self._services)
+    def _ours(self, request: JobRequest, job: Job, queue: Queue) -> bool:
+        number = self._leases.count_attempt(request.job_id)
+        request = replace(request, attempt=number)
+        attempt = self._attempt = Attempt(request, self._services)
         if (stop := self._shutdown) is not None:  # while we waited for Redis
-            log.warning("job %d is put back: %s", order.job_id, stop.reason)
-            self._hand_on(order)
+            log.warning("job %d is put back: %s", request.job_id, stop.reason)
+            self._hand_on(request)
             self._registries.requeue(job.id, queue)
             return True
         try:
             claimed = attempt.claim()
         except ServiceUnavailable as error:
-            log.warning("job %d is put back: %s", order.job_id, error)
-            self._hand_on(order)
+            log.warning("job %d is put back: %s", request.job_id, error)
+            self._hand_on(request)
             self._registries.requeue(job.id, queue)
             return False
         if claimed.kind != "lost":  # an end that was never settled is of another run
-            self._leases.settle(order.job_id)
+            self._leases.clear_pending_status(request.job_id)
         if claimed.kind in {"over", "gone"}:
-            log.info("job %d is not ours to run: %s", order.job_id, claimed.words)
+            log.info("job %d is not ours to run: %s", request.job_id, claimed.words)
             self._rq.drop_duplicate(job, queue, claimed.status)
-            self._leases.forget_attempts(order.job_id)
+            self._leases.forget_attempts(request.job_id)
             return True
-        taken = self._taken = self._rq.begin(job, queue)
-        self._health.job_started(order.job_id)
-        log.info("job %d started", order.job_id, extra={"job_id": order.job_id})
+        taken = self._taken = self._rq.start_job(job, queue)
+        self._health.job_started(request.job_id)
+        log.info("job %d started", request.job_id, extra={"job_id": request.job_id})
         started = time.monotonic()
         try:
             verdict = attempt.run(claimed)
             self._taken = None
-            self._close(order, taken, verdict)
+            self._close(request, taken, verdict)
         except Exception:  # RQ's books would have it run for as long as we live
             self._taken = None
             self._rq.park(taken)
@@ -177,37 +177,37 @@ class Handler:
         self._health.job_ended(verdict.fate, time.monotonic() - started)
         log.info(
             "job %d %s after %s%s",
-            order.job_id,
+            request.job_id,
             verdict.fate,
             duration(time.monotonic() - started),
             f": {verdict.reason}" if verdict.reason else "",
-            extra={"job_id": order.job_id, "fate": verdict.fate},
+            extra={"job_id": request.job_id, "fate": verdict.fate},
         )
         return True
 
-    def _close(self, order: JobRequest, taken: ActiveJob, verdict: Outcome) -> None:
+    def _close(self, request: JobRequest, taken: ActiveJob, verdict: Outcome) -> None:
         """Write into RQ's and our own books how it ended."""
         if verdict.fate == "given back":
-            self._hand_on(order)
-        self._rq.end(taken, verdict)
+            self._hand_on(request)
+        self._rq.end_job(taken, verdict)
         if verdict.fate in {"given back", "left"}:
             return
-        if self._leases.acquire(order.job_id) is not None:
+        if self._leases.acquire(request.job_id) is not None:
             return  # another worker has taken it over, and counts for itself
-        self._leases.settle(order.job_id)
-        self._leases.forget_attempts(order.job_id)
+        self._leases.clear_pending_status(request.job_id)
+        self._leases.forget_attempts(request.job_id)
 
-    def _hand_on(self, order: JobRequest) -> None:
+    def _hand_on(self, request: JobRequest) -> None:
         """Let go of a job that is about to be in its queue again.
 
         Not after that: whoever takes it from there and finds it held would leave it to
         us, as a second delivery.
         """
-        self._leases.uncount_attempt(order.job_id)
-        self._release(order)
+        self._leases.uncount_attempt(request.job_id)
+        self._release(request)
 
-    def _release(self, order: JobRequest) -> None:
+    def _release(self, request: JobRequest) -> None:
         """Give the lease on a job back, for no heartbeat to take it again."""
         with self._leasing:
             self._attempt = None
-        self._leases.release(order.job_id)
+        self._leases.release(request.job_id)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from dioptra_worker.api.models import Job
-    from dioptra_worker.broker.job_request import JobRequest
+    from dioptra_worker.broker.payload import JobRequest
     from dioptra_worker.common.workspace import Workspace
     from dioptra_worker.daemon.job.context import Services
     from dioptra_worker.daemon.job.prefetch import Prefetch
@@ -73,7 +73,7 @@ class Preparation:
 
     def __init__(
         self,
-        order: JobRequest,
+        request: JobRequest,
         services: Services,
         job_log: JobLog,
         *,
@@ -85,7 +85,7 @@ class Preparation:
         """Begin to fetch.
 
         Args:
-            order: The job.
+            request: The job.
             services: What attempts share.
             job_log: Takes what is said of it.
             prefetch: Has the job's record.
@@ -93,7 +93,7 @@ class Preparation:
             deadline: Is extended by what comes.
             stopped: Set when nobody wants it any more.
         """
-        self._order = order
+        self._request = request
         self._services = services
         self._api = services.api
         self._log = job_log
@@ -134,10 +134,10 @@ class Preparation:
         outages = OutageLog(self._log.log_job_only)
         job: Job | None = self._prefetch.job()
         if job is None:
-            job = self._retry(lambda: self._api.job(self._order.job_id), outages)
+            job = self._retry(lambda: self._api.job(self._request.job_id), outages)
         self._log.say(
             "INFO",
-            f"worker {self._order.worker!r} runs entrypoint {job.entrypoint_name!r}",
+            f"worker {self._request.worker!r} runs entrypoint {job.entrypoint_name!r}",
         )
         context = TransferContext(
             api=self._api,
@@ -154,7 +154,7 @@ class Preparation:
             job,
             plan,
             services.settings,
-            worker=self._order.worker,
+            worker=self._request.worker,
             platform_version=self._api.platform_version(),
         )
         return Prepared(
@@ -177,7 +177,7 @@ class Preparation:
             reason = f"the job could not be prepared: {error}"
             supervisor.stop(StopRequest("setup", reason, kill=True))
         except Exception as error:
-            log.exception("job %d could not be prepared", self._order.job_id)
+            log.exception("job %d could not be prepared", self._request.job_id)
             reason = f"the job could not be prepared: {error!r}"
             supervisor.stop(StopRequest("setup", reason, kill=True))
         else:

@@ -98,7 +98,7 @@ class BatchClaimHandler:
             return
         if self._claims is None:  # few jobs have batches, and it takes a thread
             self._claims = BatchClaims(
-                self._leases.activities(prepared.worker_run),
+                self._leases.element_leases(prepared.worker_run),
                 job=self._job_id,
                 token=uuid.uuid4().hex,
                 answer=self._send,

@@ -11,7 +11,7 @@ import logging
 import random
 from typing import TYPE_CHECKING, Any
 
-from dioptra_worker.broker.job_request import JobRequest
+from dioptra_worker.broker.payload import JobRequest
 from dioptra_worker.errors import NotFound, ServiceError
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("dioptra_worker.recovery")
 
-SWEEP = 15.0
+SWEEP_INTERVAL = 15.0
 """Seconds between two looks at RQ's books, at most."""
 STARTED_FACTOR = 3.0
 """How much longer than a queued job a started one must be unknown to count as lost."""
@@ -66,7 +66,7 @@ class Recovery:
         self._lost_after = lost_after
         self._close_run = close_run
         self._orphaned_outboxes = orphaned_outboxes
-        self._pause = min(SWEEP, lost_after)
+        self._interval = min(SWEEP_INTERVAL, lost_after)
 
     def run(self, done: threading.Event) -> None:
         """Sweep again and again until told to end."""
@@ -77,7 +77,7 @@ class Recovery:
                 log.debug("no sweep now: %s", error)
             except Exception:
                 log.exception("a sweep broke")
-            if done.wait(self._pause):
+            if done.wait(self._interval):
                 return
 
     def sweep(self) -> None:
@@ -87,16 +87,18 @@ class Recovery:
             ServiceError: If Redis or the API is away.
         """
         for queue in self._queues:
-            if self._leases.turn(f"rq:{queue.name}", self._pause * 0.8):
+            if self._leases.try_become_sweeper(
+                f"rq:{queue.name}", self._interval * 0.8
+            ):
                 self._sweep_rq(queue)
-        turns = [
+        chosen = [
             queue
             for queue in self._queues
-            if self._leases.turn(f"api:{queue.name}", self._lost_after)
+            if self._leases.try_become_sweeper(f"api:{queue.name}", self._lost_after)
         ]
-        if turns:
-            self._sweep_api(turns)
-        if self._leases.turn("runs", self._pause * 0.8):
+        if chosen:
+            self._sweep_api(chosen)
+        if self._leases.try_become_sweeper("runs", self._interval * 0.8):
             self._sweep_runs()
         if (
             self._orphaned_outboxes is not None
@@ -114,7 +116,7 @@ class Recovery:
             if not self._close_run(run_id, status):
                 return
             log.info("MLflow run %s is closed now: %s", run_id, status)
-            self._leases.close_run(run_id)
+            self._leases.forget_open_run(run_id)
 
     def _sweep_rq(self, queue: Queue) -> None:
         for name, worker_lives in self._registries.started(queue).items():
@@ -142,7 +144,7 @@ class Recovery:
                 log.warning(
                     "job %s is %s and in no queue: it is enqueued again", name, status
                 )
-                self._registries.enqueue(_order(job), queue, job["timeout"])
+                self._registries.enqueue(_request(job), queue, job["timeout"])
 
     def _is_lost(self, name: str, status: str, queue: Queue) -> bool:
         """Look again at a job that seems lost: it may have moved while we looked."""
@@ -172,7 +174,7 @@ def _age(job: dict[str, Any]) -> float:
     return (dt.datetime.now(dt.UTC) - changed).total_seconds()
 
 
-def _order(job: dict[str, Any]) -> JobRequest:
+def _request(job: dict[str, Any]) -> JobRequest:
     return JobRequest(
         job_id=job["id"],
         experiment_id=job["experiment"]["id"],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
-from dioptra_worker.broker.batch_leases import Activities
+from dioptra_worker.broker.batch_leases import ElementLeases
 from dioptra_worker.broker.connection import connect
 from dioptra_worker.errors import SettingsError
 from dioptra_worker.provenance import Parameter
@@ -47,7 +47,7 @@ def open_runs(environment: Mapping[str, str]) -> Runs:
 @contextlib.contextmanager
 def open_activities(
     environment: Mapping[str, str], worker_run: str
-) -> Iterator[Activities]:
+) -> Iterator[ElementLeases]:
     """The record of a batch, in the Redis that the environment names.
 
     Raises:
@@ -55,7 +55,7 @@ def open_activities(
     """
     where = "where the record of batches is kept, such as redis://localhost:6379/0"
     with connect(_address(environment, BROKER, where)) as connection:
-        yield Activities(connection, worker_run)
+        yield ElementLeases(connection, worker_run)
 
 
 def data_parameters(environment: Mapping[str, str]) -> tuple[str, ...]:

@@ -89,15 +89,15 @@ class Leases:
     held: PendingStatus | None = None
     runs: list[tuple[str, str]] = field(default_factory=list)
 
-    def pending(self, job_id: int) -> PendingStatus | None:
+    def pending_status(self, job_id: int) -> PendingStatus | None:
         """The end that the API was not told."""
         assert job_id == JOB
         return self.held
 
-    def pend(self, pending: PendingStatus) -> None:
+    def record_pending_status(self, pending: PendingStatus) -> None:
         """Note an end that the API is to be told."""
         self.held = pending
 
-    def leave_run(self, run_id: str, status: str) -> None:
+    def record_open_run(self, run_id: str, status: str) -> None:
         """Leave an MLflow run to be closed."""
         self.runs.append((run_id, status))

@@ -20,7 +20,7 @@ from tests.unit.daemon.job.simulated_platform import TROUBLES, Leases, PlanningA
 from tests.unit.daemon.outbox.simulated_api import EXPERIMENT, JOB, Fault
 from tests.unit.supervision.simulated_runner import RUN, Conduct, Forkserver
 
-from dioptra_worker.broker.job_request import JobRequest
+from dioptra_worker.broker.payload import JobRequest
 from dioptra_worker.common.masking import Mask
 from dioptra_worker.daemon.job.attempt import Attempt
 from dioptra_worker.daemon.job.context import Services
@@ -165,13 +165,13 @@ class Telling:
             mask=Mask([]),
             cache=SnapshotCache(folder / "cache", size=0, identity=lambda: ""),
         )
-        order = JobRequest(
+        request = JobRequest(
             job_id=JOB,
             experiment_id=EXPERIMENT,
             timeout=0.02 if story.waits else None,
             worker="me",
         )
-        self.attempt = Attempt(order, services)
+        self.attempt = Attempt(request, services)
 
     def tell(self) -> Outcome | None:
         """See the story through; how the job ended, if it was ours to run."""

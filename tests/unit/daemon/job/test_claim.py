@@ -16,8 +16,8 @@ from tests.unit.daemon.outbox.simulated_api import (
     SimulatedApi,
 )
 
-from dioptra_worker.broker.job_request import JobRequest
 from dioptra_worker.broker.leases import PendingStatus
+from dioptra_worker.broker.payload import JobRequest
 from dioptra_worker.daemon.job.claim import Claim, claim
 from dioptra_worker.errors import LoginRefused, ServiceUnavailable
 from dioptra_worker.settings import Settings
@@ -32,7 +32,7 @@ class Book:
 
     held: PendingStatus | None = None
 
-    def pending(self, job_id: int) -> PendingStatus | None:
+    def pending_status(self, job_id: int) -> PendingStatus | None:
         """What is pending."""
         assert job_id == JOB
         return self.held

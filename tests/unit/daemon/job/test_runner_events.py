@@ -16,7 +16,7 @@ from tests.unit.daemon.job.simulated_platform import Leases
 from tests.unit.daemon.outbox.simulated_api import EXPERIMENT, GROUP, JOB, SimulatedApi
 
 from dioptra_worker.api.client import DioptraApi
-from dioptra_worker.broker.job_request import JobRequest
+from dioptra_worker.broker.payload import JobRequest
 from dioptra_worker.common.masking import Mask
 from dioptra_worker.common.outcome import Outcome
 from dioptra_worker.daemon.health.probes import why_not_ready
@@ -90,7 +90,7 @@ def _scene(
         cache=nothing,
         health=health,
     )
-    order = JobRequest(
+    request = JobRequest(
         job_id=JOB, experiment_id=EXPERIMENT, timeout=timeout, worker="me"
     )
     answers: queue.SimpleQueue[Message] = queue.SimpleQueue()
@@ -120,7 +120,7 @@ def _scene(
             BatchClaimRequest: claims.handle,
         },
     )
-    completion = Completion(order, services, None, job_log, outbox)
+    completion = Completion(request, services, None, job_log, outbox)
     with job_log, outbox:
         yield Scene(events, job_log, completion, clock, health, prepared, answers)
         assert outbox.finish(None, SOON)

@@ -157,7 +157,7 @@ class Actions:
         if job.status == "started":
             run_id = self.api.mlflow_run(job.id)
             if run_id is not None:
-                self.broker.ledger.leave_run(run_id, "KILLED")
+                self.broker.leases.record_open_run(run_id, "KILLED")
 
     def _say(self, job: JobRow, text: str) -> None:
         stamp = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%f}Z"

@@ -16,9 +16,8 @@ from rq.job import Job
 from rq.utils import as_text
 
 from dioptra_worker.broker.connection import connect, translate_errors
-from dioptra_worker.broker.job_request import JobRequest
 from dioptra_worker.broker.leases import Leases
-from dioptra_worker.broker.payload import PlainSerializer
+from dioptra_worker.broker.payload import JobRequest, PlainSerializer
 from dioptra_worker.broker.registries import Registries
 from dioptra_worker.errors import SettingsError
 
@@ -42,7 +41,7 @@ class Broker:
 
     def __init__(self, connection: redis.Redis, *, name: str) -> None:
         self._redis = connection
-        self.ledger = Leases(connection, worker=name)
+        self.leases = Leases(connection, worker=name)
         self._leftovers = Registries(connection)
 
     def runner(self, job: JobRow) -> str | None:
@@ -50,7 +49,7 @@ class Broker:
 
         A worker that is lost on another machine counts for as long as its lease does.
         """
-        holder = self.ledger.holder(job.id)
+        holder = self.leases.holder(job.id)
         if holder is not None:
             return None if holder.is_dead() else holder.worker
         # Then it is a worker that takes no leases, such as the platform's own.
@@ -67,12 +66,12 @@ class Broker:
         Yields:
             Whether that was possible: False when somebody runs it.
         """
-        ours = self.ledger.acquire(job.id) is None
+        ours = self.leases.acquire(job.id) is None
         try:
             yield ours
         finally:
             if ours:
-                self.ledger.release(job.id)
+                self.leases.release(job.id)
 
     def stop(self, job: JobRow, worker: str) -> None:
         """Ask a worker to stop a job; it may not hear it."""
@@ -82,15 +81,15 @@ class Broker:
     def remove(self, job: JobRow) -> None:
         """Take a job that nobody runs out of its queue, and forget its attempts."""
         self._leftovers.remove(str(job.id), self._queue(job))
-        self.ledger.forget_attempts(job.id)
-        self.ledger.settle(job.id)
+        self.leases.forget_attempts(job.id)
+        self.leases.clear_pending_status(job.id)
 
     def enqueue(self, job: JobRow, *, timeout: str) -> None:
         """Enqueue a job as the REST API does, to be the next one."""
-        order = JobRequest(
+        request = JobRequest(
             job_id=job.id, experiment_id=job.experiment_id, timeout=None, worker=""
         )
-        self._leftovers.enqueue(order, self._queue(job), timeout)
+        self._leftovers.enqueue(request, self._queue(job), timeout)
 
     def _queue(self, job: JobRow) -> Queue:
         return Queue(job.queue, connection=self._redis, serializer=PlainSerializer)

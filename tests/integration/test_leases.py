@@ -16,12 +16,12 @@ import pytest
 from dioptra_worker.broker.connection import connect
 from dioptra_worker.broker.leases import (
     ATTEMPTS_TTL,
+    LEASE_TTL,
     LeaseHolder,
     Leases,
     PendingStatus,
     namespace,
 )
-from dioptra_worker.broker.rq_worker import TTL
 from dioptra_worker.common.process_identity import identify
 from dioptra_worker.errors import ServiceUnavailable
 
@@ -50,22 +50,22 @@ def _job() -> int:
 def _hold(client: redis.Redis, job: int, holder: LeaseHolder) -> None:
     """Take a lease as another process does."""
     value = json.dumps(asdict(holder), sort_keys=True)
-    client.set(f"dioptra-worker:lease:{job}", value, ex=TTL)
+    client.set(f"dioptra-worker:lease:{job}", value, ex=LEASE_TTL)
 
 
 def test_one_of_many(client: redis.Redis, job: int) -> None:
     """Of twenty workers that want a lease at once, one gets it; all others see who."""
-    ledgers = [Leases(client, worker=f"w{number}") for number in range(20)]
-    barrier = threading.Barrier(len(ledgers))
+    all_leases = [Leases(client, worker=f"w{number}") for number in range(20)]
+    barrier = threading.Barrier(len(all_leases))
 
     def acquire(leases: Leases) -> LeaseHolder | None:
         barrier.wait(20)
         return leases.acquire(job)
 
-    with ThreadPoolExecutor(len(ledgers)) as pool:
-        holders = list(pool.map(acquire, ledgers))
+    with ThreadPoolExecutor(len(all_leases)) as pool:
+        holders = list(pool.map(acquire, all_leases))
     assert holders.count(None) == 1
-    winner = ledgers[holders.index(None)]
+    winner = all_leases[holders.index(None)]
     assert {holder for holder in holders if holder} == {winner.me}
 
 
@@ -75,7 +75,7 @@ def test_renewed(client: redis.Redis, job: int) -> None:
     assert leases.acquire(job) is None
     client.expire(f"dioptra-worker:lease:{job}", 5)
     assert leases.acquire(job) is None
-    assert TTL - 10 < client.ttl(f"dioptra-worker:lease:{job}") <= TTL
+    assert LEASE_TTL - 10 < client.ttl(f"dioptra-worker:lease:{job}") <= LEASE_TTL
     assert leases.state(job) == "held"
 
 
@@ -105,15 +105,15 @@ def test_what_a_later_version_wrote(client: redis.Redis, job: int) -> None:
     leases = Leases(client, worker="a")
     other = LeaseHolder("other", "elsewhere.test", 1, "birth", namespace())
     lease = json.dumps({**asdict(other), "slot": 3})
-    client.set(f"dioptra-worker:lease:{job}", lease, ex=TTL)
+    client.set(f"dioptra-worker:lease:{job}", lease, ex=LEASE_TTL)
     assert leases.acquire(job) == other
     assert leases.state(job) == "held"
     assert leases.is_held_elsewhere(job)
     end = PendingStatus(job_id=job, experiment_id=3, status="failed", reason="why")
     more = json.dumps({**asdict(end), "since": "yesterday"})
     client.hset("dioptra-worker:pending", str(job), more)
-    assert leases.pending(job) == end
-    leases.settle(job)
+    assert leases.pending_status(job) == end
+    leases.clear_pending_status(job)
 
 
 def test_dead_holder_here(client: redis.Redis, job: int) -> None:
@@ -123,11 +123,11 @@ def test_dead_holder_here(client: redis.Redis, job: int) -> None:
     dead = LeaseHolder("dead", socket.gethostname(), 1, birth, namespace())
     _hold(client, job, dead)
     assert Leases(client, worker="x").state(job) == "dead"
-    ledgers = [Leases(client, worker=f"w{number}") for number in range(20)]
-    with ThreadPoolExecutor(len(ledgers)) as pool:
-        holders = list(pool.map(lambda leases: leases.acquire(job), ledgers))
+    all_leases = [Leases(client, worker=f"w{number}") for number in range(20)]
+    with ThreadPoolExecutor(len(all_leases)) as pool:
+        holders = list(pool.map(lambda leases: leases.acquire(job), all_leases))
     assert holders.count(None) == 1
-    assert ledgers[0].state(job) == "held"
+    assert all_leases[0].state(job) == "held"
 
 
 @pytest.mark.parametrize(
@@ -170,34 +170,36 @@ def test_attempts_forgotten_by_redis(client: redis.Redis, job: int) -> None:
 def test_pending(client: redis.Redis, job: int) -> None:
     """A status that is under way is known to every worker until it is settled."""
     ours, theirs = Leases(client, worker="a"), Leases(client, worker="b")
-    assert theirs.pending(job) is None
+    assert theirs.pending_status(job) is None
     pending = PendingStatus(job, 3, "failed", "it raised 'ö' and \udcff")
-    ours.pend(pending)
-    assert theirs.pending(job) == pending
-    theirs.settle(job)
-    assert ours.pending(job) is None
+    ours.record_pending_status(pending)
+    assert theirs.pending_status(job) == pending
+    theirs.clear_pending_status(job)
+    assert ours.pending_status(job) is None
 
 
 def test_open_runs(client: redis.Redis) -> None:
     """A run that is to be closed is known to every worker until it is."""
     run = uuid4().hex
     ours, theirs = Leases(client, worker="a"), Leases(client, worker="b")
-    ours.leave_run(run, "KILLED")
+    ours.record_open_run(run, "KILLED")
     assert theirs.open_runs()[run] == "KILLED"
-    theirs.close_run(run)
+    theirs.forget_open_run(run)
     assert run not in ours.open_runs()
 
 
 def test_turns(client: redis.Redis) -> None:
     """Of twenty workers one has the turn, and another when the time is over."""
     what = uuid4().hex
-    ledgers = [Leases(client, worker=f"w{number}") for number in range(20)]
-    with ThreadPoolExecutor(len(ledgers)) as pool:
-        turns = list(pool.map(lambda leases: leases.turn(what, 60), ledgers))
+    all_leases = [Leases(client, worker=f"w{number}") for number in range(20)]
+    with ThreadPoolExecutor(len(all_leases)) as pool:
+        turns = list(
+            pool.map(lambda leases: leases.try_become_sweeper(what, 60), all_leases)
+        )
     assert turns.count(True) == 1
     assert 0 < client.pttl(f"dioptra-worker:turn:{what}") <= 60_000
     client.delete(f"dioptra-worker:turn:{what}")
-    assert ledgers[0].turn(what, 60)
+    assert all_leases[0].try_become_sweeper(what, 60)
 
 
 CALLS: dict[str, Callable[[Leases], object]] = {
@@ -208,13 +210,15 @@ CALLS: dict[str, Callable[[Leases], object]] = {
     "uncount": lambda leases: leases.uncount_attempt(1),
     "elsewhere": lambda leases: leases.is_held_elsewhere(1),
     "forget": lambda leases: leases.forget_attempts(1),
-    "pend": lambda leases: leases.pend(PendingStatus(1, 1, "failed", "")),
-    "settle": lambda leases: leases.settle(1),
-    "pending": lambda leases: leases.pending(1),
-    "leave run": lambda leases: leases.leave_run("r", "FAILED"),
-    "close run": lambda leases: leases.close_run("r"),
+    "pend": lambda leases: leases.record_pending_status(
+        PendingStatus(1, 1, "failed", "")
+    ),
+    "settle": lambda leases: leases.clear_pending_status(1),
+    "pending": lambda leases: leases.pending_status(1),
+    "leave run": lambda leases: leases.record_open_run("r", "FAILED"),
+    "close run": lambda leases: leases.forget_open_run("r"),
     "open runs": lambda leases: leases.open_runs(),
-    "turn": lambda leases: leases.turn("t", 1),
+    "turn": lambda leases: leases.try_become_sweeper("t", 1),
 }
 
 

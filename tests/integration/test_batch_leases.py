@@ -16,7 +16,7 @@ import pytest
 from tests.plugins.tcp_proxy import tcp_proxy
 from tests.plugins.until import until
 
-from dioptra_worker.broker.batch_leases import Activities
+from dioptra_worker.broker.batch_leases import ElementLeases
 from dioptra_worker.broker.connection import connect
 from dioptra_worker.common.outage_log import OutageLog
 from dioptra_worker.daemon.job.batch_claims import BatchClaims
@@ -41,88 +41,88 @@ def _client(stack: LocalStack) -> Iterator[redis.Redis]:
 
 
 @pytest.fixture(name="batch")
-def _batch(client: redis.Redis) -> Activities:
+def _batch(client: redis.Redis) -> ElementLeases:
     """The record of a worker run that no other test has."""
-    return Activities(client, str(uuid4()))
+    return ElementLeases(client, str(uuid4()))
 
 
-def _states(batch: Activities) -> dict[str, str]:
-    return {entry.element: entry.state for entry in batch.all()}
+def _states(batch: ElementLeases) -> dict[str, str]:
+    return {entry.element: entry.state for entry in batch.records()}
 
 
-def test_one_at_a_time(batch: Activities) -> None:
+def test_one_at_a_time(batch: ElementLeases) -> None:
     """What one job has claimed another does not get, nor when it is processed."""
-    assert batch.claim("a", job=1, token="x") == "granted"
-    assert batch.claim("a", job=2, token="y") == "held"
-    assert batch.settle("a", "processed", token="x") == "settled"
-    assert batch.claim("a", job=2, token="y") == "processed"
-    assert batch.claim("a", job=1, token="x") == "processed"
+    assert batch.acquire("a", job=1, token="x") == "granted"
+    assert batch.acquire("a", job=2, token="y") == "held"
+    assert batch.record_state("a", "processed", token="x") == "settled"
+    assert batch.acquire("a", job=2, token="y") == "processed"
+    assert batch.acquire("a", job=1, token="x") == "processed"
 
 
-def test_what_failed_or_was_let_go_is_free(batch: Activities) -> None:
+def test_what_failed_or_was_let_go_is_free(batch: ElementLeases) -> None:
     """A failed element is tried again, and one that was let go is as if untouched."""
-    assert batch.claim("a", job=1, token="x") == "granted"
-    assert batch.settle("a", "error", token="x", error="no luck") == "settled"
-    (entry,) = batch.all()
+    assert batch.acquire("a", job=1, token="x") == "granted"
+    assert batch.record_state("a", "error", token="x", error="no luck") == "settled"
+    (entry,) = batch.records()
     assert (entry.state, entry.error, entry.attempts) == ("error", "no luck", 1)
-    assert batch.claim("a", job=2, token="y") == "granted"
-    assert batch.settle("a", "queued", token="y") == "settled"
-    assert batch.claim("a", job=3, token="z") == "granted"
+    assert batch.acquire("a", job=2, token="y") == "granted"
+    assert batch.record_state("a", "queued", token="y") == "settled"
+    assert batch.acquire("a", job=3, token="z") == "granted"
 
 
-def test_a_lost_answer_is_no_second_claim(batch: Activities) -> None:
+def test_a_lost_answer_is_no_second_claim(batch: ElementLeases) -> None:
     """Asking again with the same token gives the same answer."""
-    assert batch.claim("a", job=1, token="x") == "granted"
-    assert batch.claim("a", job=1, token="x") == "granted"
-    assert batch.settle("a", "processed", token="x") == "settled"
-    assert batch.settle("a", "processed", token="x") == "settled"
-    (entry,) = batch.all()
+    assert batch.acquire("a", job=1, token="x") == "granted"
+    assert batch.acquire("a", job=1, token="x") == "granted"
+    assert batch.record_state("a", "processed", token="x") == "settled"
+    assert batch.record_state("a", "processed", token="x") == "settled"
+    (entry,) = batch.records()
     assert entry.attempts == 1
 
 
-def test_a_zombie_settles_nothing(batch: Activities) -> None:
+def test_a_zombie_settles_nothing(batch: ElementLeases) -> None:
     """A worker that was taken for lost cannot end what another has begun."""
-    assert batch.claim("a", job=1, token="x", lease=SOON) == "granted"
+    assert batch.acquire("a", job=1, token="x", lease=SOON) == "granted"
     time.sleep(2 * SOON)
-    assert batch.claim("a", job=2, token="y", last=True) == "granted"
-    assert batch.settle("a", "processed", token="x") == "lost"
+    assert batch.acquire("a", job=2, token="y", last=True) == "granted"
+    assert batch.record_state("a", "processed", token="x") == "lost"
     assert _states(batch) == {"a": "started"}
-    assert batch.settle("a", "processed", token="y") == "settled"
+    assert batch.record_state("a", "processed", token="y") == "settled"
 
 
-def test_a_lost_worker_frees_its_element_last(batch: Activities) -> None:
+def test_a_lost_worker_frees_its_element_last(batch: ElementLeases) -> None:
     """When a lease has run out, the element is postponed, then had by who asks."""
-    assert batch.claim("a", job=1, token="x", lease=SOON) == "granted"
+    assert batch.acquire("a", job=1, token="x", lease=SOON) == "granted"
     time.sleep(2 * SOON)
-    assert batch.claim("a", job=2, token="y") == "postponed"
-    (entry,) = batch.all()
+    assert batch.acquire("a", job=2, token="y") == "postponed"
+    (entry,) = batch.records()
     assert (entry.state, entry.crashes) == ("error", 1)
-    assert batch.claim("a", job=2, token="y", last=True) == "granted"
+    assert batch.acquire("a", job=2, token="y", last=True) == "granted"
 
 
-def test_the_same_job_again_takes_over_at_once(batch: Activities) -> None:
+def test_the_same_job_again_takes_over_at_once(batch: ElementLeases) -> None:
     """A job that was given back need not wait for its own old claims."""
-    assert batch.claim("a", job=1, token="x") == "granted"
-    assert batch.claim("a", job=1, token="y") == "postponed"
-    assert batch.claim("a", job=1, token="y", last=True) == "granted"
-    assert batch.settle("a", "processed", token="x") == "lost"
+    assert batch.acquire("a", job=1, token="x") == "granted"
+    assert batch.acquire("a", job=1, token="y") == "postponed"
+    assert batch.acquire("a", job=1, token="y", last=True) == "granted"
+    assert batch.record_state("a", "processed", token="x") == "lost"
 
 
-def test_renewed_is_held(batch: Activities) -> None:
+def test_renewed_is_held(batch: ElementLeases) -> None:
     """A claim that is renewed does not run out."""
-    batch.claim("a", job=1, token="x", lease=SOON)
+    batch.acquire("a", job=1, token="x", lease=SOON)
     for _ in range(4):
         time.sleep(SOON / 2)
         batch.renew(["a", "b"], token="x", lease=60)
-    assert batch.claim("a", job=2, token="y", last=True) == "held"
+    assert batch.acquire("a", job=2, token="y", last=True) == "held"
     assert "b" not in _states(batch)
 
 
-def test_reset_forgets(batch: Activities) -> None:
+def test_reset_forgets(batch: ElementLeases) -> None:
     """Elements in the given states are forgotten, and no others."""
     for element, state in (("a", "processed"), ("b", "error"), ("c", "error")):
-        batch.claim(element, job=1, token="x")
-        batch.settle(element, state, token="x")  # type: ignore[arg-type]
+        batch.acquire(element, job=1, token="x")
+        batch.record_state(element, state, token="x")  # type: ignore[arg-type]
     assert batch.reset({"error"}) == 2
     assert _states(batch) == {"a": "processed"}
     assert batch.reset({"error"}) == 0
@@ -137,11 +137,11 @@ def test_many_share_a_batch(stack: LocalStack) -> None:
         elements = [f"e{index}" for index in range(200)]
         random.Random(number).shuffle(elements)  # noqa: S311 - no secret
         with connect(stack.environment()["RQ_REDIS_URI"]) as client:
-            batch = Activities(client, run)
+            batch = ElementLeases(client, run)
             for element in elements:
-                if batch.claim(element, job=number, token=str(number)) == "granted":
+                if batch.acquire(element, job=number, token=str(number)) == "granted":
                     done[element] += 1
-                    batch.settle(element, "processed", token=str(number))
+                    batch.record_state(element, "processed", token=str(number))
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(job, range(8)))
@@ -152,12 +152,12 @@ def test_many_share_a_batch(stack: LocalStack) -> None:
 def test_redis_away_is_said() -> None:
     """A Redis that cannot be reached is the error that callers wait for."""
     with connect("redis://127.0.0.1:1") as client:
-        batch = Activities(client, "x")
+        batch = ElementLeases(client, "x")
         with pytest.raises(ServiceUnavailable):
-            batch.claim("a", job=1, token="x")
+            batch.acquire("a", job=1, token="x")
 
 
-def test_the_desk_answers_and_lets_go(batch: Activities) -> None:
+def test_the_desk_answers_and_lets_go(batch: ElementLeases) -> None:
     """What a job held when it ended is free, and says how that job ended."""
     answers: queue.SimpleQueue[BatchClaimReply] = queue.SimpleQueue()
     said: list[str] = []
@@ -167,7 +167,7 @@ def test_the_desk_answers_and_lets_go(batch: Activities) -> None:
         token="x",
         answer=answers.put,
         outages=OutageLog(lambda severity, text: said.append(severity + text)),
-        renew_every=SOON,
+        renew_interval=SOON,
     )
     for number, element in enumerate("ab", start=1):
         desk.ask(BatchClaimRequest(request_id=number, element=element, state="started"))
@@ -176,7 +176,7 @@ def test_the_desk_answers_and_lets_go(batch: Activities) -> None:
     desk.ask(BatchClaimRequest(request_id=3, element="a", state="processed"))
     assert answers.get(timeout=30).outcome == "settled"
     desk.close("killed by SIGKILL")
-    entries = {entry.element: entry for entry in batch.all()}
+    entries = {entry.element: entry for entry in batch.records()}
     assert entries["a"].state == "processed"
     assert (entries["b"].state, entries["b"].error) == ("error", "killed by SIGKILL")
     assert entries["b"].crashes == 1
@@ -193,7 +193,7 @@ def test_a_question_waits_for_redis(stack: LocalStack) -> None:
         place = f"{uri.netloc.rpartition(':')[0]}:{proxy.port}"
         with connect(uri._replace(netloc=place).geturl()) as client:
             desk = BatchClaims(
-                Activities(client, uuid4().hex),
+                ElementLeases(client, uuid4().hex),
                 job=1,
                 token="x",
                 answer=answers.put,
