@@ -1,25 +1,26 @@
-"""What waits in one queue, in order: in memory, and beyond what that holds on disk."""
+"""What waits in one queue, in order: in memory, and soon on disk."""
 
 from __future__ import annotations
 
-import time
+import contextlib
+import itertools
+import logging
+import threading
 from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
-    from dioptra_worker.daemon.outbox.wal import WriteAheadLog
+    from dioptra_worker.daemon.outbox.item_store import ItemStore
+
+log = logging.getLogger("dioptra_worker.spool")
 
 P = TypeVar("P")
 
 Entry = tuple[int, P]
 """An item with its number."""
-
-CHUNK = 1000
-CHUNK_WEIGHT = 8 << 20
-"""How many items, and of what weight, are read back from the disk at once."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,8 +28,8 @@ class Capacity:
     """What a queue's buffer holds at most.
 
     Attributes:
-        items: Items in memory.
-        weight: What those weigh: of the log, its characters.
+        items: Items in memory where there is no disk to write them to.
+        weight: What those in memory weigh: of the log, its characters.
         disk: Bytes on disk.
     """
 
@@ -37,145 +38,158 @@ class Capacity:
     disk: int = 256 << 20
 
 
-class Buffer(Generic[P]):
-    """A queue's buffer; the queue calls all but `fetch` with its lock held.
+@dataclass(frozen=True)
+class Reading(Generic[P]):
+    """What was read back.
 
-    Every item is also in the wal, if there is one, until it is settled: another
-    process may have to deliver it. Items beyond the capacity in memory are only there.
+    Attributes:
+        items: Items with their numbers, in order.
+        upto: The last number that is accounted for; those of the numbers before it
+            that have no item are lost.
+    """
+
+    items: list[Entry[P]]
+    upto: int
+
+
+class Buffer(Generic[P]):
+    """One queue's items until they are acknowledged; safe from any thread.
+
+    An item is in memory until a `flush` has written it, then on disk only. Without a
+    store, or when the disk refuses, it stays in memory.
+
+    Two locks, since `put` must not wait for a disk: `_lock` guards what is in memory
+    and is never held while the disk is used. `_disk` makes one thing at a time of
+    writing, reading back and deleting; it is taken before `_lock`, never after.
+
+    Attributes:
+        acked: The number up to which all items are delivered or given up.
+        last: The number of the last item.
+        broken: Whether the disk refused something; then what follows is in memory.
     """
 
     def __init__(
         self,
-        *,
         weight: Callable[[P], int],
-        capacity: Capacity,
-        wal: WriteAheadLog[P] | None = None,
+        store: ItemStore[P] | None = None,
+        wake: Callable[[], None] = lambda: None,
     ) -> None:
-        """Begin with what the wal has.
+        """Begin with what the store has.
 
         Args:
             weight: What an item weighs.
-            capacity: What may wait.
-            wal: Keeps items on disk.
+            store: Keeps items on disk.
+            wake: Called when there is something to write, to have it flushed soon.
         """
         self._weight = weight
-        self._capacity = capacity
-        self._wal = wal
-        self._items: deque[tuple[float, int, P]] = deque()
+        self._store = store
+        self._wake = wake
+        self._lock = threading.Lock()
+        self._disk = threading.Lock()
+        self._unwritten: deque[Entry[P]] = deque()
         self._load = 0
-        self._next = 0
-        self._upto = wal.acked if wal else 0
-        self._beyond = wal.last - wal.acked if wal else 0
-        self._since = time.monotonic()
+        self.broken = False
+        self.acked = store.acked if store else 0
+        self.last = self._written = store.last if store else 0
 
-    def __len__(self) -> int:
-        """How many items wait."""
-        return len(self._items) + self._beyond
+    @property
+    def waiting(self) -> int:
+        """How many items are not acknowledged."""
+        return self.last - self.acked
 
     @property
     def load(self) -> int:
         """What the items in memory weigh."""
         return self._load
 
-    @property
-    def oldest(self) -> float:
-        """When the first of them came, on the monotonic clock."""
-        return self._items[0][0] if self._items else self._since
-
-    @property
-    def has_capacity(self) -> bool:
+    def has_capacity(self, capacity: Capacity) -> bool:
         """Whether another item may come."""
-        capacity, wal = self._capacity, self._wal
-        if self._room_in_memory():
-            return True
-        if wal is None:
+        if self._load >= capacity.weight:
             return False
-        return wal.held < capacity.weight and (
-            self._beyond > 0 if wal.broken else wal.size < capacity.disk
-        )
+        if self._store is not None and not self.broken:
+            return self._store.size < capacity.disk
+        return self._written > self.acked or len(self._unwritten) < capacity.items
 
-    def add(self, item: P) -> None:
-        """Append an item, whether there is capacity or not."""
-        wal = self._wal
-        unkept = wal is None or wal.broken
-        in_memory = self._room_in_memory() or (unkept and self._beyond == 0)
-        if wal is None:
-            self._next += 1
-            number = self._next
-        else:
-            number = wal.number() if unkept and in_memory else wal.append(item)
-        if in_memory:
-            self._items.append((time.monotonic(), number, item))
+    def put(self, item: P) -> int:
+        """Append an item, whether there is capacity or not; returns its number."""
+        with self._lock:
+            self.last += 1
+            number = self.last
+            self._unwritten.append((number, item))
             self._load += self._weight(item)
-        else:
-            self._beyond += 1
+            if len(self._unwritten) == 1:
+                self._wake()
+            return number
 
-    @property
-    def wants_fetching(self) -> bool:
-        """Whether what comes next is on disk."""
-        return not self._items and self._beyond > 0
+    def flush(self) -> None:
+        """Write what is in memory, all at once."""
+        with self._disk:
+            with self._lock:
+                waiting = list(self._unwritten)
+            if self._store is None or self.broken or not waiting:
+                return
+            try:
+                self._store.append(waiting)
+            except OSError as error:
+                self.broken = True
+                log.warning(
+                    "what is not delivered is kept in memory only: %s",
+                    error,
+                    extra={"event": "outbox-not-kept"},
+                )
+            else:
+                self._written = waiting[-1][0]
+                self._forget(self._written)
 
-    def fetch(self) -> Callable[[], int]:
-        """Read what comes next from the disk.
-
-        Returns:
-            Puts it in, to be called with the queue's lock held; gives the number of
-            items that turned out to be lost.
-        """
-        assert self._wal is not None
-        after = self._upto
-        reading = self._wal.read(after, most=CHUNK, weight=CHUNK_WEIGHT)
-
-        def put_in() -> int:
-            if self._beyond == 0:  # cleared meanwhile
-                return 0
-            now = time.monotonic()
-            for number, item in reading.items:
-                self._items.append((now, number, item))
-                self._load += self._weight(item)
-            passed = reading.upto - after
-            self._beyond = max(0, self._beyond - passed)
-            self._upto = reading.upto
-            return passed - len(reading.items)
-
-        return put_in
-
-    def take(self, *, most: int, weight: int) -> list[Entry[P]]:
-        """Take the first items in memory out.
+    def read(self, after: int, *, most: int, weight: int) -> Reading[P]:
+        """Read items back.
 
         Args:
+            after: The number after which to begin.
             most: How many at most.
-            weight: What they may weigh together, unless the first is heavier.
+            weight: What they may weigh, unless the first is heavier.
         """
-        taken: list[Entry[P]] = []
-        while self._items and len(taken) < most:
-            _, number, item = self._items[0]
-            more = self._weight(item)
-            if taken and more > weight:
-                break
-            weight -= more
-            self._load -= more
-            self._items.popleft()
-            taken.append((number, item))
-            self._upto = max(self._upto, number)
-        return taken
+        with self._disk:
+            found: list[Entry[P]] = []
+            following = itertools.islice(self._following(after, most), most)
+            with contextlib.suppress(OSError):
+                for number, item in following:
+                    weight -= self._weight(item)
+                    if found and weight < 0:
+                        break
+                    found.append((number, item))
+            # What the disk should have and does not give back is lost.
+            return Reading(found, found[-1][0] if found else max(after, self._written))
 
-    def ack(self, entries: list[Entry[P]]) -> None:
-        """Note that items which were taken are delivered or given up."""
-        if self._wal is not None and entries:
-            self._wal.ack(entries[-1][0])
+    def ack(self, number: int) -> None:
+        """Note that all items up to a number are delivered or given up."""
+        with self._disk:
+            if number <= self.acked:
+                return
+            acked, self.acked = self.acked, number
+            self._forget(number)
+            if self._store is not None and self._written > acked:
+                with contextlib.suppress(OSError):  # it is delivered twice, at worst
+                    self._store.delete(number)
 
-    def clear(self) -> None:
-        """Throw everything away."""
-        self._items.clear()
-        self._load = self._beyond = 0
-        if self._wal is not None:
-            self._wal.ack(self._wal.last)
+    def close(self) -> None:
+        """Write what is in memory, and close the store."""
+        self.flush()
+        if self._store is not None:
+            with contextlib.suppress(OSError):
+                self._store.close()
 
-    def _room_in_memory(self) -> bool:
-        capacity = self._capacity
-        return (
-            self._beyond == 0
-            and len(self._items) < capacity.items
-            and self._load < capacity.weight
-        )
+    def _following(self, after: int, most: int) -> Iterator[Entry[P]]:
+        if self._store is not None and after < self._written:
+            yield from self._store.read(after)
+            return
+        with self._lock:
+            rest = itertools.dropwhile(lambda entry: entry[0] <= after, self._unwritten)
+            entries = list(itertools.islice(rest, most))
+        yield from entries
+
+    def _forget(self, number: int) -> None:
+        """Drop items up to a number from memory."""
+        with self._lock:
+            while self._unwritten and self._unwritten[0][0] <= number:
+                self._load -= self._weight(self._unwritten.popleft()[1])

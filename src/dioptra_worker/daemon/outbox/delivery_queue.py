@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from dioptra_worker.daemon.outbox.sender import Sender
-    from dioptra_worker.daemon.outbox.wal import WriteAheadLog
 
 log = logging.getLogger("dioptra_worker.lane")
 
@@ -44,7 +43,11 @@ class Batch:
 
 
 class DeliveryQueue(Generic[P]):
-    """One queue; `put` returns at once, the thread does the rest."""
+    """One queue; `put` returns at once, the thread does the rest.
+
+    The lock `_changed` is never held while the sender or the disk is used, nor while
+    somebody else's lock is taken but the one for what the buffer has in memory.
+    """
 
     def __init__(
         self,
@@ -53,7 +56,7 @@ class DeliveryQueue(Generic[P]):
         *,
         batch: Batch,
         capacity: Capacity | None = None,
-        wal: WriteAheadLog[P] | None = None,
+        buffer: Buffer[P] | None = None,
         pace: float = 1.0,
     ) -> None:
         """Prepare; entering starts the thread.
@@ -63,27 +66,27 @@ class DeliveryQueue(Generic[P]):
             sender: Knows the items.
             batch: What goes out together.
             capacity: What may wait.
-            wal: Keeps items on disk; what it has is delivered first.
+            buffer: Where items wait; what it has is delivered first.
             pace: What pauses between two tries are multiplied with.
         """
         self._sender = sender
         self._batch = batch
         self._pace = pace
-        self._buffer = Buffer(
-            weight=sender.weight, capacity=capacity or Capacity(), wal=wal
-        )
-        self._under_way = 0
+        self._capacity = capacity or Capacity()
+        self._buffer = buffer or Buffer(sender.weight)
+        self._taken = self._buffer.acked
+        self._since = time.monotonic()
         self._abandon = False
         self._returned: deque[list[Entry[P]]] = deque()
         self._busy = False
         self._hurry = False
         self._closing = False
         self._gone = False
-        self._maybe_delivered = len(self._buffer) > 0
+        self._maybe_delivered = self._buffer.waiting > 0
         # Its last request may still be under way.
         self._late = LATE_ARRIVAL_WINDOW if self._maybe_delivered else 0.0
         self._away_since: float | None = None
-        self._tries: Iterator[float] = backoff()
+        self._delays: Iterator[float] = backoff()
         self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._work, name=f"dioptra-{name}")
 
@@ -105,26 +108,27 @@ class DeliveryQueue(Generic[P]):
 
     def __len__(self) -> int:
         """How many items wait, those under way included."""
-        return len(self._buffer) + self._under_way
+        return self._buffer.waiting
 
     @property
     def load(self) -> int:
-        """What the items in memory weigh, those under way not included."""
+        """What the items in memory weigh."""
         return self._buffer.load
 
     @property
     def has_capacity(self) -> bool:
         """Whether another item may come."""
-        with self._changed:
-            return self._buffer.has_capacity
+        return self._buffer.has_capacity(self._capacity)
 
     def put(self, item: P) -> None:
         """Leave an item."""
         with self._changed:
             if self._gone:
                 return
-            self._buffer.add(item)
-            if len(self._buffer) in (1, self._batch.enough):
+            waiting = self._buffer.put(item) - self._taken
+            if waiting == 1:
+                self._since = time.monotonic()
+            if waiting in (1, self._batch.enough):
                 self._changed.notify_all()
 
     def drain(self, timeout: float | None = None) -> bool:
@@ -153,16 +157,17 @@ class DeliveryQueue(Generic[P]):
         """Throw everything away, now and later."""
         with self._changed:
             self._gone = True
-            self._buffer.clear()
+            self._taken = self._buffer.last
             self._returned.clear()
-            if not self._busy:
-                self._under_way = 0
             self._changed.notify_all()
+        self._buffer.ack(self._buffer.last)  # without the lock: it may use the disk
 
     def _is_empty(self) -> bool:
-        return not len(self._buffer) and not self._returned and not self._busy
+        return not (self._untaken or self._returned or self._busy)
 
-    # -- the thread ------------------------------------------------------------
+    @property
+    def _untaken(self) -> int:
+        return self._buffer.last - self._taken
 
     def _work(self) -> None:
         while (entries := self._next()) is not None:
@@ -186,7 +191,7 @@ class DeliveryQueue(Generic[P]):
         except NotFound:
             self.clear()
             self._sender.on_gone()
-            self._over(entries)
+            self._done(entries)
         except ServiceRefused as error:
             self._on_recovered()
             if len(entries) > 1 and self._sender.is_item_rejected(error):
@@ -195,7 +200,7 @@ class DeliveryQueue(Generic[P]):
                 self._give_up(entries, str(error))
         else:
             self._on_recovered()
-            self._over(entries)
+            self._done(entries)
 
     def _send(self, entries: list[Entry[P]]) -> None:
         if not entries:
@@ -217,11 +222,14 @@ class DeliveryQueue(Generic[P]):
         count_delivered = self._sender.count_delivered(items)
         over = self._closing or self._gone
         while count_delivered < len(items) and self._late > 0 and not over:
-            self._rest(LATE_ARRIVAL_WINDOW * self._pace)
+            self._sleep(LATE_ARRIVAL_WINDOW * self._pace)
             count_delivered = self._sender.count_delivered(items)
             self._late -= LATE_ARRIVAL_WINDOW
             over = self._closing or self._gone
-        self._late, self._maybe_delivered = 0.0, False
+        self._late = 0.0
+        # If all of these have arrived, the next may have, too: of what another process
+        # has left, more may have been delivered than the disk could be told.
+        self._maybe_delivered = count_delivered == len(items)
         self._ack(entries[:count_delivered])
         return entries[count_delivered:]
 
@@ -232,7 +240,7 @@ class DeliveryQueue(Generic[P]):
             self._sender.on_wait(error)
         if not self._sender.is_poison(_items(entries), error):
             self._put_back(entries)
-            self._rest(max(next(self._tries), error.retry_after or 0.0) * self._pace)
+            self._sleep(max(next(self._delays), error.retry_after or 0.0) * self._pace)
             return
         self._on_recovered()
         if len(entries) > 1:
@@ -241,66 +249,66 @@ class DeliveryQueue(Generic[P]):
             self._give_up(entries, str(error))
 
     def _on_recovered(self) -> None:
-        self._tries = backoff()
+        self._delays = backoff()
         if self._away_since is not None:
             seconds, self._away_since = time.monotonic() - self._away_since, None
             self._sender.on_back(seconds)
 
     def _next(self) -> list[Entry[P]] | None:
-        """Take what goes out together; None when there is nothing more to do."""
+        """Take what goes out together; None when there is nothing more to do.
+
+        What came back goes as it was, to be recognised.
+        """
         while True:
             with self._changed:
                 while not self._must_go():
                     if self._closing:
                         return None
-                    self._changed.wait(self._patience())
+                    self._changed.wait(self._time_left())
                 if self._closing:
                     return None
-                if self._returned or not self._buffer.wants_fetching:
-                    self._busy = True
-                    return self._take()
-            self._fetch()
+                self._busy = True
+                if self._returned:
+                    return self._returned.popleft()
+            entries = self._take()
+            if entries:
+                return entries
+            self._done([])
 
-    def _fetch(self) -> None:
-        """Read on from the disk, without the lock: `put` never waits for that."""
-        put_in = self._buffer.fetch()
+    def _take(self) -> list[Entry[P]]:
+        """Read on, without the lock: `put` never waits for the disk."""
+        batch, after = self._batch, self._taken
+        reading = self._buffer.read(after, most=batch.most, weight=batch.weight)
         with self._changed:
-            lost = put_in()
-            self._changed.notify_all()
-        if lost:
+            if self._gone:
+                return []
+            self._taken = reading.upto
+        if lost := reading.upto - after - len(reading.items):
             self._sender.on_loss(lost)
+            if not reading.items:
+                self._buffer.ack(reading.upto)
+        return reading.items
 
     def _must_go(self) -> bool:
-        left = self._patience()
+        left = self._time_left()
         return left is not None and left <= 0
 
-    def _patience(self) -> float | None:
+    def _time_left(self) -> float | None:
         """Seconds until the head of the queue must go; None when there is nothing."""
         if self._returned:
             return 0.0
-        waiting = len(self._buffer)
+        waiting = self._untaken
         if not waiting:
             return None
         if self._hurry or waiting >= self._batch.enough:
             return 0.0
-        return self._buffer.oldest + self._batch.age - time.monotonic()
-
-    def _take(self) -> list[Entry[P]]:
-        """What goes out now; what came back goes as it was, to be recognised."""
-        if self._returned:
-            return self._returned.popleft()
-        batch = self._batch
-        entries = self._buffer.take(most=batch.most, weight=batch.weight)
-        self._under_way = len(entries)
-        return entries
+        return self._since + self._batch.age - time.monotonic()
 
     def _put_back(self, *batches: list[Entry[P]]) -> None:
         """Put batches back to the head."""
         with self._changed:
             self._busy = False
-            if self._gone:
-                self._under_way = 0
-            else:
+            if not self._gone:
                 self._returned.extendleft(reversed([part for part in batches if part]))
             self._changed.notify_all()
 
@@ -311,13 +319,13 @@ class DeliveryQueue(Generic[P]):
 
     def _give_up(self, entries: list[Entry[P]], words: str) -> None:
         self._sender.on_refusal(_items(entries), words)
-        self._over(entries)
+        self._done(entries)
 
-    def _rest(self, seconds: float) -> None:
+    def _sleep(self, seconds: float) -> None:
         with self._changed:
             self._changed.wait_for(lambda: self._closing or self._gone, seconds)
 
-    def _over(self, entries: list[Entry[P]]) -> None:
+    def _done(self, entries: list[Entry[P]]) -> None:
         """Items are delivered or given up."""
         self._ack(entries)
         with self._changed:
@@ -325,9 +333,8 @@ class DeliveryQueue(Generic[P]):
             self._changed.notify_all()
 
     def _ack(self, entries: list[Entry[P]]) -> None:
-        self._buffer.ack(entries)
-        with self._changed:
-            self._under_way = max(0, self._under_way - len(entries))
+        if entries:
+            self._buffer.ack(entries[-1][0])
 
 
 def _items(entries: list[Entry[P]]) -> list[P]:

@@ -110,7 +110,7 @@ class JobLog:
             ),
             batch=batch,
             capacity=capacity,
-            wal=journal.log if journal else None,
+            buffer=journal.log if journal else None,
             pace=pace,
         )
 

@@ -23,8 +23,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from dioptra_worker.broker.leases import PendingStatus
+from dioptra_worker.daemon.outbox.buffer import Buffer
+from dioptra_worker.daemon.outbox.item_store import ItemStore
 from dioptra_worker.daemon.outbox.items import RESULTS, ItemCodec, Result
-from dioptra_worker.daemon.outbox.wal import WriteAheadLog
 from dioptra_worker.protocol.messages import Log
 
 if TYPE_CHECKING:
@@ -34,9 +35,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("dioptra_worker.journal")
 
-PAUSE = 0.05
+FLUSH_INTERVAL = 0.05
 """Seconds between two writes: what a daemon that is killed may lose."""
-ABANDONED = 30 * 24 * 3600.0
+MAX_JOURNAL_AGE = 30 * 24 * 3600.0
 """Seconds after which a journal that nobody could deliver is removed: its API has
 another address by now, or is no more."""
 _FOLDER = "outbox"
@@ -45,7 +46,7 @@ _END = "end.json"
 _NAME = re.compile(r"job-(\d+)-.+")
 _MAKING = "making-"
 _REMOVING = "removing-"
-_HALF_DONE = 3600.0
+_MAX_HALF_DONE_AGE = 3600.0
 """Seconds after which nobody is still making or removing a journal."""
 
 
@@ -86,13 +87,13 @@ class Journal:
         self._lock = lock
         self._dirty = threading.Event()
         self._done = threading.Event()
+        _refuse_older(folder)
+        log_codec, result_codec = ItemCodec(Log), ItemCodec(*RESULTS)
+        log_store = ItemStore(folder / "log.sqlite", log_codec)
+        result_store = ItemStore(folder / "results.sqlite", result_codec)
         wake = self._dirty.set
-        self.log: WriteAheadLog[Log] = WriteAheadLog(
-            folder, "log", ItemCodec(Log), wake=wake
-        )
-        self.results: WriteAheadLog[Result] = WriteAheadLog(
-            folder, "results", ItemCodec(*RESULTS), wake=wake
-        )
+        self.log: Buffer[Log] = Buffer(log_codec.weight, log_store, wake)
+        self.results: Buffer[Result] = Buffer(result_codec.weight, result_store, wake)
         self._thread = threading.Thread(target=self._keep, name="dioptra-journal")
 
     def __enter__(self) -> Self:
@@ -113,7 +114,7 @@ class Journal:
         self.results.close()
         if self.is_empty:
             _remove(self._folder)
-        os.close(self._lock)
+        os.close(self._lock)  # last: whoever gets the lock opens the stores
 
     @property
     def is_empty(self) -> bool:
@@ -167,7 +168,7 @@ class Journal:
             self._dirty.wait()
             self._dirty.clear()
             self.flush()
-            self._done.wait(PAUSE)
+            self._done.wait(FLUSH_INTERVAL)
 
 
 class Journals:
@@ -235,11 +236,11 @@ class Journals:
         now = time.time()
         for begun in (_MAKING, _REMOVING):
             for folder in self._folder.glob(f"{begun}*"):
-                if now - _changed(folder) > _HALF_DONE:
+                if now - _changed(folder) > _MAX_HALF_DONE_AGE:
                     shutil.rmtree(folder, ignore_errors=True)
         for folder in self._of():
             last = max(map(_changed, [folder, *folder.glob("*")]))
-            if now - last > ABANDONED and not _is_owned(folder):
+            if now - last > MAX_JOURNAL_AGE and not _is_owned(folder):
                 days = int((now - last) / 86_400)
                 words = f"{days} days, so what it has left undelivered is removed"
                 log.warning("nobody could deliver %s for %s", folder.name, words)
@@ -259,10 +260,13 @@ class Journals:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             os.write(file, text)
             token = made.name.removeprefix(_MAKING)
-            folder = made.rename(self._folder / f"job-{about.job_id}-{token}")
-            return Journal(folder, about, file)
+            # Complete and locked before it has a name that others look for. Only then
+            # the stores: SQLite goes by their names.
+            made = made.rename(self._folder / f"job-{about.job_id}-{token}")
+            return Journal(made, about, file)
         except BaseException:
             os.close(file)
+            shutil.rmtree(made, ignore_errors=True)
             raise
 
     def _take_over(self, folder: Path) -> Journal | None:
@@ -306,6 +310,19 @@ def _is_owned(folder: Path) -> bool:
     except OSError:
         return True
     return False
+
+
+def _refuse_older(folder: Path) -> None:
+    """Say of items in text files, as earlier versions wrote them, that they are lost.
+
+    How the job ended is written as it was, and is delivered.
+    """
+    older = [path for name in ("log", "results") for path in folder.glob(f"{name}-0*")]
+    if older:
+        words = "%s is of an earlier version: its log and results are not delivered"
+        log.warning(words, folder, extra={"event": "outbox-not-kept"})
+    for path in older:
+        path.unlink()
 
 
 def _read_end(folder: Path) -> PendingStatus | None:

@@ -86,7 +86,7 @@ class Outbox:
             ResultSender(api, job_id, job_log, on_gone=on_gone),
             batch=Batch(),
             capacity=capacity,
-            wal=journal.results if journal else None,
+            buffer=journal.results if journal else None,
             pace=pace,
         )
 

@@ -5,13 +5,20 @@ from __future__ import annotations
 import threading
 import time
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import pytest
 from tests.plugins.until import until
+from tests.unit.daemon.outbox.words import Words
 
+from dioptra_worker.daemon.outbox.buffer import Buffer
 from dioptra_worker.daemon.outbox.delivery_queue import Batch, DeliveryQueue
+from dioptra_worker.daemon.outbox.item_store import ItemStore
 from dioptra_worker.daemon.outbox.sender import LATE_ARRIVAL_WINDOW
 from dioptra_worker.errors import NotFound, ServiceRefused, ServiceUnavailable
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 SOON = 10.0
 AWAY = ServiceUnavailable("away", service="shop")
@@ -99,14 +106,14 @@ class Shop:
         self.gone += 1
 
 
-def _lane(shop: Shop, batch: Batch | None = None) -> DeliveryQueue[str]:
+def _queue(shop: Shop, batch: Batch | None = None) -> DeliveryQueue[str]:
     return DeliveryQueue("shop", shop, batch=batch or Batch(), pace=0.01)
 
 
 def test_order() -> None:
     """What is put is delivered one by one, in order."""
     shop = Shop()
-    with _lane(shop) as queue:
+    with _queue(shop) as queue:
         for name in "abc":
             queue.put(name)
         assert queue.drain(SOON)
@@ -116,7 +123,7 @@ def test_order() -> None:
 def test_batches_by_number_and_weight() -> None:
     """What waits goes together up to a number and a weight; the heavy goes alone."""
     shop = Shop()
-    with _lane(shop, Batch(enough=100, age=60, most=3, weight=10)) as queue:
+    with _queue(shop, Batch(enough=100, age=60, most=3, weight=10)) as queue:
         for name in ["a", "b", "c", "d", "e" * 9, "f", "g" * 40, "h"]:
             queue.put(name)
         assert len(queue) == 8
@@ -135,7 +142,7 @@ def test_batches_by_number_and_weight() -> None:
 def test_company_is_waited_for() -> None:
     """An item waits for company until there is enough of it."""
     shop = Shop()
-    with _lane(shop, Batch(enough=2, age=60, most=9, weight=99)) as queue:
+    with _queue(shop, Batch(enough=2, age=60, most=9, weight=99)) as queue:
         queue.put("a")
         assert shop.delivered == []
         queue.put("b")
@@ -146,7 +153,7 @@ def test_company_is_waited_for() -> None:
 def test_age() -> None:
     """An item without company goes when it is old enough."""
     shop = Shop()
-    with _lane(shop, Batch(enough=2, age=0.05, most=9, weight=99)) as queue:
+    with _queue(shop, Batch(enough=2, age=0.05, most=9, weight=99)) as queue:
         queue.put("a")
         until(lambda: shop.delivered == [["a"]])
 
@@ -155,7 +162,7 @@ def test_put_never_waits() -> None:
     """Leaving an item returns at once while a delivery hangs."""
     shop = Shop()
     shop.open.clear()
-    with _lane(shop) as queue:
+    with _queue(shop) as queue:
         began = time.monotonic()
         for number in range(10_000):
             queue.put(str(number))
@@ -169,7 +176,7 @@ def test_put_never_waits() -> None:
 def test_waiting() -> None:
     """A delivery that fails is tried again as it was; waiting is told once."""
     shop = Shop(fails=[AWAY, AWAY, AWAY])
-    with _lane(shop, Batch(enough=2, age=60, most=9, weight=99)) as queue:
+    with _queue(shop, Batch(enough=2, age=60, most=9, weight=99)) as queue:
         queue.put("a")
         queue.put("b")
         until(lambda: shop.waits == 1)
@@ -182,7 +189,7 @@ def test_waiting() -> None:
 def test_waiting_is_told_each_time() -> None:
     """After a delivery that worked, the next wait is told again."""
     shop = Shop(fails=[AWAY, None, AWAY])
-    with _lane(shop) as queue:
+    with _queue(shop) as queue:
         queue.put("a")
         queue.put("b")
         assert queue.drain(SOON)
@@ -192,7 +199,7 @@ def test_waiting_is_told_each_time() -> None:
 def test_lost_answer() -> None:
     """What arrived although the answer was lost is not delivered again."""
     shop = Shop(fails=[AWAY], lands=True)
-    with _lane(shop) as queue:
+    with _queue(shop) as queue:
         queue.put("a")
         queue.put("b")
         assert queue.drain(SOON)
@@ -202,7 +209,7 @@ def test_lost_answer() -> None:
 def test_refused() -> None:
     """What is refused is given up with the reason; the next goes on."""
     shop = Shop(fails=[NO])
-    with _lane(shop) as queue:
+    with _queue(shop) as queue:
         queue.put("a")
         queue.put("b")
         assert queue.drain(SOON)
@@ -213,7 +220,7 @@ def test_refused() -> None:
 def test_poison() -> None:
     """What the sender calls poison is given up; the next goes on."""
     shop = Shop(fails=[AWAY], poison=True)
-    with _lane(shop) as queue:
+    with _queue(shop) as queue:
         queue.put("a")
         queue.put("b")
         assert queue.drain(SOON)
@@ -226,7 +233,7 @@ def test_one_bad_among_many(bad: int) -> None:
     """One item that is refused costs itself only, and the order stays."""
     names = list("abcdefg")
     shop = Shop(hates=names[bad])
-    with _lane(shop, Batch(enough=7, age=60, most=7, weight=99)) as queue:
+    with _queue(shop, Batch(enough=7, age=60, most=7, weight=99)) as queue:
         for name in names:
             queue.put(name)
         assert queue.drain(SOON)
@@ -240,25 +247,40 @@ def test_one_bad_among_many(bad: int) -> None:
 def test_part_of_a_batch_arrived() -> None:
     """Of a batch whose beginning has arrived only the rest is delivered."""
     shop = Shop(fails=[AWAY], delivered=[["a", "b"]])
-    with _lane(shop, Batch(enough=3, age=60, most=3, weight=99)) as queue:
+    with _queue(shop, Batch(enough=3, age=60, most=3, weight=99)) as queue:
         for name in "abc":
             queue.put(name)
         assert queue.drain(SOON)
     assert shop.delivered == [["a", "b"], ["c"]]
 
 
+def test_left_by_another_that_could_not_note_it(tmp_path: Path) -> None:
+    """Of what another process left, what has arrived is not delivered again."""
+    store = ItemStore(tmp_path / "words.sqlite", Words())
+    buffer = Buffer(Words().weight, store)
+    for name in "abcdef":
+        buffer.put(name)
+    buffer.flush()
+    shop = Shop(delivered=[["a", "b"], ["c", "d"]])
+    batch = Batch(enough=2, age=60, most=2, weight=99)
+    with DeliveryQueue("shop", shop, batch=batch, buffer=buffer, pace=0.01) as queue:
+        assert queue.drain(SOON)
+    assert shop.delivered == [["a", "b"], ["c", "d"], ["e", "f"]]
+    assert list(store.read(0)) == []
+
+
 def test_late_arrival(monkeypatch: pytest.MonkeyPatch) -> None:
     """A request that may still be under way is looked for twice before it is sent."""
     shop = Shop(fails=[AWAY], late=LATE_ARRIVAL_WINDOW)
-    rest = DeliveryQueue._rest
+    sleep = DeliveryQueue._sleep
 
     def arrive(queue: DeliveryQueue[str], seconds: float) -> None:
         if shop.looks:
             shop.delivered.append(["a"])
-        rest(queue, seconds)
+        sleep(queue, seconds)
 
-    monkeypatch.setattr(DeliveryQueue, "_rest", arrive)
-    with _lane(shop) as queue:
+    monkeypatch.setattr(DeliveryQueue, "_sleep", arrive)
+    with _queue(shop) as queue:
         queue.put("a")
         assert queue.drain(SOON)
     assert shop.looks == 2
@@ -268,7 +290,7 @@ def test_late_arrival(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_request_that_may_take_long() -> None:
     """What may arrive much later is looked for that long before it is sent again."""
     shop = Shop(fails=[AWAY], late=5 * LATE_ARRIVAL_WINDOW)
-    with _lane(shop) as queue:
+    with _queue(shop) as queue:
         queue.put("a")
         assert queue.drain(SOON)
     assert shop.looks == 6
@@ -278,7 +300,7 @@ def test_a_request_that_may_take_long() -> None:
 def test_back() -> None:
     """The end of waiting is told once, with how long it took."""
     shop = Shop(fails=[AWAY, AWAY, None, None])
-    with _lane(shop) as queue:
+    with _queue(shop) as queue:
         queue.put("a")
         queue.put("b")
         assert queue.drain(SOON)
@@ -286,10 +308,10 @@ def test_back() -> None:
     assert shop.backs[0] > 0
 
 
-def test_broken_carrier() -> None:
+def test_broken_sender() -> None:
     """A sender with a bug loses one item, not the thread."""
     shop = Shop(fails=[ZeroDivisionError("oh")])
-    with _lane(shop) as queue:
+    with _queue(shop) as queue:
         queue.put("a")
         queue.put("b")
         assert queue.drain(SOON)
@@ -300,7 +322,7 @@ def test_broken_carrier() -> None:
 def test_gone() -> None:
     """That nobody is there is told."""
     shop = Shop(fails=[NOBODY])
-    with _lane(shop) as queue:
+    with _queue(shop) as queue:
         queue.put("a")
         assert queue.drain(SOON)
     assert shop.gone == 1
@@ -309,7 +331,7 @@ def test_gone() -> None:
 def test_clear() -> None:
     """After clearing nothing waits and nothing is taken any more."""
     shop = Shop(fails=[AWAY] * 1000)
-    with _lane(shop) as queue:
+    with _queue(shop) as queue:
         queue.put("a")
         queue.put("b")
         until(lambda: shop.waits == 1)
@@ -323,7 +345,7 @@ def test_clear() -> None:
 def test_let_go() -> None:
     """Who drains a queue that cannot deliver is let go, now and later."""
     shop = Shop(fails=[AWAY] * 1_000_000)
-    with _lane(shop) as queue:
+    with _queue(shop) as queue:
         queue.put("a")
         threading.Timer(0.1, queue.abandon).start()
         assert not queue.drain()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sqlite3
 import stat
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from dioptra_worker.broker.leases import PendingStatus
+from dioptra_worker.daemon.outbox.item_store import ItemStore
 from dioptra_worker.daemon.outbox.journal import Journal, Journals
 from dioptra_worker.protocol.messages import ArtifactStored, Log, Metric, RunStarted
 
@@ -54,7 +56,7 @@ def _left(folder: Path, job_id: int = 7) -> list[str]:
 def _make_one(folder: Path, *texts: str, job_id: int = 7) -> None:
     with _open(folder, job_id=job_id) as journal:
         for text in texts:
-            journal.log.append(_record(text))
+            journal.log.put(_record(text))
 
 
 def test_left_and_taken_over(tmp_path: Path) -> None:
@@ -65,9 +67,9 @@ def test_left_and_taken_over(tmp_path: Path) -> None:
         ArtifactStored(name="a", uri="s3://b/a", plugin_snapshot_id=1, task_id=2),
     ]
     with _open(tmp_path) as journal:
-        journal.log.append(_record("a\nb \udcff <b> \0"))
+        journal.log.put(_record("a\nb \udcff <b> \0"))
         for result in results:
-            journal.results.append(result)
+            journal.results.put(result)
     assert _journals(tmp_path).left_jobs() == {7}
     with _open(tmp_path, attempt=2) as again:
         assert again.about.attempt == 1
@@ -81,7 +83,7 @@ def test_left_and_taken_over(tmp_path: Path) -> None:
 def test_owned(tmp_path: Path) -> None:
     """A journal whose owner lives is nobody else's, in this process or another."""
     with _open(tmp_path) as journal:
-        journal.log.append(_record("mine"))
+        journal.log.put(_record("mine"))
         assert _left(tmp_path) == []
         with _open(tmp_path) as other:
             assert other.waiting == 0
@@ -99,14 +101,14 @@ def test_owner_killed(tmp_path: Path) -> None:
         "made = journals.open(job_id=7, experiment_id=3, attempt=1, worker='dies')\n"
         "with made as journal:\n"
         "    for number in range(100):\n"
-        "        journal.log.append(Log(severity='INFO', logger='stdout',"
+        "        journal.log.put(Log(severity='INFO', logger='stdout',"
         " message=str(number)))\n"
         "    time.sleep(600)\n"
     )
     process = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)])
     try:
         deadline = time.monotonic() + SOON
-        while not any(b"99" in p.read_bytes() for p in tmp_path.glob("*/*/log-*")):
+        while not any(b'"99"' in p.read_bytes() for p in tmp_path.glob("*/*/log.*")):
             assert time.monotonic() < deadline
             time.sleep(0.05)
         assert _left(tmp_path) == []
@@ -119,7 +121,7 @@ def test_owner_killed(tmp_path: Path) -> None:
 def test_removed_when_empty(tmp_path: Path) -> None:
     """Nothing stays of a journal all of which was delivered."""
     with _open(tmp_path) as journal:
-        journal.log.append(_record("a line"))
+        journal.log.put(_record("a line"))
         journal.flush()
         journal.log.ack(1)
     assert list((tmp_path / "outbox").iterdir()) == []
@@ -151,8 +153,8 @@ def test_an_end_that_cannot_be_removed(tmp_path: Path) -> None:
 def test_handed_over(tmp_path: Path) -> None:
     """To the next attempt the log is handed over, not the results or the end."""
     with _open(tmp_path) as journal:
-        journal.log.append(_record("a line"))
-        journal.results.append(RunStarted(run_id="abc"))
+        journal.log.put(_record("a line"))
+        journal.results.put(RunStarted(run_id="abc"))
         journal.record_final_status(PendingStatus(7, 3, "failed", "why"))
     with _open(tmp_path, attempt=2) as again:
         again.hand_over(attempt=2, worker="a worker with a longer name")
@@ -163,7 +165,7 @@ def test_handed_over(tmp_path: Path) -> None:
         third.hand_over(attempt=3, worker="w")
     with _open(tmp_path, attempt=4) as fourth:
         assert (fourth.about.attempt, fourth.about.worker) == (3, "w")
-        fourth.results.append(RunStarted(run_id="abc"))
+        fourth.results.put(RunStarted(run_id="abc"))
         fourth.discard()
         assert fourth.waiting == 0
     assert list((tmp_path / "outbox").iterdir()) == []
@@ -186,8 +188,8 @@ def test_private(tmp_path: Path) -> None:
     before = os.umask(0)
     try:
         with _open(tmp_path / "work") as journal:
-            journal.log.append(_record("a line"))
-            journal.log.append(_record("another"))
+            journal.log.put(_record("a line"))
+            journal.log.put(_record("another"))
             journal.flush()
             journal.log.ack(1)
             journal.record_final_status(PendingStatus(7, 3, "failed", "why"))
@@ -219,7 +221,7 @@ def test_never_deliverable(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> 
     _make_one(tmp_path, "for another platform", job_id=7)
     _make_one(tmp_path, "of today", job_id=8)
     with _open(tmp_path, job_id=9) as owned:
-        owned.log.append(_record("still at work"))
+        owned.log.put(_record("still at work"))
         owned.flush()
         (tmp_path / "outbox" / "job-6-whose").mkdir()
         for old in ("job-6-*", "job-7-*", "job-9-*"):
@@ -247,3 +249,36 @@ def test_no_place(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     assert made is None
     events = [getattr(record, "event", "") for record in caplog.records]
     assert events == ["outbox-not-kept"]
+
+
+def test_half_made_when_the_disk_refuses(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a journal whose items have no place nothing stays, not even its name."""
+
+    def refuse(*_: object) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr(ItemStore, "_open", refuse)
+    made = _journals(tmp_path).open(job_id=7, experiment_id=3, attempt=1, worker="me")
+    assert made is None
+    assert list((tmp_path / "outbox").iterdir()) == []
+
+
+def test_of_an_earlier_version(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Of a journal with items in text files the end is delivered, the rest refused."""
+    end = PendingStatus(7, 3, "failed", "why")
+    with _open(tmp_path) as journal:
+        journal.record_final_status(end)
+    (folder,) = tmp_path.glob("outbox/job-7-*")
+    for path in folder.glob("*.sqlite"):
+        path.unlink()
+    (folder / "log-000000000001").write_bytes(b'1 {"is": "Log"}\n')
+    (folder / "log.settled").write_bytes(b"000000000000")
+    with _open(tmp_path) as again:
+        assert (again.end, again.waiting) == (end, 0)
+        again.ack_final_status()
+    assert list((tmp_path / "outbox").iterdir()) == []
+    assert "is of an earlier version" in caplog.text

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
+import sqlite3
 import threading
 import time
 from dataclasses import dataclass, field
@@ -25,6 +27,7 @@ from tests.unit.daemon.outbox.simulated_api import (
 from dioptra_worker.common.masking import Mask
 from dioptra_worker.daemon.outbox.buffer import Capacity
 from dioptra_worker.daemon.outbox.delivery_queue import Batch
+from dioptra_worker.daemon.outbox.item_store import ItemStore
 from dioptra_worker.daemon.outbox.job_log import NOTABLE_OUTAGE, JobLog
 from dioptra_worker.daemon.outbox.journal import Journal, Journals
 from dioptra_worker.daemon.outbox.outbox import Outbox
@@ -451,6 +454,15 @@ def _journal(folder: Path) -> Journal:
     return made
 
 
+def _size_without_sqlites_log(folder: Path) -> int:
+    """Bytes that a job's log takes on disk, once SQLite's own log is gone."""
+    copy = folder / "copy"
+    shutil.copytree(next(folder.glob("outbox/*")), copy)
+    with contextlib.closing(sqlite3.connect(copy / "log.sqlite")) as database:
+        database.execute("SELECT count(*) FROM item").fetchone()
+    return sum(path.stat().st_size for path in copy.glob("log.sqlite*"))
+
+
 def test_beyond_memory(tmp_path: Path) -> None:
     """What memory cannot hold waits on disk, in order, and nothing is dropped."""
     gate = Gate("POST log")
@@ -463,6 +475,7 @@ def test_beyond_memory(tmp_path: Path) -> None:
         for number in range(3000):
             outbox.put(_record(str(number)))
         assert len(outbox) == 3000
+        journal.flush()
         assert outbox._log._queue.load < 100
         gate.open()
         for number in range(3000, 3100):
@@ -485,8 +498,7 @@ def test_beyond_the_disk(tmp_path: Path) -> None:
             outbox.put(_record(f"{number} {'x' * 80}"))
             if number % 10 == 0:
                 journal.flush()
-        size = sum(path.stat().st_size for path in tmp_path.glob("outbox/*/log-*"))
-        assert 15_000 < size < 25_000
+        assert 15_000 < _size_without_sqlites_log(tmp_path) < 25_000
         gate.open()
         assert outbox.finish("finished", SOON)
     kept, apology = api.messages()[:-1], api.messages()[-1]
@@ -503,7 +515,7 @@ def test_disk_full_beyond_memory(
     gate = Gate("POST log")
     api = SimulatedApi(fault=gate)
 
-    def refuse(*_: object) -> int:
+    def refuse(*_: object) -> None:
         raise OSError("no space left")
 
     with (
@@ -513,7 +525,7 @@ def test_disk_full_beyond_memory(
         for number in range(100):
             outbox.put(_record(str(number)))
         journal.flush()
-        monkeypatch.setattr("os.write", refuse)
+        monkeypatch.setattr(ItemStore, "append", refuse)
         for number in range(100, 200):
             outbox.put(_record(str(number)))
         journal.flush()
@@ -536,10 +548,9 @@ def test_unreadable_on_disk(tmp_path: Path) -> None:
         for number in range(100):
             outbox.put(_record(f"n{number}."))
         journal.flush()
-        (file,) = tmp_path.glob("outbox/*/log-*")
-        lines = file.read_bytes().splitlines(keepends=True)
-        lines[50] = b"51 {" + b" " * (len(lines[50]) - 5) + b"\n"
-        file.write_bytes(b"".join(lines))
+        assert journal.log._store is not None
+        with journal.log._disk, journal.log._store._db as database:
+            database.execute("UPDATE item SET body = '{' WHERE number = 51")
         gate.open()
         assert outbox.finish("finished", SOON)
     *kept, apology = api.messages()

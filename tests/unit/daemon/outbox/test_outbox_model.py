@@ -207,7 +207,7 @@ class Story:
         if life.torn is None:
             journal.flush()
         left = self.folder.with_name(f"left-{self.attempt}")
-        with journal.log._lock, journal.results._lock:
+        with journal.log._disk, journal.results._disk:
             shutil.copytree(self.folder, left)
         self.folder = left
         said = self.said[-1]
@@ -216,7 +216,7 @@ class Story:
             return
         self.metrics, self.artifacts = {}, []  # who knows
         for part in ("log", "results"):
-            for file in sorted(left.glob(f"outbox/*/{part}-*"))[-1:]:
+            for file in left.glob(f"outbox/*/{part}.sqlite-wal"):
                 file.write_bytes(file.read_bytes()[: -life.torn or None])
         for journal_left in self._journals.left(JOB):
             with journal_left:

@@ -50,9 +50,9 @@ class Place:
         with self.open() as journal:
             for number in range(3):
                 text = f"2026-01-01T00:00:00.00000{number}Z line {number}"
-                journal.log.append(Log(severity="INFO", logger="stdout", message=text))
-            journal.results.append(Metric(name="loss", value=1.0, step=1))
-            journal.results.append(
+                journal.log.put(Log(severity="INFO", logger="stdout", message=text))
+            journal.results.put(Metric(name="loss", value=1.0, step=1))
+            journal.results.put(
                 ArtifactStored(
                     name="a", uri="s3://b/a", plugin_snapshot_id=1, task_id=2
                 )
