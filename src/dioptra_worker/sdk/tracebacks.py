@@ -54,7 +54,7 @@ def plugin_frame(
     folders = [Path(folder).resolve() for folder in bundle_dirs]
     found = None
     for frame, line in traceback.walk_tb(exc.__traceback__):
-        relative = _relative(frame.f_code.co_filename, folders)
+        relative = relative_to_any(frame.f_code.co_filename, folders)
         if relative is not None:
             found = (relative, line)
     return found
@@ -67,7 +67,7 @@ def _rewrite(
     own = None
     kept: list[traceback.FrameSummary] = []
     for frame in part.stack:
-        relative = _relative(frame.filename, folders)
+        relative = relative_to_any(frame.filename, folders)
         if relative is not None:
             frame.filename = relative
             own = frame
@@ -94,7 +94,8 @@ def _chain(
         waiting += getattr(current, "exceptions", None) or []
 
 
-def _relative(filename: str, folders: list[Path]) -> str | None:
+def relative_to_any(filename: str, folders: Iterable[Path]) -> str | None:
+    """Return a file relative to the first of some resolved folders that holds it."""
     for folder in folders:
         if filename.startswith(f"{folder}/"):
             return filename[len(str(folder)) + 1 :]

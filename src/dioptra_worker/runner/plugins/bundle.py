@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from dioptra_worker.runner.plugins import errors
 from dioptra_worker.runner.plugins.errors import PluginError, PluginNotFound
-from dioptra_worker.runner.plugins.packages import packages, take_out
+from dioptra_worker.runner.plugins.packages import packages, remove_modules
 from dioptra_worker.sdk import pyplugs
 
 if TYPE_CHECKING:
@@ -132,11 +132,11 @@ class Bundle:
     def _refuse_hidden(self, module: str) -> None:
         """Refuse a plugin whose name a module from elsewhere has."""
         top = module.partition(".")[0]
-        hidden_by = self.owned[top].hidden_by() if top in self.owned else None
-        if hidden_by is not None:
+        hiding_module = self.owned[top].hiding_module() if top in self.owned else None
+        if hiding_module is not None:
             raise PluginNotFound(
                 f"the plugin {top!r} has the name of a module that Python finds first "
-                f"({hidden_by}): rename the plugin"
+                f"({hiding_module}): rename the plugin"
             )
 
     def _file(self, module: ModuleType) -> str:
@@ -159,18 +159,18 @@ class Bundle:
         """Make another stack of bundles the active one, the last on top."""
         before, after = (list(dict.fromkeys(reversed(s))) for s in (cls._stack, stack))
         if before != after:
-            take_out(own for bundle in before for own in bundle.owned.values())
+            remove_modules(own for bundle in before for own in bundle.owned.values())
             for bundle in before:
-                bundle.leave_path()
+                bundle.remove_from_path()
             visible: dict[str, Package] = {}
             for bundle in reversed(after):
                 sys.path[:0] = bundle.path
                 visible |= bundle.owned
             for package in visible.values():
-                package.put_in()
+                package.add_modules()
         cls._stack[:] = stack
 
-    def leave_path(self) -> None:
+    def remove_from_path(self) -> None:
         """Take this bundle's entries from ``sys.path``, also those it added itself."""
         root = str(self.directory)
         mine = [

@@ -16,15 +16,19 @@ from __future__ import annotations
 import sys
 import traceback
 from difflib import get_close_matches
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from dioptra_worker.errors import WorkerError
 from dioptra_worker.sdk import pyplugs
-from dioptra_worker.sdk.tracebacks import plugin_frame, plugin_traceback
+from dioptra_worker.sdk.tracebacks import (
+    plugin_frame,
+    plugin_traceback,
+    relative_to_any,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Collection
+    from pathlib import Path
     from types import ModuleType
 
 _SHOWN: Final = 20
@@ -91,7 +95,7 @@ def no_function(module: ModuleType, name: str, file: str) -> FunctionNotFound:
     if not callable(found):
         return FunctionNotFound(
             f"plugin file {file!r} has no function {name!r}"
-            f"{_near(name, registered)} It registers: {listed(registered)}"
+            f"{_suggestion(name, registered)} It registers: {listed(registered)}"
         )
     home = getattr(found, "__module__", module.__name__)
     if home != module.__name__:
@@ -119,7 +123,7 @@ def no_artifact_task(module: ModuleType, name: str, file: str) -> FunctionNotFou
     ]
     return FunctionNotFound(
         f"plugin file {file!r} has no artifact task {name!r}"
-        f"{_near(name, tasks)} It has: {listed(tasks)}"
+        f"{_suggestion(name, tasks)} It has: {listed(tasks)}"
     )
 
 
@@ -154,7 +158,7 @@ def explain(
             return _module_missing(error, error.name, frame, bundle, label, shared)
         if f"{module}.".startswith(f"{error.name}."):
             return not_found(module, bundle, label)
-    if isinstance(error, SyntaxError) and _relative(error.filename, shared):
+    if isinstance(error, SyntaxError) and relative_to_any(error.filename or "", shared):
         return _syntax_error(error, shared)
     return _import_failed(error, module, shared)
 
@@ -179,20 +183,20 @@ def _module_missing(
             f"{_contents(wanted, bundle)}"
         )
     else:
-        via = _outside(error, shared)
+        via = _importing_file(error, shared)
         version = ".".join(map(str, sys.version_info[:3]))
         text += (
             f"{f'leads to {via!r}, which imports' if via else 'imports'} {name!r}. "
             f"It is not installed in this worker's environment (Python {version} in "
             f"{sys.prefix}), and it is no file of {label}. "
-            f"{_way_out(top, file, files)}. The bundle contains: {listed(files)}"
+            f"{_remedy(top, file, files)}. The bundle contains: {listed(files)}"
         )
     return PluginModuleMissing(
         text, module=name, file=file, line=line, in_bundle=in_bundle
     )
 
 
-def _near(name: str, names: Collection[str]) -> str:
+def _suggestion(name: str, names: Collection[str]) -> str:
     """Return the end of a sentence, with a near match where there is one."""
     matches = get_close_matches(name, names, n=1)
     return f"; did you mean {matches[0]!r}?" if matches else "."
@@ -205,7 +209,7 @@ def _contents(wanted: str, bundle: Path) -> str:
     return f"{hint}The bundle contains: {listed(files)}"
 
 
-def _way_out(top: str, file: str, files: list[str]) -> str:
+def _remedy(top: str, file: str, files: list[str]) -> str:
     beside = f"{file.rpartition('/')[0]}/{top}"
     if f"{beside}.py" in files or any(path.startswith(f"{beside}/") for path in files):
         package = file.rpartition("/")[0].replace("/", ".")
@@ -216,17 +220,17 @@ def _way_out(top: str, file: str, files: list[str]) -> str:
     return "Install it in the worker's environment, or choose a queue that has it"
 
 
-def _outside(error: BaseException, shared: Collection[Path]) -> str | None:
+def _importing_file(error: BaseException, shared: Collection[Path]) -> str | None:
     """Return the innermost file outside the bundle that was importing, if any."""
     frames = [
         frame.f_code.co_filename for frame, _ in traceback.walk_tb(error.__traceback__)
     ]
     python = [name for name in frames if not name.startswith("<")]
-    return python[-1] if python and not _relative(python[-1], shared) else None
+    return python[-1] if python and not relative_to_any(python[-1], shared) else None
 
 
 def _syntax_error(error: SyntaxError, shared: Collection[Path]) -> PluginSyntaxError:
-    file = _relative(error.filename, shared)
+    file = relative_to_any(error.filename or "", shared)
     pointed = "".join(traceback.format_exception_only(error)).splitlines()[1:-1]
     return PluginSyntaxError(
         "\n".join([f"plugin file {file!r}, line {error.lineno}: {error.msg}", *pointed])
@@ -241,11 +245,3 @@ def _import_failed(
     return PluginImportError(
         f"plugin file {file!r} cannot be imported: {plugin_traceback(error, shared)}"
     )
-
-
-def _relative(filename: str | None, folders: Collection[Path]) -> str | None:
-    path = Path(filename or "").resolve()
-    for folder in folders:
-        if path.is_relative_to(folder):
-            return path.relative_to(folder).as_posix()
-    return None

@@ -50,32 +50,32 @@ class Package:
         self.modules[name] = module
         return True
 
-    def put_in(self) -> None:
+    def add_modules(self) -> None:
         """Make the modules importable that have been imported so far."""
         if self._needs_namespace():
             self.modules[self.name] = _namespace(self.name, self.places[0])
         for name, module in self.modules.items():
             sys.modules[name] = module
-            _tell_parent(name, module)
+            _set_in_parent(name, module)
 
-    def hidden_by(self) -> str | None:
+    def hiding_module(self) -> str | None:
         """Return what of the same name Python finds instead of this package, if any."""
         loaded = sys.modules.get(self.name)
         if loaded is not None and not self.owns(self.name, loaded):
             return getattr(loaded, "__file__", None)
-        if self._bare and self.name in sys.stdlib_module_names:
+        if self._is_namespace_folder and self.name in sys.stdlib_module_names:
             return "Python's standard library"
         return None
 
     @property
-    def _bare(self) -> bool:
+    def _is_namespace_folder(self) -> bool:
         """Whether it is a folder without ``__init__.py``."""
         place = self.places[0]
         return place.is_dir() and not (place / "__init__.py").exists()
 
     def _needs_namespace(self) -> bool:
         return (
-            self._bare
+            self._is_namespace_folder
             and self.name not in self.modules
             and self.name not in sys.modules
             # a bare folder must not take the place of a module that others import
@@ -114,7 +114,7 @@ def packages(
     return found
 
 
-def take_out(owners: Iterable[Package]) -> None:
+def remove_modules(owners: Iterable[Package]) -> None:
     """Remember the modules of some packages and take them from ``sys.modules``."""
     known = list(owners)
     roots = tuple({f"{place.parent}{os.sep}" for own in known for place in own.places})
@@ -128,7 +128,7 @@ def take_out(owners: Iterable[Package]) -> None:
     for name in taken:
         del sys.modules[name]
     for name in taken:
-        _tell_parent(name, None)
+        _set_in_parent(name, None)
 
 
 class FixedNamespacePath(list[str]):
@@ -149,7 +149,7 @@ def _namespace(name: str, folder: Path) -> ModuleType:
     return module_from_spec(spec)
 
 
-def _tell_parent(name: str, module: ModuleType | None) -> None:
+def _set_in_parent(name: str, module: ModuleType | None) -> None:
     """Set or remove a module's name in its package, where that stays loaded."""
     above, _, child = name.rpartition(".")
     parent = sys.modules.get(above)
