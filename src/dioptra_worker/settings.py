@@ -7,11 +7,12 @@ is missing or malformed is named in one `SettingsError`.
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypedDict, cast
 from urllib.parse import unquote, urlsplit
 
 from pydantic import (
@@ -116,6 +117,30 @@ def _optional(default: object, name: str, description: str) -> Any:
 
 DATA_PARAMETERS = ("elements", "elements_list", "sets")
 """Parameters that say what to work on and not how, unless settings say otherwise."""
+
+
+TIMES = "DIOPTRA_WORKER_TEST_TIMES"
+"""The variable by which tests shorten what is no user's to choose; see `Times`."""
+
+
+class Times(TypedDict, total=False):
+    """Intervals and time-outs in seconds; what is not given stays as it is.
+
+    Attributes:
+        heartbeat_interval: Between two heartbeats to Redis.
+        redis_timeout: That Redis may take to answer.
+        sweep_interval: Between two looks for what lost workers left, at most.
+        taken_timeout: After which a job that was taken but not begun counts as lost.
+        close_run_timeout: That MLflow may take to close a run.
+        retry_pace: No seconds: what the outbox's pauses are multiplied with.
+    """
+
+    heartbeat_interval: float
+    redis_timeout: float
+    sweep_interval: float
+    taken_timeout: float
+    close_run_timeout: float
+    retry_pace: float
 
 
 class Settings(BaseSettings):
@@ -386,6 +411,30 @@ def load(overrides: Mapping[str, str] | None = None) -> Settings:
     if problems:
         raise SettingsError(problems)
     return settings
+
+
+def load_times() -> Times:
+    """Read `TIMES` from the environment, a JSON object of names to seconds.
+
+    Raises:
+        SettingsError: It is something else.
+    """
+    text = os.environ.get(TIMES) or "{}"
+    try:
+        given = json.loads(text)
+    except ValueError:
+        given = None
+    known = Times.__annotations__
+    if not isinstance(given, dict) or not all(
+        name in known and isinstance(seconds, int | float) and 0 < seconds < math.inf
+        for name, seconds in given.items()
+    ):
+        problem = (
+            f"{TIMES}: {text!r} is no JSON object that gives seconds to some of"
+            f" {', '.join(known)}; it is for tests only, so better unset it"
+        )
+        raise SettingsError([problem])
+    return cast("Times", given)
 
 
 def for_runners(settings: Settings, environment: Mapping[str, str]) -> dict[str, str]:

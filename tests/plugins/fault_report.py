@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from tests.plugins.outcomes import Witness
+from tests.plugins.worker_process import TIMES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -153,6 +154,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="FILE",
         help="run the tests of faults only, and bring FILE up to what they saw",
     )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """With ``--fault-report``, let workers wait as long as anybody's do."""
+    if config.getoption("--fault-report") is not None:
+        TIMES.clear()
 
 
 def pytest_collection_modifyitems(

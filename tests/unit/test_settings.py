@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,7 +13,6 @@ from dioptra_worker.errors import SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, MutableMapping
-    from pathlib import Path
 
 COMPLETE = {
     "DIOPTRA_WORKER_USERNAME": "worker",
@@ -339,3 +339,32 @@ def test_every_field_explains_itself() -> None:
         assert field.description, key
         assert str(field.description).endswith("."), key
         assert field.examples or not field.is_required(), key
+
+
+def test_times_that_tests_shorten(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each name of `Times` is taken, and what is not given is not there."""
+    monkeypatch.setenv(settings.TIMES, '{"heartbeat_interval": 1, "retry_pace": 0.5}')
+    assert settings.load_times() == {"heartbeat_interval": 1, "retry_pace": 0.5}
+    monkeypatch.delenv(settings.TIMES)
+    assert settings.load_times() == {}
+
+
+@pytest.mark.parametrize(
+    "text", ["1", "{", '{"heartbeat": 1}', '{"redis_timeout": 0}', '{"retry_pace": ""}']
+)
+def test_unknown_times_are_refused(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is no object, an unknown name, no seconds: one sentence names all."""
+    monkeypatch.setenv(settings.TIMES, text)
+    with pytest.raises(SettingsError) as refusal:
+        settings.load_times()
+    (problem,) = refusal.value.problems
+    assert problem.startswith(f"DIOPTRA_WORKER_TEST_TIMES: {text!r} is no JSON object")
+    assert "heartbeat_interval, redis_timeout" in problem
+
+
+def test_times_are_documented_for_those_who_test() -> None:
+    """The page about the tests has a row for each of `Times`."""
+    page = Path(__file__).resolve().parents[2] / "docs/how-to/run-the-tests.md"
+    text = page.read_text(encoding="utf-8")
+    for name in settings.Times.__annotations__:
+        assert f"| `{name}` |" in text

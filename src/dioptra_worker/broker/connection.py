@@ -21,17 +21,20 @@ ANSWER_TIMEOUT = 10.0
 """Seconds that Redis may take to answer an ordinary command."""
 
 
-def connect(url: str, block: float = 0.0) -> redis.Redis:
+def connect(
+    url: str, block: float = 0.0, *, answer_timeout: float = ANSWER_TIMEOUT
+) -> redis.Redis:
     """A connection to Redis that notices a dead peer.
 
     Args:
         url: ``redis://``, ``rediss://`` or ``unix://``.
         block: Seconds that commands on it may block by intention.
+        answer_timeout: Seconds that Redis may take to answer beyond that.
     """
     return redis.Redis.from_url(
         url,
-        socket_timeout=block + ANSWER_TIMEOUT,
-        socket_connect_timeout=ANSWER_TIMEOUT,
+        socket_timeout=block + answer_timeout,
+        socket_connect_timeout=answer_timeout,
         socket_keepalive=True,
         health_check_interval=30,
         retry=Retry(NoBackoff(), 1),

@@ -149,6 +149,7 @@ def start(
     overrides = {name: value for name, value in given.items() if value}
     try:
         settings = settings_module.load(overrides)
+        times = settings_module.load_times()
     except SettingsError as error:
         for problem in error.problems:
             click.echo(problem, err=True)
@@ -178,17 +179,22 @@ def start(
         sys.exit(run_pool(settings, options, overrides))
     if pool is not None:
         process_identity.end_with_parent(signal.SIGTERM)
-    sys.exit(serve(settings, options, pool=pool if share_forkserver else None))
+    sys.exit(serve(settings, options, times, pool=pool if share_forkserver else None))
 
 
 def serve(
-    settings: settings_module.Settings, options: object, *, pool: int | None = None
+    settings: settings_module.Settings,
+    options: object,
+    times: settings_module.Times,
+    *,
+    pool: int | None = None,
 ) -> ExitCode:
     """Run the daemon and translate how it ended.
 
     Args:
         settings: The daemon's settings.
         options: What the command line asks for.
+        times: What tests have shortened.
         pool: The socket to the pool whose fork server this daemon shares.
     """
     launcher = _launcher(settings, pool)
@@ -196,11 +202,14 @@ def serve(
         # The fork server imports MLflow while we import what the daemon needs.
         with contextlib.suppress(RunnerError):  # the daemon tries again, and says it
             launcher.start()
-        return _serve(settings, options, launcher)
+        return _serve(settings, options, times, launcher)
 
 
 def _serve(
-    settings: settings_module.Settings, options: object, launcher: Launcher
+    settings: settings_module.Settings,
+    options: object,
+    times: settings_module.Times,
+    launcher: Launcher,
 ) -> ExitCode:
     from dioptra_worker.api.client import DioptraApi
     from dioptra_worker.common import log_setup
@@ -222,7 +231,10 @@ def _serve(
     )
     try:
         with api:
-            Daemon(settings, options, api=api, launcher=launcher, mask=mask).run()
+            daemon = Daemon(
+                settings, options, api=api, launcher=launcher, mask=mask, times=times
+            )
+            daemon.run()
     except (LoginRefused, ServiceRefused) as error:
         click.echo(str(error), err=True)
         return ExitCode.REFUSED

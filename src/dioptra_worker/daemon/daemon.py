@@ -20,7 +20,7 @@ from dioptra_worker.broker.commands import CommandListener
 from dioptra_worker.broker.leases import Leases
 from dioptra_worker.broker.queue_names import unknown_queue
 from dioptra_worker.broker.queue_watcher import QueueWatcher
-from dioptra_worker.broker.registries import Registries
+from dioptra_worker.broker.registries import INTERMEDIATE, Registries
 from dioptra_worker.broker.rq_worker import HEARTBEAT_INTERVAL, RqWorker
 from dioptra_worker.common.workspace import remove_stale
 from dioptra_worker.daemon.health.heartbeat import HeartbeatWriter
@@ -32,7 +32,7 @@ from dioptra_worker.daemon.job.handler import Handler
 from dioptra_worker.daemon.main_loop import MainLoop
 from dioptra_worker.daemon.outbox.journal import Journals
 from dioptra_worker.daemon.recovery.orphaned_outboxes import OrphanedOutboxes
-from dioptra_worker.daemon.recovery.sweep import Recovery
+from dioptra_worker.daemon.recovery.sweep import SWEEP_INTERVAL, Recovery
 from dioptra_worker.daemon.service_calls import (
     STOPPED,
     MainLoopCalls,
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from dioptra_worker.api.client import DioptraApi
     from dioptra_worker.common.masking import Mask
     from dioptra_worker.daemon.options import DaemonOptions
-    from dioptra_worker.settings import Settings
+    from dioptra_worker.settings import Settings, Times
     from dioptra_worker.supervision.launcher import Launcher
 
 log = logging.getLogger("dioptra_worker.daemon")
@@ -72,12 +72,14 @@ class Daemon:
         api: DioptraApi,
         launcher: Launcher,
         mask: Mask,
+        times: Times,
     ) -> None:
         self._settings = settings
         self._options = options
         self._api = api
         self._launcher = launcher
         self._mask = mask
+        self._times = times
         self._health = HealthState()
         self._wakeup = WakeUp(tick=self._health.tick)
         self._calls = MainLoopCalls(wakeup=self._wakeup, health=self._health)
@@ -96,7 +98,13 @@ class Daemon:
             if not self._prepare():
                 return
             url = self._settings.redis_url.get_secret_value()
-            connect = partial(redis_border.connect, url)
+            connect = partial(
+                redis_border.connect,
+                url,
+                answer_timeout=self._times.get(
+                    "redis_timeout", redis_border.ANSWER_TIMEOUT
+                ),
+            )
             rq = self._calls.wait_for(lambda: self._rq_worker(connect(0.0)))
             if isinstance(rq, Stopped):
                 return
@@ -105,7 +113,10 @@ class Daemon:
             handler = self._handler(rq)
             try:
                 with (
-                    heartbeat(partial(self._heartbeat, handler)),
+                    heartbeat(
+                        partial(self._heartbeat, handler),
+                        every=self._times.get("heartbeat_interval", HEARTBEAT_INTERVAL),
+                    ),
                     CommandListener(
                         connect,
                         rq.pubsub_channel_name,
@@ -147,6 +158,7 @@ class Daemon:
                 identity=self._api.identity,
             ),
             self._health,
+            self._times,
         )
         return Handler(
             rq=rq,
@@ -179,11 +191,18 @@ class Daemon:
         recovery = Recovery(
             api=self._api,
             leases=self._leases,
-            registries=Registries(rq.connection),
+            registries=Registries(
+                rq.connection,
+                intermediate=self._times.get("taken_timeout", INTERMEDIATE),
+            ),
             queues=rq.queues,
             lost_after=self._settings.lost_after,
-            close_run=partial(self._launcher.close_run, timeout=CLOSE_RUN_TIMEOUT),
+            close_run=partial(
+                self._launcher.close_run,
+                timeout=self._times.get("close_run_timeout", CLOSE_RUN_TIMEOUT),
+            ),
             orphaned_outboxes=orphaned_outboxes,
+            interval=self._times.get("sweep_interval", SWEEP_INTERVAL),
         )
         done = threading.Event()
         thread = threading.Thread(

@@ -260,7 +260,8 @@ class Attempt:
     def _close_run(self, run_id: str, status: str) -> bool:
         """Close an MLflow run, or leave that to recovery; whether it is closed."""
         services = self._services
-        if services.launcher.close_run(run_id, status, timeout=CLOSE_RUN_TIMEOUT):
+        timeout = services.times.get("close_run_timeout", CLOSE_RUN_TIMEOUT)
+        if services.launcher.close_run(run_id, status, timeout=timeout):
             return True
         try:
             services.leases.record_open_run(run_id, status)

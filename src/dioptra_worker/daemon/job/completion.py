@@ -76,6 +76,7 @@ def completing(
             experiment_id=request.experiment_id,
             on_gone=on_gone,
             journal=journal,
+            pace=services.times.get("retry_pace", 1.0),
         ) as outbox,
     ):
         services.health.outbox(outbox)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from dioptra_worker.daemon.health.state import HealthState
+from dioptra_worker.settings import Times
 
 if TYPE_CHECKING:
     from dioptra_worker.api.client import DioptraApi
@@ -28,6 +29,7 @@ class Services:
         mask: Hides secrets in text.
         cache: What was fetched before.
         health: Is told how the daemon is.
+        times: What tests have shortened.
     """
 
     api: DioptraApi
@@ -37,3 +39,4 @@ class Services:
     mask: Mask
     cache: SnapshotCache
     health: HealthState = field(default_factory=HealthState)
+    times: Times = field(default_factory=Times)

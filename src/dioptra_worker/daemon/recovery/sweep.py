@@ -46,6 +46,7 @@ class Recovery:
         lost_after: float,
         close_run: Callable[[str, str], bool],
         orphaned_outboxes: OrphanedOutboxes | None = None,
+        interval: float = SWEEP_INTERVAL,
     ) -> None:
         """Prepare; nothing is looked at yet.
 
@@ -58,6 +59,7 @@ class Recovery:
                 as lost; also between two looks at the API's jobs.
             close_run: Closes an MLflow run with a status; whether that worked.
             orphaned_outboxes: What lost workers of this machine left undelivered.
+            interval: Seconds between two looks at RQ's books, at most.
         """
         self._api = api
         self._leases = leases
@@ -66,7 +68,7 @@ class Recovery:
         self._lost_after = lost_after
         self._close_run = close_run
         self._orphaned_outboxes = orphaned_outboxes
-        self._interval = min(SWEEP_INTERVAL, lost_after)
+        self._interval = min(interval, lost_after)
 
     def run(self, done: threading.Event) -> None:
         """Sweep again and again until told to end."""
