@@ -12,7 +12,7 @@ from tests.plugins.outcomes import FAILED, FINISHED
 from tests.plugins.stepwise import StepwiseJob
 from tests.plugins.tcp_proxy import tcp_proxy
 from tests.plugins.testbed import Platform
-from tests.plugins.worker_process import worker
+from tests.plugins.worker_process import times, worker
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,12 +44,10 @@ def _platform(api: ApiClient) -> Platform:
     return Platform(api)
 
 
-@pytest.fixture(scope="module", name="tls_ports")
-def _tls_ports(
-    stack: LocalStack, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[dict[str, int]]:
+@pytest.fixture(name="tls_ports")
+def _tls_ports(stack: LocalStack, tmp_path: Path) -> Iterator[dict[str, int]]:
     """For each service a port where it shows a certificate that nobody trusts."""
-    speaks = server_side(self_signed(tmp_path_factory.mktemp("tls")))
+    speaks = server_side(self_signed(tmp_path))
     ports = {name: stack.service(name).port for name, _ in SERVICES.values()}
     ports["s3"] = stack.service("s3").port
     with (
@@ -95,7 +93,11 @@ def test_daemon_waits(
     environment = stack.environment()
     url = _wrong(environment[setting], address, tls_ports[service])
     with worker(
-        {**environment, setting: url}, tmp_path, platform.queue, ready=False
+        {**environment, setting: url},
+        tmp_path,
+        platform.queue,
+        ready=False,
+        settings=times(redis_timeout=2.0),
     ) as running:
         running.wait_for("waiting: ", seconds=60)
         time.sleep(1)

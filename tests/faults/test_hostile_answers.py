@@ -299,8 +299,7 @@ def test_a_download_without_an_end(
     rule = proxy.add(Rule("GET", BUNDLE, action, times=1))
     job = _submit(scene)
     scene.platform.wait_for_line(job, "runs entrypoint", seconds=PATIENCE)
-    while not rule.hits:
-        pass
+    until(lambda: rule.hits)
     scene.platform.api.delete(f"/jobs/{job}")
     scene.daemon.wait_for(f"job {job} dropped", seconds=PATIENCE)
     scene.assert_clean()
@@ -324,8 +323,7 @@ def test_the_end_of_a_worker_that_downloads(
         },
     ) as running:
         platform.wait_for_line(job, "runs entrypoint", seconds=PATIENCE)
-        while not rule.hits:
-            pass
+        until(lambda: rule.hits)
         below = running.descendants()
         running.send()
         assert running.wait(PATIENCE) == 0

@@ -95,6 +95,7 @@ def wait(folder):
 """
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 @pytest.mark.skipif(
     not _writable("freezer"), reason="needs a freezer controller of version 1, and root"

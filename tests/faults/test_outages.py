@@ -13,7 +13,7 @@ from tests.plugins.clients import ApiClient, MlflowReader, s3_client
 from tests.plugins.outcomes import FAILED, FINISHED, Witness
 from tests.plugins.stepwise import StepwiseJob
 from tests.plugins.testbed import Platform
-from tests.plugins.worker_process import WorkerProcess, worker
+from tests.plugins.worker_process import WorkerProcess, times, worker
 
 from dioptra_worker.tools.local.config import BUCKET, StackConfig
 from dioptra_worker.tools.local.services.service import Service
@@ -28,7 +28,11 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.xdist_group("outages"), pytest.mark.timeout(300)]
 
-SETTINGS = {"DIOPTRA_WORKER_STATUS_POLL": "1", "DIOPTRA_WORKER_LOST_AFTER": "2"}
+SETTINGS = {
+    "DIOPTRA_WORKER_STATUS_POLL": "1",
+    "DIOPTRA_WORKER_LOST_AFTER": "2",
+    **times(close_run_timeout=5.0, retry_pace=0.3),
+}
 
 
 @pytest.fixture(name="platform")

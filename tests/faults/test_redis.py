@@ -14,7 +14,8 @@ from rq.command import send_stop_job_command
 from tests.plugins.outcomes import FINISHED
 from tests.plugins.stepwise import StepwiseJob
 from tests.plugins.tcp_proxy import TcpProxy, tcp_proxy
-from tests.plugins.worker_process import WorkerProcess, worker
+from tests.plugins.until import until
+from tests.plugins.worker_process import WorkerProcess, times, worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -59,7 +60,12 @@ def _daemon(
     port = str(stack.service("valkey").port)
     url = environment["RQ_REDIS_URI"].replace(f":{port}", f":{proxy.port}")
     folder = tmp_path_factory.mktemp("worker")
-    with worker({**environment, "RQ_REDIS_URI": url}, folder, platform.queue) as daemon:
+    with worker(
+        {**environment, "RQ_REDIS_URI": url},
+        folder,
+        platform.queue,
+        settings=times(heartbeat_interval=1.0, redis_timeout=2.0),
+    ) as daemon:
         yield daemon
 
 
@@ -134,7 +140,8 @@ def test_longer_than_a_heartbeat(
     stepwise = StepwiseJob(platform, tmp_path / "marks", 2)
     stepwise.wait_at(0)
     proxy.refuse()
-    time.sleep(17)  # heartbeats are 15 s apart
+    before = daemon.log.count("no heartbeat: ")
+    until(lambda: daemon.log.count("no heartbeat: ") > before)
     proxy.pass_on()
     back = time.time()
     stepwise.go_on()
@@ -183,11 +190,12 @@ def test_commands_afterwards(
     proxy.drop()
     stepwise = StepwiseJob(platform, tmp_path / "marks")
     stepwise.wait_at(0)
-    deadline = time.monotonic() + 60
-    while platform.status(stepwise.job) == "started":
-        assert time.monotonic() < deadline, daemon.log
+
+    def stopped() -> bool:
         send_stop_job_command(redis_client, str(stepwise.job))
-        time.sleep(0.5)
+        return platform.status(stepwise.job) != "started"
+
+    until(stopped, says=lambda: daemon.log)
     assert platform.status(stepwise.job) == "failed"
     assert "by request" in platform.log(stepwise.job)[-1].text
 
