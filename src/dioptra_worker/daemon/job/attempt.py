@@ -279,7 +279,9 @@ class _PendingEnds:
 
     def pending_status(self, job_id: int) -> PendingStatus | None:
         """How a job ended, if the API was not told."""
-        return self.leases.pending_status(job_id) or self.journals.end_of(job_id)
+        return self.leases.pending_status(job_id) or self.journals.final_status_of(
+            job_id
+        )
 
 
 def _told_late(claimed: Claim) -> Outcome:

@@ -127,7 +127,9 @@ class Completion:
             status="finished" if outcome.fate == "finished" else "failed",
             reason=outcome.reason,
         )
-        if self._journal is None or self._journal.end is None:  # else it is said
+        if (
+            self._journal is None or self._journal.final_status is None
+        ):  # else it is said
             self._say_end(outcome)
         if self._journal is not None:
             self._journal.record_final_status(pending)

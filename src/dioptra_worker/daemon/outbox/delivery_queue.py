@@ -76,15 +76,15 @@ class DeliveryQueue(Generic[P]):
         self._buffer = buffer or Buffer(sender.weight)
         self._taken = self._buffer.acked
         self._since = time.monotonic()
-        self._abandon = False
-        self._returned: deque[list[Entry[P]]] = deque()
+        self._abandoned = False
+        self._to_retry: deque[list[Entry[P]]] = deque()
         self._busy = False
-        self._hurry = False
+        self._draining = False
         self._closing = False
-        self._gone = False
+        self._cleared = False
         self._maybe_delivered = self._buffer.waiting > 0
         # Its last request may still be under way.
-        self._late = LATE_ARRIVAL_WINDOW if self._maybe_delivered else 0.0
+        self._late_window = LATE_ARRIVAL_WINDOW if self._maybe_delivered else 0.0
         self._away_since: float | None = None
         self._delays: Iterator[float] = backoff()
         self._changed = threading.Condition()
@@ -123,7 +123,7 @@ class DeliveryQueue(Generic[P]):
     def put(self, item: P) -> None:
         """Leave an item."""
         with self._changed:
-            if self._gone:
+            if self._cleared:
                 return
             waiting = self._buffer.put(item) - self._taken
             if waiting == 1:
@@ -141,29 +141,29 @@ class DeliveryQueue(Generic[P]):
             Whether nothing waits.
         """
         with self._changed:
-            self._hurry = True
+            self._draining = True
             self._changed.notify_all()
-            self._changed.wait_for(lambda: self._abandon or self._is_empty(), timeout)
-            self._hurry = False
+            self._changed.wait_for(lambda: self._abandoned or self._is_empty(), timeout)
+            self._draining = False
             return self._is_empty()
 
     def abandon(self) -> None:
         """Let whoever drains go, now and later."""
         with self._changed:
-            self._abandon = True
+            self._abandoned = True
             self._changed.notify_all()
 
     def clear(self) -> None:
         """Throw everything away, now and later."""
         with self._changed:
-            self._gone = True
+            self._cleared = True
             self._taken = self._buffer.last
-            self._returned.clear()
+            self._to_retry.clear()
             self._changed.notify_all()
         self._buffer.ack(self._buffer.last)  # without the lock: it may use the disk
 
     def _is_empty(self) -> bool:
-        return not (self._untaken or self._returned or self._busy)
+        return not (self._untaken or self._to_retry or self._busy)
 
     @property
     def _untaken(self) -> int:
@@ -181,17 +181,17 @@ class DeliveryQueue(Generic[P]):
         """Deliver what goes out together, or have it come back after a while."""
         try:
             if self._maybe_delivered:
-                entries = self._without_arrived(entries)
+                entries = self._drop_delivered(entries)
             if self._closing:
-                self._put_back(entries)
+                self._requeue(entries)
                 return
             self._send(entries)
         except ServiceUnavailable as error:
-            self._wait(entries, error)
+            self._back_off(entries, error)
         except NotFound:
             self.clear()
             self._sender.on_gone()
-            self._done(entries)
+            self._finish(entries)
         except ServiceRefused as error:
             self._on_recovered()
             if len(entries) > 1 and self._sender.is_item_rejected(error):
@@ -200,7 +200,7 @@ class DeliveryQueue(Generic[P]):
                 self._give_up(entries, str(error))
         else:
             self._on_recovered()
-            self._done(entries)
+            self._finish(entries)
 
     def _send(self, entries: list[Entry[P]]) -> None:
         if not entries:
@@ -209,37 +209,37 @@ class DeliveryQueue(Generic[P]):
         try:
             self._sender.deliver(_items(entries))
         except ServiceUnavailable as error:
-            self._late = self._sender.late_window(_items(entries), error)
+            self._late_window = self._sender.late_window(_items(entries), error)
             raise
         except ServiceRefused:
             self._maybe_delivered = False
             raise
         self._maybe_delivered = False
 
-    def _without_arrived(self, entries: list[Entry[P]]) -> list[Entry[P]]:
+    def _drop_delivered(self, entries: list[Entry[P]]) -> list[Entry[P]]:
         """What has yet to arrive of items that were sent without an answer."""
         items = _items(entries)
         count_delivered = self._sender.count_delivered(items)
-        over = self._closing or self._gone
-        while count_delivered < len(items) and self._late > 0 and not over:
+        over = self._closing or self._cleared
+        while count_delivered < len(items) and self._late_window > 0 and not over:
             self._sleep(LATE_ARRIVAL_WINDOW * self._pace)
             count_delivered = self._sender.count_delivered(items)
-            self._late -= LATE_ARRIVAL_WINDOW
-            over = self._closing or self._gone
-        self._late = 0.0
+            self._late_window -= LATE_ARRIVAL_WINDOW
+            over = self._closing or self._cleared
+        self._late_window = 0.0
         # If all of these have arrived, the next may have, too: of what another process
         # has left, more may have been delivered than the disk could be told.
         self._maybe_delivered = count_delivered == len(items)
         self._ack(entries[:count_delivered])
         return entries[count_delivered:]
 
-    def _wait(self, entries: list[Entry[P]], error: ServiceUnavailable) -> None:
+    def _back_off(self, entries: list[Entry[P]], error: ServiceUnavailable) -> None:
         """Have items come back after a while, unless it is they who are to blame."""
         if self._away_since is None:
             self._away_since = time.monotonic()
             self._sender.on_wait(error)
         if not self._sender.is_poison(_items(entries), error):
-            self._put_back(entries)
+            self._requeue(entries)
             self._sleep(max(next(self._delays), error.retry_after or 0.0) * self._pace)
             return
         self._on_recovered()
@@ -268,19 +268,19 @@ class DeliveryQueue(Generic[P]):
                 if self._closing:
                     return None
                 self._busy = True
-                if self._returned:
-                    return self._returned.popleft()
+                if self._to_retry:
+                    return self._to_retry.popleft()
             entries = self._take()
             if entries:
                 return entries
-            self._done([])
+            self._finish([])
 
     def _take(self) -> list[Entry[P]]:
         """Read on, without the lock: `put` never waits for the disk."""
         batch, after = self._batch, self._taken
         reading = self._buffer.read(after, most=batch.most, weight=batch.weight)
         with self._changed:
-            if self._gone:
+            if self._cleared:
                 return []
             self._taken = reading.upto
         if lost := reading.upto - after - len(reading.items):
@@ -295,37 +295,37 @@ class DeliveryQueue(Generic[P]):
 
     def _time_left(self) -> float | None:
         """Seconds until the head of the queue must go; None when there is nothing."""
-        if self._returned:
+        if self._to_retry:
             return 0.0
         waiting = self._untaken
         if not waiting:
             return None
-        if self._hurry or waiting >= self._batch.enough:
+        if self._draining or waiting >= self._batch.enough:
             return 0.0
         return self._since + self._batch.age - time.monotonic()
 
-    def _put_back(self, *batches: list[Entry[P]]) -> None:
+    def _requeue(self, *batches: list[Entry[P]]) -> None:
         """Put batches back to the head."""
         with self._changed:
             self._busy = False
-            if not self._gone:
-                self._returned.extendleft(reversed([part for part in batches if part]))
+            if not self._cleared:
+                self._to_retry.extendleft(reversed([part for part in batches if part]))
             self._changed.notify_all()
 
     def _split(self, entries: list[Entry[P]]) -> None:
         """Have the halves go one after the other, to find out whose fault it is."""
         middle = len(entries) // 2
-        self._put_back(entries[:middle], entries[middle:])
+        self._requeue(entries[:middle], entries[middle:])
 
     def _give_up(self, entries: list[Entry[P]], words: str) -> None:
         self._sender.on_refusal(_items(entries), words)
-        self._done(entries)
+        self._finish(entries)
 
     def _sleep(self, seconds: float) -> None:
         with self._changed:
-            self._changed.wait_for(lambda: self._closing or self._gone, seconds)
+            self._changed.wait_for(lambda: self._closing or self._cleared, seconds)
 
-    def _done(self, entries: list[Entry[P]]) -> None:
+    def _finish(self, entries: list[Entry[P]]) -> None:
         """Items are delivered or given up."""
         self._ack(entries)
         with self._changed:

@@ -41,8 +41,8 @@ MAX_JOURNAL_AGE = 30 * 24 * 3600.0
 """Seconds after which a journal that nobody could deliver is removed: its API has
 another address by now, or is no more."""
 _FOLDER = "outbox"
-_ABOUT = "about.json"
-_END = "end.json"
+_ABOUT_FILE = "about.json"
+_FINAL_STATUS_FILE = "end.json"
 _NAME = re.compile(r"job-(\d+)-.+")
 _MAKING = "making-"
 _REMOVING = "removing-"
@@ -74,7 +74,7 @@ class Journal:
 
     Attributes:
         about: Whose it is; of one that was left, whose it was.
-        end: The job's final status, if it is known and the API was not told.
+        final_status: The job's final status, if it is known and the API was not told.
         log: The job's log.
         results: All else.
     """
@@ -82,7 +82,7 @@ class Journal:
     def __init__(self, folder: Path, about: About, lock: int) -> None:
         """Open the files in a folder that is ours; see `Journals`."""
         self.about = about
-        self.end = _read_end(folder)
+        self.final_status = _read_final_status(folder)
         self._folder = folder
         self._lock = lock
         self._dirty = threading.Event()
@@ -94,7 +94,9 @@ class Journal:
         wake = self._dirty.set
         self.log: Buffer[Log] = Buffer(log_codec.weight, log_store, wake)
         self.results: Buffer[Result] = Buffer(result_codec.weight, result_store, wake)
-        self._thread = threading.Thread(target=self._keep, name="dioptra-journal")
+        self._thread = threading.Thread(
+            target=self._flush_repeatedly, name="dioptra-journal"
+        )
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -119,7 +121,7 @@ class Journal:
     @property
     def is_empty(self) -> bool:
         """Whether nothing in it waits."""
-        return self.end is None and self.waiting == 0
+        return self.final_status is None and self.waiting == 0
 
     @property
     def waiting(self) -> int:
@@ -134,16 +136,16 @@ class Journal:
 
     def record_final_status(self, end: PendingStatus) -> None:
         """Note how the job ended, after everything that it produced."""
-        self.end = end
+        self.final_status = end
         self.flush()
         with contextlib.suppress(OSError):  # Redis knows it, too
-            _write(self._folder / _END, json.dumps(asdict(end)).encode())
+            _write(self._folder / _FINAL_STATUS_FILE, json.dumps(asdict(end)).encode())
 
     def ack_final_status(self) -> None:
         """Note that the API was told how the job ended, or must not be."""
-        self.end = None
+        self.final_status = None
         with contextlib.suppress(OSError):  # whoever reads it asks the API, too
-            (self._folder / _END).unlink(missing_ok=True)
+            (self._folder / _FINAL_STATUS_FILE).unlink(missing_ok=True)
 
     def hand_over(self, *, attempt: int, worker: str) -> None:
         """Note that the job runs again; what the last attempt said stays.
@@ -163,7 +165,7 @@ class Journal:
         self.log.flush()
         self.results.flush()
 
-    def _keep(self) -> None:
+    def _flush_repeatedly(self) -> None:
         while not self._done.is_set():
             self._dirty.wait()
             self._dirty.clear()
@@ -192,7 +194,7 @@ class Journals:
         Returns:
             None when there can be none, which is said.
         """
-        for journal in self.left(job_id):
+        for journal in self.orphaned(job_id):
             return journal
         about = About(
             job_id=job_id,
@@ -212,26 +214,26 @@ class Journals:
             )
             return None
 
-    def end_of(self, job_id: int) -> PendingStatus | None:
+    def final_status_of(self, job_id: int) -> PendingStatus | None:
         """How a job ended whose worker was lost before it could tell the API."""
         for folder in self._of(job_id):
-            if (end := _read_end(folder)) is not None:
+            if (end := _read_final_status(folder)) is not None:
                 return end
         return None
 
-    def left_jobs(self) -> set[int]:
+    def orphaned_jobs(self) -> set[int]:
         """The jobs of which there are journals whose owner may be gone."""
         found = (_NAME.fullmatch(folder.name) for folder in self._of())
         return {int(name[1]) for name in found if name is not None}
 
-    def left(self, job_id: int) -> Iterator[Journal]:
+    def orphaned(self, job_id: int) -> Iterator[Journal]:
         """A job's journals whose owner is gone, the oldest first; each is ours then."""
         for folder in self._of(job_id):
             journal = self._take_over(folder)
             if journal is not None:
                 yield journal
 
-    def tidy(self) -> None:
+    def remove_stale(self) -> None:
         """Remove what lost workers left half made or half removed, or long ago."""
         now = time.time()
         for begun in (_MAKING, _REMOVING):
@@ -255,7 +257,7 @@ class Journals:
         self._folder.mkdir(mode=0o700, exist_ok=True)
         made = Path(tempfile.mkdtemp(prefix=_MAKING, dir=self._folder))
         text = json.dumps(asdict(about)).encode()
-        file = os.open(made / _ABOUT, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+        file = os.open(made / _ABOUT_FILE, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             os.write(file, text)
@@ -277,7 +279,7 @@ class Journals:
             return None
         try:
             about = About(**json.loads(os.read(lock, 1 << 16)))
-            if about.api == self._api and (folder / _ABOUT).exists():
+            if about.api == self._api and (folder / _ABOUT_FILE).exists():
                 return Journal(folder, about, lock)
         except (OSError, ValueError, TypeError) as error:
             log.debug("the outbox %s is left alone: %s", folder, error)
@@ -292,7 +294,7 @@ def _lock(folder: Path) -> int:
         FileNotFoundError: Nothing says whose it is.
         OSError: Its owner lives, or nobody knows.
     """
-    file = os.open(folder / _ABOUT, os.O_RDWR)
+    file = os.open(folder / _ABOUT_FILE, os.O_RDWR)
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
@@ -325,9 +327,9 @@ def _refuse_older(folder: Path) -> None:
         path.unlink()
 
 
-def _read_end(folder: Path) -> PendingStatus | None:
+def _read_final_status(folder: Path) -> PendingStatus | None:
     try:
-        return PendingStatus(**json.loads((folder / _END).read_bytes()))
+        return PendingStatus(**json.loads((folder / _FINAL_STATUS_FILE).read_bytes()))
     except (OSError, ValueError, TypeError):
         return None
 

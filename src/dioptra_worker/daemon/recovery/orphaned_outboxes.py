@@ -57,13 +57,13 @@ class OrphanedOutboxes:
         Raises:
             ServiceError: If the API or Redis is away.
         """
-        self._journals.tidy()
-        jobs = {job_id: self._job(job_id) for job_id in self._journals.left_jobs()}
+        self._journals.remove_stale()
+        jobs = {job_id: self._job(job_id) for job_id in self._journals.orphaned_jobs()}
         before, self._elsewhere = self._elsewhere, self._run_elsewhere(jobs)
         for job_id, job in sorted(jobs.items()):
             over = job is None or job.status in TERMINAL
             if over or job_id in before & self._elsewhere:
-                for journal in self._journals.left(job_id):
+                for journal in self._journals.orphaned(job_id):
                     with journal:
                         self._deliver(journal, job)
 

@@ -260,7 +260,7 @@ def _check_nothing_is_left(told: Telling, verdict: Outcome | None) -> None:
     assert all(runner.process.ended.is_set() for runner in told.forkserver.runners)
     assert list(told.folder.glob("job-*")) == []
     journals = list(told.folder.glob("outbox/*"))
-    free = list(Journals(told.folder, api=told.api.url).left(JOB))
+    free = list(Journals(told.folder, api=told.api.url).orphaned(JOB))
     for journal in free:
         with journal:
             journal.discard()

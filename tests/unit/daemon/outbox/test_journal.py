@@ -46,7 +46,7 @@ def _record(text: str) -> Log:
 def _left(folder: Path, job_id: int = 7) -> list[str]:
     """The log of a job that can be taken over now."""
     texts = []
-    for journal in _journals(folder).left(job_id):
+    for journal in _journals(folder).orphaned(job_id):
         with journal:
             reading = journal.log.read(journal.log.acked, most=999, weight=1 << 20)
             texts += [record.message for _, record in reading.items]
@@ -70,7 +70,7 @@ def test_left_and_taken_over(tmp_path: Path) -> None:
         journal.log.put(_record("a\nb \udcff <b> \0"))
         for result in results:
             journal.results.put(result)
-    assert _journals(tmp_path).left_jobs() == {7}
+    assert _journals(tmp_path).orphaned_jobs() == {7}
     with _open(tmp_path, attempt=2) as again:
         assert again.about.attempt == 1
         assert again.waiting == 4
@@ -132,12 +132,12 @@ def test_end(tmp_path: Path) -> None:
     end = PendingStatus(7, 3, "failed", "why \udcff")
     with _open(tmp_path) as journal:
         journal.record_final_status(end)
-    assert _journals(tmp_path).end_of(7) == end
-    assert _journals(tmp_path).end_of(8) is None
+    assert _journals(tmp_path).final_status_of(7) == end
+    assert _journals(tmp_path).final_status_of(8) is None
     with _open(tmp_path) as again:
-        assert again.end == end
+        assert again.final_status == end
         again.ack_final_status()
-    assert _journals(tmp_path).end_of(7) is None
+    assert _journals(tmp_path).final_status_of(7) is None
     assert list((tmp_path / "outbox").iterdir()) == []
 
 
@@ -147,7 +147,7 @@ def test_an_end_that_cannot_be_removed(tmp_path: Path) -> None:
         folder = next((tmp_path / "outbox").glob("job-7-*"))
         (folder / "end.json").mkdir()
         journal.ack_final_status()
-        assert journal.end is None
+        assert journal.final_status is None
 
 
 def test_handed_over(tmp_path: Path) -> None:
@@ -158,7 +158,11 @@ def test_handed_over(tmp_path: Path) -> None:
         journal.record_final_status(PendingStatus(7, 3, "failed", "why"))
     with _open(tmp_path, attempt=2) as again:
         again.hand_over(attempt=2, worker="a worker with a longer name")
-        assert (again.log.waiting, again.results.waiting, again.end) == (1, 0, None)
+        assert (again.log.waiting, again.results.waiting, again.final_status) == (
+            1,
+            0,
+            None,
+        )
     with _open(tmp_path, attempt=3) as third:
         assert third.about.attempt == 2
         assert third.about.worker == "a worker with a longer name"
@@ -175,7 +179,7 @@ def test_other_platform(tmp_path: Path) -> None:
     """A job of another API that has the same number is another job."""
     _make_one(tmp_path, "a line")
     other = _journals(tmp_path, "http://other.test")
-    assert list(other.left(7)) == []
+    assert list(other.orphaned(7)) == []
     made = other.open(job_id=7, experiment_id=3, attempt=1, worker="me")
     assert made is not None
     with made:
@@ -211,8 +215,8 @@ def test_half_made(tmp_path: Path) -> None:
     for name in ("making-old", "removing-job-7-old"):
         os.utime(outbox / name, (0, 0))
     journals = _journals(tmp_path)
-    assert journals.left_jobs() == set()
-    journals.tidy()
+    assert journals.orphaned_jobs() == set()
+    journals.remove_stale()
     assert [path.name for path in outbox.iterdir()] == ["making-new"]
 
 
@@ -228,7 +232,7 @@ def test_never_deliverable(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> 
             (folder,) = tmp_path.glob(f"outbox/{old}")
             for path in (folder, *folder.iterdir()):
                 os.utime(path, (0, 0))
-        _journals(tmp_path, "http://elsewhere.test").tidy()
+        _journals(tmp_path, "http://elsewhere.test").remove_stale()
         names = sorted(path.name for path in (tmp_path / "outbox").iterdir())
         assert [name.split("-")[1] for name in names] == ["8", "9"]
     assert "nobody could deliver job-7-" in caplog.text
@@ -278,7 +282,7 @@ def test_of_an_earlier_version(
     (folder / "log-000000000001").write_bytes(b'1 {"is": "Log"}\n')
     (folder / "log.settled").write_bytes(b"000000000000")
     with _open(tmp_path) as again:
-        assert (again.end, again.waiting) == (end, 0)
+        assert (again.final_status, again.waiting) == (end, 0)
         again.ack_final_status()
     assert list((tmp_path / "outbox").iterdir()) == []
     assert "is of an earlier version" in caplog.text

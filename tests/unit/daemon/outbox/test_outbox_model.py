@@ -218,14 +218,14 @@ class Story:
         for part in ("log", "results"):
             for file in left.glob(f"outbox/*/{part}.sqlite-wal"):
                 file.write_bytes(file.read_bytes()[: -life.torn or None])
-        for journal_left in self._journals.left(JOB):
+        for journal_left in self._journals.orphaned(JOB):
             with journal_left:
                 said.certain = max(0, journal_left.log.last - first)
 
     def _claim(self) -> Claim:
         while True:
             try:
-                held = self.book.held or self._journals.end_of(JOB)
+                held = self.book.held or self._journals.final_status_of(JOB)
                 book = Book(held=held)
                 case = Case(self.api, attempt=self.attempt, most=3, book=book)
                 return case.claim()

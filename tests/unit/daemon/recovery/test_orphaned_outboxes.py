@@ -70,7 +70,7 @@ class Place:
     @property
     def is_left(self) -> bool:
         """Whether there is still a journal."""
-        return bool(self.journals.left_jobs())
+        return bool(self.journals.orphaned_jobs())
 
 
 @pytest.fixture(name="place")
