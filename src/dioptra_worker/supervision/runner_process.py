@@ -76,12 +76,12 @@ class RunnerPipes:
     control: socket.socket
     out: int
     err: int
-    _sending: threading.Lock = field(default_factory=threading.Lock, compare=False)
+    _send_lock: threading.Lock = field(default_factory=threading.Lock, compare=False)
 
     def send(self, message: Message) -> None:
         """Tell the runner something, from any thread; one that is gone is no error."""
         # `sendall` may send a long message in parts; another's must not come between.
-        with self._sending, contextlib.suppress(OSError):
+        with self._send_lock, contextlib.suppress(OSError):
             self.control.sendall(codec.encode(message))
 
     def close(self) -> None:

@@ -70,7 +70,7 @@ class Supervisor:
             launcher: Signals the runner.
             process: The runner.
             pipes: What connects us to it; the supervisor closes them.
-            listener: Hears what it says.
+            listener: Receives what it says.
             deadline: Until when it may run; asked again and again.
             grace_periods: How long to wait for it.
             clock: Says how late it is, in seconds.
