@@ -76,12 +76,14 @@ class CommandContext:
     def actions(self, *, seconds: float) -> Iterator[Actions]:
         """Open the queues; workers get so many seconds to stop a job."""
         from dioptra_worker.tools.jobs.control.actions import Actions
-        from dioptra_worker.tools.jobs.control.queues import open_broker
+        from dioptra_worker.tools.jobs.control.queues import open_queues
 
-        name = f"dioptra-worker jobs, called by {self.api.username}"
-        with open_broker(self.environment, name=name) as broker:
+        with open_queues(self.environment) as connection:
             yield Actions(
-                api=self.api, resources=self.resources, broker=broker, seconds=seconds
+                api=self.api,
+                resources=self.resources,
+                connection=connection,
+                seconds=seconds,
             )
 
 

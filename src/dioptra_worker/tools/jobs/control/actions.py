@@ -1,44 +1,70 @@
-"""Ends jobs, and has jobs run again that were lost: both are told in the job's log."""
+"""Ends jobs, and has jobs run again that were lost: both are told in the job's log.
+
+Whoever changes a job takes its lease first, so that no worker begins it meanwhile.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import time
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from rq import Queue
+from rq.command import send_command
+from rq.job import Job
+from rq.utils import as_text
+
+from dioptra_worker.broker.connection import translate_errors
+from dioptra_worker.broker.leases import Leases
+from dioptra_worker.broker.payload import JobRequest, PlainSerializer
+from dioptra_worker.broker.registries import Registries
 from dioptra_worker.protocol.messages import Log
 from dioptra_worker.tools.jobs.errors import NotNow
 from dioptra_worker.tools.jobs.job_row import JobRow
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+
+    import redis
 
     from dioptra_worker.api.client import DioptraApi
     from dioptra_worker.api.user_client import UserClient
-    from dioptra_worker.tools.jobs.control.queues import Broker
 
 POLL_INTERVAL = 0.5
 """Seconds between two looks at whether a worker has stopped a job."""
 
 
-@dataclass(frozen=True, kw_only=True)
 class Actions:
-    """What can be done to a job; needs the queues.
+    """What can be done to a job; needs the queues."""
 
-    Attributes:
-        api: A session with the API.
-        resources: The same, for resources.
-        broker: The queues.
-        seconds: How long a worker may take to stop a job.
-        sleep: Waits.
-    """
+    def __init__(
+        self,
+        *,
+        api: DioptraApi,
+        resources: UserClient,
+        connection: redis.Redis,
+        seconds: float,
+        sleep: Callable[[float], object] = time.sleep,
+    ) -> None:
+        """Prepare; nothing is sent yet.
 
-    api: DioptraApi
-    resources: UserClient
-    broker: Broker
-    seconds: float
-    sleep: Callable[[float], object] = time.sleep
+        Args:
+            api: A session with the API.
+            resources: The same, for resources.
+            connection: To the queues' Redis.
+            seconds: How long a worker may take to stop a job.
+            sleep: Waits.
+        """
+        self._api = api
+        self._resources = resources
+        self._connection = connection
+        self._seconds = seconds
+        self._sleep = sleep
+        # Workers that find a job's lease taken tell its log who has it.
+        name = f"dioptra-worker jobs, called by {api.username}"
+        self._leases = Leases(connection, worker=name)
+        self._registries = Registries(connection)
 
     def cancel(self, job_id: int) -> str:
         """End a job, whether it waits or runs.
@@ -57,23 +83,23 @@ class Actions:
         job = self._job(job_id)
         if job.has_ended:
             raise NotNow(f"job {job_id} has {job.status} already")
-        self._say(job, f"cancelled by {self.api.username}")
-        deadline = time.monotonic() + self.seconds
+        self._say(job, f"cancelled by {self._api.username}")
+        deadline = time.monotonic() + self._seconds
         while not job.has_ended:
-            worker = self.broker.runner(job)
+            worker = self._running_worker(job)
             if worker is None:
                 ended = self._end(job)
                 if ended is not None:
                     return ended
             else:
                 # Again and again: it may have been about to begin and not yet listen.
-                self.broker.stop(job, worker)
+                self._ask_to_stop(job, worker)
             if time.monotonic() > deadline:
                 raise NotNow(
                     f"worker {worker!r} was asked to stop job {job_id}, and has not"
-                    f" within {self.seconds:g} s"
+                    f" within {self._seconds:g} s"
                 )
-            self.sleep(POLL_INTERVAL)
+            self._sleep(POLL_INTERVAL)
             job = self._job(job_id)
         return job.status
 
@@ -94,77 +120,123 @@ class Actions:
             NotFound: There is no such job.
             ServiceError: The API or Redis refused, or cannot be asked.
         """
-        body = self.resources.job(job_id)
+        body = self._resources.job(job_id)
         job = JobRow.read(body)
         if job.status == "finished" and not force:
             raise NotNow(
                 f"job {job_id} has finished: `rerun` makes a new job of it, and"
                 " `requeue --force` has this one run again"
             )
-        deadline = time.monotonic() + self.seconds
-        while (worker := self.broker.runner(job)) or not self._reset(job):
+        deadline = time.monotonic() + self._seconds
+        while (worker := self._running_worker(job)) or not self._reset(job):
             if not force:
                 raise NotNow(
                     f"worker {worker!r} runs job {job_id}, or was lost a moment ago:"
                     " --force stops it first"
                 )
             if worker is not None:
-                self.broker.stop(job, worker)
+                self._ask_to_stop(job, worker)
             if time.monotonic() > deadline:
                 raise NotNow(
                     f"worker {worker!r} still has job {job_id} after"
-                    f" {self.seconds:g} s: a lost worker is forgotten after 90 s"
+                    f" {self._seconds:g} s: a lost worker is forgotten after 90 s"
                 )
-            self.sleep(POLL_INTERVAL)
+            self._sleep(POLL_INTERVAL)
             job = self._job(job_id)
         # Not before the lease is back: a worker leaves a job alone that is held.
-        self.broker.enqueue(job, timeout=body["timeout"])
+        request = JobRequest(
+            job_id=job.id, experiment_id=job.experiment_id, timeout=None, worker=""
+        )
+        self._registries.enqueue(request, self._queue(job), body["timeout"])
         return job.queue
 
     def _end(self, job: JobRow) -> str | None:
         """Fail a job that nobody runs; its status, or None when somebody runs it."""
-        with self.broker.reserved(job) as ours:
+        with self._reserved(job) as ours:
             if not ours:
                 return None
             job = self._job(job.id)
             if job.has_ended:
                 return job.status
             self._leave_run(job)
-            self.broker.remove(job)
+            self._remove(job)
             if job.status != "started":  # the only way from there to failed
-                self.api.set_status(job.experiment_id, job.id, "started")
+                self._api.set_status(job.experiment_id, job.id, "started")
             self._say(
                 job, "the job was stopped: it was cancelled, and no worker runs it"
             )
-            self.api.set_status(job.experiment_id, job.id, "failed")
+            self._api.set_status(job.experiment_id, job.id, "failed")
         return "failed"
 
     def _reset(self, job: JobRow) -> bool:
         """Make a job that nobody runs a queued one; False when somebody runs it."""
-        with self.broker.reserved(job) as ours:
+        with self._reserved(job) as ours:
             if not ours:
                 return False
             job = self._job(job.id)
             self._leave_run(job)
             if job.status != "queued":
-                self.api.set_status(job.experiment_id, job.id, "reset")
-            self.broker.remove(job)
-            self._say(job, f"requeued by {self.api.username}")
+                self._api.set_status(job.experiment_id, job.id, "reset")
+            self._remove(job)
+            self._say(job, f"requeued by {self._api.username}")
         return True
 
     def _leave_run(self, job: JobRow) -> None:
         """Have a worker close the MLflow run of a job that was lost."""
         if job.status == "started":
-            run_id = self.api.mlflow_run(job.id)
+            run_id = self._api.mlflow_run(job.id)
             if run_id is not None:
-                self.broker.leases.record_open_run(run_id, "KILLED")
+                self._leases.record_open_run(run_id, "KILLED")
+
+    def _running_worker(self, job: JobRow) -> str | None:
+        """The name of the worker that runs a job; None when nobody does.
+
+        A worker that is lost on another machine counts for as long as its lease does.
+        """
+        holder = self._leases.holder(job.id)
+        if holder is not None:
+            return None if holder.is_dead() else holder.worker
+        # Then it is a worker that takes no leases, such as the platform's own.
+        if not self._registries.started(self._queue(job)).get(str(job.id), False):
+            return None
+        with translate_errors():
+            name = self._connection.hget(Job.key_for(str(job.id)), "worker_name")
+        return as_text(name) if name else None
+
+    def _ask_to_stop(self, job: JobRow, worker: str) -> None:
+        """Ask a worker to stop a job; it may not hear it."""
+        with translate_errors():
+            send_command(self._connection, worker, "stop-job", job_id=str(job.id))
+
+    @contextlib.contextmanager
+    def _reserved(self, job: JobRow) -> Iterator[bool]:
+        """Keep workers from a job until the end of the block.
+
+        Yields:
+            Whether that was possible: False when somebody runs it.
+        """
+        ours = self._leases.acquire(job.id) is None
+        try:
+            yield ours
+        finally:
+            if ours:
+                self._leases.release(job.id)
+
+    def _remove(self, job: JobRow) -> None:
+        """Take a job that nobody runs out of its queue, and forget its attempts."""
+        self._registries.remove(str(job.id), self._queue(job))
+        self._leases.forget_attempts(job.id)
+        self._leases.clear_pending_status(job.id)
+
+    def _queue(self, job: JobRow) -> Queue:
+        return Queue(job.queue, connection=self._connection, serializer=PlainSerializer)
 
     def _say(self, job: JobRow, text: str) -> None:
         stamp = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%f}Z"
         record = Log(
             severity="WARNING", logger="dioptra_worker", message=f"{stamp} {text}"
         )
-        self.api.post_log(job.id, [record])
+        self._api.post_log(job.id, [record])
 
     def _job(self, job_id: int) -> JobRow:
-        return JobRow.read(self.resources.job(job_id))
+        return JobRow.read(self._resources.job(job_id))
