@@ -5,14 +5,12 @@ from __future__ import annotations
 import signal
 import sys
 from pathlib import Path
-from typing import Any
 
 import click
 
 from dioptra_worker.cli.exit_codes import ExitCode
 
 _SOURCES = Path(__file__).parents[3] / "entrypoints"
-_INTERRUPTED = 130
 
 _EPILOG = """\b
 Examples:
@@ -60,17 +58,13 @@ def demo_command(entrypoints: Path, keep: bool, cache: Path | None) -> None:
     from dioptra_worker.tools.local.errors import StackError
 
     # What SIGTERM ends is to be cleaned up like what Ctrl-C ends.
-    signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         good = run_demo(entrypoints, keep=keep, cache=cache)
     except KeyboardInterrupt:
         click.echo("\nInterrupted; everything was taken down.", err=True)
-        sys.exit(_INTERRUPTED)
+        sys.exit(ExitCode.INTERRUPTED)
     except (WorkerError, StackError) as error:
         click.secho(f"\nThe demo failed: {error}", fg="red", err=True)
         sys.exit(ExitCode.FAILED)
     sys.exit(ExitCode.OK if good else ExitCode.FAILED)
-
-
-def _interrupt(_signal: int, _frame: Any) -> None:
-    raise KeyboardInterrupt

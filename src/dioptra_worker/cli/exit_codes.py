@@ -16,3 +16,5 @@ class ExitCode(IntEnum):
     """The command line or the environment is not usable; nothing was done."""
     REFUSED = 3
     """The Dioptra API refused the login."""
+    INTERRUPTED = 130
+    """Ctrl-C ended it."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dioptra_worker.cli.exit_codes import ExitCode
+from dioptra_worker.cli.pairs import pairs
 from dioptra_worker.errors import WorkerError
 
 if TYPE_CHECKING:
@@ -45,22 +46,6 @@ Exit codes:
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
 
-class _Pair(click.ParamType[tuple[str, str]]):
-    """NAME=VALUE."""
-
-    name = "name=value"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[str, str]:
-        if isinstance(value, tuple):
-            return value
-        name, equals, rest = str(value).partition("=")
-        if not equals or not name:
-            self.fail(f"{value!r} has no '=': write NAME=VALUE", param, ctx)
-        return name, rest
-
-
 class _Duration(click.ParamType[float]):
     """Seconds, or a number with s, m or h behind it."""
 
@@ -87,16 +72,16 @@ class _Duration(click.ParamType[float]):
     "--param",
     "parameters",
     metavar="NAME=VALUE",
-    type=_Pair(),
     multiple=True,
+    callback=pairs,
     help="A parameter's value, read by its declared type; lists and mappings in JSON.",
 )
 @click.option(
     "--artifact",
     "artifacts",
     metavar="NAME[:TASK]=PATH",
-    type=_Pair(),
     multiple=True,
+    callback=pairs,
     help="A file or folder for an artifact input, and what reads it where that is not"
     " clear.",
 )
@@ -104,8 +89,8 @@ class _Duration(click.ParamType[float]):
     "--swap",
     "swaps",
     metavar="NAME=CHOICE",
-    type=_Pair(),
     multiple=True,
+    callback=pairs,
     help="The choice that a swap is to be.",
 )
 @click.option(
@@ -150,9 +135,9 @@ class _Duration(click.ParamType[float]):
 )
 def run_command(
     entrypoint: Path,
-    parameters: tuple[tuple[str, str], ...],
-    artifacts: tuple[tuple[str, str], ...],
-    swaps: tuple[tuple[str, str], ...],
+    parameters: dict[str, str],
+    artifacts: dict[str, str],
+    swaps: dict[str, str],
     plugins: Path | None,
     store: Path | None,
     timeout: float | None,
@@ -180,9 +165,9 @@ def run_command(
     request = RunRequest(
         path=entrypoint,
         plugins=plugins,
-        parameters=_once("-P", parameters),
-        artifacts=_once("--artifact", artifacts),
-        swaps=_once("--swap", swaps),
+        parameters=parameters,
+        artifacts=artifacts,
+        swaps=swaps,
     )
     if store is None and not os.environ.get("MLFLOW_TRACKING_URI"):
         store = Path("mlruns")
@@ -301,13 +286,3 @@ def _prepare(request: RunRequest, reporter: Reporter) -> RunPlan:
 
 def _code(finished: bool) -> ExitCode:
     return ExitCode.OK if finished else ExitCode.FAILED
-
-
-def _once(option: str, pairs: tuple[tuple[str, str], ...]) -> dict[str, str]:
-    """Pairs as a mapping; a name that is given twice is a mistake."""
-    found: dict[str, str] = {}
-    for name, value in pairs:
-        if name in found:
-            raise click.UsageError(f"{option} {name} is given twice")
-        found[name] = value
-    return found

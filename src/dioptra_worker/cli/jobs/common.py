@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
 _PERSON = "DIOPTRA_USERNAME"
 _PASSWORD = "DIOPTRA_PASSWORD"  # noqa: S105 - a variable's name
-INTERRUPTED = 130
 _MANY = 100
 """Jobs whose times take long enough to say so."""
 
@@ -102,7 +101,7 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
             with _open_context(api_url, username) as context:
                 function(context=context, **options)
         except KeyboardInterrupt:
-            sys.exit(INTERRUPTED)
+            sys.exit(ExitCode.INTERRUPTED)
         except WorkerError as error:
             click.echo(_sentence(error), err=True)
             sys.exit(_code(error))

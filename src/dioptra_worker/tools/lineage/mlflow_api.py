@@ -16,7 +16,6 @@ from dioptra_worker.errors import ServiceRefused, ServiceUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from types import TracebackType
 
 SERVICE = "MLflow"
 _TIMEOUTS = (5.0, 30.0)
@@ -59,12 +58,7 @@ class MlflowApi:
         """Return itself."""
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Close the connections."""
         self._session.close()
 
