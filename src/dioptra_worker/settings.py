@@ -469,6 +469,29 @@ def _without_withheld(environment: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in environment.items() if name not in withheld}
 
 
+def read_secret_file(name: str, environment: Mapping[str, str]) -> str | None:
+    """Read the file that ``NAME_FILE`` names, for whoever needs one secret only.
+
+    Args:
+        name: The variable, such as ``RQ_REDIS_URI``.
+        environment: The variables.
+
+    Returns:
+        What the file holds; None if none is named.
+
+    Raises:
+        SettingsError: It cannot be read.
+    """
+    path = environment.get(f"{name}_FILE")
+    if not path:
+        return None
+    try:
+        return Path(path).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        problem = f"{name}_FILE: {path!r} cannot be read: {error}"
+        raise SettingsError([problem]) from error
+
+
 def _read_secret_files() -> list[str]:
     """Put the contents of ``NAME_FILE`` in place of ``NAME``; tell what was wrong."""
     problems = []

@@ -12,6 +12,7 @@ SOURCE = Path(dioptra_worker.__file__).parent
 ALLOWED = {
     "settings.py": "it is what reads the environment",
     "batch/elements.py": "a worker on a laptop finds its elements by its contract",
+    "common/environment.py": "some things can be told by the environment only",
     "cli/pool.py": "it hands the worker's environment on to its slots",
     "cli/doctor.py": "it hands the environment on to checks, with runners' defaults",
     "cli/jobs/common.py": "a person's account, which is no setting of the daemon",
@@ -19,7 +20,6 @@ ALLOWED = {
     "tools/doctor/checks/disk.py": "TMPDIR is a setting of Python's",
     "cli/run.py": "it hands its environment on to runs, and what they ask for",
     "cli/start.py": "it hands the daemon's environment on to runners",
-    "tools/lineage/store.py": "MLflow's patience can be set by its variables only",
     "tools/local/environment.py": "its services inherit PATH, HOME and others",
     "tools/local/paths.py": "the XDG variables say where a home's folders are",
     "tools/local/services/servers/serve_mlflow.py": "it sets MLflow's",
@@ -28,8 +28,6 @@ ALLOWED = {
     "runner/main.py": "it sets what plugins read, such as __JOB_ID",
     "sdk/auth_client.py": "plugins log in with these by the platform's contract",
     "sdk/client/client.py": "plugins find the API with it by the platform's contract",
-    "tools/workbench/running/inprocess.py": "it sets what plugins read, as a runner",
-    "tracking/mlflow_environment.py": "MLflow is set up by its variables only",
     "tracking/s3/client.py": "it reads what MLflow's own S3 store reads",
 }
 """File and reason."""

@@ -17,7 +17,7 @@ from dioptra_worker.batch.claims import ElementClaims
 from dioptra_worker.batch.errors import BadBatch, WorkerFailed
 from dioptra_worker.batch.loop import Loop, T
 from dioptra_worker.batch.progress import Progress
-from dioptra_worker.provenance import deviating
+from dioptra_worker.provenance import differences
 from dioptra_worker.sdk import bridge
 from dioptra_worker.sdk.client.errors import StatusCodeError
 
@@ -210,7 +210,7 @@ def _merged_config(context: bridge.JobContext) -> dict[str, Any]:
     return {
         **context.defaults,
         **_model_config(item.path for item in context.inputs.values()),
-        **deviating(context.parameters, context.defaults),
+        **differences(context.parameters, context.defaults),
     }
 
 

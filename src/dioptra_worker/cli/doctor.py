@@ -86,6 +86,7 @@ def doctor_command(
 def _results(
     queues: Sequence[str], *, timeout: float, deep: bool, image: bool
 ) -> Iterator[Result]:
+    from dioptra_worker.common.environment import set_defaults
     from dioptra_worker.common.masking import Mask
     from dioptra_worker.settings import RUNNER_DEFAULTS
     from dioptra_worker.tools import doctor
@@ -95,8 +96,7 @@ def _results(
         read_settings,
     )
 
-    for name, value in RUNNER_DEFAULTS.items():  # the checks see what jobs will see
-        os.environ.setdefault(name, value)
+    set_defaults(RUNNER_DEFAULTS)  # the checks see what jobs will see
     settings, findings = read_settings(examples(os.environ) if image else None)
     findings += misspelt(os.environ)
     chains = doctor.all_checks(

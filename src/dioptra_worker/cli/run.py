@@ -244,6 +244,7 @@ def _supervised(
 
 
 def _debug(request: RunRequest, store: Path | None) -> ExitCode:
+    from dioptra_worker.common.environment import set_defaults
     from dioptra_worker.settings import for_local_runs
     from dioptra_worker.tools.workbench.running.api_sessions import sessions
     from dioptra_worker.tools.workbench.running.debugging import open_debugger
@@ -253,8 +254,7 @@ def _debug(request: RunRequest, store: Path | None) -> ExitCode:
     reporter = Reporter(store)
     run_plan = _prepare(request, reporter)
     reporter.opening(run_plan)
-    for name, value in for_local_runs({}).items():
-        os.environ.setdefault(name, value)
+    set_defaults(for_local_runs({}))
     try:
         result = run(
             run_plan,

@@ -3,8 +3,8 @@
 A *worker run* is one combination of process (an experiment), worker version (an
 entrypoint snapshot), inputs, swaps and configuration. Its id is computed from these
 and nothing else, so that it is known before anything runs, and equal combinations have
-equal ids on every machine. The daemon stamps it on the MLflow run and on the artifacts
-of each job. Start reading at `identity`, then `configuration` and `stamp`.
+equal ids on every machine. The daemon writes it on the MLflow run and on the artifacts
+of each job. Start reading at `identity`, then `configuration` and `run_tags`.
 """
 
 from dioptra_worker.provenance.configuration import (
@@ -12,14 +12,14 @@ from dioptra_worker.provenance.configuration import (
     Parameter,
     canonical_text,
     coerce,
-    completed,
     configuration_id,
-    deviating,
     deviations,
+    differences,
     typed_defaults,
+    with_defaults,
 )
 from dioptra_worker.provenance.identity import WorkerRun
-from dioptra_worker.provenance.stamp import (
+from dioptra_worker.provenance.run_tags import (
     DELETED,
     WORKER_RUN_ID,
     Circumstances,
@@ -37,12 +37,12 @@ __all__ = [
     "WorkerRun",
     "canonical_text",
     "coerce",
-    "completed",
     "configuration_id",
-    "deviating",
     "deviations",
+    "differences",
     "signature",
     "signed",
     "tags",
     "typed_defaults",
+    "with_defaults",
 ]

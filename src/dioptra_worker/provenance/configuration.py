@@ -126,13 +126,15 @@ def deviations(
                 f" {', '.join(sorted(known)) or 'none'}",
                 name=name,
             )
-    return deviating(
+    return differences(
         {name: coerce(known[name], value) for name, value in values.items()},
         {name: coerce(known[name], known[name].default) for name in values},
     )
 
 
-def deviating(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+def differences(
+    values: Mapping[str, Any], defaults: Mapping[str, Any]
+) -> dict[str, Any]:
     """What of some typed values is not the default, by name, sorted.
 
     Args:
@@ -146,7 +148,9 @@ def deviating(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[st
     }
 
 
-def completed(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+def with_defaults(
+    values: Mapping[str, Any], defaults: Mapping[str, Any]
+) -> dict[str, Any]:
     """A job's typed values with the defaults of parameters that it leaves out.
 
     The platform gives a job the values that its task graph uses and those that were

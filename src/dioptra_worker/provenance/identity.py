@@ -2,7 +2,7 @@
 
 Neither the API's address, nor the queue, nor the image or the machine is part of it: it
 must be computable before anything runs, and be the same wherever it is computed. Those
-are recorded beside it (see `stamp`).
+are recorded beside it (see `run_tags`).
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ import re
 import sys
 from pathlib import Path
 
-from dioptra_worker.provenance.stamp import LONGEST_VALUE
+from dioptra_worker.provenance.run_tags import MAX_TAG_VALUE
 
 PACKAGES_TAG = "dioptra.packages"
 PACKAGE_LIST_TAG = "dioptra.packageList"
@@ -58,7 +58,7 @@ def surroundings() -> dict[str, str]:
 def _listed(lines: tuple[str, ...]) -> str:
     """The packages in one tag; none when MLflow servers may refuse that many."""
     text = " ".join(lines)
-    return text if len(text) <= LONGEST_VALUE else ""
+    return text if len(text) <= MAX_TAG_VALUE else ""
 
 
 def _cpu() -> str:

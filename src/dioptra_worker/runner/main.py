@@ -29,7 +29,7 @@ from dioptra_worker.protocol.messages import (
     RunStarted,
     Start,
 )
-from dioptra_worker.provenance.stamp import SEED
+from dioptra_worker.provenance.run_tags import SEED
 from dioptra_worker.runner import output_capture
 from dioptra_worker.runner.channel import Channel, move_to_high_descriptor
 from dioptra_worker.runner.job import JobFailed, run_job

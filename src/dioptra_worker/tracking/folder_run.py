@@ -23,8 +23,8 @@ from urllib.parse import unquote, urlsplit
 
 import yaml
 
+from dioptra_worker.common.environment import environment_variables
 from dioptra_worker.errors import ServiceRefused
-from dioptra_worker.tracking.mlflow_environment import mlflow_environment
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -134,12 +134,12 @@ class FolderTracking:
 
     def _point_mlflow_here(self, run_id: str) -> None:
         """Let a plugin's ``mlflow.*`` find this run, until it is closed."""
-        variables = mlflow_environment(
-            MLFLOW_ALLOW_FILE_STORE="true",  # which it has begun to discourage
-            MLFLOW_RUN_ID=run_id,
-            MLFLOW_TRACKING_URI=self.root.as_uri(),
-        )
-        self._environment.enter_context(variables)
+        variables = {
+            "MLFLOW_ALLOW_FILE_STORE": "true",  # which it has begun to discourage
+            "MLFLOW_RUN_ID": run_id,
+            "MLFLOW_TRACKING_URI": self.root.as_uri(),
+        }
+        self._environment.enter_context(environment_variables(variables))
 
     def _create_experiment(self) -> None:
         """Make the experiment that MLflow, too, makes in a new folder."""

@@ -12,7 +12,7 @@ from mlflow.store.artifact.artifact_repository_registry import get_artifact_repo
 
 from dioptra_worker.errors import ArtifactError, NotFound, ServiceUnavailable
 from dioptra_worker.tracking.limits import MIN_RATE, disk_full_as_artifact_error
-from dioptra_worker.tracking.mlflow_environment import client_timeouts
+from dioptra_worker.tracking.mlflow_timeouts import client_timeouts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

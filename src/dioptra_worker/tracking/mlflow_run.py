@@ -21,8 +21,9 @@ from dioptra_worker.common.humanize import first_line
 from dioptra_worker.common.network_errors import cause, is_connection_failure
 from dioptra_worker.errors import ServiceRefused, ServiceUnavailable
 from dioptra_worker.protocol.messages import NO_JOB
+from dioptra_worker.provenance.run_tags import JOB_ID
 from dioptra_worker.tracking import artifact_store
-from dioptra_worker.tracking.mlflow_environment import client_timeouts
+from dioptra_worker.tracking.mlflow_timeouts import client_timeouts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from dioptra_worker.tracking.base import RunStatus
 
 SERVICE = "MLflow"
-JOB_ID_TAG = "dioptra.jobId"
 RUNNER_TAG = "dioptra.runner"
 
 PARAMS_PER_BATCH = 100
@@ -68,7 +68,7 @@ class MlflowTracking:
         self._tries += 1
         tags = {RUNNER_TAG: self._token}
         if job_id != NO_JOB:
-            tags[JOB_ID_TAG] = str(job_id)
+            tags[JOB_ID] = str(job_id)
         with _fail_fast(), translate_errors("create a run"):
             run = self._find_run() if self._tries > 1 else None
             run = run or mlflow.start_run(tags=tags)

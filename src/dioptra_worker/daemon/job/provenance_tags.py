@@ -6,7 +6,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from dioptra_worker import __version__
-from dioptra_worker.provenance import Circumstances, WorkerRun, completed, tags
+from dioptra_worker.provenance import Circumstances, WorkerRun, tags, with_defaults
 
 if TYPE_CHECKING:
     from dioptra_worker.api.models import Job
@@ -37,7 +37,7 @@ def stamp(
             entrypoint_snapshot_id=job.entrypoint_snapshot_id,
             inputs=job.inputs,
             swaps=job.swaps,
-            configuration=completed(plan.parameters, plan.defaults),
+            configuration=with_defaults(plan.parameters, plan.defaults),
         ).without(settings.data_parameters)
         circumstances = Circumstances(
             user=job.user,

@@ -18,7 +18,7 @@ from dioptra_worker.provenance import (
     configuration_id,
     deviations,
 )
-from dioptra_worker.provenance.stamp import (
+from dioptra_worker.provenance.run_tags import (
     CONFIGURATION_ID,
     RESULTS_DELETED,
     WORKER_RUN_ID,

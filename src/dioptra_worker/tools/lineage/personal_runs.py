@@ -18,12 +18,12 @@ from dioptra_worker.errors import ServiceRefused
 from dioptra_worker.provenance import (
     Circumstances,
     WorkerRun,
-    completed,
     signed,
     tags,
     typed_defaults,
+    with_defaults,
 )
-from dioptra_worker.provenance.stamp import JOB_ID, KIND
+from dioptra_worker.provenance.run_tags import JOB_ID, KIND
 from dioptra_worker.settings import DATA_PARAMETERS
 from dioptra_worker.tools.lineage.errors import LineageError, NotYours, StillInUse
 from dioptra_worker.tools.lineage.store import upload
@@ -197,7 +197,7 @@ class PersonalRuns:
             entrypoint_snapshot_id=job.entrypoint_snapshot_id,
             inputs=job.inputs,
             swaps=job.swaps,
-            configuration=completed(self._api.parameters(job_id), defaults),
+            configuration=with_defaults(self._api.parameters(job_id), defaults),
             user=user,
         ).without(DATA_PARAMETERS)
         circumstances = Circumstances(

@@ -15,7 +15,7 @@ from dioptra_worker.api.errors import expect_shape
 from dioptra_worker.api.models import Artifact
 from dioptra_worker.errors import NotFound
 from dioptra_worker.provenance import DELETED, signature
-from dioptra_worker.provenance.stamp import RESULTS_DELETED
+from dioptra_worker.provenance.run_tags import RESULTS_DELETED
 from dioptra_worker.tools.lineage.errors import StillInUse
 from dioptra_worker.tools.lineage.store import remove
 

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from dioptra_worker.provenance.stamp import (
+from dioptra_worker.provenance.run_tags import (
     CONFIGURATION_ID,
     JOB_ID,
     KIND,

@@ -5,9 +5,9 @@ MLflow's client, which takes seconds to import, is imported when it is needed.
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
+from dioptra_worker.common.environment import set_defaults
 from dioptra_worker.settings import RUNNER_DEFAULTS
 
 if TYPE_CHECKING:
@@ -57,5 +57,4 @@ def remove(root: str, path: str) -> None:
 
 
 def _prepare() -> None:
-    for name, value in (RUNNER_DEFAULTS | _MLFLOW_LIMITS).items():
-        os.environ.setdefault(name, value)
+    set_defaults(RUNNER_DEFAULTS | _MLFLOW_LIMITS)

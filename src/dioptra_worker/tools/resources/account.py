@@ -7,12 +7,12 @@ for; the names, and what a message says, are the same.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Self
 from urllib.parse import urlsplit
 
 from dioptra_worker.api.client import DioptraApi
 from dioptra_worker.errors import SettingsError
+from dioptra_worker.settings import read_secret_file
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -55,11 +55,11 @@ class Account:
         problems: list[str] = []
         values = {name: environment.get(name, "") for name in wanted}
         file = environment.get(f"{password}_FILE")
-        if file:
-            try:
-                values[password] = Path(file).read_text(encoding="utf-8").strip()
-            except (OSError, UnicodeDecodeError) as error:
-                problems.append(f"{password}_FILE: {file!r} cannot be read: {error}")
+        try:
+            if (content := read_secret_file(password, environment)) is not None:
+                values[password] = content
+        except SettingsError as error:
+            problems += error.problems
         problems += [
             f"{name} is missing: {wanted[name]}"
             for name, value in values.items()

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dioptra_worker.broker.connection import connect
 from dioptra_worker.errors import SettingsError
+from dioptra_worker.settings import read_secret_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -27,13 +27,7 @@ def open_queues(environment: Mapping[str, str]) -> Iterator[redis.Redis]:
     Raises:
         SettingsError: It has not, or the address is none.
     """
-    url, file = environment.get(URL), environment.get(f"{URL}_FILE")
-    if not url and file:
-        try:
-            url = Path(file).read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            problem = f"{URL}_FILE: {file!r} cannot be read: {error}"
-            raise SettingsError([problem]) from error
+    url = environment.get(URL) or read_secret_file(URL, environment)
     if not url:
         wanted = "the Redis that holds the job queues, such as redis://localhost:6379/0"
         raise SettingsError([f"{URL} is missing: {wanted}"])

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, TextIO
 
 import structlog
 
+from dioptra_worker.common.environment import environment_variables
 from dioptra_worker.common.workspace import workspace
 from dioptra_worker.errors import RunnerError
 from dioptra_worker.protocol.messages import NO_JOB, Metric, RunStarted, SessionRequest
@@ -172,13 +173,12 @@ def _as_in_a_runner(
     directory: Path, recorder: Recorder, bridge: _Bridge, *, capture: bool
 ) -> Iterator[None]:
     """Have what plugins rely on, folder and logging included; then as before."""
-    before = os.environ.get("__JOB_ID")
     path, modules = list(sys.path), dict(sys.modules)
-    os.environ["__JOB_ID"] = str(NO_JOB)
     sys.path.insert(0, str(compat.path()))
     sdk_bridge.install(bridge)
     try:
         with (
+            environment_variables({"__JOB_ID": str(NO_JOB)}),
             contextlib.chdir(directory),
             _logging(recorder),
             _printing(recorder, capture),
@@ -189,10 +189,6 @@ def _as_in_a_runner(
         sys.path[:] = path
         # A plugin that was imported before is the one of that name again.
         sys.modules.update({n: m for n, m in modules.items() if n not in sys.modules})
-        if before is None:
-            del os.environ["__JOB_ID"]
-        else:
-            os.environ["__JOB_ID"] = before
 
 
 @contextlib.contextmanager

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from dioptra_worker.provenance.configuration import (
     canonical_text,
     configuration_id,
-    deviating,
+    differences,
 )
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ SEED = "dioptra.seed"
 DELETED = "[deleted]"
 """How the description of an artifact begins whose contents were deleted."""
 
-LONGEST_VALUE = 5000
+MAX_TAG_VALUE = 5000
 """Characters of a tag's value that every MLflow server takes."""
 
 _SIGNED = re.compile(r"\(worker run ([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\)")
@@ -79,9 +79,9 @@ def tags(
     document = canonical_text(run.document())
     found = {
         WORKER_RUN_ID: run.id,
-        WORKER_RUN: document if len(document) <= LONGEST_VALUE else "",
+        WORKER_RUN: document if len(document) <= MAX_TAG_VALUE else "",
         CONFIGURATION_ID: configuration_id(
-            run.entrypoint_id, deviating(run.configuration, defaults)
+            run.entrypoint_id, differences(run.configuration, defaults)
         ),
         "dioptra.experimentId": str(run.experiment_id),
         "dioptra.entrypointId": str(run.entrypoint_id),

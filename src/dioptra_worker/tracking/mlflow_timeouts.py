@@ -1,0 +1,25 @@
+"""Time-outs and retries of MLflow's client, which are set by the environment only."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from dioptra_worker.common.environment import environment_variables
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+
+def client_timeouts(
+    *, seconds: float, retries: int | None = None
+) -> AbstractContextManager[None]:
+    """Have MLflow's client wait so long for each answer, and try so often.
+
+    Args:
+        seconds: How long it waits for an answer.
+        retries: How often it tries again; None for as often as it does anyway.
+    """
+    variables = {"MLFLOW_HTTP_REQUEST_TIMEOUT": str(round(seconds))}
+    if retries is not None:
+        variables["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] = str(retries)
+    return environment_variables(variables)
