@@ -54,7 +54,7 @@ def test_one_at_a_time(batch: ElementLeases) -> None:
     """What one job has claimed another does not get, nor when it is processed."""
     assert batch.acquire("a", job=1, token="x") == "granted"
     assert batch.acquire("a", job=2, token="y") == "held"
-    assert batch.record_state("a", "processed", token="x") == "settled"
+    assert batch.set_state("a", "processed", token="x") == "settled"
     assert batch.acquire("a", job=2, token="y") == "processed"
     assert batch.acquire("a", job=1, token="x") == "processed"
 
@@ -62,11 +62,11 @@ def test_one_at_a_time(batch: ElementLeases) -> None:
 def test_what_failed_or_was_let_go_is_free(batch: ElementLeases) -> None:
     """A failed element is tried again, and one that was let go is as if untouched."""
     assert batch.acquire("a", job=1, token="x") == "granted"
-    assert batch.record_state("a", "error", token="x", error="no luck") == "settled"
+    assert batch.set_state("a", "error", token="x", error="no luck") == "settled"
     (entry,) = batch.records()
     assert (entry.state, entry.error, entry.attempts) == ("error", "no luck", 1)
     assert batch.acquire("a", job=2, token="y") == "granted"
-    assert batch.record_state("a", "queued", token="y") == "settled"
+    assert batch.set_state("a", "queued", token="y") == "settled"
     assert batch.acquire("a", job=3, token="z") == "granted"
 
 
@@ -74,8 +74,8 @@ def test_a_lost_answer_is_no_second_claim(batch: ElementLeases) -> None:
     """Asking again with the same token gives the same answer."""
     assert batch.acquire("a", job=1, token="x") == "granted"
     assert batch.acquire("a", job=1, token="x") == "granted"
-    assert batch.record_state("a", "processed", token="x") == "settled"
-    assert batch.record_state("a", "processed", token="x") == "settled"
+    assert batch.set_state("a", "processed", token="x") == "settled"
+    assert batch.set_state("a", "processed", token="x") == "settled"
     (entry,) = batch.records()
     assert entry.attempts == 1
 
@@ -85,9 +85,9 @@ def test_a_zombie_settles_nothing(batch: ElementLeases) -> None:
     assert batch.acquire("a", job=1, token="x", lease=SOON) == "granted"
     time.sleep(2 * SOON)
     assert batch.acquire("a", job=2, token="y", last=True) == "granted"
-    assert batch.record_state("a", "processed", token="x") == "lost"
+    assert batch.set_state("a", "processed", token="x") == "lost"
     assert _states(batch) == {"a": "started"}
-    assert batch.record_state("a", "processed", token="y") == "settled"
+    assert batch.set_state("a", "processed", token="y") == "settled"
 
 
 def test_a_lost_worker_frees_its_element_last(batch: ElementLeases) -> None:
@@ -105,7 +105,7 @@ def test_the_same_job_again_takes_over_at_once(batch: ElementLeases) -> None:
     assert batch.acquire("a", job=1, token="x") == "granted"
     assert batch.acquire("a", job=1, token="y") == "postponed"
     assert batch.acquire("a", job=1, token="y", last=True) == "granted"
-    assert batch.record_state("a", "processed", token="x") == "lost"
+    assert batch.set_state("a", "processed", token="x") == "lost"
 
 
 def test_renewed_is_held(batch: ElementLeases) -> None:
@@ -122,7 +122,7 @@ def test_reset_forgets(batch: ElementLeases) -> None:
     """Elements in the given states are forgotten, and no others."""
     for element, state in (("a", "processed"), ("b", "error"), ("c", "error")):
         batch.acquire(element, job=1, token="x")
-        batch.record_state(element, state, token="x")  # type: ignore[arg-type]
+        batch.set_state(element, state, token="x")  # type: ignore[arg-type]
     assert batch.reset({"error"}) == 2
     assert _states(batch) == {"a": "processed"}
     assert batch.reset({"error"}) == 0
@@ -141,7 +141,7 @@ def test_many_share_a_batch(stack: LocalStack) -> None:
             for element in elements:
                 if batch.acquire(element, job=number, token=str(number)) == "granted":
                     done[element] += 1
-                    batch.record_state(element, "processed", token=str(number))
+                    batch.set_state(element, "processed", token=str(number))
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(job, range(8)))

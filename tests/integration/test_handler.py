@@ -16,7 +16,7 @@ from dioptra_worker.broker.leases import LeaseHolder, Leases
 from dioptra_worker.broker.payload import FUNCTION
 from dioptra_worker.broker.registries import Registries
 from dioptra_worker.broker.rq_worker import RqWorker
-from dioptra_worker.daemon.daemon import heartbeat
+from dioptra_worker.daemon.daemon import redis_heartbeat
 from dioptra_worker.daemon.health.state import HealthState
 from dioptra_worker.daemon.job.context import Services
 from dioptra_worker.daemon.job.handler import Handler
@@ -53,7 +53,7 @@ class NoRunners:
 
     on_job: Callable[[], object] = staticmethod(lambda: None)
 
-    def job(self) -> Any:
+    def start_runner(self) -> Any:
         """A runner."""
         self.on_job()
         raise RunnerError("there are no runners")
@@ -241,7 +241,7 @@ def test_a_heartbeat_outlives_what_it_meets() -> None:
             raise KeyError("something that nobody has thought of")
         enough.set()
 
-    with heartbeat(beat, every=0.01):
+    with redis_heartbeat(beat, interval=0.01):
         assert enough.wait(LONG)
 
 

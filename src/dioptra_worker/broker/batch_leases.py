@@ -69,7 +69,7 @@ write(element, entry)
 return 'granted'
 """
 )
-_RECORD_STATE = (
+_SET_STATE = (
     _NOW
     + """
 local element, token, state, error, crashed = unpack(ARGV, 2)
@@ -151,7 +151,7 @@ class ElementLeases:
         self._redis = connection
         self._key = f"{PREFIX}:{worker_run}"
         self._acquire = connection.register_script(_ACQUIRE)
-        self._record_state = connection.register_script(_RECORD_STATE)
+        self._set_state = connection.register_script(_SET_STATE)
         self._renew = connection.register_script(_RENEW)
 
     def acquire(
@@ -182,7 +182,7 @@ class ElementLeases:
         with translate_errors():
             return self._call(self._acquire, *values)
 
-    def record_state(
+    def set_state(
         self,
         element: str,
         state: State,
@@ -205,7 +205,7 @@ class ElementLeases:
         """
         with translate_errors():
             return self._call(
-                self._record_state, element, token, state, error, int(crashed)
+                self._set_state, element, token, state, error, int(crashed)
             )
 
     def renew(

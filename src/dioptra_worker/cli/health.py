@@ -99,7 +99,7 @@ def health_command(
 def _living(found: list[Path], file: Path, work_dir: Path) -> list[Path]:
     """The files to judge by; those of dead workers do not count beside a living one."""
     if len(found) > 1:
-        from dioptra_worker.daemon.health.heartbeat import is_dead
+        from dioptra_worker.daemon.health.reporter import is_dead
 
         found = [path for path in found if not is_dead(path)] or found[:1]
     if not found:

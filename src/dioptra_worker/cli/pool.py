@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from dioptra_worker import settings as settings_module
 from dioptra_worker.common import log_setup
-from dioptra_worker.daemon.pool.gpus import deal, visible
+from dioptra_worker.daemon.pool.gpus import assign, visible
 from dioptra_worker.daemon.pool.pool import WorkerPool
 from dioptra_worker.daemon.pool.slot import SlotSpec
 from dioptra_worker.supervision.forkserver_start import ForkserverProgram
@@ -49,7 +49,7 @@ def run_pool(
     )
     name = options.name or uuid.uuid4().hex
     share = choose_mode(settings.isolation) == "fork" and settings.warm
-    plans = [
+    specs = [
         SlotSpec(
             name=f"{name}-{number}",
             program=(sys.executable, "-m", "dioptra_worker.cli.start"),
@@ -58,7 +58,7 @@ def run_pool(
         )
         for number, gpus in enumerate(_gpus(settings), 1)
     ]
-    return WorkerPool(plans, forkservers).run()
+    return WorkerPool(specs, forkservers).run()
 
 
 def _gpus(settings: Settings) -> list[list[str] | None]:
@@ -66,7 +66,7 @@ def _gpus(settings: Settings) -> list[list[str] | None]:
     if settings.gpus == "all":
         return [None] * settings.concurrency
     found = visible(settings.gpus, given=os.environ.get("CUDA_VISIBLE_DEVICES"))
-    return [gpus or None for gpus in deal(found, settings.concurrency)]
+    return [gpus or None for gpus in assign(found, settings.concurrency)]
 
 
 def _arguments(options: DaemonOptions, name: str, *, share: bool) -> tuple[str, ...]:

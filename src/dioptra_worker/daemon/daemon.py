@@ -23,7 +23,7 @@ from dioptra_worker.broker.queue_watcher import QueueWatcher
 from dioptra_worker.broker.registries import INTERMEDIATE, Registries
 from dioptra_worker.broker.rq_worker import HEARTBEAT_INTERVAL, RqWorker
 from dioptra_worker.common.workspace import remove_stale
-from dioptra_worker.daemon.health.heartbeat import HeartbeatWriter
+from dioptra_worker.daemon.health.reporter import HealthReporter
 from dioptra_worker.daemon.health.snapshot import API, REDIS
 from dioptra_worker.daemon.health.state import HealthState
 from dioptra_worker.daemon.job.attempt import CLOSE_RUN_TIMEOUT
@@ -90,8 +90,8 @@ class Daemon:
         Raises:
             LoginRefused: If the API does not know us.
         """
-        heart = HeartbeatWriter(self._health, self._settings, name=self._options.name)
-        with _signals(self._on_signal), heart:
+        reporter = HealthReporter(self._health, self._settings, name=self._options.name)
+        with _signals(self._on_signal), reporter:
             self._launcher.start()
             for folder in remove_stale(self._settings.work_dir):
                 log.warning("removed %s, which a lost worker left", folder)
@@ -113,9 +113,11 @@ class Daemon:
             handler = self._handler(rq)
             try:
                 with (
-                    heartbeat(
+                    redis_heartbeat(
                         partial(self._heartbeat, handler),
-                        every=self._times.get("heartbeat_interval", HEARTBEAT_INTERVAL),
+                        interval=self._times.get(
+                            "heartbeat_interval", HEARTBEAT_INTERVAL
+                        ),
                     ),
                     CommandListener(
                         connect,
@@ -297,14 +299,19 @@ def _signals(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]
 
 
 @contextlib.contextmanager
-def heartbeat(
-    beat: Callable[[], None], *, every: float = HEARTBEAT_INTERVAL
+def redis_heartbeat(
+    beat: Callable[[], None], *, interval: float = HEARTBEAT_INTERVAL
 ) -> Iterator[None]:
-    """Beat from a thread of its own, so that nothing else can delay it."""
+    """Send heartbeats to Redis from a thread of its own, so that nothing delays them.
+
+    Args:
+        beat: Sends one.
+        interval: Seconds between two.
+    """
     done = threading.Event()
 
     def work() -> None:
-        while not done.wait(every):
+        while not done.wait(interval):
             try:
                 beat()
             except ServiceUnavailable as error:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 WRITE_INTERVAL = 5.0
-"""Seconds between two heartbeats."""
+"""Seconds between two writes."""
 MAX_AGE = 30.0
 """Seconds after which a heartbeat counts as missing."""
 _NAME = "{name}"

@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("dioptra_worker.health")
 
-AT_ONCE = 8
+MAX_REQUESTS = 8
 """Requests that are answered at a time; others are hung up on."""
-LONGEST = 5.0
+REQUEST_TIMEOUT = 5.0
 """Seconds that one request may take from connecting to its end."""
-_LOOK = 0.5
+_CHECK_INTERVAL = 0.5
 
 
 class HealthServer(ThreadingHTTPServer):
@@ -37,21 +37,35 @@ class HealthServer(ThreadingHTTPServer):
     allow_reuse_address = True
     request_queue_size = 64
 
-    def __init__(self, host: str, port: int, health: HealthState) -> None:
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        health: HealthState,
+        *,
+        request_timeout: float = REQUEST_TIMEOUT,
+    ) -> None:
         """Open the port and begin to answer.
+
+        Args:
+            host: The address to listen on.
+            port: The port; 0 is any that is free.
+            health: What to show.
+            request_timeout: Seconds that one request may take.
 
         Raises:
             OSError: If it cannot be opened.
         """
         self.health = health
-        self._places = threading.BoundedSemaphore(AT_ONCE)
+        self._request_timeout = request_timeout
+        self._places = threading.BoundedSemaphore(MAX_REQUESTS)
         self._open: dict[socket.socket, float] = {}
         if ":" in host:
             self.address_family = socket.AF_INET6
         super().__init__((host, port), _Request)
         self._thread = threading.Thread(
             target=self.serve_forever,
-            args=[_LOOK],
+            args=[_CHECK_INTERVAL],
             name="dioptra-health-port",
             daemon=True,
         )
@@ -110,7 +124,7 @@ class HealthServer(ThreadingHTTPServer):
     def service_actions(self) -> None:
         """Hang up on whoever takes too long; called by the base class in its loop."""
         for request, since in list(self._open.items()):
-            if time.monotonic() - since > LONGEST:
+            if time.monotonic() - since > self._request_timeout:
                 try:
                     request.shutdown(socket.SHUT_RDWR)
                 except OSError:  # it has just ended by itself
@@ -126,7 +140,7 @@ class _Request(BaseHTTPRequestHandler):
     server: HealthServer
     server_version = "dioptra-worker"
     sys_version = ""
-    timeout = LONGEST
+    timeout = REQUEST_TIMEOUT
 
     def do_GET(self) -> None:
         answers: dict[str, Callable[[], tuple[HTTPStatus, str, str]]] = {

@@ -1,7 +1,7 @@
 """What the daemon knows about its own health; safe from any thread, never blocking.
 
 The daemon's threads tell it what happens; the heartbeat file and the HTTP port show
-it (`dioptra_worker.daemon.health.heartbeat`). It asks no service anything.
+it (`dioptra_worker.daemon.health.reporter`). It asks no service anything.
 """
 
 from __future__ import annotations

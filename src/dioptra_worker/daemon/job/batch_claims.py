@@ -87,7 +87,7 @@ class BatchClaims:
             return  # Redis is away, and the claims run out by themselves
         for element in sorted(self._held):
             try:
-                self._leases.record_state(
+                self._leases.set_state(
                     element, "error", token=self._token, error=reason, crashed=True
                 )
             except ServiceUnavailable as error:
@@ -127,7 +127,7 @@ class BatchClaims:
             if outcome == "granted":
                 self._held.add(element)
             return outcome
-        outcome = self._leases.record_state(
+        outcome = self._leases.set_state(
             element,
             wanted.state,
             token=self._token,

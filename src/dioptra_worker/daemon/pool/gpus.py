@@ -9,7 +9,7 @@ _DEVICES = Path("/dev")
 
 
 def visible(setting: str, *, given: str | None, devices: Path = _DEVICES) -> list[str]:
-    """The GPUs that there are to deal out.
+    """The GPUs that there are to assign.
 
     Args:
         setting: ``auto``, or their numbers or UUIDs, separated by commas.
@@ -20,17 +20,17 @@ def visible(setting: str, *, given: str | None, devices: Path = _DEVICES) -> lis
         What ``CUDA_VISIBLE_DEVICES`` would list.
     """
     if setting != "auto":
-        return _listed(setting)
+        return _split(setting)
     if given is not None:
-        return _listed(given)
+        return _split(given)
     found = (
         re.fullmatch(r"nvidia(\d+)", path.name) for path in devices.glob("nvidia*")
     )
     return sorted((match[1] for match in found if match), key=int)
 
 
-def deal(gpus: list[str], slots: int) -> list[list[str]]:
-    """Deal GPUs out to slots, round and round.
+def assign(gpus: list[str], slots: int) -> list[list[str]]:
+    """Assign GPUs to slots, round and round.
 
     Args:
         gpus: What there is.
@@ -47,5 +47,5 @@ def deal(gpus: list[str], slots: int) -> list[list[str]]:
     return [gpus[slot::slots] for slot in range(slots)]
 
 
-def _listed(text: str) -> list[str]:
+def _split(text: str) -> list[str]:
     return [part.strip() for part in text.split(",") if part.strip()]

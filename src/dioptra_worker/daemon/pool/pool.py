@@ -1,4 +1,4 @@
-"""Several daemons in one container: begins them, minds them, ends with them.
+"""Several daemons in one container: starts them, watches them, ends with them.
 
 It is fit to be process 1: it passes signals on and reaps whoever is left to it. It
 has no part in any job: each slot is a daemon with a name, a heartbeat and a session of
@@ -36,15 +36,15 @@ class WorkerPool:
     """The slots of one worker; `run` belongs to the main thread."""
 
     def __init__(
-        self, plans: Sequence[SlotSpec], forkservers: ForkserverProgram
+        self, specs: Sequence[SlotSpec], forkservers: ForkserverProgram
     ) -> None:
         """Prepare; nothing is started yet.
 
         Args:
-            plans: How each slot is begun.
+            specs: How each slot is started.
             forkservers: Starts the fork server that all share.
         """
-        self._slots = [Slot(plan) for plan in plans]
+        self._slots = [Slot(spec) for spec in specs]
         self._forkservers = forkservers
         self._forkserver: ChildForkserver | None = None
         self._stopping = False
@@ -56,63 +56,65 @@ class WorkerPool:
         Returns:
             The worst of their exit codes.
         """
-        with self._selector, self._hearing_signals():
+        with self._selector, self._signals_as_events():
             for slot in self._slots:
-                self._begin(slot)
+                self._start(slot)
             while any(slot.pid or slot.restart_at for slot in self._slots):
-                for key, _ in self._selector.select(self._patience()):
+                for key, _ in self._selector.select(self._until_next_restart()):
                     key.data()
                 for slot in self._slots:
                     if slot.restart_at and slot.restart_at <= time.monotonic():
-                        self._begin(slot)
+                        self._start(slot)
             self._end_forkserver()
         return max(slot.code for slot in self._slots)
 
-    def _patience(self) -> float | None:
+    def _until_next_restart(self) -> float | None:
         times = [slot.restart_at for slot in self._slots if slot.restart_at]
         return max(0.0, min(times) - time.monotonic()) if times else None
 
     # -- slots -----------------------------------------------------------------
 
-    def _begin(self, slot: Slot) -> None:
-        slot.begin()
-        log.info("slot %s is process %s", slot.plan.name, slot.pid)
+    def _start(self, slot: Slot) -> None:
+        slot.start()
+        log.info("slot %s is process %s", slot.spec.name, slot.pid)
         sock = slot.sock
         assert sock is not None
-        self._selector.register(sock, selectors.EVENT_READ, lambda: self._answer(sock))
+        self._selector.register(
+            sock, selectors.EVENT_READ, lambda: self._on_request(sock)
+        )
 
-    def _answer(self, sock: socket.socket) -> None:
+    def _on_request(self, sock: socket.socket) -> None:
         """Give a slot a fork server of its own for each byte that it sends."""
         if sock.fileno() < 0:  # that its slot has ended was heard just before this
             return
         try:
-            asked = sock.recv(16)
+            requests = sock.recv(16)
         except OSError:
-            asked = b""
-        if not asked:
+            requests = b""
+        if not requests:
             self._selector.unregister(sock)
-        for _ in asked:
+        for _ in requests:
             try:
-                self._hand_out(sock)
+                self._send_forkserver(sock)
             except OSError as error:
                 log.error("no fork server for a slot: %s", error)
                 with contextlib.suppress(OSError):
                     sock.sendall(b"n")  # which it waits for
 
-    def _hand_out(self, sock: socket.socket) -> None:
+    def _send_forkserver(self, sock: socket.socket) -> None:
         ours, theirs = socket.socketpair()
         with ours, theirs:
-            self._fork(theirs)
+            self._fork_for(theirs)
             socket.send_fds(sock, [b"t"], [ours.fileno()])
 
-    def _ended(self, slot: Slot, code: int) -> None:
+    def _on_exit(self, slot: Slot, code: int) -> None:
         if slot.sock is not None:
             with contextlib.suppress(KeyError):
                 self._selector.unregister(slot.sock)
-        slot.ended(code)
-        name = slot.plan.name
+        slot.record_exit(code)
+        name = slot.spec.name
         if slot.is_lost and not self._stopping:
-            pause = slot.begin_again()
+            pause = slot.schedule_restart()
             log.error(
                 "slot %s was lost (exit code %d) and begins again in %.0f s",
                 name,
@@ -125,7 +127,7 @@ class WorkerPool:
             self._stop(signal.SIGTERM)
 
     def _stop(self, signum: int) -> None:
-        """Pass a signal on; slots that are about to begin again do not."""
+        """Pass a signal on; slots that are about to be started again are not."""
         self._stopping = True
         for slot in self._slots:
             slot.restart_at = None
@@ -133,7 +135,7 @@ class WorkerPool:
 
     # -- the fork server ----------------------------------------------------------
 
-    def _fork(self, daemon: socket.socket) -> None:
+    def _fork_for(self, daemon: socket.socket) -> None:
         """Have the fork server fork one that serves a daemon."""
         if self._forkserver is None:
             self._forkserver = self._forkservers.start()
@@ -152,7 +154,7 @@ class WorkerPool:
     # -- signals ---------------------------------------------------------------
 
     @contextlib.contextmanager
-    def _hearing_signals(self) -> Iterator[None]:
+    def _signals_as_events(self) -> Iterator[None]:
         """Have signals come as bytes through a socket, one after the other."""
         reader, writer = socket.socketpair()
         before = {
@@ -163,7 +165,7 @@ class WorkerPool:
             writer.setblocking(False)
             signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
             self._selector.register(
-                reader, selectors.EVENT_READ, lambda: self._heard(reader.recv)
+                reader, selectors.EVENT_READ, lambda: self._on_signals(reader.recv)
             )
             try:
                 yield
@@ -172,7 +174,7 @@ class WorkerPool:
                 for number, old in before.items():
                     signal.signal(number, old)
 
-    def _heard(self, read: Callable[[int], bytes]) -> None:
+    def _on_signals(self, read: Callable[[int], bytes]) -> None:
         for signum in read(4096):
             if signum == signal.SIGCHLD:
                 self._reap()
@@ -196,4 +198,4 @@ class WorkerPool:
                 self._forkserver = None
             for slot in self._slots:
                 if slot.pid == pid:
-                    self._ended(slot, code)
+                    self._on_exit(slot, code)

@@ -1,4 +1,4 @@
-"""One slot of a pool: a daemon in a process of its own, begun again if lost."""
+"""One slot of a pool: a daemon in a process of its own, started again if lost."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ if TYPE_CHECKING:
 FIRST_DELAY = 1.0
 LONGEST_DELAY = 30.0
 """Seconds between the loss of a slot and its next start, which grow with each loss."""
-SETTLED = 60.0
-"""Seconds after which a slot that is lost is begun again as if for the first time."""
+STABLE_AFTER = 60.0
+"""Seconds after which a slot that is lost is started again as if for the first time."""
 LOST_CODES = 1, 126, 127
 """Exit codes that no daemon ends with of its own accord."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SlotSpec:
-    """How a slot is begun.
+    """How a slot is started.
 
     Attributes:
         name: The worker's name.
@@ -43,42 +43,42 @@ class Slot:
     """One slot, over all of its processes.
 
     Attributes:
-        plan: How it is begun.
+        spec: How it is started.
         pid: Its process while it runs.
         sock: The socket to it while it runs.
-        restart_at: When it is to be begun again, if it is.
+        restart_at: When it is to be started again, if it is.
         code: The exit code of its last process, as a shell has it.
     """
 
-    def __init__(self, plan: SlotSpec) -> None:
-        self.plan = plan
+    def __init__(self, spec: SlotSpec) -> None:
+        self.spec = spec
         self.pid: int | None = None
         self.sock: socket.socket | None = None
         self.restart_at: float | None = None
         self.code = 0
-        self._began = 0.0
+        self._started = 0.0
         self._pause = FIRST_DELAY
 
-    def begin(self) -> None:
+    def start(self) -> None:
         """Start its process."""
         self.restart_at = None
         ours, theirs = socket.socketpair()
         with theirs:
             process = subprocess.Popen(
                 [
-                    *self.plan.program,
+                    *self.spec.program,
                     "--pool",
                     str(theirs.fileno()),
-                    *self.plan.options,
+                    *self.spec.options,
                 ],
-                env=dict(self.plan.environment),
+                env=dict(self.spec.environment),
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,  # a terminal's Ctrl-C is ours to pass on
             )
         process.returncode = 0  # the pool reaps it
         self.pid, self.sock = process.pid, ours
-        self._began = time.monotonic()
+        self._started = time.monotonic()
 
     def signal(self, signum: int) -> None:
         """Signal its process, if it runs."""
@@ -86,7 +86,7 @@ class Slot:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, signum)
 
-    def ended(self, code: int) -> None:
+    def record_exit(self, code: int) -> None:
         """Note that its process has ended.
 
         Args:
@@ -103,9 +103,9 @@ class Slot:
         """Whether its process has ended in a way that it never chose."""
         return self.code > 128 or self.code in LOST_CODES
 
-    def begin_again(self) -> float:
-        """Have it begun again after a pause; how long."""
-        if time.monotonic() - self._began > SETTLED:
+    def schedule_restart(self) -> float:
+        """Have it started again after a pause; how long that is."""
+        if time.monotonic() - self._started > STABLE_AFTER:
             self._pause = FIRST_DELAY
         pause, self._pause = self._pause, min(2 * self._pause, LONGEST_DELAY)
         self.restart_at = time.monotonic() + pause

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from dioptra_worker.daemon.pool.gpus import deal, visible
+from dioptra_worker.daemon.pool.gpus import assign, visible
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 )
 def test_dealing(gpus: list[str], slots: int, expected: list[list[str]]) -> None:
     """Every slot has a GPU and every GPU a slot, as evenly as they go."""
-    assert deal(gpus, slots) == expected
+    assert assign(gpus, slots) == expected
 
 
 def test_what_there_is(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ from dioptra_worker.supervision.forkserver_start import ForkserverProgram
 
 logging.basicConfig(level="INFO", stream=sys.stderr, format="%(message)s")
 code, *folders = sys.argv[1:]
-plans = [
+specs = [
     SlotSpec(
         name=f"slot-{number}",
         program=(sys.executable, "-c", code, folder),
@@ -48,7 +48,7 @@ if "SLOW" in os.environ:
     subprocess.Popen = Slow
 kind = NoForkservers if "NO_FORKSERVERS" in os.environ else ForkserverProgram
 forkservers = kind(mode="shared", preload=(), grace=1.0, environment=os.environ)
-sys.exit(WorkerPool(plans, forkservers).run())
+sys.exit(WorkerPool(specs, forkservers).run())
 """
 SLOT = """
 import os, signal, sys, time

@@ -21,10 +21,13 @@ from tests.plugins.small_disk import may_mount, small_disk
 
 from dioptra_worker.cli.health import default_work_dir, health_command
 from dioptra_worker.daemon.health import heartbeat_file, metrics, probes
-from dioptra_worker.daemon.health import server as health_server
-from dioptra_worker.daemon.health.heartbeat import HeartbeatWriter
 from dioptra_worker.daemon.health.heartbeat_file import Heartbeat, NoHeartbeat
-from dioptra_worker.daemon.health.server import HealthServer
+from dioptra_worker.daemon.health.reporter import HealthReporter
+from dioptra_worker.daemon.health.server import (
+    MAX_REQUESTS,
+    REQUEST_TIMEOUT,
+    HealthServer,
+)
 from dioptra_worker.daemon.health.snapshot import API, REDIS
 from dioptra_worker.daemon.health.state import HealthState
 from dioptra_worker.errors import ServiceRefused, ServiceUnavailable
@@ -323,8 +326,11 @@ def test_metrics_say_what_was_asked_for(health: HealthState, clock: Clock) -> No
 
 
 @pytest.fixture(name="server")
-def _server(health: HealthState) -> Iterator[HealthServer]:
-    server = HealthServer("127.0.0.1", 0, health)
+def _server(
+    health: HealthState, request: pytest.FixtureRequest
+) -> Iterator[HealthServer]:
+    timeout = getattr(request, "param", REQUEST_TIMEOUT)
+    server = HealthServer("127.0.0.1", 0, health, request_timeout=timeout)
     yield server
     server.close()
 
@@ -365,13 +371,11 @@ def test_port_refuses_the_rest(server: HealthServer) -> None:
     assert answer.endswith(b"\r\n\r\n")
 
 
-def test_slow_clients_are_hung_up_on(
-    server: HealthServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.parametrize("server", [2.0], indirect=True)
+def test_slow_clients_are_hung_up_on(server: HealthServer) -> None:
     """Clients that take every place and say nothing lose it, and others are served."""
-    monkeypatch.setattr(health_server, "LONGEST", 2.0)
     place = ("127.0.0.1", server.port)
-    slow = [socket.create_connection(place) for _ in range(health_server.AT_ONCE)]
+    slow = [socket.create_connection(place) for _ in range(MAX_REQUESTS)]
     deadline = time.monotonic() + 5
     while len(server._open) < len(slow):
         assert time.monotonic() < deadline
@@ -389,11 +393,9 @@ def test_slow_clients_are_hung_up_on(
     assert _ask(server, "/livez")[0].status == 200
 
 
-def test_trickling_clients_are_hung_up_on(
-    server: HealthServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.parametrize("server", [0.5], indirect=True)
+def test_trickling_clients_are_hung_up_on(server: HealthServer) -> None:
     """A client that sends a byte now and then does not keep its place for ever."""
-    monkeypatch.setattr(health_server, "LONGEST", 0.5)
     with socket.create_connection(("127.0.0.1", server.port), timeout=5) as client:
         for _ in range(80):  # less than the handler's own patience
             time.sleep(0.05)
@@ -432,47 +434,47 @@ def test_heart_writes_a_private_file(tmp_path: Path) -> None:
     """The file is there from the start to the end, for its owner only, in JSON."""
     folder = tmp_path / "made"
     health = _serving(HealthState())
-    with HeartbeatWriter(health, _settings(folder)) as heart:
-        assert heart.path == folder / f"health-{os.getpid()}.json"
-        assert stat.S_IMODE(heart.path.stat().st_mode) == 0o600
+    with HealthReporter(health, _settings(folder)) as reporter:
+        assert reporter.path == folder / f"health-{os.getpid()}.json"
+        assert stat.S_IMODE(reporter.path.stat().st_mode) == 0o600
         assert stat.S_IMODE(folder.stat().st_mode) == 0o700
-        body = json.loads(heart.path.read_text())
+        body = json.loads(reporter.path.read_text())
         assert (body["worker"], body["state"]) == ("w", "idle")
         assert set(body["services"]) == {REDIS, API}
         assert _check(folder).exit_code == 0
-        assert heart.port is None
+        assert reporter.port is None
     assert list(folder.iterdir()) == []
 
 
 def test_heart_beats_while_the_loop_ticks(tmp_path: Path) -> None:
     """The file is written again and again, but not once the main loop is stuck."""
     health = HealthState()
-    with HeartbeatWriter(health, _settings(tmp_path), every=0.02) as heart:
+    with HealthReporter(health, _settings(tmp_path), interval=0.02) as reporter:
 
         def later(than: Heartbeat, seconds: float) -> bool:
             deadline = time.monotonic() + seconds
             while time.monotonic() < deadline:
-                if Heartbeat.read(heart.path).written > than.written:
+                if Heartbeat.read(reporter.path).written > than.written:
                     return True
                 time.sleep(0.005)
             return False
 
-        assert later(Heartbeat.read(heart.path), 5)
+        assert later(Heartbeat.read(reporter.path), 5)
         health.tick(within=-1)
         time.sleep(0.1)
-        assert not later(Heartbeat.read(heart.path), 0.3)
+        assert not later(Heartbeat.read(reporter.path), 0.3)
         health.tick()
-        assert later(Heartbeat.read(heart.path), 5)
+        assert later(Heartbeat.read(reporter.path), 5)
 
 
 def test_heart_by_name_and_in_a_place_of_its_own(tmp_path: Path) -> None:
     """A worker's name is in the file's name, and the setting may give any place."""
-    with HeartbeatWriter(HealthState(), _settings(tmp_path), name="a/b") as heart:
-        assert heart.path == tmp_path / "health-a-b.json"
+    with HealthReporter(HealthState(), _settings(tmp_path), name="a/b") as reporter:
+        assert reporter.path == tmp_path / "health-a-b.json"
     own = tmp_path / "own" / "beat"
     settings = _settings(tmp_path, DIOPTRA_WORKER_HEALTH_FILE=str(own))
-    with HeartbeatWriter(HealthState(), settings) as heart:
-        assert heart.path == own
+    with HealthReporter(HealthState(), settings) as reporter:
+        assert reporter.path == own
         assert _check(tmp_path, "--file", str(own)).exit_code == 0
 
 
@@ -482,13 +484,13 @@ def test_heart_survives_a_full_disk(
     """A file that cannot be written is complained of once, and tried again."""
     blocker = tmp_path / "folder"
     blocker.write_text("a file where the folder should be")
-    with HeartbeatWriter(HealthState(), _settings(blocker), every=0.02) as heart:
+    with HealthReporter(HealthState(), _settings(blocker), interval=0.02) as reporter:
         time.sleep(0.2)
         complaints = [r for r in caplog.records if "cannot be written" in r.message]
         assert len(complaints) == 1
         blocker.unlink()
         deadline = time.monotonic() + 5
-        while not heart.path.exists():
+        while not reporter.path.exists():
             assert time.monotonic() < deadline
             time.sleep(0.01)
 
@@ -502,16 +504,16 @@ def test_heart_waits_for_a_port_that_is_taken(
         other.listen()
         port = other.getsockname()[1]
         settings = _settings(tmp_path, DIOPTRA_WORKER_HEALTH_PORT=port)
-        heart = HeartbeatWriter(HealthState(), settings, every=0.05)
-        heart.__enter__()
-        assert heart.port is None
+        reporter = HealthReporter(HealthState(), settings, interval=0.05)
+        reporter.__enter__()
+        assert reporter.port is None
         assert "cannot be opened" in caplog.text
     deadline = time.monotonic() + 5
-    while heart.port is None:
+    while reporter.port is None:
         assert time.monotonic() < deadline
         time.sleep(0.01)
-    assert heart.port == port
-    heart.__exit__(None, None, None)
+    assert reporter.port == port
+    reporter.__exit__(None, None, None)
     with socket.socket() as again, pytest.raises(ConnectionRefusedError):
         again.connect(("127.0.0.1", port))
 
@@ -525,7 +527,7 @@ def test_files_of_dead_workers_are_removed(tmp_path: Path) -> None:
     }.items():
         heartbeat_file.write(tmp_path / f"health-{name}.json", body)
     (tmp_path / "health-odd.json").write_text("{}")
-    with HeartbeatWriter(HealthState(), _settings(tmp_path), name="me"):
+    with HealthReporter(HealthState(), _settings(tmp_path), name="me"):
         names = {path.name for path in tmp_path.iterdir()}
     assert names == {f"health-{name}.json" for name in ("elsewhere", "odd", "me")}
 

@@ -1,4 +1,4 @@
-"""The daemon's heart: shows from a thread of its own that the main loop is alive.
+"""Shows the daemon's health, from a thread of its own.
 
 Every few seconds it writes the heartbeat file, unless the main loop has missed a tick:
 then the file grows old, which `dioptra-worker health` notices. Where a port is asked
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 log = logging.getLogger("dioptra_worker.health")
 
 
-class HeartbeatWriter:
-    """Beats from entering to leaving; the file is removed at the end.
+class HealthReporter:
+    """Shows the health from entering to leaving; the file is removed at the end.
 
     Attributes:
         path: The heartbeat file.
@@ -45,7 +45,7 @@ class HeartbeatWriter:
         settings: Settings,
         *,
         name: str | None = None,
-        every: float = heartbeat_file.WRITE_INTERVAL,
+        interval: float = heartbeat_file.WRITE_INTERVAL,
     ) -> None:
         """Prepare; nothing is written or opened yet.
 
@@ -53,11 +53,11 @@ class HeartbeatWriter:
             health: What to show.
             settings: Say where.
             name: The worker's fixed name, if it has one.
-            every: Seconds between two beats.
+            interval: Seconds between two writes of the heartbeat file.
         """
         self._health = health
         self._settings = settings
-        self._every = every
+        self._interval = interval
         process = identify(os.getpid())
         assert process is not None
         self._process = process
@@ -74,9 +74,9 @@ class HeartbeatWriter:
         )
 
     def __enter__(self) -> Self:
-        """Beat once, so that whoever looks now sees it, then go on."""
+        """Show it once, so that whoever looks now sees it, then go on."""
         self._remove_dead()
-        self._beat()
+        self._report()
         self._thread.start()
         return self
 
@@ -87,7 +87,7 @@ class HeartbeatWriter:
         trace: TracebackType | None,
     ) -> None:
         self._done.set()
-        self._thread.join(timeout=self._every)
+        self._thread.join(timeout=self._interval)
         if self._server is not None:
             self._server.close()
         with contextlib.suppress(OSError):
@@ -99,10 +99,10 @@ class HeartbeatWriter:
         return None if self._server is None else self._server.port
 
     def _work(self) -> None:
-        while not self._done.wait(self._every):
-            self._beat()
+        while not self._done.wait(self._interval):
+            self._report()
 
-    def _beat(self) -> None:
+    def _report(self) -> None:
         with self._once("file", f"the heartbeat file {self.path} cannot be written"):
             health = self._health.snapshot()
             if health.alive:
