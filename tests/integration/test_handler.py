@@ -18,7 +18,7 @@ from dioptra_worker.broker.registries import Registries
 from dioptra_worker.broker.rq_worker import RqWorker
 from dioptra_worker.daemon.daemon import redis_heartbeat
 from dioptra_worker.daemon.health.state import HealthState
-from dioptra_worker.daemon.job.context import Services
+from dioptra_worker.daemon.job.context import AttemptContext
 from dioptra_worker.daemon.job.handler import Handler
 from dioptra_worker.daemon.main_loop import MainLoop
 from dioptra_worker.daemon.options import DaemonOptions
@@ -138,7 +138,7 @@ def _desk(
     api = Api(status="queued")
     leases = Telling(client, worker=rq.name)
     launcher = NoRunners()
-    services: Any = {
+    shared: Any = {
         "api": api,
         "launcher": launcher,
         "leases": leases,
@@ -149,7 +149,7 @@ def _desk(
     handler = Handler(
         rq=rq,
         registries=Registries(client),
-        services=Services(**services),
+        context=AttemptContext(**shared),
         stopping=lambda: False,
     )
     kwargs = {"job_id": JOB, "experiment_id": EXPERIMENT}

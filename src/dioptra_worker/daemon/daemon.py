@@ -27,7 +27,7 @@ from dioptra_worker.daemon.health.reporter import HealthReporter
 from dioptra_worker.daemon.health.snapshot import API, REDIS
 from dioptra_worker.daemon.health.state import HealthState
 from dioptra_worker.daemon.job.attempt import CLOSE_RUN_TIMEOUT
-from dioptra_worker.daemon.job.context import Services
+from dioptra_worker.daemon.job.context import AttemptContext
 from dioptra_worker.daemon.job.handler import Handler
 from dioptra_worker.daemon.main_loop import MainLoop
 from dioptra_worker.daemon.outbox.journal import Journals
@@ -148,7 +148,7 @@ class Daemon:
 
     def _handler(self, rq: RqWorker) -> Handler:
         self._leases = Leases(rq.connection, worker=rq.name)
-        services = Services(
+        context = AttemptContext(
             self._api,
             self._launcher,
             self._leases,
@@ -165,7 +165,7 @@ class Daemon:
         return Handler(
             rq=rq,
             registries=Registries(rq.connection),
-            services=services,
+            context=context,
             stopping=lambda: self._wakeup.stopping,
         )
 

@@ -37,7 +37,7 @@ from dioptra_worker.supervision.verdict import judge
 if TYPE_CHECKING:
     from dioptra_worker.broker.leases import Leases, PendingStatus
     from dioptra_worker.broker.payload import JobRequest
-    from dioptra_worker.daemon.job.context import Services
+    from dioptra_worker.daemon.job.context import AttemptContext
     from dioptra_worker.daemon.outbox.job_log import JobLog
 
 log = logging.getLogger("dioptra_worker.attempt")
@@ -49,10 +49,10 @@ CLOSE_RUN_TIMEOUT = 15.0
 class Attempt:
     """Drives one job; `run` in one thread, `stop` from any other."""
 
-    def __init__(self, request: JobRequest, services: Services) -> None:
+    def __init__(self, request: JobRequest, context: AttemptContext) -> None:
         self.request = request
-        self._services = services
-        self._api = services.api
+        self._context = context
+        self._api = context.api
         self._lock = threading.Lock()
         self._stop: StopRequest | None = None
         self._stopped = threading.Event()
@@ -60,7 +60,7 @@ class Attempt:
         self._prefetch: Prefetch | None = None
         self._cleanup = contextlib.ExitStack()
         self._completion: Completion | None = None
-        self._journals = Journals(services.settings.work_dir, api=services.api.url)
+        self._journals = Journals(context.settings.work_dir, api=context.api.url)
 
     def stop(self, stop: StopRequest) -> None:
         """Stop the job, now or as soon as it has a runner.
@@ -78,16 +78,16 @@ class Attempt:
 
     def claim(self) -> Claim:
         """Make the job ours in the API; see `dioptra_worker.daemon.job.claim`."""
-        services = self._services
+        context = self._context
         prefetch = Prefetch(
-            self.request.job_id, api=self._api, launcher=services.launcher
+            self.request.job_id, api=self._api, launcher=context.launcher
         )
         try:
             claimed = claim(
                 self.request,
                 api=self._api,
-                leases=_PendingEnds(services.leases, self._journals),
-                settings=services.settings,
+                leases=_PendingEnds(context.leases, self._journals),
+                settings=context.settings,
                 close_run=self._close_run,
             )
         except BaseException:
@@ -110,7 +110,7 @@ class Attempt:
         with (
             completing(
                 self.request,
-                self._services,
+                self._context,
                 self._journals,
                 claimed=claimed,
                 on_gone=partial(self.stop, JOB_DELETED),
@@ -161,7 +161,7 @@ class Attempt:
         """Run the job with an eye on its status in the API."""
         job_log = completion.job_log
         try:
-            with watching_status(self.request.job_id, self._services, stop=self.stop):
+            with watching_status(self.request.job_id, self._context, stop=self.stop):
                 return self._supervised(completion)
         except WorkerError as error:
             job_log.say("ERROR", str(error))
@@ -177,7 +177,7 @@ class Attempt:
 
     def _supervised(self, completion: Completion) -> Outcome:
         """Prepare the job and run it, side by side; each part gets those before it."""
-        services, settings = self._services, self._services.settings
+        context, settings = self._context, self._context.settings
         job_log, prefetch = completion.job_log, self._prefetch
         assert prefetch is not None
         # The folder is removed after the job's end is told: it may hold many files.
@@ -188,7 +188,7 @@ class Attempt:
         clock = JobClock(setup, limit=self.request.timeout)
         with Preparation(
             self.request,
-            services,
+            context,
             job_log,
             prefetch=prefetch,
             space=space,
@@ -198,7 +198,7 @@ class Attempt:
             process, pipes = prefetch.runner()
             sessions = SessionHandler(self._api, pipes.send)
             batch_claims = BatchClaimHandler(
-                services.leases,
+                context.leases,
                 pipes.send,
                 job_id=self.request.job_id,
                 job_log=job_log,
@@ -209,7 +209,7 @@ class Attempt:
                 job_log=job_log,
                 outbox=completion.outbox,
                 clock=clock,
-                health=services.health,
+                health=context.health,
                 prepared=preparation.prepared,
                 handlers={
                     SessionRequest: sessions.handle,
@@ -217,7 +217,7 @@ class Attempt:
                 },
             )
             supervisor = Supervisor(
-                services.launcher,
+                context.launcher,
                 process,
                 pipes,
                 listener=events,
@@ -238,7 +238,7 @@ class Attempt:
             report = supervisor.run()
         outcome = judge(report)
         batch_claims.close(outcome.reason)
-        services.health.job_peak(report.exit.peak)
+        context.health.job_peak(report.exit.peak)
         self._close_open_run(report, outcome, events.run_id, job_log)
         return outcome
 
@@ -259,12 +259,12 @@ class Attempt:
 
     def _close_run(self, run_id: str, status: str) -> bool:
         """Close an MLflow run, or leave that to recovery; whether it is closed."""
-        services = self._services
-        timeout = services.times.get("close_run_timeout", CLOSE_RUN_TIMEOUT)
-        if services.launcher.close_run(run_id, status, timeout=timeout):
+        context = self._context
+        timeout = context.times.get("close_run_timeout", CLOSE_RUN_TIMEOUT)
+        if context.launcher.close_run(run_id, status, timeout=timeout):
             return True
         try:
-            services.leases.record_open_run(run_id, status)
+            context.leases.record_open_run(run_id, status)
         except ServiceUnavailable as error:
             log.warning("MLflow run %s stays open: %s", run_id, error)
         return False

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from dioptra_worker.broker.payload import JobRequest
     from dioptra_worker.common.outcome import Outcome
     from dioptra_worker.daemon.job.claim import Claim
-    from dioptra_worker.daemon.job.context import Services
+    from dioptra_worker.daemon.job.context import AttemptContext
     from dioptra_worker.daemon.outbox.journal import Journal, Journals
 
 log = logging.getLogger("dioptra_worker.delivery")
@@ -34,7 +34,7 @@ _API_AWAY = "; the API is away, and another worker will tell it"
 @contextlib.contextmanager
 def completing(
     request: JobRequest,
-    services: Services,
+    context: AttemptContext,
     journals: Journals,
     *,
     claimed: Claim,
@@ -47,7 +47,7 @@ def completing(
 
     Args:
         request: The job.
-        services: What attempts share.
+        context: What attempts share.
         journals: Where to keep what is not delivered.
         claimed: Whether the job is run, or only told its end.
         on_gone: Told when the API no longer knows the job.
@@ -58,31 +58,33 @@ def completing(
         attempt=request.attempt,
         worker=request.worker,
     )
+    pace = context.times.get("retry_pace", 1.0)
     # Before the queues are made: they begin with what the journal has.
     words = "" if journal is None else _take_over(journal, request, claimed)
     with (
         journal or contextlib.nullcontext(),
         JobLog(
-            services.api,
+            context.api,
             request.job_id,
-            mask=services.mask,
+            mask=context.mask,
             on_gone=on_gone,
             journal=journal,
+            pace=pace,
         ) as job_log,
         Outbox(
-            services.api,
+            context.api,
             job_log,
             job_id=request.job_id,
             experiment_id=request.experiment_id,
             on_gone=on_gone,
             journal=journal,
-            pace=services.times.get("retry_pace", 1.0),
+            pace=pace,
         ) as outbox,
     ):
-        services.health.outbox(outbox)
+        context.health.outbox(outbox)
         if words:
             job_log.say("WARNING", words)
-        yield Completion(request, services, journal, job_log, outbox)
+        yield Completion(request, context, journal, job_log, outbox)
 
 
 class Completion:
@@ -96,7 +98,7 @@ class Completion:
     def __init__(
         self,
         request: JobRequest,
-        services: Services,
+        context: AttemptContext,
         journal: Journal | None,
         job_log: JobLog,
         outbox: Outbox,
@@ -104,7 +106,7 @@ class Completion:
         self.job_log = job_log
         self.outbox = outbox
         self._request = request
-        self._services = services
+        self._context = context
         self._journal = journal
         self._shutting_down = False
         self._finishing = False
@@ -134,14 +136,14 @@ class Completion:
         if self._journal is not None:
             self._journal.record_final_status(pending)
         try:
-            self._services.leases.record_pending_status(pending)
+            self._context.leases.record_pending_status(pending)
         except ServiceUnavailable as error:
             log.debug("the status is on this machine only: %s", error)
         return self._finish(pending.status, timeout)
 
     def requeue(self, outcome: Outcome) -> Outcome:
         """Set the job back to ``queued``, or fail it where the settings say so."""
-        if self._services.settings.on_interruption == "fail":
+        if self._context.settings.on_interruption == "fail":
             outcome = replace(outcome, fate="failed")
             delivered = self.conclude(outcome, REQUEUE_TIMEOUT)
         else:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Services:
+class AttemptContext:
     """What attempts share.
 
     Attributes:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from dioptra_worker.broker.registries import Registries
     from dioptra_worker.broker.rq_worker import ActiveJob, RqWorker
     from dioptra_worker.common.outcome import Outcome
-    from dioptra_worker.daemon.job.context import Services
+    from dioptra_worker.daemon.job.context import AttemptContext
 
 log = logging.getLogger("dioptra_worker.handler")
 
@@ -42,7 +42,7 @@ class Handler:
         *,
         rq: RqWorker,
         registries: Registries,
-        services: Services,
+        context: AttemptContext,
         stopping: Callable[[], bool],
     ) -> None:
         """Prepare.
@@ -50,16 +50,16 @@ class Handler:
         Args:
             rq: Writes down what becomes of an entry.
             registries: Puts entries back.
-            services: What attempts need.
+            context: What attempts share.
             stopping: Whether the worker shuts down.
         """
-        retries = RedisRetries(health=services.health, stopping=stopping)
+        retries = RedisRetries(health=context.health, stopping=stopping)
         self._rq = retries.wrap(rq)
-        self._leases = retries.wrap(services.leases)
+        self._leases = retries.wrap(context.leases)
         self._registries = retries.wrap(registries)
         self._heartbeat_rq = rq  # not tried again, as the rest is: the next comes soon
-        self._services = services
-        self._health = services.health
+        self._context = context
+        self._health = context.health
         self._attempt: Attempt | None = None
         self._taken: ActiveJob | None = None
         self._shutdown: StopRequest | None = None
@@ -92,7 +92,7 @@ class Handler:
         with self._leasing:
             attempt = self._attempt
             if attempt is not None:
-                other = self._services.leases.acquire(attempt.request.job_id)
+                other = self._context.leases.acquire(attempt.request.job_id)
                 if other is not None:
                     words = f"worker {other.worker!r} on {other.host} has taken it over"
                     attempt.stop(StopRequest("gone", words, kill=True))
@@ -142,7 +142,7 @@ class Handler:
     def _ours(self, request: JobRequest, job: Job, queue: Queue) -> bool:
         number = self._leases.count_attempt(request.job_id)
         request = replace(request, attempt=number)
-        attempt = self._attempt = Attempt(request, self._services)
+        attempt = self._attempt = Attempt(request, self._context)
         if (stop := self._shutdown) is not None:  # while we waited for Redis
             log.warning("job %d is put back: %s", request.job_id, stop.reason)
             self._hand_on(request)

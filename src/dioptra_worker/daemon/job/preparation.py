@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from dioptra_worker.api.models import Job
     from dioptra_worker.broker.payload import JobRequest
     from dioptra_worker.common.workspace import Workspace
-    from dioptra_worker.daemon.job.context import Services
+    from dioptra_worker.daemon.job.context import AttemptContext
     from dioptra_worker.daemon.job.prefetch import Prefetch
     from dioptra_worker.daemon.outbox.job_log import JobLog
     from dioptra_worker.protocol.messages import Plan
@@ -74,7 +74,7 @@ class Preparation:
     def __init__(
         self,
         request: JobRequest,
-        services: Services,
+        context: AttemptContext,
         job_log: JobLog,
         *,
         prefetch: Prefetch,
@@ -86,7 +86,7 @@ class Preparation:
 
         Args:
             request: The job.
-            services: What attempts share.
+            context: What attempts share.
             job_log: Takes what is said of it.
             prefetch: Has the job's record.
             space: Where to put what comes.
@@ -94,8 +94,8 @@ class Preparation:
             stopped: Set when nobody wants it any more.
         """
         self._request = request
-        self._services = services
-        self._api = services.api
+        self._context = context
+        self._api = context.api
         self._log = job_log
         self._prefetch = prefetch
         self._space = space
@@ -130,7 +130,7 @@ class Preparation:
         )
 
     def _fetch(self) -> Prepared:
-        services = self._services
+        context = self._context
         outages = OutageLog(self._log.log_job_only)
         job: Job | None = self._prefetch.job()
         if job is None:
@@ -139,21 +139,21 @@ class Preparation:
             "INFO",
             f"worker {self._request.worker!r} runs entrypoint {job.entrypoint_name!r}",
         )
-        context = TransferContext(
+        transfer = TransferContext(
             api=self._api,
-            launcher=services.launcher,
-            cache=services.cache,
+            launcher=context.launcher,
+            cache=context.cache,
             deadline=self._deadline,
             say=self._log.say,
             outages=outages,
             sleep=self._sleep,
-            retry_timeout=services.settings.setup_deadline,
+            retry_timeout=context.settings.setup_deadline,
         )
-        plan = PlanBuilder(context, job, self._space).build(self._pool)
+        plan = PlanBuilder(transfer, job, self._space).build(self._pool)
         tags = stamp(
             job,
             plan,
-            services.settings,
+            context.settings,
             worker=self._request.worker,
             platform_version=self._api.platform_version(),
         )

@@ -14,29 +14,29 @@ from dioptra_worker.supervision.termination import JOB_DELETED, StopRequest
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from dioptra_worker.daemon.job.context import Services
+    from dioptra_worker.daemon.job.context import AttemptContext
 
 log = logging.getLogger("dioptra_worker.status_watch")
 
 
 @contextlib.contextmanager
 def watching_status(
-    job_id: int, services: Services, *, stop: Callable[[StopRequest], None]
+    job_id: int, context: AttemptContext, *, stop: Callable[[StopRequest], None]
 ) -> Iterator[None]:
     """Look at a job's status from a thread until the end of the block.
 
     Args:
         job_id: The job, which is started.
-        services: The API, and how often to ask it.
+        context: The API, and how often to ask it.
         stop: Told when the job is not wanted any more.
     """
     done = threading.Event()
 
     def work() -> None:
-        while not done.wait(services.settings.status_poll):
+        while not done.wait(context.settings.status_poll):
             try:
-                with services.health.contacting(API):
-                    status = services.api.job(job_id).status
+                with context.health.contacting(API):
+                    status = context.api.job(job_id).status
             except NotFound:
                 stop(JOB_DELETED)
             except ServiceError as error:

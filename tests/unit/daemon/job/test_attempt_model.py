@@ -23,7 +23,7 @@ from tests.unit.supervision.simulated_runner import RUN, Conduct, Forkserver
 from dioptra_worker.broker.payload import JobRequest
 from dioptra_worker.common.masking import Mask
 from dioptra_worker.daemon.job.attempt import Attempt
-from dioptra_worker.daemon.job.context import Services
+from dioptra_worker.daemon.job.context import AttemptContext
 from dioptra_worker.daemon.outbox.journal import Journals
 from dioptra_worker.daemon.staging.snapshot_cache import SnapshotCache
 from dioptra_worker.errors import RunnerError
@@ -157,7 +157,7 @@ class Telling:
             "status_poll": 0.01,
             "setup_deadline": 60.0 if story.gets_ready else 0.1,
         }
-        services = Services(
+        context = AttemptContext(
             api=cast("Any", self.api),
             launcher=cast("Any", self.forkserver),
             leases=cast("Any", self.leases),
@@ -171,7 +171,7 @@ class Telling:
             timeout=0.02 if story.waits else None,
             worker="me",
         )
-        self.attempt = Attempt(request, services)
+        self.attempt = Attempt(request, context)
 
     def tell(self) -> Outcome | None:
         """See the story through; how the job ended, if it was ours to run."""

@@ -22,7 +22,7 @@ from dioptra_worker.common.outcome import Outcome
 from dioptra_worker.daemon.health.probes import why_not_ready
 from dioptra_worker.daemon.health.state import HealthState
 from dioptra_worker.daemon.job.completion import Completion
-from dioptra_worker.daemon.job.context import Services
+from dioptra_worker.daemon.job.context import AttemptContext
 from dioptra_worker.daemon.job.preparation import Prepared
 from dioptra_worker.daemon.job.request_handlers import BatchClaimHandler, SessionHandler
 from dioptra_worker.daemon.job.runner_events import RunnerEvents
@@ -81,7 +81,7 @@ def _scene(
     """Events whose outbox is delivered when the block ends."""
     nothing = cast("Any", None)
     health = HealthState()
-    services = Services(
+    context = AttemptContext(
         api=cast("Any", client or api),
         launcher=nothing,
         leases=cast("Any", Leases()),
@@ -96,7 +96,7 @@ def _scene(
     answers: queue.SimpleQueue[Message] = queue.SimpleQueue()
     prepared: Future[Prepared] = Future()
     clock = JobClock(SetupDeadline(300.0), limit=timeout)
-    job_log = JobLog(api, JOB, mask=services.mask, on_gone=lambda: None, pace=0.001)
+    job_log = JobLog(api, JOB, mask=context.mask, on_gone=lambda: None, pace=0.001)
     outbox = Outbox(
         api,
         job_log,
@@ -106,7 +106,7 @@ def _scene(
         pace=0.001,
     )
     claims = BatchClaimHandler(
-        services.leases, answers.put, job_id=JOB, job_log=job_log, prepared=prepared
+        context.leases, answers.put, job_id=JOB, job_log=job_log, prepared=prepared
     )
     events = RunnerEvents(
         job_id=JOB,
@@ -116,11 +116,11 @@ def _scene(
         health=health,
         prepared=prepared,
         handlers={
-            SessionRequest: SessionHandler(services.api, answers.put).handle,
+            SessionRequest: SessionHandler(context.api, answers.put).handle,
             BatchClaimRequest: claims.handle,
         },
     )
-    completion = Completion(request, services, None, job_log, outbox)
+    completion = Completion(request, context, None, job_log, outbox)
     with job_log, outbox:
         yield Scene(events, job_log, completion, clock, health, prepared, answers)
         assert outbox.finish(None, SOON)
