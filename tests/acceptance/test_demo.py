@@ -85,6 +85,7 @@ def test_demo(tmp_path: Path) -> None:
     _nothing_left(tmp_path, told)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
 def test_interrupted(tmp_path: Path, signum: int) -> None:
     """Interrupted in the middle of a job, it ends with code 130 and leaves nothing."""
@@ -104,6 +105,7 @@ def test_interrupted(tmp_path: Path, signum: int) -> None:
     _nothing_left(tmp_path, told)
 
 
+@pytest.mark.slow
 def test_a_job_that_does_not_end_as_intended(tmp_path: Path) -> None:
     """When one job's outcome is not what it was to be, the demo's exit code is 1."""
     examples = tmp_path / "examples"
@@ -127,6 +129,7 @@ def test_no_examples(tmp_path: Path) -> None:
     assert "Traceback" not in told
 
 
+@pytest.mark.slow
 def test_keep(tmp_path: Path) -> None:
     """With --keep stack and worker go on, until what it says to type is typed."""
     demo = _start(tmp_path, "--keep")

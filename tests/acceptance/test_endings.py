@@ -84,7 +84,11 @@ def leave_processes():
 """
 
 
-@pytest.fixture(scope="module", name="daemon", params=["fork", "spawn"])
+@pytest.fixture(
+    scope="module",
+    name="daemon",
+    params=["fork", pytest.param("spawn", marks=pytest.mark.slow)],
+)
 def _daemon(
     request: pytest.FixtureRequest,
     stack: LocalStack,

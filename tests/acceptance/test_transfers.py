@@ -111,6 +111,7 @@ def _given(
     return _made(platform, job)
 
 
+@pytest.mark.slow
 def test_long_transfers_say_how_far_they_are(
     platform: Platform,
     consumer: Entrypoint,

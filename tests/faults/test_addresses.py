@@ -149,7 +149,13 @@ def test_job_waits_for_mlflow(
     fault_report.job("11a", fault, outcome)
 
 
-@pytest.mark.parametrize("address", list(ADDRESSES))
+@pytest.mark.parametrize(
+    "address",
+    [
+        pytest.param(address, marks=() if number == 0 else pytest.mark.slow)
+        for number, address in enumerate(ADDRESSES)
+    ],
+)
 def test_job_waits_for_the_store(
     address: str,
     stack: LocalStack,

@@ -188,7 +188,13 @@ def _entrypoint(platform: Platform, marks: Path) -> Entrypoint:
     )
 
 
-@pytest.mark.parametrize("name", list(KINDS))
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.slow if name == "hang" else ())
+        for name in KINDS
+    ],
+)
 def test_every_call(
     name: str,
     platform: Platform,

@@ -134,6 +134,7 @@ def test_a_service_that_cannot_start_says_why(own: LocalStack) -> None:
     valkey.start()
 
 
+@pytest.mark.slow
 def test_up_that_fails_leaves_nothing_running(tmp_path: Path) -> None:
     """When one service cannot start, those that this `up` started are stopped."""
     folder = tmp_path / "stack"
@@ -147,6 +148,7 @@ def test_up_that_fails_leaves_nothing_running(tmp_path: Path) -> None:
         assert process_identity.find_by_environment(config.token) == []
 
 
+@pytest.mark.slow
 def test_a_kept_stack_comes_back_as_it_was(tmp_path: Path) -> None:
     """`down --keep` and `up` keep users, queue entries, objects and addresses."""
     folder = tmp_path / "stack"
