@@ -12,6 +12,7 @@ from rq.exceptions import NoSuchJobError
 from rq.job import Job
 from tests.plugins.clients import ApiClient, MlflowReader
 from tests.plugins.testbed import Platform
+from tests.plugins.until import until
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -88,13 +89,15 @@ class Witness:
         platform = self._platform
         deadline = time.monotonic() + seconds
         platform.wait(job, seconds=seconds)
-        while _UNSETTLED & set(statuses := self._statuses(job)):
-            assert time.monotonic() < deadline, f"job {job} is still {statuses}"
-            time.sleep(0.05)
+        until(
+            lambda: not _UNSETTLED & set(self._statuses(job)),
+            seconds=deadline - time.monotonic(),
+            says=lambda: f"job {job} is still {self._statuses(job)}",
+        )
         lines = [line.text for line in platform.log(job) if says in line.text]
         assert lines, f"no line says {says!r}:\n{platform.text(job)}"
         began, ended = self._times(job)
-        api, rq, mlflow = statuses
+        api, rq, mlflow = self._statuses(job)
         return Outcome(
             api=api,
             rq=rq,

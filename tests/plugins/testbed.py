@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
+from tests.plugins.until import pauses, until
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -301,24 +302,27 @@ class Platform:
         return str(self.job(job_id)["status"])
 
     def wait(
-        self, job_id: int, *wanted: str, seconds: float = 60.0, every: float = 0.05
+        self, job_id: int, *wanted: str, seconds: float = 60.0, every: float = 0.25
     ) -> str:
         """Wait until a job has one of the statuses (default: finished or failed)."""
         ends = wanted or ("finished", "failed")
         deadline = time.monotonic() + seconds
-        while (status := self.status(job_id)) not in ends:
+        for pause in pauses(every):
+            if (status := self.status(job_id)) in ends:
+                return status
             if time.monotonic() > deadline:
                 log = "\n".join(map(str, self.log(job_id)))
                 raise AssertionError(f"job {job_id} is still {status!r}\n{log}")
-            time.sleep(every)
-        return status
+            time.sleep(pause)
+        raise AssertionError("pauses() is endless")
 
     def wait_for_line(self, job_id: int, text: str, *, seconds: float = 30.0) -> None:
         """Wait until a line of a job's log has the text."""
-        deadline = time.monotonic() + seconds
-        while not any(text in line.text for line in self.log(job_id)):
-            assert time.monotonic() < deadline, self.text(job_id)
-            time.sleep(0.05)
+        until(
+            lambda: any(text in line.text for line in self.log(job_id)),
+            seconds=seconds,
+            says=lambda: self.text(job_id),
+        )
 
     def log(self, job_id: int) -> list[LogLine]:
         """The job's log."""

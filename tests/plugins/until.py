@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 PATIENCE = 90.0
 """Seconds that anything may take before a test gives up; none is meant to be near."""
@@ -26,6 +26,20 @@ def until(
         says: What to tell when it never was.
     """
     deadline = time.monotonic() + seconds
-    while not condition():
+    for pause in pauses():
+        if condition():
+            return
         assert time.monotonic() < deadline, says()
-        time.sleep(0.02)
+        time.sleep(pause)
+
+
+def pauses(longest: float = 0.25) -> Iterator[float]:
+    """Seconds between two looks: short ones at first, so that no look comes late.
+
+    Looking costs what is looked at the time in which it could do something, such as
+    the REST API, and other tests the processor.
+    """
+    pause = 0.02
+    while True:
+        yield pause
+        pause = min(longest, 1.2 * pause)
