@@ -137,10 +137,11 @@ def _spawning(environment: dict[str, str]) -> Iterator[Launcher]:
         yield launcher
 
 
-@pytest.fixture(name="launcher", params=["forking", "spawning"])
-def _shared(request: pytest.FixtureRequest) -> Launcher:
-    found: Launcher = request.getfixturevalue(request.param)
-    return found
+@pytest.fixture(name="launcher", params=["fork", "spawn"])
+def _either(
+    request: pytest.FixtureRequest, forking: Launcher, spawning: Launcher
+) -> Launcher:
+    return forking if request.param == "fork" else spawning
 
 
 def _forkserver_pid(launcher: Launcher) -> int:
