@@ -144,7 +144,7 @@ class Preparation:
             launcher=context.launcher,
             cache=context.cache,
             deadline=self._deadline,
-            say=self._log.say,
+            log=self._log.say,
             outages=outages,
             sleep=self._sleep,
             retry_timeout=context.settings.setup_deadline,

@@ -54,7 +54,7 @@ def fetch(
     silence = _expected_silence(files, known)
     if silence >= ANNOUNCED_WAIT:
         of = "" if known is None else f" ({size(known)})"
-        context.say(
+        context.log(
             "INFO",
             f"waiting for the REST API, which fetches input artifact {artifact.name!r}"
             f"{of} from its store before it sends anything: that may take up to"

@@ -89,7 +89,7 @@ class InputArtifacts:
             if registered in {None, found}:
                 self._context.cache.add(key, part)
             else:
-                self._context.say(
+                self._context.log(
                     "WARNING",
                     f"input artifact {artifact.name!r} has {found:,} bytes, and had"
                     f" {registered:,} when it was registered: its store has another"
@@ -157,7 +157,7 @@ class InputArtifacts:
                 )
         except (NotFound, RunnerError, ServiceUnavailable) as error:
             transfer.missing = isinstance(error, NotFound)
-            self._context.say(
+            self._context.log(
                 "WARNING",
                 f"input artifact {artifact.name!r} did not come straight from its"
                 f" store, so the REST API is asked for it: {error}",

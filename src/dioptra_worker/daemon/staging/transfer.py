@@ -37,7 +37,7 @@ class TransferContext:
         launcher: Starts processes that download from a store.
         cache: What was downloaded before.
         deadline: When the job's set-up must be done.
-        say: Puts a severity and a text into the job's log.
+        log: Puts a severity and a text into the job's log.
         outages: Says that a call has to wait for the API, and when it goes on.
         sleep: Waits for some seconds; raises when the job was stopped.
         retry_timeout: Seconds for which a call to the API is tried again.
@@ -47,7 +47,7 @@ class TransferContext:
     launcher: store_download.DownloadLauncher
     cache: SnapshotCache
     deadline: SetupDeadline
-    say: Callable[[Severity, str], object]
+    log: Callable[[Severity, str], object]
     outages: OutageLog
     sleep: Callable[[float], object]
     retry_timeout: float
@@ -158,7 +158,7 @@ class Transfer:
             self._progress = self._begin_progress(
                 self._words,
                 total=self._total,
-                log_line=lambda line: self._context.say("INFO", line),
+                log_line=lambda line: self._context.log("INFO", line),
             )
         self._progress.add(count)
         self._context.deadline.extend()

@@ -193,7 +193,7 @@ class Job:
             launcher=store,
             cache=self.cache,
             deadline=deadline or SetupDeadline(300.0),
-            say=lambda severity, text: self.said.append((severity, text)),
+            log=lambda severity, text: self.said.append((severity, text)),
             outages=OutageLog(),
             sleep=self._sleep,
             retry_timeout=self.patience,
