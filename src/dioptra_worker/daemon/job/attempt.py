@@ -107,6 +107,7 @@ class Attempt:
         Returns:
             How it ended. The API knows already, unless the job was given back.
         """
+        # The outbox is closed last: what is cleaned up may still have something to say.
         with (
             completing(
                 self.request,

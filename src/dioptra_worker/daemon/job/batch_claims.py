@@ -61,7 +61,7 @@ class BatchClaims:
         self._outages = outages
         self._renew_interval = renew_interval
         self._held: set[str] = set()
-        self._questions: queue.SimpleQueue[BatchClaimRequest | None] = (
+        self._requests: queue.SimpleQueue[BatchClaimRequest | None] = (
             queue.SimpleQueue()
         )
         self._closing = threading.Event()
@@ -70,9 +70,9 @@ class BatchClaims:
         )
         self._thread.start()
 
-    def ask(self, wanted: BatchClaimRequest) -> None:
+    def ask(self, request: BatchClaimRequest) -> None:
         """Take a question of the runner; the answer goes to it when there is one."""
-        self._questions.put(wanted)
+        self._requests.put(request)
 
     def close(self, reason: str) -> None:
         """Let go of what the ended job still holds.
@@ -81,7 +81,7 @@ class BatchClaims:
             reason: How the job ended, for the elements that it was working on.
         """
         self._closing.set()
-        self._questions.put(None)
+        self._requests.put(None)
         self._thread.join(CLOSE_TIMEOUT)
         if self._thread.is_alive():
             return  # Redis is away, and the claims run out by themselves
@@ -101,14 +101,14 @@ class BatchClaims:
                 self._renew()
                 due = time.monotonic() + self._renew_interval
             try:
-                wanted = self._questions.get(timeout=max(0, due - time.monotonic()))
+                request = self._requests.get(timeout=max(0, due - time.monotonic()))
             except queue.Empty:
                 continue
-            if wanted is None:
+            if request is None:
                 return
             try:
                 outcome = retry_until_available(
-                    partial(self._outcome, wanted),
+                    partial(self._outcome, request),
                     seconds=FOREVER,
                     sleep=self._sleep,
                     on_wait=self._outages.on_wait,
@@ -116,22 +116,24 @@ class BatchClaims:
                 )
             except _Closed:
                 return
-            self._answer(BatchClaimReply(request_id=wanted.request_id, outcome=outcome))
+            self._answer(
+                BatchClaimReply(request_id=request.request_id, outcome=outcome)
+            )
 
-    def _outcome(self, wanted: BatchClaimRequest) -> str:
-        element = wanted.element
-        if wanted.state == "started":
+    def _outcome(self, request: BatchClaimRequest) -> str:
+        element = request.element
+        if request.state == "started":
             outcome = self._leases.acquire(
-                element, job=self._job, token=self._token, last=wanted.last
+                element, job=self._job, token=self._token, last=request.last
             )
             if outcome == "granted":
                 self._held.add(element)
             return outcome
         outcome = self._leases.set_state(
             element,
-            wanted.state,
+            request.state,
             token=self._token,
-            error=wanted.error,
+            error=request.error,
         )
         self._held.discard(element)
         return outcome

@@ -42,7 +42,7 @@ def completing(
 ) -> Iterator[Completion]:
     """Open what an attempt's results and its end are delivered through.
 
-    Built in this request, each with what is there already, and closed in reverse: the
+    Built in this order, each with what is there already, and closed in reverse: the
     journal, the job's log, the outbox.
 
     Args:
@@ -129,12 +129,14 @@ class Completion:
             status="finished" if outcome.fate == "finished" else "failed",
             reason=outcome.reason,
         )
-        if (
-            self._journal is None or self._journal.final_status is None
-        ):  # else it is said
+        # In this order: the last line is in the journal before the end is, so that who
+        # finds the end delivers all of the log; and both places know the end before the
+        # API is told, so that a worker that is lost meanwhile has not ended it in vain.
+        journal = self._journal
+        if journal is None or journal.final_status is None:  # else it is said already
             self._say_end(outcome)
-        if self._journal is not None:
-            self._journal.record_final_status(pending)
+        if journal is not None:
+            journal.record_final_status(pending)
         try:
             self._context.leases.record_pending_status(pending)
         except ServiceUnavailable as error:
@@ -169,6 +171,7 @@ class Completion:
         timer.start()
 
     def _finish(self, status: str | None, timeout: float | None) -> bool:
+        # With the lock, as in `shut_down`: whichever comes second sets the time limit.
         with self._lock:
             self._finishing = True
             if self._shutting_down:

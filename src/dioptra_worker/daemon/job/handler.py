@@ -167,30 +167,30 @@ class Handler:
         log.info("job %d started", request.job_id, extra={"job_id": request.job_id})
         started = time.monotonic()
         try:
-            verdict = attempt.run(claimed)
+            outcome = attempt.run(claimed)
             self._taken = None
-            self._close(request, taken, verdict)
+            self._close(request, taken, outcome)
         except Exception:  # RQ's books would have it run for as long as we live
             self._taken = None
             self._rq.park(taken)
             raise
-        self._health.job_ended(verdict.fate, time.monotonic() - started)
+        self._health.job_ended(outcome.fate, time.monotonic() - started)
         log.info(
             "job %d %s after %s%s",
             request.job_id,
-            verdict.fate,
+            outcome.fate,
             duration(time.monotonic() - started),
-            f": {verdict.reason}" if verdict.reason else "",
-            extra={"job_id": request.job_id, "fate": verdict.fate},
+            f": {outcome.reason}" if outcome.reason else "",
+            extra={"job_id": request.job_id, "fate": outcome.fate},
         )
         return True
 
-    def _close(self, request: JobRequest, taken: ActiveJob, verdict: Outcome) -> None:
+    def _close(self, request: JobRequest, taken: ActiveJob, outcome: Outcome) -> None:
         """Write into RQ's and our own books how it ended."""
-        if verdict.fate == "given back":
+        if outcome.fate == "given back":
             self._hand_on(request)
-        self._rq.end_job(taken, verdict)
-        if verdict.fate in {"given back", "left"}:
+        self._rq.end_job(taken, outcome)
+        if outcome.fate in {"given back", "left"}:
             return
         if self._leases.acquire(request.job_id) is not None:
             return  # another worker has taken it over, and counts for itself

@@ -68,11 +68,11 @@ class Prefetch:
     def close(self) -> None:
         """Let a runner that nobody took end."""
         if self._runner is not None:
-            self._runner.add_done_callback(_let_end)
+            self._runner.add_done_callback(_close_pipes)
             self._runner = None
 
 
-def _let_end(runner: Future[tuple[ProcessHandle, RunnerPipes]]) -> None:
+def _close_pipes(runner: Future[tuple[ProcessHandle, RunnerPipes]]) -> None:
     if runner.exception() is None:
         _, pipes = runner.result()
         pipes.close()

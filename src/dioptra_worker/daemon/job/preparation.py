@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Self, TypeVar
 from dioptra_worker.api.session import MAX_CONNECTIONS
 from dioptra_worker.common.outage_log import OutageLog
 from dioptra_worker.common.retry import FOREVER, retry_until_available
-from dioptra_worker.daemon.job.provenance_tags import stamp
+from dioptra_worker.daemon.job.provenance_tags import run_tags
 from dioptra_worker.daemon.staging.background import Background
 from dioptra_worker.daemon.staging.plan import PlanBuilder
 from dioptra_worker.daemon.staging.transfer import TransferContext
@@ -150,7 +150,7 @@ class Preparation:
             retry_timeout=context.settings.setup_deadline,
         )
         plan = PlanBuilder(transfer, job, self._space).build(self._pool)
-        tags = stamp(
+        tags = run_tags(
             job,
             plan,
             context.settings,

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("dioptra_worker.stamping")
 
 
-def stamp(
+def run_tags(
     job: Job, plan: Plan, settings: Settings, *, worker: str, platform_version: str
 ) -> dict[str, str]:
     """The tags of a job's MLflow run; none when they cannot be made out.

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from dioptra_worker.api.models import Job
-from dioptra_worker.daemon.job.provenance_tags import stamp
+from dioptra_worker.daemon.job.provenance_tags import run_tags
 from dioptra_worker.protocol.messages import Plan
 from dioptra_worker.settings import Settings
 
@@ -50,7 +50,7 @@ def _settings() -> Settings:
 
 
 def _stamp(settings: Settings, job: Job = JOB, plan: Plan = PLAN) -> dict[str, str]:
-    return stamp(job, plan, settings, worker="w", platform_version="1.2.2")
+    return run_tags(job, plan, settings, worker="w", platform_version="1.2.2")
 
 
 def test_who_and_where(settings: Settings) -> None:
