@@ -30,6 +30,7 @@ ELEMENT_LEASE_TTL = 60.0
 RECORD_TTL = 30 * 24 * 3600
 """Seconds after the last change that the record of a worker run is kept."""
 
+# Every script begins with this. The time is Redis's, since clocks of machines differ.
 _NOW = """
 local now = redis.call('TIME')
 now = tonumber(now[1]) + tonumber(now[2]) / 1000000
@@ -43,6 +44,10 @@ local function write(element, entry)
   redis.call('EXPIRE', KEYS[1], ARGV[1])
 end
 """
+# Asked again with the same token, after its answer was lost, it grants again. A lease
+# that has run out, or is of an earlier attempt of the same job, was lost with its
+# worker: that is counted, and the element comes last, since it may be what kills
+# workers. A new token fences the old holder off: whatever it still says is refused.
 _ACQUIRE = (
     _NOW
     + """
@@ -69,6 +74,7 @@ write(element, entry)
 return 'granted'
 """
 )
+# Only with the token of who holds it; said twice, after a lost answer, is said once.
 _SET_STATE = (
     _NOW
     + """

@@ -33,15 +33,21 @@ Each heartbeat renews it: `dioptra_worker.broker.rq_worker.HEARTBEAT_INTERVAL`.
 """
 ATTEMPTS_TTL = 30 * 24 * 3600
 
+# Each of these is one step for Redis, so that no other worker can come in between.
+#
+# Take the lease if it is free, ours, or that of the holder in ARGV[3], found dead: not
+# that of whoever took it since we looked. The answer is who else has it.
 _ACQUIRE = """
 local held = redis.call('GET', KEYS[1])
 if held and held ~= ARGV[1] and held ~= ARGV[3] then return held end
 redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[2])
 return false
 """
+# Only ours: it may have run out, and be another worker's by now.
 _RELEASE = """
 if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end
 """
+# Not below one: DECR would make a key that has expired anew, at -1 and kept for ever.
 _UNCOUNT = """
 if tonumber(redis.call('GET', KEYS[1]) or '0') > 1 then redis.call('DECR', KEYS[1])
 else redis.call('DEL', KEYS[1]) end
@@ -142,7 +148,7 @@ class Leases:
         """
         with translate_errors():
             stale = b""
-            for _ in range(2):
+            for _ in range(2):  # the second time from a holder who is dead
                 held = self._acquire(
                     keys=[_lease(job_id)], args=[self._mine, LEASE_TTL, stale]
                 )

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from dioptra_worker.broker.payload import JobRequest
 
-INTERMEDIATE = 10.0
+INTERMEDIATE_TIMEOUT = 10.0
 """Seconds after which a job that was taken but not begun counts as lost."""
 SEEN_TTL = 60
 """Seconds after which a first look counts no more: the job has been elsewhere since."""
@@ -27,7 +27,7 @@ class Registries:
     """Finds jobs that nobody runs, and puts them where somebody will."""
 
     def __init__(
-        self, connection: redis.Redis, *, intermediate: float = INTERMEDIATE
+        self, connection: redis.Redis, *, intermediate: float = INTERMEDIATE_TIMEOUT
     ) -> None:
         """Open RQ's books.
 

@@ -88,6 +88,7 @@ class RqWorker(BaseWorker):  # type: ignore[misc] # RQ is not typed here
             job_monitoring_interval=int(HEARTBEAT_INTERVAL),
             serializer=PlainSerializer,
         )
+        # Runs of which we do not know whether Redis has them: the answer was lost.
         self._unsure: dict[str, Execution] = {}
 
     def _set_connection(self, connection: redis.Redis) -> redis.Redis:

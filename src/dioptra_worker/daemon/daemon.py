@@ -1,7 +1,14 @@
 """The daemon: everything that the main loop needs, begun and ended in order.
 
-Order of lifetimes, torn down in reverse: Redis registration, commands, queue watcher,
-API session, fork server, jobs.
+Lifetimes in the order in which they begin; they end in reverse:
+
+1. fork server and API session (`dioptra_worker.cli.start`); 2. signals, which from here
+on only ask the daemon to end; 3. the health reporter, before anything is waited for;
+4. the login: who is refused never appears in RQ's list of workers; 5. the registration
+with RQ; 6. heartbeats, RQ's commands, the queue watcher, recovery; 7. the main loop.
+
+Heartbeats begin after the registration and end before it does: a later one would
+register the worker anew.
 """
 
 from __future__ import annotations
@@ -20,7 +27,7 @@ from dioptra_worker.broker.commands import CommandListener
 from dioptra_worker.broker.leases import Leases
 from dioptra_worker.broker.queue_names import unknown_queue
 from dioptra_worker.broker.queue_watcher import QueueWatcher
-from dioptra_worker.broker.registries import INTERMEDIATE, Registries
+from dioptra_worker.broker.registries import INTERMEDIATE_TIMEOUT, Registries
 from dioptra_worker.broker.rq_worker import HEARTBEAT_INTERVAL, RqWorker
 from dioptra_worker.common.workspace import remove_stale
 from dioptra_worker.daemon.health.reporter import HealthReporter
@@ -33,11 +40,7 @@ from dioptra_worker.daemon.main_loop import MainLoop
 from dioptra_worker.daemon.outbox.journal import Journals
 from dioptra_worker.daemon.recovery.orphaned_outboxes import OrphanedOutboxes
 from dioptra_worker.daemon.recovery.sweep import SWEEP_INTERVAL, Recovery
-from dioptra_worker.daemon.service_calls import (
-    STOPPED,
-    MainLoopCalls,
-    Stopped,
-)
+from dioptra_worker.daemon.service_calls import STOPPED, MainLoopCalls, Stopped
 from dioptra_worker.daemon.staging.snapshot_cache import SnapshotCache
 from dioptra_worker.daemon.wakeup import TICK_INTERVAL, WakeUp
 from dioptra_worker.errors import ServiceError, ServiceUnavailable
@@ -92,7 +95,7 @@ class Daemon:
         """
         reporter = HealthReporter(self._health, self._settings, name=self._options.name)
         with _signals(self._on_signal), reporter:
-            self._launcher.start()
+            self._launcher.start()  # it imports while we log in
             for folder in remove_stale(self._settings.work_dir):
                 log.warning("removed %s, which a lost worker left", folder)
             if not self._prepare():
@@ -129,6 +132,7 @@ class Daemon:
                     ) as queue_watcher,
                     self._recovering(rq),
                 ):
+                    # No job is taken before its runner could be forked.
                     self._health.tick(READY_TIMEOUT + TICK_INTERVAL)
                     self._launcher.wait_until_ready(READY_TIMEOUT)
                     self._health.registered(rq.name, self._options.queues)
@@ -195,7 +199,7 @@ class Daemon:
             leases=self._leases,
             registries=Registries(
                 rq.connection,
-                intermediate=self._times.get("taken_timeout", INTERMEDIATE),
+                intermediate=self._times.get("taken_timeout", INTERMEDIATE_TIMEOUT),
             ),
             queues=rq.queues,
             lost_after=self._settings.lost_after,
@@ -287,6 +291,11 @@ class _Commanded:
 
 @contextlib.contextmanager
 def _signals(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    """Have a handler called at SIGTERM and SIGINT.
+
+    It runs between any two steps of this thread, and may wait for no lock, since this
+    thread could hold it: see `WakeUp`.
+    """
     before = {
         number: signal.signal(number, handler)
         for number in (signal.SIGTERM, signal.SIGINT)

@@ -63,6 +63,8 @@ class Handler:
         self._attempt: Attempt | None = None
         self._taken: ActiveJob | None = None
         self._shutdown: StopRequest | None = None
+        # Held while the lease is renewed or let go: a heartbeat that found a job just
+        # before it ended must not take its lease again just after it was given back.
         self._leasing = threading.Lock()
 
     @property

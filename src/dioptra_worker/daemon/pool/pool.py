@@ -155,7 +155,12 @@ class WorkerPool:
 
     @contextlib.contextmanager
     def _signals_as_events(self) -> Iterator[None]:
-        """Have signals come as bytes through a socket, one after the other."""
+        """Have signals come as bytes through a socket, one after the other.
+
+        They are then events for the selector, as requests of slots are, and nothing
+        runs between any two steps of ours. The handlers do nothing, and must be there:
+        without one Python writes no byte, and the kernel keeps SIGTERM from process 1.
+        """
         reader, writer = socket.socketpair()
         before = {
             number: signal.signal(number, lambda *_: None)
@@ -183,7 +188,10 @@ class WorkerPool:
                 self._stop(signum)
 
     def _reap(self) -> None:
-        """See to all children that have ended, also those that were left to us."""
+        """See to all children that have ended, also those that were left to us.
+
+        One SIGCHLD may stand for several of them.
+        """
         while True:
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG)
@@ -199,3 +207,4 @@ class WorkerPool:
             for slot in self._slots:
                 if slot.pid == pid:
                     self._on_exit(slot, code)
+            # Any other was left to us by its parent, since we are process 1.

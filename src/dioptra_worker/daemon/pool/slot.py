@@ -76,7 +76,8 @@ class Slot:
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,  # a terminal's Ctrl-C is ours to pass on
             )
-        process.returncode = 0  # the pool reaps it
+        # The pool reaps it, with all other children: Popen must not wait for it, too.
+        process.returncode = 0
         self.pid, self.sock = process.pid, ours
         self._started = time.monotonic()
 
