@@ -437,8 +437,10 @@ def test_commands_are_heard(office: Office, url: str) -> None:
     channel = office.worker.pubsub_channel_name
     with CommandListener(partial(connect, url), channel, target=ear):
         _wait_for(lambda: _listening(office))
-        for junk in (b"", b"junk", b"[]", b'"command"', b"5", b"{}", b"\xff\xfe"):
-            office.client.publish(channel, junk)
+        junk = [b"", b"junk", b"[]", b'"command"', b"5", b"{}", b"\xff\xfe"]
+        junk += [b"[" * 10_000, b"[" * 1_000_000, b'{"command": ["kill-horse"]}']
+        for each in junk:
+            office.client.publish(channel, each)
         send_command(office.client, office.worker.name, "no-such-command")
         send_command(office.client, office.worker.name, "kill-horse")
         send_command(office.client, office.worker.name, "stop-job", job_id="7")

@@ -21,6 +21,12 @@ log = logging.getLogger("dioptra_worker.commands")
 
 POLL_INTERVAL = 5.0
 """Seconds that one look for a command waits."""
+RESUBSCRIBE_DELAY = 1.0
+"""Seconds before listening begins again after it failed."""
+MAX_COMMAND_BYTES = 1 << 14
+"""Bytes of a command; RQ's have some hundred."""
+MAX_SHOWN = 200
+"""Characters of what was ignored that the log quotes."""
 
 
 class CommandTarget(Protocol):
@@ -94,21 +100,37 @@ class CommandListener:
                         self._take(pubsub.get_message(timeout=POLL_INTERVAL))
             except (redis.RedisError, OSError) as error:
                 log.debug("subscribing again after: %s", error)
-                self._closed.wait(1.0)
+                self._closed.wait(RESUBSCRIBE_DELAY)
+            except Exception:  # without this thread no command is heard any more
+                log.exception("listening to commands broke, and begins again")
+                self._closed.wait(RESUBSCRIBE_DELAY)
 
     def _take(self, message: Mapping[str, Any] | None) -> None:
         if message is None or message["type"] != "message":
             return
-        try:
-            command = json.loads(message["data"])
-            name = command["command"]
-        except (ValueError, TypeError, KeyError):
-            log.warning("a command that is none was ignored: %r", message["data"])
+        data = message["data"]
+        command = _read(data)
+        if command is None:
+            log.warning("a command that is none was ignored: %r", data[:MAX_SHOWN])
             return
+        name = command["command"]
         if name not in COMMANDS:
-            log.warning("unknown command %r was ignored", name)
+            log.warning("unknown command %r was ignored", name[:MAX_SHOWN])
             return
         try:
             COMMANDS[name](self._target, command)
         except Exception:  # without this thread no command would be heard any more
-            log.exception("command %r could not be obeyed", command)
+            log.exception("command %r could not be obeyed", name)
+
+
+def _read(data: bytes | str) -> dict[str, Any] | None:
+    """A command of RQ's: a small mapping with a name; None for anything else."""
+    if len(data) > MAX_COMMAND_BYTES:  # before it is decoded: nesting costs the stack
+        return None
+    try:
+        command = json.loads(data)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(command, dict) or not isinstance(command.get("command"), str):
+        return None
+    return command

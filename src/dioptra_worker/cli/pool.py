@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import sys
 import uuid
 from typing import TYPE_CHECKING
 
 from dioptra_worker import settings as settings_module
 from dioptra_worker.common import log_setup
+from dioptra_worker.common.interpreter import python
 from dioptra_worker.daemon.pool.gpus import assign, visible
 from dioptra_worker.daemon.pool.pool import WorkerPool
 from dioptra_worker.daemon.pool.slot import SlotSpec
@@ -52,7 +52,7 @@ def run_pool(
     specs = [
         SlotSpec(
             name=f"{name}-{number}",
-            program=(sys.executable, "-m", "dioptra_worker.cli.start"),
+            program=(*python(), "-m", "dioptra_worker.cli.start"),
             options=_arguments(options, f"{name}-{number}", share=share),
             environment=_environment(settings, given, number, gpus),
         )

@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import socket
 import subprocess
-import sys
 from typing import TYPE_CHECKING, Literal, Protocol
+
+from dioptra_worker.common.interpreter import python
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -78,11 +79,7 @@ class ForkserverProgram:
             with theirs:
                 child = subprocess.Popen(
                     [
-                        *(
-                            sys.executable,
-                            "-m",
-                            "dioptra_worker.runner.forkserver.main",
-                        ),
+                        *(*python(), "-m", "dioptra_worker.runner.forkserver.main"),
                         *("--fd", str(theirs.fileno()), *self._options),
                     ],
                     pass_fds=[theirs.fileno()],

@@ -19,6 +19,7 @@ import click
 
 from dioptra_worker.api.user_client import UserClient
 from dioptra_worker.common.humanize import precise_duration
+from dioptra_worker.common.interpreter import python
 from dioptra_worker.errors import WorkerError
 from dioptra_worker.tools.jobs import formatting
 from dioptra_worker.tools.jobs.job_log import LogSections
@@ -180,7 +181,7 @@ def _worker_log(stack: LocalStack) -> Path:
 
 
 def _start_worker(stack: LocalStack) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "dioptra_worker.cli.start", _NAME]
+    command = [*python(), "-m", "dioptra_worker.cli.start", _NAME]
     with _worker_log(stack).open("wb") as file:
         worker = subprocess.Popen(
             command,

@@ -8,10 +8,10 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
+from dioptra_worker.common.interpreter import python
 from dioptra_worker.runner.forkserver.reaper import PR_SET_PDEATHSIG, prctl
 
 if TYPE_CHECKING:
@@ -156,7 +156,7 @@ class SpawningMaker:
             "from dioptra_worker.runner.main import close_run;"
             f"close_run({run_id!r}, {status!r})"
         )
-        child = subprocess.Popen([sys.executable, "-c", code], start_new_session=True)
+        child = subprocess.Popen([*python(), "-c", code], start_new_session=True)
         return _leave_unreaped(child)
 
     def start_download(self, reports: int, request: Mapping[str, Any]) -> int:
@@ -166,7 +166,7 @@ class SpawningMaker:
             f"main({reports}, {dict(request)!r})"
         )
         child = subprocess.Popen(
-            [sys.executable, "-c", code],
+            [*python(), "-c", code],
             pass_fds=[reports],
             stdin=subprocess.DEVNULL,
             start_new_session=True,
@@ -193,7 +193,7 @@ class SpawningMaker:
 
     def _spawn(self) -> _Standby:
         ours, theirs = socket.socketpair()
-        command = [sys.executable, "-m", "dioptra_worker.runner.forkserver.standby"]
+        command = [*python(), "-m", "dioptra_worker.runner.forkserver.standby"]
         options = ["--fd", str(theirs.fileno()), "--preload", self._preload]
         try:
             with theirs:

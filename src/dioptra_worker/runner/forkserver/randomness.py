@@ -17,6 +17,8 @@ import sys
 from types import BuiltinMethodType, MethodType, ModuleType
 from typing import TYPE_CHECKING, Any
 
+from dioptra_worker.common.interpreter import python
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
@@ -229,7 +231,7 @@ def _states_of_a_cold_process(preloaded: Sequence[str]) -> dict[str, str] | None
     )
     try:
         done = subprocess.run(
-            [sys.executable, "-c", program, *preloaded],
+            [*python(), "-c", program, *preloaded],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

@@ -10,8 +10,8 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 
+from dioptra_worker.common.interpreter import python
 from dioptra_worker.runner.forkserver.process_makers import ForkingMaker
 from dioptra_worker.runner.forkserver.server import Forkserver
 
@@ -53,7 +53,7 @@ def _fork(daemon: socket.socket, sock: socket.socket, *, grace: float) -> None:
 def _start(daemon: socket.socket, *, preload: str, grace: float, why: str) -> None:
     subprocess.Popen(
         [
-            *(sys.executable, "-m", "dioptra_worker.runner.forkserver.main"),
+            *(*python(), "-m", "dioptra_worker.runner.forkserver.main"),
             *("--fd", str(daemon.fileno()), "--mode", "spawn"),
             *("--preload", preload, "--grace", str(grace), "--why", why),
         ],
