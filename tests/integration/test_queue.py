@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import queue
 import time
+import tracemalloc
+import zlib
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -17,11 +19,11 @@ from rq.worker import Worker
 
 from dioptra_worker.broker.commands import CommandListener
 from dioptra_worker.broker.connection import connect
-from dioptra_worker.broker.payload import FUNCTION, PlainSerializer
+from dioptra_worker.broker.payload import FUNCTION, PlainSerializer, read_request
 from dioptra_worker.broker.queue_watcher import QueueWatcher
 from dioptra_worker.broker.rq_worker import WORKER_TTL, RqWorker
 from dioptra_worker.common.outcome import Outcome
-from dioptra_worker.errors import ServiceUnavailable
+from dioptra_worker.errors import PayloadError, ServiceUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -321,6 +323,58 @@ def test_entries_without_a_record_are_dropped(damage: str, office: Office) -> No
     assert found is not None
     assert found[0].id == good
     assert office.listed() == {"urgent intermediate": [good]}
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        pytest.param("data", bytes(1 << 20), id="large data"),
+        pytest.param("data", zlib.compress(bytes(1 << 28), 9), id="a zlib bomb"),
+        pytest.param(
+            "data",
+            zlib.compress(zlib.compress(bytes(1 << 28), 9), 9),
+            id="a bomb in a bomb",
+        ),
+        pytest.param("description", "x" * (1 << 20), id="a large description"),
+        pytest.param("", "", id="no mapping"),
+    ],
+)
+def test_oversized_entries_are_dropped_unread(
+    field: str, value: bytes | str, office: Office
+) -> None:
+    """What is larger than any entry of RQ's is never fetched, and the next is taken."""
+    bad = office.submit(office.urgent)
+    good = office.submit(office.urgent)
+    if field:
+        office.client.hset(f"rq:job:{bad}", field, value)
+    else:
+        office.client.delete(f"rq:job:{bad}")
+        office.client.set(f"rq:job:{bad}", "a string")
+    tracemalloc.start()
+    try:
+        found = office.worker.dequeue()
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert found is not None
+    if found[0].id == bad:  # it could be read, and is refused for what it holds
+        with pytest.raises(PayloadError):
+            read_request(found[0], worker="w")
+    else:
+        assert found[0].id == good
+    assert peak < 8 << 20
+    office.client.delete(f"rq:job:{bad}")
+
+
+def test_what_is_attached_to_an_entry_is_left_alone(office: Office) -> None:
+    """Results, tracebacks and whatever else a record has are not fetched."""
+    job_id = office.submit(office.urgent)
+    for field in ("result", "exc_info", "meta", "somebody's own"):
+        office.client.hset(f"rq:job:{job_id}", field, zlib.compress(bytes(1 << 27), 9))
+    found = office.worker.dequeue()
+    assert found is not None
+    assert found[0].id == job_id
+    assert read_request(found[0], worker="w").job_id == 7
 
 
 def test_a_refused_entry_failed_with_the_reason(office: Office) -> None:

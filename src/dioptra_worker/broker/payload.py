@@ -5,13 +5,14 @@ No code is loaded to look at one.
 
 from __future__ import annotations
 
-import io
 import pickle
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from rq.exceptions import DeserializationError
 
+from dioptra_worker.broker import plain_pickle
+from dioptra_worker.broker.plain_pickle import shown
 from dioptra_worker.errors import PayloadError
 
 if TYPE_CHECKING:
@@ -22,8 +23,6 @@ FUNCTION = "dioptra.rq.tasks.run_v1_dioptra_job"
 
 DEFAULT_TIMEOUT = 24 * 3600.0
 LARGEST_ID = 2**63 - 1
-LONGEST_SHOWN = 200
-"""Characters of a refused value that a message quotes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,20 +54,12 @@ class PlainSerializer:
 
     @staticmethod
     def loads(data: bytes) -> Any:
-        """Unpickle a value that refers to no code.
+        """Read a value; see `plain_pickle`.
 
         Raises:
-            pickle.UnpicklingError: If it refers to a function or a class.
+            NotPlain: If it is no plain value, or too large.
         """
-        return _PlainUnpickler(io.BytesIO(data)).load()
-
-
-class _PlainUnpickler(pickle.Unpickler):
-    def find_class(self, module: str, name: str) -> NoReturn:
-        raise pickle.UnpicklingError(
-            f"it refers to {_shown(f'{module}.{name}')}, and a job may hold plain"
-            " values only"
-        )
+        return plain_pickle.loads(data)
 
 
 def read_request(job: Job, *, worker: str) -> JobRequest:
@@ -91,9 +82,7 @@ def read_request(job: Job, *, worker: str) -> JobRequest:
         cause = error.__cause__ or error.__context__ or error
         raise PayloadError(f"it cannot be read: {cause}") from None
     if function != FUNCTION:
-        raise PayloadError(
-            f"it calls {_shown(function)}; only {FUNCTION} may be called"
-        )
+        raise PayloadError(f"it calls {shown(function)}; only {FUNCTION} may be called")
     if (
         instance is not None
         or positional
@@ -101,7 +90,7 @@ def read_request(job: Job, *, worker: str) -> JobRequest:
     ):
         raise PayloadError(
             "it must have the keywords job_id and experiment_id and nothing else, not"
-            f" {_shown(positional)} and {_shown(kwargs)}"
+            f" {shown(positional)} and {shown(kwargs)}"
         )
     return JobRequest(
         job_id=_identifier("job_id", kwargs["job_id"]),
@@ -114,18 +103,9 @@ def read_request(job: Job, *, worker: str) -> JobRequest:
 def _identifier(name: str, value: object) -> int:
     if type(value) is not int or not 0 < value <= LARGEST_ID:
         raise PayloadError(
-            f"{name} must be a positive whole number, not {_shown(value)}"
+            f"{name} must be a positive whole number, not {shown(value)}"
         )
     return value
-
-
-def _shown(value: object) -> str:
-    """A value for people: short, and whatever it is without an error."""
-    try:
-        text = repr(value)
-    except (ValueError, RecursionError):  # a number of thousands of digits; nesting
-        return f"a {type(value).__name__} that cannot be shown"
-    return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}..."
 
 
 def _timeout(seconds: float | None) -> float | None:

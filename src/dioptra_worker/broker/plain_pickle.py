@@ -5,22 +5,27 @@ until hashing it takes for ever, or ask for a memo of gigabytes. A queue entry o
 Dioptra's is a small tuple of text, numbers and one mapping, so a few of pickle's
 opcodes are enough, and each is checked: nothing is called, and only text is hashed.
 
-The opcodes are those that pickle's protocols 2 to 5 use for such values; the standard
+The opcodes are those that pickle's protocols 0 to 5 use for such values; the standard
 library's `pickletools` describes them.
 """
 
 from __future__ import annotations
 
+import reprlib
 import struct
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-MAX_PICKLE_BYTES = 1 << 16
+MAX_PICKLE_BYTES = 1 << 17
 """Bytes of one value; an entry of Dioptra's has some two hundred."""
 MAX_OPCODES = 10_000
-MAX_INTEGER_BYTES = 16
+MAX_INTEGER_BYTES = 1 << 12
+MAX_DIGITS = 4_000
+"""Digits of a number that is written in decimals: more take Python long to read."""
+MAX_SHOWN = 200
+"""Characters of a value that a message quotes."""
 
 _MARK: Final = object()
 
@@ -44,6 +49,19 @@ def loads(data: bytes) -> Any:
     if len(data) > MAX_PICKLE_BYTES:
         raise NotPlain(f"it has more than {MAX_PICKLE_BYTES:,} bytes")
     return _Machine(data).run()
+
+
+def shown(value: object) -> str:
+    """A value for people: short, whatever it is, and however often it holds itself."""
+    try:
+        text = _SHORT.repr(value)
+    except (ValueError, RecursionError):  # a number of thousands of digits
+        return f"a {type(value).__name__} that cannot be shown"
+    return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}..."
+
+
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = MAX_SHOWN
 
 
 class _Machine:
@@ -98,6 +116,22 @@ class _Machine:
                 return values
         raise NotPlain("it is damaged: a mark is missing")
 
+    def _line(self) -> str:
+        end = self._data.find(b"\n", self._at)
+        if end < 0:
+            raise NotPlain("it is damaged: it ends too soon")
+        line = self._data[self._at : end]
+        self._at = end + 1
+        return line.decode("ascii", "backslashreplace")
+
+    def _decimal(self, text: str) -> int:
+        if len(text) > MAX_DIGITS:
+            raise NotPlain("it has a number that is too large")
+        try:
+            return int(text)
+        except ValueError:
+            raise NotPlain("it is damaged: a number is none") from None
+
     # -- opcodes -----------------------------------------------------------------
 
     def protocol(self) -> None:
@@ -113,11 +147,45 @@ class _Machine:
     def integer(self, form: str) -> None:
         self._stack.append(self._number(form))
 
-    def long(self) -> None:
-        count = self._number("<B")
+    def long(self, form: str) -> None:
+        count = self._number(form)
         if count > MAX_INTEGER_BYTES:
             raise NotPlain("it has a number that is too large")
         self._stack.append(int.from_bytes(self._take(count), "little", signed=True))
+
+    def integer_line(self) -> None:
+        text = self._line()
+        truth = {"00": False, "01": True}.get(text)
+        self._stack.append(self._decimal(text) if truth is None else truth)
+
+    def long_line(self) -> None:
+        self._stack.append(self._decimal(self._line().removesuffix("L")))
+
+    def real_line(self) -> None:
+        try:
+            self._stack.append(float(self._line()[:MAX_SHOWN]))
+        except ValueError:
+            raise NotPlain("it is damaged: a number is none") from None
+
+    def text_line(self) -> None:
+        raw = self._line().encode("ascii")
+        try:
+            self._stack.append(raw.decode("raw-unicode-escape"))
+        except UnicodeDecodeError as error:
+            raise NotPlain(f"it is damaged: {error}") from None
+
+    def refer(self) -> None:
+        self._refuse_reference(self._line(), self._line())
+
+    def refer_by_stack(self) -> None:
+        name, module = self._pop(), self._pop()
+        self._refuse_reference(module, name)
+
+    def _refuse_reference(self, module: object, name: object) -> None:
+        raise NotPlain(
+            f"it refers to {shown(f'{module!s:.80}.{name!s:.80}')}, and a job may hold"
+            " plain values only"
+        )
 
     def real(self) -> None:
         (number,) = struct.unpack(">d", self._take(8))
@@ -145,6 +213,14 @@ class _Machine:
 
     def tuple_since_mark(self) -> None:
         self._stack.append(tuple(self._since_mark()))
+
+    def list_since_mark(self) -> None:
+        self._stack.append(self._since_mark())
+
+    def mapping_since_mark(self) -> None:
+        items = self._since_mark()
+        self._stack.append({})
+        self._update(items)
 
     def append(self) -> None:
         self._extend([self._pop()])
@@ -183,8 +259,16 @@ class _Machine:
         self._stack.append(value)
         self._memo[place] = value  # a mapping: a large number costs no more
 
+    def put_line(self) -> None:
+        self._keep(self._decimal(self._line()))
+
     def get(self, form: str) -> None:
-        place = self._number(form)
+        self._get(self._number(form))
+
+    def get_line(self) -> None:
+        self._get(self._decimal(self._line()))
+
+    def _get(self, place: int) -> None:
         if place not in self._memo:
             raise NotPlain("it is damaged: it refers to nothing")
         self._stack.append(self._memo[place])
@@ -197,7 +281,8 @@ _ACTIONS: Final[dict[bytes, Callable[[_Machine], None]]] = {
     b"K": lambda machine: machine.integer("<B"),
     b"M": lambda machine: machine.integer("<H"),
     b"J": lambda machine: machine.integer("<i"),
-    b"\x8a": _Machine.long,
+    b"\x8a": lambda machine: machine.long("<B"),
+    b"\x8b": lambda machine: machine.long("<I"),
     b"G": _Machine.real,
     b"\x8c": lambda machine: machine.text("<B"),
     b"X": lambda machine: machine.text("<I"),
@@ -223,4 +308,16 @@ _ACTIONS: Final[dict[bytes, Callable[[_Machine], None]]] = {
     b"r": lambda machine: machine.put("<I"),
     b"h": lambda machine: machine.get("<B"),
     b"j": lambda machine: machine.get("<I"),
+    # -- of the oldest protocol, which is text
+    b"I": _Machine.integer_line,
+    b"L": _Machine.long_line,
+    b"F": _Machine.real_line,
+    b"V": _Machine.text_line,
+    b"l": _Machine.list_since_mark,
+    b"d": _Machine.mapping_since_mark,
+    b"p": _Machine.put_line,
+    b"g": _Machine.get_line,
+    # -- refused in words
+    b"c": _Machine.refer,
+    b"\x93": _Machine.refer_by_stack,
 }

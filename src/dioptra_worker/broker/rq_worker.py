@@ -20,6 +20,7 @@ from rq.worker import BaseWorker
 from rq.worker.base import WorkerStatus
 
 from dioptra_worker.broker.connection import SERVICE, translate_errors
+from dioptra_worker.broker.entry import fetch_entry
 from dioptra_worker.broker.payload import PlainSerializer
 from dioptra_worker.common.outcome import Outcome
 from dioptra_worker.common.process_identity import identify
@@ -258,16 +259,17 @@ class RqWorker(BaseWorker):  # type: ignore[misc] # RQ is not typed here
     def _fetch(self, job_id: str, queue: Queue) -> Job | None:
         """RQ's record of a job; an entry without one is dropped with a line."""
         try:
-            return Job.fetch(
-                job_id, connection=self.connection, serializer=PlainSerializer
-            )
-        except (redis.RedisError, OSError):
-            raise
+            return fetch_entry(job_id, self.connection)
+        except (redis.RedisError, OSError) as error:
+            if "WRONGTYPE" not in str(error):  # somebody else's key, which stays one
+                raise
+            reason: Exception = error
         except Exception as error:  # noqa: BLE001 - RQ raises what a bad field leads to
-            log.warning("queue entry %r was dropped: %r", job_id, error)
-            entry = job_id.encode("utf-8", "surrogateescape")
-            self.connection.lrem(queue.intermediate_queue_key, 1, entry)
-            return None
+            reason = error
+        log.warning("queue entry %r was dropped: %.500r", job_id[:200], reason)
+        entry = job_id.encode("utf-8", "surrogateescape")
+        self.connection.lrem(queue.intermediate_queue_key, 1, entry)
+        return None
 
     def _release(self, taken: ActiveJob, *, again: bool) -> None:
         job, queue = taken.job, taken.queue

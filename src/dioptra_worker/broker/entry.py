@@ -1,0 +1,81 @@
+"""Fetch RQ's record of a queue entry, which may be as large as somebody likes."""
+
+from __future__ import annotations
+
+import zlib
+from typing import TYPE_CHECKING
+
+from rq.exceptions import NoSuchJobError
+from rq.job import Job
+
+from dioptra_worker.broker.payload import PlainSerializer
+from dioptra_worker.broker.plain_pickle import MAX_PICKLE_BYTES
+
+if TYPE_CHECKING:
+    import redis
+
+MAX_FIELD_BYTES = 1 << 14
+"""Bytes of a field but the data; RQ's have some ten, a description some hundred."""
+
+FIELDS = (
+    *("data", "created_at", "origin", "worker_name", "description", "enqueued_at"),
+    *("started_at", "ended_at", "last_heartbeat", "group_id", "timeout", "result_ttl"),
+    *("failure_ttl", "status", "dependency_ids", "dependency_id", "ttl"),
+    *("allow_dependency_failures", "enqueue_at_front", "number_of_retries"),
+    *("retries_left", "retry_intervals", "enqueue_at_front_on_retry", "repeats_left"),
+    *("repeat_intervals", "rate_limit_key", "rate_limit_concurrency"),
+)
+"""What we need of a record. What RQ would decode besides (results, tracebacks, what
+somebody attached) and the names of functions to be called stay where they are."""
+
+
+class OversizedEntry(ValueError):
+    """A record has a field that is larger than any of RQ's."""
+
+
+def fetch_entry(job_id: str, connection: redis.Redis) -> Job:
+    """Fetch the record of a queue entry, once all its fields are known to be small.
+
+    Args:
+        job_id: RQ's id of it.
+        connection: To Redis.
+
+    Raises:
+        OversizedEntry: If a field is too large, or would be when it is unpacked.
+        NoSuchJobError: If there is no record.
+        ValueError: If a field is damaged, and whatever else RQ raises for that.
+    """
+    key = Job.key_for(job_id)
+    with connection.pipeline(transaction=False) as pipeline:
+        for field in FIELDS:
+            pipeline.hstrlen(key, field)
+        sizes = dict(zip(FIELDS, pipeline.execute(), strict=True))
+    for field, size in sizes.items():
+        limit = MAX_PICKLE_BYTES if field == "data" else MAX_FIELD_BYTES
+        if size > limit:
+            raise OversizedEntry(f"its {field} has {size:,} bytes")
+    present = [field for field, size in sizes.items() if size]
+    if not present:
+        raise NoSuchJobError(f"there is no record {key!r}")
+    values = connection.hmget(key, present)
+    raw = {
+        field.encode(): value
+        for field, value in zip(present, values, strict=True)
+        if value is not None
+    }
+    _check_unpacked(raw.get(b"data", b""))
+    job = Job(job_id, connection=connection, serializer=PlainSerializer)
+    job.restore(raw)
+    return job
+
+
+def _check_unpacked(data: bytes | str) -> None:
+    """Refuse data that is a thousand times larger once RQ has unpacked it."""
+    if isinstance(data, str):
+        raise TypeError("its data is text: the connection decodes what it gets")
+    try:
+        plain = zlib.decompressobj().decompress(data, MAX_PICKLE_BYTES + 1)
+    except zlib.error:
+        return  # RQ takes what is not compressed as it is
+    if len(plain) > MAX_PICKLE_BYTES:
+        raise OversizedEntry(f"its data has more than {MAX_PICKLE_BYTES:,} bytes")
