@@ -1,5 +1,6 @@
 """Jobs as people see them: every job, its log, its fate, and what to do about it.
 
 What ``dioptra-worker jobs`` and its page are made of. Start reading at `listing`,
-`details` and `log`; `actions` changes jobs. Nothing of it is needed to run one.
+`details` and `job_log`; `control` changes jobs, `artifacts` saves what they made, and
+`page` shows all of it. Nothing of it is needed to run one.
 """

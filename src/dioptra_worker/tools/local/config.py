@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -70,10 +70,6 @@ class StackConfig:
     def queue_url(self) -> str:
         """The address of Valkey, with its password."""
         return f"redis://:{self.queue_password}@{HOST}:{self.ports[VALKEY]}/0"
-
-    def with_queues(self, names: tuple[str, ...]) -> StackConfig:
-        """Return the same stack with these queues, too."""
-        return replace(self, queues=tuple(dict.fromkeys((*self.queues, *names))))
 
     def save(self) -> None:
         """Write ``stack.json``, readable for its owner only."""

@@ -113,8 +113,6 @@ class Routes:
                 return self._log(request, job_id)
         return self._sentence_page("There is no such page.", HTTPStatus.NOT_FOUND)
 
-    # -- looking ---------------------------------------------------------------
-
     def _list(self, request: Request) -> Answer:
         query = _filters_of(request.query)
         body = list_page.list_page(self._found(query), query, now=_now())
@@ -180,8 +178,6 @@ class Routes:
         file = package_files.files(__package__) / "static" / name
         return Answer(body=file.read_bytes(), content_type=_STATIC[name])
 
-    # -- changing --------------------------------------------------------------
-
     def _change(self, request: Request) -> Answer:
         given = request.form.get("token", "").encode()
         if not hmac.compare_digest(given, self.token.encode()):
@@ -200,8 +196,6 @@ class Routes:
                 actions.cancel(job_id)
         # Not the page itself: loading that again must not do it again.
         return Answer(status=HTTPStatus.SEE_OTHER, location=f"/jobs/{job_id}")
-
-    # -- pages -----------------------------------------------------------------
 
     def _page(
         self, title: str, body: Html, status: HTTPStatus = HTTPStatus.OK
