@@ -62,9 +62,7 @@ def list_command(context: CommandContext, *, entrypoint: str, as_json: bool) -> 
     """List an entrypoint's configurations; the default one has no name."""
     from dioptra_worker.tools.lineage.connections import open_configurations
 
-    found = open_configurations(
-        context.environment, context.resources, entrypoint
-    ).all()
+    found = open_configurations(context.environment, context.client, entrypoint).all()
     if as_json:
         print_json([asdict(configuration) for configuration in found])
         return
@@ -96,7 +94,7 @@ def show_command(
     from dioptra_worker.tools.lineage.connections import open_configurations
 
     configurations = open_configurations(
-        context.environment, context.resources, entrypoint
+        context.environment, context.client, entrypoint
     )
     found = configurations.find(name)
     if as_json:
@@ -158,7 +156,7 @@ def create_command(
     from dioptra_worker.tools.lineage.connections import open_configurations
 
     configurations = open_configurations(
-        context.environment, context.resources, entrypoint
+        context.environment, context.client, entrypoint
     )
     if from_default:
         click.echo(yaml.safe_dump(configurations.defaults(), sort_keys=False), nl=False)
@@ -166,7 +164,7 @@ def create_command(
     if name is None:
         raise click.UsageError("give it a NAME, or see --from-default")
     given = {**(_read(file) if file else {}), **values}
-    made = configurations.create(name, given, user=context.resources.whoami())
+    made = configurations.create(name, given, user=context.client.whoami())
     if as_json:
         print_json(asdict(made))
     else:
@@ -185,7 +183,7 @@ def archive_command(context: CommandContext, *, name: str, entrypoint: str) -> N
     from dioptra_worker.tools.lineage.connections import open_configurations
 
     configurations = open_configurations(
-        context.environment, context.resources, entrypoint
+        context.environment, context.client, entrypoint
     )
     found = configurations.archive(name)
     click.echo(f"configuration {found.name!r} is archived")
@@ -205,13 +203,13 @@ def unarchive_command(context: CommandContext, *, name: str, entrypoint: str) ->
         open_configurations,
     )
 
-    if not is_administrator(context.api, context.resources, entrypoint):
+    if not is_administrator(context.api, context.client, entrypoint):
         raise click.ClickException(
             f"only an administrator of the group of entrypoint {entrypoint!r} may"
             " unarchive its configurations"
         )
     configurations = open_configurations(
-        context.environment, context.resources, entrypoint
+        context.environment, context.client, entrypoint
     )
     found = configurations.archive(name, archived=False)
     click.echo(f"configuration {found.name!r} may be used again")
@@ -228,7 +226,7 @@ def delete_command(context: CommandContext, *, name: str, entrypoint: str) -> No
     """Delete NAME, unless results exist that were made with it: then archive it."""
     from dioptra_worker.tools.lineage.connections import open_configurations
 
-    open_configurations(context.environment, context.resources, entrypoint).delete(name)
+    open_configurations(context.environment, context.client, entrypoint).delete(name)
     click.echo(f"configuration {name!r} is deleted")
 
 

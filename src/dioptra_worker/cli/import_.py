@@ -107,9 +107,9 @@ def _imports(
     account = Account.read(os.environ)
     folders = find_folders(paths)
     with account.session() as api:
-        resources = UserClient(api)
+        client = UserClient(api)
         for folder in folders:
-            yield import_folder(resources, folder, group=group, strategy=strategy)
+            yield import_folder(client, folder, group=group, strategy=strategy)
 
 
 def _lines(imported: Imported) -> str:

@@ -136,17 +136,17 @@ def run_demo(entrypoints: Path, *, keep: bool, cache: Path | None) -> bool:
         worker = _start_worker(stack)
         ending.callback(_stop, worker)
         with Account.read(stack.environment()).session() as api:
-            resources = UserClient(api)
+            client = UserClient(api)
             _title("Import")
             for folder in folders:
-                imported = import_folder(resources, folder)
+                imported = import_folder(client, folder)
                 _show_done(imported.folder.name, ", ".join(imported.entrypoints))
             results: dict[str, JobResult] = {}
             for job in JOBS:
-                job_id = submit(resources, _submission(job, results))
+                job_id = submit(client, _submission(job, results))
                 _title(f"Job {job_id}: {job.entrypoint}", f", {job.about}")
                 _wait(api, job_id, worker, _worker_log(stack))
-                result = read_result(api, resources, job_id)
+                result = read_result(api, client, job_id)
                 results[job.entrypoint] = result
                 _show_result(job, result, mlflow=stack.service("mlflow").url)
         _show_summary(results, seconds=time.monotonic() - began)

@@ -59,14 +59,14 @@ class CommandContext:
 
     Attributes:
         api: A session with the REST API.
-        resources: The same, for resources.
+        client: The same session, for what people ask of it.
         listing: The jobs.
         mlflow: The address of MLflow's pages, where it is known.
         environment: The variables that were read.
     """
 
     api: DioptraApi
-    resources: UserClient
+    client: UserClient
     listing: Listing
     mlflow: str | None
     environment: Mapping[str, str]
@@ -80,7 +80,7 @@ class CommandContext:
         with open_queues(self.environment) as connection:
             yield Actions(
                 api=self.api,
-                resources=self.resources,
+                client=self.client,
                 connection=connection,
                 seconds=seconds,
             )
@@ -177,11 +177,11 @@ def _open_context(
             line.show(f"reading the times of {of} jobs: {done}")
 
     with account.session() as api:
-        resources = UserClient(api)
+        client = UserClient(api)
         yield CommandContext(
             api=api,
-            resources=resources,
-            listing=Listing(resources, cache=cache, on_progress=tell),
+            client=client,
+            listing=Listing(client, cache=cache, on_progress=tell),
             mlflow=environment.get("MLFLOW_TRACKING_URI", "").rstrip("/") or None,
             environment=environment,
         )

@@ -76,7 +76,7 @@ def download_command(
         whole = f" of {size(artifact.size)}" if artifact.size else ""
         line.show(f"{one_line(artifact.file_name)[:40]}: {size(count)}{whole}")
 
-    artifacts = chosen(context.resources.artifacts(job_id), names, job_id=job_id)
+    artifacts = chosen(context.client.artifacts(job_id), names, job_id=job_id)
     saver = Saver(api=context.api, folder=folder, force=force, on_progress=tell)
     all_saved = []
     try:

@@ -77,13 +77,13 @@ def logs_command(
 
     printer = _Printer(severity=severity, step=step, as_json=as_json)
     if not follow:
-        for entry in following.read(context.resources, job_id):
+        for entry in following.read(context.client, job_id):
             printer.print(entry)
         printer.check_step(job_id)
         return
     ends: list[str] = []
     for entry in following.follow(
-        context.resources, job_id, on_wait=_waiting, on_end=ends.append
+        context.client, job_id, on_wait=_waiting, on_end=ends.append
     ):
         printer.print(entry)
     printer.check_step(job_id)

@@ -48,7 +48,7 @@ def rerun_command(
     """
     from dioptra_worker.tools.jobs.control.submission import rerun
 
-    new = rerun(context.resources, job_id, latest=latest, queue=queue)
+    new = rerun(context.client, job_id, latest=latest, queue=queue)
     if as_json:
         print_json({"id": new, "rerun_of": job_id})
     else:

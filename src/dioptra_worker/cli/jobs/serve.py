@@ -65,12 +65,12 @@ def serve_command(context: CommandContext, *, host: str, port: int) -> None:
 
     routes = Routes(
         api=context.api,
-        resources=context.resources,
+        client=context.client,
         listing=context.listing,
         actions=actions,
         mlflow=context.mlflow,
         token=secrets.token_urlsafe(32),
-        logs=Logs(context.resources),
+        logs=Logs(context.client),
     )
     logging.basicConfig(format="%(message)s")
     try:

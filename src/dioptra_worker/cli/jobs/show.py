@@ -51,9 +51,7 @@ def show_command(context: CommandContext, *, job_id: int, as_json: bool) -> None
     """
     from dioptra_worker.tools.jobs.details import dump_details, read_details
 
-    details = read_details(
-        context.api, context.resources, job_id, mlflow=context.mlflow
-    )
+    details = read_details(context.api, context.client, job_id, mlflow=context.mlflow)
     if as_json:
         print_json(dump_details(details, now()))
         return

@@ -124,7 +124,7 @@ def submit_command(
         timeout=timeout,
         description=description,
     )
-    job = submit_checked(context.resources, wanted)
+    job = submit_checked(context.client, wanted)
     if as_json:
         print_json({"id": job})
     else:
@@ -140,7 +140,7 @@ def _configured(
     from dioptra_worker.tools.lineage.connections import open_configurations
 
     configurations = open_configurations(
-        context.environment, context.resources, entrypoint
+        context.environment, context.client, entrypoint
     )
     named = dict(configurations.usable(name).values) if name else {}
     values = {

@@ -72,10 +72,10 @@ def create_command(
     from dioptra_worker.tools.lineage.personal_runs import PersonalRuns
     from dioptra_worker.tools.resources.submitting import known
 
-    resources = context.resources
+    client = context.client
     run = PersonalRuns(context.api, open_runs(context.environment)).create(
-        experiment_id=known(resources, "experiments", experiment),
-        entrypoint_id=known(resources, "entrypoints", entrypoint),
+        experiment_id=known(client, "experiments", experiment),
+        entrypoint_id=known(client, "entrypoints", entrypoint),
         snapshot_id=snapshot,
         values=values,
         inputs=inputs,

@@ -44,7 +44,7 @@ def delete_command(
             abort=True,
             err=True,
         )
-    user = context.resources.whoami()
+    user = context.client.whoami()
     deleted = Results(context.api, runs).delete(
         run, user=user, force=force, say=lambda text: click.echo(text, err=True)
     )

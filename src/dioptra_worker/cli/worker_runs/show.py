@@ -93,6 +93,6 @@ def _entrypoint(context: CommandContext, run: FoundRun) -> str:
 
     id_ = int(run.latest.tags["dioptra.entrypointId"])
     try:
-        return f"{context.resources.entrypoint(id_)['name']} ({id_})"
+        return f"{context.client.entrypoint(id_)['name']} ({id_})"
     except NotFound:
         return f"{id_}, which was deleted"

@@ -57,13 +57,13 @@ class Details:
 
 
 def read_details(
-    api: DioptraApi, resources: UserClient, job_id: int, *, mlflow: str | None
+    api: DioptraApi, client: UserClient, job_id: int, *, mlflow: str | None
 ) -> Details:
     """Read all that the API knows of a job, but for its log.
 
     Args:
         api: A session with the API.
-        resources: The same, for resources.
+        client: The same session, for what people ask of it.
         job_id: The job.
         mlflow: The address of MLflow's pages, if it is known.
 
@@ -71,14 +71,14 @@ def read_details(
         NotFound: There is no such job.
         ServiceError: The API refused, or cannot be asked.
     """
-    body = resources.job(job_id)
+    body = client.job(job_id)
     with ThreadPoolExecutor(6) as pool:
-        timeline = pool.submit(resources.timeline, job_id)
+        timeline = pool.submit(client.timeline, job_id)
         parameters = pool.submit(api.parameters, job_id)
         inputs = pool.submit(api.artifact_parameters, job_id)
-        metrics = pool.submit(resources.metrics, job_id)
-        artifacts = pool.submit(resources.artifacts, job_id)
-        job_types = pool.submit(read_job_types, resources)
+        metrics = pool.submit(client.metrics, job_id)
+        artifacts = pool.submit(client.artifacts, job_id)
+        job_types = pool.submit(read_job_types, client)
         run_id = api.mlflow_run(job_id)
         job = JobRow.read(body)
         listed = Listed(

@@ -37,13 +37,13 @@ class JobTypes:
         return self.by_entrypoint.get(job.entrypoint_id, DEFAULT)
 
 
-def read_job_types(resources: UserClient) -> JobTypes:
+def read_job_types(client: UserClient) -> JobTypes:
     """Ask the API which entrypoints are tagged: one request, and one for each tag."""
     return JobTypes(
         {
             entrypoint: name
-            for name, tag in resources.tags().items()
+            for name, tag in client.tags().items()
             if name in JOB_TYPES
-            for entrypoint in resources.tagged_entrypoints(tag)
+            for entrypoint in client.tagged_entrypoints(tag)
         }
     )

@@ -107,7 +107,7 @@ class Listing:
     """The jobs that a user can see; may be asked by several threads.
 
     Args:
-        resources: The API.
+        client: The API.
         cache: What is known from before.
         on_progress: Told of how many jobs the times have been read, and of how many
             they have to be.
@@ -115,12 +115,12 @@ class Listing:
 
     def __init__(
         self,
-        resources: UserClient,
+        client: UserClient,
         *,
         cache: TimelineCache,
         on_progress: Callable[[int, int], object] = lambda _done, _of: None,
     ) -> None:
-        self._resources = resources
+        self._client = client
         self._cache = cache
         self._on_progress = on_progress
         self._lock = threading.Lock()
@@ -148,7 +148,7 @@ class Listing:
     def _chosen(
         self, wanted: Filter, *, skip: int, count: int
     ) -> tuple[list[JobRow], JobTypes]:
-        job_types = read_job_types(self._resources)
+        job_types = read_job_types(self._client)
         matching = (
             job
             for job in self._jobs(wanted, skip + count)
@@ -174,7 +174,7 @@ class Listing:
         lengths = itertools.chain([max(count - len(seen), _FIRST_PAGE)], _NEXT_PAGES)
         for length in lengths:
             index = len(seen)
-            bodies, total = self._resources.jobs_page(
+            bodies, total = self._client.jobs_page(
                 index=index, length=min(length, _MAX_PAGE), **query
             )
             jobs = [job for job in map(JobRow.read, bodies) if job.id not in seen]
@@ -197,7 +197,7 @@ class Listing:
         changed: dict[int, JobRow] = {}
         index, total = 0, 1
         for length in itertools.chain([_CHANGED_PAGE], _NEXT_PAGES):
-            bodies, total = self._resources.jobs_page(
+            bodies, total = self._client.jobs_page(
                 index=index, length=length, sort="lastModifiedOn"
             )
             jobs = [JobRow.read(body) for body in bodies]
@@ -219,7 +219,7 @@ class Listing:
         return True
 
     def _experiment(self, name: str) -> int:
-        found = self._resources.find("experiments", name)
+        found = self._client.find("experiments", name)
         if found is None and name.isdigit():
             found = int(name)
         if found is None:
@@ -252,7 +252,7 @@ class Listing:
 
     def _timeline(self, job: JobRow) -> Timeline:
         try:
-            return self._usual(job) or Timeline(tuple(self._resources.timeline(job.id)))
+            return self._usual(job) or Timeline(tuple(self._client.timeline(job.id)))
         except NotFound:  # it was deleted a moment ago
             return Timeline(())
 
@@ -263,7 +263,7 @@ class Listing:
         """
         if not job.has_ended:
             return None
-        started, count = self._resources.second_status(job.id)
+        started, count = self._client.second_status(job.id)
         if started is None or started.status != "started" or count != 3:
             return None
         return Timeline(

@@ -20,19 +20,19 @@ POLL_INTERVAL = 1.0
 """Seconds between two looks at a log."""
 
 
-def read(resources: UserClient, job_id: int) -> list[Entry]:
+def read(client: UserClient, job_id: int) -> list[Entry]:
     """Read a job's log as it is now.
 
     Raises:
         NotFound: There is no such job.
         ServiceError: The API refused, or cannot be asked.
     """
-    resources.job(job_id)  # of a log alone the API does not say that there is no job
-    return list(LogSections().assign(resources.log(job_id)))
+    client.job(job_id)  # of a log alone the API does not say that there is no job
+    return list(LogSections().assign(client.log(job_id)))
 
 
 def follow(
-    resources: UserClient,
+    client: UserClient,
     job_id: int,
     *,
     on_wait: Callable[[ServiceUnavailable], None] = lambda _error: None,
@@ -44,7 +44,7 @@ def follow(
     An API that is away is waited for, however long.
 
     Args:
-        resources: The API.
+        client: The API.
         job_id: The job.
         on_wait: Told once for each time that the API is away.
         on_end: Told the status in the end.
@@ -59,13 +59,13 @@ def follow(
     while True:
         # In this order: a status that is final was told after the last record.
         job = retry_until_available(
-            lambda: JobRow.read(resources.job(job_id)),
+            lambda: JobRow.read(client.job(job_id)),
             seconds=FOREVER,
             sleep=sleep,
             on_wait=on_wait,
         )
         lines = retry_until_available(
-            lambda start=count: resources.log(job_id, start=start),  # type: ignore[misc]
+            lambda start=count: client.log(job_id, start=start),  # type: ignore[misc]
             seconds=FOREVER,
             sleep=sleep,
             on_wait=on_wait,

@@ -67,7 +67,7 @@ def data_parameters(environment: Mapping[str, str]) -> tuple[str, ...]:
 
 
 def open_configurations(
-    environment: Mapping[str, str], resources: UserClient, entrypoint: str
+    environment: Mapping[str, str], client: UserClient, entrypoint: str
 ) -> Configurations:
     """The configurations of an entrypoint, by its name or id.
 
@@ -75,7 +75,7 @@ def open_configurations(
         SettingsError: The environment names no MLflow server.
         Unknown: There is no such entrypoint.
     """
-    body = resources.entrypoint(entrypoint_id(resources, entrypoint))
+    body = client.entrypoint(entrypoint_id(client, entrypoint))
     return Configurations(
         open_runs(environment).mlflow,
         entrypoint_id=body["id"],
@@ -84,11 +84,11 @@ def open_configurations(
     )
 
 
-def is_administrator(api: DioptraApi, resources: UserClient, entrypoint: str) -> bool:
+def is_administrator(api: DioptraApi, client: UserClient, entrypoint: str) -> bool:
     """Whether whoever is logged in administers the group that owns an entrypoint."""
-    body = resources.entrypoint(entrypoint_id(resources, entrypoint))
+    body = client.entrypoint(entrypoint_id(client, entrypoint))
     group = api.request("GET", f"groups/{body['group']['id']}")
-    me = resources.whoami()
+    me = client.whoami()
     return any(
         member["user"]["username"] == me and member["permissions"]["admin"]
         for member in group["members"]

@@ -53,7 +53,7 @@ class PersonalRuns:
             runs: The worker runs that MLflow knows.
         """
         self._api = api
-        self._resources = UserClient(api)
+        self._client = UserClient(api)
         self._runs = runs
 
     def create(
@@ -83,15 +83,15 @@ class PersonalRuns:
             StillInUse: There is a personal worker run of that version already.
             ServiceError: The API or MLflow refused, or does not answer.
         """
-        user = self._resources.whoami()
-        entrypoint = self._resources.entrypoint(entrypoint_id)
+        user = self._client.whoami()
+        entrypoint = self._client.entrypoint(entrypoint_id)
         snapshot = snapshot_id or entrypoint["snapshot"]
         self._refuse_second(entrypoint_id, snapshot, user)
         queue_name = f"local-{_UNFIT.sub('-', user)}"
         queue = self._queue(queue_name, group=entrypoint["group"]["id"])
-        self._resources.add_entrypoint(experiment_id, entrypoint_id)
-        self._resources.add_queue(entrypoint_id, queue)
-        job_id = self._resources.create_job(
+        self._client.add_entrypoint(experiment_id, entrypoint_id)
+        self._client.add_queue(entrypoint_id, queue)
+        job_id = self._client.create_job(
             experiment_id,
             {
                 "queue": queue,
@@ -123,7 +123,7 @@ class PersonalRuns:
         """
         found = self._runs.find(name)
         owner = found.latest.tags.get("dioptra.user", "")
-        me = self._resources.whoami()
+        me = self._client.whoami()
         if not found.is_personal:
             raise NotYours(
                 f"worker run {found.id} is that of jobs on a queue, which sign their"
@@ -230,7 +230,7 @@ class PersonalRuns:
             )
 
     def _queue(self, name: str, *, group: int) -> int:
-        found = self._resources.find("queues", name)
+        found = self._client.find("queues", name)
         if found is not None:
             return found
         described = {
@@ -244,7 +244,7 @@ class PersonalRuns:
         return {
             name: {
                 "id": id_,
-                "snapshotId": self._resources.artifact(id_).snapshot_id,
+                "snapshotId": self._client.artifact(id_).snapshot_id,
             }
             for name, id_ in inputs.items()
         }

@@ -41,7 +41,7 @@ class Imported:
 
 
 def import_folder(
-    resources: UserClient,
+    client: UserClient,
     folder: ResourceFolder,
     *,
     group: int = PUBLIC_GROUP,
@@ -50,7 +50,7 @@ def import_folder(
     """Import one folder, all of it or nothing.
 
     Args:
-        resources: The API.
+        client: The API.
         folder: The folder.
         group: The group that is to own what is imported.
         strategy: What to do where a name is taken.
@@ -61,7 +61,7 @@ def import_folder(
     """
     archive = pack(folder)
     try:
-        found = resources.import_archive(archive, group=group, strategy=strategy)
+        found = client.import_archive(archive, group=group, strategy=strategy)
     except LoginRefused:
         raise
     except ServiceRefused as error:

@@ -68,7 +68,7 @@ class JobResult:
         )
 
 
-def read_result(api: DioptraApi, resources: UserClient, job_id: int) -> JobResult:
+def read_result(api: DioptraApi, client: UserClient, job_id: int) -> JobResult:
     """Read all that the API knows of a job.
 
     Raises:
@@ -77,8 +77,8 @@ def read_result(api: DioptraApi, resources: UserClient, job_id: int) -> JobResul
     return JobResult(
         job=api.job(job_id),
         run_id=api.mlflow_run(job_id),
-        timeline=tuple(resources.timeline(job_id)),
-        log=tuple(resources.log(job_id)),
-        metrics=tuple(resources.metrics(job_id)),
-        artifacts=tuple(resources.artifacts(job_id)),
+        timeline=tuple(client.timeline(job_id)),
+        log=tuple(client.log(job_id)),
+        metrics=tuple(client.metrics(job_id)),
+        artifacts=tuple(client.artifacts(job_id)),
     )

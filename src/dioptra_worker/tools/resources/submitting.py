@@ -50,11 +50,11 @@ class Submission:
     group: int = PUBLIC_GROUP
 
 
-def submit(resources: UserClient, wanted: Submission) -> int:
+def submit(client: UserClient, wanted: Submission) -> int:
     """Submit a job.
 
     Args:
-        resources: The API.
+        client: The API.
         wanted: What to run.
 
     Returns:
@@ -68,18 +68,18 @@ def submit(resources: UserClient, wanted: Submission) -> int:
         raise Unknown(f"entrypoint {wanted.entrypoint!r} needs a queue: name one")
     entrypoint = wanted.entrypoint
     if isinstance(entrypoint, str):
-        entrypoint = known(resources, "entrypoints", entrypoint)
-    queue = known(resources, "queues", wanted.queue)
+        entrypoint = known(client, "entrypoints", entrypoint)
+    queue = known(client, "queues", wanted.queue)
     artifacts = {
-        name: resources.artifact(given) if isinstance(given, int) else given
+        name: client.artifact(given) if isinstance(given, int) else given
         for name, given in wanted.artifacts.items()
     }
-    experiment = resources.find("experiments", wanted.experiment)
+    experiment = client.find("experiments", wanted.experiment)
     if experiment is None:
-        experiment = resources.create_experiment(wanted.experiment, group=wanted.group)
-    resources.add_entrypoint(experiment, entrypoint)
-    resources.add_queue(entrypoint, queue)
-    return resources.create_job(
+        experiment = client.create_experiment(wanted.experiment, group=wanted.group)
+    client.add_entrypoint(experiment, entrypoint)
+    client.add_queue(entrypoint, queue)
+    return client.create_job(
         experiment,
         {
             "entrypoint": entrypoint,
@@ -151,21 +151,21 @@ def wait(
         sleep(_POLL_INTERVAL)
 
 
-def known(resources: UserClient, kind: str, name: str) -> int:
+def known(client: UserClient, kind: str, name: str) -> int:
     """The id of a resource by its name.
 
     Args:
-        resources: The API.
+        client: The API.
         kind: Such as ``entrypoints``.
         name: The name.
 
     Raises:
         Unknown: There is none; with names that are near.
     """
-    found = resources.find(kind, name)
+    found = client.find(kind, name)
     if found is not None:
         return found
-    names = resources.names(kind)
+    names = client.names(kind)
     near = difflib.get_close_matches(name, names, n=3) or sorted(names)[:10]
     there = f"there is {', '.join(map(repr, near))}" if near else "there is none at all"
     raise Unknown(f"the API has no {kind[:-1]} {name!r}: {there}")

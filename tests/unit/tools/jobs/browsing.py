@@ -76,15 +76,15 @@ def serving_page(dioptra: Dioptra) -> Iterator[Browser]:
 
     with dioptra.running() as (_, upstream):
         api = DioptraApi(url=upstream.url, username="ada", password="x")
-        resources = UserClient(api)
+        client = UserClient(api)
         routes = Routes(
             api=api,
-            resources=resources,
-            listing=Listing(resources, cache=TimelineCache(None)),
+            client=client,
+            listing=Listing(client, cache=TimelineCache(None)),
             actions=no_queues,
             mlflow="http://mlflow",
             token=TOKEN,
-            logs=Logs(resources),
+            logs=Logs(client),
         )
         with serving(routes, host="127.0.0.1", port=0) as server:
             thread = threading.Thread(target=server.serve_forever, args=[0.01])

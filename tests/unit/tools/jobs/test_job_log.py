@@ -95,9 +95,9 @@ def test_follow() -> None:
             dioptra.logs[1].append(("INFO", "x", "three"))
             dioptra.put(1, ("queued", 0), ("started", 1), ("failed", 2))
 
-    with dioptra.running() as (resources, _):
+    with dioptra.running() as (client, _):
         entries = list(
-            follow(resources, 1, on_wait=waits.append, on_end=ends.append, sleep=sleep)
+            follow(client, 1, on_wait=waits.append, on_end=ends.append, sleep=sleep)
         )
     assert [entry.text for entry in entries] == ["one", "two <script>", "three"]
     assert [entry.number for entry in entries] == [0, 1, 2]
@@ -114,14 +114,14 @@ def test_the_last_lines() -> None:
         dioptra.logs[1] = [("INFO", "x", "last words")]
         dioptra.put(1, ("queued", 0), ("started", 1), ("finished", 2))
 
-    with dioptra.running() as (resources, _):
-        assert [e.text for e in follow(resources, 1, sleep=sleep)] == ["last words"]
+    with dioptra.running() as (client, _):
+        assert [e.text for e in follow(client, 1, sleep=sleep)] == ["last words"]
 
 
 def test_no_such_job() -> None:
     """Of a job that is not there no log is empty; there is none."""
-    with Dioptra().running() as (resources, _):
+    with Dioptra().running() as (client, _):
         with pytest.raises(NotFound):
-            read(resources, 9)
+            read(client, 9)
         with pytest.raises(NotFound):
-            list(follow(resources, 9))
+            list(follow(client, 9))

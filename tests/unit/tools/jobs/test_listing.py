@@ -36,12 +36,12 @@ def test_a_page_of_a_thousand(tmp_path: Path) -> None:
 
     The second time nothing is asked again of what has ended.
     """
-    with _thousand().running() as (resources, server):
-        found = Listing(resources, cache=_cache(tmp_path)).find(ANY, limit=10)
+    with _thousand().running() as (client, server):
+        found = Listing(client, cache=_cache(tmp_path)).find(ANY, limit=10)
         assert [listed.job.id for listed in found.jobs] == list(range(1000, 990, -1))
         assert found.more
         assert len(server.requests) == 2 + 10  # tags, jobs, timelines
-        Listing(resources, cache=_cache(tmp_path)).find(ANY, limit=10)
+        Listing(client, cache=_cache(tmp_path)).find(ANY, limit=10)
         assert len(server.requests) == 12 + 2
 
 
@@ -49,8 +49,8 @@ def test_a_search_through_a_thousand(tmp_path: Path) -> None:
     """What the API cannot search for is looked for in few long pages; once."""
     dioptra = _thousand()
     wanted = Filter(queue="gpu")
-    with dioptra.running() as (resources, server):
-        found = Listing(resources, cache=_cache(tmp_path)).find(wanted, limit=20)
+    with dioptra.running() as (client, server):
+        found = Listing(client, cache=_cache(tmp_path)).find(wanted, limit=20)
         assert [listed.job.id for listed in found.jobs] == list(range(1000, 0, -100))
         assert not found.more
         pages = [request for request in server.requests if request.path == "jobs/"]
@@ -58,10 +58,10 @@ def test_a_search_through_a_thousand(tmp_path: Path) -> None:
         dioptra.put(1001, ("queued", 2000), queue="gpu")
         dioptra.put(100, ("queued", 100), ("started", 2001), queue="gpu")
         server.requests.clear()
-        found = Listing(resources, cache=_cache(tmp_path)).find(wanted, limit=2)
+        found = Listing(client, cache=_cache(tmp_path)).find(wanted, limit=2)
         assert [listed.job.id for listed in found.jobs] == [1001, 1000]
         assert len(server.requests) == 2  # tags, what has changed
-        found = Listing(resources, cache=_cache(tmp_path)).find(
+        found = Listing(client, cache=_cache(tmp_path)).find(
             Filter(status="started"), limit=2
         )
         assert [listed.job.id for listed in found.jobs] == [100]
@@ -72,10 +72,10 @@ def test_part_of_a_thousand(tmp_path: Path) -> None:
     dioptra = Dioptra()
     for job in range(1, 1001):  # what has not begun has no times to ask for
         dioptra.put(job, ("queued", job))
-    with dioptra.running() as (resources, server):
+    with dioptra.running() as (client, server):
 
         def listed(cache: TimelineCache, limit: int) -> list[tuple[int, str]]:
-            found = Listing(resources, cache=cache).find(ANY, limit=limit)
+            found = Listing(client, cache=cache).find(ANY, limit=limit)
             return [(each.job.id, each.job.status) for each in found.jobs]
 
         listed(_cache(tmp_path), 600)
@@ -103,11 +103,11 @@ def test_a_filter_of_the_api_goes_before_a_part(tmp_path: Path) -> None:
     for job in range(1, 1001):
         dioptra.put(job, ("queued", job))
     dioptra.put(3, ("queued", 3), ("started", 4))
-    with dioptra.running() as (resources, server):
-        Listing(resources, cache=_cache(tmp_path)).find(ANY, limit=600)
+    with dioptra.running() as (client, server):
+        Listing(client, cache=_cache(tmp_path)).find(ANY, limit=600)
         server.requests.clear()
         wanted = Filter(status="started")
-        found = Listing(resources, cache=_cache(tmp_path)).find(wanted, limit=20)
+        found = Listing(client, cache=_cache(tmp_path)).find(wanted, limit=20)
         assert [each.job.id for each in found.jobs] == [3]
         assert len(server.requests) == 3  # tags, jobs, its times
 
@@ -120,8 +120,8 @@ def test_times(tmp_path: Path) -> None:
     dioptra.put(2, *twice, ("failed", 14))
     dioptra.put(3, ("queued", 0), ("deferred", 1), ("failed", 2))
     dioptra.put(4, ("queued", 0), ("started", 1))
-    with dioptra.running() as (resources, _):
-        found = Listing(resources, cache=_cache(tmp_path)).find(ANY, limit=9)
+    with dioptra.running() as (client, _):
+        found = Listing(client, cache=_cache(tmp_path)).find(ANY, limit=9)
     times = {
         each.job.id: (each.timeline.waited, each.took(NOON + timedelta(seconds=4)))
         for each in found.jobs
@@ -132,11 +132,11 @@ def test_times(tmp_path: Path) -> None:
 def test_a_deleted_job_is_forgotten(tmp_path: Path) -> None:
     """A job that was deleted is in no list, although nothing else has changed."""
     dioptra = _thousand()
-    with dioptra.running() as (resources, _):
-        Listing(resources, cache=_cache(tmp_path)).find(Filter(queue="gpu"), limit=99)
+    with dioptra.running() as (client, _):
+        Listing(client, cache=_cache(tmp_path)).find(Filter(queue="gpu"), limit=99)
         del dioptra.jobs[500]
         dioptra.put(1001, ("queued", 2000), queue="gpu")
-        found = Listing(resources, cache=_cache(tmp_path)).find(
+        found = Listing(client, cache=_cache(tmp_path)).find(
             Filter(queue="gpu"), limit=99
         )
         assert 500 not in [listed.job.id for listed in found.jobs]
@@ -145,8 +145,8 @@ def test_a_deleted_job_is_forgotten(tmp_path: Path) -> None:
 
 def test_pages(tmp_path: Path) -> None:
     """A page further on begins where the last one ended."""
-    with _thousand().running() as (resources, _):
-        listing = Listing(resources, cache=_cache(tmp_path))
+    with _thousand().running() as (client, _):
+        listing = Listing(client, cache=_cache(tmp_path))
         found = listing.find(Filter(queue="gpu"), limit=4, skip=8)
         assert [listed.job.id for listed in found.jobs] == [200, 100]
         assert not found.more
@@ -174,21 +174,19 @@ def test_filters(wanted: Filter, ids: list[int], tmp_path: Path) -> None:
     dioptra.put(2, ("queued", 2), ("started", 3), ("failed", 4), entrypoint=7)
     dioptra.put(3, ("queued", 3), ("started", 4), user="bob", entrypoint=7)
     dioptra.put(4, ("queued", 4), queue="gpu")
-    with dioptra.running() as (resources, _):
+    with dioptra.running() as (client, _):
         for _ in range(2):  # without and with what is known from before
-            found = Listing(resources, cache=_cache(tmp_path)).find(wanted, limit=9)
+            found = Listing(client, cache=_cache(tmp_path)).find(wanted, limit=9)
             assert [listed.job.id for listed in found.jobs] == ids
 
 
 def test_no_such_experiment(tmp_path: Path) -> None:
     """An experiment that is not there is said to be none."""
     with (
-        Dioptra().running() as (resources, _),
+        Dioptra().running() as (client, _),
         pytest.raises(Unknown, match="no experiment 'nope'"),
     ):
-        Listing(resources, cache=_cache(tmp_path)).find(
-            Filter(experiment="nope"), limit=1
-        )
+        Listing(client, cache=_cache(tmp_path)).find(Filter(experiment="nope"), limit=1)
 
 
 def test_durations(tmp_path: Path) -> None:
@@ -198,8 +196,8 @@ def test_durations(tmp_path: Path) -> None:
     dioptra.put(2, ("queued", 1), ("started", 2), ("failed", 4.5))
     dioptra.put(3, ("queued", 2))
     now = NOON + timedelta(seconds=10)
-    with dioptra.running() as (resources, _):
-        found = Listing(resources, cache=_cache(tmp_path)).find(ANY, limit=9)
+    with dioptra.running() as (client, _):
+        found = Listing(client, cache=_cache(tmp_path)).find(ANY, limit=9)
     told = {listed.job.id: (listed.age(now), listed.took(now)) for listed in found.jobs}
     assert told == {1: (10, 5), 2: (9, 2.5), 3: (8, None)}
 
@@ -208,12 +206,12 @@ def test_a_broken_shelf(tmp_path: Path) -> None:
     """A file that cannot be read is made anew, without a word."""
     dioptra = Dioptra()
     dioptra.put(1, ("queued", 0), ("started", 1), ("failed", 2))
-    with dioptra.running() as (resources, _):
+    with dioptra.running() as (client, _):
         cache = _cache(tmp_path)
         assert cache.file is not None
         for text in ("{", "[]", '{"version": 1}', '{"version": 99}'):
             tmp_path.mkdir(exist_ok=True)
             cache.file.write_text(text)
-            found = Listing(resources, cache=_cache(tmp_path)).find(ANY, limit=9)
+            found = Listing(client, cache=_cache(tmp_path)).find(ANY, limit=9)
             assert [listed.job.id for listed in found.jobs] == [1]
         assert cache.file.stat().st_mode & 0o077 == 0

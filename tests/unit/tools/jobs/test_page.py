@@ -113,8 +113,8 @@ def test_log(dioptra: Dioptra, browser: Browser) -> None:
 def test_logs_are_forgotten() -> None:
     """However many jobs are looked at, only some logs are remembered."""
     dioptra = Dioptra(logs={7: [("INFO", "x", "hello")]})
-    with dioptra.running() as (resources, _):
-        logs = Logs(resources)
+    with dioptra.running() as (client, _):
+        logs = Logs(client)
         for job in [7, *range(100, 100 + MAX_LOGS)]:
             logs.read(job)
         assert len(logs._logs) == MAX_LOGS

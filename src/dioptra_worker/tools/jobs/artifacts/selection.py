@@ -44,17 +44,17 @@ def chosen(
     return list(found.values())
 
 
-def artifact_of(resources: UserClient, job_id: int, artifact_id: int) -> Artifact:
+def artifact_of(client: UserClient, job_id: int, artifact_id: int) -> Artifact:
     """An artifact of a job.
 
     Raises:
         Unknown: The job has no such artifact.
         ServiceError: The API refused, or cannot be asked.
     """
-    references = resources.job(job_id)["artifacts"]
+    references = client.job(job_id)["artifacts"]
     if artifact_id not in {reference["id"] for reference in references}:
         raise Unknown(f"job {job_id} has no artifact {artifact_id}")
-    return resources.artifact(artifact_id)
+    return client.artifact(artifact_id)
 
 
 def open_contents(api: DioptraApi, artifact: Artifact) -> DownloadStream:

@@ -42,7 +42,7 @@ class Actions:
         self,
         *,
         api: DioptraApi,
-        resources: UserClient,
+        client: UserClient,
         connection: redis.Redis,
         seconds: float,
         sleep: Callable[[float], object] = time.sleep,
@@ -51,13 +51,13 @@ class Actions:
 
         Args:
             api: A session with the API.
-            resources: The same, for resources.
+            client: The same session, for what people ask of it.
             connection: To the queues' Redis.
             seconds: How long a worker may take to stop a job.
             sleep: Waits.
         """
         self._api = api
-        self._resources = resources
+        self._client = client
         self._connection = connection
         self._seconds = seconds
         self._sleep = sleep
@@ -120,7 +120,7 @@ class Actions:
             NotFound: There is no such job.
             ServiceError: The API or Redis refused, or cannot be asked.
         """
-        body = self._resources.job(job_id)
+        body = self._client.job(job_id)
         job = JobRow.read(body)
         if job.status == "finished" and not force:
             raise NotNow(
@@ -239,4 +239,4 @@ class Actions:
         self._api.post_log(job.id, [record])
 
     def _job(self, job_id: int) -> JobRow:
-        return JobRow.read(self._resources.job(job_id))
+        return JobRow.read(self._client.job(job_id))

@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from dioptra_worker.tools.resources.submitting import Submission
 
 
-def submit_checked(resources: UserClient, wanted: Submission) -> int:
+def submit_checked(client: UserClient, wanted: Submission) -> int:
     """Submit a job, unless what it is given does not fit its entrypoint.
 
     Args:
-        resources: The API.
+        client: The API.
         wanted: What to run.
 
     Returns:
@@ -36,20 +36,20 @@ def submit_checked(resources: UserClient, wanted: Submission) -> int:
             missing.
         ServiceError: The API refused, or cannot be asked.
     """
-    entrypoint = resources.entrypoint(entrypoint_id(resources, str(wanted.entrypoint)))
+    entrypoint = client.entrypoint(entrypoint_id(client, str(wanted.entrypoint)))
     check_arguments(
-        resources,
+        client,
         entrypoint,
         values=wanted.values,
         artifacts=wanted.artifacts,
         swaps=wanted.swaps,
     )
     queue = wanted.queue or _only_queue(entrypoint)
-    return submit(resources, replace(wanted, entrypoint=entrypoint["id"], queue=queue))
+    return submit(client, replace(wanted, entrypoint=entrypoint["id"], queue=queue))
 
 
 def rerun(
-    resources: UserClient,
+    client: UserClient,
     job_id: int,
     *,
     latest: bool = False,
@@ -58,7 +58,7 @@ def rerun(
     """Submit a job once more: a new job with the same snapshot, values and inputs.
 
     Args:
-        resources: The API.
+        client: The API.
         job_id: The job.
         latest: Take the entrypoint as it is now.
         queue: Another queue's name.
@@ -72,11 +72,11 @@ def rerun(
         NotNow: The job's queue has been deleted.
         ServiceError: The API refused, or cannot be asked.
     """
-    body = resources.job(job_id)
+    body = client.job(job_id)
     entrypoint = body["entrypoint"]
     if queue is not None:
-        queue_id = known(resources, "queues", queue)
-        resources.add_queue(entrypoint["id"], queue_id)
+        queue_id = known(client, "queues", queue)
+        client.add_queue(entrypoint["id"], queue_id)
     else:
         if not body.get("queue") or body["queue"].get("deleted"):
             raise NotNow(f"the queue of job {job_id} was deleted: name another one")
@@ -97,8 +97,8 @@ def rerun(
     if latest:
         try:
             check_arguments(
-                resources,
-                resources.entrypoint(entrypoint["id"]),
+                client,
+                client.entrypoint(entrypoint["id"]),
                 values=body["values"],
                 artifacts=artifacts,
                 swaps=swaps,
@@ -110,18 +110,18 @@ def rerun(
             ) from error
     else:
         given["entrypointSnapshot"] = entrypoint["snapshotId"]
-    return resources.create_job(body["experiment"]["id"], given | swaps_of(swaps))
+    return client.create_job(body["experiment"]["id"], given | swaps_of(swaps))
 
 
-def entrypoint_id(resources: UserClient, name: str) -> int:
+def entrypoint_id(client: UserClient, name: str) -> int:
     """The id of an entrypoint by its name; or it is the id.
 
     Raises:
         Unknown: There is none of that name.
     """
-    if name.isdigit() and resources.find("entrypoints", name) is None:
+    if name.isdigit() and client.find("entrypoints", name) is None:
         return int(name)
-    return known(resources, "entrypoints", name)
+    return known(client, "entrypoints", name)
 
 
 def _only_queue(entrypoint: Mapping[str, Any]) -> str:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def check_arguments(
-    resources: UserClient,
+    client: UserClient,
     entrypoint: Mapping[str, Any],
     *,
     values: Iterable[str],
@@ -25,7 +25,7 @@ def check_arguments(
     """See whether an entrypoint, as it is now, takes what a job is to be given.
 
     Args:
-        resources: The API.
+        client: The API.
         entrypoint: The entrypoint as the API shows it.
         values: The names of the parameters that are given values.
         artifacts: The names of the artifact parameters that are given artifacts.
@@ -41,7 +41,7 @@ def check_arguments(
     _check_names(whose, "parameter", values, parameters)
     _check_names(whose, "artifact parameter", artifacts, inputs)
     if swaps or "?" in entrypoint["taskGraph"]:
-        choices = resources.swaps(entrypoint["id"], entrypoint["snapshot"])
+        choices = client.swaps(entrypoint["id"], entrypoint["snapshot"])
         _check_names(whose, "swap", swaps, list(choices))
         for name, aliases in choices.items():
             _check_choice(name, swaps.get(name), aliases)

@@ -61,8 +61,8 @@ class _Log:
 class Logs:
     """The logs that pages look at; each record is asked for once."""
 
-    def __init__(self, resources: UserClient) -> None:
-        self._resources = resources
+    def __init__(self, client: UserClient) -> None:
+        self._client = client
         self._logs: OrderedDict[int, _Log] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -74,7 +74,7 @@ class Logs:
             while len(self._logs) > MAX_LOGS:
                 self._logs.popitem(last=False)
         with log.lock:
-            lines = self._resources.log(job_id, start=len(log.entries))
+            lines = self._client.log(job_id, start=len(log.entries))
             log.entries += log.sections.assign(lines)
             return tuple(log.entries)
 

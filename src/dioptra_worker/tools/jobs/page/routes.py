@@ -54,7 +54,7 @@ class Routes:
 
     Attributes:
         api: A session with the API.
-        resources: The same, for resources.
+        client: The same session, for what people ask of it.
         listing: The jobs.
         actions: Opens the queues; workers get so many seconds to stop a job.
         mlflow: The address of MLflow's pages, where it is known.
@@ -63,7 +63,7 @@ class Routes:
     """
 
     api: DioptraApi
-    resources: UserClient
+    client: UserClient
     listing: Listing
     actions: Callable[[float], AbstractContextManager[Actions]]
     mlflow: str | None
@@ -147,11 +147,11 @@ class Routes:
         return self._page(f"{details.job.name} #{job_id}", body)
 
     def _details(self, job_id: int) -> Details:
-        return read_details(self.api, self.resources, job_id, mlflow=self.mlflow)
+        return read_details(self.api, self.client, job_id, mlflow=self.mlflow)
 
     def _log(self, request: Request, job_id: int) -> Answer:
         """The records that a page has yet to show; the status was told before them."""
-        status = self.resources.job(job_id)["status"]
+        status = self.client.job(job_id)["status"]
         text = request.query.get("after", "")
         after = int(text) if text.isascii() and text.isdigit() else 0
         entries = self.logs.read(job_id)
@@ -164,7 +164,7 @@ class Routes:
 
     def _artifact(self, job_id: int, artifact_id: int) -> Answer:
         """The contents of an artifact; never as what a browser would show or run."""
-        artifact = artifact_of(self.resources, job_id, artifact_id)
+        artifact = artifact_of(self.client, job_id, artifact_id)
         name = file_names([artifact])[artifact.id]
         return Answer(
             content_type="application/octet-stream",
@@ -190,7 +190,7 @@ class Routes:
             return self._sentence_page("There is no such page.", HTTPStatus.NOT_FOUND)
         job_id = int(found[1])
         if found[2] == "/rerun":
-            job_id = rerun(self.resources, job_id)
+            job_id = rerun(self.client, job_id)
         else:
             with self.actions(STOP_TIMEOUT) as actions:
                 actions.cancel(job_id)

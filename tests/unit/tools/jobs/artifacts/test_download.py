@@ -72,8 +72,8 @@ def _save(
     dioptra: Dioptra, folder: Path, names: Sequence[str] = (), *, force: bool = False
 ) -> list[str]:
     """Save artifacts of job 7; their places."""
-    with _api(dioptra) as (api, resources):
-        artifacts = chosen(resources.artifacts(7), names, job_id=7)
+    with _api(dioptra) as (api, client):
+        artifacts = chosen(client.artifacts(7), names, job_id=7)
         saver = Saver(api=api, folder=folder, force=force)
         return [str(saved.path.relative_to(folder)) for saved in saver.save(artifacts)]
 
