@@ -11,6 +11,7 @@ import socket
 import sys
 import threading
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import click
 
@@ -18,7 +19,7 @@ from dioptra_worker import __version__
 from dioptra_worker import settings as settings_module
 from dioptra_worker.cli.exit_codes import ExitCode
 from dioptra_worker.cli.help import settings_epilog
-from dioptra_worker.common import process_identity
+from dioptra_worker.common import process_identity, process_privacy
 from dioptra_worker.errors import (
     LoginRefused,
     RunnerError,
@@ -161,6 +162,14 @@ def start(
         if queue != queue.strip() or not queue:
             click.echo(f"queue {queue!r}: a queue's name has no blank ends", err=True)
             sys.exit(ExitCode.USAGE)
+    if url and urlsplit(url).password:
+        click.echo(
+            "--url has a password, which everybody on this machine can read while the"
+            " worker runs: give the address as RQ_REDIS_URI or RQ_REDIS_URI_FILE",
+            err=True,
+        )
+    # Plugins run as our user, and our environment has what they must not read.
+    process_privacy.hide_memory()
     # Only now: --help and a wrong environment are answered without these.
     from dioptra_worker.daemon.options import DaemonOptions
 
