@@ -13,7 +13,7 @@ def pairs(
     for pair in given:
         name, sign, value = pair.partition("=")
         if not sign or not name:
-            raise click.BadParameter(f"{pair!r} is not NAME=VALUE.")
+            raise click.BadParameter(f"{pair!r} has no '=': write NAME=VALUE")
         if name in found:
             raise click.BadParameter(f"{name!r} is given twice.")
         found[name] = value
