@@ -7,6 +7,7 @@ is missing or malformed is named in one `SettingsError`.
 
 from __future__ import annotations
 
+import hmac
 import json
 import math
 import os
@@ -353,6 +354,13 @@ class Settings(BaseSettings):
         if isinstance(value, str):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
+
+    def cache_key(self) -> bytes:
+        """What the cache's checksums are made with: no job can know the password."""
+        password = self.password.get_secret_value().encode()
+        return hmac.digest(
+            password, b"dioptra-worker: snapshots in the cache", "sha256"
+        )
 
     def secrets(self) -> tuple[str, ...]:
         """The values that must never appear in a log; names of users may."""

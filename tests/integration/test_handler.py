@@ -144,7 +144,9 @@ def _desk(
         "leases": leases,
         "settings": Settings(**environment),
         "mask": mask,
-        "cache": SnapshotCache(tmp_path / "cache", size=0, identity=lambda: "me"),
+        "cache": SnapshotCache(
+            tmp_path / "cache", size=0, identity=lambda: "me", key=b"k"
+        ),
     }
     handler = Handler(
         rq=rq,

@@ -162,6 +162,7 @@ class Daemon:
                 self._settings.work_dir / self._settings.cache_dir / "snapshots",
                 size=self._settings.cache_size,
                 identity=self._api.identity,
+                key=self._settings.cache_key(),
             ),
             self._health,
             self._times,

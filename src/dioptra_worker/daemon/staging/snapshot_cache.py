@@ -1,22 +1,28 @@
 """Snapshots that were fetched before: on disk, verified, bounded, shared by workers.
 
 The platform never changes a snapshot, so what was fetched once need not be fetched
-again. An entry is one file whose name says what it is and what its content's checksum
-must be. Files appear and disappear in one step, so any number of workers of one user
-can use a folder without a lock: the worst that a race costs is fetching twice.
+again. An entry is one file whose name says what it is and has a keyed checksum (HMAC)
+of that and of its content. Jobs run as our user and can write here, but they do not
+know the key: what they change or put here is fetched again, and never used. Files
+appear and disappear in one step, so any number of workers of one user can use a folder
+without a lock: the worst that a race costs is fetching twice.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
+import hmac
 import logging
 import os
+import stat
 import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dioptra_worker.common.removal import remove
 from dioptra_worker.errors import ServiceError
 
 if TYPE_CHECKING:
@@ -35,7 +41,9 @@ _NEW_PREFIX = "new-"
 class SnapshotCache:
     """A folder of snapshots; safe from any thread. Its failures are nobody's else."""
 
-    def __init__(self, folder: Path, *, size: int, identity: Callable[[], str]) -> None:
+    def __init__(
+        self, folder: Path, *, size: int, identity: Callable[[], str], key: bytes
+    ) -> None:
         """Prepare; the folder is made when something is kept.
 
         Args:
@@ -43,10 +51,12 @@ class SnapshotCache:
             size: Bytes that all entries may take; 0 keeps nothing.
             identity: Tells whose snapshots these are: another API, another user, or
                 an API that was set up anew, has others under the same numbers.
+            key: A secret of the worker's, which makes checksums that no job can make.
         """
         self._folder = folder
         self._size = size
         self._identity = identity
+        self._key = key
 
     @contextlib.contextmanager
     def cached_download(
@@ -93,7 +103,7 @@ class SnapshotCache:
         if not self._size:
             return None
         try:
-            text = f"{self._identity()}\n{key}"
+            text = f"keyed\n{self._identity()}\n{key}"
         except ServiceError:
             return None
         return hashlib.sha256(text.encode()).hexdigest()
@@ -104,12 +114,12 @@ class SnapshotCache:
                 # The checksum is of the bytes that were copied, so nothing can change
                 # between the check and the use. An entry that another worker removes
                 # meanwhile stays readable for who has opened it.
-                digest = _copy(entry, target)
-                if digest == entry.name.rpartition("-")[2]:
+                checksum = self._copy(entry, target, prefix)
+                if hmac.compare_digest(checksum, entry.name.rpartition("-")[2]):
                     os.utime(entry)  # that is what eviction goes by
                     return True
                 log.warning("%s was damaged in the cache and is fetched again", key)
-                entry.unlink(missing_ok=True)
+                remove(entry)
         return False
 
     def _put(self, prefix: str, source: Path) -> None:
@@ -121,13 +131,38 @@ class SnapshotCache:
         os.close(descriptor)
         new = Path(name)
         try:
-            digest = _copy(source, new)
+            checksum = self._copy(source, new, prefix)
             # Only whole files have an entry's name. If another worker had the same
             # content first, one replaces the other, and both are right.
-            new.rename(self._folder / f"{prefix}-{digest}")
+            new.rename(self._folder / f"{prefix}-{checksum}")
         finally:
             new.unlink(missing_ok=True)
         self._evict()
+
+    def _copy(self, source: Path, target: Path, prefix: str) -> str:
+        """Copy a file; the keyed checksum of what was read, for this entry.
+
+        It is empty for what cannot be an entry: a link, a pipe, or more bytes than all
+        entries together may have.
+        """
+        checksum = hmac.new(self._key, prefix.encode(), "sha256")
+        # A pipe that nobody writes to must not hold us up.
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        try:
+            descriptor = os.open(source, flags)
+        except OSError as error:
+            if error.errno == errno.ELOOP:  # a link
+                return ""
+            raise
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode) or found.st_size > self._size:
+            os.close(descriptor)
+            return ""
+        with open(descriptor, "rb") as reader, target.open("wb") as writer:  # noqa: PTH123
+            while chunk := reader.read(_CHUNK_BYTES):
+                checksum.update(chunk)
+                writer.write(chunk)
+        return checksum.hexdigest()
 
     def _evict(self) -> None:
         """Remove what was not used for longest until the rest is small enough.
@@ -139,10 +174,10 @@ class SnapshotCache:
         entries = []
         for path in self._folder.iterdir():
             with contextlib.suppress(FileNotFoundError):  # another worker was quicker
-                stat = path.stat()
+                found = path.lstat()
                 if not path.name.startswith(_NEW_PREFIX):
-                    entries.append((stat.st_mtime, stat.st_size, path))
-                elif time.time() - stat.st_mtime > _ABANDONED_AFTER:
+                    entries.append((found.st_mtime, found.st_size, path))
+                elif time.time() - found.st_mtime > _ABANDONED_AFTER:
                     path.unlink(missing_ok=True)
         total = sum(size for _, size, _ in entries)
         for _, size, path in sorted(entries):
@@ -164,18 +199,8 @@ class SnapshotCache:
 
 def _be_private(folder: Path) -> None:
     """See that nobody else can put code into a folder that we run code from."""
-    stat = folder.stat()
-    if stat.st_uid != os.getuid():
+    found = folder.stat()
+    if found.st_uid != os.getuid():
         raise PermissionError(f"{folder} belongs to another user")
-    if stat.st_mode & 0o077:
+    if found.st_mode & 0o077:
         folder.chmod(0o700)
-
-
-def _copy(source: Path, target: Path) -> str:
-    """Copy a file; the checksum of what was read."""
-    digest = hashlib.sha256()
-    with source.open("rb") as reader, target.open("wb") as writer:
-        while chunk := reader.read(_CHUNK_BYTES):
-            digest.update(chunk)
-            writer.write(chunk)
-    return digest.hexdigest()

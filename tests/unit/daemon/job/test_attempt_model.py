@@ -163,7 +163,9 @@ class Telling:
             leases=cast("Any", self.leases),
             settings=Settings(**given),
             mask=Mask([]),
-            cache=SnapshotCache(folder / "cache", size=0, identity=lambda: ""),
+            cache=SnapshotCache(
+                folder / "cache", size=0, identity=lambda: "", key=b"k"
+            ),
         )
         request = JobRequest(
             job_id=JOB,

@@ -153,7 +153,7 @@ class Job:
         self._server = server
         parent = space.root.parent
         self.cache = SnapshotCache(
-            parent / "cache", size=100 * MIB, identity=lambda: "me"
+            parent / "cache", size=100 * MIB, identity=lambda: "me", key=b"k"
         )
 
     def read(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import stat
 import threading
@@ -41,7 +42,9 @@ def _fetch(tmp_path: Path) -> Fetch:
     def fetch(
         origin: Origin, key: str = KEY, *, who: str = "me", size: int = 1000
     ) -> bytes:
-        cache = SnapshotCache(tmp_path / "cache", size=size, identity=lambda: who)
+        cache = SnapshotCache(
+            tmp_path / "cache", size=size, identity=lambda: who, key=b"k"
+        )
         with cache.cached_download(key, tmp_path / "target", origin):
             return (tmp_path / "target").read_bytes()
 
@@ -63,7 +66,9 @@ def test_what_was_fetched_once_is_not_fetched_again(fetch: Fetch) -> None:
 
 def test_what_is_of_no_use_is_not_kept(fetch: Fetch, tmp_path: Path) -> None:
     """What turns out to be no archive, as a proxy's page, is asked for again."""
-    cache = SnapshotCache(tmp_path / "cache", size=1000, identity=lambda: "me")
+    cache = SnapshotCache(
+        tmp_path / "cache", size=1000, identity=lambda: "me", key=b"k"
+    )
     page = Origin(b"<html>back soon</html>")
     with (
         pytest.raises(BundleError),
@@ -91,6 +96,65 @@ def test_what_was_damaged_is_fetched_again_and_said(
     assert fetch(origin) == b"content"
     assert origin.asked == 2
     assert f"{KEY} was damaged in the cache and is fetched again" in caplog.text
+    assert fetch(origin) == b"content"
+    assert origin.asked == 2
+
+
+def test_what_a_job_has_put_there_is_never_used(fetch: Fetch, tmp_path: Path) -> None:
+    """Who does not know the key makes no entry: not with a digest, not by a copy."""
+    origin, other = Origin(), Origin(b"of another snapshot")
+    fetch(origin)
+    (entry,) = _entries(tmp_path)
+    fetch(other, "plugins/9/snapshots/9")
+    (second,) = set(_entries(tmp_path)) - {entry}
+    prefix, _, checksum = entry.name.rpartition("-")
+    evil = b"import evil"
+    entry.unlink()
+    for name, content in {
+        f"{prefix}-{checksum}": evil,
+        f"{prefix}-{hashlib.sha256(evil).hexdigest()}": evil,
+        f"{prefix}-{second.name.rpartition('-')[2]}": other.content,
+    }.items():
+        (tmp_path / "cache" / name).write_bytes(content)
+    assert fetch(origin) == b"content"
+    assert fetch(origin) == b"content"
+    assert origin.asked == 2
+
+
+def test_the_key_makes_the_entry(tmp_path: Path) -> None:
+    """A worker with another password does not take what one has kept."""
+    origin = Origin()
+    for key in (b"one", b"two"):
+        cache = SnapshotCache(
+            tmp_path / "cache", size=1000, identity=lambda: "me", key=key
+        )
+        with cache.cached_download(KEY, tmp_path / "target", origin):
+            pass
+    assert origin.asked == 2
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("kind", ["pipe", "link", "endless link", "folder", "large"])
+def test_what_is_no_entry_holds_nobody_up(
+    kind: str, fetch: Fetch, tmp_path: Path
+) -> None:
+    """A pipe, a link or gigabytes in an entry's place are thrown away."""
+    origin = Origin()
+    fetch(origin)
+    (entry,) = _entries(tmp_path)
+    entry.unlink()
+    match kind:
+        case "pipe":
+            os.mkfifo(entry)
+        case "link":
+            entry.symlink_to(tmp_path / "target")
+        case "endless link":
+            entry.symlink_to("/dev/zero")
+        case "folder":
+            entry.mkdir()
+        case "large":
+            with entry.open("wb") as file:
+                file.truncate(1 << 40)
     assert fetch(origin) == b"content"
     assert origin.asked == 2
 
@@ -152,7 +216,7 @@ def test_an_api_that_does_not_say_who_it_is(tmp_path: Path) -> None:
         raise ServiceUnavailable("away", service="API")
 
     origin = Origin()
-    cache = SnapshotCache(tmp_path / "cache", size=1000, identity=identity)
+    cache = SnapshotCache(tmp_path / "cache", size=1000, identity=identity, key=b"k")
     for _ in range(2):
         with cache.cached_download(KEY, tmp_path / "target", origin):
             assert (tmp_path / "target").read_bytes() == b"content"
@@ -165,7 +229,9 @@ def test_many_workers_at_once(tmp_path: Path) -> None:
     wrong: list[bytes] = []
 
     def work(number: int) -> None:
-        cache = SnapshotCache(tmp_path / "cache", size=1000, identity=lambda: "me")
+        cache = SnapshotCache(
+            tmp_path / "cache", size=1000, identity=lambda: "me", key=b"k"
+        )
         target = tmp_path / f"target-{number}"
         for turn in range(60):
             name = f"{(turn * 7 + number) % 9}"
