@@ -156,6 +156,7 @@ def test_what_is_no_entry_holds_nobody_up(
             with entry.open("wb") as file:
                 file.truncate(1 << 40)
     assert fetch(origin) == b"content"
+    assert fetch(origin) == b"content"
     assert origin.asked == 2
 
 
