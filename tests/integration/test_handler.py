@@ -89,7 +89,7 @@ class Desk:
         """Take the entry and handle it."""
         taken = self.rq.dequeue()
         assert taken is not None
-        return self.handler.handle(*taken)
+        return self.handler.handle(taken)
 
     @property
     def aside(self) -> list[bytes]:

@@ -75,7 +75,7 @@ class Office:
         self.submit(where or self.urgent)
         taken = self.worker.dequeue()
         assert taken is not None
-        return self.worker.start_job(*taken)
+        return self.worker.start_job(taken)
 
     def fetch(self, job_id: str) -> Job:
         """RQ's record of a job."""
@@ -161,7 +161,7 @@ def test_an_entry_with_a_bad_field_is_dropped(office: Office, timeout: str) -> N
     good = office.urgent.enqueue(FUNCTION, job_id=f"good-{uuid4().hex}")
     taken = office.worker.dequeue()
     assert taken is not None
-    assert taken[0].id == good.id
+    assert taken.id == good.id
     assert office.client.lrange(office.urgent.intermediate_queue_key, 0, -1) == [
         good.id.encode()
     ]
@@ -172,9 +172,9 @@ def test_beginning_twice_is_one_run(office: Office) -> None:
     entry = office.urgent.enqueue(FUNCTION, job_id=f"twice-{uuid4().hex}")
     taken = office.worker.dequeue()
     assert taken is not None
-    office.worker.start_job(*taken)
+    office.worker.start_job(taken)
     office.worker._unsure[entry.id] = office.worker.executions.popitem()[1]
-    office.worker.start_job(*taken)
+    office.worker.start_job(taken)
     registry = StartedJobRegistry(queue=office.urgent)
     assert office.client.zcard(registry.key) == 1
 
@@ -205,7 +205,7 @@ def test_urgent_queues_first(office: Office) -> None:
     second = office.submit(office.urgent)
     taken = []
     while (found := office.worker.dequeue()) is not None:
-        taken.append((found[0].id, found[1].name))
+        taken.append((found.id, found.queue.name))
     assert taken == [
         (first, office.names[0]),
         (second, office.names[0]),
@@ -221,7 +221,7 @@ def test_a_job_is_always_in_exactly_one_place(office: Office) -> None:
     found = office.worker.dequeue()
     assert found is not None
     assert office.listed() == {"later intermediate": [job_id]}
-    taken = office.worker.start_job(*found)
+    taken = office.worker.start_job(found)
     assert office.listed() == {"later started": [job_id]}
     assert office.fetch(job_id).get_status() == "started"
     assert office.client.hget(office.worker.key, "current_job") == job_id.encode()
@@ -271,7 +271,7 @@ def test_a_given_back_job_comes_first(office: Office) -> None:
     office.worker.end_job(taken, _verdict("given back"))
     found = office.worker.dequeue()
     assert found is not None
-    assert found[0].id == taken.job.id
+    assert found.id == taken.job.id
 
 
 def test_a_finished_jobs_record_goes_in_time(office: Office) -> None:
@@ -321,7 +321,7 @@ def test_entries_without_a_record_are_dropped(damage: str, office: Office) -> No
         office.client.hset(key, "created_at", "yesterday")
     found = office.worker.dequeue()
     assert found is not None
-    assert found[0].id == good
+    assert found.id == good
     assert office.listed() == {"urgent intermediate": [good]}
 
 
@@ -357,11 +357,11 @@ def test_oversized_entries_are_dropped_unread(
     finally:
         tracemalloc.stop()
     assert found is not None
-    if found[0].id == bad:  # it could be read, and is refused for what it holds
+    if found.id == bad:  # it could be read, and is refused for what it holds
         with pytest.raises(PayloadError):
-            read_request(found[0], worker="w")
+            read_request(found.job, worker="w")
     else:
-        assert found[0].id == good
+        assert found.id == good
     assert peak < 8 << 20
     office.client.delete(f"rq:job:{bad}")
 
@@ -373,8 +373,8 @@ def test_what_is_attached_to_an_entry_is_left_alone(office: Office) -> None:
         office.client.hset(f"rq:job:{job_id}", field, zlib.compress(bytes(1 << 27), 9))
     found = office.worker.dequeue()
     assert found is not None
-    assert found[0].id == job_id
-    assert read_request(found[0], worker="w").job_id == 7
+    assert found.id == job_id
+    assert read_request(found.job, worker="w").job_id == 7
 
 
 def test_a_refused_entry_failed_with_the_reason(office: Office) -> None:
@@ -382,8 +382,8 @@ def test_a_refused_entry_failed_with_the_reason(office: Office) -> None:
     office.submit(office.urgent)
     found = office.worker.dequeue()
     assert found is not None
-    office.worker.refuse(*found, "it calls 'os.system'")
-    job = office.fetch(found[0].id)
+    office.worker.refuse(found, "it calls 'os.system'")
+    job = office.fetch(found.id)
     assert office.listed() == {"urgent failed": [job.id]}
     result = job.latest_result()
     assert result is not None
@@ -396,7 +396,7 @@ def test_a_second_delivery_is_dropped(office: Office) -> None:
     office.urgent.push_job_id(taken.job.id)
     found = office.worker.dequeue()
     assert found is not None
-    office.worker.drop_duplicate(*found, None)
+    office.worker.drop_duplicate(found, None)
     assert office.listed() == {"urgent started": [taken.job.id]}
     assert office.fetch(taken.job.id).get_status() == "started"
 

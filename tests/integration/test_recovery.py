@@ -119,8 +119,8 @@ class Place:
         """Have a worker begin the next job."""
         taken = rq.dequeue()
         assert taken is not None
-        rq.start_job(*taken)
-        return str(taken[0].id)
+        rq.start_job(taken)
+        return str(taken.id)
 
     @property
     def waiting(self) -> list[str]:
@@ -188,7 +188,7 @@ def test_put_back_taken(place: Place) -> None:
     with place.worker() as rq:
         taken = rq.dequeue()
         assert taken is not None
-        assert taken[0].id == first
+        assert taken.id == first
         place.registries.requeue(first, place.queue)
         place.registries.requeue(first, place.queue)
     assert place.waiting == [first, second]
@@ -202,7 +202,7 @@ def test_waiting(place: Place) -> None:
         taken = rq.dequeue()
         assert taken is not None
         assert place.registries.waiting(place.queue) == {name}
-        rq.start_job(*taken)
+        rq.start_job(taken)
         assert place.registries.waiting(place.queue) == {name}
         assert place.registries.started(place.queue) == {name: True}
     assert place.registries.started(place.queue) == {name: False}

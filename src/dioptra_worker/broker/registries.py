@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
+from rq import Queue
 from rq.job import Job, JobStatus
 from rq.utils import as_text
 
@@ -13,9 +14,10 @@ from dioptra_worker.broker.payload import FUNCTION
 
 if TYPE_CHECKING:
     import redis
-    from rq import Queue
 
     from dioptra_worker.broker.payload import JobRequest
+
+__all__ = ["INTERMEDIATE_TIMEOUT", "Queue", "Registries"]
 
 INTERMEDIATE_TIMEOUT = 10.0
 """Seconds after which a job that was taken but not begun counts as lost."""

@@ -47,17 +47,37 @@ _BORN = now()
 
 
 @dataclass(frozen=True)
-class ActiveJob:
-    """A job that left its queue and is ours.
+class QueueEntry:
+    """What left a queue.
 
     Attributes:
         job: RQ's record of it.
         queue: Where it came from.
-        execution: RQ's record of our run of it.
     """
 
     job: Job
     queue: Queue
+
+    @property
+    def id(self) -> str:
+        """What RQ calls the job."""
+        return str(self.job.id)
+
+    @property
+    def worker_name(self) -> str | None:
+        """Who began the job last, according to RQ."""
+        name: str | None = self.job.worker_name
+        return name
+
+
+@dataclass(frozen=True)
+class ActiveJob(QueueEntry):
+    """A job that left its queue and is ours.
+
+    Attributes:
+        execution: RQ's record of our run of it.
+    """
+
     execution: Execution
 
 
@@ -146,7 +166,7 @@ class RqWorker(BaseWorker):  # type: ignore[misc] # RQ is not typed here
 
     # -- jobs ------------------------------------------------------------------
 
-    def dequeue(self) -> tuple[Job, Queue] | None:
+    def dequeue(self) -> QueueEntry | None:
         """Move the next job to us in one step; None when all queues are empty.
 
         It lies in RQ's intermediate list until `start_job`, where recovery finds it if
@@ -157,29 +177,30 @@ class RqWorker(BaseWorker):  # type: ignore[misc] # RQ is not typed here
                 while (found := self._move(queue)) is not None:
                     job = self._fetch(found, queue)
                     if job is not None:
-                        return job, queue
+                        return QueueEntry(job, queue)
         return None
 
-    def drop_duplicate(self, job: Job, queue: Queue, status: str | None) -> None:
+    def drop_duplicate(self, entry: QueueEntry, status: str | None) -> None:
         """Drop a second delivery of a job without a word about the first.
 
         Args:
-            job: RQ's record, which both deliveries share.
-            queue: Where it came from.
+            entry: The second delivery; both share RQ's record.
             status: How the job ended according to the API, if it has.
         """
+        job, queue = entry.job, entry.queue
         with translate_errors(), self.connection.pipeline() as pipeline:
             pipeline.lrem(queue.intermediate_queue_key, 1, job.id)
             if status in {"finished", "failed"} and job.get_status() == "queued":
                 job.set_status(JobStatus(status), pipeline=pipeline)
             pipeline.execute()
 
-    def start_job(self, job: Job, queue: Queue) -> ActiveJob:
+    def start_job(self, entry: QueueEntry) -> ActiveJob:
         """Write down, in one step, that we run a job.
 
         When an answer was lost and it is called again, the run that may have been
         written down is replaced.
         """
+        job, queue = entry.job, entry.queue
         with translate_errors(), self.connection.pipeline() as pipeline:
             if job.id in self._unsure:
                 self._unsure[job.id].delete(job, pipeline)
@@ -236,9 +257,9 @@ class RqWorker(BaseWorker):  # type: ignore[misc] # RQ is not typed here
             self._be_idle()
         self.executions.pop(taken.execution.id, None)
 
-    def refuse(self, job: Job, queue: Queue, reason: str) -> None:
+    def refuse(self, entry: QueueEntry, reason: str) -> None:
         """Write down that a queue entry is no job of ours to run."""
-        taken = self.start_job(job, queue)
+        taken = self.start_job(entry)
         verdict = Outcome(fate="failed", reason=reason, mlflow="FAILED")
         self.end_job(taken, verdict)
 

@@ -14,12 +14,9 @@ from dioptra_worker.errors import LoginRefused, ServiceUnavailable
 from dioptra_worker.supervision.termination import StopRequest
 
 if TYPE_CHECKING:
-    from rq import Queue
-    from rq.job import Job
-
     from dioptra_worker.api.client import DioptraApi
     from dioptra_worker.broker.queue_watcher import QueueWatcher
-    from dioptra_worker.broker.rq_worker import RqWorker
+    from dioptra_worker.broker.rq_worker import QueueEntry, RqWorker
     from dioptra_worker.daemon.health.state import HealthState
     from dioptra_worker.daemon.job.handler import Handler
     from dioptra_worker.daemon.options import DaemonOptions
@@ -76,7 +73,7 @@ class MainLoop:
         while not self._wakeup.stopping:
             found = self._next()
             if found is not None:
-                self._drive(*found)
+                self._drive(found)
                 self._idle_since = time.monotonic()
                 self._jobs += 1
                 if self._jobs == self._options.max_jobs:
@@ -92,7 +89,7 @@ class MainLoop:
                 self._queue_watcher.watch()
                 self._wakeup.wait(self._longest_wait())
 
-    def _next(self) -> tuple[Job, Queue] | None:
+    def _next(self) -> QueueEntry | None:
         """Take a job, if we may and there is one."""
         suspended = self._calls.wait_for(self._rq.suspended)
         if isinstance(suspended, Stopped):
@@ -109,16 +106,16 @@ class MainLoop:
         found = self._calls.wait_for(self._rq.dequeue)
         return None if isinstance(found, Stopped) else found
 
-    def _drive(self, job: Job, source: Queue) -> None:
+    def _drive(self, entry: QueueEntry) -> None:
         """Handle an entry in a thread while this one minds signals."""
         handled: list[bool | None] = []
 
         def target() -> None:
             done = None
             try:
-                done = self._handler.handle(job, source)
+                done = self._handler.handle(entry)
             except BaseException:  # the main loop waits for us, whatever it is
-                log.exception("queue entry %s could not be handled", job.id)
+                log.exception("queue entry %s could not be handled", entry.id)
             handled.append(done)  # before it rings: the thread lives on a little
             self._wakeup.wake()
 

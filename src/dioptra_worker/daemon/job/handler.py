@@ -22,12 +22,9 @@ from dioptra_worker.supervision.termination import StopRequest
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from rq import Queue
-    from rq.job import Job
-
     from dioptra_worker.broker.payload import JobRequest
     from dioptra_worker.broker.registries import Registries
-    from dioptra_worker.broker.rq_worker import ActiveJob, RqWorker
+    from dioptra_worker.broker.rq_worker import ActiveJob, QueueEntry, RqWorker
     from dioptra_worker.common.outcome import Outcome
     from dioptra_worker.daemon.job.context import AttemptContext
 
@@ -100,71 +97,70 @@ class Handler:
                     attempt.stop(StopRequest("gone", words, kill=True))
         self._heartbeat_rq.send_heartbeat(self._taken)
 
-    def handle(self, job: Job, queue: Queue) -> bool:
+    def handle(self, entry: QueueEntry) -> bool:
         """Handle an entry to its end.
 
         Args:
-            job: RQ's record of it.
-            queue: Where it came from.
+            entry: What left its queue.
 
         Returns:
             False when it was put back because the API is away.
         """
         try:
-            request = read_request(job, worker=self._rq.name)
+            request = read_request(entry.job, worker=self._rq.name)
         except PayloadError as error:
-            log.error("queue entry %s was refused: %s", job.id, error)
+            log.error("queue entry %s was refused: %s", entry.id, error)
             reason = f"refused by dioptra-worker: {error}"
-            self._rq.refuse(job, queue, reason)
+            self._rq.refuse(entry, reason)
             return True
         holder = self._leases.acquire(request.job_id)
-        if holder is not None or self._runs_elsewhere(job, queue):
+        if holder is not None or self._runs_elsewhere(entry):
             log.info(
                 "job %d is a second delivery and is left to %s",
                 request.job_id,
-                holder.worker if holder else job.worker_name,
+                holder.worker if holder else entry.worker_name,
             )
-            self._rq.drop_duplicate(job, queue, None)
+            self._rq.drop_duplicate(entry, None)
             self._leases.release(request.job_id)
             return True
         try:
-            return self._ours(request, job, queue)
+            return self._ours(request, entry)
         finally:
             self._taken = None
             self._health.job_over()
             self._release(request)
 
-    def _runs_elsewhere(self, job: Job, queue: Queue) -> bool:
+    def _runs_elsewhere(self, entry: QueueEntry) -> bool:
         """Whether a worker without leases, such as the platform's own, runs it."""
-        if job.worker_name in {None, self._rq.name}:
+        if entry.worker_name in {None, self._rq.name}:
             return False
-        running = self._registries.started(queue)
-        return running.get(job.id, False)
+        running = self._registries.started(entry.queue)
+        return running.get(entry.id, False)
 
-    def _ours(self, request: JobRequest, job: Job, queue: Queue) -> bool:
+    def _ours(self, request: JobRequest, entry: QueueEntry) -> bool:
         number = self._leases.count_attempt(request.job_id)
         request = replace(request, attempt=number)
         attempt = self._attempt = Attempt(request, self._context)
         if (stop := self._shutdown) is not None:  # while we waited for Redis
             log.warning("job %d is put back: %s", request.job_id, stop.reason)
             self._hand_on(request)
-            self._registries.requeue(job.id, queue)
+            self._registries.requeue(entry.id, entry.queue)
             return True
         try:
             claimed = attempt.claim()
         except ServiceUnavailable as error:
             log.warning("job %d is put back: %s", request.job_id, error)
             self._hand_on(request)
-            self._registries.requeue(job.id, queue)
+            self._registries.requeue(entry.id, entry.queue)
             return False
         if claimed.kind != "lost":  # an end that was never settled is of another run
             self._leases.clear_pending_status(request.job_id)
         if claimed.kind in {"over", "gone"}:
             log.info("job %d is not ours to run: %s", request.job_id, claimed.words)
-            self._rq.drop_duplicate(job, queue, claimed.status)
+            self._rq.drop_duplicate(entry, claimed.status)
             self._leases.forget_attempts(request.job_id)
             return True
-        taken = self._taken = self._rq.start_job(job, queue)
+        taken = self._taken = self._rq.start_job(entry)
         self._health.job_started(request.job_id)
         log.info("job %d started", request.job_id, extra={"job_id": request.job_id})
         started = time.monotonic()

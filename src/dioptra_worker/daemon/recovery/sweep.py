@@ -18,11 +18,9 @@ if TYPE_CHECKING:
     import threading
     from collections.abc import Callable, Sequence
 
-    from rq import Queue
-
     from dioptra_worker.api.client import DioptraApi
     from dioptra_worker.broker.leases import Leases
-    from dioptra_worker.broker.registries import Registries
+    from dioptra_worker.broker.registries import Queue, Registries
     from dioptra_worker.daemon.recovery.orphaned_outboxes import OrphanedOutboxes
 
 log = logging.getLogger("dioptra_worker.recovery")
