@@ -174,7 +174,8 @@ def test_a_job_is_free_before_it_is_put_back(desk: Desk, client: redis.Redis) ->
             if "all is said" in command["command"]:
                 break
             seen.append(command["command"])
-    pushed = next(n for n, it in enumerate(seen) if it.startswith("LPUSH rq:queue"))
+    push = f"LPUSH {desk.queue.key} "
+    pushed = next(n for n, it in enumerate(seen) if it.startswith(push))
     lease = f"dioptra-worker:lease:{JOB}"
     freed = next(n for n, it in enumerate(seen) if it.upper() == f"DEL {lease}".upper())
     assert freed < pushed
