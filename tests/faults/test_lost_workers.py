@@ -15,7 +15,7 @@ from tests.plugins.outcomes import FAILED, FINISHED
 from tests.plugins.stepwise import StepwiseJob
 from tests.plugins.testbed import Platform
 from tests.plugins.until import until
-from tests.plugins.worker_process import alive, wait_until_gone, worker
+from tests.plugins.worker_process import alive, times, wait_until_gone, worker
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -447,6 +447,7 @@ def test_taken_and_never_begun(
     queue = Queue(platform.queue, connection=redis_client)
     moved = redis_client.lmove(queue.key, queue.intermediate_queue_key)
     assert moved == str(stepwise.job).encode()
-    with worker(stack.environment(), tmp_path, platform.queue):
+    settings = times(taken_timeout=2.0)
+    with worker(stack.environment(), tmp_path, platform.queue, settings=settings):
         assert platform.wait(stepwise.job) == "finished"
     assert len(stepwise.runs) == 1

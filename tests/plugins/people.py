@@ -7,10 +7,11 @@ import os
 import subprocess
 import sys
 import threading
-import time
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from tests.plugins.until import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -93,10 +94,11 @@ class Call:
 
     def wait_for(self, text: str, *, seconds: float = 60.0) -> None:
         """Wait until it has printed a text."""
-        deadline = time.monotonic() + seconds
-        while text not in self.text:
-            assert time.monotonic() < deadline, f"{text!r} never came:\n{self.text}"
-            time.sleep(0.05)
+        until(
+            lambda: text in self.text,
+            seconds=seconds,
+            says=lambda: f"{text!r} never came:\n{self.text}",
+        )
 
     def wait(self, seconds: float = 60.0) -> int:
         """Wait for its end; its exit code."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from typing import TYPE_CHECKING
+
+from tests.plugins.until import until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -83,10 +84,11 @@ class StepwiseJob:
 
     def wait_at(self, number: int) -> None:
         """Wait until it stops there."""
-        deadline = time.monotonic() + PATIENCE
-        while not (self.folder / f"at-{number}").exists():
-            assert time.monotonic() < deadline, self._platform.text(self.job)
-            time.sleep(0.02)
+        until(
+            (self.folder / f"at-{number}").exists,
+            seconds=PATIENCE,
+            says=lambda: self._platform.text(self.job),
+        )
 
     def go(self, number: int) -> None:
         """Let it go on from there."""
@@ -99,10 +101,11 @@ class StepwiseJob:
 
     def wait_for_runs(self, count: int) -> None:
         """Wait until it was begun that often."""
-        deadline = time.monotonic() + PATIENCE
-        while len(self.runs) < count:
-            assert time.monotonic() < deadline, self._platform.text(self.job)
-            time.sleep(0.02)
+        until(
+            lambda: len(self.runs) >= count,
+            seconds=PATIENCE,
+            says=lambda: self._platform.text(self.job),
+        )
 
     @property
     def runs(self) -> list[int]:

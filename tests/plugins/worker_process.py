@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tests.plugins.until import until
+
 from dioptra_worker import settings as settings_module
 
 if TYPE_CHECKING:
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 
 EXECUTABLE = Path(sys.executable).with_name("dioptra-worker-v1")
 
-TIMES = {"sweep_interval": 2.0, "taken_timeout": 3.0}
+TIMES = {"sweep_interval": 2.0}
 """Seconds that workers wait in tests where they would wait for longer; see `Times`."""
 
 
@@ -51,10 +53,11 @@ class WorkerProcess:
 
     def wait_for(self, text: str, *, seconds: float = 30.0) -> None:
         """Wait until the worker has written a text."""
-        deadline = time.monotonic() + seconds
-        while text not in self.log:
-            assert time.monotonic() < deadline, f"{text!r} never came:\n{self.log}"
-            time.sleep(0.02)
+        until(
+            lambda: text in self.log,
+            seconds=seconds,
+            says=lambda: f"{text!r} never came:\n{self.log}",
+        )
 
     def send(self, signum: int = signal.SIGTERM) -> None:
         """Signal the daemon."""
