@@ -239,6 +239,7 @@ def test_first_process_of_a_container(
     )
 
 
+@pytest.mark.slow  # RQ keeps a worker that has ended for a minute
 def test_shutdown_while_the_api_is_away(
     platform: Platform,
     stack: LocalStack,
