@@ -6,12 +6,13 @@ import contextlib
 import errno
 import fcntl
 import itertools
+import mmap
 import os
 import queue
 import socket
+import tempfile
 import threading
 import weakref
-from functools import partial
 from typing import TYPE_CHECKING
 
 from dioptra_worker.errors import RunnerError
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
 Reply = SessionReply | BatchClaimReply
 
+FORK_TIMEOUT = 5.0
+"""Seconds that a fork in a task waits for a message that is being sent."""
 _READ_SIZE = 1 << 16
 _HIGH_DESCRIPTOR = 200
 """Where code that closes low descriptors does not meet ours; 256 is macOS's limit."""
@@ -61,9 +64,8 @@ class Channel:
         self._on_socket_closed = on_socket_closed
         self._pid = os.getpid()
         self._send_lock = threading.Lock()
-        self._is_line_open = False
-        # In a child that user code forks, no thread is there to release the lock.
-        os.register_at_fork(after_in_child=partial(_renew_lock, weakref.ref(self)))
+        self._processes = _ProcessLock()
+        _share_with_children(weakref.ref(self))
         self._plan: queue.SimpleQueue[Plan | None] = queue.SimpleQueue()
         self._replies: dict[int, queue.SimpleQueue[Reply | None]] = {}
         self._request_ids = itertools.count(1)
@@ -79,15 +81,16 @@ class Channel:
         """
         line = codec.encode(message)
         try:
-            # The lock keeps the lines of several threads apart. The main thread can
-            # leave it half-way: SIGTERM raises `JobStopped` in the midst of `sendall`.
-            # The next message then closes that line first, so that only one is lost.
-            with self._send_lock:
-                if self._is_line_open:
+            # The locks keep the lines of several threads and processes apart. One can
+            # leave them half-way: SIGTERM raises `JobStopped` in the midst of
+            # `sendall`, and a child can be killed there. The next message then closes
+            # that line first, so that only one is lost.
+            with self._send_lock, self._processes:
+                if self._processes.is_line_open:
                     line = b"\n" + line
-                self._is_line_open = True
+                self._processes.is_line_open = True
                 self._sock.sendall(line)
-                self._is_line_open = False
+                self._processes.is_line_open = False
         except OSError as error:
             closed = error.errno in {errno.EBADF, errno.ENOTSOCK}
             # Not in a process that user code has forked, which may close what it likes.
@@ -156,7 +159,16 @@ class Channel:
     def _request(
         self, request: Callable[[int], Message], timeout: float | None = None
     ) -> Reply | None:
-        """The reply to a request; None if there is none in *timeout* seconds."""
+        """The reply to a request; None if there is none in *timeout* seconds.
+
+        Raises:
+            RunnerError: In a process that a task has forked: nobody reads there.
+        """
+        if os.getpid() != self._pid:
+            raise RunnerError(
+                "a process that a task has forked cannot ask the worker for anything:"
+                " ask before it is forked, or in the task itself"
+            )
         request_id = next(self._request_ids)
         replies: queue.SimpleQueue[Reply | None] = queue.SimpleQueue()
         # Before it is sent: the reading thread drops a reply that nobody waits for.
@@ -206,8 +218,61 @@ def move_to_high_descriptor(sock: socket.socket) -> socket.socket:
         return socket.socket(fileno=high)
 
 
-def _renew_lock(reference: weakref.ref[Channel]) -> None:
-    """Give a child process a lock that nobody holds."""
-    channel = reference()
-    if channel is not None:
-        channel._send_lock = threading.Lock()  # noqa: SLF001 - our own
+class _ProcessLock:
+    """Keeps apart what this process and those forked from it send.
+
+    Only one that has been forked from costs anything: a lock on a file, which the
+    system gives to one process at a time and takes back from one that dies.
+
+    Attributes:
+        is_line_open: Whether somebody has begun a line and not ended it; shared.
+    """
+
+    def __init__(self) -> None:
+        self.is_shared = False
+        self._line_open = mmap.mmap(-1, 1)
+        with tempfile.TemporaryFile() as file:
+            self._file = fcntl.fcntl(file, fcntl.F_DUPFD_CLOEXEC, _HIGH_DESCRIPTOR)
+
+    @property
+    def is_line_open(self) -> bool:
+        return self._line_open[0] != 0
+
+    @is_line_open.setter
+    def is_line_open(self, value: bool) -> None:
+        self._line_open[0] = value
+
+    def __enter__(self) -> None:
+        if self.is_shared:
+            with contextlib.suppress(OSError):  # a task closes what is not its own
+                fcntl.lockf(self._file, fcntl.LOCK_EX)
+
+    def __exit__(self, *_: object) -> None:
+        if self.is_shared:
+            with contextlib.suppress(OSError):
+                fcntl.lockf(self._file, fcntl.LOCK_UN)
+
+
+def _share_with_children(reference: weakref.ref[Channel]) -> None:
+    """Prepare a channel for each fork, so that parent and child can both send."""
+    forking = threading.local()
+
+    def before() -> None:
+        forking.has_lock = False
+        if (channel := reference()) is not None:
+            # Nobody may be in the midst of a line: the child would see it begun.
+            # Whoever cannot end it in time has it closed by the next.
+            forking.has_lock = channel._send_lock.acquire(timeout=FORK_TIMEOUT)  # noqa: SLF001
+            channel._processes.is_shared = True  # noqa: SLF001
+
+    def after_in_parent() -> None:
+        if (channel := reference()) is not None and forking.has_lock:
+            channel._send_lock.release()  # noqa: SLF001
+
+    def after_in_child() -> None:
+        if (channel := reference()) is not None:  # no thread is there to release it
+            channel._send_lock = threading.Lock()  # noqa: SLF001
+
+    os.register_at_fork(
+        before=before, after_in_parent=after_in_parent, after_in_child=after_in_child
+    )

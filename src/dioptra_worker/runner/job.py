@@ -21,6 +21,7 @@ from dioptra_worker.protocol.messages import (
     StepEnded,
     StepStarted,
 )
+from dioptra_worker.runner.forked_children import end_children_here
 from dioptra_worker.runner.outage_messages import outage_callbacks
 from dioptra_worker.runner.plugins.bundle import Bundle
 from dioptra_worker.runner.run_description import Describe, describing_run
@@ -154,7 +155,7 @@ class _Bundles:
 
     def call(self, plugin: str, args: list[Any], kwargs: dict[str, Any]) -> Any:
         """Call a task of the graph."""
-        with self._tasks.active():
+        with end_children_here(), self._tasks.active():
             return self._functions[plugin](*args, **kwargs)
 
     def writer(self, name: str) -> Any:
@@ -172,7 +173,7 @@ class _Bundles:
                 " task has removed it"
             )
         task = self.writer(output.task)
-        with self._tasks.active(), self._writers.active():
+        with end_children_here(), self._tasks.active(), self._writers.active():
             path = task.serialize(folder, output.name, contents, **output.args)
         return _checked_path(path, folder=folder, task=output.task, name=output.name)
 
@@ -190,7 +191,8 @@ class _Bundles:
         with bundle.active():
             task: Any = bundle.artifact_task(item.package, item.module, item.task)
             try:
-                value = task.deserialize(Path(item.directory), item.file_name)
+                with end_children_here():
+                    value = task.deserialize(Path(item.directory), item.file_name)
             except Exception as error:
                 raise JobFailed(
                     f"input artifact {item.name!r} could not be read by {item.task}:"

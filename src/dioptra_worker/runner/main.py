@@ -32,6 +32,7 @@ from dioptra_worker.protocol.messages import (
 from dioptra_worker.provenance.run_tags import SEED
 from dioptra_worker.runner import output_capture
 from dioptra_worker.runner.channel import Channel, move_to_high_descriptor
+from dioptra_worker.runner.forked_children import reset_signals_in_children
 from dioptra_worker.runner.job import JobFailed, run_job
 from dioptra_worker.runner.outage_messages import outage_callbacks
 from dioptra_worker.runner.sdk_bridge import ChannelBridge
@@ -79,7 +80,10 @@ def main(sock: socket.socket, *, seed: int) -> NoReturn:
     )
     output_capture.capture(channel.send, level=start.log_level)
     signal.signal(signal.SIGTERM, _on_sigterm)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Ctrl-C is the daemon's. Ignored by a function, not by the system: what a task
+    # starts would inherit that.
+    signal.signal(signal.SIGINT, lambda *_: None)
+    reset_signals_in_children()
     os.environ["__JOB_ID"] = str(start.job_id)
     if start.api_url:
         os.environ["DIOPTRA_API"] = start.api_url

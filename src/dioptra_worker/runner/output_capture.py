@@ -148,6 +148,7 @@ def capture(send: Send, *, level: str) -> None:
         setattr(sys, name, text)
         setattr(sys, f"__{name}__", text)
     _route_logging(MessageHandler(send), level)
+    _protect_own_loggers(MessageHandler(send), level)
 
 
 def flush() -> None:
@@ -204,6 +205,45 @@ def _route_logging(handler: logging.Handler, level: str) -> None:
     logging.captureWarnings(capture=True)
     warnings.simplefilter("default", DeprecationWarning)
     route_structlog(cache=True)
+
+
+class _OwnLogger(logging.Logger):
+    """A logger of ours, which no plugin's configuration of logging silences.
+
+    `logging.config.dictConfig` disables the loggers that there are, `logging.disable`
+    all of them, and handlers are removed: a job's steps and the traceback of its end
+    are in its log all the same.
+    """
+
+    handler: logging.Handler
+    least: int
+
+    @property
+    def disabled(self) -> bool:
+        """Never; to set it has no effect."""
+        return False
+
+    @disabled.setter
+    def disabled(self, value: bool) -> None:
+        pass
+
+    def isEnabledFor(self, level: int) -> bool:  # noqa: N802 - its name in `logging`
+        """Whether the worker's own level lets a record through."""
+        return level >= self.least
+
+    def handle(self, record: logging.LogRecord) -> None:
+        """Send a record, whatever handlers and filters there are."""
+        self.handler.handle(record)
+
+
+def _protect_own_loggers(handler: logging.Handler, level: str) -> None:
+    handler.setFormatter(formatter())
+    _OwnLogger.handler = handler
+    _OwnLogger.least = logging.getLevelNamesMapping()[level]
+    for name, logger in list(logging.Logger.manager.loggerDict.items()):
+        ours = name == "dioptra_worker" or name.startswith("dioptra_worker.")
+        if ours and isinstance(logger, logging.Logger):
+            logger.__class__ = _OwnLogger
 
 
 def _render(_: object, __: str, event: structlog.typing.EventDict) -> str:

@@ -1,0 +1,77 @@
+"""Runs a task as a job, without a server, in a runner under the daemon's supervisor."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from textwrap import dedent
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+GRAPH = """
+tasks:
+  act:
+    plugin: odd.tasks.act
+    outputs: {value: any}
+graph:
+  acting: {act: []}
+"""
+
+HEADER = """
+import logging, logging.config, multiprocessing, os, signal, subprocess, sys, time
+from dioptra import pyplugs
+"""
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What came of a job.
+
+    Attributes:
+        status: ``finished`` or ``failed``.
+        text: All that its log says.
+        code: The exit code of the command.
+        metrics: Its metrics' last values, by name.
+    """
+
+    status: str
+    text: str
+    code: int
+    metrics: dict[str, Any]
+
+
+@pytest.fixture(name="run_task")
+def _run_task(tmp_path: Path) -> Callable[[str], Ran]:
+    """Run the source of a plugin that has a task `act`."""
+
+    def run(source: str) -> Ran:
+        folder = tmp_path / "entrypoint"
+        (folder / "plugins/odd").mkdir(parents=True)
+        (folder / "odd.yml").write_text(GRAPH)
+        (folder / "plugins/odd/__init__.py").write_text("")
+        (folder / "plugins/odd/tasks.py").write_text(HEADER + dedent(source))
+        program = Path(sys.executable).with_name("dioptra-worker")
+        done = subprocess.run(
+            [str(program), "run", str(folder / "odd.yml"), "--json"],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=110,
+        )
+        found = json.loads(done.stdout)
+        return Ran(
+            status=found["status"],
+            text=done.stderr + json.dumps(found),
+            code=done.returncode,
+            metrics=found.get("metrics", {}),
+        )
+
+    return run
