@@ -81,33 +81,6 @@ def pytest_runtest_makereport(
     return report
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep tests in one process that share what takes seconds to bring up.
-
-    With ``--dist=loadgroup`` all other tests go wherever a process has nothing to do.
-    """
-    for item in items:
-        if isinstance(item, pytest.Function) and not any(
-            item.iter_markers("xdist_group")
-        ):
-            group = _shared_by(item)
-            if group:
-                item.add_marker(pytest.mark.xdist_group(group))
-
-
-def _shared_by(test: pytest.Function) -> str | None:
-    """What a test shares: its process' own stack, or a fixture of its module."""
-    if "own" in test.fixturenames:
-        return "own"
-    module = test.nodeid.partition("::")[0]
-    shared = any(
-        fixture.scope == "module" and fixture.baseid == module
-        for chain in test._fixtureinfo.name2fixturedefs.values()
-        for fixture in chain
-    )
-    return module if shared else None
-
-
 @pytest.hookimpl(wrapper=True)
 def pytest_make_collect_report(
     collector: pytest.Collector,

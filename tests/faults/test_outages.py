@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from dioptra_worker.tools.local import LocalStack
 
-pytestmark = [pytest.mark.xdist_group("outages"), pytest.mark.timeout(300)]
+pytestmark = pytest.mark.timeout(300)
 
 SETTINGS = {
     "DIOPTRA_WORKER_STATUS_POLL": "1",
