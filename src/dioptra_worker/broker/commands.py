@@ -12,6 +12,9 @@ import threading
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import redis
+from rq.command import send_command
+
+from dioptra_worker.broker.connection import translate_errors
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -52,6 +55,12 @@ COMMANDS: dict[str, Callable[[CommandTarget, Mapping[str, Any]], None]] = {
     "kill-horse": lambda target, _: target.kill_job(),
 }
 """What to do at each of RQ's commands, given all that came with it."""
+
+
+def ask_to_stop_job(connection: redis.Redis, worker: str, job_id: str) -> None:
+    """Ask a worker to stop a job; it may not hear it."""
+    with translate_errors():
+        send_command(connection, worker, "stop-job", job_id=job_id)
 
 
 class CommandListener:

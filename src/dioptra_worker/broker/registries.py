@@ -10,7 +10,7 @@ from rq.job import Job, JobStatus
 from rq.utils import as_text
 
 from dioptra_worker.broker.connection import translate_errors
-from dioptra_worker.broker.payload import FUNCTION
+from dioptra_worker.broker.payload import FUNCTION, PlainSerializer
 
 if TYPE_CHECKING:
     import redis
@@ -40,6 +40,16 @@ class Registries:
         """
         self.connection = connection
         self._lost_after = intermediate
+
+    def queue(self, name: str) -> Queue:
+        """A queue by its name."""
+        return Queue(name, connection=self.connection, serializer=PlainSerializer)
+
+    def worker_of(self, job_id: str) -> str | None:
+        """The worker that RQ's record of a job names."""
+        with translate_errors():
+            name = self.connection.hget(Job.key_for(job_id), "worker_name")
+        return as_text(name) if name else None
 
     def started(self, queue: Queue) -> dict[str, bool]:
         """The jobs that count as running, and whether their worker seems alive."""

@@ -6,7 +6,6 @@ import contextlib
 import hashlib
 import logging
 import os
-import re
 import socket
 import tempfile
 from dataclasses import dataclass
@@ -20,10 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 log = logging.getLogger("dioptra_worker.workspace")
-
-_NAME = re.compile(
-    r"job-\d+-(?P<owner>(?P<host>[0-9a-f]{8})\.(?P<pid>\d+)\.[0-9a-f]{8})-\w+"
-)
 
 
 @dataclass(frozen=True)
@@ -89,8 +84,7 @@ def workspace(parent: Path, job_id: int) -> Iterator[Workspace]:
         The workspace with its folders for code and artifacts.
     """
     parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    owner = _owner(os.getpid())
-    prefix = f"job-{job_id}-{owner}-"
+    prefix = f"job-{job_id}-{owner_token(os.getpid())}-"
     root = Path(tempfile.mkdtemp(prefix=prefix, dir=parent)).resolve()
     space = Workspace(root)
     try:
@@ -102,33 +96,16 @@ def workspace(parent: Path, job_id: int) -> Iterator[Workspace]:
             log.warning("%s could not be removed, and is left behind", root)
 
 
-def remove_stale(parent: Path) -> list[Path]:
-    """Remove the folders of jobs whose worker on this machine is dead.
-
-    Args:
-        parent: The folder for all jobs; other machines may use it too.
-
-    Returns:
-        What was removed.
-    """
-    removed = []
-    for folder in parent.glob("job-*"):
-        found = _NAME.fullmatch(folder.name)
-        if found is None or found["host"] != _digest(socket.gethostname()):
-            continue
-        if found["owner"] != _owner(int(found["pid"])):
-            if remove(folder):
-                removed.append(folder)
-            else:
-                log.warning("%s could not be removed, and is left behind", folder)
-    return removed
-
-
-def _owner(pid: int) -> str:
-    """A process as part of a name: its machine, its id, and when it began."""
+def owner_token(pid: int) -> str:
+    """A process as part of a folder's name: its machine, its id, when it began."""
     process = identify(pid)
     start_time = "" if process is None else process.start_time
-    return f"{_digest(socket.gethostname())}.{pid}.{_digest(start_time)}"
+    return f"{host_token()}.{pid}.{_digest(start_time)}"
+
+
+def host_token() -> str:
+    """This machine as part of a folder's name."""
+    return _digest(socket.gethostname())
 
 
 def _digest(text: str) -> str:

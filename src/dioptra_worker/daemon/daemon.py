@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import signal
 import threading
 from dataclasses import dataclass
 from functools import partial
@@ -29,7 +28,7 @@ from dioptra_worker.broker.queue_names import unknown_queue
 from dioptra_worker.broker.queue_watcher import QueueWatcher
 from dioptra_worker.broker.registries import INTERMEDIATE_TIMEOUT, Registries
 from dioptra_worker.broker.rq_worker import HEARTBEAT_INTERVAL, RqWorker
-from dioptra_worker.common.workspace import remove_stale
+from dioptra_worker.common.stale_workspaces import remove_stale
 from dioptra_worker.daemon.health.reporter import HealthReporter
 from dioptra_worker.daemon.health.snapshot import API, REDIS
 from dioptra_worker.daemon.health.state import HealthState
@@ -41,6 +40,7 @@ from dioptra_worker.daemon.outbox.journal import Journals
 from dioptra_worker.daemon.recovery.orphaned_outboxes import OrphanedOutboxes
 from dioptra_worker.daemon.recovery.sweep import SWEEP_INTERVAL, Recovery
 from dioptra_worker.daemon.service_calls import STOPPED, MainLoopCalls, Stopped
+from dioptra_worker.daemon.shutdown import stop_signals
 from dioptra_worker.daemon.staging.snapshot_cache import SnapshotCache
 from dioptra_worker.daemon.wakeup import TICK_INTERVAL, WakeUp
 from dioptra_worker.errors import ServiceError, ServiceUnavailable
@@ -94,7 +94,7 @@ class Daemon:
             LoginRefused: If the API does not know us.
         """
         reporter = HealthReporter(self._health, self._settings, name=self._options.name)
-        with _signals(self._on_signal), reporter:
+        with stop_signals(self._on_signal), reporter:
             self._launcher.start()  # it imports while we log in
             for folder in remove_stale(self._settings.work_dir):
                 log.warning("removed %s, which a lost worker left", folder)
@@ -288,24 +288,6 @@ class _Commanded:
     def kill_job(self) -> None:
         stop = StopRequest("requested", "killed by request", kill=True)
         self.handler.stop(stop)
-
-
-@contextlib.contextmanager
-def _signals(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
-    """Have a handler called at SIGTERM and SIGINT.
-
-    It runs between any two steps of this thread, and may wait for no lock, since this
-    thread could hold it: see `WakeUp`.
-    """
-    before = {
-        number: signal.signal(number, handler)
-        for number in (signal.SIGTERM, signal.SIGINT)
-    }
-    try:
-        yield
-    finally:
-        for number, old in before.items():
-            signal.signal(number, old)
 
 
 @contextlib.contextmanager

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from dioptra_worker.common.humanize import duration
 from dioptra_worker.daemon.health.snapshot import API
 from dioptra_worker.daemon.service_calls import STOPPED, MainLoopCalls, Stopped
+from dioptra_worker.daemon.shutdown import Shutdown
 from dioptra_worker.errors import LoginRefused, ServiceUnavailable
-from dioptra_worker.supervision.termination import StopRequest
 
 if TYPE_CHECKING:
     from dioptra_worker.api.client import DioptraApi
@@ -121,21 +121,9 @@ class MainLoop:
 
         thread = threading.Thread(target=target, name="dioptra-attempt")
         thread.start()
-        seen = 0
-        give_back_at: float | None = None
+        shutdown = Shutdown(self._handler, self._health, grace=self._shutdown_grace)
         while not handled:
-            if self._wakeup.stop_requests > seen:
-                seen = self._wakeup.stop_requests
-                give_back_at = self._on_shutdown(seen, give_back_at)
-            left = None
-            if give_back_at is not None:
-                left = give_back_at - time.monotonic()
-                if left <= 0:
-                    self._handler.stop(
-                        StopRequest("shutdown", "the worker was shut down")
-                    )
-                    give_back_at, left = None, None
-            self._wakeup.wait(left)
+            self._wakeup.wait(shutdown.proceed(self._wakeup.stop_requests))
         thread.join()
         if handled == [False]:
             self._calls.wait_for(self._answering, API)
@@ -146,24 +134,6 @@ class MainLoop:
             self._api.ping()
         except LoginRefused as error:
             raise ServiceUnavailable(str(error), service=error.service) from error
-
-    def _on_shutdown(self, signals: int, give_back_at: float | None) -> float | None:
-        """Say what happens next; when to give the job back."""
-        self._health.phase("ending")
-        if signals == 1:
-            grace = self._shutdown_grace
-            log.warning(
-                "shutting down: no more jobs are taken, job %s has %s to end, then it"
-                " is given back; a second signal gives it back at once",
-                self._handler.job_id,
-                duration(grace),
-            )
-            return time.monotonic() + grace
-        log.warning("shutting down at once: job %s is given back", self._handler.job_id)
-        self._handler.stop(
-            StopRequest("shutdown", "the worker was shut down", kill=signals > 2)
-        )
-        return give_back_at
 
     def _longest_wait(self) -> float:
         if self._options.max_idle is None:

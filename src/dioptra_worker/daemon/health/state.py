@@ -133,7 +133,7 @@ class HealthState:
         """Say how a job ended.
 
         Args:
-            fate: As `dioptra_worker.supervision.verdict.Verdict` has it.
+            fate: As `common.outcome.Outcome` has it.
             seconds: How long it took.
         """
         with self._lock:

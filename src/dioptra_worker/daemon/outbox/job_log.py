@@ -11,18 +11,10 @@ import logging
 import threading
 from collections import Counter
 from dataclasses import replace
-from http import HTTPStatus
 from typing import TYPE_CHECKING, Self
 
-from dioptra_worker.daemon.outbox.delivery_queue import Batch, DeliveryQueue
-from dioptra_worker.daemon.outbox.sender import (
-    LATE_ARRIVAL_WINDOW,
-    POISON_TRIES,
-    ApiSender,
-    log_delivery_goes_on,
-    log_delivery_waits,
-    refused_login_is_unavailable,
-)
+from dioptra_worker.daemon.outbox.delivery_queue import DeliveryQueue
+from dioptra_worker.daemon.outbox.log_sender import LOG_BATCH, OWN_LOGGER, LogSender
 from dioptra_worker.protocol.messages import Log
 
 if TYPE_CHECKING:
@@ -31,28 +23,16 @@ if TYPE_CHECKING:
 
     from dioptra_worker.common.masking import Mask
     from dioptra_worker.daemon.outbox.buffer import Capacity
+    from dioptra_worker.daemon.outbox.delivery_queue import Batch
     from dioptra_worker.daemon.outbox.journal import Journal
     from dioptra_worker.daemon.outbox.sender import Api
-    from dioptra_worker.errors import ServiceUnavailable
     from dioptra_worker.protocol.messages import Severity
 
 log = logging.getLogger("dioptra_worker.courier")
 _worker_log = logging.getLogger("dioptra_worker.conversation")
 
-OWN_LOGGER = "dioptra_worker"
-"""The logger of the worker's own few lines, which are never dropped."""
-LOG_BATCH = Batch(enough=100, age=1.0, most=500, weight=4 << 20)
-"""Records go after a second or at a hundred; at most 500 or 4 Mi characters at once."""
 NOTABLE_OUTAGE = 5.0
 """Seconds without the API after which a job's log says that its lines came late."""
-TRIES_OF_A_PART = 2
-"""Answers of 500 in a row for a part of what was found to be poisonous."""
-MAX_REFUSALS_DESCRIBED = 20
-"""Refused log records of a job that are described; the others are counted."""
-MAX_FOREIGN_RECORDS = 100
-"""Records of others that a job's log may have got since ours."""
-SURELY_NOT_ARRIVED = {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE}
-"""Answers after which a request does not arrive any more."""
 
 _TICK = dt.timedelta(microseconds=1)
 
@@ -198,120 +178,6 @@ class JobLog:
         self._latest = max(dt.datetime.now(dt.UTC), self._latest + _TICK)
         stamp = self._latest.replace(tzinfo=None).isoformat(timespec="microseconds")
         self._queue.put(replace(record, message=f"{stamp}Z {record.message}"))
-
-
-class LogSender(ApiSender):
-    """Delivers log records: in batches, each exactly once."""
-
-    def __init__(
-        self,
-        api: Api,
-        job_id: int,
-        job_log: JobLog,
-        *,
-        on_gone: Callable[[], object],
-        prefix: str,
-        notable: float,
-    ) -> None:
-        super().__init__(api, job_id, on_gone=on_gone)
-        self._log = job_log
-        self._prefix = prefix
-        self._notable = notable
-        self._may_say_late = True
-        self._described = 0
-
-    def on_wait(self, error: ServiceUnavailable) -> None:
-        """It waits for the API: no use to say that in the log that waits."""
-        log_delivery_waits(self._job_id, "log records", error)
-
-    def on_back(self, seconds: float) -> None:
-        """It need not wait any more.
-
-        A log that says each time that it came late might never come to its end.
-        """
-        words = log_delivery_goes_on(self._job_id, "log records", seconds)
-        if seconds >= self._notable and self._may_say_late:
-            self._may_say_late = not self._log.ending
-            self._log.say("INFO", words)
-
-    def on_loss(self, count: int) -> None:
-        """Some could not be read back."""
-        words = "log records could not be read back from the disk"
-        self._log.note_loss(words, count)
-
-    def deliver(self, items: list[Log]) -> None:
-        """Deliver, or raise why not."""
-        with refused_login_is_unavailable():
-            self._api.post_log(self._job_id, [self._prefixed(one) for one in items])
-        self._failures = 0
-
-    def count_delivered(self, items: list[Log]) -> int:
-        """How many are in the log: its records are told apart by their times."""
-        stamps = [_stamp(record.message) for record in items]
-        with refused_login_is_unavailable():
-            there = self._stamps_since(stamps[0], len(items) + MAX_FOREIGN_RECORDS)
-        found = 0
-        while found < len(stamps) and stamps[found] in there:
-            found += 1
-        if found:
-            self._failures = 0
-        return found
-
-    def _stamps_since(self, stamp: str, count: int) -> set[str]:
-        """The times in the log, back to where all are earlier than one."""
-        there: set[str] = set()
-        for texts in self._api.log_backwards(self._job_id, first=count):
-            page = {_stamp(text) for text in texts}
-            there |= page
-            if stamp in there or max(page) < stamp:
-                break
-        return there
-
-    def weight(self, item: Log) -> int:
-        """What an item weighs."""
-        return len(item.message)
-
-    def late_window(self, items: list[Log], error: ServiceUnavailable) -> float:
-        """Seconds in which what failed may still arrive."""
-        del items
-        return 0.0 if error.status in SURELY_NOT_ARRIVED else LATE_ARRIVAL_WINDOW
-
-    def is_poison(self, items: list[Log], error: ServiceUnavailable) -> bool:
-        """Whether these items are to blame, and not the API."""
-        poisonous = self._fails_here_only(error)
-        if poisonous and len(items) > 1:
-            self._failures = POISON_TRIES - TRIES_OF_A_PART
-        return poisonous
-
-    def on_refusal(self, items: list[Log], words: str) -> None:
-        """Have it said what will never be delivered."""
-        log.error(
-            "job %d: %d log records: %s",
-            self._job_id,
-            len(items),
-            words,
-            extra={"event": "refused"},
-        )
-        for record in items:
-            if record.logger == OWN_LOGGER:  # which may be what was said of another
-                continue
-            self._described += 1
-            if self._described > MAX_REFUSALS_DESCRIBED:
-                self._log.note_loss("more log records could not be delivered")
-                continue
-            begins = ascii(record.message.partition(" ")[2][:60])
-            self._log.note_loss(
-                f"log record of {record.logger!r} could not be delivered: {words}"
-                f" (it begins {begins})"
-            )
-
-    def _prefixed(self, record: Log) -> Log:
-        stamp, _, text = record.message.partition(" ")
-        return replace(record, message=f"{stamp} {self._prefix}{text}")
-
-
-def _stamp(text: str) -> str:
-    return text.partition(" ")[0]
 
 
 def _sendable(text: str) -> str:

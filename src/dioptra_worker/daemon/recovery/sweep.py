@@ -1,6 +1,6 @@
 """Finds jobs that nobody runs and nobody waits for, and puts them back into a queue.
 
-What becomes of such a job is decided where every job begins (`daemon.claim`): it is
+What becomes of such a job is decided where every job begins (`daemon.job.claim`): it is
 run again, or failed with the reason, or its undelivered end is delivered.
 """
 

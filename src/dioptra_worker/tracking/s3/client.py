@@ -12,7 +12,6 @@ from urllib.parse import urlsplit
 import boto3
 import botocore.session
 from boto3.exceptions import Boto3Error, S3UploadFailedError
-from boto3.s3.transfer import TransferConfig
 from botocore.config import Config
 from botocore.exceptions import (
     BotoCoreError,
@@ -41,9 +40,6 @@ are harmless to repeat: a key is written as a whole, and anew with the same cont
 MAX_PARALLEL_FILES = 16
 MAX_CONNECTIONS = 2 * MAX_PARALLEL_FILES
 """Connections that are kept; those of a large file's parts included."""
-MULTIPART_THRESHOLD = 8 << 20
-"""Bytes from which a file is transferred in parts, which are side by side."""
-TRANSFER = TransferConfig(multipart_threshold=MULTIPART_THRESHOLD)
 
 
 def warm_up_caches() -> None:

@@ -19,6 +19,7 @@ from dioptra_worker.errors import ArtifactError, NotFound, ServiceUnavailable
 from dioptra_worker.tracking.limits import disk_full_as_artifact_error
 from dioptra_worker.tracking.parallel import parallel_map
 from dioptra_worker.tracking.s3 import client as s3
+from dioptra_worker.tracking.s3.transfer import MULTIPART_THRESHOLD, TRANSFER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -75,10 +76,10 @@ class _Download:
 
     def get_all(self, objects: list[_Object]) -> None:
         """Get them all, and see that each is what S3 has."""
-        small = [item for item in objects if item.size < s3.MULTIPART_THRESHOLD]
+        small = [item for item in objects if item.size < MULTIPART_THRESHOLD]
         parallel_map(self._get_small, small, max_workers=s3.MAX_PARALLEL_FILES)
         for item in objects:
-            if item.size >= s3.MULTIPART_THRESHOLD:
+            if item.size >= MULTIPART_THRESHOLD:
                 self._get_large(item)
 
     def _get_small(self, item: _Object) -> None:
@@ -103,7 +104,7 @@ class _Download:
                 item.key,
                 str(item.file),
                 Callback=self._listener.received,
-                Config=s3.TRANSFER,
+                Config=TRANSFER,
             )
         except S3DownloadFailedError as error:
             words = f"{item.key!r} was replaced while it came: {error}"

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from dioptra_worker.tracking.parallel import parallel_map
 from dioptra_worker.tracking.progress import Progress
 from dioptra_worker.tracking.s3 import client as s3
+from dioptra_worker.tracking.s3.transfer import MULTIPART_THRESHOLD, TRANSFER
 from dioptra_worker.tracking.upload_files import files_to_upload
 
 if TYPE_CHECKING:
@@ -64,17 +65,17 @@ def _send(client: S3Client, bucket: str, uploads: list[_Upload], *, what: str) -
             client.put_object(Bucket=bucket, Key=upload.key, Body=body, **extra)
         progress.add(upload.size)
 
-    small = [upload for upload in uploads if upload.size < s3.MULTIPART_THRESHOLD]
+    small = [upload for upload in uploads if upload.size < MULTIPART_THRESHOLD]
     parallel_map(send, small, max_workers=s3.MAX_PARALLEL_FILES)
     for upload in uploads:
-        if upload.size >= s3.MULTIPART_THRESHOLD:
+        if upload.size >= MULTIPART_THRESHOLD:
             client.upload_file(
                 str(upload.file),
                 bucket,
                 upload.key,
                 ExtraArgs=extra,
                 Callback=progress.add,
-                Config=s3.TRANSFER,
+                Config=TRANSFER,
             )
 
 

@@ -10,15 +10,10 @@ import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from rq import Queue
-from rq.command import send_command
-from rq.job import Job
-from rq.utils import as_text
-
-from dioptra_worker.broker.connection import translate_errors
+from dioptra_worker.broker.commands import ask_to_stop_job
 from dioptra_worker.broker.leases import Leases
-from dioptra_worker.broker.payload import JobRequest, PlainSerializer
-from dioptra_worker.broker.registries import Registries
+from dioptra_worker.broker.payload import JobRequest
+from dioptra_worker.broker.registries import Queue, Registries
 from dioptra_worker.protocol.messages import Log
 from dioptra_worker.tools.jobs.errors import NotNow
 from dioptra_worker.tools.jobs.job_row import JobRow
@@ -199,14 +194,11 @@ class Actions:
         # Then it is a worker that takes no leases, such as the platform's own.
         if not self._registries.started(self._queue(job)).get(str(job.id), False):
             return None
-        with translate_errors():
-            name = self._connection.hget(Job.key_for(str(job.id)), "worker_name")
-        return as_text(name) if name else None
+        return self._registries.worker_of(str(job.id))
 
     def _ask_to_stop(self, job: JobRow, worker: str) -> None:
         """Ask a worker to stop a job; it may not hear it."""
-        with translate_errors():
-            send_command(self._connection, worker, "stop-job", job_id=str(job.id))
+        ask_to_stop_job(self._connection, worker, str(job.id))
 
     @contextlib.contextmanager
     def _reserved(self, job: JobRow) -> Iterator[bool]:
@@ -229,7 +221,7 @@ class Actions:
         self._leases.clear_pending_status(job.id)
 
     def _queue(self, job: JobRow) -> Queue:
-        return Queue(job.queue, connection=self._connection, serializer=PlainSerializer)
+        return self._registries.queue(job.queue)
 
     def _say(self, job: JobRow, text: str) -> None:
         stamp = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%f}Z"

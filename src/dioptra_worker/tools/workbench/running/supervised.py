@@ -11,7 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from dioptra_worker.common.workspace import remove_stale, workspace
+from dioptra_worker.common.stale_workspaces import remove_stale
+from dioptra_worker.common.workspace import workspace
 from dioptra_worker.protocol.messages import (
     NO_JOB,
     BatchClaimReply,

@@ -1,0 +1,13 @@
+"""How large files travel to and from S3: in parts, side by side."""
+
+from __future__ import annotations
+
+from boto3.s3.transfer import TransferConfig
+
+MULTIPART_THRESHOLD = 8 << 20
+"""Bytes from which a file is transferred in parts."""
+CHUNK_SIZE = 8 << 20
+"""Bytes of a part; S3 takes 5 MiB at least, and 10,000 parts at most."""
+TRANSFER = TransferConfig(
+    multipart_threshold=MULTIPART_THRESHOLD, multipart_chunksize=CHUNK_SIZE
+)
