@@ -51,6 +51,7 @@ class Channel:
         *,
         on_disconnect: Callable[[], None],
         on_socket_closed: Callable[[], None],
+        fork_timeout: float = FORK_TIMEOUT,
     ) -> None:
         """Start to read.
 
@@ -58,6 +59,7 @@ class Channel:
             sock: A connected stream socket; the channel owns it.
             on_disconnect: Called, in the reading thread, when the daemon is gone.
             on_socket_closed: Called when user code has closed our socket.
+            fork_timeout: Seconds that a fork waits for a message that is being sent.
         """
         self._sock = sock
         self._on_disconnect = on_disconnect
@@ -65,7 +67,7 @@ class Channel:
         self._pid = os.getpid()
         self._send_lock = threading.Lock()
         self._processes = _ProcessLock()
-        _share_with_children(weakref.ref(self))
+        _share_with_children(weakref.ref(self), timeout=fork_timeout)
         self._plan: queue.SimpleQueue[Plan | None] = queue.SimpleQueue()
         self._replies: dict[int, queue.SimpleQueue[Reply | None]] = {}
         self._request_ids = itertools.count(1)
@@ -253,7 +255,7 @@ class _ProcessLock:
                 fcntl.lockf(self._file, fcntl.LOCK_UN)
 
 
-def _share_with_children(reference: weakref.ref[Channel]) -> None:
+def _share_with_children(reference: weakref.ref[Channel], *, timeout: float) -> None:
     """Prepare a channel for each fork, so that parent and child can both send."""
     forking = threading.local()
 
@@ -262,7 +264,7 @@ def _share_with_children(reference: weakref.ref[Channel]) -> None:
         if (channel := reference()) is not None:
             # Nobody may be in the midst of a line: the child would see it begun.
             # Whoever cannot end it in time has it closed by the next.
-            forking.has_lock = channel._send_lock.acquire(timeout=FORK_TIMEOUT)  # noqa: SLF001
+            forking.has_lock = channel._send_lock.acquire(timeout=timeout)  # noqa: SLF001
             channel._processes.is_shared = True  # noqa: SLF001
 
     def after_in_parent() -> None:

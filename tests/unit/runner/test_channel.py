@@ -70,7 +70,9 @@ def _talking(
     ours, theirs = socket.socketpair()
     gone, cut_off = threading.Event(), cut_off or threading.Event()
     daemon = Daemon(ours)
-    channel = Channel(theirs, on_disconnect=gone.set, on_socket_closed=cut_off.set)
+    channel = Channel(
+        theirs, on_disconnect=gone.set, on_socket_closed=cut_off.set, fork_timeout=0.1
+    )
     try:
         yield channel, daemon, gone
     finally:
