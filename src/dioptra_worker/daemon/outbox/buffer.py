@@ -140,6 +140,9 @@ class Buffer(Generic[P]):
             else:
                 self._written = waiting[-1][0]
                 self._forget(self._written)
+                with self._lock:  # what came meanwhile has woken nobody: see `put`
+                    if self._unwritten:
+                        self._wake()
 
     def read(self, after: int, *, most: int, weight: int) -> Reading[P]:
         """Read items back.

@@ -75,6 +75,30 @@ def test_reopened(tmp_path: Path) -> None:
     assert _texts(again) == ["c", "d", "e", "f"]
 
 
+def test_what_comes_during_a_write_is_written_next(tmp_path: Path) -> None:
+    """Items that are put while the disk is written to do not wait for one more."""
+    woken: list[None] = []
+    buffer: Buffer[str]
+
+    class Slow(Disk):
+        """A disk in whose first write more comes."""
+
+        def append(self, items: Sequence[tuple[int, str]]) -> None:
+            if items[0][0] == 1:
+                buffer.put("b")
+                buffer.put("c")
+                woken.clear()
+            super().append(items)
+
+    store = Slow(tmp_path)
+    buffer = Buffer(Words().weight, store, lambda: woken.append(None))
+    buffer.put("a")
+    buffer.flush()
+    assert woken == [None]
+    buffer.flush()
+    assert [text for _, text in store.read(0)] == ["a", "b", "c"]
+
+
 def test_one_write(tmp_path: Path) -> None:
     """Items reach the disk with a flush, all at once; who writes is woken once."""
     woken: list[None] = []
