@@ -88,7 +88,7 @@ services: $(READY)test
 	@echo 'The environment of the REST API:'
 	@DIOPTRA_WORKER_PEER_PYTHON=$$($(BIN)/python -c '$(PEER)') && \
 	  export DIOPTRA_WORKER_PEER_PYTHON && echo "$$DIOPTRA_WORKER_PEER_PYTHON" && \
-	  $(PYTEST) -n $(SERVICE_WORKERS) --dist=loadfile tests --ignore=tests/unit \
+	  $(PYTEST) -n $(SERVICE_WORKERS) --dist=loadfile --no-loadscope-reorder tests --ignore=tests/unit \
 	    -m '$(CHOSEN)' --session-timeout=2400 --cov-append \
 	    --cov-report=term:skip-covered
 
@@ -96,7 +96,7 @@ faults: $(READY)test $(READY)docs
 	@DIOPTRA_WORKER_PEER_PYTHON=$$($(BIN)/python -c '$(PEER)') && \
 	  export DIOPTRA_WORKER_PEER_PYTHON && \
 	  rm -f .cache/faults.json && mkdir -p .cache && \
-	  $(BIN)/python -m pytest -n $(SERVICE_WORKERS) --dist=loadfile tests \
+	  $(BIN)/python -m pytest -n $(SERVICE_WORKERS) --dist=loadfile --no-loadscope-reorder tests \
 	    --ignore=tests/unit --fault-report=.cache/faults.json
 	@mv .cache/faults.json docs/reference/faults.json
 	@$(BIN)/python docs/generate.py

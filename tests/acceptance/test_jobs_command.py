@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from dioptra_worker.tools.local import LocalStack
 
+pytestmark = pytest.mark.slow
+
 SOURCE = """
 @pyplugs.register
 def greet(name):

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from dioptra_worker.tools.local import LocalStack
 
+pytestmark = pytest.mark.slow
+
 SOURCE = """
 from dioptra_worker.batch import ElementsWorker
 

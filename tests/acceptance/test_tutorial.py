@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from tests.plugins.stack import cache_folder
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs/tutorials/first-job.md"
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)

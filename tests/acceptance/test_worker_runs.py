@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from dioptra_worker.tools.local import LocalStack
 
+pytestmark = pytest.mark.slow
+
 SOURCE = """
 @pyplugs.register
 def text(name, elements):

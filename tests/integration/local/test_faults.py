@@ -23,6 +23,8 @@ from dioptra_worker.tools.local.ports import is_free
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.slow
+
 
 def pids(stack: LocalStack) -> dict[str, int | None]:
     """Return every service's process."""

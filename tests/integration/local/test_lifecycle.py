@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+pytestmark = pytest.mark.slow
+
 
 def local(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
     """Run ``dioptra-worker local`` in a process of its own."""

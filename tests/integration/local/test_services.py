@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from dioptra_worker.tools.local import LocalStack
 
+pytestmark = pytest.mark.slow
+
 PEER_MODULES = (
     "dioptra.client",
     "dioptra.pyplugs",
