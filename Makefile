@@ -11,11 +11,14 @@ PYTHONS = $(or $(PYTHON),python3 python3.13 python3.12 python3.11)
 # Test processes that run side by side: of tests that compute, and of tests that wait
 # for services most of their time.
 WORKERS ?= 2
-SERVICE_WORKERS ?= 4
+SERVICE_WORKERS ?= 6
 
-# What `make test` leaves out and `make test-all` does not.
+# What `make test` leaves out and `make test-all` does not: what is slow by nature, and
+# the measurement of coverage.
 CHOSEN := not slow
 test-all: CHOSEN := slow or not slow
+COVERED :=
+test-all: COVERED := --cov=dioptra_worker
 
 # Where the environment of the REST API is kept, so that a clone holds all of its own.
 DIOPTRA_WORKER_CACHE_DIR ?= $(CURDIR)/.cache
@@ -24,7 +27,7 @@ export DIOPTRA_WORKER_CACHE_DIR
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready-for-
-PYTEST := $(BIN)/python -m pytest --cov=dioptra_worker
+PYTEST := $(BIN)/python -m pytest
 INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check \
   --constraint constraints.txt
 
@@ -78,26 +81,26 @@ test test-all: unit process services
 
 unit: $(READY)test
 	@$(PYTEST) -n $(WORKERS) tests/unit -m 'not process and ($(CHOSEN))' \
-	  --session-timeout=900 --cov-report=
+	  --session-timeout=900 $(if $(COVERED),$(COVERED) --cov-report=)
 
 process: $(READY)test
 	@$(PYTEST) -n $(WORKERS) tests/unit -m 'process and ($(CHOSEN))' \
-	  --session-timeout=900 --cov-append --cov-report=
+	  --session-timeout=900 $(if $(COVERED),$(COVERED) --cov-append --cov-report=)
 
 services: $(READY)test
 	@echo 'The environment of the REST API:'
 	@DIOPTRA_WORKER_PEER_PYTHON=$$($(BIN)/python -c '$(PEER)') && \
 	  export DIOPTRA_WORKER_PEER_PYTHON && echo "$$DIOPTRA_WORKER_PEER_PYTHON" && \
-	  $(PYTEST) -n $(SERVICE_WORKERS) --dist=loadfile --no-loadscope-reorder tests --ignore=tests/unit \
-	    -m '$(CHOSEN)' --session-timeout=2400 --cov-append \
-	    --cov-report=term:skip-covered
+	  $(PYTEST) -n $(SERVICE_WORKERS) --dist=loadfile --no-loadscope-reorder \
+	    tests --ignore=tests/unit -m '$(CHOSEN)' --session-timeout=2400 \
+	    $(if $(COVERED),$(COVERED) --cov-append --cov-report=term:skip-covered)
 
 faults: $(READY)test $(READY)docs
 	@DIOPTRA_WORKER_PEER_PYTHON=$$($(BIN)/python -c '$(PEER)') && \
 	  export DIOPTRA_WORKER_PEER_PYTHON && \
 	  rm -f .cache/faults.json && mkdir -p .cache && \
-	  $(BIN)/python -m pytest -n $(SERVICE_WORKERS) --dist=loadfile --no-loadscope-reorder tests \
-	    --ignore=tests/unit --fault-report=.cache/faults.json
+	  $(PYTEST) -n $(SERVICE_WORKERS) --dist=loadfile --no-loadscope-reorder \
+	    tests --ignore=tests/unit --fault-report=.cache/faults.json
 	@mv .cache/faults.json docs/reference/faults.json
 	@$(BIN)/python docs/generate.py
 
