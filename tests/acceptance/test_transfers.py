@@ -147,7 +147,7 @@ def _assert_progress(platform: Platform, job: int, words: str) -> None:
         amount, unit, of, total, unit_of, rate, per = line.removeprefix(
             f"{words}: "
         ).split(" ")
-        assert (of, total, unit_of) == ("of", "16.0", "MiB,")
+        assert (of, total, unit_of) == ("of", "16", "MiB,")
         assert float(rate) > 0.0
         assert per.endswith("iB/s")
         there = float(amount) * {"KiB": 1 / 1024, "MiB": 1.0}[unit]
