@@ -212,12 +212,19 @@ def move_to_high_descriptor(sock: socket.socket) -> socket.socket:
     Args:
         sock: The socket, which is closed if it was moved.
     """
-    try:
-        high = fcntl.fcntl(sock.fileno(), fcntl.F_DUPFD_CLOEXEC, _HIGH_DESCRIPTOR)
-    except OSError:
+    high = _duplicate_high(sock.fileno())
+    if high is None:
         return sock
     with sock:
         return socket.socket(fileno=high)
+
+
+def _duplicate_high(descriptor: int) -> int | None:
+    """Duplicate a descriptor to a high one; None if there may be none."""
+    try:
+        return fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, _HIGH_DESCRIPTOR)
+    except OSError:
+        return None
 
 
 class _ProcessLock:
@@ -233,8 +240,10 @@ class _ProcessLock:
     def __init__(self) -> None:
         self.is_shared = False
         self._line_open = mmap.mmap(-1, 1)
-        with tempfile.TemporaryFile() as file:
-            self._file = fcntl.fcntl(file, fcntl.F_DUPFD_CLOEXEC, _HIGH_DESCRIPTOR)
+        self._file: int | None = None
+        with contextlib.suppress(OSError):  # without a folder for it, there is none
+            self._file = _lock_file()
+            weakref.finalize(self, _close_quietly, self._file)
 
     @property
     def is_line_open(self) -> bool:
@@ -245,14 +254,27 @@ class _ProcessLock:
         self._line_open[0] = value
 
     def __enter__(self) -> None:
-        if self.is_shared:
-            with contextlib.suppress(OSError):  # a task closes what is not its own
-                fcntl.lockf(self._file, fcntl.LOCK_EX)
+        self._lock(fcntl.LOCK_EX)
 
     def __exit__(self, *_: object) -> None:
-        if self.is_shared:
-            with contextlib.suppress(OSError):
-                fcntl.lockf(self._file, fcntl.LOCK_UN)
+        self._lock(fcntl.LOCK_UN)
+
+    def _lock(self, operation: int) -> None:
+        if self.is_shared and self._file is not None:
+            with contextlib.suppress(OSError):  # a task closes what is not its own
+                fcntl.lockf(self._file, operation)
+
+
+def _lock_file() -> int:
+    """A file without a name, out of reach of code that closes low descriptors."""
+    with tempfile.TemporaryFile() as file:
+        high = _duplicate_high(file.fileno())
+        return os.dup(file.fileno()) if high is None else high
+
+
+def _close_quietly(descriptor: int) -> None:
+    with contextlib.suppress(OSError):  # a task may have closed it
+        os.close(descriptor)
 
 
 def _share_with_children(reference: weakref.ref[Channel], *, timeout: float) -> None:
