@@ -281,6 +281,28 @@ def test_a_socket_is_moved_out_of_reach() -> None:
         assert ours.recv(100) == b"still connected"
 
 
+@pytest.mark.process
+def test_few_descriptors_are_enough() -> None:
+    """Where no descriptor may be high, a runner has its channel all the same."""
+    program = (
+        "import resource, socket\n"
+        "from dioptra_worker.runner.channel import Channel, move_to_high_descriptor\n"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (100, 100))\n"
+        "ours, theirs = socket.socketpair()\n"
+        "channel = Channel(move_to_high_descriptor(theirs),"
+        " on_disconnect=lambda: None, on_socket_closed=lambda: None)\n"
+        "print('there')\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.stdout == "there\n", done.stderr
+
+
 def test_what_is_no_message_ends_the_job() -> None:
     """A plan that cannot be read is no plan: who waits for it is told."""
     with _talking() as (channel, daemon, gone):
