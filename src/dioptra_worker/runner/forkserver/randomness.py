@@ -8,13 +8,20 @@ made fresh; `shared` notices, before the first job, a library that no rule cover
 from __future__ import annotations
 
 import contextlib
+import gc
 import hashlib
 import json
 import os
 import random
 import subprocess
 import sys
-from types import BuiltinMethodType, MethodType, ModuleType
+from types import (
+    BuiltinMethodType,
+    FrameType,
+    FunctionType,
+    MethodType,
+    ModuleType,
+)
 from typing import TYPE_CHECKING, Any
 
 from dioptra_worker.common.interpreter import python
@@ -135,43 +142,84 @@ def shared(preloaded: Sequence[str]) -> str | None:
         preloaded: Modules that were imported for the operator.
     """
     first, second = _states_of_a_fork(), _states_of_a_fork()
-    equal = {place for place, state in first.items() if second.get(place) == state}
+    equal = first.keys() & second.keys()
     if not equal:
         return None
     cold = _states_of_a_cold_process(preloaded)
     if cold is None:
         return "whether forks would share random numbers could not be found out"
-    suspects = sorted(place for place in equal if cold.get(place) != first[place])
+    suspects = sorted(first[state] for state in equal - cold.keys())
     if not suspects:
         return None
     return f"forks would share the random numbers of {suspects[0]}"
 
 
 def states() -> dict[str, str]:
-    """A digest of the state of each generator that a module holds, by its place."""
-    digests: dict[int, str] = {}  # by generator: many names lead to one
-    found = {}
-    for place, generator in _generators():
-        digest = digests.get(id(generator))
-        if digest is None:
-            digest = hashlib.sha256(_state(generator)).hexdigest()
-            digests[id(generator)] = digest
-        found[place] = digest
+    """Who holds each generator of this process, by a digest of the generator's state.
+
+    Whatever is alive is looked at, since a generator may be held by a class, by an
+    object or by a function's default as well as by a module.
+    """
+    found: dict[str, str] = {}
+    for generator, holder in _generators():
+        found.setdefault(hashlib.sha256(_state(generator)).hexdigest(), holder)
     return found
 
 
-def _generators() -> Iterator[tuple[str, object]]:
+def _generators() -> Iterator[tuple[object, str]]:
+    seen: dict[int, object] = {}
     for name, module in list(sys.modules.items()):
         if not isinstance(module, ModuleType):
             continue
         for attribute, value in list(vars(module).items()):
-            holder = value
-            if isinstance(value, (MethodType, BuiltinMethodType)):
-                holder = value.__self__  # such as random.random
-            if type(holder).__name__ in _KINDS or isinstance(holder, random.Random):
-                yield f"{name}.{attribute}", holder
+            # A method such as random.random, bound to what it draws from, counts.
+            holder = getattr(value, "__self__", value) if _is_bound(value) else value
+            if _draws(holder) and id(holder) not in seen:
+                seen[id(holder)] = holder
+                yield holder, f"{name}.{attribute}"
+    everything = gc.get_objects()
+    own = {id(seen), id(everything)}
+    for owner in everything:
+        for value in gc.get_referents(owner):
+            if _draws(value) and id(value) not in seen:
+                seen[id(value)] = value
+                where = _owner_of(value, own)
+                if where not in _RENEWED_BY_THEMSELVES:
+                    yield value, where
 
 
+def _is_bound(value: object) -> bool:
+    # By its type: to ask a lazy attribute for its class would import what is behind it.
+    return issubclass(type(value), (MethodType, BuiltinMethodType))
+
+
+def _draws(value: object) -> bool:
+    kind = type(value)
+    return kind.__name__ in _KINDS or issubclass(kind, random.Random)
+
+
+def _owner_of(generator: object, own: set[int]) -> str:
+    """What holds a generator: the nearest class, function or object of a module."""
+    layer = [generator]
+    for _ in range(_OWNER_DEPTH):
+        layer = [
+            holder
+            for holder in gc.get_referrers(*layer)
+            if id(holder) not in own and not isinstance(holder, (FrameType, list))
+        ]
+        for holder in layer:
+            if isinstance(holder, (type, FunctionType)):
+                return f"{holder.__module__}.{holder.__qualname__}"
+            kind = type(holder)
+            if kind.__module__ not in ("builtins", __name__):
+                return f"{kind.__module__}.{kind.__qualname__}"
+    return "an object of a library"
+
+
+_OWNER_DEPTH = 4
+
+_RENEWED_BY_THEMSELVES = {"tempfile._RandomNameSequence"}
+"""Holders that notice a fork and draw a generator of their own."""
 _KINDS = {
     "Generator",
     "MT19937",
