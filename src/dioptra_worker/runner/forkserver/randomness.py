@@ -2,7 +2,8 @@
 
 A library that seeds a generator when it is imported gives a cold process numbers of its
 own, and all forks of one fork server the same. `RULES` says how each library's state is
-made fresh; `shared` notices, before the first job, a library that no rule covers.
+made fresh; `shared` looks, before the first job, for generators that no rule covers,
+and has those renewed that it knows how to renew.
 """
 
 from __future__ import annotations
@@ -55,6 +56,26 @@ def reseed(seed: int) -> None:
             rule(module, seed)
         except Exception as error:  # noqa: BLE001 - another version of that library
             print(f"{name} could not be given a fresh seed: {error!r}", file=sys.stderr)  # noqa: T201
+    seeds = random.Random(seed)  # noqa: S311 - spreads what the system gave
+    for generator in _without_a_rule:
+        _renew(generator, seeds.getrandbits(64))
+
+
+_without_a_rule: list[Any] = []
+"""Generators that no rule covers; found once, in the process that is forked."""
+
+
+def _renew(generator: Any, seed: int) -> None:
+    """Seed a generator of a kind that is known."""
+    if isinstance(generator, random.Random):
+        generator.seed(seed)
+    elif hasattr(generator, "manual_seed"):  # PyTorch's
+        generator.manual_seed(seed)
+    elif hasattr(generator, "seed"):  # NumPy's RandomState
+        generator.seed([seed & 0xFFFFFFFF, seed >> 32])
+    else:  # NumPy's Generator, or what is below it
+        bits = getattr(generator, "bit_generator", generator)
+        bits.state = type(bits)(seed).state
 
 
 def _random(module: Any, seed: int) -> None:
@@ -132,26 +153,39 @@ RULES: Mapping[str, Callable[[Any, int], None]] = {
 
 
 def shared(preloaded: Sequence[str]) -> str | None:
-    """Why forks of this process would draw the same numbers; None if they would not.
+    """Why forks of this process would draw the same numbers; None if they will not.
 
     The states of two forks are compared. What is equal in both and different in a cold
-    process is random by intention and would be shared by all jobs; what is equal there,
-    too, is a library's constant.
+    process is random by intention and would be shared by all jobs: it is renewed from
+    now on, if it is of a known kind. What is equal in a cold process, too, is a
+    library's constant.
 
     Args:
         preloaded: Modules that were imported for the operator.
     """
-    first, second = _states_of_a_fork(), _states_of_a_fork()
-    equal = first.keys() & second.keys()
-    if not equal:
+    suspects = _equal_in_two_forks()
+    if not suspects:
         return None
     cold = _states_of_a_cold_process(preloaded)
     if cold is None:
         return "whether forks would share random numbers could not be found out"
-    suspects = sorted(first[state] for state in equal - cold.keys())
-    if not suspects:
-        return None
-    return f"forks would share the random numbers of {suspects[0]}"
+    suspects -= cold.keys()
+    found = [
+        (_digest(generator), generator, where) for generator, where in _generators()
+    ]
+    for state, generator, _ in found:
+        if state in suspects:
+            with contextlib.suppress(Exception):  # of a kind that we do not know
+                _renew(generator, fresh_seed())
+                _without_a_rule.append(generator)
+    if suspects and (suspects := suspects & _equal_in_two_forks()):
+        where = min(where for state, _, where in found if state in suspects)
+        return f"forks would share the random numbers of {where}"
+    return None
+
+
+def _equal_in_two_forks() -> set[str]:
+    return _states_of_a_fork().keys() & _states_of_a_fork().keys()
 
 
 def states() -> dict[str, str]:
@@ -161,9 +195,13 @@ def states() -> dict[str, str]:
     object or by a function's default as well as by a module.
     """
     found: dict[str, str] = {}
-    for generator, holder in _generators():
-        found.setdefault(hashlib.sha256(_state(generator)).hexdigest(), holder)
+    for generator, where in _generators():
+        found.setdefault(_digest(generator), where)
     return found
+
+
+def _digest(generator: object) -> str:
+    return hashlib.sha256(_state(generator)).hexdigest()
 
 
 def _generators() -> Iterator[tuple[object, str]]:

@@ -170,33 +170,46 @@ def test_the_seed_is_what_was_drawn_from() -> None:
 
 
 LIBRARY = {
-    "random when it is imported": "import random\nrng = random.Random()\n",
-    "hidden in a method": "import random\ndraw = random.Random().random\n",
-    "of NumPy": "import numpy\nrng = numpy.random.default_rng()\n",
-    "held by a class": "import random\nclass Noise:\n    rng = random.Random()\n",
+    "random when it is imported": "import random\ndraw = random.Random().random\n",
+    "of NumPy": "import numpy\nrng = numpy.random.default_rng()\ndraw = rng.random\n",
+    "held by a class": (
+        "import random\nclass Noise:\n    rng = random.Random()\n"
+        "draw = lambda: Noise.rng.random()\n"
+    ),
     "held by an object": (
         "import numpy\nclass Noise:\n    def __init__(self):\n"
         "        self.parts = {'rng': numpy.random.RandomState()}\nnoise = Noise()\n"
+        "draw = lambda: noise.parts['rng'].rand()\n"
     ),
     "a function's default": (
         "import random\ndef draw(rng=random.Random()):\n    return rng.random()\n"
     ),
-    "a constant": "import random\nrng = random.Random(7)\n",
-    "the system's": "import random\nrng = random.SystemRandom()\n",
+    "a constant": "import random\ndraw = random.Random(7).random\n",
+    "the system's": "import random\ndraw = random.SystemRandom().random\n",
+    "of a kind of its own": (
+        "import os\nclass Generator:\n    def __init__(self):\n"
+        "        self.state = os.urandom(8)\nrng = Generator()\n"
+        "draw = lambda: rng.state\n"
+    ),
 }
-SHARED = set(LIBRARY) - {"a constant", "the system's"}
 
 
 @pytest.mark.parametrize("kind", LIBRARY)
-def test_a_library_without_a_rule_is_noticed(kind: str, tmp_path: Path) -> None:
-    """What is random in a cold process and equal in two forks forbids forking."""
+def test_a_library_without_a_rule(kind: str, tmp_path: Path) -> None:
+    """It is renewed in each fork; where that cannot be done, nothing is forked."""
     (tmp_path / "a_library.py").write_text(LIBRARY[kind])
     program = (
         "import sys; sys.path.insert(0, sys.argv[1])\n"
         "import os; os.environ['PYTHONPATH'] = sys.argv[1]\n"
         "import a_library\n"
         "from dioptra_worker.runner.forkserver import preload, randomness\n"
-        "print(randomness.shared(['a_library']))"
+        "print(randomness.shared(['a_library']), flush=True)\n"
+        "for _ in range(3):\n"
+        "    if not os.fork():\n"
+        "        randomness.reseed(randomness.fresh_seed())\n"
+        "        print(a_library.draw(), flush=True)\n"
+        "        os._exit(0)\n"
+        "    os.wait()\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", program, str(tmp_path)],
@@ -205,9 +218,10 @@ def test_a_library_without_a_rule_is_noticed(kind: str, tmp_path: Path) -> None:
         check=True,
         timeout=110,
     )
-    found = done.stdout.strip()
-    assert ("a_library" in found) == (kind in SHARED), found
-    assert (found == "None") == (kind not in SHARED)
+    found, *drawn = done.stdout.splitlines()
+    unknown = kind == "of a kind of its own"
+    assert ("a_library.rng" in found) if unknown else (found == "None")
+    assert len(set(drawn)) == (1 if unknown or kind == "a constant" else 3)
 
 
 def test_what_we_import_ourselves_is_covered() -> None:
@@ -215,7 +229,7 @@ def test_what_we_import_ourselves_is_covered() -> None:
     program = (
         "from dioptra_worker.runner.forkserver import preload, randomness\n"
         "preload.preload(['dioptra_worker.tracking.mlflow_run'])\n"
-        "print(randomness.shared(['dioptra_worker.tracking.mlflow_run']))"
+        "print(randomness._equal_in_two_forks() or None)"
     )
     done = subprocess.run(
         [sys.executable, "-c", program],
