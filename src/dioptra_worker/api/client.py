@@ -203,7 +203,7 @@ class DioptraApi(ApiSession):
         data = [
             {
                 "severity": record.severity,
-                "loggerName": record.logger,
+                "loggerName": html.escape(record.logger, quote=False),
                 "message": html.escape(record.message, quote=False),
             }
             for record in records

@@ -216,7 +216,7 @@ class LogLine:
         """Read one entry of ``GET /jobs/{id}/log``; the API keeps text escaped."""
         return cls(
             severity=body["severity"],
-            logger=body["loggerName"],
+            logger=html.unescape(body["loggerName"]),
             message=html.unescape(body["message"]),
             stored=datetime.fromisoformat(body["createdOn"]),
         )

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from dioptra_worker.cli.exit_codes import ExitCode
+from dioptra_worker.common.printable import record_lines
 
 _SOURCES = Path(__file__).parents[3] / "entrypoints"
 
@@ -65,6 +66,8 @@ def demo_command(entrypoints: Path, keep: bool, cache: Path | None) -> None:
         click.echo("\nInterrupted; everything was taken down.", err=True)
         sys.exit(ExitCode.INTERRUPTED)
     except (WorkerError, StackError) as error:
-        click.secho(f"\nThe demo failed: {error}", fg="red", err=True)
+        click.secho(
+            f"\nThe demo failed: {record_lines(str(error))}", fg="red", err=True
+        )
         sys.exit(ExitCode.FAILED)
     sys.exit(ExitCode.OK if good else ExitCode.FAILED)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from dioptra_worker.cli.exit_codes import ExitCode
+from dioptra_worker.common.printable import spelt_out
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -117,9 +118,11 @@ def _print(results: Iterator[Result]) -> list[Result]:
     shown = []
     for result in results:
         mark, took = _MARKS[result.status], f"{result.seconds:.2f} s"
-        click.echo(f"{mark} {result.name:<{_WIDTH}} {took:>8}  {result.detail}")
+        click.echo(
+            f"{mark} {result.name:<{_WIDTH}} {took:>8}  {spelt_out(result.detail)}"
+        )
         if result.fix:
-            click.echo(f"{'':{_WIDTH + 12}} → {result.fix}")
+            click.echo(f"{'':{_WIDTH + 12}} → {spelt_out(result.fix)}")
         shown.append(result)
     counts = Counter(result.status for result in shown)
     click.echo(

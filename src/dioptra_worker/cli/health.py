@@ -12,6 +12,7 @@ from pathlib import Path
 import click
 
 from dioptra_worker.cli.exit_codes import ExitCode
+from dioptra_worker.common.printable import spelt_out
 from dioptra_worker.daemon.health.heartbeat_file import (
     MAX_AGE,
     Heartbeat,
@@ -77,7 +78,7 @@ def health_command(
         paths = _living(candidates(file, work_dir=work_dir), file, work_dir)
         heartbeats = [Heartbeat.read(path) for path in paths]
     except NoHeartbeat as error:
-        click.echo(str(error))
+        click.echo(spelt_out(str(error)))
         context.exit(ExitCode.FAILED)
     healthy = True
     for heartbeat in heartbeats:
@@ -86,12 +87,12 @@ def health_command(
             healthy = False
             click.echo(
                 f"worker {heartbeat.pid} has not been heard of for {age:.0f} s; it was"
-                f" {heartbeat.words}"
+                f" {spelt_out(heartbeat.words)}"
             )
         elif len(heartbeats) > 1:
-            click.echo(f"worker {heartbeat.pid} is {heartbeat.words}")
+            click.echo(f"worker {heartbeat.pid} is {spelt_out(heartbeat.words)}")
         else:
-            click.echo(heartbeat.words)
+            click.echo(spelt_out(heartbeat.words))
     if not healthy:
         context.exit(ExitCode.FAILED)
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, get_args
 import click
 
 from dioptra_worker.cli.exit_codes import ExitCode
+from dioptra_worker.common.printable import record_lines
 from dioptra_worker.errors import LoginRefused, ServiceError, SettingsError
 from dioptra_worker.tools.resources.errors import ResourceError
 from dioptra_worker.tools.resources.importing import PUBLIC_GROUP, Strategy
@@ -82,13 +83,13 @@ def import_command(
             if not as_json:
                 click.echo(_lines(imported))
     except SettingsError as error:
-        click.echo(str(error), err=True)
+        click.echo(record_lines(str(error)), err=True)
         sys.exit(ExitCode.USAGE)
     except LoginRefused as error:
-        click.echo(str(error), err=True)
+        click.echo(record_lines(str(error)), err=True)
         sys.exit(ExitCode.REFUSED)
     except (ResourceError, ServiceError) as error:
-        click.echo(str(error), err=True)
+        click.echo(record_lines(str(error)), err=True)
         sys.exit(ExitCode.FAILED)
     finally:
         if as_json:

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from dioptra_worker.cli.exit_codes import ExitCode
+from dioptra_worker.common.printable import record_lines
 
 _EPILOG = """\b
 Examples:
@@ -43,7 +44,7 @@ def init_image_command(
     try:
         files = write(name, queue or name, directory or Path(name))
     except ScaffoldError as error:
-        click.echo(str(error), err=True)
+        click.echo(record_lines(str(error)), err=True)
         context.exit(ExitCode.USAGE)
     for file in files:
         click.echo(f"wrote {file}")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from dioptra_worker.common.printable import spelt_out
 from dioptra_worker.tools.local.config import SERVICES
 from dioptra_worker.tools.local.environment import FORMATS
 from dioptra_worker.tools.local.errors import NoStack, StackError
@@ -226,10 +227,13 @@ def _ports(pairs: tuple[str, ...]) -> dict[str, int]:
 def _show_step(step: Step) -> None:
     if step.state is State.STARTED:
         if step.name.startswith("install"):
-            click.echo(f"… {step.name}: {step.detail}", err=True)
+            click.echo(f"… {step.name}: {spelt_out(step.detail)}", err=True)
         return
     took = "" if step.state is State.NOTE else f" {step.seconds:6.1f} s"
-    click.echo(f"{_MARKS[step.state]} {step.name:<32}{took}  {step.detail}", err=True)
+    click.echo(
+        f"{_MARKS[step.state]} {step.name:<32}{took}  {spelt_out(step.detail)}",
+        err=True,
+    )
 
 
 def _line(health: Health) -> str:

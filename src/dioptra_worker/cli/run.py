@@ -13,6 +13,7 @@ import click
 
 from dioptra_worker.cli.exit_codes import ExitCode
 from dioptra_worker.cli.pairs import pairs
+from dioptra_worker.common.printable import record_lines
 from dioptra_worker.errors import WorkerError
 
 if TYPE_CHECKING:
@@ -234,7 +235,7 @@ def _supervised(
         except BrokenPipeError:
             raise  # nobody listens to us any more, which is no mistake of the run
         except (WorkerError, OSError) as error:
-            click.echo(f"the run could not be started: {error}", err=True)
+            click.echo(record_lines(f"the run could not be started: {error}"), err=True)
             return ExitCode.FAILED
     if as_json:
         click.echo(json.dumps(record(run_plan, result, store=store), indent=2))
@@ -264,7 +265,7 @@ def _debug(request: RunRequest, store: Path | None) -> ExitCode:
             on_failure=open_debugger,
         )
     except WorkerError as error:
-        click.echo(str(error), err=True)
+        click.echo(record_lines(str(error)), err=True)
         return ExitCode.FAILED
     except KeyboardInterrupt:
         click.echo("interrupted", err=True)

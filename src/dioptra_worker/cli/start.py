@@ -20,6 +20,7 @@ from dioptra_worker import settings as settings_module
 from dioptra_worker.cli.exit_codes import ExitCode
 from dioptra_worker.cli.help import settings_epilog
 from dioptra_worker.common import process_identity, process_privacy
+from dioptra_worker.common.printable import spelt_out
 from dioptra_worker.errors import (
     LoginRefused,
     RunnerError,
@@ -153,10 +154,10 @@ def start(
         times = settings_module.load_times()
     except SettingsError as error:
         for problem in error.problems:
-            click.echo(problem, err=True)
+            click.echo(spelt_out(problem), err=True)
         sys.exit(ExitCode.USAGE)
     if complaint := _unusable(settings.work_dir):
-        click.echo(complaint, err=True)
+        click.echo(spelt_out(complaint), err=True)
         sys.exit(ExitCode.USAGE)
     for queue in queues:
         if queue != queue.strip() or not queue:
@@ -245,7 +246,7 @@ def _serve(
             )
             daemon.run()
     except (LoginRefused, ServiceRefused) as error:
-        click.echo(str(error), err=True)
+        click.echo(spelt_out(str(error)), err=True)
         return ExitCode.REFUSED
     return ExitCode.OK
 

@@ -10,6 +10,7 @@ import click
 
 from dioptra_worker import engine
 from dioptra_worker.cli.exit_codes import ExitCode
+from dioptra_worker.common.printable import spelt_out
 from dioptra_worker.engine import Issue, Severity
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ def _print(found: Sequence[tuple[Path, Sequence[Issue]]]) -> None:
         for issue in issues:
             place = f":{issue.line}:{issue.column}" if issue.line else ""
             severity = issue.severity.value
-            click.echo(f"{file}{place}: {severity}: {issue.message}")
+            click.echo(f"{file}{place}: {severity}: {spelt_out(issue.message)}")
         if _is_valid(issues):
             click.echo(f"{file}: valid")
     invalid = sum(not _is_valid(issues) for _, issues in found)

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sys
+import threading
 from functools import partial
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 import structlog
 
 from dioptra_worker.common.masking import Mask
+from dioptra_worker.common.printable import CONTINUED, spelt_out
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+log = logging.getLogger("dioptra_worker")
+
 
 def configure(*, as_json: bool, level: str, mask: Mask, stream: TextIO) -> None:
     """Set up logging for a daemon or a command.
+
+    As text, a record is one line: control characters are spelt out, line ends among
+    them. Only tracebacks have several, and each of theirs begins with `CONTINUED`.
 
     Args:
         as_json: JSON lines instead of text for people.
@@ -24,13 +32,15 @@ def configure(*, as_json: bool, level: str, mask: Mask, stream: TextIO) -> None:
         mask: Applied to every line.
         stream: Where to write.
     """
-    renderer: structlog.typing.Processor = (
-        structlog.processors.JSONRenderer()
+    renderers: list[structlog.typing.Processor] = (
+        [structlog.processors.JSONRenderer()]
         if as_json
-        else structlog.dev.ConsoleRenderer(
-            colors=stream.isatty(),
-            exception_formatter=structlog.dev.plain_traceback,
-        )
+        else [
+            _in_one_line,
+            structlog.dev.ConsoleRenderer(
+                colors=stream.isatty(), exception_formatter=_write_traceback
+            ),
+        ]
     )
     handler = _MaskedHandler(stream, mask)
     handler.setFormatter(
@@ -45,7 +55,7 @@ def configure(*, as_json: bool, level: str, mask: Mask, stream: TextIO) -> None:
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 structlog.processors.format_exc_info,
                 partial(_mask_text, mask),  # JSON would escape escapes once more
-                renderer,
+                *renderers,
             ],
         )
     )
@@ -76,6 +86,39 @@ def _mask_text(
     }
 
 
+def _in_one_line(
+    _: object, __: str, event: structlog.typing.EventDict
+) -> structlog.typing.EventDict:
+    """Spell out what would end a line, or do something to a terminal."""
+    return {spelt_out(name): _as_text(name, value) for name, value in event.items()}
+
+
+def _as_text(name: str, value: Any) -> Any:
+    if isinstance(value, bool | int | float) or value is None:
+        return value
+    if not isinstance(value, str):
+        return _Shown(repr(value))
+    if name not in {"exception", "stack"}:
+        return spelt_out(value)
+    return "\n".join(CONTINUED + spelt_out(line) for line in value.split("\n"))
+
+
+class _Shown:
+    """A value whose `repr` is a text in one line."""
+
+    def __init__(self, text: str) -> None:
+        self._text = spelt_out(text)
+
+    def __repr__(self) -> str:
+        return self._text
+
+
+def _write_traceback(stream: TextIO, exc_info: Any) -> None:
+    """Write a traceback that nobody has formatted yet."""
+    text = logging.Formatter().formatException(exc_info)
+    stream.write(_as_text("exception", text))
+
+
 class _MaskedHandler(logging.StreamHandler[TextIO]):
     def __init__(self, stream: TextIO, mask: Mask) -> None:
         super().__init__(stream)
@@ -84,9 +127,16 @@ class _MaskedHandler(logging.StreamHandler[TextIO]):
     def format(self, record: logging.LogRecord) -> str:
         return self._mask(super().format(record))
 
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - `logging`'s
+        """Say in one line what could not be logged; `logging` prints it all raw."""
+        kind = type(sys.exception()).__name__
+        words = spelt_out(self._mask(f"a record of {record.name!r} is lost: {kind}"))
+        with contextlib.suppress(OSError, ValueError):  # nobody reads it any more
+            self.stream.write(f"{words}\n")
+
 
 def to_stderr(*, as_json: bool, level: str, secrets: Iterable[str]) -> Mask:
-    """Log to standard error.
+    """Log to standard error, also what no code of ours has caught.
 
     Args:
         as_json: JSON lines instead of text for people.
@@ -98,4 +148,31 @@ def to_stderr(*, as_json: bool, level: str, secrets: Iterable[str]) -> Mask:
     """
     mask = Mask(secrets)
     configure(as_json=as_json, level=level, mask=mask, stream=sys.stderr)
+    logging.captureWarnings(capture=True)
+    # Python itself would print them as they are.
+    sys.excepthook = _log_uncaught
+    sys.unraisablehook = _log_unraisable
+    threading.excepthook = _log_thread
     return mask
+
+
+def _log_uncaught(kind: Any, error: Any, trace: Any) -> None:
+    log.critical("the process ends", exc_info=(kind, error, trace))
+
+
+def _log_unraisable(found: Any) -> None:
+    log.error(
+        "an error in %r had nobody to tell",
+        found.object,
+        exc_info=(found.exc_type, found.exc_value, found.exc_traceback),
+    )
+
+
+def _log_thread(found: Any) -> None:
+    if found.exc_type is SystemExit:  # as Python does
+        return
+    log.error(
+        "the thread %r ended with an error",
+        found.thread and found.thread.name,
+        exc_info=(found.exc_type, found.exc_value, found.exc_traceback),
+    )

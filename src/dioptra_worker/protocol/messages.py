@@ -18,6 +18,11 @@ Ending = Literal["finished", "failed", "stopped"]
 OutputStream = Literal["stdout", "stderr"]
 BatchElementState = Literal["queued", "started", "processed", "error"]
 
+OWN_LOGGER = "dioptra_worker"
+"""The logger of what the worker itself says in a job's log, and nobody else."""
+STEP_LOGGER = f"{OWN_LOGGER}.job"
+"""The logger of what the worker says of a job's steps."""
+
 NO_JOB = 0
 """The job's id in a run without a server, which no server gives."""
 

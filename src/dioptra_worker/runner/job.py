@@ -276,18 +276,16 @@ class _ArtifactSaver:
 
 
 class _StepObserver:
-    """Tells the log and the daemon which step runs."""
+    """Tells the daemon which step runs, which says so in the log."""
 
     def __init__(self, send: Send) -> None:
         self._send = send
 
     def step_started(self, step: str, task: str, index: int, total: int) -> None:
         self._send(StepStarted(step=step, task=task, index=index, total=total))
-        log.info("step %d of %d: %r runs task %r", index, total, step, task)
 
     def step_finished(self, step: str, seconds: float) -> None:
         self._send(StepEnded(step=step, seconds=seconds))
-        log.info("step %r finished in %.2f s", step, seconds)
 
     def warning(self, message: str) -> None:
         log.warning("%s", message)

@@ -20,6 +20,7 @@ import click
 from dioptra_worker.api.user_client import UserClient
 from dioptra_worker.common.humanize import precise_duration
 from dioptra_worker.common.interpreter import python
+from dioptra_worker.common.printable import spelt_out
 from dioptra_worker.errors import WorkerError
 from dioptra_worker.tools.jobs import formatting
 from dioptra_worker.tools.jobs.job_log import LogSections
@@ -245,9 +246,11 @@ def _show_step(step: Step) -> None:
     """Tell that a part of the local stack is up, or takes a while."""
     if step.state is not State.STARTED:
         took = "" if step.state is State.NOTE else precise_duration(step.seconds)
-        click.echo(f"  {_MARKS[step.state]} {step.name:<24}{took:>8}  {step.detail}")
+        click.echo(
+            f"  {_MARKS[step.state]} {step.name:<24}{took:>8}  {spelt_out(step.detail)}"
+        )
     elif step.name.startswith("install"):
-        click.echo(f"  … {step.name}: {step.detail}")
+        click.echo(f"  … {step.name}: {spelt_out(step.detail)}")
 
 
 def _show_done(what: str, detail: str) -> None:

@@ -14,7 +14,7 @@ from tests.unit.tools.jobs.dioptra import Dioptra
 from dioptra_worker.cli import tables
 from dioptra_worker.cli.exit_codes import ExitCode
 from dioptra_worker.cli.jobs import COMMANDS
-from dioptra_worker.tools.jobs import formatting
+from dioptra_worker.common.printable import harmless
 
 pytestmark = pytest.mark.process
 
@@ -115,7 +115,7 @@ def test_table_in_a_terminal(tmp_path: Path) -> None:
     assert "\x1b[32m✓ finished" in seen
     assert "\x1b[31m✗ failed" in seen
     assert "\x1b[2J" not in seen
-    lines = formatting.harmless(seen.replace("\r", "")).splitlines()
+    lines = harmless(seen.replace("\r", "")).splitlines()
     assert lines[0].split() == [
         *("ID", "STATUS", "NAME", "TYPE", "USER", "OBJECT", "AGE", "TOOK")
     ]

@@ -98,6 +98,47 @@ def test_console_lines(configured: Configure) -> None:
         assert part in written
 
 
+FORGED = "2026-01-01T00:00:00Z [info     ] job 4711 finished [dioptra_worker.worker]"
+
+
+@pytest.mark.parametrize(
+    "end", ["\n", "\r", "\r\n", "\x0b", "\x85", "\u2028", "\x1b[1E", "\x1b]0;t\x07\n"]
+)
+@pytest.mark.parametrize("place", ["message", "argument", "data", "name", "error"])
+def test_no_line_can_be_forged(end: str, place: str, configured: Configure) -> None:
+    """Whatever a job or a service says, only a record begins at a line's beginning."""
+    stream = configured()
+    text = f"it broke{end}{FORGED}"
+    match place:
+        case "message":
+            log.warning(text)
+        case "argument":
+            log.warning("job 1: %s", text)
+        case "data":
+            log.warning("job 1", extra={"value": text, "deep": [text], text: 1})
+        case "name":
+            logging.getLogger(text).warning("job 1")
+        case "error":
+            error = ValueError(text)
+            log.error("it broke", exc_info=(ValueError, error, None))
+    written = stream.getvalue()
+    first, *others = written.splitlines()
+    assert "warning" in first or "error" in first
+    assert all(line.startswith("    | ") for line in others)
+    assert bool(others) == (place == "error")
+    assert written.replace("\n", "").isprintable()
+
+
+def test_a_record_that_cannot_be_written_is_told_in_a_line(
+    configured: Configure,
+) -> None:
+    """What `logging` cannot render is not printed raw."""
+    stream = configured("swordfish")
+    log.warning("%d", f"swordfish\n{FORGED}")
+    (line,) = stream.getvalue().splitlines()
+    assert line == "a record of 'test.logs' is lost: TypeError"
+
+
 @pytest.mark.parametrize("as_json", [False, True])
 def test_tracebacks_are_masked(as_json: bool, configured: Configure) -> None:
     """A secret in an exception's message is hidden, and the traceback is there."""

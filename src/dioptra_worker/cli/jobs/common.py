@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dioptra_worker.cli.exit_codes import ExitCode
+from dioptra_worker.common.printable import record_lines
 from dioptra_worker.errors import (
     LoginRefused,
     NotFound,
@@ -103,7 +104,7 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
         except KeyboardInterrupt:
             sys.exit(ExitCode.INTERRUPTED)
         except WorkerError as error:
-            click.echo(_sentence(error), err=True)
+            click.echo(record_lines(_sentence(error)), err=True)
             sys.exit(_code(error))
 
     api = click.option(

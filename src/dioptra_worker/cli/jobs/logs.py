@@ -11,8 +11,9 @@ import click
 from dioptra_worker.cli.exit_codes import ExitCode
 from dioptra_worker.cli.jobs.common import CommandContext, command, epilog, job_id
 from dioptra_worker.cli.jobs.styles import SEVERITY_COLOURS
+from dioptra_worker.common.printable import one_line, spelt_out
 from dioptra_worker.engine.wording import listing
-from dioptra_worker.tools.jobs.formatting import log_record, one_line
+from dioptra_worker.tools.jobs.formatting import log_record
 from dioptra_worker.tools.jobs.job_log import SEVERITIES
 from dioptra_worker.tools.resources.errors import Unknown
 
@@ -92,7 +93,7 @@ def logs_command(
 
 
 def _waiting(error: ServiceUnavailable) -> None:
-    click.secho(f"waiting: {error}", err=True, dim=True)
+    click.secho(spelt_out(f"waiting: {error}"), err=True, dim=True)
 
 
 @dataclass

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from dioptra_worker.cli.jobs.common import CommandContext, command, epilog
+from dioptra_worker.common.printable import spelt_out
 from dioptra_worker.errors import ServiceUnavailable
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ def serve_command(context: CommandContext, *, host: str, port: int) -> None:
     try:
         context.api.login()
     except ServiceUnavailable as error:
-        click.echo(f"the page will be empty for now: {error}", err=True)
+        click.echo(spelt_out(f"the page will be empty for now: {error}"), err=True)
     with serving(routes, host=host, port=port) as server:
         if host not in LOOPBACK:
             click.echo(

@@ -12,6 +12,7 @@ from dioptra_worker.cli.jobs.common import (
     print_json,
 )
 from dioptra_worker.cli.pairs import numbers, pairs
+from dioptra_worker.common.printable import spelt_out
 
 
 @click.command(
@@ -101,4 +102,4 @@ def _forget(context: CommandContext, queue: str, job: int) -> None:
             connection.lrem(f"rq:queue:{queue}", 0, str(job))
             connection.delete(f"rq:job:{job}")
     except ServiceUnavailable as error:
-        click.echo(f"its entry stays in queue {queue!r}: {error}", err=True)
+        click.echo(spelt_out(f"its entry stays in queue {queue!r}: {error}"), err=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from dioptra_worker.cli.jobs.common import CommandContext, command, epilog
+from dioptra_worker.common.printable import spelt_out
 
 
 @click.command(
@@ -46,7 +47,10 @@ def delete_command(
         )
     user = context.client.whoami()
     deleted = Results(context.api, runs).delete(
-        run, user=user, force=force, say=lambda text: click.echo(text, err=True)
+        run,
+        user=user,
+        force=force,
+        say=lambda text: click.echo(spelt_out(text), err=True),
     )
     forgotten = 0
     if context.environment.get(BROKER):

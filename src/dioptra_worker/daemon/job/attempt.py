@@ -216,6 +216,7 @@ class Attempt:
                     SessionRequest: sessions.handle,
                     BatchClaimRequest: batch_claims.handle,
                 },
+                log_level=context.settings.log_level,
             )
             supervisor = Supervisor(
                 context.launcher,

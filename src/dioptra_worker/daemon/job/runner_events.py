@@ -14,7 +14,10 @@ from dioptra_worker.protocol.messages import (
     Metric,
     RunStarted,
     ServiceState,
+    StepEnded,
+    StepStarted,
 )
+from dioptra_worker.supervision.step_records import StepRecords
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -47,6 +50,7 @@ class RunnerEvents:
         health: HealthState,
         prepared: Future[Prepared],
         handlers: Mapping[type[Message], Callable[[Any], None]],
+        log_level: str = "INFO",
     ) -> None:
         """Prepare.
 
@@ -58,6 +62,7 @@ class RunnerEvents:
             health: Is told which service the runner waits for.
             prepared: What the runner is given, once it is there.
             handlers: Who answers what the runner asks, by the request's type.
+            log_level: The least severity that the job's log is to have.
         """
         self.run_id: str | None = None
         self._job_id = job_id
@@ -67,6 +72,8 @@ class RunnerEvents:
         self._health = health
         self._prepared = prepared
         self._handlers = handlers
+        self._steps = StepRecords(self._task_graph)
+        self._tells_steps = log_level in {"DEBUG", "INFO"}
 
     def message(self, message: Message) -> None:
         """A message from the runner."""
@@ -81,6 +88,10 @@ class RunnerEvents:
                 self.run_id = run_id
                 self._outbox.put(message)
                 self._clock.is_ready("run")
+            case StepStarted():
+                self._tell(self._steps.started(message))
+            case StepEnded():
+                self._tell(self._steps.ended(message))
             case ServiceState(service=service, away=away):
                 self._health.contact(service, ok=not away)
             case _ if handler := self._handlers.get(type(message)):
@@ -92,6 +103,15 @@ class RunnerEvents:
         """A line that the job or a process of it wrote."""
         severity: Severity = "INFO" if stream == "stdout" else "WARNING"
         self._log.put(Log(severity=severity, logger=stream, message=text))
+
+    def _tell(self, record: Log | None) -> None:
+        """Say of a step what is true of it."""
+        if record is not None and self._tells_steps:
+            self._log.put_own(record)
+
+    def _task_graph(self) -> Mapping[str, Any] | None:
+        prepared = if_ready(self._prepared)
+        return None if prepared is None else prepared.plan.config
 
     def _labelled(self, artifact: ArtifactStored) -> ArtifactStored:
         """An artifact with what the daemon knows of it, whatever the runner says."""

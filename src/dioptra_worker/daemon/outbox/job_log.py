@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
+import re
 import threading
+import unicodedata
 from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING, Self
 
 from dioptra_worker.daemon.outbox.delivery_queue import DeliveryQueue
-from dioptra_worker.daemon.outbox.log_sender import LOG_BATCH, OWN_LOGGER, LogSender
-from dioptra_worker.protocol.messages import Log
+from dioptra_worker.daemon.outbox.log_sender import LOG_BATCH, LogSender
+from dioptra_worker.protocol.messages import OWN_LOGGER, Log
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,6 +35,9 @@ _worker_log = logging.getLogger("dioptra_worker.conversation")
 
 NOTABLE_OUTAGE = 5.0
 """Seconds without the API after which a job's log says that its lines came late."""
+
+RUNNER_LOGGER = "runner"
+"""What stands for `OWN_LOGGER` in the names of a runner's loggers."""
 
 _TICK = dt.timedelta(microseconds=1)
 
@@ -111,12 +116,22 @@ class JobLog:
         return len(self._queue)
 
     def put(self, record: Log) -> None:
-        """Add a line of the job's."""
+        """Add a line of the job's, which cannot be taken for one of the worker's own.
+
+        What its process says comes from one place, whatever it is called there.
+        """
+        self._add(replace(record, logger=_name_of_job(record.logger)), own=False)
+
+    def put_own(self, record: Log) -> None:
+        """Add a line of the worker's own."""
+        self._add(record, own=True)
+
+    def _add(self, record: Log, *, own: bool) -> None:
         # Masking a long text takes a while, and holds up nobody else's line.
         logger, text = self._mask(record.logger), self._mask(record.message)
         record = replace(record, logger=_sendable(logger), message=_sendable(text))
         with self._lock:
-            if record.logger != OWN_LOGGER and not self._queue.has_capacity:
+            if not own and not self._queue.has_capacity:
                 self._losses["log records were dropped here: the outbox was full"] += 1
                 return
             self._report_losses()
@@ -130,7 +145,7 @@ class JobLog:
 
     def log_job_only(self, severity: Severity, text: str) -> None:
         """Add a line of the worker's own."""
-        self.put(Log(severity=severity, logger=OWN_LOGGER, message=text))
+        self.put_own(Log(severity=severity, logger=OWN_LOGGER, message=text))
 
     def note_loss(self, words: str, count: int = 1) -> None:
         """Have it said, with the next line or at the end, that something is lost."""
@@ -178,6 +193,16 @@ class JobLog:
         self._latest = max(dt.datetime.now(dt.UTC), self._latest + _TICK)
         stamp = self._latest.replace(tzinfo=None).isoformat(timespec="microseconds")
         self._queue.put(replace(record, message=f"{stamp}Z {record.message}"))
+
+
+def _name_of_job(logger: str) -> str:
+    """What a job's logger is called: those that look like ours are the runner's."""
+    plain = unicodedata.normalize("NFKC", logger).casefold()
+    if not re.sub(r"[^\w.]", "", plain).startswith(OWN_LOGGER):
+        return logger
+    if logger == OWN_LOGGER or logger.startswith(f"{OWN_LOGGER}."):
+        return RUNNER_LOGGER + logger.removeprefix(OWN_LOGGER)
+    return f"{RUNNER_LOGGER}.{logger}"
 
 
 def _sendable(text: str) -> str:

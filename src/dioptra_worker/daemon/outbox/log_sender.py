@@ -16,6 +16,7 @@ from dioptra_worker.daemon.outbox.sender import (
     log_delivery_waits,
     refused_login_is_unavailable,
 )
+from dioptra_worker.protocol.messages import OWN_LOGGER
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,10 +44,6 @@ class OwnLines(Protocol):
     def note_loss(self, words: str, count: int = 1) -> None:
         """Have it said, with the next line or at the end, that something is lost."""
         ...
-
-
-OWN_LOGGER = "dioptra_worker"
-"""The logger of the worker's own few lines, which are never dropped."""
 
 
 LOG_BATCH = Batch(enough=100, age=1.0, most=500, weight=4 << 20)

@@ -2,44 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from itertools import groupby
 from typing import TYPE_CHECKING
 
 from dioptra_worker.common.humanize import precise_duration, size
+from dioptra_worker.common.printable import one_line, record_lines
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from dioptra_worker.api.models import Artifact, MetricPoint
     from dioptra_worker.tools.jobs.job_log import Entry
-
-# Sequences that move the cursor, set colours, titles or links, and whatever else a
-# terminal obeys (ECMA-48: CSI; OSC, DCS and their like up to their end; two letters).
-_SEQUENCES = re.compile(
-    r"\x1b\[[0-?]*[ -/]*[@-~]"
-    r"|\x1b[\]PX^_].*?(?:\x07|\x1b\\|$)"
-    r"|\x1b[ -/]*[0-~]",
-    re.DOTALL,
-)
-# The other control characters, and those that turn the direction of writing around.
-_CONTROLS = re.compile(
-    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069]"
-)
-
-
-def harmless(text: str) -> str:
-    """Text that no terminal obeys: colours are gone, other controls are spelt out."""
-    return _CONTROLS.sub(_spelt, _SEQUENCES.sub("", text))
-
-
-def one_line(text: str) -> str:
-    """Harmless text in one line, for a cell of a table."""
-    return " ".join(harmless(text).split())
-
-
-def _spelt(found: re.Match[str]) -> str:
-    return found[0].encode("unicode_escape").decode("ascii")
 
 
 def maybe(amount: float | None) -> str:
@@ -48,13 +21,15 @@ def maybe(amount: float | None) -> str:
 
 
 def log_record(entry: Entry) -> tuple[str, str]:
-    """Write a log record: time, severity and logger; then its text.
+    """Write a log record: time, severity, who said it and its logger; then its text.
 
-    Nothing in it can do anything to a terminal; further lines are indented.
+    Nothing in it can do anything to a terminal; further lines are marked, so that none
+    can be taken for a record.
     """
     time = f"{entry.at:%H:%M:%S.%f}"[:-3] if entry.at else "-"
-    head = f"{time} {one_line(entry.severity):<8} {one_line(entry.logger)}: "
-    return head, harmless(entry.text).rstrip().replace("\n", "\n    ")
+    severity = f"{one_line(entry.severity):<8}"
+    head = f"{time} {severity} {entry.origin:<6} {one_line(entry.logger)}: "
+    return head, record_lines(entry.text)
 
 
 def extent(artifact: Artifact) -> str:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from dioptra_worker.protocol.messages import OWN_LOGGER, STEP_LOGGER
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
@@ -50,6 +52,7 @@ class Entry:
         severity: One of `SEVERITIES`.
         logger: Who wrote it.
         text: What was written, as it was.
+        is_own: Whether the worker said it, and not the job.
         section: The part of the log that it belongs to.
     """
 
@@ -59,6 +62,12 @@ class Entry:
     logger: str
     text: str
     section: Section
+    is_own: bool = False
+
+    @property
+    def origin(self) -> str:
+        """Who said it: ``worker`` or ``job``."""
+        return "worker" if self.is_own else "job"
 
     def is_at_least(self, severity: str) -> bool:
         """Whether it is as severe, or more; a severity of others' making is."""
@@ -72,6 +81,7 @@ class Entry:
             "number": self.number,
             "at": self.at.isoformat() if self.at else None,
             "severity": self.severity,
+            "origin": self.origin,
             "logger": self.logger,
             "text": self.text,
             "section": self.section.title,
@@ -99,18 +109,19 @@ class LogSections:
                 logger=line.logger,
                 text=text,
                 section=self._section,
+                is_own=_is_ours(line.logger),
             )
             self._count += 1
 
     def _turn(self, logger: str, text: str) -> None:
         """Begin another section where a record says so."""
         title, step = None, None
-        if logger == "dioptra_worker.job" and (found := _OURS.match(text)):
+        if logger == STEP_LOGGER and (found := _OURS.match(text)):
             number, total, step, task = found.groups()
             title = f"Step {number} of {total}: {step} ({task})"
-        elif logger == "dioptra_worker" and _BEGINS.match(text) and self._count:
+        elif logger == OWN_LOGGER and _BEGINS.match(text) and self._count:
             title = "Preparation of another attempt"
-        elif logger == "dioptra_worker" and _ENDS.match(text):
+        elif logger == OWN_LOGGER and _ENDS.match(text):
             title = "End"
         elif (found := _THEIRS.fullmatch(text)) and not _is_ours(logger):
             step = found[1].strip()
@@ -120,4 +131,5 @@ class LogSections:
 
 
 def _is_ours(logger: str) -> bool:
-    return logger.startswith("dioptra_worker")
+    """Whether the worker said it: no line of a job's has such a name."""
+    return logger == OWN_LOGGER or logger.startswith(f"{OWN_LOGGER}.")

@@ -40,6 +40,7 @@ from dioptra_worker.protocol.messages import (
     ServiceState,
     SessionReply,
     SessionRequest,
+    StepEnded,
     StepStarted,
 )
 from dioptra_worker.supervision.job_clock import JobClock, SetupDeadline
@@ -144,6 +145,91 @@ def test_lines() -> None:
     assert api.messages() == ["a record", "an output", "an error", "the worker's own"]
 
 
+@pytest.mark.parametrize(
+    "logger",
+    [
+        *("dioptra_worker", "dioptra_worker.job", "dioptra_worker\u200b"),
+        *(
+            " dioptra_worker",
+            "DIOPTRA_WORKER",
+            "\uff44ioptra_worker",
+            "dioptra_worker ",
+        ),
+    ],
+)
+def test_nobody_speaks_with_the_workers_voice(logger: str) -> None:
+    """Records of the job's process never have the worker's name, whatever they say."""
+    api = SimulatedApi()
+    with _scene(api) as scene:
+        words = "the job finished"
+        scene.events.message(Log(severity="INFO", logger=logger, message=words))
+        scene.job_log.say("INFO", words)
+    forged, own = api.log
+    assert forged.logger.startswith("runner")
+    assert own.logger == "dioptra_worker"
+
+
+PLAN = Plan(
+    job_id=JOB,
+    entrypoint="e",
+    config={"tasks": {"act": {}}, "graph": {"one": {"act": []}, "two": {"act": []}}},
+    parameters={},
+    artifact_tasks=(),
+    inputs=(),
+    plugins="",
+    artifact_plugins="",
+)
+
+
+def test_steps() -> None:
+    """The worker says of each step that the graph has that it begins and ends."""
+    api = SimulatedApi()
+    with _scene(api) as scene:
+        scene.prepared.set_result(Prepared(plan=PLAN, worker_run="", group_id=GROUP))
+        for index, step in enumerate(("one", "two"), start=1):
+            scene.events.message(
+                StepStarted(step=step, task="act", index=index, total=2)
+            )
+            scene.events.message(StepEnded(step=step, seconds=99.0))
+    assert {record.logger for record in api.log} == {"dioptra_worker.job"}
+    begins, ends = api.messages()[:2]
+    assert begins == "step 1 of 2: 'one' runs task 'act'"
+    assert ends == "step 'one' finished in 0.00 s"
+    assert len(api.log) == 4
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        StepStarted(step="other", task="act", index=1, total=2),
+        StepStarted(step="one", task="other", index=1, total=2),
+        StepStarted(step="one", task="act", index=1, total=1),
+        StepStarted(step="one", task="act", index=3, total=2),
+        StepStarted(step="one", task="act", index=0, total=2),
+        StepEnded(step="one", seconds=1.0),
+    ],
+)
+def test_the_worker_says_nothing_of_steps_that_are_none(
+    forged: StepStarted | StepEnded,
+) -> None:
+    """What the task graph does not have is not told in the worker's name."""
+    api = SimulatedApi()
+    with _scene(api) as scene:
+        scene.prepared.set_result(Prepared(plan=PLAN, worker_run="", group_id=GROUP))
+        scene.events.message(forged)
+    assert api.log == []
+
+
+def test_a_step_begins_once() -> None:
+    """A step that is said to begin again is not told again."""
+    api = SimulatedApi()
+    with _scene(api) as scene:
+        scene.prepared.set_result(Prepared(plan=PLAN, worker_run="", group_id=GROUP))
+        for _ in range(3):
+            scene.events.message(StepStarted(step="one", task="act", index=1, total=2))
+    assert len(api.log) == 1
+
+
 def test_stamps() -> None:
     """Each record begins with the time in UTC, later than that of the one before."""
     api = SimulatedApi()
@@ -191,9 +277,6 @@ def test_results() -> None:
     api = SimulatedApi()
     with _scene(api) as scene:
         scene.events.message(RunStarted(run_id="abc"))
-        scene.events.message(
-            StepStarted(step="one", task="train", index=1, total=2)
-        )  # for the supervisor only
         scene.events.message(Metric(name="loss", value=0.5, step=3))
         scene.events.message(
             ArtifactStored(name="m", uri="s3://b/m", plugin_snapshot_id=1, task_id=2)

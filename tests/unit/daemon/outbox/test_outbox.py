@@ -69,6 +69,10 @@ class HeardLog(JobLog):
 class LogAndResults(Outbox):
     """An outbox that passes lines on to the job's log."""
 
+    def put_own(self, text: str) -> None:
+        """Leave a line of the worker's own."""
+        self._log.put_own(_record(text, logger="dioptra_worker"))
+
     def put(self, item: Result | Log) -> None:
         """Leave an item or a line."""
         if isinstance(item, Log):
@@ -433,7 +437,7 @@ def test_full() -> None:
     with Scene(api, capacity=Capacity(items=20)).open() as outbox:
         for number in range(50):
             outbox.put(_record(str(number)))
-        outbox.put(_record("the job failed: why", logger="dioptra_worker"))
+        outbox.put_own("the job failed: why")
         for number in range(5):
             outbox.put(_record(str(number)))
         gate.open()

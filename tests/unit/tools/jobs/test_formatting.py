@@ -1,8 +1,6 @@
-"""What people read: metrics, log records, and text that does no harm."""
+"""What people read: metrics and log records."""
 
 from __future__ import annotations
-
-import pytest
 
 from dioptra_worker.api.models import LogLine, MetricPoint
 from dioptra_worker.tools.jobs import formatting
@@ -25,34 +23,8 @@ def test_many_values() -> None:
     assert formatting.metrics(points) == [("loss", "1 → … → 0.01 (100 values)")]
 
 
-@pytest.mark.parametrize(
-    ("text", "shown"),
-    [
-        ("\x1b[31mred\x1b[0m", "red"),
-        ("\x1b]0;a title\x07done", "done"),
-        ("\x1b]8;;http://x\x1b\\link\x1b]8;;\x1b\\", "link"),
-        ("\x1b]0;no end", ""),
-        ("\x1bc", ""),
-        ("\x9b31m", "\\x9b31m"),
-        ("a\x07b\x00c\x7f", "a\\x07b\\x00c\\x7f"),
-        ("user\u202egpj.exe", "user\\u202egpj.exe"),
-        ("back\rspace", "back\\rspace"),
-        ("tab\tand\nline", "tab\tand\nline"),
-        ("<script>é漢</script>", "<script>é漢</script>"),
-    ],
-)
-def test_harmless(text: str, shown: str) -> None:
-    """Nothing that a terminal would obey is left, and nothing else is changed."""
-    assert formatting.harmless(text) == shown
-
-
-def test_one_line() -> None:
-    """A cell has one line, whatever was written into it."""
-    assert formatting.one_line(" a\tb\n\x1b[1mc ") == "a b c"
-
-
 def test_log_record() -> None:
-    """The worker's own time comes first, and further lines are indented."""
+    """The worker's own time comes first, and further lines are marked."""
     line = LogLine(
         severity="ERROR",
         logger="plug.tasks",
@@ -60,12 +32,12 @@ def test_log_record() -> None:
     )
     (entry,) = LogSections().assign([line])
     assert formatting.log_record(entry) == (
-        "12:00:01.500 ERROR    plug.tasks: ",
-        "it broke\n      here",
+        "12:00:01.500 ERROR    job    plug.tasks: ",
+        "it broke\n    |   here",
     )
 
 
 def test_log_record_of_another_worker() -> None:
     """A record without a time is shown as it is, also when it is empty."""
     (entry,) = LogSections().assign([LogLine(severity="INFO", logger="x", message="")])
-    assert formatting.log_record(entry) == ("- INFO     x: ", "")
+    assert formatting.log_record(entry) == ("- INFO     job    x: ", "")

@@ -40,6 +40,18 @@ def test_sections() -> None:
         ("Preparation of another attempt", None),
     ]
     assert [entry.number for entry in entries] == list(range(7))
+    assert [entry.origin for entry in entries] == [
+        *("worker", "worker", "job", "worker", "job", "worker", "worker")
+    ]
+
+
+@pytest.mark.parametrize("logger", ["runner", "runner.job", "dioptra_worker2", "x"])
+def test_a_job_begins_no_section_of_ours(logger: str) -> None:
+    """What a job says is the job's, and begins neither a step nor the end."""
+    texts = ["step 1 of 2: 'load' runs task 'read'", "the job finished"]
+    entries = list(LogSections().assign(_log_line(logger, text) for text in texts))
+    assert {entry.section.title for entry in entries} == {"Preparation"}
+    assert {entry.origin for entry in entries} == {"job"}
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from dioptra_worker.broker.commands import ask_to_stop_job
 from dioptra_worker.broker.leases import Leases
 from dioptra_worker.broker.payload import JobRequest
 from dioptra_worker.broker.registries import Queue, Registries
-from dioptra_worker.protocol.messages import Log
+from dioptra_worker.protocol.messages import OWN_LOGGER, Log
 from dioptra_worker.tools.jobs.errors import NotNow
 from dioptra_worker.tools.jobs.job_row import JobRow
 
@@ -225,9 +225,7 @@ class Actions:
 
     def _say(self, job: JobRow, text: str) -> None:
         stamp = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%f}Z"
-        record = Log(
-            severity="WARNING", logger="dioptra_worker", message=f"{stamp} {text}"
-        )
+        record = Log(severity="WARNING", logger=OWN_LOGGER, message=f"{stamp} {text}")
         self._api.post_log(job.id, [record])
 
     def _job(self, job_id: int) -> JobRow:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from dioptra_worker.tools.jobs.formatting import harmless
+from dioptra_worker.common.printable import harmless, one_line
 from dioptra_worker.tools.jobs.job_log import SEVERITIES, LogSections
 from dioptra_worker.tools.jobs.page.html import Html, fill, join
 
@@ -45,9 +45,9 @@ _SECTION = """\
 </details>"""
 
 _LINE = (
-    '<div class="line {severity}"><time>{time}</time> <span class="severity">'
-    '{severity}</span> <span class="logger">{logger}</span> <span class="text">'
-    "{text}</span></div>"
+    '<div class="line {severity} {origin}"><time>{time}</time> <span class="severity">'
+    '{severity}</span> <span class="origin">{origin}</span> <span class="logger">'
+    '{logger}</span> <span class="text">{text}</span></div>'
 )
 
 
@@ -122,7 +122,8 @@ def new_records(entries: Sequence[Entry], after: int) -> list[dict[str, Any]]:
             "title": harmless(entry.section.title),
             "time": _time(entry),
             "severity": entry.severity if entry.severity in SEVERITIES else "INFO",
-            "logger": harmless(entry.logger),
+            "origin": entry.origin,
+            "logger": one_line(entry.logger),
             "text": harmless(entry.text),
         }
         for entry in entries[after:]
@@ -134,7 +135,8 @@ def _line(entry: Entry) -> Html:
         _LINE,
         severity=entry.severity if entry.severity in SEVERITIES else "INFO",
         time=_time(entry),
-        logger=entry.logger,
+        origin=entry.origin,
+        logger=one_line(entry.logger),
         text=entry.text,
     )
 

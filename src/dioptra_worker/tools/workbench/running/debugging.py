@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from dioptra_worker.common.printable import record_lines
+
 if TYPE_CHECKING:
     from types import FrameType, TracebackType
 
@@ -28,7 +30,7 @@ def open_debugger(error: BaseException, folders: list[Path]) -> None:
         click.echo("no line of a plugin was running, so there is nothing to debug")
         return
     name = type(error).__name__
-    click.secho(f"\n{name}: {error}", fg="red")
+    click.secho(f"\n{name}: {record_lines(str(error))}", fg="red")
     click.echo("the debugger is in the plugin's frame: 'h' helps, 'q' ends")
     debugger = _Pdb(own[-1])
     debugger.reset()

@@ -8,6 +8,12 @@ from typing import TYPE_CHECKING
 import click
 
 from dioptra_worker.common.humanize import duration, precise_duration
+from dioptra_worker.common.printable import (
+    harmless,
+    one_line,
+    record_lines,
+    spelt_out,
+)
 from dioptra_worker.engine import Severity
 from dioptra_worker.protocol.messages import Log, Metric, StepEnded, StepStarted
 from dioptra_worker.tools.workbench.errors import InvalidEntrypoint
@@ -38,13 +44,13 @@ class Display:
         """Show a message from the runner."""
         match message:
             case StepStarted(step=step, task=task, index=index, total=total):
-                self._place = f"[{index}/{total}] {step}"
-                click.secho(f"{self._place}: {task}", bold=True)
+                self._place = f"[{index}/{total}] {one_line(step)}"
+                click.secho(f"{self._place}: {one_line(task)}", bold=True)
             case StepEnded(seconds=seconds):
                 click.echo(f"{self._place} took {precise_duration(seconds)}")
             case Metric(name=name, value=value, step=step):
                 at = "" if step is None else f" (step {step})"
-                click.echo(f"{_INDENT}metric {name} = {_number(value)}{at}")
+                click.echo(f"{_INDENT}metric {one_line(name)} = {_number(value)}{at}")
             case Log(severity=severity, logger=logger, message=text):
                 if severity in _COLORS or not logger.startswith(_OURS):
                     self._log(severity, text)
@@ -89,7 +95,7 @@ class Reporter:
     def problem(self, error: WorkerError) -> None:
         """Nothing can be run as it is."""
         if not isinstance(error, InvalidEntrypoint):
-            click.secho(str(error), fg="red", err=True)
+            click.secho(record_lines(str(error)), fg="red", err=True)
             return
         for issue in error.issues:
             color = "red" if issue.severity is Severity.ERROR else "yellow"
@@ -106,7 +112,7 @@ class Reporter:
 
 def _issue(file: Path, issue: Issue) -> str:
     place = f":{issue.line}:{issue.column}" if issue.line else ""
-    return f"{short(file)}{place}: {issue.severity.value}: {issue.message}"
+    return f"{short(file)}{place}: {issue.severity.value}: {spelt_out(issue.message)}"
 
 
 def summary(result: Result, *, store: Path | None) -> str:
@@ -116,8 +122,13 @@ def summary(result: Result, *, store: Path | None) -> str:
         result: What came of it.
         store: The folder that keeps the run, None for an MLflow server.
     """
-    metrics = [(name, _number(one.value)) for name, one in result.metrics.items()]
-    artifacts = [(name, _place(uri)) for name, uri in result.artifacts.items()]
+    metrics = [
+        (one_line(name), _number(one.value)) for name, one in result.metrics.items()
+    ]
+    artifacts = [
+        (one_line(name), one_line(_place(uri)))
+        for name, uri in result.artifacts.items()
+    ]
     lines = [*_rows("metrics", metrics), *_rows("artifacts", artifacts)]
     if result.run_id is not None:
         run = result.run_id if store is None else short(store / "0" / result.run_id)
@@ -126,7 +137,7 @@ def summary(result: Result, *, store: Path | None) -> str:
     if result.finished:
         lines.append(f"finished after {took}")
     else:
-        lines.append(f"failed after {took}: {result.reason}")
+        lines.append(f"failed after {took}: {spelt_out(result.reason)}")
     return "\n".join(lines)
 
 
@@ -169,7 +180,7 @@ def _rows(kind: str, pairs: list[tuple[str, str]]) -> list[str]:
 
 
 def _number(value: float | str) -> str:
-    return value if isinstance(value, str) else f"{value:.6g}"
+    return one_line(value) if isinstance(value, str) else f"{value:.6g}"
 
 
 def _jsonable(value: float) -> float | str:
@@ -191,4 +202,4 @@ def short(path: Path) -> str:
 
 
 def _indented(text: str) -> str:
-    return "\n".join(f"{_INDENT}{line}" for line in text.splitlines() or [""])
+    return "\n".join(f"{_INDENT}{line}" for line in harmless(text).split("\n"))

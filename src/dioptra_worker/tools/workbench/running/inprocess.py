@@ -77,6 +77,7 @@ def run(
     parent = Path(tempfile.gettempdir()) / f"dioptra-worker-{os.getuid()}"
     with workspace(parent, NO_JOB) as space:
         plan = run_plan.stage_in_place(space)
+        recorder.config = plan.config
         run_id, uri = tracking.start(NO_JOB)
         recorder.message(RunStarted(run_id=run_id))
         reason = "interrupted"

@@ -16,6 +16,7 @@ from dioptra_worker.protocol.messages import (
     StepEnded,
     StepStarted,
 )
+from dioptra_worker.supervision.step_records import StepRecords
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -111,9 +112,11 @@ class Recorder:
 
     Attributes:
         listener: Who hears it, too.
+        config: The task graph, whose steps count; None while it is not known.
     """
 
     listener: RunnerListener | None = None
+    config: Mapping[str, Any] | None = None
     run_id: str | None = None
     steps: list[Step] = field(default_factory=list)
     outputs: dict[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -121,25 +124,39 @@ class Recorder:
     artifacts: dict[str, str] = field(default_factory=dict)
     lines: list[Line] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        self._records = StepRecords(lambda: self.config)
+
     def message(self, message: Message) -> None:
         """Take a message from the runner."""
         match message:
             case RunStarted(run_id=run_id):
                 self.run_id = run_id
             case StepStarted(step=step, task=task):
+                if not self._keep(self._records.started(message)):
+                    return
                 self.steps.append(Step(name=step, task=task))
             case StepEnded(seconds=seconds):
+                if not self._keep(self._records.ended(message)):
+                    return
                 self.steps[-1] = replace(self.steps[-1], seconds=seconds)
             case Metric(name=name, value=value, step=number):
                 self.metrics[name] = MetricValue(value=float(value), step=number or 0)
             case ArtifactStored(name=name, uri=uri):
                 self.artifacts[name] = uri
-            case Log(severity=severity, logger=logger, message=text):
-                self.lines.append(Line(severity=severity, logger=logger, message=text))
+            case Log():
+                self.lines.append(_line(message))
             case _:
                 return
         if self.listener is not None:
             self.listener.message(message)
+
+    def _keep(self, record: Log | None) -> bool:
+        """Keep what is said of a step; whether there is such a step."""
+        if record is None:
+            return False
+        self.lines.append(_line(record))
+        return True
 
     def metric(self, name: str, value: float, step: int) -> None:
         """Take the last value of a metric, which may be known already."""
@@ -180,6 +197,10 @@ class Recorder:
             artifacts=self.artifacts,
             lines=tuple(self.lines),
         )
+
+
+def _line(record: Log) -> Line:
+    return Line(severity=record.severity, logger=record.logger, message=record.message)
 
 
 def as_path(uri: str) -> Path:

@@ -9,7 +9,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from dioptra_worker.common.stale_workspaces import remove_stale
 from dioptra_worker.common.workspace import workspace
@@ -130,6 +130,7 @@ class LocalRunner:
             clock.is_ready("plan")
             recorder = _Recorder(
                 listener=listener,
+                config=plan.config,
                 clock=clock,
                 send=pipes.send,
                 session=self._session,
@@ -218,11 +219,12 @@ class _Recorder(Recorder):
         self,
         *,
         listener: RunnerListener | None,
+        config: Mapping[str, Any],
         clock: JobClock,
         send: Callable[[Message], object],
         session: Callable[[SessionRequest], SessionReply],
     ) -> None:
-        super().__init__(listener=listener)
+        super().__init__(listener=listener, config=config)
         self._clock = clock
         self._send = send
         self._session = session

@@ -71,9 +71,9 @@ function keepList(rows) {
 
 function line(entry) {
   const whole = document.createElement("div");
-  whole.className = `line ${entry.severity}`;
-  for (const [tag, name] of [["time", "time"], ["span", "severity"], ["span", "logger"],
-    ["span", "text"]]) {
+  whole.className = `line ${entry.severity} ${entry.origin}`;
+  for (const [tag, name] of [["time", "time"], ["span", "severity"], ["span", "origin"],
+    ["span", "logger"], ["span", "text"]]) {
     const part = document.createElement(tag);
     if (tag === "span") part.className = name;
     part.textContent = entry[name];
