@@ -221,7 +221,7 @@ def test_a_job_that_was_taken_over_is_counted_by_who_has_it(
     def take_over() -> None:
         desk.leases.release(JOB)
         assert other.acquire(JOB) is None
-        other.count_attempt(JOB)
+        other.count_attempt(JOB, "another start")
         desk.handler.send_heartbeat()
 
     desk.launcher.on_job = take_over

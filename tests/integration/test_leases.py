@@ -7,7 +7,7 @@ import json
 import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -20,7 +20,7 @@ from dioptra_worker.broker.leases import (
     LeaseHolder,
     Leases,
     PendingStatus,
-    namespace,
+    this_process,
 )
 from dioptra_worker.common.process_identity import identify
 from dioptra_worker.errors import ServiceUnavailable
@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 
     from dioptra_worker.tools.local import LocalStack
 
+ELSEWHERE = replace(
+    this_process("other"), host="elsewhere.test", boot="another", pid=1, birth="birth"
+)
 _numbers = itertools.count(uuid4().int % 10**12 + 10**12)
 
 
@@ -96,14 +99,14 @@ def test_held_elsewhere(client: redis.Redis, job: int) -> None:
     assert not leases.is_held_elsewhere(job)
     assert leases.acquire(job) is None
     assert not leases.is_held_elsewhere(job)
-    _hold(client, job, LeaseHolder("other", "elsewhere.test", 1, "birth", namespace()))
+    _hold(client, job, ELSEWHERE)
     assert leases.is_held_elsewhere(job)
 
 
 def test_what_a_later_version_wrote(client: redis.Redis, job: int) -> None:
     """A lease and an end that say more than we know are respected all the same."""
     leases = Leases(client, worker="a")
-    other = LeaseHolder("other", "elsewhere.test", 1, "birth", namespace())
+    other = ELSEWHERE
     lease = json.dumps({**asdict(other), "slot": 3})
     client.set(f"dioptra-worker:lease:{job}", lease, ex=LEASE_TTL)
     assert leases.acquire(job) == other
@@ -120,7 +123,7 @@ def test_dead_holder_here(client: redis.Redis, job: int) -> None:
     """A holder of this machine that is dead is taken over from, by one of many."""
     process = identify(1)
     birth = "long ago" if process is None else f"not {process.start_time}"
-    dead = LeaseHolder("dead", socket.gethostname(), 1, birth, namespace())
+    dead = replace(this_process("dead"), pid=1, birth=birth)
     _hold(client, job, dead)
     assert Leases(client, worker="x").state(job) == "dead"
     all_leases = [Leases(client, worker=f"w{number}") for number in range(20)]
@@ -131,19 +134,28 @@ def test_dead_holder_here(client: redis.Redis, job: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "place",
-    [("elsewhere.test", namespace()), (socket.gethostname(), "pid:[1]")],
-    ids=["another machine", "another container of one name"],
+    "where",
+    [
+        {"boot": "another", "host": "elsewhere.test"},
+        {"boot": "another"},
+        {"boot": ""},
+        {"namespace": "pid:[1]"},
+    ],
+    ids=[
+        "another machine",
+        "a cloned machine",
+        "of an earlier version",
+        "another container of one name",
+    ],
 )
-def test_holder_elsewhere(
-    client: redis.Redis, job: int, place: tuple[str, str]
-) -> None:
+def test_holder_elsewhere(client: redis.Redis, job: int, where: dict[str, str]) -> None:
     """A holder that we cannot see is respected until its lease has run out."""
-    other = LeaseHolder("other", place[0], 1, "birth", place[1])
+    other = replace(this_process("other"), pid=1, birth="birth", **where)
     _hold(client, job, other)
     leases = Leases(client, worker="a")
     assert leases.acquire(job) == other
     assert leases.state(job) == "held"
+    assert leases.is_held_elsewhere(job)
     client.delete(f"dioptra-worker:lease:{job}")
     assert leases.acquire(job) is None
 
@@ -151,20 +163,36 @@ def test_holder_elsewhere(
 def test_attempts(client: redis.Redis, job: int) -> None:
     """Attempts are counted from one, and not for ever."""
     leases = Leases(client, worker="a")
-    assert [leases.count_attempt(job) for _ in range(3)] == [1, 2, 3]
-    leases.uncount_attempt(job)
+    assert [leases.count_attempt(job, token) for token in "abc"] == [1, 2, 3]
+    leases.uncount_attempt(job, "c")
     assert 0 < client.ttl(f"dioptra-worker:attempts:{job}") <= ATTEMPTS_TTL
-    assert leases.count_attempt(job) == 3
+    assert leases.count_attempt(job, "d") == 3
     leases.forget_attempts(job)
-    assert leases.count_attempt(job) == 1
+    assert leases.count_attempt(job, "e") == 1
+
+
+def test_said_again_after_a_lost_answer(client: redis.Redis, job: int) -> None:
+    """A start is counted once, and taken back once, however often it is said."""
+    leases = Leases(client, worker="a")
+    assert [leases.count_attempt(job, "first") for _ in range(3)] == [1, 1, 1]
+    assert leases.count_attempt(job, "second") == 2
+    for _ in range(2):
+        leases.uncount_attempt(job, "second")
+    assert leases.count_attempt(job, "third") == 2
+    leases.uncount_attempt(job, "second")  # late: another has begun since
+    assert leases.count_attempt(job, "fourth") == 3
 
 
 def test_attempts_forgotten_by_redis(client: redis.Redis, job: int) -> None:
     """After Redis forgot them, giving back leaves no count below nought behind."""
     leases = Leases(client, worker="a")
-    leases.uncount_attempt(job)
+    leases.count_attempt(job, "a")
+    client.delete(f"dioptra-worker:attempts:{job}")
+    assert leases.count_attempt(job, "a") == 1
+    client.delete(f"dioptra-worker:attempts:{job}")
+    leases.uncount_attempt(job, "a")
     assert not client.exists(f"dioptra-worker:attempts:{job}")
-    assert leases.count_attempt(job) == 1
+    assert leases.count_attempt(job, "b") == 1
 
 
 def test_pending(client: redis.Redis, job: int) -> None:
@@ -206,8 +234,8 @@ CALLS: dict[str, Callable[[Leases], object]] = {
     "acquire": lambda leases: leases.acquire(1),
     "release": lambda leases: leases.release(1),
     "state": lambda leases: leases.state(1),
-    "count": lambda leases: leases.count_attempt(1),
-    "uncount": lambda leases: leases.uncount_attempt(1),
+    "count": lambda leases: leases.count_attempt(1, "a"),
+    "uncount": lambda leases: leases.uncount_attempt(1, "a"),
     "elsewhere": lambda leases: leases.is_held_elsewhere(1),
     "forget": lambda leases: leases.forget_attempts(1),
     "pend": lambda leases: leases.record_pending_status(

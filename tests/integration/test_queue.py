@@ -6,6 +6,8 @@ import queue
 import time
 import tracemalloc
 import zlib
+from dataclasses import replace
+from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -15,13 +17,21 @@ from rq import Queue
 from rq.command import send_command
 from rq.job import Job
 from rq.registry import FailedJobRegistry, FinishedJobRegistry, StartedJobRegistry
+from rq.utils import now
 from rq.worker import Worker
 
 from dioptra_worker.broker.commands import CommandListener
 from dioptra_worker.broker.connection import connect
+from dioptra_worker.broker.leases import dump_record, this_process
 from dioptra_worker.broker.payload import FUNCTION, PlainSerializer, read_request
 from dioptra_worker.broker.queue_watcher import QueueWatcher
-from dioptra_worker.broker.rq_worker import WORKER_TTL, RqWorker
+from dioptra_worker.broker.registries import Registries
+from dioptra_worker.broker.rq_worker import (
+    HEARTBEAT_INTERVAL,
+    PROCESS_FIELD,
+    WORKER_TTL,
+    RqWorker,
+)
 from dioptra_worker.common.outcome import Outcome
 from dioptra_worker.errors import PayloadError, ServiceUnavailable
 
@@ -60,9 +70,11 @@ class Office:
         """One of the queues, as the platform sees it."""
         return Queue(name, connection=self.client, default_timeout=3600)
 
-    def hire(self, name: str | None) -> RqWorker:
+    def hire(self, name: str | None, **options: Any) -> RqWorker:
         """Make a worker."""
-        return RqWorker(self.names, name=name, connection=self.client, result_ttl=500)
+        return RqWorker(
+            self.names, name=name, connection=self.client, result_ttl=500, **options
+        )
 
     def submit(self, where: Queue, **options: Any) -> str:
         """Enqueue a job as the platform does; its id."""
@@ -139,16 +151,42 @@ def test_a_heartbeat_registers_anew(office: Office) -> None:
 
 @pytest.mark.parametrize(
     "traces",
-    [{"birth": "2001-01-01T00:00:00.000000Z"}, {"pid": str(2**22 + 1)}],
-    ids=["born before us with our number", "its number is nobody's"],
+    [
+        {"birth": "2001-01-01T00:00:00.000000Z"},
+        {"pid": str(2**22 + 1)},
+        {"process": replace(this_process("dead"), birth="long ago")},
+    ],
+    ids=["born before us with our number", "its number is nobody's", "by its process"],
 )
-def test_a_dead_namesake_is_replaced(office: Office, traces: dict[str, str]) -> None:
+def test_a_dead_namesake_is_replaced(office: Office, traces: dict[str, Any]) -> None:
     """A worker with a fixed name comes back although it never said goodbye."""
+    process = traces.pop("process", None)
+    if process is None:  # of another kind of worker, or an earlier version
+        office.client.hdel(office.worker.key, PROCESS_FIELD)
+    else:
+        office.client.hset(office.worker.key, PROCESS_FIELD, dump_record(process))
     for field, value in traces.items():
         office.client.hset(office.worker.key, field, value)
     again = office.hire(office.worker.name)
     again.register()
     assert not office.client.hexists(again.key, "death")
+    assert office.client.hget(again.key, "state") == b"idle"
+
+
+def test_a_namesake_that_cannot_be_seen(office: Office) -> None:
+    """One of another container with our host's name lives as long as it beats."""
+    silence = 0.2
+    again = office.hire(office.worker.name, silence=silence)
+    elsewhere = replace(this_process("other"), namespace="pid:[1]", pid=1)
+    for beat in range(3):
+        office.client.hset(
+            office.worker.key,
+            mapping={PROCESS_FIELD: dump_record(elsewhere), "last_heartbeat": beat},
+        )
+        with pytest.raises(ServiceUnavailable, match="already"):
+            again.register()
+        time.sleep(silence)
+    again.register()
     assert office.client.hget(again.key, "state") == b"idle"
 
 
@@ -177,6 +215,26 @@ def test_beginning_twice_is_one_run(office: Office) -> None:
     office.worker.start_job(taken)
     registry = StartedJobRegistry(queue=office.urgent)
     assert office.client.zcard(registry.key) == 1
+
+
+def test_a_job_whose_end_takes_longer_than_its_limit(office: Office) -> None:
+    """A job stays in RQ's books while its end is delivered, however long that takes."""
+    taken = office.begin()
+    taken.job.timeout = 1
+    taken.job.started_at = now() - timedelta(hours=1)
+    office.worker.send_heartbeat(taken)
+    assert office.client.ttl(taken.execution.key) > HEARTBEAT_INTERVAL
+    registry = StartedJobRegistry(queue=office.urgent)
+    assert registry.get_job_ids(cleanup=True) == [taken.id]
+
+
+def test_a_worker_that_said_goodbye_is_dead(office: Office) -> None:
+    """RQ keeps its record for a minute, which nobody takes for its life."""
+    office.begin()
+    registries = Registries(office.client)
+    assert list(registries.started(office.urgent).values()) == [True]
+    office.client.hset(office.worker.key, "death", "now")
+    assert list(registries.started(office.urgent).values()) == [False]
 
 
 def test_a_namesake_that_lives_is_not_replaced(office: Office) -> None:

@@ -6,11 +6,10 @@ Each test has a queue of its own, and looks at the outcome as RQ's own tools do.
 from __future__ import annotations
 
 import json
-import socket
 import threading
 import time
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -24,7 +23,7 @@ from tests.plugins.testbed import Platform
 
 from dioptra_worker.api.client import DioptraApi
 from dioptra_worker.broker.connection import connect
-from dioptra_worker.broker.leases import LEASE_TTL, LeaseHolder, Leases, namespace
+from dioptra_worker.broker.leases import LEASE_TTL, Leases, this_process
 from dioptra_worker.broker.payload import JobRequest, PlainSerializer, read_request
 from dioptra_worker.broker.registries import Registries
 from dioptra_worker.broker.rq_worker import RqWorker
@@ -150,9 +149,9 @@ class Place:
 
     def hold(self, name: str, *, dead: bool) -> None:
         """Have a process of this machine hold a job's lease."""
-        me = self.leases.me
-        birth = f"not {me.birth}" if dead else me.birth
-        holder = LeaseHolder("holder", socket.gethostname(), me.pid, birth, namespace())
+        holder = this_process("holder")
+        if dead:
+            holder = replace(holder, birth=f"not {holder.birth}")
         value = json.dumps(asdict(holder), sort_keys=True)
         self.client.set(f"dioptra-worker:lease:{name}", value, ex=LEASE_TTL)
 

@@ -11,14 +11,18 @@ import json
 import os
 import socket
 from dataclasses import asdict, dataclass, fields
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 from rq.utils import as_text
 
 from dioptra_worker.broker.batch_leases import ElementLeases
 from dioptra_worker.broker.connection import translate_errors
-from dioptra_worker.common.process_identity import ProcessId, identify
+from dioptra_worker.common.process_identity import (
+    ProcessId,
+    boot_id,
+    identify,
+    pid_namespace,
+)
 
 if TYPE_CHECKING:
     import redis
@@ -47,8 +51,19 @@ return false
 _RELEASE = """
 if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end
 """
+# Counted once for each token, since a request whose answer is lost is sent again.
+_COUNT = """
+local count = redis.call('GET', KEYS[1])
+if count and redis.call('GET', KEYS[2]) == ARGV[1] then return tonumber(count) end
+redis.call('SET', KEYS[2], ARGV[1], 'EX', ARGV[2])
+count = redis.call('INCR', KEYS[1])
+redis.call('EXPIRE', KEYS[1], ARGV[2])
+return count
+"""
 # Not below one: DECR would make a key that has expired anew, at -1 and kept for ever.
 _UNCOUNT = """
+if redis.call('GET', KEYS[2]) ~= ARGV[1] then return end
+redis.call('DEL', KEYS[2])
 if tonumber(redis.call('GET', KEYS[1]) or '0') > 1 then redis.call('DECR', KEYS[1])
 else redis.call('DEL', KEYS[1]) end
 """
@@ -64,6 +79,7 @@ class LeaseHolder:
         pid: Its process id there.
         birth: When that process began, as the system tells it.
         namespace: Where its process id counts; two containers of one machine differ.
+        boot: Which start of which machine; a host's name may be another's, too.
     """
 
     worker: str
@@ -71,19 +87,31 @@ class LeaseHolder:
     pid: int
     birth: str
     namespace: str = ""
+    boot: str = ""
+
+    @property
+    def is_local(self) -> bool:
+        """Whether its process is among those that we can see."""
+        here = (boot_id(), pid_namespace())
+        return self.boot != "" and (self.boot, self.namespace) == here
 
     def is_dead(self) -> bool:
         """Whether it ran beside us and runs no more; False when unknown."""
-        here = (self.host, self.namespace) == (socket.gethostname(), namespace())
-        return here and not ProcessId(self.pid, self.birth).is_alive()
+        return self.is_local and not ProcessId(self.pid, self.birth).is_alive()
 
 
-def namespace() -> str:
-    """The namespace of our process ids; empty where there is no such thing."""
-    try:
-        return str(Path("/proc/self/ns/pid").readlink())
-    except OSError:
-        return ""
+def this_process(worker: str) -> LeaseHolder:
+    """Us, as the holder of a lease."""
+    process = identify(os.getpid())
+    assert process is not None
+    return LeaseHolder(
+        worker=worker,
+        host=socket.gethostname(),
+        pid=process.pid,
+        birth=process.start_time,
+        namespace=pid_namespace(),
+        boot=boot_id(),
+    )
 
 
 @dataclass(frozen=True)
@@ -117,18 +145,11 @@ class Leases:
             worker: This worker's name.
         """
         self._redis = connection
-        process = identify(os.getpid())
-        assert process is not None
-        self.me = LeaseHolder(
-            worker=worker,
-            host=socket.gethostname(),
-            pid=process.pid,
-            birth=process.start_time,
-            namespace=namespace(),
-        )
-        self._mine = _dump(self.me)
+        self.me = this_process(worker)
+        self._mine = dump_record(self.me)
         self._acquire = connection.register_script(_ACQUIRE)
         self._release = connection.register_script(_RELEASE)
+        self._count = connection.register_script(_COUNT)
         self._uncount = connection.register_script(_UNCOUNT)
 
     def element_leases(self, worker_run: str) -> ElementLeases:
@@ -154,7 +175,7 @@ class Leases:
                 )
                 if not held:
                     return None
-                holder = _read(LeaseHolder, held)
+                holder = read_record(LeaseHolder, held)
                 if not holder.is_dead():
                     return holder
                 stale = held
@@ -176,32 +197,41 @@ class Leases:
         """Who has the lease on a job."""
         with translate_errors():
             held = self._redis.get(_lease(job_id))
-        return _read(LeaseHolder, held) if held else None
+        return read_record(LeaseHolder, held) if held else None
 
     def is_held_elsewhere(self, job_id: int) -> bool:
         """Whether a worker of another machine, or container, runs a job."""
-        with translate_errors():
-            held = self._redis.get(_lease(job_id))
-        return held is not None and _read(LeaseHolder, held).host != self.me.host
+        holder = self.holder(job_id)
+        return holder is not None and not holder.is_local
 
     # -- attempts --------------------------------------------------------------
 
-    def count_attempt(self, job_id: int) -> int:
-        """Note that a job is started; which attempt this is, from 1."""
-        with translate_errors(), self._redis.pipeline() as pipeline:
-            pipeline.incr(_attempts(job_id))
-            pipeline.expire(_attempts(job_id), ATTEMPTS_TTL)
-            return int(pipeline.execute()[0])
+    def count_attempt(self, job_id: int, token: str) -> int:
+        """Note that a job is started; which attempt this is, from 1.
 
-    def uncount_attempt(self, job_id: int) -> None:
-        """Note that a job was given back in good order."""
+        Args:
+            job_id: The job.
+            token: This start's own; said again with it, it is counted once.
+        """
         with translate_errors():
-            self._uncount(keys=[_attempts(job_id)])
+            keys = [_attempts(job_id), _counted(job_id)]
+            return int(self._count(keys=keys, args=[token, ATTEMPTS_TTL]))
+
+    def uncount_attempt(self, job_id: int, token: str) -> None:
+        """Note that a job was given back in good order.
+
+        Args:
+            job_id: The job.
+            token: That of its start; when another has begun since, nothing changes.
+        """
+        with translate_errors():
+            keys = [_attempts(job_id), _counted(job_id)]
+            self._uncount(keys=keys, args=[token])
 
     def forget_attempts(self, job_id: int) -> None:
         """Note that a job has ended."""
         with translate_errors():
-            self._redis.delete(_attempts(job_id))
+            self._redis.delete(_attempts(job_id), _counted(job_id))
 
     # -- pending status --------------------------------------------------------
 
@@ -220,7 +250,7 @@ class Leases:
         """What the API has yet to be told of a job, by whichever worker."""
         with translate_errors():
             found = self._redis.hget(f"{PREFIX}:pending", str(job_id))
-        return _read(PendingStatus, found) if found else None
+        return read_record(PendingStatus, found) if found else None
 
     # -- open MLflow runs ------------------------------------------------------
 
@@ -265,11 +295,16 @@ def _attempts(job_id: int) -> str:
     return f"{PREFIX}:attempts:{job_id}"
 
 
-def _dump(holder: LeaseHolder) -> bytes:
+def _counted(job_id: int) -> str:
+    return f"{PREFIX}:attempts:{job_id}:counted"
+
+
+def dump_record(holder: LeaseHolder) -> bytes:
+    """What other workers read with `read_record`."""
     return json.dumps(asdict(holder), sort_keys=True).encode()
 
 
-def _read(kind: type[T], text: bytes | str) -> T:
+def read_record(kind: type[T], text: bytes | str) -> T:
     """What a worker wrote; one of a later version may have more to say than we know."""
     known = {field.name for field in fields(kind)}
     said = json.loads(text).items()

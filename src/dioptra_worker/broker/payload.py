@@ -35,6 +35,7 @@ class JobRequest:
         timeout: Seconds that the job may run; None is without a limit.
         worker: The worker's name, for the log.
         attempt: How often the job has been started, this time included.
+        start_token: What tells this start from every other.
     """
 
     job_id: int
@@ -42,6 +43,7 @@ class JobRequest:
     timeout: float | None
     worker: str
     attempt: int = 1
+    start_token: str = ""
 
 
 class PlainSerializer:

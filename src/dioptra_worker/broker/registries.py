@@ -111,7 +111,11 @@ class Registries:
         name = self.connection.hget(Job.key_for(job_id), "worker_name")
         if not name:
             return False
-        return bool(self.connection.exists(f"rq:worker:{as_text(name)}"))
+        key = f"rq:worker:{as_text(name)}"
+        # For a minute after a worker's good end its record is there, and says so.
+        return bool(self.connection.exists(key)) and not self.connection.hexists(
+            key, "death"
+        )
 
     def _seen_before(self, job_id: str) -> bool:
         key = f"dioptra-worker:in-between:{job_id}"

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import redis
 from rq.executions import Execution
@@ -21,6 +22,12 @@ from rq.worker.base import WorkerStatus
 
 from dioptra_worker.broker.connection import SERVICE, translate_errors
 from dioptra_worker.broker.entry import fetch_entry
+from dioptra_worker.broker.leases import (
+    LeaseHolder,
+    dump_record,
+    read_record,
+    this_process,
+)
 from dioptra_worker.broker.payload import PlainSerializer
 from dioptra_worker.common.outcome import Outcome
 from dioptra_worker.common.process_identity import identify
@@ -40,7 +47,10 @@ Each renews what RQ knows of the worker and its job, and the lease on that job.
 """
 WORKER_TTL = 90
 """Seconds after which a worker or a job without a heartbeat counts as lost."""
-
+SILENCE_OF_THE_DEAD = 1.5 * HEARTBEAT_INTERVAL
+"""Seconds without a heartbeat after which a worker of our name can be replaced."""
+PROCESS_FIELD = "dioptra_worker"
+"""Where RQ's record of a worker says which process of which machine it is."""
 
 _BORN = now()
 """When this process began, near enough."""
@@ -91,6 +101,7 @@ class RqWorker(BaseWorker):  # type: ignore[misc] # RQ is not typed here
         name: str | None,
         connection: redis.Redis,
         result_ttl: int,
+        silence: float = SILENCE_OF_THE_DEAD,
     ) -> None:
         """Prepare; nothing is registered yet.
 
@@ -99,6 +110,8 @@ class RqWorker(BaseWorker):  # type: ignore[misc] # RQ is not typed here
             name: A fixed name; None makes one up.
             connection: To Redis.
             result_ttl: Seconds that RQ keeps the record of a finished job.
+            silence: Seconds without a heartbeat after which a worker of our name, which
+                we cannot see, can be replaced.
         """
         super().__init__(
             list(queues),
@@ -109,6 +122,7 @@ class RqWorker(BaseWorker):  # type: ignore[misc] # RQ is not typed here
             job_monitoring_interval=int(HEARTBEAT_INTERVAL),
             serializer=PlainSerializer,
         )
+        self._namesake = _Namesake(self.hostname, silence)
         # Runs of which we do not know whether Redis has them: the answer was lost.
         self._unsure: dict[str, Execution] = {}
 
@@ -128,7 +142,7 @@ class RqWorker(BaseWorker):  # type: ignore[misc] # RQ is not typed here
             found = self.connection.hgetall(self.key)
             record = {as_text(key): as_text(value) for key, value in found.items()}
             host = record.get("hostname", "?")
-            if host == self.hostname and _is_dead(record):
+            if self._namesake.is_dead(record):
                 self.connection.hset(self.key, "death", "replaced")
             try:
                 self.register_birth()
@@ -139,6 +153,20 @@ class RqWorker(BaseWorker):  # type: ignore[misc] # RQ is not typed here
                     service=SERVICE,
                 ) from error
             self.set_state(WorkerStatus.IDLE)
+
+    def serialize(self) -> dict[str, Any]:
+        """What RQ writes down of a worker, and which process of which machine it is."""
+        record: dict[str, Any] = super().serialize()
+        return {**record, PROCESS_FIELD: dump_record(this_process(self.name))}
+
+    def get_heartbeat_ttl(self, job: Job, working_time: float = 0.0) -> int:
+        """Seconds that a heartbeat of a job counts.
+
+        RQ's own answer is below nought when a job's end takes long to deliver, which
+        would remove the job from its books.
+        """
+        del job, working_time
+        return WORKER_TTL
 
     def unregister(self) -> None:
         """Disappear from RQ's list of workers."""
@@ -302,8 +330,36 @@ class RqWorker(BaseWorker):  # type: ignore[misc] # RQ is not typed here
             pipeline.execute()
 
 
-def _is_dead(record: Mapping[str, str]) -> bool:
-    """Whether a worker of this machine, as RQ describes it, runs no more.
+class _Namesake:
+    """A worker of our name that RQ knows, and whether it still lives."""
+
+    def __init__(self, hostname: str, silence: float) -> None:
+        self._hostname = hostname
+        self._silence = silence
+        self._last_heartbeat: str | None = None
+        self._since = 0.0
+
+    def is_dead(self, record: Mapping[str, str]) -> bool:
+        """Whether it runs no more: by its process, if we can see it, or its silence.
+
+        Its heartbeats are compared with each other only: clocks of hosts differ.
+
+        Args:
+            record: What RQ has of it now; nothing if there is none.
+        """
+        if PROCESS_FIELD not in record:
+            same_host = record.get("hostname") == self._hostname
+            return same_host and _ended_here(record)
+        if (process := read_record(LeaseHolder, record[PROCESS_FIELD])).is_local:
+            return process.is_dead()
+        heartbeat = record.get("last_heartbeat", "")
+        if heartbeat != self._last_heartbeat:
+            self._last_heartbeat, self._since = heartbeat, time.monotonic()
+        return time.monotonic() - self._since > self._silence
+
+
+def _ended_here(record: Mapping[str, str]) -> bool:
+    """Whether another kind of worker, of this host by its name, runs no more.
 
     In a container the first process has the same number each time: one that was born
     before us is not us.

@@ -48,6 +48,27 @@ def identify(pid: int) -> ProcessId | None:
     return None if start_time is None else ProcessId(pid, start_time)
 
 
+@cache
+def boot_id() -> str:
+    """What tells this start of this machine from every other; empty if nothing does.
+
+    Unlike a host name it is never shared: not by cloned machines, nor by containers
+    that were given one name.
+    """
+    try:
+        return (_PROC / "sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return _run("sysctl", "-n", "kern.bootsessionuuid").strip()
+
+
+def pid_namespace() -> str:
+    """Where our process ids count; empty where there is no such thing."""
+    try:
+        return str((_PROC / "self/ns/pid").readlink())
+    except OSError:
+        return ""
+
+
 def find_by_environment(text: str) -> list[ProcessId]:
     """Return our processes that were started with `text` in their environment.
 
@@ -103,14 +124,6 @@ def _has_proc() -> bool:
     return (_PROC / "self" / "stat").exists()
 
 
-@cache
-def _boot_id() -> str:
-    try:
-        return (_PROC / "sys/kernel/random/boot_id").read_text().strip()
-    except OSError:
-        return ""
-
-
 def _start_time_from_proc(pid: int) -> str | None:
     try:
         stat = (_PROC / str(pid) / "stat").read_text(errors="replace")
@@ -121,7 +134,7 @@ def _start_time_from_proc(pid: int) -> str | None:
     fields = stat.rpartition(")")[2].split()
     if fields[0] in "ZX":
         return None
-    return f"{_boot_id()}:{fields[19]}"
+    return f"{boot_id()}:{fields[19]}"
 
 
 def _start_time_from_ps(pid: int) -> str | None:
@@ -153,15 +166,23 @@ def _environments_from_ps() -> Iterator[tuple[int, str]]:
 
 
 def _ps(*arguments: str) -> str:
-    answer = subprocess.run(
-        ["ps", *arguments],  # noqa: S607 - its place differs between systems
-        capture_output=True,
-        text=True,
-        errors="replace",
-        check=False,
-        # It is told in local time, which is another after a journey.
-        env={"PATH": os.defpath + ":/usr/sbin:/sbin", "LC_ALL": "C", "TZ": "UTC0"},
-    )
+    # It is told in local time, which is another after a journey.
+    return _run("ps", *arguments, LC_ALL="C", TZ="UTC0")
+
+
+def _run(*command: str, **environment: str) -> str:
+    """What a tool of the system prints; nothing where there is no such tool."""
+    try:
+        answer = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+            env={"PATH": os.defpath + ":/usr/sbin:/sbin", **environment},
+        )
+    except FileNotFoundError:
+        return ""
     return answer.stdout
 
 

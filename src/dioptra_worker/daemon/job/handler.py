@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+import uuid
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -138,8 +139,9 @@ class Handler:
         return running.get(entry.id, False)
 
     def _ours(self, request: JobRequest, entry: QueueEntry) -> bool:
-        number = self._leases.count_attempt(request.job_id)
-        request = replace(request, attempt=number)
+        token = uuid.uuid4().hex
+        number = self._leases.count_attempt(request.job_id, token)
+        request = replace(request, attempt=number, start_token=token)
         attempt = self._attempt = Attempt(request, self._context)
         if (stop := self._shutdown) is not None:  # while we waited for Redis
             log.warning("job %d is put back: %s", request.job_id, stop.reason)
@@ -201,7 +203,7 @@ class Handler:
         Not after that: whoever takes it from there and finds it held would leave it to
         us, as a second delivery.
         """
-        self._leases.uncount_attempt(request.job_id)
+        self._leases.uncount_attempt(request.job_id, request.start_token)
         self._release(request)
 
     def _release(self, request: JobRequest) -> None:
