@@ -16,17 +16,16 @@ from dioptra_worker.broker.leases import LeaseHolder, Leases
 from dioptra_worker.broker.payload import FUNCTION
 from dioptra_worker.broker.registries import Registries
 from dioptra_worker.broker.rq_worker import RqWorker
-from dioptra_worker.daemon.daemon import redis_heartbeat
+from dioptra_worker.common.stop import JobStop, StopRequest, StopRequests
 from dioptra_worker.daemon.health.state import HealthState
 from dioptra_worker.daemon.job.context import AttemptContext
 from dioptra_worker.daemon.job.handler import Handler
+from dioptra_worker.daemon.job.heartbeat import Heartbeat
 from dioptra_worker.daemon.main_loop import MainLoop
 from dioptra_worker.daemon.options import DaemonOptions
 from dioptra_worker.daemon.staging.snapshot_cache import SnapshotCache
-from dioptra_worker.daemon.wakeup import WakeUp
 from dioptra_worker.errors import RunnerError, ServiceUnavailable
 from dioptra_worker.settings import Settings
-from dioptra_worker.supervision.termination import StopRequest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -83,13 +82,15 @@ class Desk:
     queue: Queue
     leases: Telling
     launcher: NoRunners
+    heartbeat: Heartbeat
     handler: Handler
+    stop: JobStop
 
     def handle(self) -> bool:
         """Take the entry and handle it."""
         taken = self.rq.dequeue()
         assert taken is not None
-        return self.handler.handle(taken)
+        return self.handler.handle(taken, self.stop)
 
     @property
     def aside(self) -> list[bytes]:
@@ -148,15 +149,17 @@ def _desk(
             tmp_path / "cache", size=0, identity=lambda: "me", key=b"k"
         ),
     }
+    heartbeat = Heartbeat(rq, leases, HealthState())
     handler = Handler(
         rq=rq,
         registries=Registries(client),
         context=AttemptContext(**shared),
-        stopping=lambda: False,
+        heartbeat=heartbeat,
+        stops=StopRequests(),
     )
     kwargs = {"job_id": JOB, "experiment_id": EXPERIMENT}
     queue.enqueue(FUNCTION, kwargs=kwargs, job_id=str(JOB))
-    yield Desk(api, rq, queue, leases, launcher, handler)
+    yield Desk(api, rq, queue, leases, launcher, heartbeat, handler, JobStop())
     rq.unregister()
     queue.delete(delete_jobs=True)
     client.delete(queue.intermediate_queue_key)
@@ -205,7 +208,7 @@ def test_a_job_that_breaks_the_worker_is_tried_again(
 def test_a_stop_that_comes_before_the_job_begins(desk: Desk) -> None:
     """A worker told to give its job back while it waits for Redis begins it not."""
     stop = StopRequest("shutdown", "the worker was shut down")
-    desk.leases.on_acquire = lambda: desk.handler.stop(stop)
+    desk.leases.on_acquire = lambda: desk.stop.request(stop)
     assert desk.handle()
     assert desk.api.requests == []
     assert desk.queue.job_ids == [str(JOB)]
@@ -222,7 +225,7 @@ def test_a_job_that_was_taken_over_is_counted_by_who_has_it(
         desk.leases.release(JOB)
         assert other.acquire(JOB) is None
         other.count_attempt(JOB, "another start")
-        desk.handler.send_heartbeat()
+        desk.heartbeat.beat()
 
     desk.launcher.on_job = take_over
     assert desk.handle()
@@ -238,13 +241,17 @@ def test_a_heartbeat_outlives_what_it_meets() -> None:
     beaten: list[None] = []
     enough = threading.Event()
 
-    def beat() -> None:
-        beaten.append(None)
-        if len(beaten) == 1:
-            raise KeyError("something that nobody has thought of")
-        enough.set()
+    class Breaking:
+        def send_heartbeat(self, active: object) -> None:
+            assert active is None
+            beaten.append(None)
+            if len(beaten) == 1:
+                raise KeyError("something that nobody has thought of")
+            enough.set()
 
-    with redis_heartbeat(beat, interval=0.01):
+    rq: Any = Breaking()
+    leases: Any = None
+    with Heartbeat(rq, leases, HealthState(), interval=0.01):
         assert enough.wait(LONG)
 
 
@@ -261,19 +268,19 @@ def test_a_thread_that_ends_by_itself_stops_no_worker(desk: Desk) -> None:
         def watch(self) -> None:
             """Nobody rings."""
 
-    wakeup = WakeUp(tick=lambda: None)
     parts: Any = {
         "api": desk.api,
         "rq": desk.rq,
         "handler": Leaving(),
         "queue_watcher": Silent(),
-        "wakeup": wakeup,
+        "stops": StopRequests(),
         "health": HealthState(),
     }
     loop = MainLoop(
         DaemonOptions(queues=(desk.queue.name,), max_jobs=1),
         **parts,
         shutdown_grace=0.0,
+        kill_grace=0.0,
     )
     running = threading.Thread(target=loop.run, daemon=True)
     running.start()

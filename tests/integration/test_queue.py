@@ -33,6 +33,7 @@ from dioptra_worker.broker.rq_worker import (
     RqWorker,
 )
 from dioptra_worker.common.outcome import Outcome
+from dioptra_worker.common.stop import StopRequests
 from dioptra_worker.errors import PayloadError, ServiceUnavailable
 
 if TYPE_CHECKING:
@@ -466,9 +467,7 @@ def test_the_bell_rings_for_each_queue(office: Office, url: str) -> None:
     """Whichever queue gets a job, the queue watcher rings once, and takes nothing."""
     rings: queue.SimpleQueue[None] = queue.SimpleQueue()
     keys = office.worker.queue_keys()
-    with QueueWatcher(
-        partial(connect, url), keys, on_ready=lambda: rings.put(None)
-    ) as queue_watcher:
+    with QueueWatcher(partial(connect, url), keys, ready=rings) as queue_watcher:
         for where in (office.urgent, office.later, office.urgent):
             queue_watcher.watch()
             with pytest.raises(queue.Empty):
@@ -486,9 +485,7 @@ def test_the_bell_rings_for_what_is_there_already(office: Office, url: str) -> N
     rings: queue.SimpleQueue[None] = queue.SimpleQueue()
     office.submit(office.later)
     keys = office.worker.queue_keys()
-    with QueueWatcher(
-        partial(connect, url), keys, on_ready=lambda: rings.put(None)
-    ) as queue_watcher:
+    with QueueWatcher(partial(connect, url), keys, ready=rings) as queue_watcher:
         for _ in range(3):
             queue_watcher.watch()
             rings.get(timeout=5)
@@ -506,9 +503,7 @@ def test_the_bell_survives_a_lost_connection(office: Office, url: str) -> None:
         opened.append(client)
         return client
 
-    with QueueWatcher(
-        connect_named, keys, on_ready=lambda: rings.put(None)
-    ) as queue_watcher:
+    with QueueWatcher(connect_named, keys, ready=rings) as queue_watcher:
         queue_watcher.watch()
         _wait_for(lambda: _kill(office.client, "blmove") == 2)
         office.submit(office.later)
@@ -518,19 +513,21 @@ def test_the_bell_survives_a_lost_connection(office: Office, url: str) -> None:
 # -- commands ----------------------------------------------------------------------
 
 
-class Ear:
+class Ear(StopRequests):
     """Hears commands."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.heard: queue.SimpleQueue[str] = queue.SimpleQueue()
 
     def shut_down(self) -> None:
         """Hear the command."""
         self.heard.put("shut down")
 
-    def stop_job(self, job_id: str) -> None:
+    def stop_job(self, job_id: str) -> bool:
         """Hear the command."""
         self.heard.put(f"stop job {job_id}")
+        return True
 
     def kill_job(self) -> None:
         """Hear the command, which cannot be obeyed."""
@@ -547,7 +544,7 @@ def test_commands_are_heard(office: Office, url: str) -> None:
     """RQ's commands arrive; what is none, or cannot be obeyed, ends nothing."""
     ear = Ear()
     channel = office.worker.pubsub_channel_name
-    with CommandListener(partial(connect, url), channel, target=ear):
+    with CommandListener(partial(connect, url), channel, stops=ear):
         _wait_for(lambda: _listening(office))
         junk = [b"", b"junk", b"[]", b'"command"', b"5", b"{}", b"\xff\xfe"]
         junk += [b"[" * 10_000, b"[" * 1_000_000, b'{"command": ["kill-horse"]}']
@@ -566,7 +563,7 @@ def test_commands_are_heard_after_the_connection_was_cut(
     """A listener whose connection is killed subscribes again by itself."""
     ear = Ear()
     channel = office.worker.pubsub_channel_name
-    with CommandListener(partial(connect, url), channel, target=ear):
+    with CommandListener(partial(connect, url), channel, stops=ear):
         for _ in range(2):
             _wait_for(lambda: _listening(office))
             assert _kill(office.client, "subscribe") >= 1

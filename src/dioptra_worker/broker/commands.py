@@ -1,7 +1,7 @@
 """Hears RQ's commands and does what they ask: stop a job, kill it, shut down.
 
-A new command of RQ's is a line in `COMMANDS`, and a method of `CommandTarget` if it
-asks for something that no other does.
+A new command of RQ's is a line in `COMMANDS`, and a method of `StopRequests` if it asks
+for something that no other does.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import threading
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import redis
 from rq.command import send_command
@@ -19,6 +19,8 @@ from dioptra_worker.broker.connection import translate_errors
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from types import TracebackType
+
+    from dioptra_worker.common.stop import StopRequests
 
 log = logging.getLogger("dioptra_worker.commands")
 
@@ -32,27 +34,26 @@ MAX_SHOWN = 200
 """Characters of what was ignored that the log quotes."""
 
 
-class CommandTarget(Protocol):
-    """What commands are for; its methods are called in the listener's thread."""
-
-    def shut_down(self) -> None:
-        """Take no more jobs, and end."""
-        ...
-
-    def stop_job(self, job_id: str) -> None:
-        """Stop a job, if it is the running one."""
-        ...
-
-    def kill_job(self) -> None:
-        """Stop the running job at once."""
-        ...
+def _shut_down(stops: StopRequests, _body: Mapping[str, Any]) -> None:
+    log.info("RQ's command to shut down")
+    stops.shut_down()
 
 
-COMMANDS: dict[str, Callable[[CommandTarget, Mapping[str, Any]], None]] = {
-    "shutdown": lambda target, _: target.shut_down(),
-    "stop-job": lambda target, body: target.stop_job(str(body.get("job_id"))),
-    "stop-execution": lambda target, body: target.stop_job(str(body.get("job_id"))),
-    "kill-horse": lambda target, _: target.kill_job(),
+def _stop_job(stops: StopRequests, body: Mapping[str, Any]) -> None:
+    job_id = str(body.get("job_id"))
+    if not stops.stop_job(job_id):
+        log.warning("not running job %s: stop ignored", job_id)
+
+
+def _kill_job(stops: StopRequests, _body: Mapping[str, Any]) -> None:
+    stops.kill_job()
+
+
+COMMANDS: dict[str, Callable[[StopRequests, Mapping[str, Any]], None]] = {
+    "shutdown": _shut_down,
+    "stop-job": _stop_job,
+    "stop-execution": _stop_job,
+    "kill-horse": _kill_job,
 }
 """What to do at each of RQ's commands, given all that came with it."""
 
@@ -71,18 +72,18 @@ class CommandListener:
         connect: Callable[[float], redis.Redis],
         channel: str,
         *,
-        target: CommandTarget,
+        stops: StopRequests,
     ) -> None:
         """Prepare; entering starts the thread.
 
         Args:
             connect: Makes a connection whose answers may take the given seconds.
             channel: The worker's pub/sub channel.
-            target: Does what the commands ask.
+            stops: Takes what the commands ask.
         """
         self._connect = connect
         self._channel = channel
-        self._target = target
+        self._stops = stops
         self._closed = threading.Event()
         self._thread = threading.Thread(
             target=self._listen, name="dioptra-commands", daemon=True
@@ -127,7 +128,7 @@ class CommandListener:
             log.warning("unknown command %r was ignored", name[:MAX_SHOWN])
             return
         try:
-            COMMANDS[name](self._target, command)
+            COMMANDS[name](self._stops, command)
         except Exception:  # without this thread no command would be heard any more
             log.exception("command %r could not be obeyed", name)
 

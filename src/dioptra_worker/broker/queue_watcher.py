@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Self
 import redis
 
 if TYPE_CHECKING:
+    import queue
     from collections.abc import Callable, Sequence
     from types import TracebackType
 
@@ -31,22 +32,22 @@ class QueueWatcher:
         connect: Callable[[float], redis.Redis],
         keys: Sequence[str],
         *,
-        on_ready: Callable[[], None],
+        ready: queue.SimpleQueue[None],
     ) -> None:
         """Prepare; entering starts the threads.
 
         Args:
             connect: Makes a connection whose answers may take the given seconds.
             keys: The lists to watch.
-            on_ready: Called, from any of the threads, when one of them has something.
+            ready: Gets something when one of them has.
         """
         self._connect = connect
-        self._on_ready = on_ready
+        self._ready = ready
         self._watching = threading.Event()
         self._closed = threading.Event()
         self._threads = [
             threading.Thread(
-                target=self._wait, args=[key], name="dioptra-bell", daemon=True
+                target=self._wait, args=[key], name="dioptra-queue", daemon=True
             )
             for key in keys
         ]
@@ -83,4 +84,4 @@ class QueueWatcher:
                 continue
             if found is not None:
                 self._watching.clear()
-                self._on_ready()
+                self._ready.put(None)

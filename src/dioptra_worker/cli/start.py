@@ -132,15 +132,15 @@ def start(
     """Run the worker daemon on one or more QUEUEs, the most urgent first.
 
     It logs in to the Dioptra REST API, takes jobs from the queues, runs each in a
-    process of its own, and delivers status, log, metrics and artifacts. SIGTERM or
-    Ctrl-C once: take no more jobs and give the running one a while to end. Twice: give
-    it back to the queue at once.
+    process of its own, and delivers status, log, metrics and artifacts. SIGTERM,
+    SIGHUP or Ctrl-C once: take no more jobs and give the running one a while to end.
+    Twice: give it back to the queue at once.
 
     Exit status: 0 told to end or nothing left to do; 2 unusable command line or
     environment; 3 the API refused the login.
     """
     # As process 1 of a container we would not hear SIGTERM until the daemon listens.
-    signal.signal(signal.SIGTERM, _end)
+    _end_at_signals()
     given = {
         "RQ_REDIS_URI": url,
         "DIOPTRA_WORKER_ISOLATION": isolation,
@@ -265,6 +265,12 @@ def _launcher(settings: settings_module.Settings, pool: int | None) -> Launcher:
         starter=None if pool is None else PoolForkservers(socket.socket(fileno=pool)),
         variables={} if gpus is None else {"CUDA_VISIBLE_DEVICES": gpus},
     )
+
+
+def _end_at_signals() -> None:
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
+            signal.signal(number, _end)
 
 
 def _end(_signal: int, _frame: Any) -> None:

@@ -16,7 +16,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -28,26 +27,28 @@ from dioptra_worker.broker.queue_names import unknown_queue
 from dioptra_worker.broker.queue_watcher import QueueWatcher
 from dioptra_worker.broker.registries import INTERMEDIATE_TIMEOUT, Registries
 from dioptra_worker.broker.rq_worker import HEARTBEAT_INTERVAL, RqWorker
+from dioptra_worker.common.background import in_background
 from dioptra_worker.common.stale_workspaces import remove_stale
+from dioptra_worker.common.stop import StopRequests
 from dioptra_worker.daemon.health.reporter import HealthReporter
-from dioptra_worker.daemon.health.snapshot import API, REDIS
+from dioptra_worker.daemon.health.snapshot import API
 from dioptra_worker.daemon.health.state import HealthState
 from dioptra_worker.daemon.job.attempt import CLOSE_RUN_TIMEOUT
 from dioptra_worker.daemon.job.context import AttemptContext
 from dioptra_worker.daemon.job.handler import Handler
+from dioptra_worker.daemon.job.heartbeat import Heartbeat
 from dioptra_worker.daemon.main_loop import MainLoop
 from dioptra_worker.daemon.outbox.journal import Journals
 from dioptra_worker.daemon.recovery.orphaned_outboxes import OrphanedOutboxes
 from dioptra_worker.daemon.recovery.sweep import SWEEP_INTERVAL, Recovery
-from dioptra_worker.daemon.service_calls import STOPPED, MainLoopCalls, Stopped
+from dioptra_worker.daemon.service_calls import STOPPED, MainLoopCalls, NoAnswer
 from dioptra_worker.daemon.shutdown import stop_signals
 from dioptra_worker.daemon.staging.snapshot_cache import SnapshotCache
-from dioptra_worker.daemon.wakeup import TICK_INTERVAL, WakeUp
+from dioptra_worker.daemon.wakeup import WakeUp
 from dioptra_worker.errors import ServiceError, ServiceUnavailable
-from dioptra_worker.supervision.termination import StopRequest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from types import FrameType
 
     from dioptra_worker.api.client import DioptraApi
@@ -60,8 +61,8 @@ log = logging.getLogger("dioptra_worker.daemon")
 
 READY_TIMEOUT = 60.0
 """Seconds that the fork server may take to import everything before jobs are taken."""
-SWEEP_END_TIMEOUT = 1.0
-"""Seconds that a sweep for lost jobs may hold up the end; it can be broken off."""
+UNREGISTER_TIMEOUT = 0.3
+"""Seconds that Redis has, at the end, to take us off RQ's list of workers."""
 
 
 class Daemon:
@@ -84,8 +85,11 @@ class Daemon:
         self._mask = mask
         self._times = times
         self._health = HealthState()
-        self._wakeup = WakeUp(tick=self._health.tick)
-        self._calls = MainLoopCalls(wakeup=self._wakeup, health=self._health)
+        self._stops = StopRequests()
+        self._wakeup = WakeUp(self._stops, tick=self._health.tick)
+        self._calls = MainLoopCalls(
+            stops=self._stops, wakeup=self._wakeup, health=self._health
+        )
 
     def run(self) -> None:
         """Serve the queues until told to stop.
@@ -109,32 +113,24 @@ class Daemon:
                 ),
             )
             rq = self._calls.wait_for(lambda: self._rq_worker(connect(0.0)))
-            if isinstance(rq, Stopped):
+            if isinstance(rq, NoAnswer):
                 return
             if self._calls.wait_for(rq.register) is STOPPED:
                 return
-            handler = self._handler(rq)
+            heartbeat = self._heartbeat(rq)
             try:
                 with (
-                    redis_heartbeat(
-                        partial(self._heartbeat, handler),
-                        interval=self._times.get(
-                            "heartbeat_interval", HEARTBEAT_INTERVAL
-                        ),
-                    ),
-                    CommandListener(
-                        connect,
-                        rq.pubsub_channel_name,
-                        target=_Commanded(self._wakeup, handler),
-                    ),
+                    heartbeat,
+                    CommandListener(connect, rq.pubsub_channel_name, stops=self._stops),
                     QueueWatcher(
-                        connect, rq.queue_keys(), on_ready=self._wakeup.wake
+                        connect, rq.queue_keys(), ready=self._stops.events
                     ) as queue_watcher,
                     self._recovering(rq),
                 ):
                     # No job is taken before its runner could be forked.
-                    self._health.tick(READY_TIMEOUT + TICK_INTERVAL)
-                    self._launcher.wait_until_ready(READY_TIMEOUT)
+                    self._calls.ask(
+                        partial(self._launcher.wait_until_ready, READY_TIMEOUT)
+                    )
                     self._health.registered(rq.name, self._options.queues)
                     log.info(
                         "worker %s (dioptra-worker %s) listens on: %s",
@@ -143,15 +139,22 @@ class Daemon:
                         ", ".join(self._options.queues),
                         extra={"worker": rq.name},
                     )
-                    self._loop(rq, handler, queue_watcher).run()
+                    self._loop(rq, heartbeat, queue_watcher).run()
             finally:
                 self._health.phase("ending")
-                with contextlib.suppress(ServiceUnavailable):
-                    rq.unregister()
+                if heartbeat.has_ended:  # a later one would register us anew
+                    with contextlib.suppress(ServiceUnavailable, TimeoutError):
+                        in_background(rq.unregister, "dioptra-call").result(
+                            UNREGISTER_TIMEOUT
+                        )
                 log.info("worker %s has ended", rq.name)
 
-    def _handler(self, rq: RqWorker) -> Handler:
+    def _heartbeat(self, rq: RqWorker) -> Heartbeat:
         self._leases = Leases(rq.connection, worker=rq.name)
+        interval = self._times.get("heartbeat_interval", HEARTBEAT_INTERVAL)
+        return Heartbeat(rq, self._leases, self._health, interval=interval)
+
+    def _handler(self, rq: RqWorker, heartbeat: Heartbeat) -> Handler:
         context = AttemptContext(
             self._api,
             self._launcher,
@@ -171,21 +174,23 @@ class Daemon:
             rq=rq,
             registries=Registries(rq.connection),
             context=context,
-            stopping=lambda: self._wakeup.stopping,
+            heartbeat=heartbeat,
+            stops=self._stops,
         )
 
     def _loop(
-        self, rq: RqWorker, handler: Handler, queue_watcher: QueueWatcher
+        self, rq: RqWorker, heartbeat: Heartbeat, queue_watcher: QueueWatcher
     ) -> MainLoop:
         return MainLoop(
             self._options,
             api=self._api,
             rq=rq,
-            handler=handler,
+            handler=self._handler(rq, heartbeat),
             queue_watcher=queue_watcher,
-            wakeup=self._wakeup,
+            stops=self._stops,
             health=self._health,
             shutdown_grace=self._settings.shutdown_grace,
+            kill_grace=self._settings.kill_grace,
         )
 
     @contextlib.contextmanager
@@ -212,15 +217,11 @@ class Daemon:
             interval=self._times.get("sweep_interval", SWEEP_INTERVAL),
         )
         done = threading.Event()
-        thread = threading.Thread(
-            target=recovery.run, args=[done], name="dioptra-recovery", daemon=True
-        )
-        thread.start()
+        in_background(partial(recovery.run, done), "dioptra-recovery")
         try:
             yield
         finally:
-            done.set()
-            thread.join(timeout=SWEEP_END_TIMEOUT)
+            done.set()  # a sweep that is under way can be broken off
 
     # -- start -----------------------------------------------------------------
 
@@ -235,10 +236,10 @@ class Daemon:
         if self._calls.wait_for(self._api.login, API) is STOPPED:
             return False
         with contextlib.suppress(ServiceError):  # the cache asks again
-            self._api.identity()
+            self._calls.ask(self._api.identity)
         log.info("logged in to %s as %r", self._api.url, self._api.username)
         try:
-            self._check_queues()
+            self._calls.ask(self._check_queues)
         except ServiceError as error:
             log.warning("whether the queues exist could not be checked: %s", error)
         return True
@@ -260,61 +261,5 @@ class Daemon:
 
     # -- from elsewhere --------------------------------------------------------
 
-    def _heartbeat(self, handler: Handler) -> None:
-        with self._health.contacting(REDIS):
-            handler.send_heartbeat()
-
     def _on_signal(self, _signum: int, _frame: FrameType | None) -> None:
-        self._wakeup.stop()
-
-
-@dataclass(frozen=True)
-class _Commanded:
-    """What RQ's commands do to a daemon."""
-
-    wakeup: WakeUp
-    handler: Handler
-
-    def shut_down(self) -> None:
-        log.info("RQ's command to shut down")
-        self.wakeup.stop()
-
-    def stop_job(self, job_id: str) -> None:
-        if str(self.handler.job_id) == job_id:
-            self.handler.stop(StopRequest("requested", "stopped by request"))
-        else:
-            log.warning("not running job %s: stop ignored", job_id)
-
-    def kill_job(self) -> None:
-        stop = StopRequest("requested", "killed by request", kill=True)
-        self.handler.stop(stop)
-
-
-@contextlib.contextmanager
-def redis_heartbeat(
-    beat: Callable[[], None], *, interval: float = HEARTBEAT_INTERVAL
-) -> Iterator[None]:
-    """Send heartbeats to Redis from a thread of its own, so that nothing delays them.
-
-    Args:
-        beat: Sends one.
-        interval: Seconds between two.
-    """
-    done = threading.Event()
-
-    def work() -> None:
-        while not done.wait(interval):
-            try:
-                beat()
-            except ServiceUnavailable as error:
-                log.debug("no heartbeat: %s", error)
-            except Exception:  # without it, another worker would take our job over
-                log.exception("a heartbeat broke")
-
-    thread = threading.Thread(target=work, name="dioptra-heartbeat", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        done.set()
-        thread.join(timeout=redis_border.ANSWER_TIMEOUT)
+        self._stops.shut_down()

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import logging
-import threading
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
+from dioptra_worker.common.background import in_background
 from dioptra_worker.common.humanize import duration
+from dioptra_worker.common.stop import Stopped
 from dioptra_worker.daemon.health.snapshot import API
-from dioptra_worker.daemon.service_calls import STOPPED, MainLoopCalls, Stopped
+from dioptra_worker.daemon.service_calls import STOPPED, MainLoopCalls, NoAnswer
 from dioptra_worker.daemon.shutdown import Shutdown
+from dioptra_worker.daemon.wakeup import WakeUp
 from dioptra_worker.errors import LoginRefused, ServiceUnavailable
 
 if TYPE_CHECKING:
     from dioptra_worker.api.client import DioptraApi
     from dioptra_worker.broker.queue_watcher import QueueWatcher
     from dioptra_worker.broker.rq_worker import QueueEntry, RqWorker
+    from dioptra_worker.common.stop import JobStop, StopRequests
     from dioptra_worker.daemon.health.state import HealthState
     from dioptra_worker.daemon.job.handler import Handler
     from dioptra_worker.daemon.options import DaemonOptions
-    from dioptra_worker.daemon.wakeup import WakeUp
 
 log = logging.getLogger("dioptra_worker.daemon")
 
@@ -40,9 +43,10 @@ class MainLoop:
         rq: RqWorker,
         handler: Handler,
         queue_watcher: QueueWatcher,
-        wakeup: WakeUp,
+        stops: StopRequests,
         health: HealthState,
         shutdown_grace: float,
+        kill_grace: float,
     ) -> None:
         """Prepare.
 
@@ -51,20 +55,23 @@ class MainLoop:
             api: Must be there before a job is taken.
             rq: What jobs are taken from.
             handler: Handles a job to its end.
-            queue_watcher: Rings when a queue has something.
-            wakeup: What the loop sleeps by; knows how often it was told to stop.
+            queue_watcher: Has something in `StopRequests.events` when a queue has.
+            stops: What was asked of the worker.
             health: Is told that the loop lives.
-            shutdown_grace: Seconds that a job has to end when told to stop.
+            shutdown_grace: Seconds that a job has to end when the worker shuts down.
+            kill_grace: Seconds that it has between being told to stop and being killed.
         """
         self._options = options
         self._api = api
         self._rq = rq
         self._handler = handler
         self._queue_watcher = queue_watcher
-        self._wakeup = wakeup
+        self._stops = stops
+        self._wakeup = WakeUp(stops, tick=health.tick)
         self._health = health
         self._shutdown_grace = shutdown_grace
-        self._calls = MainLoopCalls(wakeup=wakeup, health=health)
+        self._kill_grace = kill_grace
+        self._calls = MainLoopCalls(stops=stops, wakeup=self._wakeup, health=health)
         self._jobs = 0
         self._idle_since = time.monotonic()
 
@@ -92,41 +99,49 @@ class MainLoop:
     def _next(self) -> QueueEntry | None:
         """Take a job, if we may and there is one."""
         suspended = self._calls.wait_for(self._rq.suspended)
-        if isinstance(suspended, Stopped):
+        if isinstance(suspended, NoAnswer):
             return None
         if suspended:
             log.info("suspended by 'rq suspend'; 'rq resume' ends that")
             self._health.phase("suspended")
             while self._calls.wait_for(self._rq.suspended) is True:
-                self._wakeup.wait(SUSPENDED_CHECK_INTERVAL)
+                self._wakeup.sleep_unless_stopped(SUSPENDED_CHECK_INTERVAL)
             self._health.phase("serving")
             return None
         if self._calls.wait_for(self._api.reach, API) is STOPPED:
             return None
         found = self._calls.wait_for(self._rq.dequeue)
-        return None if isinstance(found, Stopped) else found
+        return None if isinstance(found, NoAnswer) else found
 
     def _drive(self, entry: QueueEntry) -> None:
         """Handle an entry in a thread while this one minds signals."""
-        handled: list[bool | None] = []
+        with self._stops.handling() as stop:
+            self._supervise(entry, stop)
 
-        def target() -> None:
-            done = None
-            try:
-                done = self._handler.handle(entry)
-            except BaseException:  # the main loop waits for us, whatever it is
-                log.exception("queue entry %s could not be handled", entry.id)
-            handled.append(done)  # before it rings: the thread lives on a little
-            self._wakeup.wake()
-
-        thread = threading.Thread(target=target, name="dioptra-attempt")
-        thread.start()
-        shutdown = Shutdown(self._handler, self._health, grace=self._shutdown_grace)
-        while not handled:
-            self._wakeup.wait(shutdown.proceed(self._wakeup.stop_requests))
-        thread.join()
-        if handled == [False]:
-            self._calls.wait_for(self._answering, API)
+    def _supervise(self, entry: QueueEntry, stop: JobStop) -> None:
+        handle = partial(self._handler.handle, entry, stop)
+        handled = in_background(handle, "dioptra-attempt")
+        handled.add_done_callback(lambda _: self._stops.events.put(None))
+        shutdown = Shutdown(
+            self._stops,
+            self._health,
+            grace=self._shutdown_grace,
+            kill_grace=self._kill_grace,
+        )
+        while not handled.done():
+            self._wakeup.wait(shutdown.proceed())
+            if shutdown.is_overdue and not handled.done():
+                log.error("queue entry %s is left to other workers", entry.id)
+                return
+        try:
+            api_is_there = handled.result()
+        except Stopped:
+            log.warning("queue entry %s is left to other workers", entry.id)
+        except BaseException:  # the main loop goes on, whatever it is
+            log.exception("queue entry %s could not be handled", entry.id)
+        else:
+            if not api_is_there:
+                self._calls.wait_for(self._answering, API)
 
     def _answering(self) -> None:
         """See whether the API works for us; a login refused now may be mended."""

@@ -1,44 +1,39 @@
 """How the daemon calls services: again and again, until one answers.
 
 Two wait: the main loop, which shows meanwhile that it lives and breaks off when the
-daemon is told to stop, and the thread that handles a job, which has Redis note what
-became of it also while the daemon is about to end.
+daemon is told to shut down, and the thread that handles a job, which has Redis note
+what became of it also while the daemon is about to end. Each call is made in a thread
+that nobody has to wait for: a service may accept a connection and never answer.
 """
 
 from __future__ import annotations
 
-import time
 from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar, cast
 
+from dioptra_worker.common.background import in_background
 from dioptra_worker.common.outage_log import OutageLog
 from dioptra_worker.common.retry import FOREVER, retry_until_available
-from dioptra_worker.daemon.health.snapshot import API, REDIS
-from dioptra_worker.errors import ServiceUnavailable
+from dioptra_worker.daemon.health.snapshot import REDIS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from dioptra_worker.common.stop import JobStop, StopRequests
     from dioptra_worker.daemon.health.state import HealthState
     from dioptra_worker.daemon.wakeup import WakeUp
 
 T = TypeVar("T")
 
-LONGEST_CALL = {REDIS: 110.0, API: 180.0}
-"""Seconds within which a call of a service ends, or breaks off, in any case.
-
-The main loop asks Redis for little, in at most two tries of a name's look-up (30 s), a
-connection and an answer (10 s each); it logs in to the API, or asks it who we are.
-"""
-LAST_TRIES_TIMEOUT = 10.0
-"""Seconds that a worker which shuts down goes on to call Redis that is away."""
+BROKEN_OFF_TIMEOUT = 0.2
+"""Seconds that the main loop waits for an answer when it is told to shut down."""
 
 
-class Stopped:
-    """Instead of an answer: the daemon was told to stop while it waited."""
+class NoAnswer:
+    """Instead of an answer: the daemon was told to shut down while it waited."""
 
 
-STOPPED: Final = Stopped()
+STOPPED: Final = NoAnswer()
 
 
 class _ServiceCalls:
@@ -67,71 +62,68 @@ class _ServiceCalls:
 class MainLoopCalls(_ServiceCalls):
     """The main loop's calls of services; only its thread may make them."""
 
-    def __init__(self, *, wakeup: WakeUp, health: HealthState) -> None:
-        """Prepare.
-
-        Args:
-            wakeup: Says when to stop.
-            health: Is told which service answers, and that the main loop lives.
-        """
-        super().__init__(health)
-        self._wakeup = wakeup
-
-    def wait_for(self, call: Callable[[], T], service: str = REDIS) -> T | Stopped:
-        """Call until a service answers; `STOPPED` when told to stop meanwhile."""
-
-        def sleep(seconds: float) -> None:
-            if self._wakeup.sleep_unless_stopped(seconds):
-                raise _ToldToStop
-            self._health.tick(LONGEST_CALL[service])
-
-        self._health.tick(LONGEST_CALL[service])
-        try:
-            return self._call(call, service, sleep)
-        except _ToldToStop:
-            return STOPPED
-
-
-class RedisRetries(_ServiceCalls):
-    """Has Redis do what the handler of a job asks, however long Redis is away."""
-
     def __init__(
-        self,
-        *,
-        health: HealthState,
-        stopping: Callable[[], bool],
-        last_tries: float = LAST_TRIES_TIMEOUT,
+        self, *, stops: StopRequests, wakeup: WakeUp, health: HealthState
     ) -> None:
         """Prepare.
 
         Args:
-            health: Is told whether Redis answers.
-            stopping: Whether the worker shuts down.
-            last_tries: Seconds after which a worker that shuts down gives up.
+            stops: Is told that an answer has come.
+            wakeup: Says when to stop.
+            health: Is told which service answers.
         """
         super().__init__(health)
-        self._stopping = stopping
-        self._last_tries = last_tries
+        self._stops = stops
+        self._wakeup = wakeup
 
-    def wrap(self, target: T) -> T:
+    def wait_for(self, call: Callable[[], T], service: str = REDIS) -> T | NoAnswer:
+        """Call until a service answers; `STOPPED` when told to shut down meanwhile."""
+        if self._wakeup.stopping:
+            return STOPPED
+        try:
+            return self._call(partial(self._answer, call), service, self._sleep)
+        except _ToldToStop:
+            return STOPPED
+
+    def ask(self, call: Callable[[], T]) -> T | NoAnswer:
+        """Call once, whatever comes of it; `STOPPED` when told to shut down."""
+        try:
+            return self._answer(call)
+        except _ToldToStop:
+            return STOPPED
+
+    def _answer(self, call: Callable[[], T]) -> T:
+        """What a call gives; the main loop lives on while it hangs."""
+        answer = in_background(call, "dioptra-call")
+        answer.add_done_callback(lambda _: self._stops.events.put(None))
+        while not answer.done():
+            if not self._wakeup.stopping:
+                self._wakeup.wait(None)
+                continue
+            try:  # whatever was taken from a queue just now would be nobody's
+                return answer.result(BROKEN_OFF_TIMEOUT)
+            except TimeoutError:
+                raise _ToldToStop from None
+        return answer.result()
+
+    def _sleep(self, seconds: float) -> None:
+        if self._wakeup.sleep_unless_stopped(seconds):
+            raise _ToldToStop
+
+
+class RedisRetries(_ServiceCalls):
+    """Has Redis do what the handler of a job asks, as long as there is time for it."""
+
+    def wrap(self, target: T, stop: JobStop) -> T:
         """The same object for who waits: each of its methods is called until it works.
 
-        What a method raises for another reason than that Redis is away is raised.
+        What a method raises for another reason than that Redis is away is raised, and
+        `common.stop.Stopped` when there is no time left.
         """
-        return cast("T", _RetryingProxy(target, self._until_answered))
+        return cast("T", _RetryingProxy(target, partial(self._until_answered, stop)))
 
-    def _until_answered(self, call: Callable[[], T]) -> T:
-        give_up_at: float | None = None
-
-        def sleep(seconds: float) -> None:
-            nonlocal give_up_at
-            if self._stopping():
-                give_up_at = give_up_at or time.monotonic() + self._last_tries
-                if time.monotonic() > give_up_at:
-                    raise ServiceUnavailable("Redis stayed away", service=REDIS)
-            time.sleep(seconds)
-
-        return self._call(call, REDIS, sleep)
+    def _until_answered(self, stop: JobStop, call: Callable[[], T]) -> T:
+        return self._call(lambda: stop.call(call), REDIS, stop.pause)
 
 
 class _RetryingProxy:
@@ -159,4 +151,4 @@ class _RetryingProxy:
 
 
 class _ToldToStop(Exception):
-    """The daemon was told to stop while it waited."""
+    """The daemon was told to shut down while it waited."""

@@ -1,8 +1,8 @@
-"""What SIGTERM and Ctrl-C do: the first, the second and the third.
+"""What SIGTERM, SIGHUP and Ctrl-C do: the first, the second and the third.
 
 The first: no more jobs are taken, and the running one has the shutdown grace to end;
-then it is given back to its queue. The second gives it back at once, the third kills
-it.
+then it is given back to its queue, as one that has not begun is at once. The second
+gives it back at once, the third kills it.
 """
 
 from __future__ import annotations
@@ -14,30 +14,39 @@ import time
 from typing import TYPE_CHECKING
 
 from dioptra_worker.common.humanize import duration
-from dioptra_worker.supervision.termination import StopRequest
+from dioptra_worker.common.stop import LAST_WORDS_TIMEOUT, StopRequest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import FrameType
 
+    from dioptra_worker.common.stop import StopRequests
     from dioptra_worker.daemon.health.state import HealthState
-    from dioptra_worker.daemon.job.handler import Handler
 
 log = logging.getLogger("dioptra_worker.daemon")
+
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+"""Signals that ask the worker to shut down; SIGHUP is a terminal that was closed."""
+CHECK_INTERVAL = 0.25
+"""Seconds between two looks at a job that was told to end."""
+LEAVE_MARGIN = 0.25
+"""Seconds beyond all that a job may take after which its thread is left behind."""
 
 _REASON = "the worker was shut down"
 
 
 @contextlib.contextmanager
 def stop_signals(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
-    """Have a handler called at SIGTERM and SIGINT.
+    """Have a handler called at the signals that ask the worker to shut down.
 
     It runs between any two steps of this thread, and may wait for no lock, since this
-    thread could hold it: see `WakeUp`.
+    thread could hold it: see `StopRequests.shut_down`. A signal that was ignored stays
+    so, as SIGHUP under nohup.
     """
     before = {
         number: signal.signal(number, handler)
-        for number in (signal.SIGTERM, signal.SIGINT)
+        for number in STOP_SIGNALS
+        if signal.getsignal(number) is not signal.SIG_IGN
     }
     try:
         yield
@@ -49,51 +58,78 @@ def stop_signals(handler: Callable[[int, FrameType | None], None]) -> Iterator[N
 class Shutdown:
     """The end of a worker that has a job; belongs to the main loop's thread."""
 
-    def __init__(self, handler: Handler, health: HealthState, *, grace: float) -> None:
+    def __init__(
+        self,
+        stops: StopRequests,
+        health: HealthState,
+        *,
+        grace: float,
+        kill_grace: float,
+    ) -> None:
         """Prepare; nothing happens until the first request.
 
         Args:
-            handler: Has the job.
+            stops: What was asked of the worker, and the job that it has.
             health: Is told that the worker ends.
             grace: Seconds that the job has to end by itself.
+            kill_grace: Seconds that it has between being told to stop and being killed.
         """
-        self._handler = handler
+        self._stops = stops
         self._health = health
         self._grace = grace
+        self._kill_grace = kill_grace
         self._seen = 0
         self._give_back_at: float | None = None
+        self._killed_at: float | None = None
+        self._leave_at: float | None = None
 
-    def proceed(self, requests: int) -> float | None:
+    def proceed(self) -> float | None:
         """Do what is due.
-
-        Args:
-            requests: How often the worker was told to stop until now.
 
         Returns:
             Seconds after which something is due again; None when nothing will be.
         """
-        if requests > self._seen:
-            self._seen = requests
-            self._begin(requests)
-        if self._give_back_at is None:
-            return None
-        left = self._give_back_at - time.monotonic()
-        if left > 0:
-            return left
-        self._give_back_at = None
-        self._handler.stop(StopRequest("shutdown", _REASON))
-        return None
+        if self._stops.shutdowns > self._seen:
+            self._seen = self._stops.shutdowns
+            self._begin(self._seen)
+        now = time.monotonic()
+        if self._give_back_at is not None and now >= self._give_back_at:
+            self._give_back()
+        if self._give_back_at is not None:
+            return self._give_back_at - now
+        return None if self._killed_at is None else CHECK_INTERVAL
+
+    @property
+    def is_overdue(self) -> bool:
+        """Whether the job has taken longer than anything may: a thread of it hangs."""
+        job, now = self._stops.job, time.monotonic()
+        if self._killed_at is None or job is None:
+            return False
+        if job.time_left == 0 and self._leave_at is None:
+            self._leave_at = now + LEAVE_MARGIN
+        if self._leave_at is not None:
+            return now > self._leave_at
+        return now > self._killed_at + LAST_WORDS_TIMEOUT + LEAVE_MARGIN
 
     def _begin(self, requests: int) -> None:
         self._health.phase("ending")
-        if requests == 1:
+        job, job_id = self._stops.job, self._stops.job_id
+        if requests == 1 and job is not None and job.has_begun:
             log.warning(
                 "shutting down: no more jobs are taken, job %s has %s to end, then it"
                 " is given back; a second signal gives it back at once",
-                self._handler.job_id,
+                job_id,
                 duration(self._grace),
             )
             self._give_back_at = time.monotonic() + self._grace
             return
-        log.warning("shutting down at once: job %s is given back", self._handler.job_id)
-        self._handler.stop(StopRequest("shutdown", _REASON, kill=requests > 2))
+        log.warning("shutting down at once: job %s is given back", job_id)
+        self._give_back(kill=requests > 2)
+
+    def _give_back(self, *, kill: bool = False) -> None:
+        self._give_back_at = None
+        job = self._stops.job
+        if job is None:  # it has just ended
+            return
+        job.request(StopRequest("shutdown", _REASON, kill=kill))
+        self._killed_at = time.monotonic() + (0.0 if kill else self._kill_grace)

@@ -1,10 +1,4 @@
-"""Wakes the daemon's main loop, from any thread and from within a signal handler.
-
-A signal handler runs between any two steps of the main thread, also while that thread
-holds the lock of a `threading.Event`, which it would then wait for for ever. Here it
-only appends to a list and to a `queue.SimpleQueue`, which may both be interrupted by
-themselves.
-"""
+"""What the daemon's main loop sleeps by: it says meanwhile that it lives."""
 
 from __future__ import annotations
 
@@ -17,41 +11,33 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from dioptra_worker.common.stop import StopRequests
+
 TICK_INTERVAL = 5.0
 """Seconds between two signs of life of a main loop that sleeps."""
 
 
 class WakeUp:
-    """What the main loop sleeps by; only that loop's thread may sleep."""
+    """What the main loop sleeps by; only that loop's thread may sleep.
 
-    def __init__(self, *, tick: Callable[[], None]) -> None:
+    Whatever concerns it is put into `StopRequests.events`, from any thread and from
+    within a signal handler.
+    """
+
+    def __init__(self, stops: StopRequests, *, tick: Callable[[], None]) -> None:
         """Prepare.
 
         Args:
+            stops: What was asked of the daemon.
             tick: Called every few seconds while the main loop sleeps.
         """
+        self._stops = stops
         self._tick = tick
-        self._told: list[None] = []
-        self._events: queue.SimpleQueue[None] = queue.SimpleQueue()
-
-    @property
-    def stop_requests(self) -> int:
-        """How often the daemon was told to stop."""
-        return len(self._told)
 
     @property
     def stopping(self) -> bool:
-        """Whether the daemon was told to stop."""
-        return bool(self._told)
-
-    def stop(self) -> None:
-        """Tell the daemon to stop; a signal handler may."""
-        self._told.append(None)
-        self.wake()
-
-    def wake(self) -> None:
-        """End a `wait`."""
-        self._events.put(None)
+        """Whether the daemon was told to shut down."""
+        return self._stops.shutdowns > 0
 
     def wait(self, seconds: float | None) -> None:
         """Sleep until something happens, or for a while.
@@ -59,6 +45,7 @@ class WakeUp:
         Args:
             seconds: How long at most; None sleeps until something happens.
         """
+        events = self._stops.events
         until = math.inf if seconds is None else time.monotonic() + seconds
         while True:
             self._tick()
@@ -66,19 +53,19 @@ class WakeUp:
             if left <= 0:
                 break
             with contextlib.suppress(queue.Empty):
-                self._events.get(timeout=min(left, TICK_INTERVAL))
+                events.get(timeout=min(left, TICK_INTERVAL))
                 break
-        for _ in range(self._events.qsize()):
-            self._events.get_nowait()
+        for _ in range(events.qsize()):
+            events.get_nowait()
 
     def sleep_unless_stopped(self, seconds: float) -> bool:
-        """Sleep for a while, whatever happens but a stop.
+        """Sleep for a while, whatever happens but a shutdown.
 
         Args:
             seconds: How long.
 
         Returns:
-            Whether the daemon was told to stop.
+            Whether the daemon was told to shut down.
         """
         until = time.monotonic() + seconds
         while not self.stopping and (left := until - time.monotonic()) > 0:

@@ -18,11 +18,12 @@ from typing import TYPE_CHECKING, Protocol
 from dioptra_worker.supervision.oom import OomDetector
 from dioptra_worker.supervision.runner_output import RunnerOutput
 from dioptra_worker.supervision.runner_process import ProcessExit
-from dioptra_worker.supervision.termination import RunnerReport, StopRequest
+from dioptra_worker.supervision.termination import RunnerReport
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from dioptra_worker.common.stop import JobStop, StopRequest
     from dioptra_worker.supervision.launcher import Launcher
     from dioptra_worker.supervision.runner_output import RunnerListener
     from dioptra_worker.supervision.runner_process import ProcessHandle, RunnerPipes
@@ -51,7 +52,7 @@ class Deadline(Protocol):
 
 
 class Supervisor:
-    """Supervises one runner, in one thread; `stop` and `call_soon` from any."""
+    """Supervises one runner, in one thread; `call_soon` from any."""
 
     def __init__(
         self,
@@ -60,6 +61,7 @@ class Supervisor:
         pipes: RunnerPipes,
         *,
         listener: RunnerListener,
+        stop: JobStop,
         deadline: Deadline,
         grace_periods: GracePeriods,
         clock: Callable[[], float] = time.monotonic,
@@ -71,6 +73,7 @@ class Supervisor:
             process: The runner.
             pipes: What connects us to it; the supervisor closes them.
             listener: Receives what it says.
+            stop: Whether it is to stop; heeded at once.
             deadline: Until when it may run; asked again and again.
             grace_periods: How long to wait for it.
             clock: Says how late it is, in seconds.
@@ -84,7 +87,7 @@ class Supervisor:
         self._started_at = clock()
         self._oom = OomDetector.start()
         self._lock = threading.Lock()
-        self._stop: StopRequest | None = None
+        self._stop = stop
         self._calls: list[Callable[[], None]] = []
         self._kill_at: float | None = None
         self._abandon_at: float | None = None
@@ -98,15 +101,6 @@ class Supervisor:
         self._selector = selectors.DefaultSelector()
 
     # -- from any thread -------------------------------------------------------
-
-    def stop(self, stop: StopRequest) -> None:
-        """Stop the runner; the first reason counts, a later one may only be quicker."""
-        with self._lock:
-            if self._stop is None:
-                self._stop = stop
-            elif stop.kill and not self._stop.kill:
-                self._stop = StopRequest(self._stop.kind, self._stop.reason, kill=True)
-        self._wake()
 
     def call_soon(self, function: Callable[[], None]) -> None:
         """Run a function soon in the supervisor's thread."""
@@ -140,7 +134,11 @@ class Supervisor:
         }
         # After an error the runner is killed before the pipes are closed: it would take
         # their end for the daemon's, and go on for its grace period.
-        with self._closing(), self._killing_on_error():
+        with (
+            self._closing(),
+            self._killing_on_error(),
+            self._stop.waking(self._wake),
+        ):
             for source, read in sources.items():
                 self._selector.register(source, selectors.EVENT_READ, read)
             yield
@@ -165,6 +163,8 @@ class Supervisor:
 
     def time_left(self) -> float:
         """Seconds to the next deadline, an hour at most."""
+        if self._stop.requested is not None and not self._sigterm_sent:
+            return 0.0
         times = [self._kill_at, self._abandon_at, self._due_at()]
         first = min((at for at in times if at is not None), default=None)
         left = MAX_WAIT if first is None else first - self._clock()
@@ -176,7 +176,7 @@ class Supervisor:
         return RunnerReport(
             exit=how,
             result=self._output.result,
-            stop=self._stop,
+            stop=self._stop.requested,
             killed=self._killed,
             disconnected=self._disconnected,
             abandoned=self._abandoned,
@@ -225,7 +225,7 @@ class Supervisor:
 
     def _due_at(self) -> float | None:
         """When the deadline is, as long as it matters."""
-        is_working = self._stop is None and self._output.result is None
+        is_working = self._stop.requested is None and self._output.result is None
         return self._deadline.due_at if is_working else None
 
     def _enforce_deadlines(self) -> None:
@@ -238,12 +238,13 @@ class Supervisor:
         now = self._clock()
         due_at = self._due_at()
         if due_at is not None and now >= due_at:
-            self.stop(self._deadline.stop_request)
-        if self._stop is not None and not self._sigterm_sent:
+            self._stop.request(self._deadline.stop_request)
+        stop = self._stop.requested
+        if stop is not None and not self._sigterm_sent:
             self._sigterm_sent = True
             self._launcher.signal(self._process, signal.SIGTERM)
             self._kill_by(now + self._grace_periods.grace)
-        if self._stop is not None and self._stop.kill:
+        if stop is not None and stop.kill:
             self._kill_by(now)
         if self._abandon_at is not None and now >= self._abandon_at:
             self._abandon()

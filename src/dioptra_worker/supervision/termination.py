@@ -1,15 +1,14 @@
-"""How a runner is to end, and how it did: requests, grace periods and the report."""
+"""How a runner is to end, and how it did: grace periods and the report."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from dioptra_worker.common.stop import StopRequest
     from dioptra_worker.protocol.messages import RunnerResult
     from dioptra_worker.supervision.runner_process import ProcessExit
-
-StopKind = Literal["timeout", "requested", "shutdown", "gone", "setup"]
 
 
 @dataclass(frozen=True)
@@ -28,24 +27,6 @@ class GracePeriods:
     exit_timeout: float = 2.0
     kill_interval: float = 5.0
     abandon_after: float = 60.0
-
-
-@dataclass(frozen=True)
-class StopRequest:
-    """Why a runner is stopped.
-
-    Attributes:
-        kind: What the daemon decides by.
-        reason: What people read, as the end of "the job was stopped: ...".
-        kill: Kill it without a grace period.
-    """
-
-    kind: StopKind
-    reason: str
-    kill: bool = False
-
-
-JOB_DELETED = StopRequest("gone", "the job was deleted")
 
 
 @dataclass(frozen=True, kw_only=True)

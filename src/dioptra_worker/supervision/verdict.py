@@ -10,7 +10,8 @@ from dioptra_worker.common.outcome import Outcome
 from dioptra_worker.protocol.messages import EXIT_DISCONNECTED
 
 if TYPE_CHECKING:
-    from dioptra_worker.supervision.termination import RunnerReport, StopRequest
+    from dioptra_worker.common.stop import StopRequest
+    from dioptra_worker.supervision.termination import RunnerReport
 
 
 _ABANDONED = (

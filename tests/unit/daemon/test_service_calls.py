@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from dioptra_worker.common.stop import JobStop, Stopped, StopRequest
 from dioptra_worker.daemon.health.snapshot import REDIS
 from dioptra_worker.daemon.health.state import HealthState
 from dioptra_worker.daemon.service_calls import RedisRetries
@@ -32,7 +33,7 @@ class Counter:
 def test_a_method_is_called_until_it_works() -> None:
     """Its answer is the caller's, and health knows that Redis answers."""
     counter, health = Counter(away=2), HealthState()
-    retried = RedisRetries(health=health, stopping=lambda: False).wrap(counter)
+    retried = RedisRetries(health).wrap(counter, JobStop())
     assert retried.add(1, other=2) == 3
     assert counter.calls == 3
     assert health.snapshot().waiting_for == ()
@@ -42,17 +43,18 @@ def test_a_method_is_called_until_it_works() -> None:
 def test_only_an_outage_is_tried_again() -> None:
     """Whatever else a method raises goes to the caller at once."""
     counter = Counter(away=0)
-    retried = RedisRetries(health=HealthState(), stopping=lambda: False).wrap(counter)
+    retried = RedisRetries(HealthState()).wrap(counter, JobStop())
     with pytest.raises(ValueError, match="negative"):
         retried.add(-1, other=2)
     assert counter.calls == 1
 
 
 def test_a_worker_that_shuts_down_gives_up() -> None:
-    """It goes on for a while, and says then that Redis stayed away."""
+    """It goes on as long as there is time for it."""
     counter, health = Counter(away=99), HealthState()
-    retries = RedisRetries(health=health, stopping=lambda: True, last_tries=0.1)
-    with pytest.raises(ServiceUnavailable, match="stayed away"):
-        retries.wrap(counter).add(1, other=2)
+    stop = JobStop()
+    stop.request(StopRequest("shutdown", "the worker was shut down"))
+    with pytest.raises(Stopped):
+        RedisRetries(health).wrap(counter, stop).add(1, other=2)
     assert counter.calls > 1
     assert health.snapshot().waiting_for == (REDIS,)

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
+from dioptra_worker.common.stop import JobStop, StopRequest
 from dioptra_worker.protocol.messages import (
     Log,
     Message,
@@ -35,7 +36,7 @@ from dioptra_worker.supervision.runner_process import (
     RunnerPipes,
 )
 from dioptra_worker.supervision.supervisor import Supervisor
-from dioptra_worker.supervision.termination import GracePeriods, StopRequest
+from dioptra_worker.supervision.termination import GracePeriods
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -138,6 +139,7 @@ class Watched:
     Attributes:
         heard: What it has said.
         signals: What was sent to it.
+        asked: Whether it is to stop.
         limit: Until when it may run.
         pipes: What connects us to it.
         supervisor: Who watches it.
@@ -157,12 +159,14 @@ class Watched:
         self.heard = Heard()
         self.signals = Signals()
         self.limit = Limit()
+        self.asked = JobStop()
         self.pipes = pipes
         self.supervisor = Supervisor(
             cast("Launcher", self.signals),
             process,
             pipes,
             listener=self.heard,
+            stop=self.asked,
             deadline=self.limit,
             grace_periods=grace_periods,
         )
@@ -178,7 +182,7 @@ class Watched:
 
     def stop(self, kind: Any = "requested", *, kill: bool = False) -> None:
         """Stop it."""
-        self.supervisor.stop(StopRequest(kind, "why", kill=kill))
+        self.asked.request(StopRequest(kind, "why", kill=kill))
 
 
 @contextmanager

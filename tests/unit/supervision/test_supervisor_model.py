@@ -26,6 +26,7 @@ from hypothesis.stateful import (
     rule,
 )
 
+from dioptra_worker.common.stop import JobStop, StopKind, StopRequest
 from dioptra_worker.protocol.codec import encode
 from dioptra_worker.protocol.messages import (
     Ending,
@@ -41,7 +42,7 @@ from dioptra_worker.supervision.runner_process import (
     RunnerPipes,
 )
 from dioptra_worker.supervision.supervisor import Supervisor
-from dioptra_worker.supervision.termination import GracePeriods, StopKind, StopRequest
+from dioptra_worker.supervision.termination import GracePeriods
 from dioptra_worker.supervision.verdict import judge
 
 if TYPE_CHECKING:
@@ -161,11 +162,13 @@ class Supervision(RuleBasedStateMachine):
         self.world = World(control=theirs, pipes=[out_there, err_there], obeys=obeys)
         self.ear = Ear()
         self.limit = Limit()
+        self.asked = JobStop(clock=lambda: self.world.now)
         self.supervisor = Supervisor(
             cast("Launcher", self.world),
             self.world.process,
             RunnerPipes(control=ours, out=out, err=err),
             listener=self.ear,
+            stop=self.asked,
             deadline=self.limit,
             grace_periods=GRACE_PERIODS,
             clock=lambda: self.world.now,
@@ -259,7 +262,7 @@ class Supervision(RuleBasedStateMachine):
     def is_stopped(self, kind: StopKind, kill: bool) -> None:
         """Somebody wants it stopped: a user, the API, the end of the daemon."""
         self._stop(StopRequest(kind, f"because of {kind}", kill=kill))
-        self.supervisor.stop(StopRequest(kind, f"because of {kind}", kill=kill))
+        self.asked.request(StopRequest(kind, f"because of {kind}", kill=kill))
 
     def _stop(self, stop: StopRequest) -> None:
         if self.first_stop is None:

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
+from dioptra_worker.common.stop import StopKind, StopRequest
 from dioptra_worker.protocol.messages import Ending, RunnerResult
 from dioptra_worker.supervision.runner_process import ProcessExit
-from dioptra_worker.supervision.termination import RunnerReport, StopKind, StopRequest
+from dioptra_worker.supervision.termination import RunnerReport
 from dioptra_worker.supervision.verdict import judge
 
 GIB = 1 << 30

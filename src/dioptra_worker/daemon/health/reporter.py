@@ -70,7 +70,7 @@ class HealthReporter:
         self._complaints: set[str] = set()
         self._done = threading.Event()
         self._thread = threading.Thread(
-            target=self._work, name="dioptra-heart", daemon=True
+            target=self._work, name="dioptra-health-file", daemon=True
         )
 
     def __enter__(self) -> Self:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import threading
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 from dioptra_worker.common.outcome import Outcome
+from dioptra_worker.common.stop import Stopped
 from dioptra_worker.common.workspace import workspace
 from dioptra_worker.daemon.job.claim import Claim, claim
-from dioptra_worker.daemon.job.completion import Completion, completing, undelivered
+from dioptra_worker.daemon.job.completion import completing, undelivered
 from dioptra_worker.daemon.job.prefetch import Prefetch
 from dioptra_worker.daemon.job.preparation import Preparation
 from dioptra_worker.daemon.job.request_handlers import (
@@ -26,17 +26,14 @@ from dioptra_worker.errors import ServiceUnavailable, WorkerError
 from dioptra_worker.protocol.messages import BatchClaimRequest, SessionRequest, Start
 from dioptra_worker.supervision.job_clock import JobClock, SetupDeadline
 from dioptra_worker.supervision.supervisor import Supervisor
-from dioptra_worker.supervision.termination import (
-    JOB_DELETED,
-    GracePeriods,
-    RunnerReport,
-    StopRequest,
-)
+from dioptra_worker.supervision.termination import GracePeriods, RunnerReport
 from dioptra_worker.supervision.verdict import judge
 
 if TYPE_CHECKING:
     from dioptra_worker.broker.leases import Leases, PendingStatus
     from dioptra_worker.broker.payload import JobRequest
+    from dioptra_worker.common.stop import JobStop
+    from dioptra_worker.daemon.job.completion import Completion
     from dioptra_worker.daemon.job.context import AttemptContext
     from dioptra_worker.daemon.outbox.job_log import JobLog
 
@@ -47,34 +44,25 @@ CLOSE_RUN_TIMEOUT = 15.0
 
 
 class Attempt:
-    """Drives one job; `run` in one thread, `stop` from any other."""
+    """Drives one job, in one thread; its `JobStop` is for any other."""
 
-    def __init__(self, request: JobRequest, context: AttemptContext) -> None:
+    def __init__(
+        self, request: JobRequest, context: AttemptContext, *, stop: JobStop
+    ) -> None:
+        """Prepare.
+
+        Args:
+            request: The job.
+            context: What attempts share.
+            stop: Whether it is to stop, and how long all may take.
+        """
         self.request = request
         self._context = context
         self._api = context.api
-        self._lock = threading.Lock()
-        self._stop: StopRequest | None = None
-        self._stopped = threading.Event()
-        self._supervisor: Supervisor | None = None
+        self._stop = stop
         self._prefetch: Prefetch | None = None
         self._cleanup = contextlib.ExitStack()
-        self._completion: Completion | None = None
         self._journals = Journals(context.settings.work_dir, api=context.api.url)
-
-    def stop(self, stop: StopRequest) -> None:
-        """Stop the job, now or as soon as it has a runner.
-
-        The first reason counts, but that the job is not ours any more counts more.
-        """
-        with self._lock:
-            if self._stop is None or stop.kind == "gone":
-                self._stop = stop
-            self._stopped.set()
-            if self._completion is not None and stop.kind == "shutdown":
-                self._completion.shut_down()
-            if self._supervisor is not None:
-                self._supervisor.stop(stop)  # to no effect once it has ended
 
     def claim(self) -> Claim:
         """Make the job ours in the API; see `dioptra_worker.daemon.job.claim`."""
@@ -89,6 +77,7 @@ class Attempt:
                 leases=_PendingEnds(context.leases, self._journals),
                 settings=context.settings,
                 close_run=self._close_run,
+                stop=self._stop,
             )
         except BaseException:
             prefetch.close()
@@ -114,11 +103,10 @@ class Attempt:
                 self._context,
                 self._journals,
                 claimed=claimed,
-                on_gone=partial(self.stop, JOB_DELETED),
+                stop=self._stop,
             ) as completion,
             self._cleanup,
         ):
-            self._adopt_completion(completion)
             if claimed.kind == "lost":
                 outcome = _told_late(claimed)
             else:
@@ -137,33 +125,20 @@ class Attempt:
 
     def _unless_gone(self, outcome: Outcome) -> Outcome:
         """What becomes of a job, however it ended: another's status is left alone."""
-        with self._lock:
-            stop = self._stop
-        if stop is None or stop.kind != "gone":
+        gone = self._stop.gone
+        if gone is None:
             return outcome
-        return replace(outcome, fate="dropped", reason=stop.reason)
-
-    # The lock makes "stop what is there" and "note what is there, and stop it if that
-    # was asked for meanwhile" whole steps: a stop reaches each of both exactly once.
-
-    def _adopt_completion(self, completion: Completion) -> None:
-        with self._lock:
-            self._completion = completion
-            if self._stop is not None and self._stop.kind == "shutdown":
-                completion.shut_down()
-
-    def _adopt_supervisor(self, supervisor: Supervisor) -> None:
-        with self._lock:
-            self._supervisor = supervisor
-            if self._stop is not None:
-                supervisor.stop(self._stop)
+        return replace(outcome, fate="dropped", reason=gone.reason)
 
     def _watched(self, completion: Completion) -> Outcome:
         """Run the job with an eye on its status in the API."""
         job_log = completion.job_log
         try:
-            with watching_status(self.request.job_id, self._context, stop=self.stop):
+            with watching_status(self.request.job_id, self._context, stop=self._stop):
                 return self._supervised(completion)
+        except Stopped:
+            reason = "the worker was shut down before the job had a runner"
+            return Outcome(fate="given back", reason=reason, mlflow="KILLED")
         except WorkerError as error:
             job_log.say("ERROR", str(error))
             return Outcome(fate="failed", reason=str(error), mlflow="FAILED")
@@ -194,9 +169,9 @@ class Attempt:
             prefetch=prefetch,
             space=space,
             deadline=setup,
-            stopped=self._stopped,
+            stop=self._stop,
         ) as preparation:
-            process, pipes = prefetch.runner()
+            process, pipes = prefetch.runner(self._stop)
             sessions = SessionHandler(self._api, pipes.send)
             batch_claims = BatchClaimHandler(
                 context.leases,
@@ -223,10 +198,10 @@ class Attempt:
                 process,
                 pipes,
                 listener=events,
+                stop=self._stop,
                 deadline=clock,
                 grace_periods=GracePeriods(grace=settings.kill_grace),
             )
-            self._adopt_supervisor(supervisor)
             pipes.send(
                 Start(
                     job_id=self.request.job_id,
@@ -237,9 +212,11 @@ class Attempt:
                 )
             )
             preparation.hand_over_to(supervisor, pipes, clock)
-            report = supervisor.run()
+            with self._stop.running():
+                report = supervisor.run()
         outcome = judge(report)
-        batch_claims.close(outcome.reason)
+        with contextlib.suppress(Stopped):  # the claims run out by themselves
+            self._stop.call(partial(batch_claims.close, outcome.reason))
         context.health.job_peak(report.exit.peak)
         self._close_open_run(report, outcome, events.run_id, job_log)
         return outcome
@@ -263,11 +240,16 @@ class Attempt:
         """Close an MLflow run, or leave that to recovery; whether it is closed."""
         context = self._context
         timeout = context.times.get("close_run_timeout", CLOSE_RUN_TIMEOUT)
-        if context.launcher.close_run(run_id, status, timeout=timeout):
-            return True
         try:
-            context.leases.record_open_run(run_id, status)
-        except ServiceUnavailable as error:
+            if self._stop.call(
+                partial(context.launcher.close_run, run_id, status, timeout=timeout)
+            ):
+                return True
+        except Stopped:
+            log.warning("MLflow did not close run %s in time", run_id)
+        try:
+            self._stop.call(partial(context.leases.record_open_run, run_id, status))
+        except (ServiceUnavailable, Stopped) as error:
             log.warning("MLflow run %s stays open: %s", run_id, error)
         return False
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
 
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     from dioptra_worker.api.models import Job
     from dioptra_worker.broker.leases import PendingStatus
     from dioptra_worker.broker.payload import JobRequest
+    from dioptra_worker.common.stop import JobStop
     from dioptra_worker.settings import Settings
 
 T = TypeVar("T")
@@ -78,7 +78,7 @@ def claim(
     leases: PendingStatuses,
     settings: Settings,
     close_run: Callable[[str, str], object],
-    sleep: Callable[[float], object] = time.sleep,
+    stop: JobStop,
 ) -> Claim:
     """Set a job to ``started``. Its lease must be ours, so nobody else runs it.
 
@@ -88,7 +88,7 @@ def claim(
         leases: Knows about earlier attempts.
         settings: What to do with a job whose worker was lost.
         close_run: Closes the MLflow run of an earlier attempt with a status.
-        sleep: Waits between two tries.
+        stop: How long it may take.
 
     Returns:
         Whether it is ours.
@@ -96,8 +96,9 @@ def claim(
     Raises:
         ServiceUnavailable: If the API or Redis is away, or lets nobody in; the job
             can be put back.
+        Stopped: If the worker shuts down; it can be put back, too.
     """
-    claiming = _Claiming(request, api, leases, settings, close_run, sleep)
+    claiming = _Claiming(request, api, leases, settings, close_run, stop)
     try:
         return claiming.claim()
     except NotFound:
@@ -115,7 +116,7 @@ class _Claiming:
     leases: PendingStatuses
     settings: Settings
     close_run: Callable[[str, str], object]
-    sleep: Callable[[float], object]
+    stop: JobStop
 
     def claim(self) -> Claim:
         refusal = self._set("started")
@@ -129,7 +130,7 @@ class _Claiming:
     def _interrupted(self) -> Claim:
         """Decide about a job that is started and that nobody runs."""
         request, settings = self.request, self.settings
-        pending = self.leases.pending_status(request.job_id)
+        pending = self.stop.call(lambda: self.leases.pending_status(request.job_id))
         if pending is not None:
             return Claim(
                 kind="lost",
@@ -179,4 +180,6 @@ class _Claiming:
         return self._retry(lambda: self.api.job(self.request.job_id).status)
 
     def _retry(self, call: Callable[[], T]) -> T:
-        return retry_until_available(call, seconds=API_TIMEOUT, sleep=self.sleep)
+        return retry_until_available(
+            lambda: self.stop.call(call), seconds=API_TIMEOUT, sleep=self.stop.pause
+        )

@@ -4,30 +4,28 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import threading
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from dioptra_worker.broker.leases import PendingStatus
+from dioptra_worker.common.stop import Stopped
 from dioptra_worker.daemon.outbox.job_log import JobLog
 from dioptra_worker.daemon.outbox.outbox import Outbox
 from dioptra_worker.errors import ServiceUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from dioptra_worker.broker.payload import JobRequest
     from dioptra_worker.common.outcome import Outcome
+    from dioptra_worker.common.stop import JobStop
     from dioptra_worker.daemon.job.claim import Claim
     from dioptra_worker.daemon.job.context import AttemptContext
     from dioptra_worker.daemon.outbox.journal import Journal, Journals
 
 log = logging.getLogger("dioptra_worker.delivery")
 
-REQUEUE_TIMEOUT = 10.0
-"""Seconds that a worker which shuts down waits for the API to take a job back."""
-LAST_DELIVERY_TIMEOUT = 2.0
-"""Seconds that a worker which shuts down still delivers what an ended job left."""
 _API_AWAY = "; the API is away, and another worker will tell it"
 
 
@@ -38,7 +36,7 @@ def completing(
     journals: Journals,
     *,
     claimed: Claim,
-    on_gone: Callable[[], object],
+    stop: JobStop,
 ) -> Iterator[Completion]:
     """Open what an attempt's results and its end are delivered through.
 
@@ -50,7 +48,8 @@ def completing(
         context: What attempts share.
         journals: Where to keep what is not delivered.
         claimed: Whether the job is run, or only told its end.
-        on_gone: Told when the API no longer knows the job.
+        stop: How long the delivery may take; told when the API no longer knows the
+            job.
     """
     journal = journals.open(
         job_id=request.job_id,
@@ -67,7 +66,7 @@ def completing(
             context.api,
             request.job_id,
             mask=context.mask,
-            on_gone=on_gone,
+            stop=stop,
             journal=journal,
             pace=pace,
         ) as job_log,
@@ -76,7 +75,7 @@ def completing(
             job_log,
             job_id=request.job_id,
             experiment_id=request.experiment_id,
-            on_gone=on_gone,
+            stop=stop,
             journal=journal,
             pace=pace,
         ) as outbox,
@@ -84,11 +83,11 @@ def completing(
         context.health.outbox(outbox)
         if words:
             job_log.say("WARNING", words)
-        yield Completion(request, context, journal, job_log, outbox)
+        yield Completion(request, context, stop, journal, job_log, outbox)
 
 
 class Completion:
-    """How one attempt's job ends; `shut_down` from any thread.
+    """How one attempt's job ends.
 
     Attributes:
         job_log: The job's log.
@@ -99,6 +98,7 @@ class Completion:
         self,
         request: JobRequest,
         context: AttemptContext,
+        stop: JobStop,
         journal: Journal | None,
         job_log: JobLog,
         outbox: Outbox,
@@ -107,17 +107,14 @@ class Completion:
         self.outbox = outbox
         self._request = request
         self._context = context
+        self._stop = stop
         self._journal = journal
-        self._shutting_down = False
-        self._finishing = False
-        self._lock = threading.Lock()
 
-    def conclude(self, outcome: Outcome, timeout: float | None = None) -> bool:
+    def conclude(self, outcome: Outcome) -> bool:
         """Deliver the rest and the status, having noted that it is under way.
 
         Args:
             outcome: How the job ended.
-            timeout: Seconds for each part; None waits however long it takes.
 
         Returns:
             Whether all of it is delivered.
@@ -138,45 +135,30 @@ class Completion:
         if journal is not None:
             journal.record_final_status(pending)
         try:
-            self._context.leases.record_pending_status(pending)
-        except ServiceUnavailable as error:
+            self._stop.call(
+                partial(self._context.leases.record_pending_status, pending)
+            )
+        except (ServiceUnavailable, Stopped) as error:
             log.debug("the status is on this machine only: %s", error)
-        return self._finish(pending.status, timeout)
+        return self._finish(pending.status)
 
     def requeue(self, outcome: Outcome) -> Outcome:
         """Set the job back to ``queued``, or fail it where the settings say so."""
         if self._context.settings.on_interruption == "fail":
             outcome = replace(outcome, fate="failed")
-            delivered = self.conclude(outcome, REQUEUE_TIMEOUT)
+            delivered = self.conclude(outcome)
         else:
             words = f"the job is given back: {outcome.reason}"
             self.job_log.say("WARNING", words)
-            delivered = self._finish("reset", REQUEUE_TIMEOUT)
+            delivered = self._finish("reset")
         return outcome if delivered else undelivered(outcome)
 
     def drop(self) -> None:
         """Deliver the rest and leave the status alone: it is another's."""
-        self._finish(None, None)
+        self._finish(None)
 
-    def shut_down(self) -> None:
-        """End waiting soon; what is not delivered then is another's to deliver."""
-        with self._lock:
-            self._shutting_down = True
-            if self._finishing:
-                self._abandon_soon()
-
-    def _abandon_soon(self) -> None:
-        timer = threading.Timer(LAST_DELIVERY_TIMEOUT, self.outbox.abandon)
-        timer.daemon = True
-        timer.start()
-
-    def _finish(self, status: str | None, timeout: float | None) -> bool:
-        # With the lock, as in `shut_down`: whichever comes second sets the time limit.
-        with self._lock:
-            self._finishing = True
-            if self._shutting_down:
-                self._abandon_soon()
-        delivered = self.outbox.finish(status, timeout)
+    def _finish(self, status: str | None) -> bool:
+        delivered = self.outbox.finish(status)
         if delivered and self._journal is not None:
             self._journal.ack_final_status()
         return delivered

@@ -1,13 +1,8 @@
-"""Handles one queue entry, from the moment it was taken until its end is noted.
-
-What is called on `_rq`, `_leases` and `_registries` is called until Redis answers: the
-text reads as if Redis were always there.
-"""
+"""Handles one queue entry, from the moment it was taken until its end is noted."""
 
 from __future__ import annotations
 
 import logging
-import threading
 import time
 import uuid
 from dataclasses import replace
@@ -15,25 +10,26 @@ from typing import TYPE_CHECKING
 
 from dioptra_worker.broker.payload import read_request
 from dioptra_worker.common.humanize import duration
+from dioptra_worker.common.stop import Stopped
 from dioptra_worker.daemon.job.attempt import Attempt
 from dioptra_worker.daemon.service_calls import RedisRetries
 from dioptra_worker.errors import PayloadError, ServiceUnavailable
-from dioptra_worker.supervision.termination import StopRequest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
+    from dioptra_worker.broker.leases import Leases
     from dioptra_worker.broker.payload import JobRequest
     from dioptra_worker.broker.registries import Registries
     from dioptra_worker.broker.rq_worker import ActiveJob, QueueEntry, RqWorker
     from dioptra_worker.common.outcome import Outcome
+    from dioptra_worker.common.stop import JobStop, StopRequests
     from dioptra_worker.daemon.job.context import AttemptContext
+    from dioptra_worker.daemon.job.heartbeat import Heartbeat
 
 log = logging.getLogger("dioptra_worker.handler")
 
 
 class Handler:
-    """Handles queue entries, one at a time; `handle` in one thread, the rest in any."""
+    """Handles queue entries, one at a time."""
 
     def __init__(
         self,
@@ -41,7 +37,8 @@ class Handler:
         rq: RqWorker,
         registries: Registries,
         context: AttemptContext,
-        stopping: Callable[[], bool],
+        heartbeat: Heartbeat,
+        stops: StopRequests,
     ) -> None:
         """Prepare.
 
@@ -49,165 +46,188 @@ class Handler:
             rq: Writes down what becomes of an entry.
             registries: Puts entries back.
             context: What attempts share.
-            stopping: Whether the worker shuts down.
+            heartbeat: Is told which job we have.
+            stops: Is told so, too.
         """
-        retries = RedisRetries(health=context.health, stopping=stopping)
-        self._rq = retries.wrap(rq)
-        self._leases = retries.wrap(context.leases)
-        self._registries = retries.wrap(registries)
-        self._heartbeat_rq = rq  # not tried again, as the rest is: the next comes soon
+        self._rq = rq
+        self._registries = registries
         self._context = context
-        self._health = context.health
-        self._attempt: Attempt | None = None
-        self._taken: ActiveJob | None = None
-        self._shutdown: StopRequest | None = None
-        # Held while the lease is renewed or let go: a heartbeat that found a job just
-        # before it ended must not take its lease again just after it was given back.
-        self._leasing = threading.Lock()
+        self._heartbeat = heartbeat
+        self._stops = stops
+        self._retries = RedisRetries(context.health)
 
-    @property
-    def job_id(self) -> int | None:
-        """The job that is being handled."""
-        attempt = self._attempt
-        return None if attempt is None else attempt.request.job_id
-
-    def stop(self, stop: StopRequest) -> bool:
-        """Stop the job that is being handled; whether there was one.
-
-        A worker that shuts down begins no other.
-        """
-        if stop.kind == "shutdown":
-            self._shutdown = stop
-        attempt = self._attempt
-        if attempt is not None:
-            attempt.stop(stop)
-        return attempt is not None
-
-    def send_heartbeat(self) -> None:
-        """Tell Redis that we live, and renew the lease on our job.
-
-        Raises:
-            ServiceUnavailable: If Redis is away.
-        """
-        with self._leasing:
-            attempt = self._attempt
-            if attempt is not None:
-                other = self._context.leases.acquire(attempt.request.job_id)
-                if other is not None:
-                    words = f"worker {other.worker!r} on {other.host} has taken it over"
-                    attempt.stop(StopRequest("gone", words, kill=True))
-        self._heartbeat_rq.send_heartbeat(self._taken)
-
-    def handle(self, entry: QueueEntry) -> bool:
+    def handle(self, entry: QueueEntry, stop: JobStop) -> bool:
         """Handle an entry to its end.
 
         Args:
             entry: What left its queue.
+            stop: Whether it is to stop, and how long all may take.
 
         Returns:
             False when it was put back because the API is away.
+
+        Raises:
+            Stopped: If Redis did not answer in time while the worker shut down; other
+                workers find the entry where it is.
         """
         try:
             request = read_request(entry.job, worker=self._rq.name)
         except PayloadError as error:
             log.error("queue entry %s was refused: %s", entry.id, error)
             reason = f"refused by dioptra-worker: {error}"
-            self._rq.refuse(entry, reason)
+            self._retries.wrap(self._rq, stop).refuse(entry, reason)
             return True
-        holder = self._leases.acquire(request.job_id)
-        if holder is not None or self._runs_elsewhere(entry):
+        self._stops.job_id = request.job_id
+        handling = _Handling(
+            request,
+            entry,
+            stop,
+            rq=self._retries.wrap(self._rq, stop),
+            registries=self._retries.wrap(self._registries, stop),
+            leases=self._retries.wrap(self._context.leases, stop),
+            context=self._context,
+            heartbeat=self._heartbeat,
+        )
+        return handling.run()
+
+
+class _Handling:
+    """The way of one job through RQ's and our own books.
+
+    What is called on `_rq`, `_leases` and `_registries` is called until Redis answers,
+    or there is no time left: the text reads as if Redis were always there.
+    """
+
+    def __init__(
+        self,
+        request: JobRequest,
+        entry: QueueEntry,
+        stop: JobStop,
+        *,
+        rq: RqWorker,
+        registries: Registries,
+        leases: Leases,
+        context: AttemptContext,
+        heartbeat: Heartbeat,
+    ) -> None:
+        self._request = request
+        self._entry = entry
+        self._stop = stop
+        self._rq = rq
+        self._registries = registries
+        self._leases = leases
+        self._context = context
+        self._heartbeat = heartbeat
+
+    def run(self) -> bool:
+        """See to the job; False when it was put back because the API is away."""
+        job_id, entry = self._request.job_id, self._entry
+        holder = self._leases.acquire(job_id)
+        if holder is not None or self._runs_elsewhere():
             log.info(
                 "job %d is a second delivery and is left to %s",
-                request.job_id,
+                job_id,
                 holder.worker if holder else entry.worker_name,
             )
             self._rq.drop_duplicate(entry, None)
-            self._leases.release(request.job_id)
+            self._leases.release(job_id)
             return True
         try:
-            return self._ours(request, entry)
+            return self._ours()
         finally:
-            self._taken = None
-            self._health.job_over()
-            self._release(request)
+            self._heartbeat.end()
+            self._context.health.job_over()
+            self._release()
 
-    def _runs_elsewhere(self, entry: QueueEntry) -> bool:
+    def _runs_elsewhere(self) -> bool:
         """Whether a worker without leases, such as the platform's own, runs it."""
+        entry = self._entry
         if entry.worker_name in {None, self._rq.name}:
             return False
         running = self._registries.started(entry.queue)
         return running.get(entry.id, False)
 
-    def _ours(self, request: JobRequest, entry: QueueEntry) -> bool:
+    def _ours(self) -> bool:
+        job_id, entry = self._request.job_id, self._entry
         token = uuid.uuid4().hex
-        number = self._leases.count_attempt(request.job_id, token)
-        request = replace(request, attempt=number, start_token=token)
-        attempt = self._attempt = Attempt(request, self._context)
-        if (stop := self._shutdown) is not None:  # while we waited for Redis
-            log.warning("job %d is put back: %s", request.job_id, stop.reason)
-            self._hand_on(request)
-            self._registries.requeue(entry.id, entry.queue)
+        number = self._leases.count_attempt(job_id, token)
+        request = replace(self._request, attempt=number, start_token=token)
+        self._request = request
+        self._heartbeat.hold(job_id, self._stop)
+        stop = self._stop.requested
+        if stop is not None and stop.kind == "shutdown":  # while we waited for Redis
+            self._put_back(stop.reason)
             return True
+        attempt = Attempt(request, self._context, stop=self._stop)
         try:
             claimed = attempt.claim()
+        except Stopped:
+            self._put_back("the worker was shut down")
+            return True
         except ServiceUnavailable as error:
-            log.warning("job %d is put back: %s", request.job_id, error)
-            self._hand_on(request)
-            self._registries.requeue(entry.id, entry.queue)
+            self._put_back(str(error))
             return False
         if claimed.kind != "lost":  # an end that was never settled is of another run
-            self._leases.clear_pending_status(request.job_id)
+            self._leases.clear_pending_status(job_id)
         if claimed.kind in {"over", "gone"}:
-            log.info("job %d is not ours to run: %s", request.job_id, claimed.words)
+            log.info("job %d is not ours to run: %s", job_id, claimed.words)
             self._rq.drop_duplicate(entry, claimed.status)
-            self._leases.forget_attempts(request.job_id)
+            self._leases.forget_attempts(job_id)
             return True
-        taken = self._taken = self._rq.start_job(entry)
-        self._health.job_started(request.job_id)
-        log.info("job %d started", request.job_id, extra={"job_id": request.job_id})
+        active = self._rq.start_job(entry)
+        self._stop.begin()
+        self._heartbeat.run(active)
+        self._context.health.job_started(job_id)
+        log.info("job %d started", job_id, extra={"job_id": job_id})
         started = time.monotonic()
         try:
             outcome = attempt.run(claimed)
-            self._taken = None
-            self._close(request, taken, outcome)
+            self._heartbeat.end()
+            self._close(active, outcome)
         except Exception:  # RQ's books would have it run for as long as we live
-            self._taken = None
-            self._rq.park(taken)
+            self._heartbeat.end()
+            self._rq.park(active)
             raise
-        self._health.job_ended(outcome.fate, time.monotonic() - started)
+        self._context.health.job_ended(outcome.fate, time.monotonic() - started)
         log.info(
             "job %d %s after %s%s",
-            request.job_id,
+            job_id,
             outcome.fate,
             duration(time.monotonic() - started),
             f": {outcome.reason}" if outcome.reason else "",
-            extra={"job_id": request.job_id, "fate": outcome.fate},
+            extra={"job_id": job_id, "fate": outcome.fate},
         )
         return True
 
-    def _close(self, request: JobRequest, taken: ActiveJob, outcome: Outcome) -> None:
+    def _close(self, active: ActiveJob, outcome: Outcome) -> None:
         """Write into RQ's and our own books how it ended."""
+        job_id = self._request.job_id
         if outcome.fate == "given back":
-            self._hand_on(request)
-        self._rq.end_job(taken, outcome)
+            self._hand_on()
+        self._rq.end_job(active, outcome)
         if outcome.fate in {"given back", "left"}:
             return
-        if self._leases.acquire(request.job_id) is not None:
+        if self._leases.acquire(job_id) is not None:
             return  # another worker has taken it over, and counts for itself
-        self._leases.clear_pending_status(request.job_id)
-        self._leases.forget_attempts(request.job_id)
+        self._leases.clear_pending_status(job_id)
+        self._leases.forget_attempts(job_id)
 
-    def _hand_on(self, request: JobRequest) -> None:
+    def _put_back(self, reason: str) -> None:
+        log.warning("job %d is put back: %s", self._request.job_id, reason)
+        self._hand_on()
+        self._registries.requeue(self._entry.id, self._entry.queue)
+
+    def _hand_on(self) -> None:
         """Let go of a job that is about to be in its queue again.
 
         Not after that: whoever takes it from there and finds it held would leave it to
         us, as a second delivery.
         """
+        request = self._request
         self._leases.uncount_attempt(request.job_id, request.start_token)
-        self._release(request)
+        self._release()
 
-    def _release(self, request: JobRequest) -> None:
+    def _release(self) -> None:
         """Give the lease on a job back, for no heartbeat to take it again."""
-        with self._leasing:
-            self._attempt = None
-        self._leases.release(request.job_id)
+        self._heartbeat.let_go()
+        self._leases.release(self._request.job_id)

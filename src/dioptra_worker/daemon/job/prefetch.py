@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Self
 
-from dioptra_worker.daemon.staging.background import Background
+from dioptra_worker.common.background import Background
 from dioptra_worker.errors import ServiceError
 
 if TYPE_CHECKING:
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from dioptra_worker.api.client import DioptraApi
     from dioptra_worker.api.models import Job
+    from dioptra_worker.common.stop import JobStop
     from dioptra_worker.supervision.launcher import Launcher
     from dioptra_worker.supervision.runner_process import ProcessHandle, RunnerPipes
 
@@ -31,7 +32,7 @@ class Prefetch:
             api: Knows its record.
             launcher: Makes its runner.
         """
-        pool = Background("dioptra-ahead", max_parallel=2)
+        pool = Background("dioptra-prefetch", max_parallel=2)
         self._runner: Future[tuple[ProcessHandle, RunnerPipes]] | None = pool.submit(
             launcher.start_runner
         )
@@ -48,15 +49,20 @@ class Prefetch:
     ) -> None:
         self.close()
 
-    def runner(self) -> tuple[ProcessHandle, RunnerPipes]:
+    def runner(self, stop: JobStop) -> tuple[ProcessHandle, RunnerPipes]:
         """The runner; it is the caller's from now on, and can be taken once.
+
+        Args:
+            stop: How long it may take.
 
         Raises:
             RunnerError: If none could be started.
+            Stopped: If the worker shuts down; the runner is nobody's then.
         """
         assert self._runner is not None
-        runner, self._runner = self._runner, None
-        return runner.result()
+        runner = stop.result(self._runner)
+        self._runner = None
+        return runner
 
     def job(self) -> Job | None:
         """The job's record; None when the API did not give it at once."""

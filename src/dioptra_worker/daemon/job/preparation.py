@@ -9,15 +9,15 @@ from functools import partial
 from typing import TYPE_CHECKING, Self, TypeVar
 
 from dioptra_worker.api.session import MAX_CONNECTIONS
+from dioptra_worker.common.background import Background
 from dioptra_worker.common.outage_log import OutageLog
 from dioptra_worker.common.retry import FOREVER, retry_until_available
+from dioptra_worker.common.stop import Stopped, StopRequest
 from dioptra_worker.daemon.job.provenance_tags import run_tags
-from dioptra_worker.daemon.staging.background import Background
 from dioptra_worker.daemon.staging.plan import PlanBuilder
 from dioptra_worker.daemon.staging.transfer import TransferContext
 from dioptra_worker.errors import NotFound, WorkerError
 from dioptra_worker.provenance import WORKER_RUN_ID
-from dioptra_worker.supervision.termination import StopRequest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from dioptra_worker.api.models import Job
     from dioptra_worker.broker.payload import JobRequest
+    from dioptra_worker.common.stop import JobStop
     from dioptra_worker.common.workspace import Workspace
     from dioptra_worker.daemon.job.context import AttemptContext
     from dioptra_worker.daemon.job.prefetch import Prefetch
@@ -80,7 +81,7 @@ class Preparation:
         prefetch: Prefetch,
         space: Workspace,
         deadline: SetupDeadline,
-        stopped: threading.Event,
+        stop: JobStop,
     ) -> None:
         """Begin to fetch.
 
@@ -91,7 +92,7 @@ class Preparation:
             prefetch: Has the job's record.
             space: Where to put what comes.
             deadline: Is extended by what comes.
-            stopped: Set when nobody wants it any more.
+            stop: Whether anybody wants it; asked when it cannot be had.
         """
         self._request = request
         self._context = context
@@ -100,7 +101,7 @@ class Preparation:
         self._prefetch = prefetch
         self._space = space
         self._deadline = deadline
-        self._stopped = stopped
+        self._stop = stop
         self._pool = Background("dioptra-fetch", max_parallel=MAX_CONNECTIONS)
         self.prepared = self._pool.submit(self._fetch)
 
@@ -109,8 +110,9 @@ class Preparation:
 
     def __exit__(self, *error: object) -> None:
         """Have whoever still fetches give up."""
-        self._stopped.set()
-        self._pool.wait(END_TIMEOUT)
+        self._stop.end()
+        # Who waits for a service that hangs does not hear it.
+        self._pool.wait(self._stop.within(END_TIMEOUT) or 0.0)
 
     def hand_over_to(
         self, supervisor: Supervisor, pipes: RunnerPipes, clock: JobClock
@@ -124,9 +126,7 @@ class Preparation:
             clock: Told that the plan is there.
         """
         self.prepared.add_done_callback(
-            lambda _: supervisor.call_soon(
-                partial(self._hand_over, supervisor, pipes, clock)
-            )
+            lambda _: supervisor.call_soon(partial(self._hand_over, pipes, clock))
         )
 
     def _fetch(self) -> Prepared:
@@ -146,7 +146,7 @@ class Preparation:
             deadline=self._deadline,
             log=self._log.say,
             outages=outages,
-            sleep=self._sleep,
+            sleep=self._stop.sleep,
             retry_timeout=context.settings.setup_deadline,
         )
         plan = PlanBuilder(transfer, job, self._space).build(self._pool)
@@ -163,23 +163,21 @@ class Preparation:
             group_id=job.group_id,
         )
 
-    def _hand_over(
-        self, supervisor: Supervisor, pipes: RunnerPipes, clock: JobClock
-    ) -> None:
+    def _hand_over(self, pipes: RunnerPipes, clock: JobClock) -> None:
         try:
             plan = self.prepared.result().plan
-        except _Stopped:
+        except Stopped:
             return
         except NotFound as error:
-            supervisor.stop(StopRequest("setup", str(error), kill=True))
+            self._stop.request(StopRequest("setup", str(error), kill=True))
         except (WorkerError, OSError) as error:
             self._log.say("ERROR", f"the job could not be prepared: {error}")
             reason = f"the job could not be prepared: {error}"
-            supervisor.stop(StopRequest("setup", reason, kill=True))
+            self._stop.request(StopRequest("setup", reason, kill=True))
         except Exception as error:
             log.exception("job %d could not be prepared", self._request.job_id)
             reason = f"the job could not be prepared: {error!r}"
-            supervisor.stop(StopRequest("setup", reason, kill=True))
+            self._stop.request(StopRequest("setup", reason, kill=True))
         else:
             clock.is_ready("plan")
             # A plan larger than the socket's buffer waits for the runner to read it,
@@ -191,15 +189,7 @@ class Preparation:
         return retry_until_available(
             call,
             seconds=FOREVER,
-            sleep=self._sleep,
+            sleep=self._stop.sleep,
             on_wait=outages.on_wait,
             on_back=outages.on_back,
         )
-
-    def _sleep(self, seconds: float) -> None:
-        if self._stopped.wait(seconds):
-            raise _Stopped
-
-
-class _Stopped(Exception):
-    """Nobody wants what is being fetched."""

@@ -7,13 +7,14 @@ import logging
 import threading
 from typing import TYPE_CHECKING
 
+from dioptra_worker.common.stop import JOB_DELETED, StopRequest
 from dioptra_worker.daemon.health.snapshot import API
 from dioptra_worker.errors import NotFound, ServiceError
-from dioptra_worker.supervision.termination import JOB_DELETED, StopRequest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
+    from dioptra_worker.common.stop import JobStop
     from dioptra_worker.daemon.job.context import AttemptContext
 
 log = logging.getLogger("dioptra_worker.status_watch")
@@ -21,14 +22,14 @@ log = logging.getLogger("dioptra_worker.status_watch")
 
 @contextlib.contextmanager
 def watching_status(
-    job_id: int, context: AttemptContext, *, stop: Callable[[StopRequest], None]
+    job_id: int, context: AttemptContext, *, stop: JobStop
 ) -> Iterator[None]:
     """Look at a job's status from a thread until the end of the block.
 
     Args:
         job_id: The job, which is started.
         context: The API, and how often to ask it.
-        stop: Told when the job is not wanted any more.
+        stop: Asked when the job is not wanted any more.
     """
     done = threading.Event()
 
@@ -38,12 +39,13 @@ def watching_status(
                 with context.health.contacting(API):
                     status = context.api.job(job_id).status
             except NotFound:
-                stop(JOB_DELETED)
+                stop.request(JOB_DELETED)
             except ServiceError as error:
                 log.debug("the status of job %d is not known now: %s", job_id, error)
             else:
                 if status != "started":
-                    stop(StopRequest("gone", f"the job's status was set to {status!r}"))
+                    words = f"the job's status was set to {status!r}"
+                    stop.request(StopRequest("gone", words))
 
     thread = threading.Thread(target=work, name="dioptra-status", daemon=True)
     thread.start()
@@ -51,4 +53,5 @@ def watching_status(
         yield
     finally:
         done.set()
-        thread.join(timeout=1.0)  # it may wait for an API that hangs
+        # It may wait for an API that hangs; what it finds then comes too late.
+        thread.join(timeout=stop.within(1.0))

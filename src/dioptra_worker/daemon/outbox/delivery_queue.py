@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import math
 import threading
 import time
 from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, Self, TypeVar
 
+from dioptra_worker.common.background import in_background
 from dioptra_worker.common.retry import backoff
+from dioptra_worker.common.stop import JOB_DELETED, JobStop, Stopped
 from dioptra_worker.daemon.outbox.buffer import Buffer, Capacity, Entry
 from dioptra_worker.daemon.outbox.sender import LATE_ARRIVAL_WINDOW
 from dioptra_worker.errors import NotFound, ServiceRefused, ServiceUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from concurrent.futures import Future
     from types import TracebackType
 
     from dioptra_worker.daemon.outbox.sender import Sender
@@ -57,6 +62,7 @@ class DeliveryQueue(Generic[P]):
         batch: Batch,
         capacity: Capacity | None = None,
         buffer: Buffer[P] | None = None,
+        stop: JobStop | None = None,
         pace: float = 1.0,
     ) -> None:
         """Prepare; entering starts the thread.
@@ -67,16 +73,17 @@ class DeliveryQueue(Generic[P]):
             batch: What goes out together.
             capacity: What may wait.
             buffer: Where items wait; what it has is delivered first.
+            stop: How long the delivery may take; None is no limit.
             pace: What pauses between two tries are multiplied with.
         """
         self._sender = sender
         self._batch = batch
+        self._stop = stop or JobStop()
         self._pace = pace
         self._capacity = capacity or Capacity()
         self._buffer = buffer or Buffer(sender.weight)
         self._taken = self._buffer.acked
         self._since = time.monotonic()
-        self._abandoned = False
         self._to_retry: deque[list[Entry[P]]] = deque()
         self._busy = False
         self._draining = False
@@ -88,10 +95,11 @@ class DeliveryQueue(Generic[P]):
         self._away_since: float | None = None
         self._delays: Iterator[float] = backoff()
         self._changed = threading.Condition()
-        self._thread = threading.Thread(target=self._work, name=f"dioptra-{name}")
+        self._name = f"dioptra-{name}"
+        self._ended: Future[None] | None = None
 
     def __enter__(self) -> Self:
-        self._thread.start()
+        self._ended = in_background(self._work, self._name)
         return self
 
     def __exit__(
@@ -101,10 +109,13 @@ class DeliveryQueue(Generic[P]):
         trace: TracebackType | None,
     ) -> None:
         """Stop; what is not delivered by now is not."""
+        assert self._ended is not None
         with self._changed:
             self._closing = True
             self._changed.notify_all()
-        self._thread.join()
+        # It may be within a request to an API that accepts and does not answer.
+        with contextlib.suppress(Stopped):
+            self._stop.result(self._ended)
 
     def __len__(self) -> int:
         """How many items wait, those under way included."""
@@ -132,25 +143,29 @@ class DeliveryQueue(Generic[P]):
                 self._changed.notify_all()
 
     def drain(self, timeout: float | None = None) -> bool:
-        """Wait until everything is delivered or given up.
+        """Wait until everything is delivered or given up, or there is no more time.
 
         Args:
-            timeout: Seconds to wait at most; None waits however long it takes.
+            timeout: Seconds to wait at most; None waits as long as there is time.
 
         Returns:
             Whether nothing waits.
         """
-        with self._changed:
+        until = math.inf if timeout is None else time.monotonic() + timeout
+        with self._stop.waking(self._notify), self._changed:
             self._draining = True
             self._changed.notify_all()
-            self._changed.wait_for(lambda: self._abandoned or self._is_empty(), timeout)
+            while not self._is_empty():
+                left = self._stop.within(until - time.monotonic())
+                assert left is not None
+                if left <= 0:
+                    break
+                self._changed.wait(None if left == math.inf else left)
             self._draining = False
             return self._is_empty()
 
-    def abandon(self) -> None:
-        """Let whoever drains go, now and later."""
+    def _notify(self) -> None:
         with self._changed:
-            self._abandoned = True
             self._changed.notify_all()
 
     def clear(self) -> None:
@@ -188,9 +203,9 @@ class DeliveryQueue(Generic[P]):
             self._send(entries)
         except ServiceUnavailable as error:
             self._back_off(entries, error)
-        except NotFound:
+        except NotFound:  # nobody is there any more
             self.clear()
-            self._sender.on_gone()
+            self._stop.request(JOB_DELETED)
             self._finish(entries)
         except ServiceRefused as error:
             self._on_recovered()

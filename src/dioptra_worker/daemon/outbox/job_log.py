@@ -20,10 +20,10 @@ from dioptra_worker.daemon.outbox.log_sender import LOG_BATCH, LogSender
 from dioptra_worker.protocol.messages import OWN_LOGGER, Log
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from types import TracebackType
 
     from dioptra_worker.common.masking import Mask
+    from dioptra_worker.common.stop import JobStop
     from dioptra_worker.daemon.outbox.buffer import Capacity
     from dioptra_worker.daemon.outbox.delivery_queue import Batch
     from dioptra_worker.daemon.outbox.journal import Journal
@@ -59,7 +59,7 @@ class JobLog:
         job_id: int,
         *,
         mask: Mask,
-        on_gone: Callable[[], object],
+        stop: JobStop,
         journal: Journal | None = None,
         prefix: str = "",
         batch: Batch = LOG_BATCH,
@@ -73,7 +73,8 @@ class JobLog:
             api: Where to deliver.
             job_id: The job.
             mask: Hides secrets in text.
-            on_gone: Told when the API no longer knows the job.
+            stop: How long the delivery may take; told when the API no longer knows
+                the job.
             journal: Keeps lines on disk; what it has is delivered first.
             prefix: What each line begins with.
             batch: Which lines go out together.
@@ -90,12 +91,11 @@ class JobLog:
         self.ending = False
         self._queue = DeliveryQueue(
             "log",
-            LogSender(
-                api, job_id, self, on_gone=on_gone, prefix=prefix, notable=notable
-            ),
+            LogSender(api, job_id, self, prefix=prefix, notable=notable),
             batch=batch,
             capacity=capacity,
             buffer=journal.log if journal else None,
+            stop=stop,
             pace=pace,
         )
 
@@ -173,10 +173,6 @@ class JobLog:
     def clear(self) -> None:
         """Throw everything away, now and later."""
         self._queue.clear()
-
-    def abandon(self) -> None:
-        """Let whoever drains go, now and later."""
-        self._queue.abandon()
 
     def _report_losses(self) -> None:
         for words, count in self._losses.items():

@@ -95,7 +95,7 @@ class Journal:
         self.log: Buffer[Log] = Buffer(log_codec.weight, log_store, wake)
         self.results: Buffer[Result] = Buffer(result_codec.weight, result_store, wake)
         self._thread = threading.Thread(
-            target=self._flush_repeatedly, name="dioptra-journal"
+            target=self._flush_repeatedly, name="dioptra-journal", daemon=True
         )
 
     def __enter__(self) -> Self:

@@ -19,8 +19,6 @@ from dioptra_worker.daemon.outbox.sender import (
 from dioptra_worker.protocol.messages import OWN_LOGGER
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from dioptra_worker.daemon.outbox.sender import Api
     from dioptra_worker.errors import ServiceUnavailable
     from dioptra_worker.protocol.messages import Log, Severity
@@ -75,11 +73,10 @@ class LogSender(ApiSender):
         job_id: int,
         own_lines: OwnLines,
         *,
-        on_gone: Callable[[], object],
         prefix: str,
         notable: float,
     ) -> None:
-        super().__init__(api, job_id, on_gone=on_gone)
+        super().__init__(api, job_id)
         self._own_lines = own_lines
         self._prefix = prefix
         self._notable = notable

@@ -14,6 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Self
 
 from dioptra_worker.common.retry import FOREVER, retry_until_available
+from dioptra_worker.common.stop import JOB_DELETED, Stopped
 from dioptra_worker.daemon.outbox.delivery_queue import Batch, DeliveryQueue
 from dioptra_worker.daemon.outbox.result_sender import ResultSender
 from dioptra_worker.daemon.outbox.sender import (
@@ -30,9 +31,9 @@ from dioptra_worker.errors import (
 from dioptra_worker.protocol.messages import Metric
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from types import TracebackType
 
+    from dioptra_worker.common.stop import JobStop
     from dioptra_worker.daemon.outbox.buffer import Capacity
     from dioptra_worker.daemon.outbox.items import Result
     from dioptra_worker.daemon.outbox.job_log import JobLog
@@ -40,10 +41,6 @@ if TYPE_CHECKING:
     from dioptra_worker.daemon.outbox.sender import Api
 
 log = logging.getLogger("dioptra_worker.courier")
-
-
-class _Abandoned(Exception):
-    """Nobody waits for the delivery any more."""
 
 
 class Outbox:
@@ -56,7 +53,7 @@ class Outbox:
         *,
         job_id: int,
         experiment_id: int,
-        on_gone: Callable[[], object],
+        stop: JobStop,
         journal: Journal | None = None,
         capacity: Capacity | None = None,
         pace: float = 1.0,
@@ -68,7 +65,8 @@ class Outbox:
             job_log: The job's log, which is open for longer.
             job_id: The job.
             experiment_id: Its experiment.
-            on_gone: Told when the API no longer knows the job.
+            stop: How long the delivery may take; told when the API no longer knows
+                the job.
             journal: Keeps results on disk; what it has is delivered first.
             capacity: What may wait; beyond it, metrics are dropped, counted and said.
             pace: What pauses between two tries are multiplied with.
@@ -77,16 +75,16 @@ class Outbox:
         self._log = job_log
         self._job_id = job_id
         self._experiment_id = experiment_id
-        self._on_gone = on_gone
+        self._stop = stop
         self._pace = pace
-        self._abandoned = threading.Event()
         self._lock = threading.Lock()
         self._results = DeliveryQueue(
             "results",
-            ResultSender(api, job_id, job_log, on_gone=on_gone),
+            ResultSender(api, job_id, job_log),
             batch=Batch(),
             capacity=capacity,
             buffer=journal.results if journal else None,
+            stop=stop,
             pace=pace,
         )
 
@@ -100,7 +98,6 @@ class Outbox:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._abandoned.set()
         self._results.__exit__(kind, error, trace)
 
     def __len__(self) -> int:
@@ -122,8 +119,8 @@ class Outbox:
 
         Args:
             status: The job's new status; None leaves it as it is.
-            timeout: Seconds to wait at most for each part; None waits however long it
-                takes.
+            timeout: Seconds to wait at most for each part; None waits as long as there
+                is time.
 
         Returns:
             Whether all of it is delivered, or nobody wants it any more.
@@ -134,9 +131,9 @@ class Outbox:
             return True
         try:
             retry_until_available(
-                lambda: self._set_status(status),
+                lambda: self._stop.call(partial(self._set_status, status)),
                 seconds=FOREVER if timeout is None else timeout,
-                sleep=self._sleep,
+                sleep=lambda seconds: self._stop.pause(seconds * self._pace),
                 on_wait=partial(log_delivery_waits, self._job_id, "status"),
                 on_back=lambda _, seconds: log_delivery_goes_on(
                     self._job_id, "status", seconds
@@ -145,22 +142,12 @@ class Outbox:
         except NotFound:
             self._log.clear()
             self._results.clear()
-            self._on_gone()
-        except (ServiceUnavailable, _Abandoned):
+            self._stop.request(JOB_DELETED)
+        except (ServiceUnavailable, Stopped):
             return False
         except ServiceRefused as error:
             log.error("job %d: %s", self._job_id, error)
         return True
-
-    def abandon(self) -> None:
-        """Let whoever waits in `finish` go; what is not delivered by now is not."""
-        self._abandoned.set()
-        self._results.abandon()
-        self._log.abandon()
-
-    def _sleep(self, seconds: float) -> None:
-        if self._abandoned.wait(seconds * self._pace):
-            raise _Abandoned
 
     def _set_status(self, status: str) -> None:
         """Set the status; that it is set already is as good."""

@@ -18,7 +18,7 @@ from dioptra_worker.protocol.messages import ArtifactStored, Metric, RunStarted
 from dioptra_worker.provenance import signed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from dioptra_worker.daemon.outbox.job_log import JobLog
     from dioptra_worker.daemon.outbox.sender import Api
@@ -47,7 +47,6 @@ class ResultSender(ApiSender):
         job_id: int,
         job_log: JobLog,
         *,
-        on_gone: Callable[[], object],
         slow: float = SLOW_REGISTRATION,
     ) -> None:
         """Prepare.
@@ -56,10 +55,9 @@ class ResultSender(ApiSender):
             api: Where to deliver.
             job_id: The job.
             job_log: Is told what waits, and what is lost.
-            on_gone: Told when the API no longer knows the job.
             slow: Seconds of a registration after which the log says what it is.
         """
-        super().__init__(api, job_id, on_gone=on_gone)
+        super().__init__(api, job_id)
         self._log = job_log
         self._slow = slow
 
@@ -121,6 +119,7 @@ class ResultSender(ApiSender):
             " artifact up in MLflow, which may be slow or away"
         )
         timer = threading.Timer(self._slow, self._log.say, ["INFO", words])
+        timer.daemon = True
         timer.start()
         try:
             yield

@@ -16,7 +16,7 @@ from dioptra_worker.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from dioptra_worker.api.models import Job
     from dioptra_worker.protocol.messages import Log
@@ -85,10 +85,6 @@ class Sender(Protocol[P]):
         """Told how many items could not be read back from the disk."""
         ...
 
-    def on_gone(self) -> None:
-        """Told when nobody is there any more."""
-        ...
-
 
 class Api(Protocol):
     """What an outbox needs of the REST API; `DioptraApi` has it."""
@@ -140,22 +136,16 @@ class Api(Protocol):
 class ApiSender:
     """What both senders have in common: the API, and when it is to blame."""
 
-    def __init__(self, api: Api, job_id: int, *, on_gone: Callable[[], object]) -> None:
+    def __init__(self, api: Api, job_id: int) -> None:
         """Prepare.
 
         Args:
             api: Where to deliver.
             job_id: The job.
-            on_gone: Told when the API no longer knows the job.
         """
         self._api = api
         self._job_id = job_id
-        self._tell_gone = on_gone
         self._failures = 0
-
-    def on_gone(self) -> None:
-        """The job was deleted."""
-        self._tell_gone()
 
     def is_item_rejected(self, error: ServiceRefused) -> bool:
         """Whether a refusal is for what was sent, and not for who sent it."""

@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("dioptra_worker.crew")
 
-STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+"""Signals that go to all slots; SIGHUP is a terminal that was closed."""
 
 
 class WorkerPool:
@@ -165,6 +166,7 @@ class WorkerPool:
         before = {
             number: signal.signal(number, lambda *_: None)
             for number in (*STOP_SIGNALS, signal.SIGCHLD)
+            if signal.getsignal(number) is not signal.SIG_IGN  # as under nohup
         }
         with reader, writer:
             writer.setblocking(False)

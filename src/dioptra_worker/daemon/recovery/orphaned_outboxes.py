@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
+from dioptra_worker.common.stop import JobStop
 from dioptra_worker.daemon.outbox.job_log import JobLog
 from dioptra_worker.daemon.outbox.outbox import Outbox
 from dioptra_worker.errors import NotFound
@@ -99,12 +100,13 @@ class OrphanedOutboxes:
             f" {about.attempt}, left by worker {about.worker!r}, which was lost"
         )
         log.info("job %d: %s", about.job_id, words, extra={"event": "delivered-late"})
+        stop = JobStop()  # nobody asks: this is broken off with the worker
         with (
             JobLog(
                 self._api,
                 about.job_id,
                 mask=self._mask,
-                on_gone=_nothing,
+                stop=stop,
                 journal=journal,
                 prefix="" if over else f"[attempt {about.attempt}] ",
             ) as job_log,
@@ -113,13 +115,9 @@ class OrphanedOutboxes:
                 job_log,
                 job_id=about.job_id,
                 experiment_id=about.experiment_id,
-                on_gone=_nothing,
+                stop=stop,
                 journal=journal,
             ) as outbox,
         ):
             job_log.log_job_only("INFO", words)
             outbox.finish(None, JOURNAL_TIMEOUT)
-
-
-def _nothing() -> None:
-    """A job that was deleted meanwhile: its outbox is empty then."""

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from dioptra_worker.api.models import ArtifactParameter, Job
+    from dioptra_worker.common.background import Background
     from dioptra_worker.common.workspace import Workspace
-    from dioptra_worker.daemon.staging.background import Background
     from dioptra_worker.daemon.staging.transfer import TransferContext
 
 T = TypeVar("T")

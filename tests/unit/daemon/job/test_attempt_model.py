@@ -22,13 +22,13 @@ from tests.unit.supervision.simulated_runner import RUN, Conduct, Forkserver
 
 from dioptra_worker.broker.payload import JobRequest
 from dioptra_worker.common.masking import Mask
+from dioptra_worker.common.stop import JobStop, StopRequest
 from dioptra_worker.daemon.job.attempt import Attempt
 from dioptra_worker.daemon.job.context import AttemptContext
 from dioptra_worker.daemon.outbox.journal import Journals
 from dioptra_worker.daemon.staging.snapshot_cache import SnapshotCache
 from dioptra_worker.errors import RunnerError
 from dioptra_worker.settings import Settings
-from dioptra_worker.supervision.termination import StopRequest
 
 if TYPE_CHECKING:
     from dioptra_worker.common.outcome import Outcome
@@ -173,7 +173,8 @@ class Telling:
             timeout=0.02 if story.waits else None,
             worker="me",
         )
-        self.attempt = Attempt(request, context)
+        self.stop = JobStop()
+        self.attempt = Attempt(request, context, stop=self.stop)
 
     def tell(self) -> Outcome | None:
         """See the story through; how the job ended, if it was ours to run."""
@@ -206,7 +207,7 @@ class Telling:
                 self.api.deleted = True
             else:
                 self.stops.append(STOPS[event])
-                self.attempt.stop(STOPS[event])
+                self.stop.request(STOPS[event])
 
 
 def _check_end(told: Telling, verdict: Outcome) -> None:

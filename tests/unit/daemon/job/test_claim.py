@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import pytest
 from tests.unit.daemon.outbox.simulated_api import (
@@ -18,12 +18,26 @@ from tests.unit.daemon.outbox.simulated_api import (
 
 from dioptra_worker.broker.leases import PendingStatus
 from dioptra_worker.broker.payload import JobRequest
+from dioptra_worker.common.stop import JobStop
 from dioptra_worker.daemon.job.claim import Claim, claim
 from dioptra_worker.errors import LoginRefused, ServiceUnavailable
 from dioptra_worker.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+
+T = TypeVar("T")
+
+
+class Hasty(JobStop):
+    """No pauses, and no threads for calls that do not hang."""
+
+    def pause(self, seconds: float) -> None:
+        """Wait for nothing."""
+
+    def call(self, call: Callable[[], T]) -> T:
+        """Call it here."""
+        return call()
 
 
 @dataclass
@@ -73,7 +87,7 @@ class Case:
             leases=self.book,
             settings=Settings(**environment),
             close_run=lambda run_id, status: self.closed.append((run_id, status)),
-            sleep=lambda _: None,
+            stop=Hasty(),
         )
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 
+from dioptra_worker.common.stop import JobStop
 from dioptra_worker.daemon.job.prefetch import Prefetch
 from dioptra_worker.errors import NotFound, RunnerError, ServiceUnavailable
 from dioptra_worker.supervision.runner_process import ProcessHandle, RunnerPipes
@@ -59,7 +60,7 @@ def test_a_runner_that_is_taken_is_the_takers() -> None:
     runners = Runners()
     with _begin(Api(), runners) as ahead:
         assert ahead.job() is JOB
-        _, pipes = ahead.runner()
+        _, pipes = ahead.runner(JobStop())
     pipes.control.sendall(b"x")
     assert runners.there[0].recv(1) == b"x"
     pipes.close()
@@ -90,7 +91,7 @@ def test_an_api_that_does_not_say_is_asked_again_later(error: Exception) -> None
     runners = Runners()
     with _begin(Api(error), runners) as ahead:
         assert ahead.job() is None
-        ahead.runner()[1].close()
+        ahead.runner(JobStop())[1].close()
     runners.there[0].close()
 
 
@@ -102,4 +103,4 @@ def test_a_runner_that_cannot_be_made() -> None:
         _begin(Api(), Runners(RunnerError("no memory"))) as ahead,
         pytest.raises(RunnerError, match="no memory"),
     ):
-        ahead.runner()
+        ahead.runner(JobStop())

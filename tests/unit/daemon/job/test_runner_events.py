@@ -19,6 +19,7 @@ from dioptra_worker.api.client import DioptraApi
 from dioptra_worker.broker.payload import JobRequest
 from dioptra_worker.common.masking import Mask
 from dioptra_worker.common.outcome import Outcome
+from dioptra_worker.common.stop import JobStop
 from dioptra_worker.daemon.health.probes import why_not_ready
 from dioptra_worker.daemon.health.state import HealthState
 from dioptra_worker.daemon.job.completion import Completion
@@ -97,13 +98,14 @@ def _scene(
     answers: queue.SimpleQueue[Message] = queue.SimpleQueue()
     prepared: Future[Prepared] = Future()
     clock = JobClock(SetupDeadline(300.0), limit=timeout)
-    job_log = JobLog(api, JOB, mask=context.mask, on_gone=lambda: None, pace=0.001)
+    stop = JobStop()
+    job_log = JobLog(api, JOB, mask=context.mask, stop=stop, pace=0.001)
     outbox = Outbox(
         api,
         job_log,
         job_id=JOB,
         experiment_id=EXPERIMENT,
-        on_gone=lambda: None,
+        stop=stop,
         pace=0.001,
     )
     claims = BatchClaimHandler(
@@ -121,7 +123,7 @@ def _scene(
             BatchClaimRequest: claims.handle,
         },
     )
-    completion = Completion(request, context, None, job_log, outbox)
+    completion = Completion(request, context, stop, None, job_log, outbox)
     with job_log, outbox:
         yield Scene(events, job_log, completion, clock, health, prepared, answers)
         assert outbox.finish(None, SOON)
@@ -317,7 +319,7 @@ def test_conclusion(outcome: Outcome, severity: str, words: str) -> None:
     """The log ends with how the job ended, in words."""
     api = SimulatedApi()
     with _scene(api) as scene:
-        assert scene.completion.conclude(outcome, SOON)
+        assert scene.completion.conclude(outcome)
     assert api.messages() == [f"the job {words}"]
     assert api.log[0].severity == severity
 

@@ -11,6 +11,7 @@ import pytest
 from tests.plugins.until import until
 from tests.unit.daemon.outbox.words import Words
 
+from dioptra_worker.common.stop import JOB_DELETED, JobStop, StopRequest
 from dioptra_worker.daemon.outbox.buffer import Buffer
 from dioptra_worker.daemon.outbox.delivery_queue import Batch, DeliveryQueue
 from dioptra_worker.daemon.outbox.item_store import ItemStore
@@ -40,7 +41,6 @@ class Shop:
     delivered: list[list[str]] = field(default_factory=list)
     waits: int = 0
     refused: list[tuple[list[str], str]] = field(default_factory=list)
-    gone: int = 0
     late: float = 0.0
     looks: int = 0
     backs: list[float] = field(default_factory=list)
@@ -100,10 +100,6 @@ class Shop:
     def on_refusal(self, items: list[str], words: str) -> None:
         """Keep."""
         self.refused.append((items, words))
-
-    def on_gone(self) -> None:
-        """Count."""
-        self.gone += 1
 
 
 def _queue(shop: Shop, batch: Batch | None = None) -> DeliveryQueue[str]:
@@ -322,10 +318,11 @@ def test_broken_sender() -> None:
 def test_gone() -> None:
     """That nobody is there is told."""
     shop = Shop(fails=[NOBODY])
-    with _queue(shop) as queue:
+    stop = JobStop()
+    with DeliveryQueue("shop", shop, batch=Batch(), stop=stop, pace=0.01) as queue:
         queue.put("a")
         assert queue.drain(SOON)
-    assert shop.gone == 1
+    assert stop.gone == JOB_DELETED
 
 
 def test_clear() -> None:
@@ -345,9 +342,11 @@ def test_clear() -> None:
 def test_let_go() -> None:
     """Who drains a queue that cannot deliver is let go, now and later."""
     shop = Shop(fails=[AWAY] * 1_000_000)
-    with _queue(shop) as queue:
+    stop = JobStop()
+    with DeliveryQueue("shop", shop, batch=Batch(), stop=stop, pace=0.01) as queue:
         queue.put("a")
-        threading.Timer(0.1, queue.abandon).start()
+        shutdown = StopRequest("shutdown", "the worker was shut down")
+        threading.Timer(0.1, stop.request, [shutdown]).start()
         assert not queue.drain()
         assert not queue.drain()
 

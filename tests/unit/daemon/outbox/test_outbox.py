@@ -25,6 +25,7 @@ from tests.unit.daemon.outbox.simulated_api import (
 )
 
 from dioptra_worker.common.masking import Mask
+from dioptra_worker.common.stop import JOB_DELETED, JobStop, StopRequest
 from dioptra_worker.daemon.outbox.buffer import Capacity
 from dioptra_worker.daemon.outbox.delivery_queue import Batch
 from dioptra_worker.daemon.outbox.item_store import ItemStore
@@ -51,6 +52,9 @@ if TYPE_CHECKING:
 SOON = 20.0
 SMALL = Batch(enough=10, age=0.01, most=50, weight=1000)
 ERROR_500 = Fault(status=500)
+
+
+SHUTDOWN = StopRequest("shutdown", "the worker was shut down")
 
 
 class HeardLog(JobLog):
@@ -89,7 +93,7 @@ class Scene:
     batch: Batch = SMALL
     capacity: Capacity = field(default_factory=Capacity)
     journal: Journal | None = None
-    gone: int = 0
+    stop: JobStop = field(default_factory=JobStop)
     notable: float = NOTABLE_OUTAGE
     log: HeardLog = field(init=False)
 
@@ -100,7 +104,7 @@ class Scene:
             self.api,
             JOB,
             mask=Mask([]),
-            on_gone=self._on_gone,
+            stop=self.stop,
             journal=self.journal,
             batch=self.batch,
             capacity=self.capacity,
@@ -112,7 +116,7 @@ class Scene:
             self.log,
             job_id=JOB,
             experiment_id=EXPERIMENT,
-            on_gone=self._on_gone,
+            stop=self.stop,
             journal=self.journal,
             capacity=self.capacity,
             pace=0.001,
@@ -124,9 +128,6 @@ class Scene:
     def said(self) -> list[str]:
         """What the worker itself has said in the log."""
         return self.log.said
-
-    def _on_gone(self) -> None:
-        self.gone += 1
 
 
 def _record(text: str, severity: Any = "INFO", logger: str = "stdout") -> Log:
@@ -187,7 +188,7 @@ def test_what_a_result_refers_to_may_be_deleted(request_: str) -> None:
         outbox.put(_metric(1))
         outbox.put(_record("a line"))
         assert outbox.finish("finished", SOON)
-    assert scene.gone == 0
+    assert scene.stop.gone is None
     assert api.status == "finished"
     assert api.messages()[0] == "a line"
     assert any(
@@ -284,8 +285,8 @@ def test_a_slow_registration_is_told() -> None:
             told.set()
 
     api = SimulatedApi(run_id="abc", fault=slow)
-    log = Told(api, JOB, mask=Mask([]), on_gone=lambda: None)
-    sender = ResultSender(api, JOB, log, on_gone=lambda: None, slow=0.01)
+    log = Told(api, JOB, mask=Mask([]), stop=JobStop())
+    sender = ResultSender(api, JOB, log, slow=0.01)
     sender.deliver([_artifact("model")])
     assert api.artifacts == ["s3://bucket/model"]
     assert len(log.said) == 1
@@ -676,7 +677,7 @@ def test_deleted(queue: str) -> None:
         assert outbox.finish("finished", SOON)
         outbox.put(_record("another"))
         assert len(outbox) == 0
-    assert scene.gone >= 1
+    assert scene.stop.gone == JOB_DELETED
     assert (api.log, api.statuses) == ([], [])
 
 
@@ -703,9 +704,10 @@ def test_status_with_timeout() -> None:
 def test_let_go(stuck: str) -> None:
     """Who waits without end is let go, whatever the delivery is at."""
     api = SimulatedApi(fault=lambda what: REFUSED if what == stuck else None)
-    with Scene(api).open() as outbox:
+    scene = Scene(api)
+    with scene.open() as outbox:
         outbox.put(_record("a line"))
-        threading.Timer(0.1, outbox.abandon).start()
+        threading.Timer(0.1, scene.stop.request, [SHUTDOWN]).start()
         assert not outbox.finish("finished")
     assert api.statuses == []
 

@@ -28,6 +28,7 @@ from tests.unit.daemon.outbox.simulated_api import (
 
 from dioptra_worker.broker.leases import PendingStatus
 from dioptra_worker.common.masking import Mask
+from dioptra_worker.common.stop import JobStop
 from dioptra_worker.daemon.outbox.buffer import Capacity
 from dioptra_worker.daemon.outbox.delivery_queue import Batch
 from dioptra_worker.daemon.outbox.job_log import JobLog
@@ -157,7 +158,7 @@ class Story:
             cast("Any", mortal),
             JOB,
             mask=Mask([]),
-            on_gone=lambda: None,
+            stop=JobStop(),
             journal=journal,
             batch=Batch(enough=life.batch, age=0.002, most=life.batch, weight=1 << 20),
             capacity=Capacity(items=3),
@@ -168,7 +169,7 @@ class Story:
             job_log,
             job_id=JOB,
             experiment_id=EXPERIMENT,
-            on_gone=lambda: None,
+            stop=JobStop(),
             journal=journal,
             capacity=Capacity(items=3),
             pace=0.0005,

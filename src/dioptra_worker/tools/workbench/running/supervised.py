@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from dioptra_worker.common.stale_workspaces import remove_stale
+from dioptra_worker.common.stop import JobStop, StopRequest
 from dioptra_worker.common.workspace import workspace
 from dioptra_worker.protocol.messages import (
     NO_JOB,
@@ -25,7 +26,7 @@ from dioptra_worker.protocol.messages import (
 from dioptra_worker.supervision.job_clock import JobClock, SetupDeadline
 from dioptra_worker.supervision.launcher import Launcher, choose_mode
 from dioptra_worker.supervision.supervisor import Supervisor
-from dioptra_worker.supervision.termination import GracePeriods, StopRequest
+from dioptra_worker.supervision.termination import GracePeriods
 from dioptra_worker.supervision.verdict import judge
 from dioptra_worker.tools.workbench.running.results import Recorder
 from dioptra_worker.tools.workbench.running.run_record import complete
@@ -87,7 +88,7 @@ class LocalRunner:
         )
         self.interrupted = False
         self._lock = threading.Lock()
-        self._supervisor: Supervisor | None = None
+        self._stop: JobStop | None = None
 
     def __enter__(self) -> Self:
         self._launcher.start()  # it imports while the entrypoint is read
@@ -135,20 +136,22 @@ class LocalRunner:
                 send=pipes.send,
                 session=self._session,
             )
+            stop = JobStop()
             supervisor = Supervisor(
                 self._launcher,
                 process,
                 pipes,
                 listener=recorder,
+                stop=stop,
                 deadline=clock,
                 grace_periods=GracePeriods(grace=GRACE_PERIOD),
             )
-            with self._current(supervisor), ThreadPoolExecutor(1) as pool:
+            with self._current(stop), ThreadPoolExecutor(1) as pool:
                 pipes.send(self._begin(space.root))
                 watching = pool.submit(supervisor.run)
                 # A plan can be larger than the socket's buffer.
                 threading.Thread(target=pipes.send, args=[plan], daemon=True).start()
-                report = self._wait_for(watching.result, supervisor)
+                report = self._wait_for(watching.result, stop)
         verdict = self._conclude(report, recorder, run_plan)
         return recorder.result(
             entrypoint=run_plan.entrypoint.name,
@@ -160,30 +163,31 @@ class LocalRunner:
     def stop(self, reason: str) -> None:
         """Stop what runs, from any thread."""
         with self._lock:
-            if self._supervisor is not None:
-                self._supervisor.stop(StopRequest("requested", reason))
+            if self._stop is not None:
+                self._stop.request(StopRequest("requested", reason))
 
     @contextlib.contextmanager
-    def _current(self, supervisor: Supervisor) -> Iterator[None]:
+    def _current(self, stop: JobStop) -> Iterator[None]:
         with self._lock:
-            self._supervisor = supervisor
+            self._stop = stop
         try:
             yield
         finally:
             with self._lock:
-                self._supervisor = None
+                self._stop = None
 
     def _wait_for(
-        self, result: Callable[[], RunnerReport], supervisor: Supervisor
+        self, result: Callable[[], RunnerReport], stop: JobStop
     ) -> RunnerReport:
         """Wait for the end; whoever waits may press Ctrl-C meanwhile, also again."""
         while True:
             try:
                 return result()
             except KeyboardInterrupt:
-                stop = StopRequest("requested", "interrupted", kill=self.interrupted)
+                stop.request(
+                    StopRequest("requested", "interrupted", kill=self.interrupted)
+                )
                 self.interrupted = True
-                supervisor.stop(stop)
 
     def _begin(self, directory: Path) -> Start:
         return Start(

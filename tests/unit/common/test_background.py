@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from dioptra_worker.daemon.staging.background import Background
+from dioptra_worker.common.background import Background
 
 PATIENCE = 60.0
 
@@ -47,7 +47,7 @@ def test_no_more_run_than_may() -> None:
 def test_a_call_that_hangs_does_not_hold_up_the_process() -> None:
     """A process ends although a call of its has not."""
     code = (
-        "import time; from dioptra_worker.daemon.staging.background import Background;"
+        "import time; from dioptra_worker.common.background import Background;"
         "b = Background('test', max_parallel=1); b.submit(time.sleep, 3000);"
         "assert not b.wait(0.1)"
     )

@@ -1,0 +1,127 @@
+"""Tells Redis that the worker lives, and renews its lease on the job that it has."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
+
+from dioptra_worker.broker.rq_worker import HEARTBEAT_INTERVAL
+from dioptra_worker.common.stop import StopRequest
+from dioptra_worker.daemon.health.snapshot import REDIS
+from dioptra_worker.errors import ServiceUnavailable
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from dioptra_worker.broker.leases import Leases
+    from dioptra_worker.broker.rq_worker import ActiveJob, RqWorker
+    from dioptra_worker.common.stop import JobStop
+    from dioptra_worker.daemon.health.state import HealthState
+
+log = logging.getLogger("dioptra_worker.daemon")
+
+END_TIMEOUT = 0.2
+"""Seconds that the worker's end waits for a heartbeat that is under way."""
+
+
+@dataclass(frozen=True)
+class _Held:
+    job_id: int
+    stop: JobStop
+
+
+class Heartbeat:
+    """Sends heartbeats from a thread of its own, so that nothing delays them.
+
+    What handles a job says which it is, from its own thread.
+    """
+
+    def __init__(
+        self,
+        rq: RqWorker,
+        leases: Leases,
+        health: HealthState,
+        *,
+        interval: float = HEARTBEAT_INTERVAL,
+    ) -> None:
+        """Prepare; entering starts the thread.
+
+        Args:
+            rq: RQ's books about us.
+            leases: Our lease on the job.
+            health: Is told whether Redis answers.
+            interval: Seconds between two heartbeats.
+        """
+        self._rq = rq
+        self._leases = leases
+        self._health = health
+        self._interval = interval
+        self._held: _Held | None = None
+        self._active: ActiveJob | None = None
+        # Held while the lease is renewed or let go: a heartbeat that found a job just
+        # before it ended must not take its lease again just after it was given back.
+        self._leasing = threading.Lock()
+        self._done = threading.Event()
+        self._thread = threading.Thread(
+            target=self._work, name="dioptra-heartbeat", daemon=True
+        )
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._done.set()
+        self._thread.join(END_TIMEOUT)
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether no heartbeat is under way any more; one may hang in Redis."""
+        return not self._thread.is_alive()
+
+    def hold(self, job_id: int, stop: JobStop) -> None:
+        """Renew the lease on a job, which is ours; *stop* is told if it is lost."""
+        self._held = _Held(job_id, stop)
+
+    def run(self, active: ActiveJob) -> None:
+        """Tell RQ that a job runs."""
+        self._active = active
+
+    def end(self) -> None:
+        """Tell RQ no more that a job runs."""
+        self._active = None
+
+    def let_go(self) -> None:
+        """Renew no lease any more, also not the one that is being renewed now."""
+        with self._leasing:
+            self._held = None
+
+    def beat(self) -> None:
+        """Send one heartbeat.
+
+        Raises:
+            ServiceUnavailable: If Redis is away.
+        """
+        with self._health.contacting(REDIS):
+            with self._leasing:
+                held = self._held
+                if held is not None and (other := self._leases.acquire(held.job_id)):
+                    words = f"worker {other.worker!r} on {other.host} has taken it over"
+                    held.stop.request(StopRequest("gone", words, kill=True))
+            self._rq.send_heartbeat(self._active)
+
+    def _work(self) -> None:
+        while not self._done.wait(self._interval):
+            try:
+                self.beat()
+            except ServiceUnavailable as error:
+                log.debug("no heartbeat: %s", error)
+            except Exception:  # without it, another worker would take our job over
+                log.exception("a heartbeat broke")
