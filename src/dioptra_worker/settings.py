@@ -86,6 +86,11 @@ def _api_url(value: str) -> str:
 
 def _redis_url(value: str) -> str:
     parts = urlsplit(value)
+    if "sentinel" in parts.scheme:
+        raise ValueError(
+            "Redis Sentinel is not spoken, nor is it by the REST API: name an address"
+            " that leads to the primary, a proxy's or a name in the DNS"
+        )
     if parts.scheme not in {"redis", "rediss", "unix"}:
         raise ValueError("it must begin with redis://, rediss:// or unix://")
     if parts.scheme != "unix":

@@ -29,7 +29,11 @@ _COMMAND = re.compile(rb"(?:^|\r\n)\*\d+\r\n\$")
 
 
 class TcpProxy:
-    """A running proxy."""
+    """A running proxy.
+
+    Attributes:
+        target: The service's port, for connections from now on.
+    """
 
     def __init__(self, port: int, tls: ssl.SSLContext | None = None) -> None:
         """Listen.
@@ -38,7 +42,7 @@ class TcpProxy:
             port: The real service's, on 127.0.0.1.
             tls: What clients have to speak.
         """
-        self._target = port
+        self.target = port
         self._tls = tls
         self._door = _listen(0)
         self.port: int = self._door.getsockname()[1]
@@ -124,7 +128,7 @@ class TcpProxy:
                 client.settimeout(30.0)
                 client = self._tls.wrap_socket(client, server_side=True)
                 closing.callback(client.close)
-            server = socket.create_connection(("127.0.0.1", self._target))
+            server = socket.create_connection(("127.0.0.1", self.target))
             closing.callback(server.close)
             both = {client, server}
             self._connections |= both

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 
 import redis
 from redis.backoff import NoBackoff
+from redis.exceptions import NoPermissionError
 from redis.retry import Retry
 
+from dioptra_worker.broker.address import SETTING, parse_address
 from dioptra_worker.common.network_errors import cause, is_connection_failure
 from dioptra_worker.errors import ServiceUnavailable
 
@@ -16,7 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 SERVICE = "Redis"
-SETTING = "RQ_REDIS_URI"
 ANSWER_TIMEOUT = 10.0
 """Seconds that Redis may take to answer an ordinary command."""
 
@@ -24,21 +25,30 @@ ANSWER_TIMEOUT = 10.0
 def connect(
     url: str, block: float = 0.0, *, answer_timeout: float = ANSWER_TIMEOUT
 ) -> redis.Redis:
-    """A connection to Redis that notices a dead peer.
+    """A connection to Redis that notices a dead peer, and a primary that is none now.
 
     Args:
         url: ``redis://``, ``rediss://`` or ``unix://``.
         block: Seconds that commands on it may block by intention.
         answer_timeout: Seconds that Redis may take to answer beyond that.
+
+    Raises:
+        SettingsError: If it is no address of a Redis.
     """
-    return redis.Redis.from_url(
-        url,
+    options = parse_address(url)
+    if "path" not in options:
+        options["socket_keepalive"] = True
+    pool = redis.ConnectionPool(
+        **options,
         socket_timeout=block + answer_timeout,
         socket_connect_timeout=answer_timeout,
-        socket_keepalive=True,
         health_check_interval=30,
         retry=Retry(NoBackoff(), 1),
+        # After a failover the old primary still answers: where the address leads now
+        # is found out by a new connection.
+        retry_on_error=[redis.ReadOnlyError],
     )
+    return redis.Redis(connection_pool=pool)
 
 
 @contextlib.contextmanager
@@ -50,6 +60,11 @@ def translate_errors() -> Iterator[None]:
         words = f"{cause(error)} ({error})" if is_connection_failure(error) else error
         raise ServiceUnavailable(
             f"{SERVICE} cannot be reached ({SETTING}): {words}", service=SERVICE
+        ) from error
+    except NoPermissionError as error:
+        raise ServiceUnavailable(
+            f"{SERVICE} does not let its user do this any more ({SETTING}): {error}",
+            service=SERVICE,
         ) from error
     except redis.RedisError as error:
         raise ServiceUnavailable(

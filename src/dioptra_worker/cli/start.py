@@ -137,7 +137,7 @@ def start(
     Twice: give it back to the queue at once.
 
     Exit status: 0 told to end or nothing left to do; 2 unusable command line or
-    environment; 3 the API refused the login.
+    environment; 3 the API refused the login, or Redis its user what a worker does.
     """
     # As process 1 of a container we would not hear SIGTERM until the daemon listens.
     _end_at_signals()
@@ -245,6 +245,9 @@ def _serve(
                 settings, options, api=api, launcher=launcher, mask=mask, times=times
             )
             daemon.run()
+    except SettingsError as error:
+        click.echo(spelt_out(str(error)), err=True)
+        return ExitCode.USAGE
     except (LoginRefused, ServiceRefused) as error:
         click.echo(spelt_out(str(error)), err=True)
         return ExitCode.REFUSED

@@ -26,6 +26,7 @@ from dioptra_worker.broker.leases import Leases
 from dioptra_worker.broker.queue_names import unknown_queue
 from dioptra_worker.broker.queue_watcher import QueueWatcher
 from dioptra_worker.broker.registries import INTERMEDIATE_TIMEOUT, Registries
+from dioptra_worker.broker.rights import check_rights
 from dioptra_worker.broker.rq_worker import HEARTBEAT_INTERVAL, RqWorker
 from dioptra_worker.common.background import in_background
 from dioptra_worker.common.stale_workspaces import remove_stale
@@ -96,7 +97,17 @@ class Daemon:
 
         Raises:
             LoginRefused: If the API does not know us.
+            ServiceRefused: If Redis does not let us do what a worker does.
+            SettingsError: If the address of Redis is none.
         """
+        connect = partial(
+            redis_border.connect,
+            self._settings.redis_url.get_secret_value(),
+            answer_timeout=self._times.get(
+                "redis_timeout", redis_border.ANSWER_TIMEOUT
+            ),
+        )
+        connection = connect(0.0)
         reporter = HealthReporter(self._health, self._settings, name=self._options.name)
         with stop_signals(self._on_signal), reporter:
             self._launcher.start()  # it imports while we log in
@@ -104,15 +115,9 @@ class Daemon:
                 log.warning("removed %s, which a lost worker left", folder)
             if not self._prepare():
                 return
-            url = self._settings.redis_url.get_secret_value()
-            connect = partial(
-                redis_border.connect,
-                url,
-                answer_timeout=self._times.get(
-                    "redis_timeout", redis_border.ANSWER_TIMEOUT
-                ),
-            )
-            rq = self._calls.wait_for(lambda: self._rq_worker(connect(0.0)))
+            if self._calls.wait_for(lambda: check_rights(connection)) is STOPPED:
+                return
+            rq = self._calls.wait_for(lambda: self._rq_worker(connection))
             if isinstance(rq, NoAnswer):
                 return
             if self._calls.wait_for(rq.register) is STOPPED:

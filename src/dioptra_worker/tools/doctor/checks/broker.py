@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import uuid
 from typing import TYPE_CHECKING, Any
 
+from redis.exceptions import NoPermissionError
+
 from dioptra_worker.broker.connection import connect, translate_errors
-from dioptra_worker.errors import ServiceUnavailable
+from dioptra_worker.broker.rights import RULES, check_rights
+from dioptra_worker.errors import ServiceRefused, ServiceUnavailable, SettingsError
 from dioptra_worker.tools.doctor.finding import Finding, fail, ok, warn
 
 if TYPE_CHECKING:
@@ -18,7 +20,6 @@ NAME = "Redis"
 MIN_VERSION = (6, 2)
 """The first version with LMOVE and BLMOVE, by which jobs are taken."""
 SUSPENDED = "rq:suspended"
-_ENTRY_LIFETIME = 60
 
 _FIXES = {
     "username-password": "correct the user and the password in RQ_REDIS_URI",
@@ -40,14 +41,18 @@ def check(url: str) -> Iterator[Finding]:
     Args:
         url: The setting RQ_REDIS_URI.
     """
-    connection = connect(url)
+    try:
+        connection = connect(url)
+    except SettingsError as error:
+        yield fail(NAME, str(error), "correct RQ_REDIS_URI")
+        return
     try:
         facts = yield from version(connection)
         if facts is None:
             return
         yield persistence(connection, facts)
         yield from _eviction(facts)
-        yield _round_trip(connection)
+        yield _rights(connection)
         yield _suspension(connection)
     except ServiceUnavailable as error:
         yield _away(error)
@@ -66,8 +71,15 @@ def version(
     Returns:
         What Redis tells of itself, None when it is too old.
     """
-    with translate_errors():
-        facts: dict[str, Any] = dict(connection.info())
+    try:
+        with translate_errors():
+            facts: dict[str, Any] = dict(connection.info())
+    except ServiceUnavailable as error:
+        if not isinstance(error.__cause__, NoPermissionError):
+            raise
+        words = "its version is not told to this user"
+        yield ok(NAME, f"it answers at {where(connection)}; {words}")
+        return {}
     text = str(facts.get("redis_version", ""))
     valkey = facts.get("valkey_version")
     shown = f"Valkey {valkey}" if valkey else f"Redis {text}"
@@ -117,25 +129,13 @@ def _eviction(facts: dict[str, Any]) -> Iterator[Finding]:
         )
 
 
-def _round_trip(connection: redis.Redis) -> Finding:
-    """Move an entry from one list to another and back, as jobs move."""
-    name, entry = "Redis queue", uuid.uuid4().hex
-    # One hash slot, as a cluster wants it.
-    source, target = (f"dioptra-worker:{{doctor-{entry}}}:{end}" for end in "ab")
-    with translate_errors():
-        try:
-            with connection.pipeline() as pipeline:
-                pipeline.rpush(source, entry)
-                pipeline.expire(source, _ENTRY_LIFETIME)
-                pipeline.execute()
-            connection.lmove(source, target, "LEFT", "RIGHT")
-            seen = connection.blmove(target, target, 1, "LEFT", "LEFT")
-            by_script = connection.eval("return redis.call('LLEN', KEYS[1])", 1, target)
-        finally:
-            connection.delete(source, target)
-    came = seen.decode() if isinstance(seen, bytes) else seen
-    if came != entry or by_script != 1:
-        return fail(name, f"an entry came back as {came!r}", "is it really a Redis?")
+def _rights(connection: redis.Redis) -> Finding:
+    """Do, with keys of our own, what a worker does: move entries, write books."""
+    name = "Redis queue"
+    try:
+        check_rights(connection)
+    except ServiceRefused as error:
+        return fail(NAME, str(error), f"ACL SETUSER USER {' '.join(RULES)}")
     return ok(name, "an entry moved from list to list and was removed")
 
 

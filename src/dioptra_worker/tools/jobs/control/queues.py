@@ -31,9 +31,5 @@ def open_queues(environment: Mapping[str, str]) -> Iterator[redis.Redis]:
     if not url:
         wanted = "the Redis that holds the job queues, such as redis://localhost:6379/0"
         raise SettingsError([f"{URL} is missing: {wanted}"])
-    try:
-        connection = connect(url)
-    except ValueError as error:
-        raise SettingsError([f"{URL} is no address of a Redis: {error}"]) from error
-    with contextlib.closing(connection):
+    with contextlib.closing(connect(url)) as connection:
         yield connection
