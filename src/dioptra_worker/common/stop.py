@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-StopKind = Literal["timeout", "requested", "shutdown", "gone", "setup"]
+StopKind = Literal["timeout", "requested", "shutdown", "gone", "setup", "limit"]
 
 LAST_WORDS_TIMEOUT = 1.5
 """Seconds that a worker which shuts down has for a job without a runner.
@@ -39,7 +39,8 @@ class StopRequest:
     """Why a job is stopped.
 
     Attributes:
-        kind: What the daemon decides by; ``gone`` is a job that is not ours any more.
+        kind: What the daemon decides by; ``gone`` is a job that is not ours any more,
+            ``limit`` one that took more of the worker than a job may.
         reason: What people read, as the end of "the job was stopped: ...".
         kill: Kill its runner without a grace period.
     """

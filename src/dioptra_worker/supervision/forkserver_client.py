@@ -52,6 +52,7 @@ class ForkserverClient:
         self._processes: dict[int, ProcessHandle] = {}
         self._pending: deque[_Reply] = deque()
         self._lock = threading.Lock()
+        self._sending = threading.Lock()
         self.ended = False
         self.was_ready = False
         self._closing = False
@@ -96,13 +97,22 @@ class ForkserverClient:
         return reply.process
 
     def send(self, request: Mapping[str, Any], descriptors: list[int]) -> None:
-        """Send a request; a fork server that has ended is no error here."""
+        """Send a request without waiting; one that has ended is no error here.
+
+        A fork server that reads nothing, as a job may have stopped it, is ended: with
+        it go its runners, and the next one is started when it is needed.
+        """
         line = json.dumps(request).encode() + b"\n"
-        with contextlib.suppress(OSError):  # the reading thread notices its end
-            if descriptors:
-                socket.send_fds(self._forkserver.sock, [line], descriptors)
-            else:
-                self._forkserver.sock.sendall(line)
+        try:
+            with self._sending:
+                sent = _send_now(self._forkserver.sock, line, descriptors)
+        except BlockingIOError:
+            sent = 0
+        except OSError:  # the reading thread notices its end
+            return
+        if sent < len(line):
+            log.error("the fork server reads nothing any more, and is ended")
+            self._forkserver.kill()
 
     def close(self, *, wait: float) -> None:
         """Hang up, and wait until the fork server has ended its runners."""
@@ -174,6 +184,13 @@ class ForkserverClient:
                 process = self._processes.pop(report["ended"])
             code = os.waitstatus_to_exitcode(report["status"])
             process.set_exit(ProcessExit(code=code, peak=report["peak"]))
+
+
+def _send_now(sock: socket.socket, line: bytes, descriptors: list[int]) -> int:
+    """Send what the system takes without waiting; how many bytes that is."""
+    if descriptors:
+        return socket.send_fds(sock, [line], descriptors, socket.MSG_DONTWAIT)
+    return sock.send(line, socket.MSG_DONTWAIT)
 
 
 class _Reply:

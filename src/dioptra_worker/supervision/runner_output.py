@@ -59,6 +59,8 @@ class RunnerOutput:
         """Read what there is on the socket for messages; False at its end."""
         try:
             data = sock.recv(_READ_SIZE)
+        except BlockingIOError:  # there was nothing after all
+            return True
         except ConnectionError:  # it died before it had read all that we said
             return False
         for line in self._messages.feed(data):

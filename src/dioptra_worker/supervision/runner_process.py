@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from dioptra_worker.protocol import codec
+from dioptra_worker.supervision.unread_messages import UnreadMessages
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -63,29 +64,34 @@ class ProcessHandle:
             callback()
 
 
-@dataclass(frozen=True)
 class RunnerPipes:
     """The daemon's ends of what connects it to a runner.
 
     Attributes:
-        control: The socket for messages.
+        control: The socket for messages, which never blocks.
         out: The descriptor of the runner's standard output.
         err: The descriptor of the runner's standard error.
+        unread: What it was told and has not read.
     """
 
-    control: socket.socket
-    out: int
-    err: int
-    _send_lock: threading.Lock = field(default_factory=threading.Lock, compare=False)
+    def __init__(self, control: socket.socket, out: int, err: int) -> None:
+        control.setblocking(False)
+        self.control = control
+        self.out = out
+        self.err = err
+        self.unread = UnreadMessages(control)
 
     def send(self, message: Message) -> None:
-        """Tell the runner something, from any thread; one that is gone is no error."""
-        # `sendall` may send a long message in parts; another's must not come between.
-        with self._send_lock, contextlib.suppress(OSError):
-            self.control.sendall(codec.encode(message))
+        """Tell the runner something, from any thread, without waiting for it.
+
+        What it does not read at once is sent by its supervisor. One that is gone is no
+        error.
+        """
+        self.unread.put(codec.encode(message))
 
     def close(self) -> None:
-        """Close all three; whoever still sends is woken."""
+        """Close all three."""
+        self.unread.close()
         with contextlib.suppress(OSError):
             self.control.shutdown(socket.SHUT_RDWR)
         self.control.close()

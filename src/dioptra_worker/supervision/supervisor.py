@@ -15,15 +15,18 @@ import threading
 import time
 from typing import TYPE_CHECKING, Protocol
 
+from dioptra_worker.common.humanize import size
+from dioptra_worker.common.stop import StopRequest
 from dioptra_worker.supervision.oom import OomDetector
 from dioptra_worker.supervision.runner_output import RunnerOutput
 from dioptra_worker.supervision.runner_process import ProcessExit
 from dioptra_worker.supervision.termination import RunnerReport
+from dioptra_worker.supervision.unread_messages import MAX_UNREAD_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from dioptra_worker.common.stop import JobStop, StopRequest
+    from dioptra_worker.common.stop import JobStop
     from dioptra_worker.supervision.launcher import Launcher
     from dioptra_worker.supervision.runner_output import RunnerListener
     from dioptra_worker.supervision.runner_process import ProcessHandle, RunnerPipes
@@ -35,6 +38,13 @@ MAX_WAIT = 3600.0
 """Seconds of one wait: epoll does not take any number."""
 DRAIN_TIMEOUT = 0.5
 """Seconds to read what a dead runner has left in its pipes."""
+
+UNREAD_ANSWERS = StopRequest(
+    "limit",
+    f"it asked the worker and left more than {size(MAX_UNREAD_BYTES)} of answers"
+    " unread",
+    kill=True,
+)
 
 
 class Deadline(Protocol):
@@ -125,6 +135,7 @@ class Supervisor:
     def watching(self) -> Iterator[None]:
         """Read from the runner; at the end read what it has left, and close."""
         self._process.on_exit(self._wake)
+        self._pipes.unread.on_waiting(self._wake)
         pipes, output = self._pipes, self._output
         sources: dict[socket.socket | int, Callable[[], bool]] = {
             self._wake_reader: self._on_wake,
@@ -189,11 +200,25 @@ class Supervisor:
 
     def _poll(self, timeout: float) -> bool:
         """Read what is there, or comes in time; whether there was anything."""
+        self._await_reading()
         ready = self._selector.select(timeout)
-        for key, _ in ready:
-            if not key.data():
+        for key, events in ready:
+            if events & selectors.EVENT_WRITE:
+                self._pipes.unread.flush()
+            if events & selectors.EVENT_READ and not key.data():
                 self._selector.unregister(key.fileobj)
         return bool(ready)
+
+    def _await_reading(self) -> None:
+        """Notice when the runner reads on, if it has something to read."""
+        key = self._selector.get_map().get(self._pipes.control)
+        if key is None:  # it has hung up
+            return
+        events = selectors.EVENT_READ
+        if self._pipes.unread:
+            events |= selectors.EVENT_WRITE
+        if events != key.events:
+            self._selector.modify(key.fileobj, events, key.data)
 
     def _drain(self) -> None:
         """Read what a dead runner has left; a child of it may keep the pipes open."""
@@ -231,11 +256,14 @@ class Supervisor:
     def _enforce_deadlines(self) -> None:
         """Do what is due: stop, then kill, then abandon.
 
-        A stop sends SIGTERM once and sets the time of the kill. The kill, SIGKILL, is
-        repeated, as a signal can be lost with the fork server that passes it on. The
-        first kill sets the time after which the runner is abandoned.
+        A runner that does not read its answers is stopped, too. A stop sends SIGTERM
+        once and sets the time of the kill. The kill, SIGKILL, is repeated, as a signal
+        can be lost with the fork server that passes it on. The first kill sets the time
+        after which the runner is abandoned.
         """
         now = self._clock()
+        if self._pipes.unread.is_full:
+            self._stop.request(UNREAD_ANSWERS)
         due_at = self._due_at()
         if due_at is not None and now >= due_at:
             self._stop.request(self._deadline.stop_request)

@@ -27,9 +27,12 @@ def judge(report: RunnerReport) -> Outcome:
         report: What the supervisor saw of the job's runner.
 
     Returns:
-        The verdict. A job that had finished when it was told to stop has finished.
+        The verdict. A job that had finished when it was told to stop has finished,
+        unless it was for what it did to the worker.
     """
     result = report.result
+    if report.stop is not None and report.stop.kind == "limit":
+        return _stopped(report, report.stop)
     if result is not None and result.ending == "finished":
         return Outcome(fate="finished", reason="", mlflow="FINISHED")
     if report.stop is not None:
@@ -60,7 +63,7 @@ def _stopped(report: RunnerReport, stop: StopRequest) -> Outcome:
             return Outcome(fate="dropped", reason=words, mlflow="KILLED")
         case "requested":
             return Outcome(fate="stopped", reason=words, mlflow="KILLED")
-        case "timeout" | "setup":
+        case "timeout" | "setup" | "limit":
             return Outcome(fate="failed", reason=words, mlflow="FAILED")
 
 

@@ -37,6 +37,7 @@ from dioptra_worker.supervision.runner_process import (
 )
 from dioptra_worker.supervision.supervisor import Supervisor
 from dioptra_worker.supervision.termination import GracePeriods
+from dioptra_worker.supervision.verdict import judge
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -528,3 +529,42 @@ def test_everything_is_closed_afterwards() -> None:
             watched.supervisor.call_soon(lambda: None)
             watched.pipes.send(SessionReply(request_id=1, url="u", cookies={}))
     assert len(list(Path("/dev/fd").iterdir())) == before
+
+
+def test_what_a_runner_does_not_read_delays_nothing() -> None:
+    """A plan larger than any buffer, unread, and a limit that holds all the same."""
+    timeout = StopRequest("timeout", "too slow")
+    with _watched(WAIT) as watched:
+        watched.pipes.send(_long_message())
+        report = watched.when_ready(lambda: watched.limit.set(0.1, timeout)).run()
+    assert report.stop == timeout
+
+
+def test_a_runner_that_leaves_its_answers_unread_is_stopped() -> None:
+    """Answers that nobody reads are kept up to a limit, which the job fails for."""
+
+    def answer() -> None:
+        for _ in range(4):
+            watched.pipes.send(_long_message())
+
+    with _watched(f"{READY}time.sleep(60)\nend()\n") as watched:
+        report = watched.when_ready(answer).run()
+    assert "8 MiB of answers unread" in judge(report).reason
+    assert judge(report).fate == "failed"
+
+
+def test_a_long_message_is_read_to_its_end() -> None:
+    """What the runner reads late comes whole."""
+    code = """
+log("ready")
+with sock.makefile("rb") as lines:
+    log(str(len(decode(lines.readline()).message)))
+end()
+"""
+    with _watched(code) as watched:
+        watched.when_ready(lambda: watched.pipes.send(_long_message())).run()
+        assert watched.heard.texts == ["ready", str(4 << 20)]
+
+
+def _long_message() -> Log:
+    return Log(severity="INFO", logger="", message="x" * (4 << 20))

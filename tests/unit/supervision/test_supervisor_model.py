@@ -63,6 +63,7 @@ FATES: dict[StopKind, tuple[str, str]] = {
     "requested": ("stopped", "KILLED"),
     "shutdown": ("given back", "KILLED"),
     "gone": ("dropped", "KILLED"),
+    "limit": ("failed", "FAILED"),
 }
 
 
@@ -366,7 +367,8 @@ class Supervision(RuleBasedStateMachine):
         assert sum(line.count("[\\xff]") for line in self.ear.lines) == self.written
         word = self.last_word
         expected: tuple[str, str]
-        if word is not None and word.ending == "finished":
+        limited = self.first_stop is not None and self.first_stop.kind == "limit"
+        if word is not None and word.ending == "finished" and not limited:
             expected = ("finished", "FINISHED")
         elif self.first_stop is not None:
             expected = FATES[self.first_stop.kind]

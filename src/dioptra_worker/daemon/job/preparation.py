@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import threading
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Self, TypeVar
@@ -180,9 +179,7 @@ class Preparation:
             self._stop.request(StopRequest("setup", reason, kill=True))
         else:
             clock.is_ready("plan")
-            # A plan larger than the socket's buffer waits for the runner to read it,
-            # and the runner may be waiting for us to read what it says.
-            threading.Thread(target=pipes.send, args=[plan], daemon=True).start()
+            pipes.send(plan)
 
     def _retry(self, call: Callable[[], T], outages: OutageLog) -> T:
         """Call the API until it answers, however long it is away."""

@@ -149,8 +149,7 @@ class LocalRunner:
             with self._current(stop), ThreadPoolExecutor(1) as pool:
                 pipes.send(self._begin(space.root))
                 watching = pool.submit(supervisor.run)
-                # A plan can be larger than the socket's buffer.
-                threading.Thread(target=pipes.send, args=[plan], daemon=True).start()
+                pipes.send(plan)
                 report = self._wait_for(watching.result, stop)
         verdict = self._conclude(report, recorder, run_plan)
         return recorder.result(
