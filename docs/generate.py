@@ -23,7 +23,8 @@ from dioptra_worker.cli.help import shown
 from dioptra_worker.cli.main import main as people_command
 from dioptra_worker.cli.start import start
 from dioptra_worker.common.masking import SHORTEST_SECRET
-from dioptra_worker.settings import IDENTIFIERS, RUNNER_DEFAULTS, SECRET_NAMES, Settings
+from dioptra_worker.credentials import IDENTIFIERS, SECRET_NAMES
+from dioptra_worker.settings import RUNNER_DEFAULTS, Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -80,16 +81,25 @@ without line ends behind them, are the value. `NAME` goes before `NAME_FILE`.
 
 {secrets}
 
-In the logs of the worker and of its jobs `***` stands in their place, and in that of a
-password in the address of Redis. Not hidden are user names, what has fewer than
-{SHORTEST_SECRET} characters, as it would hide innocent text, and an access key's id
-that has fewer than {IDENTIFIERS["AWS_ACCESS_KEY_ID"]}, which is none of AWS.
+In whatever the worker shows or hands on (its log and those of its jobs, Redis, the tags
+of a run, what commands print) `***` stands in their place, and in that of
+
+- `DIOPTRA_PASSWORD`, and each variable whose name says that it is a password, a secret,
+  a token or a key;
+- passwords and tokens in addresses, whichever variable has them;
+- the session that a plugin is given;
+
+also as URLs, JSON, HTML and base64 write them. Not hidden are user names, what has
+fewer than {SHORTEST_SECRET} characters, as it would hide innocent text, and an access
+key's id that has fewer than {IDENTIFIERS["AWS_ACCESS_KEY_ID"]}, which is none of AWS. A
+plugin that writes a secret in a way of its own, letter by letter or into a file, is not
+hindered.
 
 ## What a job sees
 
-A job gets the daemon's environment without the API's password and without the address
-of Redis. So variables of your own, those of AWS and of MLflow included, reach plugin
-code. These are added unless you set them:
+A job gets the daemon's environment without the passwords of the API and without the
+address of Redis. So variables of your own, those of AWS and of MLflow included, reach
+plugin code. These are added unless you set them:
 
 {defaults}
 """

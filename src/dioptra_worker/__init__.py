@@ -16,6 +16,7 @@ which do not import each other::
     broker | tracking | api
     provenance | common
     settings
+    credentials
     protocol | engine
     errors
 """

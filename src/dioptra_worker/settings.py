@@ -14,7 +14,7 @@ import os
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypedDict, cast
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -25,40 +25,13 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from dioptra_worker.credentials import SECRET_NAMES, WITHHELD_NAMES, secrets_in
 from dioptra_worker.errors import SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pydantic.fields import FieldInfo
-
-SECRET_NAMES = (
-    "DIOPTRA_WORKER_PASSWORD",
-    "RQ_REDIS_URI",
-    "AWS_ACCESS_KEY_ID",
-    "AWS_SECRET_ACCESS_KEY",
-    "AWS_SESSION_TOKEN",
-    "MLFLOW_TRACKING_USERNAME",
-    "MLFLOW_TRACKING_PASSWORD",
-    "MLFLOW_TRACKING_TOKEN",
-)
-"""Variables that may also be given as ``NAME_FILE``."""
-
-PROXY_NAMES = (
-    *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"),
-    *("http_proxy", "https_proxy", "all_proxy"),
-)
-"""Variables that lead `requests` and others through a proxy, maybe with a password."""
-
-IDENTIFIERS: dict[str, float] = {
-    "AWS_ACCESS_KEY_ID": 16,  # the shortest that AWS gives
-    "MLFLOW_TRACKING_USERNAME": math.inf,
-}
-"""Those of them that say who, and from how many characters on logs hide them."""
-
-WITHHELD_NAMES = ("DIOPTRA_WORKER_PASSWORD", "RQ_REDIS_URI", "RQ_REDIS_URL")
-"""Variables that a runner, and so user code, never sees (also as ``NAME_FILE``)."""
-
 
 RUNNER_DEFAULTS = {
     "DO_NOT_TRACK": "true",
@@ -368,30 +341,16 @@ class Settings(BaseSettings):
         )
 
     def secrets(self) -> tuple[str, ...]:
-        """The values that must never appear in a log; names of users may."""
-        urls = [
-            self.redis_url.get_secret_value(),
-            self.api_url,
-            self.mlflow_tracking_uri,
-            self.s3_endpoint_url,
-            *(os.environ.get(name, "") for name in PROXY_NAMES),
-        ]
-        named = {name: os.environ.get(name) for name in SECRET_NAMES}
-        for name, shortest in IDENTIFIERS.items():
-            if len(named[name] or "") < shortest:
-                del named[name]
-        values = (
-            self.password.get_secret_value(),
-            *passwords(*urls),
-            *named.values(),
-        )
-        return tuple({value for value in values if value})
-
-
-def passwords(*urls: str) -> set[str]:
-    """The passwords in URLs, as they are written there and as they are meant."""
-    found = {urlsplit(url).password or "" for url in urls}
-    return {text for word in found for text in (word, unquote(word)) if text}
+        """The values that must never be shown; see `credentials.secrets_in`."""
+        given = {
+            "DIOPTRA_WORKER_USERNAME": self.username,
+            "DIOPTRA_WORKER_PASSWORD": self.password.get_secret_value(),
+            "REDIS": self.redis_url.get_secret_value(),
+            "DIOPTRA_API": self.api_url,
+            "MLFLOW_TRACKING_URI": self.mlflow_tracking_uri,
+            "MLFLOW_S3_ENDPOINT_URL": self.s3_endpoint_url,
+        }
+        return tuple(secrets_in(os.environ) | secrets_in(given))
 
 
 def load(overrides: Mapping[str, str] | None = None) -> Settings:

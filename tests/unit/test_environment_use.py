@@ -19,6 +19,7 @@ ALLOWED = {
     "cli/import_.py": "a client's account, which is no setting of the daemon",
     "tools/doctor/checks/disk.py": "TMPDIR is a setting of Python's",
     "cli/run.py": "it hands its environment on to runs, and what they ask for",
+    "cli/terminal.py": "it looks for secrets, which no command prints",
     "cli/start.py": "it hands the daemon's environment on to runners",
     "tools/local/environment.py": "its services inherit PATH, HOME and others",
     "tools/local/paths.py": "the XDG variables say where a home's folders are",

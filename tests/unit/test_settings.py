@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from dioptra_worker import settings
+from dioptra_worker import credentials, settings
 from dioptra_worker.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -196,7 +196,7 @@ def test_override_supplies_a_missing_variable(
     assert loaded.redis_url.get_secret_value() == "redis://elsewhere"
 
 
-@pytest.mark.parametrize("name", settings.SECRET_NAMES)
+@pytest.mark.parametrize("name", credentials.SECRET_NAMES)
 def test_secret_from_a_file(
     environment: MutableMapping[str, str], tmp_path: Path, name: str
 ) -> None:

@@ -89,6 +89,7 @@ def _results(
 ) -> Iterator[Result]:
     from dioptra_worker.common.environment import set_defaults
     from dioptra_worker.common.masking import Mask
+    from dioptra_worker.credentials import secrets_in
     from dioptra_worker.settings import RUNNER_DEFAULTS
     from dioptra_worker.tools import doctor
     from dioptra_worker.tools.doctor.checks.configuration import (
@@ -109,7 +110,7 @@ def _results(
         services=not image,
     )
     first = doctor.Check(name="settings", run=lambda: findings)
-    mask = Mask(settings.secrets()) if settings else str
+    mask = Mask(settings.secrets() if settings else secrets_in(os.environ))
     return doctor.examine([[first], *chains], timeout=timeout, mask=mask)
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dioptra_worker.settings import SECRET_NAMES, Settings
+from dioptra_worker.credentials import SECRET_NAMES
+from dioptra_worker.settings import Settings
 
 
 def settings_epilog() -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from dioptra_worker.cli.terminal import unmasked_output
 from dioptra_worker.common.printable import spelt_out
 from dioptra_worker.tools.local.config import SERVICES
 from dioptra_worker.tools.local.environment import FORMATS
@@ -208,7 +209,7 @@ def env(directory: Path, cache: Path, form: str) -> None:
     It holds passwords.
     """
     variables = LocalStack.attach(directory, cache=cache).environment()
-    click.echo(FORMATS[form](variables))
+    click.echo(FORMATS[form](variables), file=unmasked_output())
 
 
 def _ports(pairs: tuple[str, ...]) -> dict[str, int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from dioptra_worker import __version__
+from dioptra_worker.cli import terminal
 from dioptra_worker.cli.lazy import LazyGroup
 
 COMMANDS = {
@@ -81,6 +82,7 @@ Examples:
 @click.version_option(__version__, prog_name="dioptra-worker")
 def main() -> None:
     """Work with Dioptra jobs: run the worker, check entrypoints, run a local stack."""
+    terminal.hide_secrets()
 
 
 if __name__ == "__main__":

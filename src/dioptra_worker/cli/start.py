@@ -17,6 +17,7 @@ import click
 
 from dioptra_worker import __version__
 from dioptra_worker import settings as settings_module
+from dioptra_worker.cli import terminal
 from dioptra_worker.cli.exit_codes import ExitCode
 from dioptra_worker.cli.help import settings_epilog
 from dioptra_worker.common import process_identity, process_privacy
@@ -139,6 +140,7 @@ def start(
     Exit status: 0 told to end or nothing left to do; 2 unusable command line or
     environment; 3 the API refused the login, or Redis its user what a worker does.
     """
+    terminal.hide_secrets()
     # As process 1 of a container we would not hear SIGTERM until the daemon listens.
     _end_at_signals()
     given = {

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import logging
+import os
 import socket
 import subprocess
+import threading
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from dioptra_worker.common.interpreter import python
+from dioptra_worker.common.printable import spelt_out
+from dioptra_worker.supervision.line_splitter import LineSplitter
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+log = logging.getLogger("dioptra_worker.forkserver")
 
 Mode = Literal["fork", "spawn", "cold"]
 EXIT_TIMEOUT = 5.0
@@ -75,6 +82,7 @@ class ForkserverProgram:
     def start(self) -> ChildForkserver:
         """Start one."""
         ours, theirs = socket.socketpair()
+        said, there = os.pipe()
         try:
             with theirs:
                 child = subprocess.Popen(
@@ -84,13 +92,43 @@ class ForkserverProgram:
                     ],
                     pass_fds=[theirs.fileno()],
                     stdin=subprocess.DEVNULL,
+                    stdout=there,
+                    stderr=there,
                     env=self._environment,
                     start_new_session=True,
                 )
         except BaseException:
             ours.close()
+            os.close(said)
             raise
+        finally:
+            os.close(there)
+        threading.Thread(
+            target=_log_output,
+            args=[said],
+            name="dioptra-forkserver-output",
+            daemon=True,
+        ).start()
         return ChildForkserver(ours, child)
+
+
+def _log_output(descriptor: int) -> None:
+    """Log what a fork server and its helpers print, line by line, until they end.
+
+    They have no descriptor of the daemon's own log: what they, and the libraries that
+    they import, print is masked as all is, and cannot be taken for a line of ours.
+    """
+    lines = LineSplitter()
+    with open(descriptor, "rb", buffering=0) as output:
+        while data := output.read(1 << 16):
+            for line in lines.feed(data):
+                _log_line(line)
+    _log_line(lines.pop_rest())
+
+
+def _log_line(line: bytes) -> None:
+    if text := spelt_out(line.decode("utf-8", "backslashreplace")).rstrip():
+        log.warning("%s", text)
 
 
 class ChildForkserver:

@@ -31,6 +31,11 @@ class StepRecords:
         self._begun: set[str] = set()
         self._running: tuple[str, float] | None = None
 
+    @property
+    def running(self) -> str | None:
+        """The step that runs."""
+        return None if self._running is None else self._running[0]
+
     def started(self, message: StepStarted) -> Log | None:
         """The record of a step that begins; None if the graph has no such step."""
         if message.step in self._begun or not self._is_real(message):

@@ -12,7 +12,8 @@ import yaml
 
 from dioptra_worker import settings as settings_module
 from dioptra_worker.cli.start import start
-from dioptra_worker.settings import SECRET_NAMES, Settings
+from dioptra_worker.credentials import SECRET_NAMES
+from dioptra_worker.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[3]
 FOLDER = ROOT / "deploy/kubernetes"

@@ -113,6 +113,7 @@ class Attempt:
                 if claimed.words:
                     completion.job_log.say("WARNING", claimed.words)
                 outcome = self._unless_gone(self._watched(completion))
+            outcome = self._context.mask.record(outcome)
             match outcome.fate:
                 case "given back":
                     return completion.requeue(outcome)
@@ -172,7 +173,7 @@ class Attempt:
             stop=self._stop,
         ) as preparation:
             process, pipes = prefetch.runner(self._stop)
-            sessions = SessionHandler(self._api, pipes.send)
+            sessions = SessionHandler(self._api, pipes.send, mask=context.mask)
             batch_claims = BatchClaimHandler(
                 context.leases,
                 pipes.send,
@@ -191,6 +192,7 @@ class Attempt:
                     SessionRequest: sessions.handle,
                     BatchClaimRequest: batch_claims.handle,
                 },
+                mask=context.mask,
                 log_level=context.settings.log_level,
             )
             supervisor = Supervisor(
@@ -214,7 +216,8 @@ class Attempt:
             preparation.hand_over_to(supervisor, pipes, clock)
             with self._stop.running():
                 report = supervisor.run()
-        outcome = judge(report)
+        # The runner says which step runs; the task graph knows whether it has it.
+        outcome = context.mask.record(judge(replace(report, step=events.step)))
         with contextlib.suppress(Stopped):  # the claims run out by themselves
             self._stop.call(partial(batch_claims.close, outcome.reason))
         context.health.job_peak(report.exit.peak)

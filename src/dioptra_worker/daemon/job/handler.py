@@ -75,7 +75,7 @@ class Handler:
         except PayloadError as error:
             log.error("queue entry %s was refused: %s", entry.id, error)
             reason = f"refused by dioptra-worker: {error}"
-            self._retries.wrap(self._rq, stop).refuse(entry, reason)
+            self._retries.wrap(self._rq, stop).refuse(entry, self._context.mask(reason))
             return True
         self._stops.job_id = request.job_id
         handling = _Handling(

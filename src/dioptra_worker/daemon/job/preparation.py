@@ -149,13 +149,14 @@ class Preparation:
             retry_timeout=context.settings.setup_deadline,
         )
         plan = PlanBuilder(transfer, job, self._space).build(self._pool)
-        tags = run_tags(
+        stamp = run_tags(
             job,
             plan,
             context.settings,
             worker=self._request.worker,
             platform_version=self._api.platform_version(),
         )
+        tags = {name: context.mask(value) for name, value in stamp.items()}
         return Prepared(
             plan=replace(plan, stamp=tags),
             worker_run=tags.get(WORKER_RUN_ID, ""),

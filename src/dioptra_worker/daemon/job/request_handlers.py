@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from dioptra_worker.api.client import DioptraApi
     from dioptra_worker.broker.leases import Leases
+    from dioptra_worker.common.masking import Mask
     from dioptra_worker.daemon.job.preparation import Prepared
     from dioptra_worker.daemon.outbox.job_log import JobLog
     from dioptra_worker.protocol.messages import (
@@ -30,13 +31,17 @@ if TYPE_CHECKING:
 class SessionHandler:
     """Gives a runner our session with the REST API."""
 
-    def __init__(self, api: DioptraApi, send: Callable[[Message], object]) -> None:
+    def __init__(
+        self, api: DioptraApi, send: Callable[[Message], object], *, mask: Mask
+    ) -> None:
         """Prepare.
 
         Args:
             api: Whose session it is.
             send: Tells the runner something.
+            mask: Learns what the runner is given, and hides it from now on.
         """
+        self._mask = mask
         self._api = api
         self._send = send
 
@@ -49,8 +54,9 @@ class SessionHandler:
         trouble = None
         try:
             cookies = self._api.cookies(renew=request.renew)
+            self._mask.learn(*cookies.values(), source="session")
         except ServiceError as error:
-            trouble = str(error)
+            trouble = self._mask(str(error))
         self._send(
             SessionReply(
                 request_id=request.request_id,

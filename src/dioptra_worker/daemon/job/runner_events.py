@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from concurrent.futures import Future
 
+    from dioptra_worker.common.masking import Mask
     from dioptra_worker.daemon.health.state import HealthState
     from dioptra_worker.daemon.job.preparation import Prepared
     from dioptra_worker.daemon.outbox.job_log import JobLog
@@ -31,6 +32,10 @@ if TYPE_CHECKING:
     from dioptra_worker.supervision.job_clock import JobClock
 
 log = logging.getLogger("dioptra_worker.conversation")
+
+
+OF_JOBS = {"MLflow", "the artifact store"}
+"""The services that only runners wait for."""
 
 
 class RunnerEvents:
@@ -50,6 +55,7 @@ class RunnerEvents:
         health: HealthState,
         prepared: Future[Prepared],
         handlers: Mapping[type[Message], Callable[[Any], None]],
+        mask: Mask,
         log_level: str = "INFO",
     ) -> None:
         """Prepare.
@@ -62,11 +68,13 @@ class RunnerEvents:
             health: Is told which service the runner waits for.
             prepared: What the runner is given, once it is there.
             handlers: Who answers what the runner asks, by the request's type.
+            mask: Hides secrets in text.
             log_level: The least severity that the job's log is to have.
         """
         self.run_id: str | None = None
         self._job_id = job_id
         self._log = job_log
+        self._mask = mask
         self._outbox = outbox
         self._clock = clock
         self._health = health
@@ -75,8 +83,14 @@ class RunnerEvents:
         self._steps = StepRecords(self._task_graph)
         self._tells_steps = log_level in {"DEBUG", "INFO"}
 
+    @property
+    def step(self) -> str | None:
+        """The step of the task graph that runs."""
+        return self._steps.running
+
     def message(self, message: Message) -> None:
         """A message from the runner."""
+        message = self._mask.record(message)
         match message:
             case Log():
                 self._log.put(message)
@@ -92,7 +106,7 @@ class RunnerEvents:
                 self._tell(self._steps.started(message))
             case StepEnded():
                 self._tell(self._steps.ended(message))
-            case ServiceState(service=service, away=away):
+            case ServiceState(service=service, away=away) if service in OF_JOBS:
                 self._health.contact(service, ok=not away)
             case _ if handler := self._handlers.get(type(message)):
                 handler(message)

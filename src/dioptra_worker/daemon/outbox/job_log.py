@@ -15,6 +15,7 @@ from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING, Self
 
+from dioptra_worker.common.printable import spelt_out
 from dioptra_worker.daemon.outbox.delivery_queue import DeliveryQueue
 from dioptra_worker.daemon.outbox.log_sender import LOG_BATCH, LogSender
 from dioptra_worker.protocol.messages import OWN_LOGGER, Log
@@ -123,8 +124,8 @@ class JobLog:
         self._add(replace(record, logger=_name_of_job(record.logger)), own=False)
 
     def put_own(self, record: Log) -> None:
-        """Add a line of the worker's own."""
-        self._add(record, own=True)
+        """Add a line of the worker's own: one, whatever words of others are in it."""
+        self._add(replace(record, message=spelt_out(record.message)), own=True)
 
     def _add(self, record: Log, *, own: bool) -> None:
         # Masking a long text takes a while, and holds up nobody else's line.

@@ -19,6 +19,7 @@ from dioptra_worker.api.client import DioptraApi
 from dioptra_worker.broker.payload import JobRequest
 from dioptra_worker.common.masking import Mask
 from dioptra_worker.common.outcome import Outcome
+from dioptra_worker.common.printable import spelt_out
 from dioptra_worker.common.stop import JobStop
 from dioptra_worker.daemon.health.probes import why_not_ready
 from dioptra_worker.daemon.health.state import HealthState
@@ -118,8 +119,11 @@ def _scene(
         clock=clock,
         health=health,
         prepared=prepared,
+        mask=context.mask,
         handlers={
-            SessionRequest: SessionHandler(context.api, answers.put).handle,
+            SessionRequest: SessionHandler(
+                context.api, answers.put, mask=context.mask
+            ).handle,
             BatchClaimRequest: claims.handle,
         },
     )
@@ -267,7 +271,7 @@ def test_text(text: str, sent: str) -> None:
         scene.events.line("stdout", text)
         scene.events.message(Log(severity="INFO", logger=text, message=text))
         scene.job_log.say("INFO", text)
-    assert api.messages() == [sent] * 3
+    assert api.messages() == [sent, sent, spelt_out(Mask([SECRET])(text))]
     assert api.log[1].logger == sent
     for record in api.log:
         record.message.encode()
