@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import subprocess
 import sys
@@ -23,6 +24,8 @@ tasks:
 graph:
   acting: {act: []}
 """
+
+_PR_CAPBSET_DROP = 24
 
 HEADER = """
 import logging, logging.config, multiprocessing, os, signal, subprocess, sys, time
@@ -47,6 +50,13 @@ class Ran:
     metrics: dict[str, Any]
 
 
+def _drop_capabilities() -> None:
+    """Let a program that root starts have the rights of any user of the machine."""
+    if sys.platform == "linux":
+        for capability in range(64):
+            ctypes.CDLL(None).prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0)
+
+
 @pytest.fixture(name="run_task")
 def _run_task(tmp_path: Path) -> Callable[[str], Ran]:
     """Run the source of a plugin that has a task `act`."""
@@ -61,6 +71,7 @@ def _run_task(tmp_path: Path) -> Callable[[str], Ran]:
         done = subprocess.run(
             [str(program), "run", str(folder / "odd.yml"), "--json"],
             cwd=tmp_path,
+            preexec_fn=_drop_capabilities,
             capture_output=True,
             text=True,
             check=False,

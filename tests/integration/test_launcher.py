@@ -9,10 +9,11 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from textwrap import dedent
 from typing import TYPE_CHECKING, Any
@@ -22,13 +23,17 @@ from tests.plugins.until import until
 from tests.plugins.worker_process import alive, wait_until_gone
 
 from dioptra_worker.errors import RunnerError
+from dioptra_worker.supervision.forkserver_start import (
+    ForkserverProgram,
+    PoolForkserver,
+)
 from dioptra_worker.supervision.launcher import Launcher, choose_mode
 from dioptra_worker.tracking.backend import SERVER_MODULES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from dioptra_worker.supervision.forkserver_start import Mode
+    from dioptra_worker.supervision.forkserver_start import ChildForkserver, Mode
     from dioptra_worker.supervision.runner_process import ProcessHandle
 
 LINUX = sys.platform == "linux"
@@ -566,3 +571,72 @@ def test_a_cold_launcher_keeps_no_runner(environment: dict[str, str]) -> None:
 def test_mode(isolation: str, mode: str) -> None:
     """Runners are forked where that is safe, unless the settings say otherwise."""
     assert choose_mode(isolation) == mode
+
+
+@linux_only
+@pytest.mark.process
+def test_a_shared_fork_server_ends_what_one_of_its_forks_left(
+    environment: dict[str, str],
+) -> None:
+    """A slot's fork server is killed: what a job left is ended by the one above it."""
+    program = ForkserverProgram(
+        mode="shared", preload=("puppet",), grace=GRACE, environment=environment
+    )
+    with (
+        _closing(program.start()) as shared,
+        Launcher(
+            mode="fork",
+            preload=(),
+            grace=GRACE,
+            environment=environment,
+            starter=_SharedForks(shared),
+        ) as launcher,
+    ):
+        puppet = Puppet(
+            launcher,
+            """
+            if not os.fork():
+                os.setsid()
+                if not os.fork():
+                    say(os.getppid(), os.getpid())
+                    time.sleep(300)
+                os._exit(0)
+            time.sleep(300)
+            """,
+        )
+        left = puppet.hear()[1]
+        os.kill(_parent(puppet.process.pid), signal.SIGKILL)
+        try:
+            assert not wait_until_gone({left}, seconds=5)
+        finally:
+            with suppress(ProcessLookupError):
+                os.kill(left, signal.SIGKILL)
+            puppet.end()
+
+
+@contextmanager
+def _closing(forkserver: ChildForkserver) -> Iterator[ChildForkserver]:
+    try:
+        yield forkserver
+    finally:
+        forkserver.sock.close()
+        forkserver.wait()
+
+
+class _SharedForks:
+    """Hands out forks of a shared fork server, as a pool does."""
+
+    def __init__(self, shared: ChildForkserver) -> None:
+        self._shared = shared
+
+    def start(self) -> PoolForkserver:
+        """Ask for one."""
+        ours, theirs = socket.socketpair()
+        with theirs:
+            socket.send_fds(self._shared.sock, [b"c"], [theirs.fileno()])
+        return PoolForkserver(ours)
+
+
+def _parent(pid: int) -> int:
+    stat = Path(f"/proc/{pid}/stat").read_text()
+    return int(stat.rpartition(")")[2].split()[1])

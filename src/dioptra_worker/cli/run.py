@@ -213,6 +213,7 @@ def _supervised(
         preload=preload,
         environment=for_local_runs(os.environ),
         session=sessions(os.environ),
+        adopts_orphans=True,
     )
     with runner:
         if watch:

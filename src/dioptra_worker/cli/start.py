@@ -269,6 +269,7 @@ def _launcher(settings: settings_module.Settings, pool: int | None) -> Launcher:
         environment=environment,
         starter=None if pool is None else PoolForkservers(socket.socket(fileno=pool)),
         variables={} if gpus is None else {"CUDA_VISIBLE_DEVICES": gpus},
+        adopts_orphans=pool is None,
     )
 
 

@@ -6,15 +6,15 @@ A process is known by its id and its start time, which the kernel keeps for it. 
 
 from __future__ import annotations
 
-import ctypes
 import os
 import subprocess
-import sys
 import time
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from dioptra_worker.common.prctl import PR_SET_PDEATHSIG, prctl
 
 if TYPE_CHECKING:
     import signal
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 _PROC = Path("/proc")
 _POLL_INTERVAL = 0.02
-_PR_SET_PDEATHSIG = 1
 
 
 @dataclass(frozen=True)
@@ -188,5 +187,4 @@ def _run(*command: str, **environment: str) -> str:
 
 def end_with_parent(signum: int) -> None:
     """Have this process signalled when its parent ends; on Linux only."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signum, 0, 0, 0)
+    prctl(PR_SET_PDEATHSIG, signum)

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import ctypes
-import sys
-
-_PR_SET_DUMPABLE = 4
+from dioptra_worker.common.prctl import PR_SET_DUMPABLE, prctl
 
 
 def hide_memory() -> bool:
     """Close this process's environment, memory and maps to others of its user.
 
     On Linux ``/proc/PID/environ``, ``mem`` and ``maps`` then belong to root, and no
-    debugger of the same user may attach (`prctl(2)`, PR_SET_DUMPABLE). It holds until
-    the process executes another program; there is no core dump.
+    debugger of the same user may attach (`prctl(2)`, PR_SET_DUMPABLE). It holds for
+    forks, too, and until the process executes another program; there is no core dump.
 
     Returns:
         Whether the system can do that.
     """
-    if not sys.platform.startswith("linux"):
-        return False
-    libc = ctypes.CDLL(None, use_errno=True)
-    return bool(libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0) == 0)
+    return prctl(PR_SET_DUMPABLE, 0)
+
+
+def show_memory() -> None:
+    """Be as any process again: what a fork of one that hides had to inherit."""
+    prctl(PR_SET_DUMPABLE, 1)

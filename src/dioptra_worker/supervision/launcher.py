@@ -11,6 +11,7 @@ import sys
 import threading
 from typing import TYPE_CHECKING, Any, Self
 
+from dioptra_worker.common.orphans import adopt_orphans, kill_orphans
 from dioptra_worker.errors import RunnerError
 from dioptra_worker.supervision.forkserver_client import ForkserverClient
 from dioptra_worker.supervision.forkserver_start import ForkserverProgram, Mode
@@ -45,6 +46,7 @@ class Launcher:
         tracking: tuple[str, ...] = SERVER_MODULES,
         starter: ForkserverStarter | None = None,
         variables: Mapping[str, str] | None = None,
+        adopts_orphans: bool = False,
     ) -> None:
         """Prepare; nothing is started yet.
 
@@ -57,6 +59,9 @@ class Launcher:
             starter: Starts fork servers, if not the program with the options above.
             variables: What this launcher's runners see beside the fork server's
                 environment, such as which GPUs.
+            adopts_orphans: Whether this process ends what a fork server that was
+                killed leaves behind. It must start no process in a session of its
+                own, as that would be taken for one.
         """
         self._starter = starter or ForkserverProgram(
             mode=mode,
@@ -69,6 +74,7 @@ class Launcher:
         self._request_lock = threading.Lock()
         self._forkserver: ForkserverClient | None = None
         self._closed = False
+        self._adopts_orphans = adopts_orphans and adopt_orphans()
 
     def __enter__(self) -> Self:
         return self
@@ -108,6 +114,7 @@ class Launcher:
                 importing = not forkserver.ready.is_set()
                 forkserver.close(wait=0.0 if importing else self._grace + CLOSE_MARGIN)
                 self._forkserver = None
+                self._end_orphans()
 
     def start_runner(self) -> tuple[ProcessHandle, RunnerPipes]:
         """Start a fresh runner; give it and what connects us to it.
@@ -199,12 +206,21 @@ class Launcher:
                 log.warning("the fork server has ended unexpectedly; starting another")
                 self._forkserver.close(wait=1.0)
                 self._forkserver = None
+                self._end_orphans()
             try:
                 forkserver = self._starter.start()
             except OSError as error:
                 raise RunnerError(f"no fork server can be started: {error}") from error
             self._forkserver = ForkserverClient(forkserver, on_loss=self._on_loss)
         return self._forkserver
+
+    def _end_orphans(self) -> None:
+        """End what jobs have left to us, as long as there is no fork server."""
+        if self._adopts_orphans and (count := kill_orphans(())):
+            log.warning(
+                "ended %d processes that a job left behind when the fork server ended",
+                count,
+            )
 
     def _on_loss(self, lost: ForkserverClient) -> None:
         """Start the next fork server before a job asks, if the last one worked."""

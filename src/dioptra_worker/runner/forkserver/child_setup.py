@@ -7,6 +7,7 @@ import signal
 import socket
 from typing import TYPE_CHECKING, NoReturn
 
+from dioptra_worker.common import process_privacy
 from dioptra_worker.runner import main
 from dioptra_worker.runner.forkserver.randomness import fresh_seed, reseed
 
@@ -21,6 +22,7 @@ def become_runner(descriptors: list[int], environment: Mapping[str, str]) -> NoR
         descriptors: The socket to the daemon, standard output and standard error.
         environment: Variables of this runner, such as which GPUs it may see.
     """
+    process_privacy.show_memory()  # a job's own tools may look at it
     os.environ.update(environment)
     control, out, err = descriptors
     os.set_inheritable(control, False)

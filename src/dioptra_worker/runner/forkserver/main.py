@@ -8,7 +8,9 @@ import signal
 import socket
 from typing import TYPE_CHECKING
 
+from dioptra_worker.common import process_privacy
 from dioptra_worker.runner.forkserver import shared
+from dioptra_worker.runner.forkserver.descriptors import open_descriptors
 from dioptra_worker.runner.forkserver.process_makers import ForkingMaker, SpawningMaker
 from dioptra_worker.runner.forkserver.server import Forkserver
 
@@ -26,18 +28,26 @@ def main() -> None:
     parser.add_argument("--grace", type=float, required=True)
     parser.add_argument("--why", help="why runners are not forked")
     options = parser.parse_args()
+    process_privacy.hide_memory()  # from jobs, which would change what later ones run
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # ends with the daemon, not before
     with socket.socket(fileno=options.fd) as sock:
         why: str | None = options.why
         if options.mode in {"fork", "shared"}:
-            why = warm_up(options.preload)
+            why = warm_up(options.preload, sock=sock)
+        of_libraries = open_descriptors() - {sock.fileno()}
         if options.mode == "shared":
-            shared.serve(sock, preload=options.preload, grace=options.grace, why=why)
+            shared.serve(
+                sock,
+                of_libraries,
+                preload=options.preload,
+                grace=options.grace,
+                why=why,
+            )
         else:
             maker: ProcessMaker
             if options.mode == "fork" and why is None:
-                maker = ForkingMaker(sock)
+                maker = ForkingMaker(of_libraries)
             else:
                 maker = SpawningMaker(
                     options.preload, keep_standby=options.mode != "cold"
@@ -45,11 +55,12 @@ def main() -> None:
             Forkserver(sock, maker, grace=options.grace, why=why).serve()
 
 
-def warm_up(names: str) -> str | None:
+def warm_up(names: str, *, sock: socket.socket) -> str | None:
     """Import what runners need, for this process to be forked.
 
     Args:
         names: Modules to import beside our own, separated by commas.
+        sock: The one socket that there may be.
 
     Returns:
         Why this process must not be forked; None when it may be.
@@ -62,7 +73,7 @@ def warm_up(names: str) -> str | None:
     gc.disable()  # to look for garbage again and again is a tenth of what imports take
     wanted = [name for name in names.split(",") if name]
     preload.preload(wanted)
-    why = preload.reason_not_to_fork()
+    why = preload.reason_not_to_fork(ours={sock.fileno()})
     if why is None and wanted:  # what we import ourselves is covered, as a test shows
         why = randomness.shared(wanted)
     # What is alive now goes where no collection looks: a runner's first one would else

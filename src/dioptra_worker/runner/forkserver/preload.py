@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import os
 import sys
@@ -10,11 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dioptra_worker.provenance.surroundings import surroundings
+from dioptra_worker.runner.forkserver.descriptors import STANDARD
 from dioptra_worker.runner.forkserver.warmup import warm_up_caches
 from dioptra_worker.sdk import compat
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Container, Sequence
 
 ALWAYS_PRELOADED = (
     "dioptra.client",
@@ -28,6 +30,7 @@ ALWAYS_PRELOADED = (
 )
 FORK_AWARE = {"jemalloc_bg_thd"}
 """Native threads, by name, of libraries that stop and restart them around a fork."""
+_SHARED_WITH_FORKS = ("socket:", "pipe:", "anon_inode:")
 _PROC = Path("/proc/self")
 
 
@@ -48,18 +51,24 @@ def preload(names: list[str]) -> None:
 
 
 def reason_not_to_fork(
-    *, threads: Sequence[threading.Thread] | None = None, proc: Path = _PROC
+    *,
+    threads: Sequence[threading.Thread] | None = None,
+    proc: Path = _PROC,
+    ours: Container[int] = (),
 ) -> str | None:
-    """Why this process must not be forked: threads, or a GPU that is in use.
+    """Why this process must not be forked: threads, connections, a GPU in use.
 
     A thread is not there in a fork, but the locks that it held are; a GPU's driver
     does not work in a fork of a process that has used it. Threads of libraries that
     expect a fork, such as OpenBLAS, end before it: a fork is tried to see which stay.
+    A socket, a pipe or what waits for them is one thing for all forks: a job could
+    speak, hear and wait in the place of later ones.
 
     Args:
         threads: Python's threads; None looks for them.
         proc: This process as its system shows it; where nothing is shown, as on
             macOS, only Python's own threads are seen.
+        ours: The descriptors of the fork server's own.
 
     Returns:
         The reason, None when it may be forked.
@@ -75,9 +84,18 @@ def reason_not_to_fork(
         os.waitpid(pid, 0)
         if left := _native_threads(proc):
             return f"an import started a library's thread ({left[0]})"
-    devices = [name for name in _open_files(proc) if name.startswith("/dev/nvidia")]
-    if devices:
-        return f"an import opened the GPU ({devices[0]})"
+    if _unfit_file(proc, ours):
+        gc.collect()  # it may be open only since nobody has collected it yet
+    return _unfit_file(proc, ours)
+
+
+def _unfit_file(proc: Path, ours: Container[int]) -> str | None:
+    """Why an open file must not be in a fork; None if none is such a file."""
+    for descriptor, name in _open_files(proc):
+        if name.startswith("/dev/nvidia"):
+            return f"an import opened the GPU ({name})"
+        if name.startswith(_SHARED_WITH_FORKS) and descriptor not in ours:
+            return f"an import opened what forks would share ({name})"
     return None
 
 
@@ -93,9 +111,11 @@ def _native_threads(proc: Path) -> list[str]:
     return [name for name in names if name not in FORK_AWARE]
 
 
-def _open_files(proc: Path) -> list[str]:
+def _open_files(proc: Path) -> list[tuple[int, str]]:
+    """The descriptors that no program is started with, and what they lead to."""
     try:
         links = list((proc / "fd").iterdir())
     except OSError:
         return []
-    return [str(link.readlink()) for link in links if link.is_symlink()]
+    found = [(int(link.name), link) for link in links if link.is_symlink()]
+    return [(fd, str(link.readlink())) for fd, link in found if fd > STANDARD]

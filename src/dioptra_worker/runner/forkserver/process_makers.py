@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 from dioptra_worker.common.interpreter import python
-from dioptra_worker.runner.forkserver.reaper import PR_SET_PDEATHSIG, prctl
+from dioptra_worker.common.prctl import PR_SET_PDEATHSIG, prctl
+from dioptra_worker.runner.forkserver.descriptors import close_all_but
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
 FDS_PER_JOB = 3
 
@@ -57,8 +58,14 @@ class ForkingMaker:
 
     mode = "fork"
 
-    def __init__(self, sock: socket.socket) -> None:
-        self._sock = sock
+    def __init__(self, of_libraries: Collection[int]) -> None:
+        """Prepare.
+
+        Args:
+            of_libraries: Descriptors that belong to what was imported: all that a fork
+                has of this process beside what it is given.
+        """
+        self._of_libraries = of_libraries
 
     def start_runner(
         self, descriptors: list[int], environment: Mapping[str, str]
@@ -68,7 +75,9 @@ class ForkingMaker:
             become_runner,
         )
 
-        return self._fork(lambda: become_runner(descriptors, environment))
+        return self._fork(
+            lambda: become_runner(descriptors, environment), meant=descriptors
+        )
 
     def start_close_run(self, run_id: str, status: Any) -> int:
         """Fork a process that closes an MLflow run."""
@@ -82,7 +91,9 @@ class ForkingMaker:
             artifact_download,
         )
 
-        return self._fork(lambda: artifact_download.main(reports, request))
+        return self._fork(
+            lambda: artifact_download.main(reports, request), meant=[reports]
+        )
 
     def standby_pids(self) -> set[int]:
         """None: forking needs no standby."""
@@ -91,7 +102,9 @@ class ForkingMaker:
     def close(self) -> None:
         """Nothing waits."""
 
-    def _fork(self, target: Callable[[], NoReturn]) -> int:
+    def _fork(
+        self, target: Callable[[], NoReturn], *, meant: Collection[int] = ()
+    ) -> int:
         pid = os.fork()
         if pid:
             return pid
@@ -107,8 +120,9 @@ class ForkingMaker:
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
-            # Else the daemon would not see that the fork server has ended.
-            self._sock.close()
+            # The fork server's own: its socket, whose end the daemon must see; what it
+            # waits with, as the kernel shares that; and what other runners are given.
+            close_all_but({*self._of_libraries, *meant})
             # What the fork server froze stays frozen: a collection would write to each
             # of its objects, and the pages would be shared no more.
             target()
@@ -148,7 +162,7 @@ class SpawningMaker:
         with standby.sock, contextlib.suppress(ConnectionError):  # its end is reported
             socket.send_fds(standby.sock, [line], descriptors)
         self._refill()
-        return _leave_unreaped(standby.process)
+        return leave_unreaped(standby.process)
 
     def start_close_run(self, run_id: str, status: Any) -> int:
         """Start a process that closes an MLflow run."""
@@ -157,7 +171,7 @@ class SpawningMaker:
             f"close_run({run_id!r}, {status!r})"
         )
         child = subprocess.Popen([*python(), "-c", code], start_new_session=True)
-        return _leave_unreaped(child)
+        return leave_unreaped(child)
 
     def start_download(self, reports: int, request: Mapping[str, Any]) -> int:
         """Start a process that fetches an artifact."""
@@ -171,7 +185,7 @@ class SpawningMaker:
             stdin=subprocess.DEVNULL,
             start_new_session=True,
         )
-        return _leave_unreaped(child)
+        return leave_unreaped(child)
 
     def standby_pids(self) -> set[int]:
         """The standby."""
@@ -215,7 +229,7 @@ class _Standby:
     sock: socket.socket
 
 
-def _leave_unreaped(child: subprocess.Popen[bytes]) -> int:
+def leave_unreaped(child: subprocess.Popen[bytes]) -> int:
     """Keep `subprocess` from reaping a child, which the fork server does; its pid."""
     child.returncode = 0
     return child.pid

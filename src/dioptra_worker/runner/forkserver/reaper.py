@@ -1,25 +1,17 @@
-"""Reaps children, and kills what they leave behind."""
+"""Reaps children, and kills what is left of their groups."""
 
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import signal
 import socket
 import sys
-import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import resource
     from collections.abc import Iterator
-
-REAP_TIMEOUT = 1.0
-"""Seconds to wait for the end of a process that was killed."""
-PR_SET_PDEATHSIG = 1
-PR_SET_CHILD_SUBREAPER = 36
 
 
 @contextlib.contextmanager
@@ -74,45 +66,6 @@ def signal_group(pid: int, signum: int) -> None:
             os.kill(pid, signum)
 
 
-def kill_orphans(known: set[int]) -> None:
-    """Kill and reap what a job has left behind outside its group (Linux)."""
-    for _ in range(100):  # killing one can orphan its children, which come next
-        orphans = _children() - known
-        if not orphans:
-            return
-        for pid in orphans:
-            with contextlib.suppress(ProcessLookupError, ChildProcessError):
-                os.kill(pid, signal.SIGKILL)
-        stuck = [pid for pid in orphans if not _reap_killed(pid)]
-        if stuck:
-            return
-
-
-def _reap_killed(pid: int) -> bool:
-    """Reap a child that was killed; False when it sits in the kernel and cannot die."""
-    deadline = time.monotonic() + REAP_TIMEOUT
-    with contextlib.suppress(ChildProcessError):
-        while not os.waitpid(pid, os.WNOHANG)[0]:
-            if time.monotonic() > deadline:
-                return False
-            time.sleep(0.001)
-    return True
-
-
-def _children() -> set[int]:
-    try:
-        text = Path(f"/proc/self/task/{os.getpid()}/children").read_text()
-    except OSError:
-        return set()
-    return {int(pid) for pid in text.split()}
-
-
 def maxrss_bytes(ru_maxrss: int) -> int:
     """`ru_maxrss` in bytes: Linux counts in KiB, macOS in bytes."""
     return ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-
-
-def prctl(option: int, value: int) -> None:
-    """Set a property of this process on Linux; elsewhere do nothing."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(option, value, 0, 0, 0)

@@ -26,14 +26,11 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
+from dioptra_worker.common.orphans import REAP_TIMEOUT, adopt_orphans, kill_orphans
 from dioptra_worker.runner.forkserver.process_makers import FDS_PER_JOB
 from dioptra_worker.runner.forkserver.reaper import (
-    PR_SET_CHILD_SUBREAPER,
-    REAP_TIMEOUT,
     child_signals,
-    kill_orphans,
     maxrss_bytes,
-    prctl,
     reap,
     signal_group,
 )
@@ -75,7 +72,7 @@ class Forkserver:
 
     def serve(self) -> None:
         """Work until the daemon hangs up, then see that no runner outlives it."""
-        prctl(PR_SET_CHILD_SUBREAPER, 1)  # which no fork inherits
+        adopt_orphans()
         with child_signals() as children, selectors.DefaultSelector() as selector:
             selector.register(self._sock, selectors.EVENT_READ)
             selector.register(children, selectors.EVENT_READ)

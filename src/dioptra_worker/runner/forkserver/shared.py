@@ -6,52 +6,82 @@ ends with whom) stays simple, while everything is imported, and held in memory, 
 
 from __future__ import annotations
 
+import contextlib
 import os
+import selectors
 import signal
 import socket
 import subprocess
+from typing import TYPE_CHECKING
 
 from dioptra_worker.common.interpreter import python
-from dioptra_worker.runner.forkserver.process_makers import ForkingMaker
+from dioptra_worker.common.orphans import adopt_orphans, kill_orphans
+from dioptra_worker.runner.forkserver.descriptors import close_all_but
+from dioptra_worker.runner.forkserver.process_makers import ForkingMaker, leave_unreaped
+from dioptra_worker.runner.forkserver.reaper import child_signals, reap
 from dioptra_worker.runner.forkserver.server import Forkserver
 
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
-def serve(sock: socket.socket, *, preload: str, grace: float, why: str | None) -> None:
+
+def serve(
+    sock: socket.socket,
+    of_libraries: Collection[int],
+    *,
+    preload: str,
+    grace: float,
+    why: str | None,
+) -> None:
     """Make a fork server for whoever is handed to us, until nobody can be any more.
 
     Args:
         sock: Brings sockets of daemons.
+        of_libraries: Descriptors that belong to what was imported.
         preload: Modules that runners need, separated by commas.
         grace: Seconds that runners have to end when their daemon is gone.
         why: Why this process must not be forked; None when it may be.
     """
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # each fork server ends by itself
-    while True:
-        data, descriptors, _, _ = socket.recv_fds(sock, 1, 1)
-        if not data:
-            return
-        with socket.socket(fileno=descriptors[0]) as daemon:
-            if why is None:
-                _fork(daemon, sock, grace=grace)
-            else:
-                _start(daemon, preload=preload, grace=grace, why=why)
+    adopt_orphans()  # of fork servers that somebody has killed
+    forkservers: set[int] = set()
+    with child_signals() as children, selectors.DefaultSelector() as selector:
+        selector.register(sock, selectors.EVENT_READ)
+        selector.register(children, selectors.EVENT_READ)
+        while True:
+            ready = [key.fileobj for key, _ in selector.select()]
+            if children in ready:
+                with contextlib.suppress(BlockingIOError):
+                    children.recv(4096)
+                forkservers -= {pid for pid in forkservers if reap(pid, group=False)}
+                kill_orphans(forkservers)
+            if sock not in ready:
+                continue
+            data, descriptors, _, _ = socket.recv_fds(sock, 1, 1)
+            if not data:
+                return
+            with socket.socket(fileno=descriptors[0]) as daemon:
+                if why is None:
+                    pid = _fork(daemon, of_libraries, grace=grace)
+                else:
+                    pid = _start(daemon, preload=preload, grace=grace, why=why)
+                forkservers.add(pid)
 
 
-def _fork(daemon: socket.socket, sock: socket.socket, *, grace: float) -> None:
-    if os.fork():
-        return
+def _fork(daemon: socket.socket, of_libraries: Collection[int], *, grace: float) -> int:
+    if pid := os.fork():
+        return pid
     try:
         os.setsid()
-        # Before it serves: the parent does not see its children's ends, this one must.
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        sock.close()  # the pool's, which would not see the parent's end
-        Forkserver(daemon, ForkingMaker(daemon), grace=grace).serve()
+        signal.set_wakeup_fd(-1)  # before its descriptor is closed
+        # The pool's socket first of all: it would not see the parent's end.
+        close_all_but({*of_libraries, daemon.fileno()})
+        Forkserver(daemon, ForkingMaker(of_libraries), grace=grace).serve()
     finally:
         os._exit(0)
 
 
-def _start(daemon: socket.socket, *, preload: str, grace: float, why: str) -> None:
-    subprocess.Popen(
+def _start(daemon: socket.socket, *, preload: str, grace: float, why: str) -> int:
+    child = subprocess.Popen(
         [
             *(*python(), "-m", "dioptra_worker.runner.forkserver.main"),
             *("--fd", str(daemon.fileno()), "--mode", "spawn"),
@@ -61,3 +91,4 @@ def _start(daemon: socket.socket, *, preload: str, grace: float, why: str) -> No
         stdin=subprocess.DEVNULL,
         start_new_session=True,
     )
+    return leave_unreaped(child)

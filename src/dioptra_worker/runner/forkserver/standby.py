@@ -7,6 +7,7 @@ import json
 import os
 import socket
 
+from dioptra_worker.common import process_privacy
 from dioptra_worker.runner.forkserver.child_setup import become_runner
 from dioptra_worker.runner.forkserver.preload import preload
 from dioptra_worker.runner.forkserver.process_makers import FDS_PER_JOB
@@ -20,6 +21,7 @@ def main() -> None:
     parser.add_argument("--fd", type=int, required=True)
     parser.add_argument("--preload", default="")
     options = parser.parse_args()
+    process_privacy.hide_memory()  # from the job that runs while this one waits
     preload([name for name in options.preload.split(",") if name])
     with socket.socket(fileno=options.fd) as waiting:
         line, descriptors, _, _ = socket.recv_fds(waiting, _READ_SIZE, FDS_PER_JOB)

@@ -67,3 +67,15 @@ def test_a_gpu_in_use(tmp_path: Path) -> None:
 def test_a_system_that_shows_nothing(tmp_path: Path) -> None:
     """Without /proc, Python's own threads are all that can be seen."""
     assert reason_not_to_fork(threads=[], proc=tmp_path / "missing") is None
+
+
+def test_what_forks_would_share(tmp_path: Path) -> None:
+    """A socket that an import opened is named; the fork server's own is expected."""
+    process = _process(tmp_path)
+    (process / "fd" / "4").symlink_to("socket:[1]")
+    (process / "fd" / "7").symlink_to("anon_inode:[eventpoll]")
+    assert (
+        reason_not_to_fork(threads=[], proc=process, ours={4})
+        == "an import opened what forks would share (anon_inode:[eventpoll])"
+    )
+    assert reason_not_to_fork(threads=[], proc=process, ours={4, 7}) is None

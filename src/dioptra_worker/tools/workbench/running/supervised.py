@@ -67,6 +67,7 @@ class LocalRunner:
         preload: tuple[str, ...],
         environment: Mapping[str, str],
         session: Callable[[SessionRequest], SessionReply],
+        adopts_orphans: bool = False,
     ) -> None:
         """Prepare; nothing is started yet.
 
@@ -76,6 +77,8 @@ class LocalRunner:
             preload: Modules to import once for all runs.
             environment: What runs see.
             session: Answers plugins that ask for a session with the REST API.
+            adopts_orphans: Whether this process is for runs alone, and ends what a
+                fork server that was killed leaves behind.
         """
         self._folder = folder
         self._session = session
@@ -85,6 +88,7 @@ class LocalRunner:
             grace=GRACE_PERIOD,
             environment=environment,
             tracking=() if folder is not None else SERVER_MODULES,
+            adopts_orphans=adopts_orphans,
         )
         self.interrupted = False
         self._lock = threading.Lock()
