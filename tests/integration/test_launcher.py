@@ -81,6 +81,7 @@ class Puppet:
 
     def __init__(self, launcher: Launcher, code: str) -> None:
         self.process, self._pipes = launcher.start_runner()
+        self._pipes.control.setblocking(True)
         self._file = self._pipes.control.makefile("rw")
         self._file.write(json.dumps(dedent(code)) + "\n")
         self._file.flush()
