@@ -27,7 +27,7 @@ T = TypeVar("T")
 
 StopKind = Literal["timeout", "requested", "shutdown", "gone", "setup", "limit"]
 
-LAST_WORDS_TIMEOUT = 1.5
+LAST_WORDS_TIMEOUT = 1.0
 """Seconds that a worker which shuts down has for a job without a runner.
 
 It tells the API, MLflow and Redis what becomes of it, whichever of them are away.

@@ -62,7 +62,7 @@ log = logging.getLogger("dioptra_worker.daemon")
 
 READY_TIMEOUT = 60.0
 """Seconds that the fork server may take to import everything before jobs are taken."""
-UNREGISTER_TIMEOUT = 0.3
+UNREGISTER_TIMEOUT = 0.2
 """Seconds that Redis has, at the end, to take us off RQ's list of workers."""
 
 

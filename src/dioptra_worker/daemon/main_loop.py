@@ -92,7 +92,7 @@ class MainLoop:
             elif self._idle_too_long():
                 log.info("idle for %s, ending", duration(self._options.max_idle or 0))
                 return
-            else:
+            elif not self._wakeup.stopping:  # which may have ended another wait already
                 self._queue_watcher.watch()
                 self._wakeup.wait(self._longest_wait())
 

@@ -29,7 +29,7 @@ STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 """Signals that ask the worker to shut down; SIGHUP is a terminal that was closed."""
 CHECK_INTERVAL = 0.25
 """Seconds between two looks at a job that was told to end."""
-LEAVE_MARGIN = 0.25
+LEAVE_MARGIN = 0.2
 """Seconds beyond all that a job may take after which its thread is left behind."""
 
 _REASON = "the worker was shut down"
