@@ -30,8 +30,10 @@ StopKind = Literal["timeout", "requested", "shutdown", "gone", "setup", "limit"]
 LAST_WORDS_TIMEOUT = 1.0
 """Seconds that a worker which shuts down has for a job without a runner.
 
-It tells the API, MLflow and Redis what becomes of it, whichever of them are away.
+It tells the API and MLflow what becomes of it, whichever of them are away.
 """
+BOOKS_TIMEOUT = 0.3
+"""Seconds beyond that for Redis: what the API was not told is another's to tell."""
 
 
 @dataclass(frozen=True)
@@ -139,11 +141,7 @@ class JobStop:
     @property
     def time_left(self) -> float | None:
         """Seconds that anything but the runner may still take; None is no limit."""
-        idle_since = self._idle_since
-        if self._shutdown_at == math.inf or idle_since is None:
-            return None
-        ends_at = max(self._shutdown_at, idle_since) + LAST_WORDS_TIMEOUT
-        return max(0.0, ends_at - self._clock())
+        return self._time_left(0.0)
 
     def within(self, seconds: float | None) -> float | None:
         """Seconds that something may take which is given so many; None is no limit."""
@@ -162,32 +160,44 @@ class JobStop:
             ):
                 raise Stopped
 
-    def pause(self, seconds: float) -> None:
+    def pause(self, seconds: float, *, beyond: float = 0.0) -> None:
         """Sleep, on behalf of who claims the job or says what becomes of it.
+
+        Args:
+            seconds: How long.
+            beyond: Seconds that there are beyond `time_left`.
 
         Raises:
             Stopped: There is no time left.
         """
         until = self._clock() + seconds
-        self._wait(lambda: self._clock() >= until, until)
+        self._wait(lambda: self._clock() >= until, beyond, until)
 
-    def result(self, future: Future[T]) -> T:
+    def result(self, future: Future[T], *, beyond: float = 0.0) -> T:
         """What comes of something that may hang.
+
+        Args:
+            future: Where it comes.
+            beyond: Seconds that there are beyond `time_left`.
 
         Raises:
             Stopped: There is no time left.
         """
         future.add_done_callback(lambda _: self._wake())
-        self._wait(future.done)
+        self._wait(future.done, beyond)
         return future.result()
 
-    def call(self, call: Callable[[], T]) -> T:
+    def call(self, call: Callable[[], T], *, beyond: float = 0.0) -> T:
         """Call what may hang; what comes too late comes for nobody.
+
+        Args:
+            call: What to do.
+            beyond: Seconds that there are beyond `time_left`.
 
         Raises:
             Stopped: There is no time left.
         """
-        return self.result(in_background(call, "dioptra-call"))
+        return self.result(in_background(call, "dioptra-call"), beyond=beyond)
 
     @contextlib.contextmanager
     def waking(self, wake: Callable[[], None]) -> Iterator[None]:
@@ -200,10 +210,19 @@ class JobStop:
             with self._changed:
                 self._wakers.remove(wake)
 
-    def _wait(self, is_done: Callable[[], bool], until: float = math.inf) -> None:
+    def _time_left(self, beyond: float) -> float | None:
+        idle_since = self._idle_since
+        if self._shutdown_at == math.inf or idle_since is None:
+            return None
+        ends_at = max(self._shutdown_at, idle_since) + LAST_WORDS_TIMEOUT + beyond
+        return max(0.0, ends_at - self._clock())
+
+    def _wait(
+        self, is_done: Callable[[], bool], beyond: float, until: float = math.inf
+    ) -> None:
         with self._changed:
             while not is_done():
-                left = self.time_left
+                left = self._time_left(beyond)
                 if left is not None and left <= 0:
                     raise Stopped
                 seconds = min(math.inf if left is None else left, until - self._clock())

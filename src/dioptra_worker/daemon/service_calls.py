@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, TypeVar, cast
 from dioptra_worker.common.background import in_background
 from dioptra_worker.common.outage_log import OutageLog
 from dioptra_worker.common.retry import FOREVER, retry_until_available
+from dioptra_worker.common.stop import BOOKS_TIMEOUT
 from dioptra_worker.daemon.health.snapshot import REDIS
 
 if TYPE_CHECKING:
@@ -123,7 +124,11 @@ class RedisRetries(_ServiceCalls):
         return cast("T", _RetryingProxy(target, partial(self._until_answered, stop)))
 
     def _until_answered(self, stop: JobStop, call: Callable[[], T]) -> T:
-        return self._call(lambda: stop.call(call), REDIS, stop.pause)
+        return self._call(
+            lambda: stop.call(call, beyond=BOOKS_TIMEOUT),
+            REDIS,
+            partial(stop.pause, beyond=BOOKS_TIMEOUT),
+        )
 
 
 class _RetryingProxy:

@@ -14,7 +14,7 @@ import time
 from typing import TYPE_CHECKING
 
 from dioptra_worker.common.humanize import duration
-from dioptra_worker.common.stop import LAST_WORDS_TIMEOUT, StopRequest
+from dioptra_worker.common.stop import BOOKS_TIMEOUT, LAST_WORDS_TIMEOUT, StopRequest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -29,7 +29,7 @@ STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 """Signals that ask the worker to shut down; SIGHUP is a terminal that was closed."""
 CHECK_INTERVAL = 0.25
 """Seconds between two looks at a job that was told to end."""
-LEAVE_MARGIN = 0.2
+LEAVE_MARGIN = BOOKS_TIMEOUT + 0.1
 """Seconds beyond all that a job may take after which its thread is left behind."""
 
 _REASON = "the worker was shut down"

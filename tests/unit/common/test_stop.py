@@ -11,6 +11,7 @@ import pytest
 from tests.plugins.until import until
 
 from dioptra_worker.common.stop import (
+    BOOKS_TIMEOUT,
     JOB_DELETED,
     LAST_WORDS_TIMEOUT,
     JobStop,
@@ -70,10 +71,10 @@ def test_time_left_of_a_job_that_has_not_begun() -> None:
     stop = JobStop(clock=clock)
     stop.request(SHUTDOWN)
     assert stop.time_left == LAST_WORDS_TIMEOUT
-    clock.now += 1.0
+    clock.now += LAST_WORDS_TIMEOUT / 2
     stop.request(SHUTDOWN)  # asking again gives it no more
-    assert stop.time_left == LAST_WORDS_TIMEOUT - 1.0
-    assert stop.within(0.25) == 0.25
+    assert stop.time_left == LAST_WORDS_TIMEOUT / 2
+    assert stop.within(LAST_WORDS_TIMEOUT / 4) == LAST_WORDS_TIMEOUT / 4
     clock.now += LONG
     assert stop.time_left == 0.0
 
@@ -117,6 +118,20 @@ def test_no_wait_is_longer_than_there_is_time(wait: Callable[[JobStop], None]) -
     with pytest.raises(Stopped):
         wait(stop)
     assert time.monotonic() - began < LONG / 2
+
+
+def test_books_are_kept_when_nothing_else_has_time() -> None:
+    """What the API could not be told in time is still noted for who tells it."""
+    clock = Clock()
+    stop = JobStop(clock=clock)
+    stop.request(SHUTDOWN)
+    clock.now += LAST_WORDS_TIMEOUT
+    with pytest.raises(Stopped):
+        stop.call(_hang)
+    assert stop.call(lambda: 7, beyond=BOOKS_TIMEOUT) == 7
+    clock.now += BOOKS_TIMEOUT
+    with pytest.raises(Stopped):
+        stop.call(_hang, beyond=BOOKS_TIMEOUT)
 
 
 def test_what_comes_in_time_is_had() -> None:

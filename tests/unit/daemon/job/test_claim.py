@@ -32,11 +32,12 @@ T = TypeVar("T")
 class Hasty(JobStop):
     """No pauses, and no threads for calls that do not hang."""
 
-    def pause(self, seconds: float) -> None:
+    def pause(self, seconds: float, *, beyond: float = 0.0) -> None:
         """Wait for nothing."""
 
-    def call(self, call: Callable[[], T]) -> T:
+    def call(self, call: Callable[[], T], *, beyond: float = 0.0) -> T:
         """Call it here."""
+        del beyond
         return call()
 
 
