@@ -22,6 +22,7 @@ import pytest
 from tests.plugins.until import until
 from tests.plugins.worker_process import alive, wait_until_gone
 
+from dioptra_worker.common.background import in_background
 from dioptra_worker.errors import RunnerError
 from dioptra_worker.supervision.forkserver_start import (
     ForkserverProgram,
@@ -641,3 +642,18 @@ class _SharedForks:
 def _parent(pid: int) -> int:
     stat = Path(f"/proc/{pid}/stat").read_text()
     return int(stat.rpartition(")")[2].split()[1])
+
+
+def test_the_end_waits_for_no_process_that_is_asked_for(
+    environment: dict[str, str],
+) -> None:
+    """A launcher ends at once, also while a fork server that hangs is asked."""
+    with _launcher("fork", environment, "endless") as launcher:
+        launcher.start()
+        asked = in_background(launcher.start_runner, "asking")
+        time.sleep(0.2)  # until it is asked; if that comes later, it is refused at once
+        began = time.monotonic()
+        launcher.close()
+        assert time.monotonic() - began < 10
+    with pytest.raises(RunnerError):
+        asked.result(10)

@@ -11,6 +11,7 @@ import types
 from collections.abc import Mapping
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
+from dioptra_worker.protocol.forkserver import ForkserverReport, ForkserverRequest
 from dioptra_worker.protocol.messages import Message
 
 _ENCODER = json.JSONEncoder(separators=(",", ":"))
@@ -54,7 +55,7 @@ class _Field:
         return tuple(_restore(self.item_type, item) for item in value)
 
 
-def encode(message: Message) -> bytes:
+def encode(message: Message | ForkserverRequest | ForkserverReport) -> bytes:
     """One message as a line of JSON, newline included.
 
     Args:
@@ -92,6 +93,24 @@ def decode(line: bytes) -> Message:
     except TypeError as error:
         raise ValueError(f"malformed {kind.__name__}: {error}") from None
     return message
+
+
+def decode_request(line: bytes) -> ForkserverRequest:
+    """What a launcher asks of its fork server, on a line of JSON."""
+    request: ForkserverRequest = _own(line)
+    return request
+
+
+def decode_report(line: bytes) -> ForkserverReport:
+    """What a fork server reports to its launcher, on a line of JSON."""
+    report: ForkserverReport = _own(line)
+    return report
+
+
+def _own(line: bytes) -> Any:
+    """A record that our own code has written, and nobody else can have."""
+    body = _DECODER.decode(line.decode())
+    return _restore(_FORKSERVER_KINDS[body.pop("is")], body)
 
 
 def _plain(record: Any) -> dict[str, Any]:
@@ -151,6 +170,9 @@ def _json_types(hint: Any) -> tuple[type[Any], ...]:
 
 
 _KINDS: dict[str, type[Any]] = {kind.__name__: kind for kind in get_args(Message)}
+_FORKSERVER_KINDS: dict[str, type[Any]] = {
+    kind.__name__: kind for kind in get_args(ForkserverRequest | ForkserverReport)
+}
 _FIELDS: dict[type[Any], dict[str, _Field]] = {}
-for _kind in _KINDS.values():
+for _kind in (*_KINDS.values(), *_FORKSERVER_KINDS.values()):
     _register(_kind)  # so that an annotation that is not known fails this import

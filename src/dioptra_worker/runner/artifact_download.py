@@ -23,26 +23,25 @@ from dioptra_worker.tracking import download
 from dioptra_worker.tracking.limits import Limits
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from typing import Any
+    from dioptra_worker.protocol.forkserver import StartDownload
 
 REPORT_INTERVAL = 0.25
 """Seconds between two words about how much has come."""
 
 
-def main(reports: int, request: Mapping[str, Any]) -> NoReturn:
+def main(reports: int, request: StartDownload) -> NoReturn:
     """Fetch an artifact and end the process.
 
     Args:
         reports: The descriptor to report to; closed pipes end it.
-        request: Its *uri*, whether it *is_dir*, and the *target* to put it at.
+        request: What to fetch.
     """
     reporter = _Reporter(reports)
     try:
         download.fetch(
-            request["uri"],
-            Path(request["target"]),
-            is_dir=request["is_dir"],
+            request.uri,
+            Path(request.target),
+            is_dir=request.is_dir,
             limits=Limits(files=MAX_FILES, size=MAX_ARTIFACT_BYTES),
             listener=reporter,
         )

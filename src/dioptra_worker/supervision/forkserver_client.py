@@ -3,21 +3,32 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import os
 import signal
 import socket
 import threading
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from dioptra_worker.errors import RunnerError
+from dioptra_worker.protocol import codec
+from dioptra_worker.protocol.forkserver import (
+    ForkserverReady,
+    ProcessEnded,
+    ProcessRefused,
+    ProcessStarted,
+)
 from dioptra_worker.supervision.runner_process import ProcessExit, ProcessHandle
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Sequence
 
+    from dioptra_worker.protocol.forkserver import (
+        ForkserverReport,
+        ForkserverRequest,
+        ProcessRequest,
+    )
     from dioptra_worker.supervision.forkserver_start import ForkserverHandle
 
 log = logging.getLogger("dioptra_worker.launcher")
@@ -27,7 +38,7 @@ START_TIMEOUT = 120.0
 
 
 class ForkserverClient:
-    """One fork server and the thread that reads its reports.
+    """One fork server, and the processes that it has made.
 
     Attributes:
         ended: Whether the fork server has ended.
@@ -38,17 +49,13 @@ class ForkserverClient:
     def __init__(
         self,
         forkserver: ForkserverHandle,
-        *,
-        on_loss: Callable[[ForkserverClient], None],
     ) -> None:
-        """Begin to read.
+        """Prepare; somebody has to read its reports.
 
         Args:
             forkserver: The fork server; the client owns it.
-            on_loss: Called, in the reading thread, when it has ended unasked.
         """
         self._forkserver = forkserver
-        self._on_loss = on_loss
         self._processes: dict[int, ProcessHandle] = {}
         self._pending: deque[_Reply] = deque()
         self._lock = threading.Lock()
@@ -57,10 +64,7 @@ class ForkserverClient:
         self.was_ready = False
         self._closing = False
         self.ready = threading.Event()
-        self._reader = threading.Thread(
-            target=self._run, name="dioptra-forkserver", daemon=True
-        )
-        self._reader.start()
+        self._is_over = threading.Event()
 
     @property
     def pid(self) -> int | None:
@@ -68,7 +72,7 @@ class ForkserverClient:
         return self._forkserver.pid
 
     def request_process(
-        self, request: Mapping[str, Any], descriptors: list[int]
+        self, request: ProcessRequest, descriptors: list[int]
     ) -> ProcessHandle:
         """Have a process made.
 
@@ -96,13 +100,13 @@ class ForkserverClient:
             )
         return reply.process
 
-    def send(self, request: Mapping[str, Any], descriptors: list[int]) -> None:
+    def send(self, request: ForkserverRequest, descriptors: Sequence[int] = ()) -> None:
         """Send a request without waiting; one that has ended is no error here.
 
         A fork server that reads nothing, as a job may have stopped it, is ended: with
         it go its runners, and the next one is started when it is needed.
         """
-        line = json.dumps(request).encode() + b"\n"
+        line = codec.encode(request)
         try:
             with self._sending:
                 sent = _send_now(self._forkserver.sock, line, descriptors)
@@ -119,18 +123,23 @@ class ForkserverClient:
         self._closing = True
         with contextlib.suppress(OSError):
             self._forkserver.sock.shutdown(socket.SHUT_WR)
-        self._reader.join(wait)
-        if self._reader.is_alive():
-            self._forkserver.kill()
-            self._reader.join()
+        if not self._is_over.wait(wait):
+            self.kill()
+            self._is_over.wait()
         self._forkserver.wait()
         self._forkserver.sock.close()
 
-    def _run(self) -> None:
+    def kill(self) -> None:
+        """End it at once: whoever waits for a process of it learns that."""
+        self._forkserver.kill()
+
+    def read_reports(self) -> None:
+        """Read what it reports until it has ended; in a thread of its own."""
         try:
             self._read()
         finally:
             self._handle_end()
+            self._is_over.set()
 
     def _read(self) -> None:
         buffer = b""
@@ -138,7 +147,7 @@ class ForkserverClient:
             while data := self._forkserver.sock.recv(1 << 16):
                 *lines, buffer = (buffer + data).split(b"\n")
                 for line in lines:
-                    self._handle(json.loads(line))
+                    self._handle(codec.decode_report(line))
 
     def _handle_end(self) -> None:
         """Release who waits, and kill the runners: nobody else sees their end now."""
@@ -153,40 +162,39 @@ class ForkserverClient:
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     os.killpg(process.pid, signal.SIGKILL)
             process.set_exit(ProcessExit(code=None, peak=None))
-        if not self._closing:
-            self._on_loss(self)
 
-    def _handle(self, report: Mapping[str, Any]) -> None:
-        if "ready" in report:
-            self.was_ready = True
-            self.ready.set()
-            log.debug("the fork server is ready: %s", report)
-            if report["why"]:
-                log.warning(
-                    "runners are not forked but started beforehand, since %s; see"
-                    " DIOPTRA_WORKER_PRELOAD",
-                    report["why"],
-                )
-        elif "started" in report:
-            process = ProcessHandle(report["started"])
-            with self._lock:
-                self._processes[process.pid] = process
-                reply = self._pending.popleft()
-            reply.process = process
-            reply.arrived.set()
-        elif "refused" in report:
-            with self._lock:
-                reply = self._pending.popleft()
-            reply.refused = report["refused"]
-            reply.arrived.set()
-        else:
-            with self._lock:
-                process = self._processes.pop(report["ended"])
-            code = os.waitstatus_to_exitcode(report["status"])
-            process.set_exit(ProcessExit(code=code, peak=report["peak"]))
+    def _handle(self, report: ForkserverReport) -> None:
+        match report:
+            case ForkserverReady(why=why):
+                self.was_ready = True
+                self.ready.set()
+                log.debug("the fork server is ready: %s", report)
+                if why:
+                    log.warning(
+                        "runners are not forked but started beforehand, since %s; see"
+                        " DIOPTRA_WORKER_PRELOAD",
+                        why,
+                    )
+            case ProcessStarted(pid=pid):
+                process = ProcessHandle(pid)
+                with self._lock:
+                    self._processes[pid] = process
+                    reply = self._pending.popleft()
+                reply.process = process
+                reply.arrived.set()
+            case ProcessRefused(reason=reason):
+                with self._lock:
+                    reply = self._pending.popleft()
+                reply.refused = reason
+                reply.arrived.set()
+            case ProcessEnded(pid=pid, status=status, peak=peak):
+                with self._lock:
+                    process = self._processes.pop(pid)
+                code = os.waitstatus_to_exitcode(status)
+                process.set_exit(ProcessExit(code=code, peak=peak))
 
 
-def _send_now(sock: socket.socket, line: bytes, descriptors: list[int]) -> int:
+def _send_now(sock: socket.socket, line: bytes, descriptors: Sequence[int]) -> int:
     """Send what the system takes without waiting; how many bytes that is."""
     if descriptors:
         return socket.send_fds(sock, [line], descriptors, socket.MSG_DONTWAIT)

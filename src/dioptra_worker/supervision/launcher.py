@@ -9,10 +9,16 @@ import signal
 import socket
 import sys
 import threading
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 from dioptra_worker.common.orphans import adopt_orphans, kill_orphans
 from dioptra_worker.errors import RunnerError
+from dioptra_worker.protocol.forkserver import (
+    SignalProcess,
+    StartCloseRun,
+    StartDownload,
+    StartRunner,
+)
 from dioptra_worker.supervision.forkserver_client import ForkserverClient
 from dioptra_worker.supervision.forkserver_start import ForkserverProgram, Mode
 from dioptra_worker.supervision.runner_process import ProcessHandle, RunnerPipes
@@ -23,12 +29,15 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
+    from dioptra_worker.protocol.forkserver import ProcessRequest
     from dioptra_worker.supervision.forkserver_start import ForkserverStarter
 
 log = logging.getLogger("dioptra_worker.launcher")
 
 CLOSE_MARGIN = 5.0
 """Seconds beyond the grace period for the fork server to end its runners."""
+BUSY_TIMEOUT = 0.1
+"""Seconds that a request under way has to be answered at the end."""
 KILL_TIMEOUT = 5.0
 """Seconds for a process that was killed to be gone."""
 
@@ -107,14 +116,21 @@ class Launcher:
 
     def close(self) -> None:
         """Hang up; the fork server ends, and with it every runner."""
-        with self._request_lock:
-            self._closed = True
+        self._closed = True
+        if not self._request_lock.acquire(timeout=BUSY_TIMEOUT):
+            # Somebody waits for a process that nobody wants any more.
+            if (busy := self._forkserver) is not None:
+                busy.kill()
+            self._request_lock.acquire()
+        try:
             if (forkserver := self._forkserver) is not None:
                 # One that still imports has forked nobody yet, and does not listen.
                 importing = not forkserver.ready.is_set()
                 forkserver.close(wait=0.0 if importing else self._grace + CLOSE_MARGIN)
                 self._forkserver = None
                 self._end_orphans()
+        finally:
+            self._request_lock.release()
 
     def start_runner(self) -> tuple[ProcessHandle, RunnerPipes]:
         """Start a fresh runner; give it and what connects us to it.
@@ -128,7 +144,7 @@ class Launcher:
         pipes = RunnerPipes(control=ours, out=out, err=err)
         try:
             descriptors = [theirs.fileno(), out_there, err_there]
-            request = {"do": "job", "environment": self._variables}
+            request = StartRunner(environment=self._variables)
             return self._request(request, descriptors), pipes
         except BaseException:
             pipes.close()
@@ -149,7 +165,7 @@ class Launcher:
         Returns:
             Whether the run is closed.
         """
-        request = {"do": "close_run", "run_id": run_id, "status": status}
+        request = StartCloseRun(run_id=run_id, status=status)
         try:
             process = self._request(request, [])
         except RunnerError as error:
@@ -177,10 +193,10 @@ class Launcher:
         Raises:
             RunnerError: If none could be started.
         """
-        request = {"do": "download", "uri": uri, "target": str(target)}
+        request = StartDownload(uri=uri, target=str(target), is_dir=is_dir)
         reports, reports_there = os.pipe()
         try:
-            process = self._request({**request, "is_dir": is_dir}, [reports_there])
+            process = self._request(request, [reports_there])
         except BaseException:
             os.close(reports)
             raise
@@ -192,15 +208,17 @@ class Launcher:
         """Signal a process and its group, unless it has ended."""
         forkserver = self._forkserver
         if forkserver is not None and not process.ended.is_set():
-            forkserver.send({"do": "signal", "pid": process.pid, "signal": signum}, [])
+            forkserver.send(SignalProcess(pid=process.pid, signal=signum))
 
     def _request(
-        self, request: Mapping[str, Any], descriptors: list[int]
+        self, request: ProcessRequest, descriptors: list[int]
     ) -> ProcessHandle:
         with self._request_lock:
             return self._ensure_forkserver().request_process(request, descriptors)
 
     def _ensure_forkserver(self) -> ForkserverClient:
+        if self._closed:
+            raise RunnerError("the worker is about to end")
         if self._forkserver is None or self._forkserver.ended:
             if self._forkserver is not None:
                 log.warning("the fork server has ended unexpectedly; starting another")
@@ -211,7 +229,13 @@ class Launcher:
                 forkserver = self._starter.start()
             except OSError as error:
                 raise RunnerError(f"no fork server can be started: {error}") from error
-            self._forkserver = ForkserverClient(forkserver, on_loss=self._on_loss)
+            self._forkserver = ForkserverClient(forkserver)
+            threading.Thread(
+                target=self._mind,
+                args=[self._forkserver],
+                name="dioptra-forkserver",
+                daemon=True,
+            ).start()
         return self._forkserver
 
     def _end_orphans(self) -> None:
@@ -222,18 +246,16 @@ class Launcher:
                 count,
             )
 
-    def _on_loss(self, lost: ForkserverClient) -> None:
-        """Start the next fork server before a job asks, if the last one worked."""
-        if lost.was_ready:
-            threading.Thread(target=self._replace, args=[lost], daemon=True).start()
+    def _mind(self, forkserver: ForkserverClient) -> None:
+        """Read what a fork server reports; start the next one before a job asks.
 
-    def _replace(self, lost: ForkserverClient) -> None:
-        with (
-            self._request_lock,
-            contextlib.suppress(RunnerError),
-        ):  # the next job says it
-            if self._forkserver is lost and not self._closed:
-                self._ensure_forkserver()
+        One that never worked is no reason to start another: the next job says it.
+        """
+        forkserver.read_reports()
+        if forkserver.was_ready and not self._closed:
+            with self._request_lock, contextlib.suppress(RunnerError):
+                if self._forkserver is forkserver:
+                    self._ensure_forkserver()
 
 
 def choose_mode(isolation: str) -> Mode:

@@ -18,7 +18,7 @@ from dioptra_worker.runner.forkserver.descriptors import close_all_but
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
-FDS_PER_JOB = 3
+    from dioptra_worker.protocol.forkserver import StartDownload
 
 
 class ProcessMaker(Protocol):
@@ -40,7 +40,7 @@ class ProcessMaker(Protocol):
         """A process that closes an MLflow run; its pid."""
         ...
 
-    def start_download(self, reports: int, request: Mapping[str, Any]) -> int:
+    def start_download(self, reports: int, request: StartDownload) -> int:
         """A process that fetches an artifact and reports to a descriptor; its pid."""
         ...
 
@@ -85,7 +85,7 @@ class ForkingMaker:
 
         return self._fork(lambda: main.close_run(run_id, status))
 
-    def start_download(self, reports: int, request: Mapping[str, Any]) -> int:
+    def start_download(self, reports: int, request: StartDownload) -> int:
         """Fork a process that fetches an artifact."""
         from dioptra_worker.runner import (  # noqa: PLC0415 - as above
             artifact_download,
@@ -173,11 +173,12 @@ class SpawningMaker:
         child = subprocess.Popen([*python(), "-c", code], start_new_session=True)
         return leave_unreaped(child)
 
-    def start_download(self, reports: int, request: Mapping[str, Any]) -> int:
+    def start_download(self, reports: int, request: StartDownload) -> int:
         """Start a process that fetches an artifact."""
         code = (
             "from dioptra_worker.runner.artifact_download import main;"
-            f"main({reports}, {dict(request)!r})"
+            "from dioptra_worker.protocol.forkserver import StartDownload;"
+            f"main({reports}, {request!r})"
         )
         child = subprocess.Popen(
             [*python(), "-c", code],

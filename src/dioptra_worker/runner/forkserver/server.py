@@ -9,25 +9,32 @@ much memory it took, can end all that a job has left behind (on Linux it adopts 
 job's orphans), and can end the runners when the daemon is gone. That is why it is a
 process of our own and not `multiprocessing`'s forkserver, which can do none of these.
 
-Requests and reports are JSON lines; a request for a runner comes with three file
-descriptors: the runner's socket to the daemon, and its standard output and error. One
-for a download comes with a pipe to report to.
+Requests and reports are those of `protocol.forkserver`.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import selectors
 import signal
 import socket
 import time
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from dioptra_worker.common.orphans import REAP_TIMEOUT, adopt_orphans, kill_orphans
-from dioptra_worker.runner.forkserver.process_makers import FDS_PER_JOB
+from dioptra_worker.protocol import codec
+from dioptra_worker.protocol.forkserver import (
+    ForkserverReady,
+    ProcessEnded,
+    ProcessRefused,
+    ProcessStarted,
+    SignalProcess,
+    StartCloseRun,
+    StartDownload,
+    StartRunner,
+)
 from dioptra_worker.runner.forkserver.reaper import (
     child_signals,
     maxrss_bytes,
@@ -36,10 +43,12 @@ from dioptra_worker.runner.forkserver.reaper import (
 )
 
 if TYPE_CHECKING:
+    from dioptra_worker.protocol.forkserver import (
+        ForkserverReport,
+        ForkserverRequest,
+        ProcessRequest,
+    )
     from dioptra_worker.runner.forkserver.process_makers import ProcessMaker
-
-_DESCRIPTORS = {"job": FDS_PER_JOB, "close_run": 0, "download": 1}
-"""How many descriptors come with what is asked for."""
 
 
 class Forkserver:
@@ -76,7 +85,7 @@ class Forkserver:
         with child_signals() as children, selectors.DefaultSelector() as selector:
             selector.register(self._sock, selectors.EVENT_READ)
             selector.register(children, selectors.EVENT_READ)
-            self._report(ready=True, mode=self._maker.mode, why=self._why)
+            self._report(ForkserverReady(mode=self._maker.mode, why=self._why))
             while self._handle_events(selector, children, timeout=None):
                 pass
             self._signal_all(signal.SIGTERM)
@@ -111,45 +120,43 @@ class Forkserver:
     def _receive(self) -> bool:
         try:
             data, descriptors, _, _ = socket.recv_fds(
-                self._sock, 1 << 16, 8 * FDS_PER_JOB
+                self._sock, 1 << 16, 8 * StartRunner.descriptors
             )
         except ConnectionError:
             return False
         self._descriptors.extend(descriptors)
         *lines, self._buffer = (self._buffer + data).split(b"\n")
         for line in lines:
-            self._handle(json.loads(line))
+            self._handle(codec.decode_request(line))
         return bool(data)
 
-    def _handle(self, request: dict[str, Any]) -> None:
-        if request["do"] == "signal":
-            if request["pid"] in self._children:
-                signal_group(request["pid"], request["signal"])
+    def _handle(self, request: ForkserverRequest) -> None:
+        if isinstance(request, SignalProcess):
+            if request.pid in self._children:
+                signal_group(request.pid, request.signal)
             return
-        count = _DESCRIPTORS[request["do"]]
+        count = request.descriptors
         descriptors = [self._descriptors.popleft() for _ in range(count)]
         try:
             pid = self._make(request, descriptors)
         except OSError as error:  # too many processes: those that there are go on
-            self._report(refused=str(error))
+            self._report(ProcessRefused(reason=str(error)))
         else:
             self._children.add(pid)
-            self._report(started=pid)
+            self._report(ProcessStarted(pid=pid))
         finally:
             for descriptor in descriptors:
                 os.close(descriptor)
 
-    def _make(self, request: dict[str, Any], descriptors: list[int]) -> int:
-        match request["do"]:
-            case "job":
-                pid = self._maker.start_runner(
-                    descriptors, request.get("environment", {})
-                )
+    def _make(self, request: ProcessRequest, descriptors: list[int]) -> int:
+        match request:
+            case StartRunner(environment=environment):
+                pid = self._maker.start_runner(descriptors, environment)
                 self._runners.add(pid)
                 return pid
-            case "close_run":
-                return self._maker.start_close_run(request["run_id"], request["status"])
-            case _:
+            case StartCloseRun(run_id=run_id, status=status):
+                return self._maker.start_close_run(run_id, status)
+            case StartDownload():
                 return self._maker.start_download(descriptors[0], request)
 
     def _reap_children(self) -> None:
@@ -165,12 +172,13 @@ class Forkserver:
             # An orphan does not say whose it was: while a runner lives, it may be its.
             if not self._runners:
                 kill_orphans(self._children | self._maker.standby_pids())
-            self._report(ended=pid, status=status, peak=maxrss_bytes(usage.ru_maxrss))
+            peak = maxrss_bytes(usage.ru_maxrss)
+            self._report(ProcessEnded(pid=pid, status=status, peak=peak))
 
     def _signal_all(self, signum: int) -> None:
         for pid in self._children:
             signal_group(pid, signum)
 
-    def _report(self, **body: object) -> None:
+    def _report(self, report: ForkserverReport) -> None:
         with contextlib.suppress(OSError):  # the daemon is gone: the next read says so
-            self._sock.sendall(json.dumps(body).encode() + b"\n")
+            self._sock.sendall(codec.encode(report))

@@ -8,9 +8,9 @@ import os
 import socket
 
 from dioptra_worker.common import process_privacy
+from dioptra_worker.protocol.forkserver import StartRunner
 from dioptra_worker.runner.forkserver.child_setup import become_runner
 from dioptra_worker.runner.forkserver.preload import preload
-from dioptra_worker.runner.forkserver.process_makers import FDS_PER_JOB
 
 _READ_SIZE = 1 << 16
 
@@ -24,7 +24,9 @@ def main() -> None:
     process_privacy.hide_memory()  # from the job that runs while this one waits
     preload([name for name in options.preload.split(",") if name])
     with socket.socket(fileno=options.fd) as waiting:
-        line, descriptors, _, _ = socket.recv_fds(waiting, _READ_SIZE, FDS_PER_JOB)
+        line, descriptors, _, _ = socket.recv_fds(
+            waiting, _READ_SIZE, StartRunner.descriptors
+        )
         while line and not line.endswith(b"\n"):
             line += waiting.recv(_READ_SIZE)
     if not descriptors:

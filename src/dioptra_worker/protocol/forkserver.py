@@ -1,0 +1,108 @@
+"""What the launcher asks of a fork server, and what that reports.
+
+One line of JSON each (`dioptra_worker.protocol.codec`). A request for a process comes
+with its descriptors; `ProcessStarted` or `ProcessRefused` answer them in order.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping  # noqa: TC003 - the codec reads the annotations
+from typing import ClassVar
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class StartRunner:
+    """A runner is wanted; comes with its socket, its standard output and error.
+
+    Attributes:
+        environment: What it sees beside the fork server's environment.
+    """
+
+    descriptors: ClassVar = 3
+    environment: Mapping[str, str]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class StartCloseRun:
+    """A process is wanted that closes the MLflow run of a dead runner.
+
+    Attributes:
+        run_id: The run.
+        status: ``FINISHED``, ``FAILED`` or ``KILLED``.
+    """
+
+    descriptors: ClassVar = 0
+    run_id: str
+    status: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class StartDownload:
+    """A process is wanted that fetches an artifact; comes with a pipe to report to.
+
+    Attributes:
+        uri: Where the artifact is.
+        target: The file or folder to make of it.
+        is_dir: Whether it is a folder.
+    """
+
+    descriptors: ClassVar = 1
+    uri: str
+    target: str
+    is_dir: bool
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SignalProcess:
+    """A process, and its group, is to get a signal; one that has ended is no error."""
+
+    pid: int
+    signal: int
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ForkserverReady:
+    """Everything is imported.
+
+    Attributes:
+        mode: How runners are made, ``fork`` or ``spawn``.
+        why: Why they are not forked although they should be.
+    """
+
+    mode: str
+    why: str | None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ProcessStarted:
+    """The process that was asked for."""
+
+    pid: int
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ProcessRefused:
+    """No process could be made, and why."""
+
+    reason: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ProcessEnded:
+    """A process has ended.
+
+    Attributes:
+        pid: Which.
+        status: As ``waitpid`` gives it.
+        peak: Its peak resident memory in bytes.
+    """
+
+    pid: int
+    status: int
+    peak: int
+
+
+ProcessRequest = StartRunner | StartCloseRun | StartDownload
+ForkserverRequest = ProcessRequest | SignalProcess
+ForkserverReport = ForkserverReady | ProcessStarted | ProcessRefused | ProcessEnded
