@@ -52,6 +52,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 settings.register_profile(  # a machine that is busy fails no test
     "patient", deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
+settings.register_profile("fuzz", settings.get_profile("patient"), max_examples=20_000)
 settings.load_profile("patient")
 
 

@@ -1,6 +1,7 @@
 """The messages of `protocol.messages` as lines of JSON: nothing is pickled.
 
-`encode` and `decode` are each other's inverse.
+`encode` and `decode` are each other's inverse. `decode_from_runner` reads what may have
+been written by a plugin, and so takes what a runner says and nothing else.
 """
 
 from __future__ import annotations
@@ -11,8 +12,9 @@ import types
 from collections.abc import Mapping
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
+from dioptra_worker.protocol.flat_json import read_flat
 from dioptra_worker.protocol.forkserver import ForkserverReport, ForkserverRequest
-from dioptra_worker.protocol.messages import Message
+from dioptra_worker.protocol.messages import Message, RunnerMessage
 
 _ENCODER = json.JSONEncoder(separators=(",", ":"))
 _DECODER = json.JSONDecoder()
@@ -28,11 +30,13 @@ class _Field:
         json_types: What JSON gives for it; the items of what it holds are not looked
             at, unless they are records.
         item_type: The class of its items, if it is a tuple of records.
+        choices: What it can be, if it is one of a few words.
     """
 
     declared: str
     json_types: tuple[type[Any], ...]
     item_type: type[Any] | None
+    choices: tuple[str, ...] = ()
 
     def to_json(self, value: Any) -> Any:
         """A value as what JSON can hold."""
@@ -48,6 +52,8 @@ class _Field:
         allowed = bool in self.json_types or not isinstance(value, bool)
         if not allowed or not isinstance(value, self.json_types):
             raise TypeError(f"{name} must be {self.declared}")
+        if self.choices and value not in self.choices:
+            raise TypeError(f"{name} must be one of {', '.join(self.choices)}")
         if not isinstance(value, list):
             return value
         if self.item_type is None:
@@ -84,15 +90,36 @@ def decode(line: bytes) -> Message:
         body = _DECODER.decode(line.decode())
     except RecursionError:
         raise ValueError(f"nested too deeply: {line[:80]!r}") from None
+    message: Message = _message(body, _KINDS, line)
+    return message
+
+
+def decode_from_runner(line: bytes) -> RunnerMessage:
+    """The message of a runner on a line of JSON, which anybody may have written.
+
+    Args:
+        line: What `encode` gave, without its newline.
+
+    Returns:
+        The message; its texts have no lone surrogates, its integers 64 bits at most and
+        its floats are finite.
+
+    Raises:
+        ValueError: If the line holds nothing that a runner says.
+    """
+    message: RunnerMessage = _message(read_flat(line), _RUNNER_KINDS, line)
+    return message
+
+
+def _message(body: Any, kinds: dict[str, type[Any]], line: bytes) -> Any:
     name = body.pop("is", None) if isinstance(body, dict) else None
-    kind = _KINDS.get(name) if isinstance(name, str) else None
+    kind = kinds.get(name) if isinstance(name, str) else None
     if kind is None:
         raise ValueError(f"no message of the worker: {line[:80]!r}")
     try:
-        message: Message = _restore(kind, body)
+        return _restore(kind, body)
     except TypeError as error:
         raise ValueError(f"malformed {kind.__name__}: {error}") from None
-    return message
 
 
 def decode_request(line: bytes) -> ForkserverRequest:
@@ -147,6 +174,7 @@ def _register(kind: type[Any]) -> None:
             declared=str(field.type),
             json_types=_json_types(hint),
             item_type=item if is_record else None,
+            choices=get_args(hint) if get_origin(hint) is Literal else (),
         )
 
 
@@ -172,6 +200,9 @@ def _json_types(hint: Any) -> tuple[type[Any], ...]:
 _KINDS: dict[str, type[Any]] = {kind.__name__: kind for kind in get_args(Message)}
 _FORKSERVER_KINDS: dict[str, type[Any]] = {
     kind.__name__: kind for kind in get_args(ForkserverRequest | ForkserverReport)
+}
+_RUNNER_KINDS: dict[str, type[Any]] = {
+    kind.__name__: kind for kind in get_args(RunnerMessage)
 }
 _FIELDS: dict[type[Any], dict[str, _Field]] = {}
 for _kind in (*_KINDS.values(), *_FORKSERVER_KINDS.values()):

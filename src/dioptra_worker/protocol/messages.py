@@ -129,9 +129,15 @@ class Start:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class RunStarted:
-    """The runner has created the job's MLflow run."""
+    """The runner has created the job's MLflow run.
+
+    Attributes:
+        run_id: The run's id.
+        artifact_uri: Where the run's artifacts go; the API is not told.
+    """
 
     run_id: str
+    artifact_uri: str = ""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -268,10 +274,8 @@ class RunnerResult:
     run_closed: bool
 
 
-Message = (
-    Start
-    | Plan
-    | RunStarted
+RunnerMessage = (
+    RunStarted
     | StepStarted
     | StepEnded
     | Log
@@ -280,8 +284,9 @@ Message = (
     | Metric
     | ServiceState
     | SessionRequest
-    | SessionReply
     | BatchClaimRequest
-    | BatchClaimReply
     | RunnerResult
 )
+"""What a runner says: flat records, which can be read whoever has written them."""
+
+Message = Start | Plan | SessionReply | BatchClaimReply | RunnerMessage

@@ -16,8 +16,8 @@ from dioptra_worker.protocol.messages import (
     ArtifactStored,
     ArtifactTask,
     InputArtifact,
-    Message,
     Plan,
+    RunnerMessage,
     StepEnded,
     StepStarted,
 )
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("dioptra_worker.job")
 
-Send = Callable[[Message], None]
+Send = Callable[[RunnerMessage], None]
 
 
 class JobFailed(WorkerError):

@@ -111,7 +111,7 @@ def _run(
             seconds=MLFLOW_TIMEOUT,
             **outage_callbacks("MLflow", channel.send),
         )
-        channel.send(RunStarted(run_id=run_id))
+        channel.send(RunStarted(run_id=run_id, artifact_uri=uri))
         if start.job_id == NO_JOB:  # with a server, the API passes metrics on
             bridge.store_metric = partial(_log_metric, tracking, run_id)
         plan = channel.plan()

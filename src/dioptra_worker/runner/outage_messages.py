@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from dioptra_worker.errors import ServiceUnavailable
-    from dioptra_worker.protocol.messages import Message
+    from dioptra_worker.protocol.messages import RunnerMessage
 
 log = logging.getLogger("dioptra_worker")
 
@@ -24,7 +24,7 @@ class OutageCallbacks(TypedDict):
 
 
 def outage_callbacks(
-    service: str, send: Callable[[Message], object]
+    service: str, send: Callable[[RunnerMessage], object]
 ) -> OutageCallbacks:
     """Say when waiting for a service begins, and when it is over.
 

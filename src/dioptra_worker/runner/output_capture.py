@@ -19,14 +19,20 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from dioptra_worker.common.masking import cut_position
-from dioptra_worker.protocol.messages import SEVERITIES, Log, Message, Output, Severity
+from dioptra_worker.protocol.messages import (
+    SEVERITIES,
+    Log,
+    Output,
+    RunnerMessage,
+    Severity,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from dioptra_worker.protocol.messages import OutputStream
 
-Send = Callable[[Message], None]
+Send = Callable[[RunnerMessage], None]
 
 MAX_MESSAGE_CHARS = 1 << 20
 """Characters of a record that go into one message; a longer one becomes several."""

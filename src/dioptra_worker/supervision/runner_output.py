@@ -7,30 +7,43 @@ from typing import TYPE_CHECKING, Protocol
 
 from dioptra_worker.protocol import codec
 from dioptra_worker.protocol.messages import (
-    Message,
     Output,
     RunnerResult,
     StepEnded,
     StepStarted,
+)
+from dioptra_worker.supervision.job_limits import (
+    MAX_MESSAGE_BYTES,
+    LimitReached,
+    MessageChecks,
+    NotBelieved,
 )
 from dioptra_worker.supervision.line_splitter import LineSplitter
 
 if TYPE_CHECKING:
     import socket
 
-    from dioptra_worker.protocol.messages import OutputStream
+    from dioptra_worker.protocol.messages import OutputStream, RunnerMessage
 
-MAX_MESSAGE_BYTES = 64 << 20
-"""Bytes after which what has no line end is no message of ours; honest ones are cut
-by the runner long before."""
+MAX_REFUSALS_TOLD = 20
+"""Messages that are ignored and of which a job's log says so."""
 _READ_SIZE = 1 << 16
 
 
 class RunnerListener(Protocol):
     """Receives what a runner says, in order."""
 
-    def message(self, message: Message) -> None:
-        """A message from the runner."""
+    def message(self, message: RunnerMessage) -> None:
+        """A message from the runner.
+
+        Raises:
+            NotBelieved: It is not the job's own to say.
+            LimitReached: The job is to fail for it.
+        """
+        ...
+
+    def refused(self, words: str) -> None:
+        """Why a message is ignored; told of some."""
         ...
 
     def line(self, stream: OutputStream, text: str) -> None:
@@ -45,13 +58,16 @@ class RunnerOutput:
         reached_steps: Whether a step has begun.
         step: The step that is running, if one is.
         result: The runner's own last message, if it has come to that.
+        over_limit: What the job took too much of; then nothing is passed on any more.
     """
 
     def __init__(self, listener: RunnerListener) -> None:
         self.reached_steps = False
         self.step: str | None = None
         self.result: RunnerResult | None = None
+        self.over_limit: str | None = None
         self._listener = listener
+        self._checks = MessageChecks()
         self._messages = LineSplitter(limit=MAX_MESSAGE_BYTES)
         self._splitters: dict[tuple[str, OutputStream], LineSplitter] = {}
 
@@ -76,33 +92,53 @@ class RunnerOutput:
     def finish(self) -> None:
         """Pass on lines that were never ended."""
         for (_, stream), splitter in self._splitters.items():
-            if rest := splitter.pop_rest():
+            if (rest := splitter.pop_rest()) and not self.over_limit:
                 self._listener.line(stream, _decoded(rest))
 
     def _receive(self, line: bytes) -> None:
         if not line:  # it was stopped while it spoke, and began a new line
             return
         try:
-            message = codec.decode(line)
+            message = codec.decode_from_runner(line)
         except ValueError:  # cut off by a signal, or user code wrote to our socket
-            self._listener.line("stderr", _decoded(line))
+            self._pass_lines("socket", "stderr", line + b"\n")
             return
+        try:
+            self._take(message)
+        except NotBelieved as error:
+            self._refuse(str(error))
+        except LimitReached as error:
+            self.over_limit = self.over_limit or str(error)
+
+    def _take(self, message: RunnerMessage) -> None:
+        if self.over_limit:
+            return
+        message = self._checks.checked(message)
+        if isinstance(message, Output):
+            self._pass_lines("python", message.stream, message.text.encode())
+            return
+        self._listener.message(message)
         if isinstance(message, StepStarted):
             self.step, self.reached_steps = message.step, True
         elif isinstance(message, StepEnded):
             self.step = None
         elif isinstance(message, RunnerResult):
             self.result = message
-        if isinstance(message, Output):
-            text = message.text.encode("utf-8", "backslashreplace")
-            self._pass_lines("python", message.stream, text)
-        else:
-            self._listener.message(message)
+
+    def _refuse(self, words: str) -> None:
+        try:
+            count = self._checks.count_refusal()
+        except LimitReached as error:
+            self.over_limit = str(error)
+            return
+        if count <= MAX_REFUSALS_TOLD:
+            self._listener.refused(words)
 
     def _pass_lines(self, source: str, stream: OutputStream, data: bytes) -> None:
         splitter = self._splitters.setdefault((source, stream), LineSplitter())
         for line in splitter.feed(data):
-            self._listener.line(stream, _decoded(line))
+            if not self.over_limit:
+                self._listener.line(stream, _decoded(line))
 
 
 def _decoded(line: bytes) -> str:

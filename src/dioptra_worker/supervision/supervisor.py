@@ -241,6 +241,9 @@ class Supervisor:
     def _read_control(self) -> bool:
         had_result = self._output.result is not None
         is_open = self._output.read_messages(self._pipes.control)
+        if self._output.over_limit:
+            stop = StopRequest("limit", self._output.over_limit, kill=True)
+            self._stop.request(stop)
         has_result = self._output.result is not None
         self._disconnected = not is_open and not has_result
         # After its result, or without its socket, a runner has nothing left to do.

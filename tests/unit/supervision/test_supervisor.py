@@ -80,6 +80,7 @@ class Heard:
 
     def __init__(self) -> None:
         self.all: list[Any] = []
+        self.refusals: list[str] = []
         self.reactions: dict[str, Callable[[], None]] = {}
 
     def message(self, message: Message) -> None:
@@ -87,6 +88,10 @@ class Heard:
         self.all.append(message)
         if isinstance(message, Log):
             self.reactions.get(message.message, lambda: None)()
+
+    def refused(self, words: str) -> None:
+        """A message was ignored."""
+        self.refusals.append(words)
 
     def line(self, stream: OutputStream, text: str) -> None:
         """A line."""

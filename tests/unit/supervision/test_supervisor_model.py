@@ -139,6 +139,10 @@ class Ear:
         """A message."""
         self.messages.append(message)
 
+    def refused(self, words: str) -> None:
+        """A message was ignored: none of these is."""
+        raise AssertionError(words)
+
     def line(self, stream: OutputStream, text: str) -> None:
         """A line."""
         assert stream in {"stdout", "stderr"}

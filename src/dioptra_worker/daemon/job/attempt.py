@@ -174,6 +174,7 @@ class Attempt:
         ) as preparation:
             process, pipes = prefetch.runner(self._stop)
             sessions = SessionHandler(self._api, pipes.send, mask=context.mask)
+            self._cleanup.callback(sessions.close)
             batch_claims = BatchClaimHandler(
                 context.leases,
                 pipes.send,
@@ -182,7 +183,6 @@ class Attempt:
                 prepared=preparation.prepared,
             )
             events = RunnerEvents(
-                job_id=self.request.job_id,
                 job_log=job_log,
                 outbox=completion.outbox,
                 clock=clock,
@@ -231,8 +231,12 @@ class Attempt:
         run_id: str | None,
         job_log: JobLog,
     ) -> None:
-        """Close an MLflow run that the runner left open."""
-        closed = report.result is not None and report.result.run_closed
+        """Close an MLflow run that the runner left open.
+
+        What says that it is closed may be a plugin, which the worker then had to kill.
+        """
+        said = report.result is not None and report.result.run_closed
+        closed = said and report.exit.code == 0
         if run_id and not closed and not self._close_run(run_id, outcome.mlflow):
             words = (
                 f"MLflow run {run_id} is not closed yet; it will be when MLflow is back"

@@ -18,6 +18,7 @@ from dioptra_worker.broker.batch_leases import ELEMENT_LEASE_TTL, ElementLeases
 from dioptra_worker.common.retry import FOREVER, retry_until_available
 from dioptra_worker.errors import ServiceUnavailable
 from dioptra_worker.protocol.messages import BatchClaimReply, BatchClaimRequest
+from dioptra_worker.supervision.job_limits import MAX_OPEN_REQUESTS, LimitReached
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -71,7 +72,16 @@ class BatchClaims:
         self._thread.start()
 
     def ask(self, request: BatchClaimRequest) -> None:
-        """Take a question of the runner; the answer goes to it when there is one."""
+        """Take a question of the runner; the answer goes to it when there is one.
+
+        Raises:
+            LimitReached: Too many wait, as for a Redis that is away.
+        """
+        if self._requests.qsize() >= MAX_OPEN_REQUESTS:
+            raise LimitReached(
+                f"it has more than {MAX_OPEN_REQUESTS:,} claims of batch elements open"
+                " at the same time"
+            )
         self._requests.put(request)
 
     def close(self, reason: str) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import threading
+import math
+import time
 import uuid
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ from dioptra_worker.daemon.job.batch_claims import BatchClaims
 from dioptra_worker.daemon.job.preparation import if_ready
 from dioptra_worker.errors import ServiceError
 from dioptra_worker.protocol.messages import BatchClaimReply, SessionReply
+from dioptra_worker.supervision.answering import Answering
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,11 +30,20 @@ if TYPE_CHECKING:
     )
 
 
+RENEWAL_PAUSE = 1.0
+"""Seconds in which a session that was just renewed is not renewed again for a job."""
+
+
 class SessionHandler:
     """Gives a runner our session with the REST API."""
 
     def __init__(
-        self, api: DioptraApi, send: Callable[[Message], object], *, mask: Mask
+        self,
+        api: DioptraApi,
+        send: Callable[[Message], object],
+        *,
+        mask: Mask,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Prepare.
 
@@ -40,23 +51,41 @@ class SessionHandler:
             api: Whose session it is.
             send: Tells the runner something.
             mask: Learns what the runner is given, and hides it from now on.
+            clock: Says how late it is, in seconds.
         """
         self._mask = mask
         self._api = api
         self._send = send
+        self._clock = clock
+        self._renewed_at = -math.inf
+        # Not in the supervisor's thread: to log in again may take a while.
+        self._answering = Answering(self._answer, name="dioptra-sessions")
 
     def handle(self, request: SessionRequest) -> None:
-        """Answer from a thread of its own: to log in again may take a while."""
-        threading.Thread(target=self._answer, args=[request], daemon=True).start()
+        """Answer soon.
 
-    def _answer(self, request: SessionRequest) -> None:
+        Raises:
+            LimitReached: Too many requests wait.
+        """
+        self._answering.ask((request, self._clock()))
+
+    def close(self) -> None:
+        """Answer no more."""
+        self._answering.close()
+
+    def _answer(self, asked: tuple[SessionRequest, float]) -> None:
+        request, asked_at = asked
+        # Of many threads that were refused, each asks: one new session is for all.
+        renew = request.renew and asked_at >= self._renewed_at + RENEWAL_PAUSE
         cookies: dict[str, str] = {}
         trouble = None
         try:
-            cookies = self._api.cookies(renew=request.renew)
+            cookies = self._api.cookies(renew=renew)
             self._mask.learn(*cookies.values(), source="session")
         except ServiceError as error:
             trouble = self._mask(str(error))
+        else:
+            self._renewed_at = self._clock() if renew else self._renewed_at
         self._send(
             SessionReply(
                 request_id=request.request_id,
@@ -96,7 +125,11 @@ class BatchClaimHandler:
         self._claims: BatchClaims | None = None
 
     def handle(self, request: BatchClaimRequest) -> None:
-        """Answer soon."""
+        """Answer soon.
+
+        Raises:
+            LimitReached: Too many requests wait.
+        """
         prepared = if_ready(self._prepared)
         if prepared is None or not prepared.worker_run:  # no record to share
             reply = BatchClaimReply(request_id=request.request_id, outcome="off")

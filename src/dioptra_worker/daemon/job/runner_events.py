@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import logging
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from dioptra_worker.daemon.job.output_artifacts import OutputArtifacts
 from dioptra_worker.daemon.job.preparation import if_ready
 from dioptra_worker.protocol.messages import (
     ArtifactStored,
     Log,
     Message,
     Metric,
+    RunnerMessage,
     RunStarted,
     ServiceState,
     StepEnded,
     StepStarted,
 )
+from dioptra_worker.supervision.job_limits import NotBelieved
 from dioptra_worker.supervision.step_records import StepRecords
 
 if TYPE_CHECKING:
@@ -31,12 +32,6 @@ if TYPE_CHECKING:
     from dioptra_worker.protocol.messages import OutputStream, Severity
     from dioptra_worker.supervision.job_clock import JobClock
 
-log = logging.getLogger("dioptra_worker.conversation")
-
-
-OF_JOBS = {"MLflow", "the artifact store"}
-"""The services that only runners wait for."""
-
 
 class RunnerEvents:
     """Routes what a runner says, in the supervisor's thread: nothing here waits.
@@ -48,7 +43,6 @@ class RunnerEvents:
     def __init__(
         self,
         *,
-        job_id: int,
         job_log: JobLog,
         outbox: Outbox,
         clock: JobClock,
@@ -61,7 +55,6 @@ class RunnerEvents:
         """Prepare.
 
         Args:
-            job_id: The job.
             job_log: Takes lines.
             outbox: Takes results.
             clock: Is told when the runner has its MLflow run.
@@ -72,7 +65,6 @@ class RunnerEvents:
             log_level: The least severity that the job's log is to have.
         """
         self.run_id: str | None = None
-        self._job_id = job_id
         self._log = job_log
         self._mask = mask
         self._outbox = outbox
@@ -81,6 +73,7 @@ class RunnerEvents:
         self._prepared = prepared
         self._handlers = handlers
         self._steps = StepRecords(self._task_graph)
+        self._artifacts = OutputArtifacts(prepared)
         self._tells_steps = log_level in {"DEBUG", "INFO"}
 
     @property
@@ -88,8 +81,13 @@ class RunnerEvents:
         """The step of the task graph that runs."""
         return self._steps.running
 
-    def message(self, message: Message) -> None:
-        """A message from the runner."""
+    def message(self, message: RunnerMessage) -> None:
+        """A message from the runner.
+
+        Raises:
+            NotBelieved: It is not what the job's plan lets it say.
+            LimitReached: It asks too much.
+        """
         message = self._mask.record(message)
         match message:
             case Log():
@@ -97,21 +95,25 @@ class RunnerEvents:
             case Metric():
                 self._outbox.put(message)
             case ArtifactStored():
-                self._outbox.put(self._labelled(message))
-            case RunStarted(run_id=run_id):
+                self._outbox.put(self._artifacts.labelled(message))
+            case RunStarted(run_id=run_id, artifact_uri=uri):
                 self.run_id = run_id
+                self._artifacts.uri = uri
                 self._outbox.put(message)
                 self._clock.is_ready("run")
             case StepStarted():
                 self._tell(self._steps.started(message))
             case StepEnded():
                 self._tell(self._steps.ended(message))
-            case ServiceState(service=service, away=away) if service in OF_JOBS:
+            case ServiceState(service=service, away=away):
                 self._health.contact(service, ok=not away)
             case _ if handler := self._handlers.get(type(message)):
                 handler(message)
-            case _:
-                log.debug("job %d: %s", self._job_id, message)
+
+    def refused(self, words: str) -> None:
+        """Why a message is ignored."""
+        text = f"a message in the name of the job's runner is ignored: {words}"
+        self._log.say("WARNING", text)
 
     def line(self, stream: OutputStream, text: str) -> None:
         """A line that the job or a process of it wrote."""
@@ -120,18 +122,11 @@ class RunnerEvents:
 
     def _tell(self, record: Log | None) -> None:
         """Say of a step what is true of it."""
-        if record is not None and self._tells_steps:
+        if record is None:
+            raise NotBelieved("the job has no such step just now")
+        if self._tells_steps:
             self._log.put_own(record)
 
     def _task_graph(self) -> Mapping[str, Any] | None:
         prepared = if_ready(self._prepared)
         return None if prepared is None else prepared.plan.config
-
-    def _labelled(self, artifact: ArtifactStored) -> ArtifactStored:
-        """An artifact with what the daemon knows of it, whatever the runner says."""
-        prepared = if_ready(self._prepared)
-        if prepared is None:  # no plan, no artifact: it is forged
-            return replace(artifact, worker_run="", group_id=0)
-        return replace(
-            artifact, worker_run=prepared.worker_run, group_id=prepared.group_id
-        )

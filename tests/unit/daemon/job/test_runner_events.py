@@ -5,9 +5,10 @@ from __future__ import annotations
 import datetime as dt
 import itertools
 import queue
+import threading
 from concurrent.futures import Future
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
@@ -32,6 +33,7 @@ from dioptra_worker.daemon.outbox.job_log import JobLog
 from dioptra_worker.daemon.outbox.outbox import Outbox
 from dioptra_worker.protocol.messages import (
     ArtifactStored,
+    ArtifactTask,
     BatchClaimReply,
     BatchClaimRequest,
     Log,
@@ -46,6 +48,7 @@ from dioptra_worker.protocol.messages import (
     StepStarted,
 )
 from dioptra_worker.supervision.job_clock import JobClock, SetupDeadline
+from dioptra_worker.supervision.job_limits import LimitReached, NotBelieved
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -113,7 +116,6 @@ def _scene(
         context.leases, answers.put, job_id=JOB, job_log=job_log, prepared=prepared
     )
     events = RunnerEvents(
-        job_id=JOB,
         job_log=job_log,
         outbox=outbox,
         clock=clock,
@@ -178,13 +180,22 @@ def test_nobody_speaks_with_the_workers_voice(logger: str) -> None:
 PLAN = Plan(
     job_id=JOB,
     entrypoint="e",
-    config={"tasks": {"act": {}}, "graph": {"one": {"act": []}, "two": {"act": []}}},
+    config={
+        "tasks": {"act": {}},
+        "graph": {"one": {"act": []}, "two": {"act": []}},
+        "artifact_outputs": {"m": {"contents": "$one", "task": {"name": "Model"}}},
+    },
     parameters={},
-    artifact_tasks=(),
+    artifact_tasks=(
+        ArtifactTask(
+            name="Model", package="p", module="m", plugin_snapshot_id=1, task_id=2
+        ),
+    ),
     inputs=(),
     plugins="",
     artifact_plugins="",
 )
+STORED = ArtifactStored(name="m", uri="s3://b/abc/m", plugin_snapshot_id=1, task_id=2)
 
 
 def test_steps() -> None:
@@ -222,7 +233,8 @@ def test_the_worker_says_nothing_of_steps_that_are_none(
     api = SimulatedApi()
     with _scene(api) as scene:
         scene.prepared.set_result(Prepared(plan=PLAN, worker_run="", group_id=GROUP))
-        scene.events.message(forged)
+        with pytest.raises(NotBelieved):
+            scene.events.message(forged)
     assert api.log == []
 
 
@@ -231,8 +243,10 @@ def test_a_step_begins_once() -> None:
     api = SimulatedApi()
     with _scene(api) as scene:
         scene.prepared.set_result(Prepared(plan=PLAN, worker_run="", group_id=GROUP))
-        for _ in range(3):
-            scene.events.message(StepStarted(step="one", task="act", index=1, total=2))
+        begins = StepStarted(step="one", task="act", index=1, total=2)
+        scene.events.message(begins)
+        with pytest.raises(NotBelieved):
+            scene.events.message(begins)
     assert len(api.log) == 1
 
 
@@ -282,12 +296,11 @@ def test_results() -> None:
     """Metrics, artifacts and the MLflow run reach the API."""
     api = SimulatedApi()
     with _scene(api) as scene:
-        scene.events.message(RunStarted(run_id="abc"))
+        scene.prepared.set_result(Prepared(plan=PLAN, worker_run="", group_id=GROUP))
+        scene.events.message(RunStarted(run_id="abc", artifact_uri="s3://b/abc"))
         scene.events.message(Metric(name="loss", value=0.5, step=3))
-        scene.events.message(
-            ArtifactStored(name="m", uri="s3://b/m", plugin_snapshot_id=1, task_id=2)
-        )
-    assert (api.run_id, api.artifacts) == ("abc", ["s3://b/m"])
+        scene.events.message(STORED)
+    assert (api.run_id, api.artifacts) == ("abc", ["s3://b/abc/m"])
     assert api.metrics == {("loss", 3): 0.5}
     assert api.log == []
 
@@ -366,34 +379,102 @@ def test_no_session() -> None:
     assert SECRET not in answer.error
 
 
+def test_a_refusal_is_told() -> None:
+    """The job's log says what is ignored."""
+    api = SimulatedApi()
+    with _scene(api) as scene:
+        scene.events.refused("a job ends once")
+    assert "is ignored: a job ends once" in api.messages()[0]
+    assert api.log[0].logger == "dioptra_worker"
+
+
+def test_a_flood_of_questions_takes_one_thread_and_one_login() -> None:
+    """However many ask, one thread answers, and a new session is for all of them."""
+    before = threading.active_count()
+    with (
+        ScriptedApi(_login).running() as server,
+        DioptraApi(url=server.url, username="worker", password=SECRET) as client,
+        _scene(SimulatedApi(), client=client) as scene,
+    ):
+        client.login()
+        for number in range(500):
+            scene.events.message(SessionRequest(request_id=number, renew=True))
+        assert threading.active_count() <= before + 10
+        for number in range(500):
+            answer = scene.answers.get(timeout=SOON)
+            assert isinstance(answer, SessionReply)
+            assert answer.request_id == number
+        assert len(server.asked) <= 3
+
+
+def test_questions_that_wait_have_a_limit() -> None:
+    """A job that asks faster than anybody answers fails for it."""
+    held = threading.Event()
+
+    class Slow:
+        url = "http://api"
+
+        def cookies(self, *, renew: bool) -> dict[str, str]:
+            del renew
+            held.wait(SOON)
+            return {}
+
+    with _scene(SimulatedApi(), client=cast("Any", Slow())) as scene:
+        with pytest.raises(LimitReached, match="1,000 questions"):  # noqa: PT012
+            for number in range(2000):
+                scene.events.message(SessionRequest(request_id=number, renew=False))
+        held.set()
+
+
 def test_artifacts_are_labelled() -> None:
     """An artifact has the worker run and the group that the daemon knows."""
     api = SimulatedApi()
-    plan = Plan(
-        job_id=JOB,
-        entrypoint="e",
-        config={},
-        parameters={},
-        artifact_tasks=(),
-        inputs=(),
-        plugins="",
-        artifact_plugins="",
-    )
-    forged = ArtifactStored(
-        name="m",
-        uri="s3://b/m",
-        plugin_snapshot_id=1,
-        task_id=2,
+    forged = replace(
+        STORED,
+        plugin_snapshot_id=7,
+        task_id=8,
         worker_run="forged",
         group_id=GROUP + 1,
     )
     with _scene(api) as scene:
         scene.prepared.set_result(
-            Prepared(plan=plan, worker_run="0123", group_id=GROUP)
+            Prepared(plan=PLAN, worker_run="0123", group_id=GROUP)
         )
-        scene.events.message(RunStarted(run_id="abc"))
+        scene.events.message(RunStarted(run_id="abc", artifact_uri="s3://b/abc/"))
         scene.events.message(forged)
-    assert api.artifacts == ["s3://b/m"]  # which checks the group
+    assert api.artifacts == ["s3://b/abc/m"]  # which checks the group
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        {"uri": "s3://b/other/m"},
+        {"uri": "s3://b/abcd/m"},
+        {"uri": "s3://b/abc"},
+        {"uri": "s3://b/abc/../other/m"},
+        {"uri": "s3://b/abc/%2e%2e/other/m"},
+        {"uri": "file:///etc/passwd"},
+        {"uri": ""},
+        {"name": "other"},
+        {"name": ""},
+    ],
+)
+def test_artifacts_of_others_are_not_registered(forged: dict[str, str]) -> None:
+    """Only what the task graph writes, where the job's run keeps it, and once."""
+    api = SimulatedApi()
+    with _scene(api) as scene:
+        with pytest.raises(NotBelieved):  # nothing is known of the job yet
+            scene.events.message(STORED)
+        scene.prepared.set_result(Prepared(plan=PLAN, worker_run="", group_id=GROUP))
+        with pytest.raises(NotBelieved):  # it has no run
+            scene.events.message(STORED)
+        scene.events.message(RunStarted(run_id="abc", artifact_uri="s3://b/abc"))
+        with pytest.raises(NotBelieved):
+            scene.events.message(replace(STORED, **cast("Any", forged)))
+        scene.events.message(STORED)
+        with pytest.raises(NotBelieved):
+            scene.events.message(STORED)
+    assert api.artifacts == ["s3://b/abc/m"]
 
 
 def test_no_claims() -> None:

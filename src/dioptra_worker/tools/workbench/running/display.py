@@ -57,6 +57,10 @@ class Display:
             case _:
                 return
 
+    def refused(self, words: str) -> None:
+        """Show why a message is ignored."""
+        self._log("WARNING", words)
+
     def line(self, stream: OutputStream, text: str) -> None:
         """Show a line that the job wrote."""
         click.echo(_indented(text), err=stream == "stderr")

@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from dioptra_worker.protocol.messages import (
+    OWN_LOGGER,
     ArtifactStored,
     Log,
-    Message,
     Metric,
+    RunnerMessage,
     RunStarted,
     StepEnded,
     StepStarted,
 )
+from dioptra_worker.supervision.job_limits import NotBelieved
 from dioptra_worker.supervision.step_records import StepRecords
 
 if TYPE_CHECKING:
@@ -127,18 +129,20 @@ class Recorder:
     def __post_init__(self) -> None:
         self._records = StepRecords(lambda: self.config)
 
-    def message(self, message: Message) -> None:
-        """Take a message from the runner."""
+    def message(self, message: RunnerMessage) -> None:
+        """Take a message from the runner.
+
+        Raises:
+            NotBelieved: There is no such step.
+        """
         match message:
             case RunStarted(run_id=run_id):
                 self.run_id = run_id
             case StepStarted(step=step, task=task):
-                if not self._keep(self._records.started(message)):
-                    return
+                self._keep(self._records.started(message))
                 self.steps.append(Step(name=step, task=task))
             case StepEnded(seconds=seconds):
-                if not self._keep(self._records.ended(message)):
-                    return
+                self._keep(self._records.ended(message))
                 self.steps[-1] = replace(self.steps[-1], seconds=seconds)
             case Metric(name=name, value=value, step=number):
                 self.metrics[name] = MetricValue(value=float(value), step=number or 0)
@@ -151,12 +155,19 @@ class Recorder:
         if self.listener is not None:
             self.listener.message(message)
 
-    def _keep(self, record: Log | None) -> bool:
-        """Keep what is said of a step; whether there is such a step."""
+    def refused(self, words: str) -> None:
+        """Take why a message is ignored."""
+        text = f"a message in the name of the job's runner is ignored: {words}"
+        line = Line(severity="WARNING", logger=OWN_LOGGER, message=text)
+        self.lines.append(line)
+        if self.listener is not None:
+            self.listener.refused(text)
+
+    def _keep(self, record: Log | None) -> None:
+        """Keep what is said of a step."""
         if record is None:
-            return False
+            raise NotBelieved("the job has no such step just now")
         self.lines.append(_line(record))
-        return True
 
     def metric(self, name: str, value: float, step: int) -> None:
         """Take the last value of a metric, which may be known already."""

@@ -23,6 +23,7 @@ from dioptra_worker.protocol.messages import (
     SessionRequest,
     Start,
 )
+from dioptra_worker.supervision.answering import Answering
 from dioptra_worker.supervision.job_clock import JobClock, SetupDeadline
 from dioptra_worker.supervision.launcher import Launcher, choose_mode
 from dioptra_worker.supervision.supervisor import Supervisor
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from dioptra_worker.common.outcome import Outcome
-    from dioptra_worker.protocol.messages import Message
+    from dioptra_worker.protocol.messages import Message, RunnerMessage
     from dioptra_worker.supervision.runner_output import RunnerListener
     from dioptra_worker.supervision.termination import RunnerReport
     from dioptra_worker.tools.workbench.planning.run_plan import RunPlan
@@ -155,6 +156,7 @@ class LocalRunner:
                 watching = pool.submit(supervisor.run)
                 pipes.send(plan)
                 report = self._wait_for(watching.result, stop)
+                recorder.close()
         verdict = self._conclude(report, recorder, run_plan)
         return recorder.result(
             entrypoint=run_plan.entrypoint.name,
@@ -208,7 +210,8 @@ class LocalRunner:
         """Judge, and do for the run what a runner that died could not."""
         verdict = judge(report)
         run_id = recorder.run_id
-        closed = report.result is not None and report.result.run_closed
+        said = report.result is not None and report.result.run_closed
+        closed = said and report.exit.code == 0
         if self._folder is None:
             if run_id and not closed:
                 self._launcher.close_run(run_id, verdict.mlflow, timeout=15.0)
@@ -234,12 +237,19 @@ class _Recorder(Recorder):
         super().__init__(listener=listener, config=config)
         self._clock = clock
         self._send = send
-        self._session = session
+        self._sessions: Answering[SessionRequest] = Answering(
+            lambda request: send(session(request)), name="dioptra-sessions"
+        )
 
-    def message(self, message: Message) -> None:
-        """Take a message from the runner."""
+    def message(self, message: RunnerMessage) -> None:
+        """Take a message from the runner.
+
+        Raises:
+            NotBelieved: There is no such step.
+            LimitReached: It asks too much.
+        """
         if isinstance(message, SessionRequest):
-            threading.Thread(target=self._answer, args=[message], daemon=True).start()
+            self._sessions.ask(message)
             return
         if isinstance(message, BatchClaimRequest):  # no other run shares its batch
             answer = BatchClaimReply(request_id=message.request_id, outcome="off")
@@ -249,5 +259,6 @@ class _Recorder(Recorder):
             self._clock.is_ready("run")
         super().message(message)
 
-    def _answer(self, wanted: SessionRequest) -> None:
-        self._send(self._session(wanted))
+    def close(self) -> None:
+        """Answer no more."""
+        self._sessions.close()

@@ -1,0 +1,172 @@
+"""What a job may make the worker keep, and which of its messages are believed.
+
+Whoever has a runner's socket can write to it: a plugin can say what it likes in the
+runner's name. What is checked here needs no knowledge of the job; what must be compared
+with its plan, the daemon compares.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from dioptra_worker.errors import WorkerError
+from dioptra_worker.protocol.messages import (
+    ArtifactStored,
+    BatchClaimRequest,
+    Log,
+    Metric,
+    RunnerResult,
+    RunStarted,
+    ServiceState,
+    StepEnded,
+    StepStarted,
+)
+from dioptra_worker.protocol.metric_rules import name_problem, value_problem
+
+if TYPE_CHECKING:
+    from dioptra_worker.protocol.messages import RunnerMessage
+
+MAX_MESSAGE_BYTES = 16 << 20
+"""Bytes of one message; of a long text the runner makes several."""
+MAX_METRICS = 200_000
+"""Metrics of one job: each is a request to the REST API of about 20 ms."""
+MAX_BATCH_TEXT = 128 << 20
+"""Characters that a job may have kept in Redis: of batch elements and their errors."""
+MAX_ELEMENT = 1000
+"""Characters of a batch element's id."""
+MAX_ELEMENT_ERROR = 2000
+"""Characters of why a batch element failed; what is longer is cut."""
+MAX_OPEN_REQUESTS = 1000
+"""Questions to the worker that a job may have open at the same time."""
+MAX_REFUSALS = 1000
+"""Messages that are not a job's own until it fails for them."""
+MAX_REASON = 10_000
+"""Characters of why a job failed; what is longer is cut, and in full in its log."""
+MAX_NAME = 1000
+"""Characters of a logger's or a step's name; what is longer is cut."""
+MAX_URI = 8000
+"""Characters of an artifact's address."""
+
+SERVICES = {"MLflow", "the artifact store"}
+"""What a runner waits for."""
+
+_RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,255}")
+
+
+class LimitReached(WorkerError):
+    """A job took more of the worker than a job may; the message says of what."""
+
+
+class NotBelieved(WorkerError):
+    """A message that cannot be what a runner says; the message says why."""
+
+
+class MessageChecks:
+    """Looks at what comes from one runner, in its order."""
+
+    def __init__(self) -> None:
+        self._has_run = False
+        self._is_over = False
+        self._metrics = 0
+        self._batch_text = 0
+        self._refusals = 0
+
+    def checked(self, message: RunnerMessage) -> RunnerMessage:
+        """A message as it is believed: shortened where it is longer than any need be.
+
+        Raises:
+            NotBelieved: The message is to be ignored.
+            LimitReached: So is it, and the job fails.
+        """
+        message = _shortened(message)
+        match message:
+            case Metric():
+                self._check_metric(message)
+            case RunStarted():
+                self._check_run(message)
+            case ArtifactStored(name=name, uri=uri):
+                if len(name) > MAX_NAME or len(uri) > MAX_URI:
+                    raise NotBelieved("an artifact's name or address is too long")
+            case ServiceState(service=service):
+                if service not in SERVICES:
+                    raise NotBelieved(f"no job waits for {service!r:.80}")
+            case BatchClaimRequest():
+                self._check_claim(message)
+            case RunnerResult():
+                if self._is_over:
+                    raise NotBelieved("a job ends once")
+                self._is_over = True
+        return message
+
+    def count_refusal(self) -> int:
+        """Count a message that is not believed; how many those were.
+
+        Raises:
+            LimitReached: Those are too many.
+        """
+        self._refusals += 1
+        if self._refusals > MAX_REFUSALS:
+            raise LimitReached(
+                f"it sent the worker more than {MAX_REFUSALS:,} messages that are"
+                " not its own to send"
+            )
+        return self._refusals
+
+    def _check_metric(self, message: Metric) -> None:
+        problem = name_problem(message.name) or value_problem(message.value)
+        if problem:
+            raise NotBelieved(problem)
+        self._metrics += 1
+        if self._metrics > MAX_METRICS:
+            raise LimitReached(
+                f"it made more than {MAX_METRICS:,} metrics, each of which is a request"
+                " to the REST API: make fewer, as every tenth, or keep them in MLflow"
+            )
+
+    def _check_run(self, message: RunStarted) -> None:
+        # The first comes before any code of a plugin runs.
+        if self._has_run:
+            raise NotBelieved(
+                f"the job has its MLflow run, and {message.run_id!r:.80} is none of its"
+            )
+        if not _RUN_ID.fullmatch(message.run_id) or len(message.artifact_uri) > MAX_URI:
+            raise NotBelieved(f"{message.run_id!r:.80} is no MLflow run")
+        self._has_run = True
+
+    def _check_claim(self, message: BatchClaimRequest) -> None:
+        if len(message.element) > MAX_ELEMENT:
+            raise LimitReached(
+                f"the id of a batch element has {len(message.element):,} characters;"
+                f" use at most {MAX_ELEMENT:,}"
+            )
+        self._batch_text += len(message.element) + len(message.error)
+        if self._batch_text > MAX_BATCH_TEXT:
+            raise LimitReached(
+                f"the elements of its batch and their errors have more than"
+                f" {MAX_BATCH_TEXT:,} characters: split it, or use shorter ids"
+            )
+
+
+def _shortened(message: RunnerMessage) -> RunnerMessage:
+    """A message with texts for people that are no longer than any need be."""
+    match message:
+        case Log(logger=logger):
+            if len(logger) > MAX_NAME:
+                return replace(message, logger=shortened(logger, MAX_NAME))
+        case StepStarted(step=step, task=task):
+            step, task = shortened(step, MAX_NAME), shortened(task, MAX_NAME)
+            return replace(message, step=step, task=task)
+        case StepEnded(step=step):
+            return replace(message, step=shortened(step, MAX_NAME))
+        case BatchClaimRequest(error=error):
+            return replace(message, error=shortened(error, MAX_ELEMENT_ERROR))
+        case RunnerResult(reason=reason):
+            return replace(message, reason=shortened(reason, MAX_REASON))
+    return message
+
+
+def shortened(text: str, limit: int) -> str:
+    """A text, cut where it is longer than its limit."""
+    return text if len(text) <= limit else f"{text[: limit - 1]}…"
