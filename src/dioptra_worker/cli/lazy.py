@@ -7,8 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from dioptra_worker.cli.exit_codes import ExitCode
+from dioptra_worker.common.trusted_folder import UntrustedFolder
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+
+class _Untrusted(click.ClickException):
+    """A folder cannot be trusted."""
+
+    exit_code = ExitCode.USAGE
 
 
 class LazyGroup(click.Group):
@@ -24,6 +33,13 @@ class LazyGroup(click.Group):
     ) -> None:
         super().__init__(**options)
         self._lazy = dict(lazy)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command; a folder that it cannot trust is no crash but a sentence."""
+        try:
+            return super().invoke(ctx)
+        except UntrustedFolder as error:
+            raise _Untrusted(str(error)) from error
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """The commands' names."""

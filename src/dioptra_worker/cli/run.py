@@ -161,8 +161,11 @@ def run_command(
         )
     if watch and as_json:
         raise click.UsageError("--watch does not go with --json")
+    from dioptra_worker.common.trusted_folder import make_private
+    from dioptra_worker.common.workspace import temporary_work_dir
     from dioptra_worker.tools.workbench.planning.run_request import RunRequest
 
+    make_private(temporary_work_dir())
     request = RunRequest(
         path=entrypoint,
         plugins=plugins,

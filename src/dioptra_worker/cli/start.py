@@ -22,6 +22,7 @@ from dioptra_worker.cli.exit_codes import ExitCode
 from dioptra_worker.cli.help import settings_epilog
 from dioptra_worker.common import process_identity, process_privacy
 from dioptra_worker.common.printable import spelt_out
+from dioptra_worker.common.trusted_folder import make_private
 from dioptra_worker.errors import (
     LoginRefused,
     RunnerError,
@@ -286,7 +287,7 @@ def _end(_signal: int, _frame: Any) -> None:
 def _unusable(work_dir: Path) -> str | None:
     """One sentence about what is wrong with the work folder; it is made if need be."""
     try:
-        work_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private(work_dir)
         next(work_dir.iterdir(), None)
         reason = None if os.access(work_dir, os.W_OK | os.X_OK) else "Permission denied"
     except OSError as error:

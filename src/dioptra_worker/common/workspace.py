@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from dioptra_worker.common.process_identity import identify
 from dioptra_worker.common.removal import remove
+from dioptra_worker.common.trusted_folder import make_private
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -72,6 +73,11 @@ class Workspace:
             remove(folder)
 
 
+def temporary_work_dir() -> Path:
+    """The folder for all jobs where nobody has named another."""
+    return Path(tempfile.gettempdir()) / f"dioptra-worker-{os.getuid()}"
+
+
 @contextlib.contextmanager
 def workspace(parent: Path, job_id: int) -> Iterator[Workspace]:
     """Make a job's folder, readable by its owner only, and remove it at the end.
@@ -82,8 +88,12 @@ def workspace(parent: Path, job_id: int) -> Iterator[Workspace]:
 
     Yields:
         The workspace with its folders for code and artifacts.
+
+    Raises:
+        UntrustedFolder: Somebody else could change what is in the parent.
+        OSError: The folders cannot be made.
     """
-    parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_private(parent)
     prefix = f"job-{job_id}-{owner_token(os.getpid())}-"
     root = Path(tempfile.mkdtemp(prefix=prefix, dir=parent)).resolve()
     space = Workspace(root)

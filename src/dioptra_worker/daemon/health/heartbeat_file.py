@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Self
 
+from dioptra_worker.common.trusted_folder import make_parents
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -129,7 +131,7 @@ def write(path: Path, body: dict[str, Any]) -> None:
 
 
 def _replace(path: Path, content: bytes) -> None:
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_parents(path)
     new = path.with_name(f".{path.name}.new")
     with contextlib.suppress(FileNotFoundError):
         new.unlink()

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from dioptra_worker.broker.leases import PendingStatus
+from dioptra_worker.common.trusted_folder import make_private
 from dioptra_worker.daemon.outbox.buffer import Buffer
 from dioptra_worker.daemon.outbox.item_store import ItemStore
 from dioptra_worker.daemon.outbox.items import RESULTS, ItemCodec, Result
@@ -253,8 +254,7 @@ class Journals:
         return sorted(self._folder.glob(wanted), key=_changed)
 
     def _make(self, about: About) -> Journal:
-        self._folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._folder.mkdir(mode=0o700, exist_ok=True)
+        make_private(self._folder)
         made = Path(tempfile.mkdtemp(prefix=_MAKING, dir=self._folder))
         text = json.dumps(asdict(about)).encode()
         file = os.open(made / _ABOUT_FILE, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)

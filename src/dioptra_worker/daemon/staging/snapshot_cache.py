@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dioptra_worker.common.removal import remove
+from dioptra_worker.common.trusted_folder import PRIVATE_MODE, make_private
 from dioptra_worker.errors import ServiceError
 
 if TYPE_CHECKING:
@@ -125,8 +126,9 @@ class SnapshotCache:
     def _put(self, prefix: str, source: Path) -> None:
         if not self.accepts(source.stat().st_size):
             return
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _be_private(self._folder)
+        make_private(self._folder)
+        if self._folder.stat().st_mode & 0o077:  # it was there before us
+            self._folder.chmod(PRIVATE_MODE)
         descriptor, name = tempfile.mkstemp(dir=self._folder, prefix=_NEW_PREFIX)
         os.close(descriptor)
         new = Path(name)
@@ -195,12 +197,3 @@ class SnapshotCache:
             pass  # another worker has just removed it
         except OSError as error:
             log.warning("the cache %s cannot be used: %s", self._folder, error)
-
-
-def _be_private(folder: Path) -> None:
-    """See that nobody else can put code into a folder that we run code from."""
-    found = folder.stat()
-    if found.st_uid != os.getuid():
-        raise PermissionError(f"{folder} belongs to another user")
-    if found.st_mode & 0o077:
-        folder.chmod(0o700)

@@ -16,6 +16,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from dioptra_worker.api.models import StatusChange
+from dioptra_worker.common.trusted_folder import make_private
 from dioptra_worker.tools.jobs.job_row import JobRow
 from dioptra_worker.tools.resources.timeline import Timeline
 
@@ -91,7 +92,7 @@ class TimelineCache:
             "timelines": {id_: _dump(*known) for id_, known in self.timelines.items()},
         }
         with contextlib.suppress(OSError):
-            self.file.parent.mkdir(parents=True, exist_ok=True)
+            make_private(self.file.parent)
             handle, name = tempfile.mkstemp(dir=self.file.parent)
             with os.fdopen(handle, "w", encoding="utf-8") as file:
                 json.dump(body, file)

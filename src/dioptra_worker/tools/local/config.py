@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dioptra_worker.common.trusted_folder import check
 from dioptra_worker.tools.local.errors import NoStack, StackError
 from dioptra_worker.tools.local.files import write_private
 from dioptra_worker.tools.local.ports import HOST
@@ -92,9 +93,11 @@ class StackConfig:
         Raises:
             NoStack: There is none.
             StackError: It is not one that this version wrote.
+            UntrustedFolder: Somebody else could have written it.
         """
         path = directory / _FILE
         try:
+            check(directory)  # it names programs to be run
             content = json.loads(path.read_text())
         except FileNotFoundError:
             raise NoStack(directory) from None

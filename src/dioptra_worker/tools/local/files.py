@@ -5,14 +5,20 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from dioptra_worker.common import trusted_folder
+
 if TYPE_CHECKING:
     from pathlib import Path
 
 
 def make_private(directory: Path) -> None:
-    """Make a folder that only its owner may enter."""
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    directory.chmod(0o700)
+    """Make a folder that only its owner may enter.
+
+    Raises:
+        UntrustedFolder: Somebody else could change what is in it.
+    """
+    trusted_folder.make_private(directory)
+    directory.chmod(trusted_folder.PRIVATE_MODE)
 
 
 def write_private(path: Path, content: str) -> None:

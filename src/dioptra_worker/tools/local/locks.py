@@ -8,6 +8,7 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from dioptra_worker.common.trusted_folder import make_private
 from dioptra_worker.tools.local.errors import StackError
 
 if TYPE_CHECKING:
@@ -36,8 +37,9 @@ def locked(
 
     Raises:
         StackError: The other holder took longer than `timeout`.
+        UntrustedFolder: Somebody else could change what is in its folder.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_private(path.parent)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         _acquire(descriptor, path, timeout, waiting)

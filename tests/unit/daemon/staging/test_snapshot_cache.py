@@ -194,8 +194,8 @@ def test_a_cache_of_no_size_keeps_nothing(fetch: Fetch, tmp_path: Path) -> None:
 
 def test_only_its_owner_can_look_into_it(fetch: Fetch, tmp_path: Path) -> None:
     """Folder and files are private, also when the folder was there before."""
-    (tmp_path / "cache").mkdir(mode=0o777)
-    (tmp_path / "cache").chmod(0o777)
+    (tmp_path / "cache").mkdir(mode=0o755)
+    (tmp_path / "cache").chmod(0o755)
     fetch(Origin())
     assert stat.S_IMODE((tmp_path / "cache").stat().st_mode) == 0o700
     assert stat.S_IMODE(_entries(tmp_path)[0].stat().st_mode) == 0o600

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dioptra_worker.common.humanize import size
+from dioptra_worker.common.trusted_folder import UntrustedFolder, make_private
 from dioptra_worker.tools.doctor.finding import Finding, fail, ok, warn
 
 if TYPE_CHECKING:
@@ -29,10 +30,13 @@ def check(folder: Path) -> Iterator[Finding]:
     """Check the work folder, which is made when it is missing, as the daemon does."""
     yield from _temporary()
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private(folder)
         with tempfile.NamedTemporaryFile(dir=folder, prefix="doctor-") as file:
             file.write(b"written")
             file.flush()
+    except UntrustedFolder as error:
+        yield fail(NAME, str(error), _MOVE)
+        return
     except OSError as error:
         yield fail(NAME, f"{folder} cannot be written: {error.strerror}", _MOVE)
         return

@@ -17,6 +17,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dioptra_worker.common.trusted_folder import check, make_private
 from dioptra_worker.tools.local.errors import PeerInstallFailed
 from dioptra_worker.tools.local.files import tail
 from dioptra_worker.tools.local.locks import locked
@@ -51,9 +52,13 @@ def ensure_peer(
 
     Raises:
         PeerInstallFailed: It could not be made; the message brings pip's words.
+        UntrustedFolder: Somebody else could change what is in the cache.
     """
     home = cache / "peer" / _key(full=full)
+    make_private(home.parent)
     environment = PeerEnvironment(home / "venv/bin/python", home / "database.sqlite")
+    if home.exists():
+        check(home)
     if _is_whole(home, environment) and not was_moved(environment.python):
         return environment
 
@@ -65,7 +70,7 @@ def ensure_peer(
     with locked(lock, timeout=_INSTALL_TIMEOUT, waiting=waiting):
         if not _is_whole(home, environment):
             shutil.rmtree(home, ignore_errors=True)
-            home.mkdir(parents=True)
+            make_private(home)
             _build(home, environment, full=full, progress=progress)
         repair(environment.python)
     return environment

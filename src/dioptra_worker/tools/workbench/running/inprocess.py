@@ -9,9 +9,7 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
-import os
 import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
@@ -19,7 +17,7 @@ from typing import TYPE_CHECKING, TextIO
 import structlog
 
 from dioptra_worker.common.environment import environment_variables
-from dioptra_worker.common.workspace import workspace
+from dioptra_worker.common.workspace import temporary_work_dir, workspace
 from dioptra_worker.errors import RunnerError
 from dioptra_worker.protocol.messages import NO_JOB, Metric, RunStarted, SessionRequest
 from dioptra_worker.runner import output_capture
@@ -74,7 +72,7 @@ def run(
     started = time.monotonic()
     recorder = Recorder(listener=listener)
     tracking = backend(None if folder is None else str(folder))
-    parent = Path(tempfile.gettempdir()) / f"dioptra-worker-{os.getuid()}"
+    parent = temporary_work_dir()
     with workspace(parent, NO_JOB) as space:
         plan = run_plan.stage_in_place(space)
         recorder.config = plan.config

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import tempfile
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from dioptra_worker.common.stale_workspaces import remove_stale
 from dioptra_worker.common.stop import JobStop, StopRequest
-from dioptra_worker.common.workspace import workspace
+from dioptra_worker.common.workspace import temporary_work_dir, workspace
 from dioptra_worker.protocol.messages import (
     NO_JOB,
     BatchClaimReply,
@@ -36,6 +33,7 @@ from dioptra_worker.tracking.folder_run import FolderTracking
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
 
     from dioptra_worker.common.outcome import Outcome
     from dioptra_worker.protocol.messages import Message, RunnerMessage
@@ -124,7 +122,7 @@ class LocalRunner:
             OSError: The run's folder could not be made.
         """
         started = time.monotonic()
-        parent = Path(tempfile.gettempdir()) / f"dioptra-worker-{os.getuid()}"
+        parent = temporary_work_dir()
         if parent.is_dir():
             remove_stale(parent)
         with workspace(parent, NO_JOB) as space:
