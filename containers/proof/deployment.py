@@ -38,6 +38,10 @@ STAND_INS = Image(name="stand-ins", queue="", entrypoint="", folder="")
 _SECONDS = 900.0
 _LAST = 2000
 _PROJECT = "dioptra-proof"
+_PASSWORDS = (
+    *("DATABASE_PASSWORD", "QUEUE_PASSWORD", "QUEUE_WORKER_PASSWORD"),
+    *("STORE_ROOT_PASSWORD", "STORE_PASSWORD", "STORE_WORKER_PASSWORD"),
+)
 _FILES = ("deploy/compose/compose.yaml", "containers/stand-ins/compose.yaml")
 
 
@@ -186,18 +190,13 @@ def _until_logged(project: Deployment, text: str) -> None:
 
 
 def _write(folder: Path, password: str, port: int) -> None:
-    store = secrets.token_hex(8)
-    (folder / "secrets").mkdir(mode=0o700)
-    for name, value in (("worker-password", password), ("store-password", store)):
-        # Readable for the worker's user; the folder keeps others out.
-        (folder / "secrets" / name).write_text(value)
     values = {
         "COMPOSE_FILE": ":".join(name.replace("/", "-") for name in _FILES),
         "COMPOSE_PROJECT_NAME": _PROJECT,
         "RESTAPI_IMAGE": STAND_INS.tag,
         "MLFLOW_IMAGE": STAND_INS.tag,
-        "DATABASE_PASSWORD": secrets.token_hex(8),
-        "STORE_PASSWORD": store,
+        "WORKER_PASSWORD": password,
+        **{name: secrets.token_hex(8) for name in _PASSWORDS},
         "PORT": str(port),
     }
     text = "".join(f"{name}={value}\n" for name, value in values.items())

@@ -62,16 +62,21 @@ def valkey(arguments: list[str]) -> None:
 
 def minio(arguments: list[str]) -> None:
     """An S3 endpoint that checks signatures."""
-    pair = f"{os.environ['MINIO_ROOT_USER']},{os.environ['MINIO_ROOT_PASSWORD']}"
-    os.environ |= {"RCLONE_AUTH_KEY": f'"{pair}"', "RCLONE_CONFIG": ""}
+    pairs = [(os.environ["MINIO_ROOT_USER"], os.environ["MINIO_ROOT_PASSWORD"])]
+    # It has no users to make and no policies: all of them are given to it.
+    pairs.append(("dioptra", os.environ["STORE_PASSWORD"]))
+    pairs.append(("dioptra-worker", os.environ["STORE_WORKER_PASSWORD"]))
+    keys = ",".join(f'"{user},{password}"' for user, password in pairs)
+    os.environ |= {"RCLONE_AUTH_KEY": keys, "RCLONE_CONFIG": ""}
     become("/opt/venv/bin/rclone", "serve", "s3", arguments[-1], "--addr", ":9000")
 
 
 def mc(arguments: list[str]) -> None:
-    """Makes the bucket that `mb` is told, ALIAS/BUCKET."""
+    """Makes the bucket that it is told."""
     import boto3  # noqa: PLC0415
 
-    alias, _, bucket = arguments[-1].partition("/")
+    bucket = arguments[-1]
+    alias = "store"
     url = urlsplit(os.environ[f"MC_HOST_{alias}"])
     wait_for(f"{url.hostname}:{url.port}")
     boto3.client(

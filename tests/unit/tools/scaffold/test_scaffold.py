@@ -90,17 +90,16 @@ def test_names_of_queues(queue: str, tmp_path: Path) -> None:
 
 
 def test_compose_file() -> None:
-    """The Compose file holds one service, closed off, with secrets from files."""
+    """The Compose file holds one service, closed off, without files with secrets."""
     found = yaml.safe_load(texts("my-worker", "a queue")["compose.yaml"])
     ((name, service),) = found["services"].items()
     assert name == "my-worker"
     assert service["command"] == ["a queue"]
     assert service["read_only"] is True
     variables = service["environment"]
-    assert "DIOPTRA_WORKER_PASSWORD" not in variables
-    for secret in service["secrets"]:
-        assert f"/run/secrets/{secret}" in variables.values()
-        assert secret in found["secrets"]
+    assert not [name for name in variables if name.endswith("_FILE")]
+    assert service["healthcheck"] == {"disable": True}
+    assert "secrets" not in found
 
 
 def test_dockerfile() -> None:
