@@ -30,7 +30,7 @@ from dioptra_worker.errors import (
     ServiceUnavailable,
 )
 from dioptra_worker.tools.local.config import BUCKET
-from dioptra_worker.tracking import artifact_store, download
+from dioptra_worker.tracking import active_run, artifact_store, download
 from dioptra_worker.tracking.limits import MIN_RATE, Limits
 from dioptra_worker.tracking.mlflow_run import MlflowTracking
 
@@ -99,8 +99,7 @@ def _environment(
             monkeypatch.setenv(key, value)
     mlflow.set_tracking_uri(None)
     yield environment
-    while mlflow.active_run() is not None:
-        mlflow.end_run()
+    active_run.end_all("FINISHED")
 
 
 def _stored(path: Path) -> str:

@@ -18,7 +18,7 @@ from tests.plugins.fault_proxy import fault_proxy
 from tests.unit.api.scripted import Answer, Request, ScriptedApi
 
 from dioptra_worker.errors import ServiceError, ServiceRefused, ServiceUnavailable
-from dioptra_worker.tracking import artifact_store
+from dioptra_worker.tracking import active_run, artifact_store
 from dioptra_worker.tracking.mlflow_run import MAX_SHORT_VALUE, MlflowTracking
 from dioptra_worker.tracking.s3 import client as s3
 
@@ -47,8 +47,7 @@ def _runner(
     """Be in the place of a runner; no run is active afterwards."""
     _use(stack, monkeypatch)
     yield monkeypatch
-    while mlflow.active_run() is not None:
-        mlflow.end_run()
+    active_run.end_all("FINISHED")
 
 
 @pytest.fixture(name="proxied")
@@ -58,8 +57,7 @@ def _proxied(
     """The same, on the stack whose artifacts pass through MLflow."""
     _use(proxied_stack, monkeypatch)
     yield
-    while mlflow.active_run() is not None:
-        mlflow.end_run()
+    active_run.end_all("FINISHED")
 
 
 def _folder(parent: Path) -> Path:

@@ -14,7 +14,6 @@ import contextlib
 import getpass
 import logging
 import shutil
-import sys
 import time
 import uuid
 from pathlib import Path
@@ -25,6 +24,7 @@ import yaml
 
 from dioptra_worker.common.environment import environment_variables
 from dioptra_worker.errors import ServiceRefused
+from dioptra_worker.tracking import active_run
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -124,9 +124,7 @@ class FolderTracking:
 
     def close(self, run_id: str, status: RunStatus) -> None:
         """Give the run its final status."""
-        mlflow = sys.modules.get("mlflow")
-        while mlflow is not None and mlflow.active_run() is not None:
-            mlflow.end_run(status)  # else it would end it as finished when Python ends
+        active_run.end_all(status)
         self._update_metadata(
             self.run_folder(run_id), status=_STATUS[status], end_time=_now_ms()
         )
@@ -136,10 +134,10 @@ class FolderTracking:
         """Let a plugin's ``mlflow.*`` find this run, until it is closed."""
         variables = {
             "MLFLOW_ALLOW_FILE_STORE": "true",  # which it has begun to discourage
-            "MLFLOW_RUN_ID": run_id,
             "MLFLOW_TRACKING_URI": self.root.as_uri(),
         }
         self._environment.enter_context(environment_variables(variables))
+        active_run.attach(run_id)
 
     def _create_experiment(self) -> None:
         """Make the experiment that MLflow, too, makes in a new folder."""

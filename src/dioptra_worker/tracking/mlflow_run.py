@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import logging
+import os
 import threading
 import time
 import uuid
@@ -22,7 +23,7 @@ from dioptra_worker.common.network_errors import cause, is_connection_failure
 from dioptra_worker.errors import ServiceRefused, ServiceUnavailable
 from dioptra_worker.protocol.messages import NO_JOB
 from dioptra_worker.provenance.run_tags import JOB_ID
-from dioptra_worker.tracking import artifact_store
+from dioptra_worker.tracking import active_run, artifact_store
 from dioptra_worker.tracking.mlflow_timeouts import client_timeouts
 
 if TYPE_CHECKING:
@@ -66,12 +67,14 @@ class MlflowTracking:
             ServiceRefused: If MLflow does not want to.
         """
         self._tries += 1
+        os.environ.pop(active_run.VARIABLE, None)  # a run that somebody else has begun
         tags = {RUNNER_TAG: self._token}
         if job_id != NO_JOB:
             tags[JOB_ID] = str(job_id)
         with _fail_fast(), translate_errors("create a run"):
             run = self._find_run() if self._tries > 1 else None
             run = run or mlflow.start_run(tags=tags)
+        active_run.attach(run.info.run_id, run)
         return run.info.run_id, run.info.artifact_uri
 
     def _find_run(self) -> mlflow.ActiveRun | None:
@@ -146,11 +149,7 @@ class MlflowTracking:
             ServiceRefused: If MLflow does not want to.
         """
         with _fail_fast(), translate_errors(f"close run {run_id}"):
-            ended = set()
-            while (active := mlflow.active_run()) is not None:
-                ended.add(active.info.run_id)
-                mlflow.end_run(status)
-            if run_id not in ended:
+            if run_id not in active_run.end_all(status):
                 MlflowClient().set_terminated(run_id, status)
 
 

@@ -18,6 +18,7 @@ from dioptra_worker.sdk.pyplugs import (
     names_factory,
     register,
 )
+from dioptra_worker.tracking.active_run import attach_as_child
 
 __all__ = [
     "PluginInfo",
@@ -37,3 +38,5 @@ __all__ = [
 ]
 
 __path__ = extend_path(__path__, __name__)
+
+attach_as_child()  # a process that a task has started begins with its plugin's modules
