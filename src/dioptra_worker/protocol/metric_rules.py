@@ -44,11 +44,11 @@ def wire_value(value: Any) -> float | str:
     Raises:
         ValueError: It is no number, or too large for one.
     """
-    if str(value) == "<NA>":  # pandas.NA, which is no float, nor can it be made one
+    if type(value).__name__ == "NAType":  # pandas.NA, which cannot be made a float
         return "nan"
     try:
         number = float(value)
-    except (TypeError, ValueError, OverflowError):
+    except Exception:  # noqa: BLE001 - of user code
         raise ValueError(
             f"{_shown(value)} is no value for a metric: give a real number that a"
             " float can hold"
@@ -73,7 +73,7 @@ def wire_step(step: Any) -> int | None:
         return None
     try:
         number = int(step)
-    except (TypeError, ValueError, OverflowError):
+    except Exception:  # noqa: BLE001 - of user code
         raise ValueError(f"{_shown(step)} is no integer") from None
     if not -MAX_STEP - 1 <= number <= MAX_STEP:
         raise ValueError(

@@ -26,6 +26,7 @@ from dioptra_worker.protocol.messages import (
     SessionReply,
     SessionRequest,
 )
+from dioptra_worker.supervision.line_splitter import LineSplitter
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -185,12 +186,11 @@ class Channel:
 
     def _read(self) -> None:
         """Read until the daemon is gone, and wake whoever still waits for it."""
-        buffer = b""
+        splitter = LineSplitter(limit=None)  # a plan may be long
         # What is no message of ours ends the job: it would wait for ever.
         with contextlib.suppress(OSError, ValueError):
             while chunk := self._sock.recv(_READ_SIZE):
-                *lines, buffer = (buffer + chunk).split(b"\n")
-                for line in lines:
+                for line in splitter.feed(chunk):
                     self._receive(codec.decode(line))
         self._plan.put(None)
         for replies in list(self._replies.values()):  # others add and remove theirs

@@ -9,6 +9,11 @@ from typing import TYPE_CHECKING, cast
 from dioptra_worker.protocol.messages import Metric
 from dioptra_worker.provenance import WORKER_RUN_ID
 from dioptra_worker.sdk.bridge import InputFolder, JobContext, Session
+from dioptra_worker.supervision.job_limits import (
+    MAX_ELEMENT,
+    MAX_ELEMENT_ERROR,
+    shortened,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -57,9 +62,21 @@ class ChannelBridge:
     def set_element_state(
         self, element: str, state: str, *, error: str = "", last: bool = False
     ) -> str:
-        """Claim an element of a batch, or say what became of it."""
+        """Claim an element of a batch, or say what became of it.
+
+        Raises:
+            ValueError: Its id is longer than one may be.
+        """
+        if len(element) > MAX_ELEMENT:
+            raise ValueError(
+                f"the id of a batch element has at most {MAX_ELEMENT:,} characters, and"
+                f" {element[:40]!r}… has {len(element):,}"
+            )
         return self._channel.set_element_state(
-            element, cast("BatchElementState", state), error=error, last=last
+            element,
+            cast("BatchElementState", state),
+            error=shortened(error, MAX_ELEMENT_ERROR),
+            last=last,
         )
 
     def append_metric(self, name: str, value: float, step: int | None) -> None:

@@ -18,8 +18,7 @@ class LineSplitter:
                 None waits for the end however long the line is, and keeps returns.
         """
         self._limit = limit
-        self._parts: list[bytes] = []
-        self._size = 0
+        self._rest = bytearray()  # no list of parts: many are of one byte
 
     def feed(self, data: bytes) -> list[bytes]:
         """Add a chunk.
@@ -44,20 +43,16 @@ class LineSplitter:
         return self._pop_line()
 
     def _append(self, part: bytes, lines: list[bytes]) -> None:
-        if part:
-            self._parts.append(part)
-            self._size += len(part)
-        while self._limit is not None and self._size > self._limit:
-            whole = b"".join(self._parts)
-            cut = cut_position(whole, b" ", self._limit)
-            lines.append(_as_on_terminal(whole[:cut]))
-            self._parts = [whole[cut:]]
-            self._size = len(self._parts[0])
+        self._rest += part
+        while self._limit is not None and len(self._rest) > self._limit:
+            head = bytes(self._rest[: self._limit])
+            cut = cut_position(head, b" ", self._limit)
+            lines.append(_as_on_terminal(head[:cut]))
+            del self._rest[:cut]
 
     def _pop_line(self) -> bytes:
-        line = b"".join(self._parts)
-        self._parts = []
-        self._size = 0
+        line = bytes(self._rest)
+        self._rest.clear()
         return line if self._limit is None else _as_on_terminal(line)
 
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import io
+import itertools
 import logging
 import pickle
 import socket
 from dataclasses import dataclass, field
+from decimal import Decimal
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -255,18 +258,77 @@ def test_metric_answer_of_the_response_client(api: ApiServer) -> None:
     assert answer.text.startswith("{")
 
 
+class Unprintable:
+    """A value of a plugin that cannot even be shown."""
+
+    def __repr__(self) -> str:
+        raise RuntimeError
+
+    def __float__(self) -> float:
+        raise TypeError
+
+    __int__ = __float__
+    __str__ = __repr__
+
+
 @pytest.mark.parametrize(
-    ("name", "step"), [("two words", 0), ("1st", 0), ("_", 0), ("good", "epoch")]
+    ("name", "value", "step"),
+    [
+        ("two words", 0.5, 0),
+        ("1st", 0.5, 0),
+        ("_", 0.5, 0),
+        ("loss\n", 0.5, 0),
+        ("a" * 251, 0.5, 0),
+        ("\udcff", 0.5, 0),
+        (7, 0.5, 0),
+        ("good", 0.5, "epoch"),
+        ("good", 0.5, 2**63),
+        ("good", 0.5, -(2**63) - 1),
+        ("good", 0.5, float("inf")),
+        ("good", 0.5, float("nan")),
+        ("good", 0.5, 10**5000),
+        ("good", 0.5, Unprintable()),
+        ("good", 1j, 0),
+        ("good", "many", 0),
+        ("good", None, 0),
+        ("good", [0.5], 0),
+        ("good", 10**400, 0),
+        ("good", 10**5000, 0),
+        ("good", Unprintable(), 0),
+    ],
+    ids=itertools.count(),
 )
 def test_metric_that_the_api_refuses_is_refused_at_once(
-    api: ApiServer, name: str, step: object
+    api: ApiServer, name: Any, value: Any, step: Any
 ) -> None:
-    """A name or step that the API would refuse raises in the plugin, not later."""
+    """What the API would refuse raises in the plugin, not later."""
     client, fake = worker_client(api)
     with pytest.raises(StatusCodeError, match="refuse this metric") as caught:
-        client.jobs.append_metric_by_id(7, name, 0.5, metric_step=step)
+        client.jobs.append_metric_by_id(7, name, value, metric_step=step)
     assert caught.value.status_code == 400
     assert fake.metrics == []
+
+
+@pytest.mark.parametrize(
+    ("value", "step"),
+    [
+        (True, 2**63 - 1),
+        (Decimal("0.1"), Decimal(3)),
+        (Fraction(1, 3), "3"),
+        ("0.5", -3),
+        (float("nan"), None),
+        (1e308, 3.0),
+    ],
+)
+def test_numbers_of_all_kinds_are_metrics(
+    api: ApiServer, value: Any, step: Any
+) -> None:
+    """Whatever is a number becomes a float, and whatever is an integer a step."""
+    client, fake = worker_client(api)
+    client.jobs.append_metric_by_id(7, "good", value, metric_step=step)
+    ((_, sent, at),) = fake.metrics
+    assert str(sent) == str(float(value))
+    assert at == (None if step is None else int(step))
 
 
 def test_metric_of_another_job_goes_to_the_api(api: ApiServer) -> None:
@@ -282,7 +344,7 @@ def test_metric_of_another_job_goes_to_the_api(api: ApiServer) -> None:
     assert api.seen[0].json() == {"name": "accuracy", "value": 0.5}
 
 
-class PandasNA:
+class NAType:
     """What pandas calls a missing value, which cannot be made a float."""
 
     def __repr__(self) -> str:
@@ -295,7 +357,7 @@ class PandasNA:
         (float("nan"), "nan"),
         (float("inf"), "inf"),
         (-float("inf"), "-inf"),
-        (PandasNA(), "nan"),
+        (NAType(), "nan"),
         (3, 3.0),
     ],
 )
@@ -310,7 +372,7 @@ def test_special_values_travel_as_words(
 def test_missing_value_goes_over_the_bridge_as_nan(api: ApiServer) -> None:
     """Pandas' NA is handed to the daemon as NaN."""
     client, fake = worker_client(api)
-    client.jobs.append_metric_by_id(7, "m", PandasNA())
+    client.jobs.append_metric_by_id(7, "m", NAType())
     assert str(fake.metrics[0][1]) == "nan"
 
 

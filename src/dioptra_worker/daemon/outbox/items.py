@@ -13,8 +13,8 @@ RESULTS: tuple[type[Result], ...] = get_args(Result)
 
 P = TypeVar("P", bound=Log | Result)
 
-_RESULT_WEIGHT = 200
-"""About how many bytes a result takes."""
+ITEM_WEIGHT = 200
+"""About how many bytes an item takes beside its text."""
 
 
 class ItemCodec(Generic[P]):
@@ -40,8 +40,18 @@ class ItemCodec(Generic[P]):
         return found
 
     def weight(self, item: P) -> int:
-        """About how many bytes it takes; a line of the log, its characters."""
-        return len(item.message) if isinstance(item, Log) else _RESULT_WEIGHT
+        """About how many bytes it takes."""
+        return weight(item)
+
+
+def weight(item: Log | Result) -> int:
+    """About how many bytes an item takes; of text, its characters."""
+    match item:
+        case Log(logger=logger, message=message):
+            return ITEM_WEIGHT + len(logger) + len(message)
+        case ArtifactStored(name=name, uri=uri):
+            return ITEM_WEIGHT + len(name) + len(uri)
+    return ITEM_WEIGHT
 
 
 def describe(item: Result) -> str:

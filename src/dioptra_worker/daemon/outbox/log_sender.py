@@ -8,6 +8,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Protocol
 
 from dioptra_worker.daemon.outbox.delivery_queue import Batch
+from dioptra_worker.daemon.outbox.items import weight
 from dioptra_worker.daemon.outbox.sender import (
     LATE_ARRIVAL_WINDOW,
     POISON_TRIES,
@@ -132,7 +133,7 @@ class LogSender(ApiSender):
 
     def weight(self, item: Log) -> int:
         """What an item weighs."""
-        return len(item.message)
+        return weight(item)
 
     def late_window(self, items: list[Log], error: ServiceUnavailable) -> float:
         """Seconds in which what failed may still arrive."""

@@ -76,8 +76,8 @@ class Jobs(Collection):
             )
         problems = metric.problems()
         if not problems:
-            step = None if metric_step is None else int(metric_step)
-            bridge.append_metric(metric.name, float(metric.wire_value()), step)
+            value = float(metric.wire_value())
+            bridge.append_metric(metric.name, value, metric.wire_step())
         url = self.transport.where(f"{self.path}/{job_id}/metrics")
         return self.transport.answer(metric_response(url, metric, problems))
 

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import json
-import math
-import re
 from dataclasses import dataclass
 from typing import Any
 
 import requests
 
+from dioptra_worker.protocol import metric_rules
 from dioptra_worker.sdk.client.endpoints import given
-
-# The API's rule: a letter, or a letter or underscore with more of them or digits.
-_NAME = re.compile(r"([A-Za-z]|[A-Za-z_][A-Za-z0-9_]+)$")
 
 
 @dataclass(frozen=True)
@@ -36,12 +32,17 @@ class Metric:
         """Return the value as JSON can carry it: NaN and infinities are words.
 
         Raises:
-            TypeError: The value is no number.
-            ValueError: The value is a text that is no number.
+            ValueError: The value is no number.
         """
-        # pandas.NA is neither a float nor can it be made one.
-        value = math.nan if str(self.value) == "<NA>" else float(self.value)
-        return value if math.isfinite(value) else str(value)
+        return metric_rules.wire_value(self.value)
+
+    def wire_step(self) -> int | None:
+        """Return the step as the API takes it.
+
+        Raises:
+            ValueError: The step is no integer.
+        """
+        return metric_rules.wire_step(self.step)
 
     def body(self) -> dict[str, Any]:
         """Return the body of the request."""
@@ -55,13 +56,13 @@ class Metric:
     def problems(self) -> dict[str, list[str]]:
         """Return what the API would refuse, by field, with the reason."""
         found: dict[str, list[str]] = {}
-        if not (isinstance(self.name, str) and _NAME.match(self.name)):
-            rule = "use letters, digits and underscores, and begin with a letter"
-            found["name"] = [f"{self.name!r} is no name for a metric: {rule}"]
-        try:
-            int(0 if self.step is None else self.step)
-        except (TypeError, ValueError):
-            found["step"] = [f"{self.step!r} is no integer"]
+        if problem := metric_rules.name_problem(self.name):
+            found["name"] = [problem]
+        for field, wire in ("value", self.wire_value), ("step", self.wire_step):
+            try:
+                wire()
+            except ValueError as error:
+                found[field] = [str(error)]
         return found
 
 
@@ -75,9 +76,11 @@ def metric_response(
         metric: The metric.
         problems: What the API refuses of it; empty when it takes it.
     """
-    body: dict[str, Any] = {"name": metric.name, "value": metric.wire_value()}
+    body: dict[str, Any]
     if problems:
         body = {"message": "the API would refuse this metric", "detail": problems}
+    else:
+        body = {"name": metric.name, "value": metric.wire_value()}
     response = requests.Response()
     response.status_code = 400 if problems else 200
     response.reason = "BAD REQUEST" if problems else "OK"

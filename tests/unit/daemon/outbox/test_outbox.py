@@ -640,7 +640,7 @@ def test_full_by_weight() -> None:
     gate = Gate("POST log")
     api = SimulatedApi(fault=gate)
     batch = Batch(enough=100, age=60, most=1, weight=1)
-    with Scene(api, batch, capacity=Capacity(weight=1000)).open() as outbox:
+    with Scene(api, batch, capacity=Capacity(weight=2000)).open() as outbox:
         for _ in range(9):
             outbox.put(_record("x" * 300))
         gate.open()
