@@ -73,11 +73,22 @@ def _redis_url(value: str) -> str:
     return value
 
 
+def _job_users(value: str) -> str:
+    word = value.strip().lower()
+    if word in {"auto", "none"}:
+        return word
+    if not word.isascii() or not word.isdigit() or not 0 < int(word) < _MAX_UID:
+        raise ValueError("it is neither 'auto' nor 'none' nor the number of a user")
+    return word
+
+
 def _not_blank(value: str) -> str:
     if not value.strip():
         raise ValueError("it is empty")
     return value
 
+
+_MAX_UID = (1 << 32) - 2 - 2048
 
 Text = Annotated[str, AfterValidator(_not_blank)]
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
@@ -301,6 +312,14 @@ class Settings(BaseSettings):
         "DIOPTRA_WORKER_HEALTH_HOST",
         "The address at which DIOPTRA_WORKER_HEALTH_PORT is opened; 0.0.0.0 lets other"
         " machines ask.",
+    )
+    job_users: Annotated[str, AfterValidator(_job_users)] = _optional(
+        "none",
+        "DIOPTRA_WORKER_JOB_USERS",
+        "Who jobs run as: 'auto' is a user for each slot, from 60706 on, where the"
+        " worker has the right to change users (Linux, as root), and else the worker's"
+        " own; 'none' is the worker's own; a number is the first of 2048 users that are"
+        " nobody else's, and it is an error if jobs cannot run as them.",
     )
     expose_credentials: bool = _optional(
         default=False,

@@ -23,6 +23,7 @@ from tests.plugins.until import until
 from tests.plugins.worker_process import alive, wait_until_gone
 
 from dioptra_worker.common.background import in_background
+from dioptra_worker.common.job_user import send_user
 from dioptra_worker.errors import RunnerError
 from dioptra_worker.supervision.forkserver_start import (
     ForkserverProgram,
@@ -635,7 +636,7 @@ class _SharedForks:
         """Ask for one."""
         ours, theirs = socket.socketpair()
         with theirs:
-            socket.send_fds(self._shared.sock, [b"c"], [theirs.fileno()])
+            send_user(self._shared.sock, None, theirs.fileno())
         return PoolForkserver(ours)
 
 

@@ -7,6 +7,7 @@ import uuid
 from typing import TYPE_CHECKING
 
 from dioptra_worker import settings as settings_module
+from dioptra_worker.cli.job_users import decide_job_users
 from dioptra_worker.common import log_setup
 from dioptra_worker.common.interpreter import python
 from dioptra_worker.daemon.pool.gpus import assign, visible
@@ -41,14 +42,16 @@ def run_pool(
         level=settings.log_level,
         secrets=settings.secrets(),
     )
+    share = choose_mode(settings.isolation) == "fork" and settings.warm
+    users = decide_job_users(settings, slots=settings.concurrency) if share else None
     forkservers = ForkserverProgram(
         mode="shared" if settings.warm else "cold",
         preload=(*SERVER_MODULES, *settings.preload),
         grace=settings.kill_grace,
         environment=settings_module.for_runners(settings, os.environ),
+        users=users,
     )
     name = options.name or uuid.uuid4().hex
-    share = choose_mode(settings.isolation) == "fork" and settings.warm
     specs = [
         SlotSpec(
             name=f"{name}-{number}",
@@ -58,7 +61,7 @@ def run_pool(
         )
         for number, gpus in enumerate(_gpus(settings), 1)
     ]
-    return WorkerPool(specs, forkservers).run()
+    return WorkerPool(specs, forkservers, users=users).run()
 
 
 def _gpus(settings: Settings) -> list[list[str] | None]:

@@ -33,6 +33,7 @@ from dioptra_worker.errors import (
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from dioptra_worker.supervision.job_users import JobUsers
     from dioptra_worker.supervision.launcher import Launcher
 
 WARN_AFTER = 60.0
@@ -210,7 +211,12 @@ def serve(
         times: What tests have shortened.
         pool: The socket to the pool whose fork server this daemon shares.
     """
-    launcher = _launcher(settings, pool)
+    from dioptra_worker.cli.job_users import decide_job_users
+
+    users = None
+    if pool is None:  # which else says who they are
+        users = decide_job_users(settings, slots=1)
+    launcher = _launcher(settings, pool, users)
     with launcher:
         # The fork server imports MLflow while we import what the daemon needs.
         with contextlib.suppress(RunnerError):  # the daemon tries again, and says it
@@ -257,7 +263,9 @@ def _serve(
     return ExitCode.OK
 
 
-def _launcher(settings: settings_module.Settings, pool: int | None) -> Launcher:
+def _launcher(
+    settings: settings_module.Settings, pool: int | None, users: JobUsers | None
+) -> Launcher:
     from dioptra_worker.supervision.forkserver_start import PoolForkservers
     from dioptra_worker.supervision.launcher import Launcher, choose_mode
 
@@ -271,6 +279,7 @@ def _launcher(settings: settings_module.Settings, pool: int | None) -> Launcher:
         starter=None if pool is None else PoolForkservers(socket.socket(fileno=pool)),
         variables={} if gpus is None else {"CUDA_VISIBLE_DEVICES": gpus},
         adopts_orphans=pool is None,
+        users=users,
     )
 
 

@@ -18,6 +18,7 @@ from functools import partial
 from os import _exit  # as it was before user code could replace it
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from dioptra_worker.common.job_user import NO_HOME
 from dioptra_worker.common.retry import retry_until_available
 from dioptra_worker.engine.wording import format_exception, safe_str
 from dioptra_worker.errors import RunnerError, ServiceRefused, WorkerError
@@ -88,6 +89,8 @@ def main(sock: socket.socket, *, seed: int) -> NoReturn:
     if start.api_url:
         os.environ["DIOPTRA_API"] = start.api_url
     os.chdir(start.directory)
+    if os.environ.get("HOME") == NO_HOME:
+        os.environ["HOME"] = start.directory
     bridge = ChannelBridge(channel, job_id=start.job_id)
     sdk_bridge.install(bridge)
     result = _run(start, channel, bridge, seed)

@@ -11,11 +11,15 @@ import threading
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from dioptra_worker.common.interpreter import python
+from dioptra_worker.common.job_user import homeless, receive_user
 from dioptra_worker.common.printable import spelt_out
 from dioptra_worker.supervision.line_splitter import LineSplitter
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from dioptra_worker.common.job_user import JobUser
+    from dioptra_worker.supervision.job_users import JobUsers
 
 log = logging.getLogger("dioptra_worker.forkserver")
 
@@ -30,10 +34,12 @@ class ForkserverHandle(Protocol):
     Attributes:
         sock: The socket to it.
         pid: Its process, where it is a child of ours.
+        user: Who it and its runners are; None is our own user.
     """
 
     sock: socket.socket
     pid: int | None
+    user: JobUser | None
 
     def kill(self) -> None:
         """End it at once, whatever becomes of its runners."""
@@ -66,6 +72,7 @@ class ForkserverProgram:
         preload: tuple[str, ...],
         grace: float,
         environment: Mapping[str, str],
+        users: JobUsers | None = None,
     ) -> None:
         """Prepare; nothing is started yet.
 
@@ -74,13 +81,26 @@ class ForkserverProgram:
             preload: Modules that the fork server imports beside our own.
             grace: Seconds that runners have to end when the daemon is gone.
             environment: What runners see; without the daemon's secrets.
+            users: Who fork servers and runners are; None is our own user.
         """
         self._options = ["--mode", mode, "--preload", ",".join(preload)]
         self._options += ["--grace", str(grace)]
         self._environment = dict(environment)
+        self._users = users
+        self._user: JobUser | None = None
+        if users is not None:
+            self._environment |= homeless(environment)
 
     def start(self) -> ChildForkserver:
-        """Start one."""
+        """Start one; it is the only one that still works."""
+        if self._users is not None:
+            if self._user is not None:
+                self._users.give_back(self._user)
+            self._user = self._users.take()
+        return self._start(self._user)
+
+    def _start(self, user: JobUser | None) -> ChildForkserver:
+        who = [] if user is None else ["--user", str(user)]
         ours, theirs = socket.socketpair()
         said, there = os.pipe()
         try:
@@ -88,7 +108,7 @@ class ForkserverProgram:
                 child = subprocess.Popen(
                     [
                         *(*python(), "-m", "dioptra_worker.runner.forkserver.main"),
-                        *("--fd", str(theirs.fileno()), *self._options),
+                        *("--fd", str(theirs.fileno()), *self._options, *who),
                     ],
                     pass_fds=[theirs.fileno()],
                     stdin=subprocess.DEVNULL,
@@ -109,7 +129,7 @@ class ForkserverProgram:
             name="dioptra-forkserver-output",
             daemon=True,
         ).start()
-        return ChildForkserver(ours, child)
+        return ChildForkserver(ours, child, user)
 
 
 def _log_output(descriptor: int) -> None:
@@ -134,8 +154,14 @@ def _log_line(line: bytes) -> None:
 class ChildForkserver:
     """A fork server that is our child."""
 
-    def __init__(self, sock: socket.socket, child: subprocess.Popen[bytes]) -> None:
+    def __init__(
+        self,
+        sock: socket.socket,
+        child: subprocess.Popen[bytes],
+        user: JobUser | None = None,
+    ) -> None:
         self.sock = sock
+        self.user = user
         self.pid: int | None = child.pid
         self._child = child
 
@@ -166,20 +192,19 @@ class PoolForkservers:
     def start(self) -> PoolForkserver:
         """Ask for one."""
         self._pool.sendall(b"t")
-        data, descriptors, _, _ = socket.recv_fds(self._pool, 1, 1)
-        if not data:
-            raise OSError("the process that started this worker is gone")
+        user, descriptors = receive_user(self._pool)
         if not descriptors:
             raise OSError("no fork server can be had: see the log of the pool")
-        return PoolForkserver(socket.socket(fileno=descriptors[0]))
+        return PoolForkserver(socket.socket(fileno=descriptors[0]), user)
 
 
 class PoolForkserver:
     """A fork server that is somebody else's child."""
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: socket.socket, user: JobUser | None = None) -> None:
         self.sock = sock
         self.pid: int | None = None
+        self.user = user
 
     def kill(self) -> None:
         """Hang up for good: it ends its runners and itself."""

@@ -21,6 +21,7 @@ from dioptra_worker.protocol.forkserver import (
 )
 from dioptra_worker.supervision.forkserver_client import ForkserverClient
 from dioptra_worker.supervision.forkserver_start import ForkserverProgram, Mode
+from dioptra_worker.supervision.job_users import clean_up_after
 from dioptra_worker.supervision.runner_process import ProcessHandle, RunnerPipes
 from dioptra_worker.tracking.backend import SERVER_MODULES
 
@@ -29,8 +30,10 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
+    from dioptra_worker.common.job_user import JobUser
     from dioptra_worker.protocol.forkserver import ProcessRequest
     from dioptra_worker.supervision.forkserver_start import ForkserverStarter
+    from dioptra_worker.supervision.job_users import JobUsers
 
 log = logging.getLogger("dioptra_worker.launcher")
 
@@ -43,7 +46,11 @@ KILL_TIMEOUT = 5.0
 
 
 class Launcher:
-    """Starts the fork server when it is needed, and talks to it; for any thread."""
+    """Starts the fork server when it is needed, and talks to it; for any thread.
+
+    Attributes:
+        job_user: Who the runners of the present fork server are; None is our own user.
+    """
 
     def __init__(
         self,
@@ -56,6 +63,7 @@ class Launcher:
         starter: ForkserverStarter | None = None,
         variables: Mapping[str, str] | None = None,
         adopts_orphans: bool = False,
+        users: JobUsers | None = None,
     ) -> None:
         """Prepare; nothing is started yet.
 
@@ -71,12 +79,15 @@ class Launcher:
             adopts_orphans: Whether this process ends what a fork server that was
                 killed leaves behind. It must start no process in a session of its
                 own, as that would be taken for one.
+            users: Who runners are, with the program with the options above; None is
+                our own user.
         """
         self._starter = starter or ForkserverProgram(
             mode=mode,
             preload=(*tracking, *preload),
             grace=grace,
             environment=environment,
+            users=users,
         )
         self._grace = grace
         self._variables = dict(variables or {})
@@ -84,6 +95,7 @@ class Launcher:
         self._forkserver: ForkserverClient | None = None
         self._closed = False
         self._adopts_orphans = adopts_orphans and adopt_orphans()
+        self.job_user: JobUser | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -128,7 +140,7 @@ class Launcher:
                 importing = not forkserver.ready.is_set()
                 forkserver.close(wait=0.0 if importing else self._grace + CLOSE_MARGIN)
                 self._forkserver = None
-                self._end_orphans()
+                self._end_leftovers()
         finally:
             self._request_lock.release()
 
@@ -191,9 +203,13 @@ class Launcher:
             See `dioptra_worker.runner.artifact_download`.
 
         Raises:
+            OSError: If the target's folder cannot be handed over to that process.
             RunnerError: If none could be started.
         """
         request = StartDownload(uri=uri, target=str(target), is_dir=is_dir)
+        if (user := self.job_user) is not None:
+            for path in (target.parent, *target.parent.iterdir()):
+                os.chown(path, user.uid, user.uid, follow_symlinks=False)
         reports, reports_there = os.pipe()
         try:
             process = self._request(request, [reports_there])
@@ -224,11 +240,12 @@ class Launcher:
                 log.warning("the fork server has ended unexpectedly; starting another")
                 self._forkserver.close(wait=1.0)
                 self._forkserver = None
-                self._end_orphans()
+                self._end_leftovers()
             try:
                 forkserver = self._starter.start()
             except OSError as error:
                 raise RunnerError(f"no fork server can be started: {error}") from error
+            self.job_user = forkserver.user
             self._forkserver = ForkserverClient(forkserver)
             threading.Thread(
                 target=self._mind,
@@ -238,9 +255,12 @@ class Launcher:
             ).start()
         return self._forkserver
 
-    def _end_orphans(self) -> None:
+    def _end_leftovers(self) -> None:
         """End what jobs have left to us, as long as there is no fork server."""
-        if self._adopts_orphans and (count := kill_orphans(())):
+        count = kill_orphans(()) if self._adopts_orphans else 0
+        if self.job_user is not None:
+            count += clean_up_after(self.job_user)
+        if count:
             log.warning(
                 "ended %d processes that a job left behind when the fork server ended",
                 count,

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import os
 import stat
-from typing import TYPE_CHECKING
+import sys
+from pathlib import Path
 
 import pytest
 
 from dioptra_worker.common.workspace import workspace
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def test_folder_is_private_and_goes_away(tmp_path: Path) -> None:
@@ -50,3 +48,35 @@ def test_download_is_private_and_goes_away(tmp_path: Path) -> None:
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
         path.write_bytes(b"x")
     assert not path.exists()
+
+
+@pytest.mark.skipif(
+    sys.platform != "linux" or os.geteuid() != 0,
+    reason="only root can hand a folder over to another user",
+)
+def test_a_folder_is_handed_over_to_another_user(tmp_path: Path) -> None:
+    """Its user fills it, reads its plugins, has its artifacts; the rest stays ours."""
+    user = 60706
+    with workspace(tmp_path, 7, user=user) as space:
+        file = space.plugins / "plugin" / "tasks.py"
+        file.parent.mkdir(mode=0o755)
+        file.touch(mode=0o600)
+        artifact = space.artifact(1, 2)
+        artifact.mkdir(parents=True)
+        (artifact / "data").touch(mode=0o600)
+        (artifact / "link").symlink_to("/etc/passwd")
+        space.hand_over()
+        found = {
+            path: (path.lstat().st_uid, path.lstat().st_gid, path.lstat().st_mode)
+            for path in (space.root, file.parent, file, artifact, artifact / "data")
+        }
+        assert found == {
+            space.root: (0, user, stat.S_IFDIR | 0o1770),
+            file.parent: (0, user, stat.S_IFDIR | 0o750),
+            file: (0, user, stat.S_IFREG | 0o640),
+            artifact: (user, user, stat.S_IFDIR | 0o755),
+            artifact / "data": (user, user, stat.S_IFREG | 0o600),
+        }
+        assert (artifact / "link").lstat().st_uid == user
+        assert Path("/etc/passwd").stat().st_uid == 0
+    assert not space.root.exists()

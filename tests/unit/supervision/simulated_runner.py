@@ -167,6 +167,7 @@ class Forkserver:
         mlflow_away: Whether MLflow runs cannot be closed.
         runners: Those that it has handed out.
         closed: The MLflow runs that it was to close, with their status.
+        job_user: Who they are: our own user.
     """
 
     conduct: Conduct | Exception
@@ -174,6 +175,7 @@ class Forkserver:
     mlflow_away: bool = False
     runners: list[Runner] = field(default_factory=list)
     closed: list[tuple[str, str]] = field(default_factory=list)
+    job_user: None = None
 
     def start_runner(self) -> tuple[ProcessHandle, RunnerPipes]:
         """A runner."""

@@ -157,9 +157,14 @@ class Attempt:
         context, settings = self._context, self._context.settings
         job_log, prefetch = completion.job_log, self._prefetch
         assert prefetch is not None
+        job_user = context.launcher.job_user
         # The folder is removed after the job's end is told: it may hold many files.
         space = self._cleanup.enter_context(
-            workspace(settings.work_dir, self.request.job_id)
+            workspace(
+                settings.work_dir,
+                self.request.job_id,
+                user=None if job_user is None else job_user.uid,
+            )
         )
         setup = SetupDeadline(settings.setup_deadline)
         clock = JobClock(setup, limit=self.request.timeout)

@@ -149,6 +149,7 @@ class Preparation:
             retry_timeout=context.settings.setup_deadline,
         )
         plan = PlanBuilder(transfer, job, self._space).build(self._pool)
+        self._space.hand_over()
         stamp = run_tags(
             job,
             plan,

@@ -16,16 +16,19 @@ import socket
 import time
 from typing import TYPE_CHECKING
 
+from dioptra_worker.common.job_user import send_user
 from dioptra_worker.daemon.pool.slot import Slot
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from dioptra_worker.common.job_user import JobUser
     from dioptra_worker.daemon.pool.slot import SlotSpec
     from dioptra_worker.supervision.forkserver_start import (
         ChildForkserver,
         ForkserverProgram,
     )
+    from dioptra_worker.supervision.job_users import JobUsers
 
 log = logging.getLogger("dioptra_worker.crew")
 
@@ -37,14 +40,20 @@ class WorkerPool:
     """The slots of one worker; `run` belongs to the main thread."""
 
     def __init__(
-        self, specs: Sequence[SlotSpec], forkservers: ForkserverProgram
+        self,
+        specs: Sequence[SlotSpec],
+        forkservers: ForkserverProgram,
+        *,
+        users: JobUsers | None = None,
     ) -> None:
         """Prepare; nothing is started yet.
 
         Args:
             specs: How each slot is started.
             forkservers: Starts the fork server that all share.
+            users: Who the slots' runners are; None is our own user.
         """
+        self._users = users
         self._slots = [Slot(spec) for spec in specs]
         self._forkservers = forkservers
         self._forkserver: ChildForkserver | None = None
@@ -81,10 +90,10 @@ class WorkerPool:
         sock = slot.sock
         assert sock is not None
         self._selector.register(
-            sock, selectors.EVENT_READ, lambda: self._on_request(sock)
+            sock, selectors.EVENT_READ, lambda: self._on_request(slot, sock)
         )
 
-    def _on_request(self, sock: socket.socket) -> None:
+    def _on_request(self, slot: Slot, sock: socket.socket) -> None:
         """Give a slot a fork server of its own for each byte that it sends."""
         if sock.fileno() < 0:  # that its slot has ended was heard just before this
             return
@@ -96,17 +105,21 @@ class WorkerPool:
             self._selector.unregister(sock)
         for _ in requests:
             try:
-                self._send_forkserver(sock)
+                self._send_forkserver(slot, sock)
             except OSError as error:
                 log.error("no fork server for a slot: %s", error)
                 with contextlib.suppress(OSError):
                     sock.sendall(b"n")  # which it waits for
 
-    def _send_forkserver(self, sock: socket.socket) -> None:
+    def _send_forkserver(self, slot: Slot, sock: socket.socket) -> None:
+        if self._users is not None:
+            if slot.user is not None:  # taken again only when no process has it
+                self._users.give_back(slot.user)
+            slot.user = self._users.take()
         ours, theirs = socket.socketpair()
         with ours, theirs:
-            self._fork_for(theirs)
-            socket.send_fds(sock, [b"t"], [ours.fileno()])
+            self._fork_for(theirs, slot.user)
+            send_user(sock, slot.user, ours.fileno())
 
     def _on_exit(self, slot: Slot, code: int) -> None:
         if slot.sock is not None:
@@ -136,16 +149,16 @@ class WorkerPool:
 
     # -- the fork server ----------------------------------------------------------
 
-    def _fork_for(self, daemon: socket.socket) -> None:
+    def _fork_for(self, daemon: socket.socket, user: JobUser | None) -> None:
         """Have the fork server fork one that serves a daemon."""
         if self._forkserver is None:
             self._forkserver = self._forkservers.start()
         try:
-            socket.send_fds(self._forkserver.sock, [b"c"], [daemon.fileno()])
+            send_user(self._forkserver.sock, user, daemon.fileno())
         except OSError:  # it has just ended
             self._forkserver.sock.close()
             self._forkserver = self._forkservers.start()
-            socket.send_fds(self._forkserver.sock, [b"c"], [daemon.fileno()])
+            send_user(self._forkserver.sock, user, daemon.fileno())
 
     def _end_forkserver(self) -> None:
         if self._forkserver is not None:

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from dioptra_worker.common.job_user import JobUser
+
 FIRST_DELAY = 1.0
 LONGEST_DELAY = 30.0
 """Seconds between the loss of a slot and its next start, which grow with each loss."""
@@ -48,6 +50,7 @@ class Slot:
         sock: The socket to it while it runs.
         restart_at: When it is to be started again, if it is.
         code: The exit code of its last process, as a shell has it.
+        user: Who its runners are, since it last asked; None is our own user.
     """
 
     def __init__(self, spec: SlotSpec) -> None:
@@ -56,6 +59,7 @@ class Slot:
         self.sock: socket.socket | None = None
         self.restart_at: float | None = None
         self.code = 0
+        self.user: JobUser | None = None
         self._started = 0.0
         self._pause = FIRST_DELAY
 

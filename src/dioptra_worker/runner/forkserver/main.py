@@ -9,6 +9,7 @@ import socket
 from typing import TYPE_CHECKING
 
 from dioptra_worker.common import process_privacy
+from dioptra_worker.common.job_user import JobUser, become
 from dioptra_worker.runner.forkserver import shared
 from dioptra_worker.runner.forkserver.descriptors import open_descriptors
 from dioptra_worker.runner.forkserver.process_makers import ForkingMaker, SpawningMaker
@@ -27,7 +28,11 @@ def main() -> None:
     parser.add_argument("--preload", default="")
     parser.add_argument("--grace", type=float, required=True)
     parser.add_argument("--why", help="why runners are not forked")
+    parser.add_argument("--user", type=JobUser.parse, help="who runners are")
+    parser.add_argument("--own-user", action="store_true", help="we are that already")
     options = parser.parse_args()
+    if options.user is not None:  # before anything is imported for jobs
+        become(options.user, stay_able_to_change=options.mode == "shared")
     process_privacy.hide_memory()  # from jobs, which would change what later ones run
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # ends with the daemon, not before
@@ -52,7 +57,13 @@ def main() -> None:
                 maker = SpawningMaker(
                     options.preload, keep_standby=options.mode != "cold"
                 )
-            Forkserver(sock, maker, grace=options.grace, why=why).serve()
+            Forkserver(
+                sock,
+                maker,
+                grace=options.grace,
+                why=why,
+                has_own_user=options.user is not None or options.own_user,
+            ).serve()
 
 
 def warm_up(names: str, *, sock: socket.socket) -> str | None:

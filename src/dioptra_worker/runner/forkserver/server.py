@@ -19,10 +19,12 @@ import os
 import selectors
 import signal
 import socket
+import sys
 import time
 from collections import deque
 from typing import TYPE_CHECKING
 
+from dioptra_worker.common.ipc_objects import ipc_objects, remove_ipc_objects
 from dioptra_worker.common.orphans import REAP_TIMEOUT, adopt_orphans, kill_orphans
 from dioptra_worker.protocol import codec
 from dioptra_worker.protocol.forkserver import (
@@ -61,6 +63,7 @@ class Forkserver:
         *,
         grace: float,
         why: str | None = None,
+        has_own_user: bool = False,
     ) -> None:
         """Prepare.
 
@@ -69,7 +72,10 @@ class Forkserver:
             maker: Makes runners.
             grace: Seconds that they have to end when the daemon is gone.
             why: Why they are not forked although they should be.
+            has_own_user: Whether all that our user has is ours and our runners'.
         """
+        self._has_own_user = has_own_user
+        self._own_objects: set[str] = set()
         self._sock = sock
         self._maker = maker
         self._grace = grace
@@ -82,6 +88,8 @@ class Forkserver:
     def serve(self) -> None:
         """Work until the daemon hangs up, then see that no runner outlives it."""
         adopt_orphans()
+        if self._has_own_user:
+            self._own_objects = ipc_objects()
         with child_signals() as children, selectors.DefaultSelector() as selector:
             selector.register(self._sock, selectors.EVENT_READ)
             selector.register(children, selectors.EVENT_READ)
@@ -172,8 +180,13 @@ class Forkserver:
             # An orphan does not say whose it was: while a runner lives, it may be its.
             if not self._runners:
                 kill_orphans(self._children | self._maker.standby_pids())
+                self._remove_what_jobs_left()
             peak = maxrss_bytes(usage.ru_maxrss)
             self._report(ProcessEnded(pid=pid, status=status, peak=peak))
+
+    def _remove_what_jobs_left(self) -> None:
+        if self._has_own_user and (left := remove_ipc_objects(self._own_objects)):
+            print("removed what a job left:", *left, file=sys.stderr)  # noqa: T201
 
     def _signal_all(self, signum: int) -> None:
         for pid in self._children:

@@ -15,6 +15,7 @@ import subprocess
 from typing import TYPE_CHECKING
 
 from dioptra_worker.common.interpreter import python
+from dioptra_worker.common.job_user import become, receive_user
 from dioptra_worker.common.orphans import adopt_orphans, kill_orphans
 from dioptra_worker.runner.forkserver.descriptors import close_all_but
 from dioptra_worker.runner.forkserver.process_makers import ForkingMaker, leave_unreaped
@@ -23,6 +24,8 @@ from dioptra_worker.runner.forkserver.server import Forkserver
 
 if TYPE_CHECKING:
     from collections.abc import Collection
+
+    from dioptra_worker.common.job_user import JobUser
 
 
 def serve(
@@ -36,7 +39,7 @@ def serve(
     """Make a fork server for whoever is handed to us, until nobody can be any more.
 
     Args:
-        sock: Brings sockets of daemons.
+        sock: Brings sockets of daemons, and who their runners are.
         of_libraries: Descriptors that belong to what was imported.
         preload: Modules that runners need, separated by commas.
         grace: Seconds that runners have to end when their daemon is gone.
@@ -56,39 +59,64 @@ def serve(
                 kill_orphans(forkservers)
             if sock not in ready:
                 continue
-            data, descriptors, _, _ = socket.recv_fds(sock, 1, 1)
-            if not data:
+            user, descriptors = receive_user(sock)
+            if not descriptors:
                 return
             with socket.socket(fileno=descriptors[0]) as daemon:
                 if why is None:
-                    pid = _fork(daemon, of_libraries, grace=grace)
+                    pid = _fork(daemon, of_libraries, user, grace=grace)
                 else:
-                    pid = _start(daemon, preload=preload, grace=grace, why=why)
+                    pid = _start(daemon, user, preload=preload, grace=grace, why=why)
                 forkservers.add(pid)
 
 
-def _fork(daemon: socket.socket, of_libraries: Collection[int], *, grace: float) -> int:
+def _fork(
+    daemon: socket.socket,
+    of_libraries: Collection[int],
+    user: JobUser | None,
+    *,
+    grace: float,
+) -> int:
     if pid := os.fork():
         return pid
     try:
         os.setsid()
+        if user is not None:
+            become(user)
         signal.set_wakeup_fd(-1)  # before its descriptor is closed
         # The pool's socket first of all: it would not see the parent's end.
         close_all_but({*of_libraries, daemon.fileno()})
-        Forkserver(daemon, ForkingMaker(of_libraries), grace=grace).serve()
+        Forkserver(
+            daemon,
+            ForkingMaker(of_libraries),
+            grace=grace,
+            has_own_user=user is not None,
+        ).serve()
     finally:
         os._exit(0)
 
 
-def _start(daemon: socket.socket, *, preload: str, grace: float, why: str) -> int:
+def _start(
+    daemon: socket.socket,
+    user: JobUser | None,
+    *,
+    preload: str,
+    grace: float,
+    why: str,
+) -> int:
     child = subprocess.Popen(
         [
             *(*python(), "-m", "dioptra_worker.runner.forkserver.main"),
             *("--fd", str(daemon.fileno()), "--mode", "spawn"),
             *("--preload", preload, "--grace", str(grace), "--why", why),
+            *([] if user is None else ["--own-user"]),
         ],
         pass_fds=[daemon.fileno()],
         stdin=subprocess.DEVNULL,
         start_new_session=True,
+        # It renounced what it needs no longer as this process did.
+        user=None if user is None else user.uid,
+        group=None if user is None else user.uid,
+        extra_groups=None if user is None else user.groups,
     )
     return leave_unreaped(child)

@@ -1,0 +1,260 @@
+"""Where the worker may change users, a job is another one, and each slot has its own.
+
+Attack: plugins in two slots read the daemon's environment, memory and maps, the file
+with the password, the outbox and the cache; they look around in the work folder, go
+into the neighbour's folder, end its processes and the worker's, rewrite their own
+plugin, and leave processes, shared memory and semaphores behind.
+Promise: all of that is refused, or gone when the job has ended; what a job is for
+(artifacts in and out, its folder, its home) works as ever.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import stat
+import tempfile
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from tests.plugins import open_home
+from tests.plugins.until import until
+from tests.plugins.worker_process import alive, worker
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.plugins.testbed import Platform
+    from tests.plugins.worker_process import WorkerProcess
+
+    from dioptra_worker.tools.local import LocalStack
+
+SOURCE = """
+import json
+
+
+@pyplugs.register
+def stay():
+    Path("kept").write_text("the neighbour's")
+    print("HERE", json.dumps([os.getuid(), os.getpid(), os.getcwd()]), "END")
+    while not Path("go").exists():
+        time.sleep(0.02)
+
+
+@pyplugs.register
+def attack(work, secret, neighbour, pid, daemons):
+    def tried(action):
+        try:
+            return action() or "done"
+        except OSError as error:
+            return type(error).__name__
+
+    inside = Path(work, "outbox"), Path(work, "cache", "snapshots")
+    found = {"uid": os.getuid(), "groups": os.getgroups()}
+    for each in daemons:
+        for name in ("environ", "mem", "maps", "cwd/x"):
+            path = Path(f"/proc/{each}", name)
+            found[f"{each} {name}"] = tried(lambda: path.open("rb").read(1) and "read")
+        found[f"{each} kill"] = tried(lambda: os.kill(each, signal.SIGKILL))
+    for path in (Path(work), *inside, Path(neighbour)):
+        found[f"list {path}"] = tried(lambda: os.listdir(path) and "listed")
+        found[f"write {path}"] = tried(lambda: Path(path, "x").write_text("x"))
+    found["secret"] = tried(lambda: Path(secret).read_text())
+    found["neighbour"] = tried(lambda: Path(neighbour, "kept").read_text())
+    found["kill neighbour"] = tried(lambda: os.kill(pid, signal.SIGKILL))
+    found["plugin"] = tried(lambda: Path(__file__).write_text("evil = True"))
+    own = Path(".dioptra")
+    found["replace plugins"] = tried(lambda: own.rename("elsewhere"))
+    found["become root"] = tried(lambda: os.setuid(0))
+    print("FOUND", json.dumps(found), "END")
+
+
+@pyplugs.register
+def make():
+    return {"a/b.txt": "deep", "c.txt": "flat"}
+
+
+@pyplugs.register
+def use(text, folder):
+    Path("own").write_text(text)
+    Path(os.environ["HOME"], "of the home").write_text("x")
+    return [text, folder, os.getuid()]
+"""
+
+
+@contextmanager
+def _worker(
+    stack: LocalStack, platform: Platform, *arguments: str, **settings: str
+) -> Iterator[tuple[WorkerProcess, Path]]:
+    """A worker in a folder that others may enter; its password is in a file."""
+    prefix = open_home.prefix()
+    if isinstance(prefix, str):
+        pytest.skip(prefix)
+    folder = Path(tempfile.mkdtemp(prefix="dioptra-worker-test-"))
+    folder.chmod(0o755)
+    environment = dict(stack.environment())
+    secret = folder / "password"
+    secret.touch(mode=0o600)
+    secret.write_text(environment.pop("DIOPTRA_WORKER_PASSWORD"))
+    settings["DIOPTRA_WORKER_PASSWORD_FILE"] = str(secret)
+    settings.setdefault("DIOPTRA_WORKER_JOB_USERS", "auto")
+    try:
+        with worker(
+            environment,
+            folder,
+            *(*arguments, platform.queue),
+            settings=settings,
+            prefix=prefix,
+        ) as running:
+            yield running, folder
+    finally:
+        shutil.rmtree(folder)
+
+
+def _said(text: str, word: str) -> Any:
+    found = re.search(word + r" (.*) END", text)
+    assert found, text
+    return json.loads(found[1])
+
+
+def test_neighbours_and_the_worker_are_out_of_reach(
+    stack: LocalStack, platform: Platform
+) -> None:
+    """Nothing of the daemons, of the pool, of the fork servers or the neighbour."""
+    with _worker(stack, platform, "--concurrency", "2") as (running, folder):
+        until(lambda: running.log.count("listens on") == 2)
+        staying = platform.entrypoint(SOURCE, {"staying": {"stay": []}})
+        first = platform.submit(staying)
+        platform.wait_for_line(first, "HERE")
+        uid, pid, neighbour = _said(platform.text(first), "HERE")
+        ours = [running.process.pid, *running.descendants()]
+        others = [each for each in ours if _uid(each) not in {0, uid}]
+        daemons = [each for each in ours if _uid(each) == 0]
+        assert len(daemons) == 3
+        assert others  # the shared fork server, and that of the other slot
+        second = platform.submit(
+            platform.entrypoint(
+                SOURCE,
+                {
+                    "attacking": {
+                        "attack": [
+                            *(str(running.work_dir), str(folder / "password")),
+                            *(neighbour, pid, daemons),
+                        ]
+                    }
+                },
+            )
+        )
+        assert platform.wait(second) == "finished", platform.text(second)
+        found = _said(platform.text(second), "FOUND")
+        assert found.pop("uid") not in {0, uid}
+        assert found.pop("groups") == []
+        assert set(found.values()) <= {"PermissionError"}, found
+        Path(neighbour, "go").touch()
+        assert platform.wait(first) == "finished"
+        assert stat.S_IMODE(running.work_dir.stat().st_mode) == 0o711
+
+
+@pytest.mark.parametrize("isolation", ["fork", "spawn"])
+def test_a_job_does_what_jobs_do(
+    isolation: str, stack: LocalStack, platform: Platform
+) -> None:
+    """It writes artifacts and reads them, in its folder and its home, as its user."""
+    with _worker(stack, platform, "--isolation", isolation) as (running, _):
+        made = platform.submit(
+            platform.entrypoint(
+                SOURCE,
+                {"making": {"make": []}, "telling": {"use": ["told", {}]}},
+                artifact_outputs={
+                    "folder": {"contents": "$making", "task": {"name": "Folder"}},
+                    "text": {"contents": "$telling", "task": {"name": "Text"}},
+                },
+            )
+        )
+        assert platform.wait(made) == "finished", platform.text(made)
+        artifacts = platform.artifacts(made)
+        used = platform.submit(
+            platform.entrypoint(
+                SOURCE,
+                {"using": {"use": ["$text", "$folder"]}},
+                artifact_outputs={
+                    "result": {"contents": "$using", "task": {"name": "Text"}}
+                },
+                artifact_inputs={"text": ["text"], "folder": ["folder"]},
+            ),
+            artifacts={
+                name: {"id": kept["id"], "snapshotId": kept["snapshot"]}
+                for name, kept in (
+                    ("text", artifacts["text"]),
+                    ("folder", artifacts["folder"]),
+                )
+            },
+        )
+        assert platform.wait(used) == "finished", platform.text(used)
+        result = platform.content(platform.artifacts(used)["result"]).decode()
+        assert "{'a/b.txt': 'deep', 'c.txt': 'flat'}" in result
+        assert not list(running.work_dir.glob("job-*"))
+        assert "did not come straight from its store" not in platform.text(used)
+
+
+LEAVE = """
+import ctypes
+from multiprocessing.shared_memory import SharedMemory
+
+
+@pyplugs.register
+def leave(kills):
+    libc = ctypes.CDLL(None)
+    numbers = [libc.shmget(4711, 4096, 0o1600), libc.semget(4711, 1, 0o1600)]
+    block = SharedMemory(create=True, size=1 << 20, name="left-by-a-job")
+    Path("/dev/shm/raw-of-a-job").write_bytes(b"x")
+    reader, writer = os.pipe()
+    if not os.fork():
+        os.setsid()
+        if not os.fork():
+            os.write(writer, str(os.getpid()).encode())
+            time.sleep(300)
+        os._exit(0)
+    print("LEFT", [numbers, int(os.read(reader, 20))], "END", flush=True)
+    if kills:
+        time.sleep(1)
+        os.kill(os.getppid(), signal.SIGKILL)
+        time.sleep(300)
+"""
+
+
+@pytest.mark.parametrize("kills", [False, True])
+@pytest.mark.parametrize("arguments", [[], ["--concurrency", "2"]])
+def test_nothing_of_a_job_stays(
+    kills: bool, arguments: list[str], stack: LocalStack, platform: Platform
+) -> None:
+    """Processes that left their session, shared memory and semaphores are gone."""
+    with _worker(stack, platform, *arguments):
+        entrypoint = platform.entrypoint(LEAVE, {"leaving": {"leave": [kills]}})
+        job = platform.submit(entrypoint)
+        ended = platform.wait(job)
+        assert ended == ("failed" if kills else "finished"), platform.text(job)
+        numbers, pid = _said(platform.text(job), "LEFT")
+        assert min(numbers) >= 0
+        left = [*map(Path, ("/dev/shm/left-by-a-job", "/dev/shm/raw-of-a-job"))]  # noqa: S108 - where Linux shows them
+        until(lambda: not alive(pid), seconds=10)
+        until(lambda: not any(path.exists() for path in left), seconds=10)
+        for kind, number in zip(("shm", "sem"), numbers, strict=True):
+            until(partial(_is_removed, kind, number), seconds=10)
+        platform.run(platform.entrypoint(SOURCE, {"using": {"use": ["x", {}]}}))
+
+
+def _is_removed(kind: str, number: int) -> bool:
+    lines = Path("/proc/sysvipc", kind).read_text().splitlines()[1:]
+    return str(number) not in [line.split()[1] for line in lines]
+
+
+def _uid(pid: int) -> int:
+    status = Path(f"/proc/{pid}/status").read_text()
+    found = re.search(r"^Uid:\s+(\d+)", status, re.MULTILINE)
+    assert found
+    return int(found[1])
