@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 from dioptra_worker.common.interpreter import python
 from dioptra_worker.common.job_user import JobUser
 from dioptra_worker.common.removal import remove
+from dioptra_worker.common.trusted_folder import make_private
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -122,10 +123,8 @@ def lock_folder(otherwise: Path) -> Path:
     """
     for folder in (LOCKS, otherwise):
         with contextlib.suppress(OSError):
-            folder.mkdir(mode=0o700, exist_ok=True)
-            found = folder.lstat()
-            if found.st_uid == os.geteuid() and found.st_mode & 0o170077 == 0o040000:
-                return folder
+            make_private(folder)
+            return folder
     raise OSError(f"neither {LOCKS} nor {otherwise} can be a folder of the worker's")
 
 
