@@ -85,7 +85,16 @@ class WorkerPool:
     # -- slots -----------------------------------------------------------------
 
     def _start(self, slot: Slot) -> None:
-        slot.start()
+        try:
+            slot.start()
+        except OSError as error:  # too many processes: the other slots go on
+            log.error(
+                "slot %s cannot be started now (%s) and is tried again in %.0f s",
+                slot.spec.name,
+                error,
+                slot.schedule_restart(),
+            )
+            return
         log.info("slot %s is process %s", slot.spec.name, slot.pid)
         sock = slot.sock
         assert sock is not None

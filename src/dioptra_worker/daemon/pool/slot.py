@@ -64,26 +64,34 @@ class Slot:
         self._pause = FIRST_DELAY
 
     def start(self) -> None:
-        """Start its process."""
+        """Start its process.
+
+        Raises:
+            OSError: If there cannot be another process, or descriptor, now.
+        """
         self.restart_at = None
+        self._started = time.monotonic()
         ours, theirs = socket.socketpair()
-        with theirs:
-            process = subprocess.Popen(
-                [
-                    *self.spec.program,
-                    "--pool",
-                    str(theirs.fileno()),
-                    *self.spec.options,
-                ],
-                env=dict(self.spec.environment),
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-                start_new_session=True,  # a terminal's Ctrl-C is ours to pass on
-            )
+        try:
+            with theirs:
+                process = subprocess.Popen(
+                    [
+                        *self.spec.program,
+                        "--pool",
+                        str(theirs.fileno()),
+                        *self.spec.options,
+                    ],
+                    env=dict(self.spec.environment),
+                    pass_fds=[theirs.fileno()],
+                    stdin=subprocess.DEVNULL,
+                    start_new_session=True,  # a terminal's Ctrl-C is ours to pass on
+                )
+        except BaseException:
+            ours.close()
+            raise
         # The pool reaps it, with all other children: Popen must not wait for it, too.
         process.returncode = 0
         self.pid, self.sock = process.pid, ours
-        self._started = time.monotonic()
 
     def signal(self, signum: int) -> None:
         """Signal its process, if it runs."""

@@ -44,6 +44,17 @@ class NoForkservers(ForkserverProgram):
     def start(self):
         raise OSError("there is no process left")
 
+class Limited(subprocess.Popen):
+    starts = 0
+
+    def __init__(self, *arguments, **options):
+        Limited.starts += 1
+        if Limited.starts in map(int, os.environ["LIMITED"].split(",")):
+            raise BlockingIOError(11, "Resource temporarily unavailable")
+        super().__init__(*arguments, **options)
+
+if "LIMITED" in os.environ:
+    subprocess.Popen = Limited
 if "SLOW" in os.environ:
     subprocess.Popen = Slow
 kind = NoForkservers if "NO_FORKSERVERS" in os.environ else ForkserverProgram
@@ -107,7 +118,7 @@ def _end(process: subprocess.Popen[str]) -> tuple[int, str]:
     return process.returncode, words
 
 
-@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_reaches_all_slots(signum: signal.Signals, tmp_path: Path) -> None:
     """Each slot gets the signal, and the pool ends with the last of them."""
     stay = STAY.replace("SIGTERM", signum.name)
@@ -133,6 +144,26 @@ def test_a_slot_that_is_lost_begins_again(tmp_path: Path) -> None:
     code, words = _end(process)
     assert code == 0
     assert "slot slot-1 was lost (exit code 137) and begins again in 1 s" in words
+
+
+@pytest.mark.parametrize("refused", ["1", "3", "3,4"])
+def test_a_slot_that_cannot_be_started_is_tried_again(
+    refused: str, tmp_path: Path
+) -> None:
+    """Where there can be no more processes for a while, the other slots go on.
+
+    The third start is that of a slot that was lost.
+    """
+    process, folders = _pool(tmp_path, STAY, STAY, LIMITED=refused)
+    _wait_for(*(folder / "up" for folder in folders))
+    (folders[0] / "up").unlink()
+    os.kill(int((folders[0] / "lives").read_text()), signal.SIGKILL)
+    _wait_for(folders[0] / "up")
+    assert len((folders[1] / "lives").read_text().split()) == 1
+    process.terminate()
+    code, words = _end(process)
+    assert code == 0
+    assert words.count("cannot be started now") == len(refused.split(","))
 
 
 def test_a_crash_is_a_loss(tmp_path: Path) -> None:
