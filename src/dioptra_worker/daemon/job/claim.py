@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
 
 from dioptra_worker.common.retry import retry_until_available
+from dioptra_worker.daemon.job.lost_worker import end_of, next_attempt
 from dioptra_worker.errors import (
     LoginRefused,
     NotFound,
@@ -128,42 +129,27 @@ class _Claiming:
         return self._interrupted()
 
     def _interrupted(self) -> Claim:
-        """Decide about a job that is started and that nobody runs."""
-        request, settings = self.request, self.settings
+        """Take over a job that is started and that nobody runs."""
+        request = self.request
         pending = self.stop.call(lambda: self.leases.pending_status(request.job_id))
         if pending is not None:
-            return Claim(
-                kind="lost",
-                status=pending.status,
-                words=pending.reason
-                or "its worker was lost before it could deliver that the job finished",
+            decided = end_of(pending)
+        else:
+            run_id = self._retry(lambda: self.api.mlflow_run(request.job_id))
+            decided = next_attempt(
+                request.attempt, has_run=run_id is not None, settings=self.settings
             )
-        run_id = self._retry(lambda: self.api.mlflow_run(request.job_id))
-        if request.attempt == 1 and run_id is None:
-            # Nobody ran it: it was set by a request of ours whose answer was lost.
+            if run_id is not None and decided.run_status is not None:
+                self.close_run(run_id, decided.run_status)
+        if decided.status:
+            return Claim(kind="lost", status=decided.status, words=decided.words)
+        if not decided.words:
             return Claim(kind="ours")
-        again = settings.on_interruption == "requeue"
-        if not again or request.attempt > settings.max_attempts:
-            if run_id is not None:
-                self.close_run(run_id, "FAILED")
-            times = "" if request.attempt <= 2 else f" {request.attempt - 1} times"
-            return Claim(
-                kind="lost",
-                status="failed",
-                words=f"its worker was lost{times} while the job ran: it was killed,"
-                " ran out of memory, or its machine went down",
-            )
-        if run_id is not None:
-            self.close_run(run_id, "KILLED")
         for status, reached in (("reset", "queued"), ("started", "started")):
             refusal = self._set(status)
             if refusal is not None and (now := self._status()) != reached:
                 return Claim(kind="over", status=now, words=str(refusal))
-        words = (
-            "the worker that ran this job was lost; this is attempt"
-            f" {request.attempt} of at most {settings.max_attempts}"
-        )
-        return Claim(kind="ours", words=words)
+        return Claim(kind="ours", words=decided.words)
 
     def _set(self, status: str) -> ServiceRefused | None:
         """Set the status; what the API says if it refuses."""
