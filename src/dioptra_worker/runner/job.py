@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dioptra_worker import engine
-from dioptra_worker.common.retry import retry_until_available
 from dioptra_worker.engine.wording import format_exception
 from dioptra_worker.errors import ServiceError, WorkerError
 from dioptra_worker.protocol.messages import (
@@ -22,11 +21,9 @@ from dioptra_worker.protocol.messages import (
     StepStarted,
 )
 from dioptra_worker.runner.forked_children import end_children_here
-from dioptra_worker.runner.outage_messages import outage_callbacks
 from dioptra_worker.runner.plugins.bundle import Bundle
 from dioptra_worker.runner.run_description import Describe, describing_run
 from dioptra_worker.sdk.tracebacks import plugin_traceback
-from dioptra_worker.tracking.base import STORE_RETRY_TIMEOUT
 
 if TYPE_CHECKING:
     from dioptra_worker.tracking.artifact_store import Store
@@ -253,11 +250,7 @@ class _ArtifactSaver:
     def save(self, output: engine.ArtifactOutput, contents: Any) -> None:
         started = time.monotonic()
         path = self._bundles.write(output, contents)
-        uri = retry_until_available(
-            lambda: self._store.put(path, output.name),
-            seconds=STORE_RETRY_TIMEOUT,
-            **outage_callbacks("the artifact store", self._send),
-        )
+        uri = self._store.put(path, output.name)
         task = self._bundles.artifact_task_record(output.task)
         self._send(
             ArtifactStored(

@@ -39,6 +39,7 @@ from dioptra_worker.runner.outage_messages import outage_callbacks
 from dioptra_worker.runner.sdk_bridge import ChannelBridge
 from dioptra_worker.sdk import bridge as sdk_bridge
 from dioptra_worker.tracking.backend import backend
+from dioptra_worker.tracking.upload_retry import RetryingStore
 
 if TYPE_CHECKING:
     import socket
@@ -122,7 +123,10 @@ def _run(
         run_job(
             plan,
             run_id=run_id,
-            store=tracking.store(uri),
+            store=RetryingStore(
+                tracking.store(uri),
+                **outage_callbacks("the artifact store", channel.send),
+            ),
             describe=partial(_describe, tracking, seed),
             send=channel.send,
         )

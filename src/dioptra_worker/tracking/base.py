@@ -12,9 +12,6 @@ if TYPE_CHECKING:
 
 RunStatus = Literal["FINISHED", "FAILED", "KILLED"]
 
-STORE_RETRY_TIMEOUT = 3600.0
-"""Seconds for which a runner tries to store an artifact in a store that is away."""
-
 
 class Tracking(Protocol):
     """Keeps one run."""

@@ -34,8 +34,8 @@ MAX_RETRIES = 5
 """Times that boto3 repeats one request to S3, with a back-off of its own.
 
 That bridges what is over in seconds. While the store is away for longer, the runner
-repeats the whole upload of an artifact, for `tracking.base.STORE_RETRY_TIMEOUT`. Both
-are harmless to repeat: a key is written as a whole, and anew with the same content.
+repeats the whole upload of an artifact: `tracking.upload_retry`. Both are harmless to
+repeat: a key is written as a whole, and anew with the same content.
 """
 MAX_PARALLEL_FILES = 16
 MAX_CONNECTIONS = 2 * MAX_PARALLEL_FILES
