@@ -285,9 +285,10 @@ class Settings(BaseSettings):
     api_timeout: Annotated[float, Field(gt=0, le=120)] = _optional(
         60.0,
         "DIOPTRA_WORKER_API_TIMEOUT",
-        "Seconds that the REST API may be silent during a request before the worker"
-        " breaks it off and tries again. While it fetches an input artifact from its"
-        " store it may be silent for longer, by the artifact's size.",
+        "Seconds that an answer of the REST API may take, all of it, before the worker"
+        " breaks it off and tries again; a download, until its first byte. While it"
+        " fetches an input artifact from its store it may be silent for longer, by the"
+        " artifact's size.",
     )
     status_poll: Annotated[float, Field(gt=0)] = _optional(
         10.0,

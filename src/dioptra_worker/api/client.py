@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import html
+import re
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from dioptra_worker.api.errors import expect_shape
-from dioptra_worker.api.models import Artifact, ArtifactParameter, Job
-from dioptra_worker.api.session import STORE_TIMEOUT, ApiSession
+from dioptra_worker.api.errors import expect_shape, of_kind
+from dioptra_worker.api.models import Artifact, ArtifactParameter, Job, resource_id
+from dioptra_worker.api.session import MAX_PAGES, STORE_TIMEOUT, ApiSession
+from dioptra_worker.common.archives import MAX_ARTIFACT_BYTES, MAX_BUNDLE_BYTES
 from dioptra_worker.errors import (
     Conflict,
     NotFound,
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
 
 MAX_PAGE_LENGTH = 1000
 _TAR = {"fileType": "tar_gz"}
+_BUNDLE: Any = {"params": _TAR, "max_bytes": MAX_BUNDLE_BYTES}
+_RUN_ID = re.compile("(?:[0-9a-f]{32})?")
 
 
 class DioptraApi(ApiSession):
@@ -49,7 +53,10 @@ class DioptraApi(ApiSession):
 
     def jobs_with_status(self, status: str) -> list[dict[str, Any]]:
         """All jobs with a status, as the API shows them."""
-        return list(self.pages("jobs/", search=f'status:"{status}"'))
+        path = "jobs/"
+        found = list(self.pages(path, search=f'status:"{status}"'))
+        with expect_shape(path):
+            return [of_kind(body, dict) for body in found]
 
     def set_status(self, experiment_id: int, job_id: int, status: str) -> None:
         """Move a job to another status; a refused transition is `ServiceRefused`."""
@@ -69,8 +76,13 @@ class DioptraApi(ApiSession):
 
     def mlflow_run(self, job_id: int) -> str | None:
         """The MLflow run that the API knows for a job, as 32 hexadecimal digits."""
-        run = self._json("GET", f"jobs/{job_id}/mlflowRun").get("mlflowRunId")
-        return str(run).replace("-", "") if run else None
+        path = f"jobs/{job_id}/mlflowRun"
+        body = self._mapping(path)
+        with expect_shape(path):
+            run = of_kind(body.get("mlflowRunId") or "", str).replace("-", "")
+            if not _RUN_ID.fullmatch(run):
+                raise ValueError(f"{run[:80]!r} is no id of an MLflow run")
+            return run or None
 
     def config(self, job: Job) -> dict[str, Any]:
         """The task graph of a job, swaps chosen where the platform has them."""
@@ -92,10 +104,10 @@ class DioptraApi(ApiSession):
 
     def artifact_plugins(self, job: Job) -> list[dict[str, Any]]:
         """The plugins whose artifact tasks a job may write with."""
-        body: list[dict[str, Any]] = self._json(
-            "GET", f"{_snapshot(job)}/artifactPlugins"
-        )
-        return body
+        path = f"{_snapshot(job)}/artifactPlugins"
+        body = self._json("GET", path)
+        with expect_shape(path):
+            return [of_kind(plugin, dict) for plugin in of_kind(body, list)]
 
     # -- downloads -------------------------------------------------------------
 
@@ -103,16 +115,14 @@ class DioptraApi(ApiSession):
         self, job: Job, target: Path, on_bytes: OnBytes = lambda _: None
     ) -> None:
         """Download the plugins of a job's tasks as ``tar.gz``."""
-        self._download(
-            f"{_snapshot(job)}/plugins/bundle", target, on_bytes, params=_TAR
-        )
+        self._download(f"{_snapshot(job)}/plugins/bundle", target, on_bytes, **_BUNDLE)
 
     def artifact_plugins_bundle(
         self, job: Job, target: Path, on_bytes: OnBytes = lambda _: None
     ) -> None:
         """Download the plugins of a job's artifact tasks as ``tar.gz``."""
         path = f"{_snapshot(job)}/artifactPlugins/bundle"
-        self._download(path, target, on_bytes, params=_TAR)
+        self._download(path, target, on_bytes, **_BUNDLE)
 
     def plugin_bundle(
         self,
@@ -123,7 +133,7 @@ class DioptraApi(ApiSession):
     ) -> None:
         """Download one plugin snapshot as ``tar.gz``."""
         path = f"plugins/{plugin_id}/snapshots/{snapshot_id}/files/bundle"
-        self._download(path, target, on_bytes, params=_TAR)
+        self._download(path, target, on_bytes, **_BUNDLE)
 
     def declared_parameters(self, job: Job) -> tuple[Parameter, ...]:
         """All parameters of a job's entrypoint; asked for once per snapshot of it."""
@@ -149,15 +159,19 @@ class DioptraApi(ApiSession):
         path = f"jobs/{job_id}"
         body = self._mapping(path)
         with expect_shape(path):
-            ids = sorted(int(entry["id"]) for entry in body["artifacts"])
+            ids = sorted(resource_id(entry["id"]) for entry in body["artifacts"])
         return [self.artifact(id_) for id_ in ids]
 
     def artifact_extent(self, artifact_id: int) -> tuple[int, int | None]:
         """How many files a folder has now, and bytes; None if nobody tells."""
         try:
             files = self._json("GET", f"artifacts/{artifact_id}/files")
-            sizes = [int(it["fileSize"] or 0) for it in files if not it["isDir"]]
-        except (ServiceError, LookupError, TypeError, ValueError):
+            sizes = [
+                of_kind(it["fileSize"] or 0, int) for it in files if not it["isDir"]
+            ]
+        except (ServiceError, LookupError, TypeError):
+            return 0, None
+        if not all(0 <= size <= MAX_ARTIFACT_BYTES for size in sizes):
             return 0, None
         return len(sizes), sum(sizes) if sizes else None
 
@@ -182,7 +196,12 @@ class DioptraApi(ApiSession):
         path = _contents(artifact.artifact_id, artifact.artifact_snapshot_id)
         params = _TAR if artifact.is_dir else {}
         self._download(
-            path, target, on_bytes, params=params, extra_timeout=extra_timeout
+            path,
+            target,
+            on_bytes,
+            params=params,
+            max_bytes=MAX_ARTIFACT_BYTES,
+            extra_timeout=extra_timeout,
         )
 
     def open_artifact(
@@ -220,13 +239,16 @@ class DioptraApi(ApiSession):
             first: How many records the first page has; the others have more.
         """
         path = f"jobs/{job_id}/log"
-        end = self._json("GET", path, params={"pageLength": 1})["totalNumResults"]
+        _, end = self._page(path, {"pageLength": 1})
         size = min(first, MAX_PAGE_LENGTH)
-        while end > 0:
+        for _ in range(MAX_PAGES):
+            if end <= 0:
+                return
             begin = max(0, end - size)
-            query = {"index": begin, "pageLength": end - begin}
-            found = self._json("GET", path, params=query)["data"]
-            yield [html.unescape(entry["message"]) for entry in found]
+            found, _ = self._page(path, {"index": begin, "pageLength": end - begin})
+            with expect_shape(path):
+                texts = [html.unescape(entry["message"]) for entry in found]
+            yield texts
             end, size = begin, MAX_PAGE_LENGTH
 
     def post_metric(
@@ -268,7 +290,10 @@ class DioptraApi(ApiSession):
 
     def queue_names(self) -> list[str]:
         """The names of all queues that the user can see."""
-        return [queue["name"] for queue in self.pages("queues/")]
+        path = "queues/"
+        found = list(self.pages(path))
+        with expect_shape(path):
+            return [of_kind(queue["name"], str) for queue in found]
 
 
 def _contents(artifact_id: int, snapshot_id: int) -> str:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING
+import email.utils
+import time
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import requests
 
+from dioptra_worker.common import strict_json
 from dioptra_worker.common.network_errors import cause
 from dioptra_worker.errors import (
     Conflict,
@@ -24,6 +27,11 @@ if TYPE_CHECKING:
 SERVICE = "Dioptra API"
 MAX_RETRY_AFTER = 60.0
 """Seconds after which we ask again, whatever ``Retry-After`` said."""
+MAX_MESSAGE_CHARS = 2000
+"""Of what the API says of a failure, for its sentence."""
+
+_OTHER_SHAPE = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+T = TypeVar("T")
 
 
 @contextlib.contextmanager
@@ -51,13 +59,30 @@ def expect_shape(path: str) -> Iterator[None]:
     """
     try:
         yield
-    except (AttributeError, LookupError, TypeError, ValueError) as error:
+    except (
+        ArithmeticError,
+        AttributeError,
+        LookupError,
+        TypeError,
+        ValueError,
+    ) as error:
         raise ServiceUnavailable(
             f"the {SERVICE} answered GET {path} with JSON of another shape"
             f" ({cause(error)}): check that DIOPTRA_API is the address of a Dioptra"
             " REST API",
             service=SERVICE,
         ) from error
+
+
+def of_kind(value: Any, kind: type[T]) -> T:
+    """A value, which must be of a kind; True and False are no numbers.
+
+    Raises:
+        TypeError: It is of another kind.
+    """
+    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        raise TypeError(f"{str(value)[:80]!r} is no {kind.__name__}")
+    return value
 
 
 def unreachable_error(
@@ -84,11 +109,11 @@ def status_error(method: str, path: str, response: requests.Response) -> Service
     """The error that an HTTP status other than 2xx stands for."""
     status = response.status_code
     try:
-        body = response.json()
-    except requests.exceptions.JSONDecodeError:
-        body = response.text[:500]
+        body = strict_json.loads(response.content)
+    except strict_json.NotJson:
+        body = response.content[:500].decode("utf-8", "replace")
     if isinstance(body, dict):
-        words = body.get("message")
+        words = str(body.get("message"))[:MAX_MESSAGE_CHARS]
     else:  # a page of a proxy, maybe, of which all stands in one line here
         words = f"something that is not its JSON: {str(body)[:80]!r}"
     message = f"the {SERVICE} answered {method} {path} with {status}: {words}"
@@ -109,11 +134,18 @@ def status_error(method: str, path: str, response: requests.Response) -> Service
 
 
 def _retry_after(retry_after: str | None) -> float | None:
-    try:
-        wait = float(retry_after) if retry_after else 0.0
-        return min(wait, MAX_RETRY_AFTER) if wait > 0 else None
-    except ValueError:  # an HTTP date: rare, and our own back-off serves as well
+    """Read ``Retry-After``: seconds, or the time until which to wait."""
+    given = (retry_after or "").strip()
+    if not given:
         return None
+    try:
+        wait = float(given)
+    except ValueError:
+        try:
+            wait = email.utils.parsedate_to_datetime(given).timestamp() - time.time()
+        except (ValueError, OverflowError, OSError):  # neither
+            return None
+    return min(wait, MAX_RETRY_AFTER) if wait > 0 else None
 
 
 def login_error(username: str, url: str, error: ServiceError) -> LoginRefused:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import html
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any, Self
 
+from dioptra_worker.api.errors import of_kind
 from dioptra_worker.provenance import DELETED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-T = TypeVar("T")
+MAX_ID = (1 << 63) - 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,21 +53,22 @@ class Job:
         """Read the API's answer to ``GET /jobs/{id}``."""
         entrypoint = body["entrypoint"]
         return cls(
-            id=body["id"],
-            experiment_id=body["experiment"]["id"],
-            group_id=body["group"]["id"],
-            status=body["status"],
-            entrypoint_id=entrypoint["id"],
-            entrypoint_snapshot_id=entrypoint["snapshotId"],
-            entrypoint_name=entrypoint["name"],
-            queue=(body.get("queue") or {}).get("name", ""),
-            user=(body.get("user") or {}).get("username", ""),
+            id=resource_id(body["id"]),
+            experiment_id=resource_id(body["experiment"]["id"]),
+            group_id=resource_id(body["group"]["id"]),
+            status=of_kind(body["status"], str),
+            entrypoint_id=resource_id(entrypoint["id"]),
+            entrypoint_snapshot_id=resource_id(entrypoint["snapshotId"]),
+            entrypoint_name=of_kind(entrypoint["name"], str),
+            queue=of_kind((body.get("queue") or {}).get("name", ""), str),
+            user=of_kind((body.get("user") or {}).get("username", ""), str),
             inputs={
-                name: (value["id"], value["snapshotId"])
+                name: (resource_id(value["id"]), resource_id(value["snapshotId"]))
                 for name, value in (body.get("artifactValues") or {}).items()
             },
             swaps={
-                swap["swapName"]: swap["taskAlias"] for swap in body.get("swaps") or []
+                of_kind(swap["swapName"], str): of_kind(swap["taskAlias"], str)
+                for swap in body.get("swaps") or []
             },
         )
 
@@ -100,22 +103,27 @@ class ArtifactParameter:
     task: str
     outputs: tuple[str, ...]
 
+    @property
+    def module(self) -> str:
+        """The plugin file's module."""
+        return module_name(self.file_name)
+
     @classmethod
     def read(cls, name: str, body: Mapping[str, Any]) -> Self:
         """Read one entry of ``GET /jobs/{id}/artifactParameters``."""
         task = body["artifact_task"]
         return cls(
             name=name,
-            artifact_id=body["artifact_id"],
-            artifact_snapshot_id=body["artifact_snapshot_id"],
-            uri=body["artifact_uri"],
+            artifact_id=resource_id(body["artifact_id"]),
+            artifact_snapshot_id=resource_id(body["artifact_snapshot_id"]),
+            uri=of_kind(body["artifact_uri"], str),
             is_dir=bool(body["is_dir"]),
-            plugin_id=task["plugin_id"],
-            plugin_snapshot_id=task["plugin_snapshot_id"],
-            plugin_name=task["plugin_name"],
-            file_name=task["file_name"],
-            task=task["task_name"],
-            outputs=tuple(output["name"] for output in task["outputs"]),
+            plugin_id=resource_id(task["plugin_id"]),
+            plugin_snapshot_id=resource_id(task["plugin_snapshot_id"]),
+            plugin_name=package_name(task["plugin_name"]),
+            file_name=_importable(task["file_name"]),
+            task=of_kind(task["task_name"], str),
+            outputs=tuple(of_kind(it["name"], str) for it in task["outputs"]),
         )
 
 
@@ -168,16 +176,16 @@ class Artifact:
         task = body.get("task") or {}
         size = body.get("fileSize")
         return cls(
-            id=_of_kind(body["id"], int),
-            snapshot_id=_of_kind(body["snapshot"], int),
-            job_id=_of_kind(body["job"], int),
-            uri=_of_kind(body["artifactUri"], str),
-            is_dir=_of_kind(body["isDir"], bool),
-            size=size if isinstance(size, int) else None,
-            description=_of_kind(body.get("description") or "", str),
-            task=task.get("name", ""),
-            task_id=task.get("id"),
-            plugin_snapshot_id=task.get("pluginResourceSnapshotId"),
+            id=resource_id(body["id"]),
+            snapshot_id=resource_id(body["snapshot"]),
+            job_id=resource_id(body["job"]),
+            uri=of_kind(body["artifactUri"], str),
+            is_dir=of_kind(body["isDir"], bool),
+            size=size if isinstance(size, int) and 0 <= size <= MAX_ID else None,
+            description=of_kind(body.get("description") or "", str),
+            task=of_kind(task.get("name", ""), str),
+            task_id=_id_or_none(task.get("id")),
+            plugin_snapshot_id=_id_or_none(task.get("pluginResourceSnapshotId")),
         )
 
 
@@ -231,7 +239,49 @@ class MetricPoint:
     step: int
 
 
-def _of_kind(value: Any, kind: type[T]) -> T:
-    if not isinstance(value, kind):
-        raise TypeError(f"{str(value)[:80]!r} is no {kind.__name__}")
-    return value
+def resource_id(value: Any) -> int:
+    """An id, which becomes part of addresses and of folders' names.
+
+    Raises:
+        TypeError: It is no integer.
+        ValueError: It is not positive, or larger than any database's.
+    """
+    number = of_kind(value, int)
+    if not 0 < number <= MAX_ID:
+        raise ValueError(f"{str(number)[:80]} is no id")
+    return number
+
+
+def _id_or_none(value: Any) -> int | None:
+    return None if value is None else resource_id(value)
+
+
+def package_name(value: Any) -> str:
+    """A plugin's name, which is imported.
+
+    Raises:
+        TypeError: It is no text.
+        ValueError: It is no name of a package.
+    """
+    name = of_kind(value, str)
+    if not name.isidentifier():
+        raise ValueError(f"{name[:80]!r} is no name of a plugin")
+    return name
+
+
+def module_name(file_name: Any) -> str:
+    """The dotted module of a plugin file: ``io.images`` for ``io/images.py``.
+
+    Raises:
+        TypeError: It is no text.
+        ValueError: It is no path below a plugin's folder.
+    """
+    parts = PurePosixPath(of_kind(file_name, str)).with_suffix("").parts
+    if not all(part.isidentifier() for part in parts):
+        raise ValueError(f"{file_name[:80]!r} is no name of a plugin's file")
+    return ".".join(parts)
+
+
+def _importable(file_name: Any) -> str:
+    module_name(file_name)
+    return of_kind(file_name, str)

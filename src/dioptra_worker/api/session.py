@@ -15,18 +15,31 @@ from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 
 import requests
-from requests.adapters import HTTPAdapter
 
 from dioptra_worker.api import USER_AGENT
 from dioptra_worker.api.errors import (
     SERVICE,
     expect_shape,
     login_error,
+    of_kind,
     status_error,
     translate_errors,
     unreachable_error,
 )
-from dioptra_worker.errors import PathUnknown, ServiceRefused, ServiceUnavailable
+from dioptra_worker.common import strict_json
+from dioptra_worker.common.bounded_http import (
+    BoundedSession,
+    download_pace,
+    is_encoded,
+    pieces,
+)
+from dioptra_worker.common.humanize import size as shown_size
+from dioptra_worker.errors import (
+    ArtifactError,
+    PathUnknown,
+    ServiceRefused,
+    ServiceUnavailable,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -39,7 +52,8 @@ STORE_TIMEOUT = 3600.0
 """Seconds until the first byte of what the API itself has yet to get from a store."""
 MAX_CONNECTIONS = 8
 PAGE_LENGTH = 500
-_CHUNK_BYTES = 1 << 20
+MAX_PAGES = 20_000
+"""Of a list; whoever sends more sends the same again and again."""
 OnBytes = Callable[[int], object]
 """Is told how many bytes more of a download have arrived; may raise to give up."""
 
@@ -56,8 +70,8 @@ class DownloadStream:
         self._url = url
         self._what = what
         length = response.headers.get("Content-Length", "")
-        encoded = "Content-Encoding" in response.headers
-        self.length = int(length) if length.isdigit() and not encoded else None
+        plain = length.isascii() and length.isdigit() and not is_encoded(response)
+        self.length = int(length[:19]) if plain else None
 
     def __enter__(self) -> Self:
         return self
@@ -76,7 +90,7 @@ class DownloadStream:
             ServiceUnavailable: It broke off before its end.
         """
         with translate_errors(self._url, self._what):
-            yield from self._response.iter_content(_CHUNK_BYTES)
+            yield from pieces(self._response)
 
 
 class ApiSession:
@@ -85,7 +99,7 @@ class ApiSession:
     Attributes:
         url: The base URL.
         username: Who is logged in.
-        timeout: Seconds that the API may be silent during a request.
+        timeout: Seconds that an answer of the API may take.
     """
 
     def __init__(
@@ -97,17 +111,14 @@ class ApiSession:
             url: The base URL, such as ``http://localhost:5000``.
             username: The user to log in as.
             password: That user's password.
-            timeout: Seconds that the API may be silent during a request.
+            timeout: Seconds that an answer of the API may take, all of it; of a
+                download, until its first byte.
         """
         self.url = url
         self.username = username
         self._password = password
         self.timeout = timeout
-        self._http = requests.Session()
-        adapter = HTTPAdapter(pool_connections=2, pool_maxsize=MAX_CONNECTIONS)
-        self._http.mount("http://", adapter)
-        self._http.mount("https://", adapter)
-        self._http.headers["User-Agent"] = USER_AGENT
+        self._http = BoundedSession(agent=USER_AGENT, connections=MAX_CONNECTIONS)
         self._login_lock = threading.Lock()
         self._logins = 0
         self._identity: tuple[int, str] | None = None
@@ -180,8 +191,10 @@ class ApiSession:
         """
         known = self._identity
         if known is None or known[0] != self._logins:
-            user = self._json("GET", "users/current")
-            text = f"{self.url} {user['id']} {user['username']} {user['createdOn']}"
+            path = "users/current"
+            user = self._json("GET", path)
+            with expect_shape(path):
+                text = f"{self.url} {user['id']} {user['username']} {user['createdOn']}"
             known = self._identity = (self._logins, text)
         return known[1]
 
@@ -190,10 +203,12 @@ class ApiSession:
         known = self._version
         if known is None or known[0] != self._logins:
             text = ""
-            with contextlib.suppress(requests.RequestException, KeyError, TypeError):
+            with contextlib.suppress(
+                requests.RequestException, strict_json.NotJson, LookupError, TypeError
+            ):
                 limits = (CONNECT_TIMEOUT, self.timeout)
                 answer = self._http.get(f"{self.url}/health", timeout=limits)
-                text = str(answer.json()["version"])
+                text = str(strict_json.loads(answer.content)["version"])[:100]
             known = self._version = (self._logins, text)
         return known[1]
 
@@ -231,13 +246,23 @@ class ApiSession:
     def pages(self, path: str, *, start: int = 0, **query: str) -> Iterator[Any]:
         """Yield the entries of a paged list; the index is a row, not a page."""
         index = start
-        while True:
+        for _ in range(MAX_PAGES):
             paging = {"index": index, "pageLength": PAGE_LENGTH}
-            body = self._json("GET", path, params=query | paging)
-            yield from body["data"]
-            index += len(body["data"])
-            if not body["data"] or index >= body["totalNumResults"]:
+            entries, total = self._page(path, query | paging)
+            yield from entries
+            index += len(entries)
+            if not entries or index >= total:
                 return
+        raise ServiceUnavailable(
+            f"the {SERVICE} answered GET {path} with more than {MAX_PAGES:,} pages",
+            service=SERVICE,
+        )
+
+    def _page(self, path: str, query: Mapping[str, Any]) -> tuple[list[Any], int]:
+        """One page of a list, and how many entries all have."""
+        body = self._json("GET", path, params=query)
+        with expect_shape(path):
+            return of_kind(body["data"], list), of_kind(body["totalNumResults"], int)
 
     # -- plumbing --------------------------------------------------------------
 
@@ -245,18 +270,17 @@ class ApiSession:
         """GET what must be a JSON object; callers rely on it."""
         body = self._json("GET", path)
         with expect_shape(path):
-            if not isinstance(body, dict):
-                raise TypeError(f"{str(body)[:80]!r} is no object")
-            return body
+            return of_kind(body, dict)
 
     def _json(self, method: str, path: str, **options: Any) -> Any:
         with self._send_authenticated(method, path, **options) as response:
             try:
-                return response.json()
-            except (requests.exceptions.JSONDecodeError, RecursionError) as error:
+                return strict_json.loads(response.content)
+            except strict_json.NotJson as error:
+                start = response.content[:80].decode("utf-8", "replace")
                 raise ServiceUnavailable(
                     f"the {SERVICE} answered {method} {path} with something that is"
-                    f" not JSON: {response.text[:80]!r}",
+                    f" not JSON: {start!r} ({error})",
                     service=SERVICE,
                     status=response.status_code,
                 ) from error
@@ -268,31 +292,38 @@ class ApiSession:
         on_bytes: OnBytes,
         *,
         params: Mapping[str, str],
+        max_bytes: int,
         extra_timeout: float = 0.0,
     ) -> None:
         """Download to a file; the API may be silent *extra_timeout* seconds longer."""
-        limits = (CONNECT_TIMEOUT, self.timeout + extra_timeout)
-        options = {"params": params, "stream": True, "timeout": limits}
+        timeout = self.timeout + extra_timeout
+        size = 0
         with (
-            self._send_authenticated("GET", path, **options) as response,
+            self._open(path, params=params, timeout=timeout) as download,
             target.open("wb") as file,
-            translate_errors(self.url, f"GET {path}"),
         ):
-            for chunk in response.iter_content(_CHUNK_BYTES):
-                on_bytes(len(chunk))
-                file.write(chunk)
+            for piece in download:
+                size += len(piece)
+                if size > max_bytes:
+                    raise ArtifactError(
+                        f"the {SERVICE} sends more than {shown_size(max_bytes)} for"
+                        f" GET {path}"
+                    )
+                on_bytes(len(piece))
+                file.write(piece)
 
     def _open(
         self, path: str, *, params: Mapping[str, str], timeout: float
     ) -> DownloadStream:
         """Begin a download that takes its time to begin."""
-        response = self._send_authenticated(
-            "GET",
-            path,
-            params=params,
-            stream=True,
-            timeout=(CONNECT_TIMEOUT, timeout),
-        )
+        with download_pace(timeout):
+            response = self._send_authenticated(
+                "GET",
+                path,
+                params=params,
+                stream=True,
+                timeout=(CONNECT_TIMEOUT, timeout),
+            )
         return DownloadStream(response, url=self.url, what=f"GET {path}")
 
     def _send_authenticated(

@@ -7,14 +7,15 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from dioptra_worker.api.errors import expect_shape
+from dioptra_worker.api.errors import expect_shape, of_kind
+from dioptra_worker.api.models import module_name, package_name, resource_id
 from dioptra_worker.common.archives import unpack
 from dioptra_worker.daemon.staging.input_artifacts import InputArtifacts
 from dioptra_worker.protocol.messages import ArtifactTask, InputArtifact, Plan
 from dioptra_worker.provenance import typed_defaults
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
     from concurrent.futures import Future
 
     from dioptra_worker.api.models import ArtifactParameter, Job
@@ -143,7 +144,7 @@ class PlanBuilder:
             file_name=PurePosixPath(artifact.uri).name,
             bundle=str(bundle),
             package=artifact.plugin_name,
-            module=_module(artifact.file_name),
+            module=artifact.module,
             task=artifact.task,
             outputs=artifact.outputs,
             artifact_id=artifact.artifact_id,
@@ -182,22 +183,13 @@ class PlanBuilder:
 def _artifact_tasks(plugins: list[dict[str, Any]]) -> list[ArtifactTask]:
     return [
         ArtifactTask(
-            name=task["name"],
-            package=plugin["name"],
-            module=_module(file["filename"]),
-            plugin_snapshot_id=_snapshot_id(plugin),
-            task_id=task["id"],
+            name=of_kind(task["name"], str),
+            package=package_name(plugin["name"]),
+            module=module_name(file["filename"]),
+            plugin_snapshot_id=resource_id(plugin["snapshotId"]),
+            task_id=resource_id(task["id"]),
         )
         for plugin in plugins
         for file in plugin["files"]
         for task in file["tasks"].get("artifacts", [])
     ]
-
-
-def _snapshot_id(plugin: Mapping[str, Any]) -> int:
-    return int(plugin["snapshotId"])
-
-
-def _module(file_name: str) -> str:
-    """The dotted module of a plugin file: ``io.images`` for ``io/images.py``."""
-    return ".".join(PurePosixPath(file_name).with_suffix("").parts)

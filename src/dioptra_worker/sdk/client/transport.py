@@ -11,10 +11,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol, runtime_checkable
 
 import requests
-from requests.adapters import HTTPAdapter
 from urllib3 import Retry
 
 from dioptra_worker.api import USER_AGENT
+from dioptra_worker.common.bounded_http import (
+    BoundedSession,
+    cookie_for,
+    download_pace,
+    pieces,
+)
 from dioptra_worker.sdk.client.errors import (
     APIConnectionError,
     DioptraClientError,
@@ -30,7 +35,6 @@ if TYPE_CHECKING:
     from dioptra_worker.sdk.bridge import Bridge, Session
 
 API_ROOT: Final = "api/v1"
-_CHUNK: Final = 1 << 20
 _SUCCESS: Final = 2
 _UNAUTHORIZED: Final = 401
 
@@ -41,7 +45,7 @@ class Patience:
 
     Attributes:
         connect: Seconds for a connection to come about.
-        read: Seconds that the API may be silent during a request.
+        read: Seconds that an answer may take, or a download until its first byte.
         attempts: How often a request is sent that does no harm when it is repeated.
         backoff: Seconds before the first repetition but one; then it doubles.
     """
@@ -181,10 +185,13 @@ class Transport:
         target.parent.mkdir(parents=True, exist_ok=True)
         partial = target.with_name(f"{target.name}.part")
         try:
-            with self._request("GET", path, params=params, stream=True) as response:
+            with (
+                download_pace(self._patience.read),
+                self._request("GET", path, params=params, stream=True) as response,
+            ):
                 _check(response)
                 with partial.open("wb") as file:
-                    file.writelines(response.iter_content(_CHUNK))
+                    file.writelines(pieces(response))
             return partial.replace(target)
         except OSError as error:  # RequestException is one: the connection broke
             raise _unreachable("GET", self.url + path, error) from error
@@ -233,7 +240,8 @@ class Transport:
     def _use(self, session: Session) -> None:
         cookies = self._open().cookies
         cookies.clear()
-        cookies.update(dict(session.cookies))
+        for name, value in session.cookies.items():
+            cookies.set_cookie(cookie_for(session.url, name, value))
 
 
 def _new_session(patience: Patience) -> requests.Session:
@@ -248,11 +256,7 @@ def _new_session(patience: Patience) -> requests.Session:
         backoff_jitter=patience.backoff / 2,
         respect_retry_after_header=False,
     )
-    session = requests.Session()
-    session.headers["User-Agent"] = USER_AGENT
-    for scheme in ("http://", "https://"):
-        session.mount(scheme, HTTPAdapter(max_retries=retry))
-    return session
+    return BoundedSession(agent=USER_AGENT, retries=retry)
 
 
 def _multipart(

@@ -12,13 +12,16 @@ from typing import TYPE_CHECKING, Any, Self
 
 import requests
 
+from dioptra_worker.common import strict_json
+from dioptra_worker.common.bounded_http import BoundedSession
 from dioptra_worker.errors import ServiceRefused, ServiceUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 SERVICE = "MLflow"
-_TIMEOUTS = (5.0, 30.0)
+CONNECT_TIMEOUT = 5.0
+ANSWER_TIMEOUT = 30.0
 _PAGE = 1000
 _ALREADY = "RESOURCE_ALREADY_EXISTS"
 _MISSING = "RESOURCE_DOES_NOT_EXIST"
@@ -38,6 +41,7 @@ class MlflowApi:
         username: str = "",
         password: str = "",
         token: str = "",
+        timeout: float = ANSWER_TIMEOUT,
     ) -> None:
         """Prepare; nothing is sent yet.
 
@@ -46,9 +50,11 @@ class MlflowApi:
             username: For a server that wants one, with the password.
             password: See *username*.
             token: For a server that wants a bearer token instead.
+            timeout: Seconds that an answer may take.
         """
         self.url = url.rstrip("/")
-        self._session = requests.Session()
+        self._timeout = timeout
+        self._session = BoundedSession(netrc=not (token or username))
         if token:
             self._session.headers["Authorization"] = f"Bearer {token}"
         elif username:
@@ -160,11 +166,11 @@ class MlflowApi:
             answer = self._session.request(
                 method,
                 f"{self.url}/api/2.0/mlflow/{path}",
-                timeout=_TIMEOUTS,
+                timeout=(CONNECT_TIMEOUT, self._timeout),
                 **options,
             )
-            body = answer.json() if answer.content else {}
-        except requests.RequestException as error:
+            body = strict_json.loads(answer.content or b"{}")
+        except (requests.RequestException, strict_json.NotJson) as error:
             raise ServiceUnavailable(
                 f"{SERVICE} at {self.url} cannot be reached: {error}", service=SERVICE
             ) from error

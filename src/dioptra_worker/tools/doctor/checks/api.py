@@ -13,6 +13,8 @@ import requests
 
 from dioptra_worker.api.client import DioptraApi
 from dioptra_worker.broker.queue_names import unknown_queue
+from dioptra_worker.common import strict_json
+from dioptra_worker.common.bounded_http import BoundedSession
 from dioptra_worker.errors import LoginRefused, ServiceError, ServiceUnavailable
 from dioptra_worker.tools.doctor.finding import Finding, fail, ok, warn
 
@@ -26,7 +28,7 @@ MAX_SKEW = 10.0
 """Seconds by which two clocks may differ."""
 MAX_SKEW_OF_SIGNATURES = 900.0
 """Seconds by which they may differ before S3 refuses what we sign."""
-_HEALTH_TIMEOUT = 5.0
+HEALTH_TIMEOUT = 5.0
 REACH = "start the API, or correct DIOPTRA_API"
 
 
@@ -43,22 +45,24 @@ class HealthAnswer:
     skew: float | None = None
 
 
-def ask_health(url: str) -> HealthAnswer:
+def ask_health(url: str, *, timeout: float = HEALTH_TIMEOUT) -> HealthAnswer:
     """Ask the API what it is and what time it has; an API that is away tells nothing.
 
     That is no call of a worker's, so the client of `dioptra_worker.api` has none.
 
     Args:
         url: The setting DIOPTRA_API.
+        timeout: Seconds that the answer may take.
     """
     try:
-        answer = requests.get(f"{url}/health", timeout=_HEALTH_TIMEOUT)
+        with BoundedSession() as session:
+            answer = session.get(f"{url}/health", timeout=timeout)
     except requests.RequestException:
         return HealthAnswer()
     version = skew = None
-    with suppress(ValueError, KeyError, TypeError):
-        version = str(answer.json()["version"])
-    with suppress(ValueError, KeyError, TypeError):
+    with suppress(ValueError, LookupError, TypeError):
+        version = str(strict_json.loads(answer.content)["version"])[:100]
+    with suppress(ValueError, KeyError, TypeError, OverflowError):
         there = email.utils.parsedate_to_datetime(answer.headers["Date"])
         # The header has whole seconds: on average it is half a second behind.
         skew = there.timestamp() + 0.5 - time.time()

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import requests
-
+from dioptra_worker.common.bounded_http import BoundedSession
 from dioptra_worker.tools.local.config import API
 from dioptra_worker.tools.local.errors import StackError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    import requests
 
     from dioptra_worker.tools.local.config import StackConfig
 
@@ -24,7 +25,7 @@ def seed(config: StackConfig) -> None:
     Raises:
         StackError: The API refused.
     """
-    with requests.Session() as session:
+    with BoundedSession() as session:
         session.trust_env = False
         root = f"{config.url(API)}/api/v1"
         _ensure_user(session, root, config)

@@ -9,6 +9,7 @@ import requests
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from dioptra_worker.common.bounded_http import BoundedSession
 from dioptra_worker.tools.local.config import API, MLFLOW, S3, VALKEY
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def _api(config: StackConfig, timeout: float) -> None:
 
 
 def _get(url: str, timeout: float, *, refusal: int | None = None) -> None:
-    with requests.Session() as session:
+    with BoundedSession() as session:
         session.trust_env = False  # a proxy has no business on the loopback
         try:
             answer = session.get(url, timeout=timeout)
