@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from tests.plugins.clients import MlflowReader
     from tests.plugins.fault_report import FaultReport
     from tests.plugins.outcomes import Witness
     from tests.plugins.testbed import Platform
@@ -649,4 +650,56 @@ print("after")
     job = _submit(scene, case, tmp_path)
     assert witness.outcome(job, says="after").statuses == FINISHED
     assert "no message" in scene.platform.text(job)
+    scene.assert_clean()
+
+
+@FORKED
+def test_a_job_closes_no_run_but_its_own(
+    scene: Scene,
+    witness: Witness,
+    mlflow_reader: MlflowReader,
+    tmp_path: Path,
+) -> None:
+    """A run, an artifact and a metric that are forged change nothing of others.
+
+    The job's own artifact is registered, and its own run is closed, though the job has
+    said that it was and then died.
+    """
+    begun = mlflow_reader.session.post(
+        f"{mlflow_reader.root}/runs/create", json={"experiment_id": "0"}, timeout=30
+    )
+    innocent = begun.json()["run"]["info"]
+    stored = {
+        "name": "kept",
+        "uri": f"{innocent['artifact_uri']}/other",
+        "plugin_snapshot_id": 1,
+        "task_id": 1,
+    }
+    case = Case(
+        name="forged",
+        body=f"""
+import gc
+import dioptra_worker.protocol.messages as m
+from dioptra_worker.protocol.codec import encode
+from dioptra_worker.runner.channel import Channel
+(channel,) = [each for each in gc.get_objects() if type(each) is Channel]
+for message in (
+    m.RunStarted(run_id={innocent["run_id"]!r}, artifact_uri="s3://elsewhere"),
+    m.ArtifactStored(**{stored!r}),
+    m.Metric(name="no name", value=1.0, step=0),
+    m.RunnerResult(ending="failed", reason="it is forged", run_closed=True),
+):
+    channel._sock.sendall(encode(message))
+os._exit(3)
+""",
+    )
+    job = _submit(scene, case, tmp_path)
+    outcome = witness.outcome(job, says="the job failed: it is forged")
+    assert outcome.statuses == FAILED
+    assert mlflow_reader.status(innocent["run_id"]) == "RUNNING"
+    assert scene.platform.run_id(job) != innocent["run_id"]
+    assert scene.platform.artifacts(job) == {}
+    text = scene.platform.text(job)
+    assert "the job has no output artifact 'kept'" in text
+    assert "'no name' is no name for a metric" in text
     scene.assert_clean()
