@@ -81,7 +81,7 @@ class Scene:
 
 
 @contextmanager
-def _scene(
+def scene_of(
     api: SimulatedApi, *, client: DioptraApi | None = None, timeout: float | None = 60
 ) -> Iterator[Scene]:
     """Events whose outbox is delivered when the block ends."""
@@ -115,6 +115,7 @@ def _scene(
     claims = BatchClaimHandler(
         context.leases, answers.put, job_id=JOB, job_log=job_log, prepared=prepared
     )
+    sessions = SessionHandler(context.api, answers.put, mask=context.mask)
     events = RunnerEvents(
         job_log=job_log,
         outbox=outbox,
@@ -123,22 +124,21 @@ def _scene(
         prepared=prepared,
         mask=context.mask,
         handlers={
-            SessionRequest: SessionHandler(
-                context.api, answers.put, mask=context.mask
-            ).handle,
+            SessionRequest: sessions.handle,
             BatchClaimRequest: claims.handle,
         },
     )
     completion = Completion(request, context, stop, None, job_log, outbox)
     with job_log, outbox:
         yield Scene(events, job_log, completion, clock, health, prepared, answers)
+        sessions.close()
         assert outbox.finish(None, SOON)
 
 
 def test_lines() -> None:
     """Records and lines of both streams become log records with a severity."""
     api = SimulatedApi()
-    with _scene(api) as scene:
+    with scene_of(api) as scene:
         scene.events.message(Log(severity="ERROR", logger="mine", message="a record"))
         scene.events.line("stdout", "an output")
         scene.events.line("stderr", "an error")
@@ -168,7 +168,7 @@ def test_lines() -> None:
 def test_nobody_speaks_with_the_workers_voice(logger: str) -> None:
     """Records of the job's process never have the worker's name, whatever they say."""
     api = SimulatedApi()
-    with _scene(api) as scene:
+    with scene_of(api) as scene:
         words = "the job finished"
         scene.events.message(Log(severity="INFO", logger=logger, message=words))
         scene.job_log.say("INFO", words)
@@ -201,7 +201,7 @@ STORED = ArtifactStored(name="m", uri="s3://b/abc/m", plugin_snapshot_id=1, task
 def test_steps() -> None:
     """The worker says of each step that the graph has that it begins and ends."""
     api = SimulatedApi()
-    with _scene(api) as scene:
+    with scene_of(api) as scene:
         scene.prepared.set_result(Prepared(plan=PLAN, worker_run="", group_id=GROUP))
         for index, step in enumerate(("one", "two"), start=1):
             scene.events.message(
@@ -231,7 +231,7 @@ def test_the_worker_says_nothing_of_steps_that_are_none(
 ) -> None:
     """What the task graph does not have is not told in the worker's name."""
     api = SimulatedApi()
-    with _scene(api) as scene:
+    with scene_of(api) as scene:
         scene.prepared.set_result(Prepared(plan=PLAN, worker_run="", group_id=GROUP))
         with pytest.raises(NotBelieved):
             scene.events.message(forged)
@@ -241,7 +241,7 @@ def test_the_worker_says_nothing_of_steps_that_are_none(
 def test_a_step_begins_once() -> None:
     """A step that is said to begin again is not told again."""
     api = SimulatedApi()
-    with _scene(api) as scene:
+    with scene_of(api) as scene:
         scene.prepared.set_result(Prepared(plan=PLAN, worker_run="", group_id=GROUP))
         begins = StepStarted(step="one", task="act", index=1, total=2)
         scene.events.message(begins)
@@ -254,7 +254,7 @@ def test_stamps() -> None:
     """Each record begins with the time in UTC, later than that of the one before."""
     api = SimulatedApi()
     before = dt.datetime.now(dt.UTC)
-    with _scene(api) as scene:
+    with scene_of(api) as scene:
         for _ in range(200):
             scene.events.line("stdout", "the same")
     stamps = [
@@ -281,7 +281,7 @@ def test_stamps() -> None:
 def test_text(text: str, sent: str) -> None:
     """Secrets are hidden, and what the API cannot hold is written out."""
     api = SimulatedApi()
-    with _scene(api) as scene:
+    with scene_of(api) as scene:
         scene.events.line("stdout", text)
         scene.events.message(Log(severity="INFO", logger=text, message=text))
         scene.job_log.say("INFO", text)
@@ -295,7 +295,7 @@ def test_text(text: str, sent: str) -> None:
 def test_results() -> None:
     """Metrics, artifacts and the MLflow run reach the API."""
     api = SimulatedApi()
-    with _scene(api) as scene:
+    with scene_of(api) as scene:
         scene.prepared.set_result(Prepared(plan=PLAN, worker_run="", group_id=GROUP))
         scene.events.message(RunStarted(run_id="abc", artifact_uri="s3://b/abc"))
         scene.events.message(Metric(name="loss", value=0.5, step=3))
@@ -307,7 +307,7 @@ def test_results() -> None:
 
 def test_limit() -> None:
     """The job's clock starts once when both its runner and its plan are there."""
-    with _scene(SimulatedApi()) as scene:
+    with scene_of(SimulatedApi()) as scene:
         scene.clock.is_ready("plan")
         kinds = [scene.clock.stop_request.kind]
         scene.events.message(RunStarted(run_id="abc"))
@@ -335,7 +335,7 @@ def test_limit() -> None:
 def test_conclusion(outcome: Outcome, severity: str, words: str) -> None:
     """The log ends with how the job ended, in words."""
     api = SimulatedApi()
-    with _scene(api) as scene:
+    with scene_of(api) as scene:
         assert scene.completion.conclude(outcome)
     assert api.messages() == [f"the job {words}"]
     assert api.log[0].severity == severity
@@ -352,7 +352,7 @@ def test_session(renew: bool) -> None:
     with (
         ScriptedApi(_login).running() as server,
         DioptraApi(url=server.url, username="worker", password=SECRET) as client,
-        _scene(SimulatedApi(), client=client) as scene,
+        scene_of(SimulatedApi(), client=client) as scene,
     ):
         client.login()
         scene.events.message(SessionRequest(request_id=5, renew=renew))
@@ -368,7 +368,7 @@ def test_no_session() -> None:
     with (
         ScriptedApi(lambda _: Answer(status=503)).running() as server,
         DioptraApi(url=server.url, username="worker", password=SECRET) as client,
-        _scene(SimulatedApi(), client=client) as scene,
+        scene_of(SimulatedApi(), client=client) as scene,
     ):
         scene.events.message(SessionRequest(request_id=5, renew=True))
         answer = scene.answers.get(timeout=SOON)
@@ -382,7 +382,7 @@ def test_no_session() -> None:
 def test_a_refusal_is_told() -> None:
     """The job's log says what is ignored."""
     api = SimulatedApi()
-    with _scene(api) as scene:
+    with scene_of(api) as scene:
         scene.events.refused("a job ends once")
     assert "is ignored: a job ends once" in api.messages()[0]
     assert api.log[0].logger == "dioptra_worker"
@@ -394,7 +394,7 @@ def test_a_flood_of_questions_takes_one_thread_and_one_login() -> None:
     with (
         ScriptedApi(_login).running() as server,
         DioptraApi(url=server.url, username="worker", password=SECRET) as client,
-        _scene(SimulatedApi(), client=client) as scene,
+        scene_of(SimulatedApi(), client=client) as scene,
     ):
         client.login()
         for number in range(500):
@@ -419,7 +419,7 @@ def test_questions_that_wait_have_a_limit() -> None:
             held.wait(SOON)
             return {}
 
-    with _scene(SimulatedApi(), client=cast("Any", Slow())) as scene:
+    with scene_of(SimulatedApi(), client=cast("Any", Slow())) as scene:
         with pytest.raises(LimitReached, match="1,000 questions"):  # noqa: PT012
             for number in range(2000):
                 scene.events.message(SessionRequest(request_id=number, renew=False))
@@ -436,7 +436,7 @@ def test_artifacts_are_labelled() -> None:
         worker_run="forged",
         group_id=GROUP + 1,
     )
-    with _scene(api) as scene:
+    with scene_of(api) as scene:
         scene.prepared.set_result(
             Prepared(plan=PLAN, worker_run="0123", group_id=GROUP)
         )
@@ -462,7 +462,7 @@ def test_artifacts_are_labelled() -> None:
 def test_artifacts_of_others_are_not_registered(forged: dict[str, str]) -> None:
     """Only what the task graph writes, where the job's run keeps it, and once."""
     api = SimulatedApi()
-    with _scene(api) as scene:
+    with scene_of(api) as scene:
         with pytest.raises(NotBelieved):  # nothing is known of the job yet
             scene.events.message(STORED)
         scene.prepared.set_result(Prepared(plan=PLAN, worker_run="", group_id=GROUP))
@@ -479,7 +479,7 @@ def test_artifacts_of_others_are_not_registered(forged: dict[str, str]) -> None:
 
 def test_no_claims() -> None:
     """A job without a worker run that others could share has no claims."""
-    with _scene(SimulatedApi()) as scene:
+    with scene_of(SimulatedApi()) as scene:
         request = BatchClaimRequest(request_id=3, element="a", state="started")
         scene.events.message(request)
         answer = scene.answers.get(timeout=SOON)
@@ -488,7 +488,7 @@ def test_no_claims() -> None:
 
 def test_runner_waits() -> None:
     """What a runner waits for shows in the daemon's health until the job is over."""
-    with _scene(SimulatedApi()) as scene:
+    with scene_of(SimulatedApi()) as scene:
         health = scene.health
         health.job_started(JOB)
         for service in ("MLflow", "the artifact store"):

@@ -1,0 +1,84 @@
+"""Whatever a runner says, in whatever order: the platform is told of its job only."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any, cast, get_args
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.unit.daemon.job.test_runner_events import (
+    PLAN,
+    STORED,
+    scene_of,
+)
+from tests.unit.daemon.outbox.simulated_api import GROUP, SimulatedApi
+
+from dioptra_worker.daemon.job.preparation import Prepared
+from dioptra_worker.protocol.codec import decode_from_runner, encode
+from dioptra_worker.protocol.messages import (
+    ArtifactStored,
+    Metric,
+    RunnerMessage,
+    RunStarted,
+    StepEnded,
+    StepStarted,
+)
+from dioptra_worker.supervision.job_limits import (
+    LimitReached,
+    MessageChecks,
+    NotBelieved,
+)
+
+RUN = RunStarted(run_id="abc", artifact_uri="s3://b/abc")
+NAMES = st.sampled_from(["m", "one", "two", "act", "other", "", "loss", "lo ss"])
+URIS = st.sampled_from(
+    ["s3://b/abc/m", "s3://b/other/m", "s3://b/abc/../m", "s3://b/abc", ""]
+)
+MESSAGES = st.one_of(
+    st.one_of(*map(st.from_type, get_args(RunnerMessage))),
+    st.builds(ArtifactStored, name=NAMES, uri=URIS),
+    st.builds(RunStarted, run_id=NAMES, artifact_uri=URIS),
+    st.builds(
+        StepStarted,
+        step=NAMES,
+        task=NAMES,
+        index=st.integers(0, 3),
+        total=st.integers(1, 3),
+    ),
+    st.builds(StepEnded, step=NAMES),
+    st.builds(Metric, name=NAMES),
+)
+
+
+class _Sessions:
+    """An API that gives sessions, and nothing else."""
+
+    url = "http://api"
+
+    def cookies(self, *, renew: bool) -> dict[str, str]:
+        """A session."""
+        return {"session": str(renew)}
+
+
+@settings(max_examples=40)
+@given(st.lists(MESSAGES, max_size=20), st.booleans())
+def test_whatever_is_said(said: list[RunnerMessage], has_run: bool) -> None:
+    """One run, its own artifacts, steps of its graph; no other error than a refusal."""
+    api = SimulatedApi()
+    checks = MessageChecks()
+    first = [RUN] if has_run else []
+    with scene_of(api, client=cast("Any", _Sessions())) as scene:
+        scene.prepared.set_result(Prepared(plan=PLAN, worker_run="", group_id=GROUP))
+        for message in (*first, *said):
+            try:
+                received = decode_from_runner(encode(message)[:-1])
+            except ValueError:
+                continue
+            with contextlib.suppress(NotBelieved, LimitReached):
+                scene.events.message(checks.checked(received))
+    if has_run:
+        assert api.run_id == RUN.run_id
+        assert api.artifacts in ([], [STORED.uri])
+    own = {record.message for record in api.log if "dioptra" in record.logger}
+    assert all("other" not in text for text in own)
