@@ -37,7 +37,7 @@ PEER := import os, pathlib; from dioptra_worker.tools.local import ensure_peer; 
 .NOTPARALLEL:
 
 .PHONY: help demo bench test test-all unit process services faults bounds containers \
-  check lint types imports docs format pages constraints arm64 setup clean distclean
+  check lint types imports docs format pages constraints pins arm64 setup clean distclean
 
 help:
 	@echo 'make demo         bring up a local Dioptra, run real jobs, show what came of'
@@ -63,6 +63,7 @@ help:
 	@echo 'make format       format the code, and mend what ruff can mend'
 	@echo 'make pages        write the pages that are made from the code'
 	@echo 'make constraints  resolve the pinned versions anew, in constraints.txt'
+	@echo 'make pins         write the hashes of what images are built from'
 	@echo 'make arm64        look up wheels for arm64 of all that the images hold'
 	@echo 'make clean        remove .venv and what tools have left'
 	@echo 'make distclean    the same, and .cache'
@@ -160,7 +161,13 @@ constraints: $(BIN)/python
 	  --no-emit-find-links --extra mlflow --extra examples \
 	  --constraint constraints.txt --output-file containers/constraints.txt \
 	  pyproject.toml containers/frameworks.in
-	@echo 'Both files of constraints are new; run make test and make containers.'
+	@$(MAKE) --no-print-directory pins
+	@echo 'Constraints and pins are new; run make test and make containers.'
+
+# The hashes of what the images are built from.
+pins: $(BIN)/python
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check 'uv>=0.5'
+	@$(BIN)/python -m containers.pins $(BIN)/uv
 
 arm64: $(BIN)/python
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check 'uv>=0.5'

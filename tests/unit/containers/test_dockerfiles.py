@@ -77,7 +77,8 @@ def test_preload_follows_torchvision() -> None:
     assert "torch,${TORCHVISION:+torchvision,}art." in _last("pytorch-cpu", "ENV")
     run = next(run for run in _values("pytorch-cpu", "RUN") if "for_cpus" in run)
     installs = [part for part in run.split("&&") if "pip install" in part]
-    assert all(part.split()[-2:] == ["torch", "${TORCHVISION}"] for part in installs)
+    (part,) = [part for part in installs if "TORCH_OPTIONS" in part]
+    assert part.split()[-2:] == ["torch", "${TORCHVISION}"]
 
 
 @pytest.mark.parametrize("image", IMAGES)
@@ -115,7 +116,9 @@ def test_framework_image(image: str) -> None:
     assert json.loads(_last(image, "CMD")) == [image]
     module = "torch" if image.startswith("pytorch") else "tensorflow"
     assert f"DIOPTRA_WORKER_PRELOAD={module}" in _last(image, "ENV")
-    assert "'dioptra-worker[mlflow,examples]'" in _last(image, "RUN")
+    pins = "worker" if image == "pytorch-cpu" else image
+    assert f"--requirement /opt/pins/{pins}.txt" in _last(image, "RUN")
+    assert "--requirement /opt/pins/worker.txt" in _last(image, "RUN")
     # Else the threads of several workers spin while they wait, and all get slow.
     assert "OMP_WAIT_POLICY=PASSIVE" in _values(image, "ENV")
 
@@ -129,7 +132,10 @@ def test_gpus_are_asked_for(image: str) -> None:
 
 @pytest.mark.parametrize("image", IMAGES)
 def test_installs_are_pinned(image: str) -> None:
-    """Every installation of packages obeys the constraints and leaves no cache."""
+    """Every installation takes files by their hashes, and leaves no cache.
+
+    Only PyTorch for CPUs is of an index of its own, and pinned by its version.
+    """
     installs = [
         command
         for run in _values(image, "RUN")
@@ -138,8 +144,19 @@ def test_installs_are_pinned(image: str) -> None:
     ]
     assert installs
     for command in installs:
-        assert "--constraint" in command
         assert "--no-cache-dir" in command
+        if "TORCH_OPTIONS" in command:
+            assert image == "pytorch-cpu"
+            assert "--constraint /opt/constraints.txt" in command
+        elif "--no-index" in command:
+            assert "--no-deps" in command
+        else:
+            assert "--require-hashes" in command
+            files = re.findall(r"--requirement /opt/pins/(\S+)", command)
+            assert files
+            assert all((CONTAINERS / "pins" / file).exists() for file in files)
+            # Nothing beside what the files name.
+            assert not re.search(r"pip install .*\s'?[a-z][\w-]*\[", command)
 
 
 @pytest.mark.parametrize("image", IMAGES)
@@ -189,6 +206,47 @@ def test_constraints_are_pins() -> None:
     assert {"torch", "tensorflow", "tensorflow-cpu", "rq"} <= named(ours).keys()
     for name, pins in named(ours).items():
         assert pins <= known.get(name, pins), name
+
+
+PINS = sorted((CONTAINERS / "pins").glob("*.txt"))
+
+
+@pytest.mark.parametrize("file", PINS, ids=lambda file: file.name)
+def test_pins_have_hashes(file: Path) -> None:
+    """Each line pins one package, as the constraints do, with hashes and no address."""
+    text = file.read_text(encoding="utf-8")
+    assert "://" not in text
+    pins = re.findall(
+        r"^([a-z0-9][a-z0-9.-]*==\S+)( ; .+?)? \\\n((?: {4}--hash=.*\n)+)",
+        text,
+        re.MULTILINE,
+    )
+    assert len(pins) == len(re.findall(r"^\S", text, re.MULTILINE)) > 0
+    known = {pin.partition(" ;")[0] for pin in _pins(CONTAINERS / "constraints.txt")}
+    for pin, _, hashes in pins:
+        assert re.fullmatch(r"(?: {4}--hash=sha256:[0-9a-f]{64}(?: \\)?\n)+", hashes), (
+            pin
+        )
+        if file.name != "build.txt":
+            assert pin in known, pin
+
+
+def test_pins_hold_what_is_needed() -> None:
+    """The worker's extras and each framework are pinned; sets do not repeat a pin."""
+
+    def named(name: str) -> set[str]:
+        text = (CONTAINERS / "pins" / f"{name}.txt").read_text(encoding="utf-8")
+        return {*re.findall(r"^([a-z0-9.-]+)==", text, re.MULTILINE)}
+
+    assert {"rq", "boto3", "mlflow-skinny"} <= named("base")
+    assert {"mlflow", "scikit-learn"} | named("base") <= named("worker")
+    assert "hatchling" in named("build")
+    for framework, package in {
+        "tensorflow-cpu": "tensorflow-cpu",
+        "tensorflow-gpu": "tensorflow",
+        "pytorch-gpu": "torchvision",
+    }.items():
+        assert package in named(framework)
 
 
 def test_health_check_of_the_platform() -> None:

@@ -1,0 +1,1 @@
+"""The pins of the images; see `__main__`."""
