@@ -21,6 +21,7 @@ from dioptra_worker.cli import terminal
 from dioptra_worker.cli.exit_codes import ExitCode
 from dioptra_worker.cli.help import settings_epilog
 from dioptra_worker.common import process_identity, process_privacy
+from dioptra_worker.common.interpreter import what_python_lacks
 from dioptra_worker.common.printable import spelt_out
 from dioptra_worker.common.trusted_folder import make_private
 from dioptra_worker.errors import (
@@ -160,7 +161,7 @@ def start(
         for problem in error.problems:
             click.echo(spelt_out(problem), err=True)
         sys.exit(ExitCode.USAGE)
-    if complaint := _unusable(settings.work_dir):
+    if complaint := _unusable_python() or _unusable(settings.work_dir):
         click.echo(spelt_out(complaint), err=True)
         sys.exit(ExitCode.USAGE)
     for queue in queues:
@@ -291,6 +292,12 @@ def _end_at_signals() -> None:
 
 def _end(_signal: int, _frame: Any) -> None:
     sys.exit(ExitCode.OK)
+
+
+def _unusable_python() -> str | None:
+    """One sentence about what this Python lacks."""
+    lacks = what_python_lacks()
+    return lacks and f"{lacks[0]}, which the worker needs: {lacks[1]}"
 
 
 def _unusable(work_dir: Path) -> str | None:

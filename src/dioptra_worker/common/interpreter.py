@@ -1,8 +1,9 @@
-"""How Python is started for programs of our own."""
+"""How Python is started for programs of our own, and whether the worker can use it."""
 
 from __future__ import annotations
 
 import sys
+from importlib.util import find_spec
 
 
 def python() -> list[str]:
@@ -12,3 +13,17 @@ def python() -> list[str]:
     somebody starts the worker, with a `random.py` of their own.
     """
     return [sys.executable, "-P"]
+
+
+def what_python_lacks() -> tuple[str, str] | None:
+    """What is wrong with this Python, and the way out; None when nothing is.
+
+    SQLite keeps the journal of what a job produced. Python is built without it where
+    its development files are not installed.
+    """
+    if find_spec("_sqlite3") is not None:
+        return None
+    return (
+        f"Python at {sys.executable} was built without sqlite3",
+        "use another Python, or build it again where SQLite's development files are",
+    )

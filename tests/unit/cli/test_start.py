@@ -55,6 +55,33 @@ def test_empty_environment_names_every_variable() -> None:
     assert answer.stdout == ""
 
 
+def _without_sqlite(call: str) -> subprocess.CompletedProcess[str]:
+    """Run something in a Python that was built without SQLite."""
+    return subprocess.run(
+        [sys.executable, "-c", f"import sys; sys.modules['_sqlite3'] = None; {call}"],
+        env=COMPLETE,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_python_without_sqlite() -> None:
+    """A Python that the worker cannot use is told in a sentence, with code 2."""
+    answer = _without_sqlite(
+        "sys.argv = ['x', 'q']; from dioptra_worker.cli.start import main; main()"
+    )
+    assert answer.returncode == ExitCode.USAGE
+    assert "built without sqlite3, which the worker needs: use" in answer.stderr
+    assert len(answer.stderr.splitlines()) == 1
+    found = _without_sqlite(
+        "from dioptra_worker.tools.doctor.checks import machine;"
+        "print(next(machine.check()))"
+    )
+    assert "was built without sqlite3" in found.stdout, found.stderr
+
+
 def test_url_stands_for_the_variable() -> None:
     """With --url, RQ_REDIS_URI need not be set."""
     answer = _run("--url", "redis://localhost", "tensorflow-cpu")

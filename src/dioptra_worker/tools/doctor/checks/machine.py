@@ -9,6 +9,7 @@ from importlib import metadata
 from typing import TYPE_CHECKING
 
 from dioptra_worker import __version__
+from dioptra_worker.common.interpreter import what_python_lacks
 from dioptra_worker.tools.doctor.finding import Finding, fail, ok, warn
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ def check() -> Iterator[Finding]:
 
 def _python() -> Finding:
     text = f"{platform.python_version()} at {sys.executable}"
+    if lacks := what_python_lacks():
+        return fail("Python", *lacks)
     if sys.version_info[:2] > NEWEST:
         newest = ".".join(map(str, NEWEST))
         return warn("Python", f"{text} is newer than tested", f"use Python {newest}")
