@@ -380,8 +380,7 @@ def test_slow_clients_are_hung_up_on(server: HealthServer) -> None:
     while len(server._open) < len(slow):
         assert time.monotonic() < deadline
         time.sleep(0.01)
-    with socket.create_connection(place, timeout=5) as extra:
-        assert extra.recv(1) == b""  # no place: hung up on at once
+    assert _ask(server, "/livez")[0].status == 200  # the oldest gives way
     for client in slow:
         client.settimeout(5)
         assert client.recv(100) == b""

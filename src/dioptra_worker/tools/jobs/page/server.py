@@ -9,6 +9,7 @@ nothing but from here and to here.
 from __future__ import annotations
 
 import logging
+import re
 import socket
 from contextlib import contextmanager
 from http import HTTPStatus
@@ -45,6 +46,11 @@ HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
+
+
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+"""A header's name, as RFC 9110 has it."""
+_LENGTH = re.compile(r"[0-9]{1,9}")
 
 
 class CannotListen(WorkerError):
@@ -130,6 +136,7 @@ class _Handler(BaseHTTPRequestHandler):
                 self.close_connection = True  # what it may still send is not read
         except Exception:
             log.exception("a page broke: %s %s", method, self.path)
+            self.close_connection = True
             answer = Answer(
                 status=HTTPStatus.INTERNAL_SERVER_ERROR,
                 body=b"The page broke; the terminal says where.",
@@ -139,6 +146,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _refusal(self) -> Answer | None:
         """Why a request is not even looked at."""
+        if not self._is_plain():
+            return _plain(HTTPStatus.BAD_REQUEST, "This is no request of a browser's.")
         # Any name can be made to lead to 127.0.0.1 after its page was loaded (DNS
         # rebinding); the browser then takes us for that page's own server. The name
         # that it asks for still tells.
@@ -153,15 +162,46 @@ class _Handler(BaseHTTPRequestHandler):
             return _plain(HTTPStatus.FORBIDDEN, "Another page has sent this request.")
         return None
 
+    def _is_plain(self) -> bool:
+        """Whether nobody could read this request in another way than we do.
+
+        What one of two readers takes for a request's body, the other takes for the
+        next request.
+        """
+        names = self.headers.keys()
+        return (
+            self.path.startswith("/")
+            and not self.headers.defects
+            and not self.headers.get_payload()
+            and all(_TOKEN.fullmatch(name) for name in names)
+            and len(self.headers.get_all("Host", [])) == 1
+            and "Transfer-Encoding" not in self.headers
+        )
+
+    def _body_length(self) -> int | None:
+        """The bytes of a request's body; None where it is not to be read."""
+        given = self.headers.get_all("Content-Length", ["0"])
+        if len(given) != 1 or not _LENGTH.fullmatch(given[0]):
+            return None
+        length = int(given[0])
+        return length if length <= MAX_FORM_BYTES else None
+
+    def send_error(
+        self, code: int, message: str | None = None, explain: str | None = None
+    ) -> None:
+        """Answer what cannot be read, and nothing that may come after it."""
+        self.close_connection = True
+        super().send_error(code, message, explain)
+
     def _routed(self, method: str) -> Answer:
         parts = urlsplit(self.path)
         form: dict[str, str] = {}
+        length = self._body_length()
+        if length is None or (method != "POST" and length):
+            self.close_connection = True  # what it sends is not read
+            return _plain(HTTPStatus.BAD_REQUEST, "This is no form of this page.")
         if method == "POST":
-            length = self.headers.get("Content-Length", "")
-            if not length.isdigit() or int(length) > MAX_FORM_BYTES:
-                self.close_connection = True  # what it sends is not read
-                return _plain(HTTPStatus.BAD_REQUEST, "This is no form of this page.")
-            content = self.rfile.read(int(length)).decode("utf-8", "replace")
+            content = self.rfile.read(length).decode("utf-8", "replace")
             form = dict(parse_qsl(content))
         return self.server.routes.answer(
             Request(
