@@ -269,6 +269,13 @@ class Settings(BaseSettings):
         "DIOPTRA_WORKER_MAX_ATTEMPTS",
         "How often a job is started at most when workers are lost under it.",
     )
+    lease_ttl: Annotated[float, Field(ge=3, allow_inf_nan=False)] = _optional(
+        90.0,
+        "DIOPTRA_WORKER_LEASE_TTL",
+        "Seconds without Redis after which a worker must assume that another one has"
+        " its job: it stops the job and writes nothing more of it. So long does a job"
+        " wait whose worker was lost on another machine.",
+    )
     lost_after: Annotated[float, Field(gt=0)] = _optional(
         60.0,
         "DIOPTRA_WORKER_LOST_AFTER",

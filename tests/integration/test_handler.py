@@ -67,10 +67,10 @@ class Telling(Leases):
 
     on_acquire: Callable[[], object] = staticmethod(lambda: None)
 
-    def acquire(self, job_id: int) -> LeaseHolder | None:
+    def acquire(self, job_id: int, stop: JobStop | None = None) -> LeaseHolder | None:
         """Take or renew the lease on a job."""
         self.on_acquire()
-        return super().acquire(job_id)
+        return super().acquire(job_id, stop)
 
 
 @dataclass

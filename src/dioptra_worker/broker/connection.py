@@ -43,6 +43,7 @@ def connect(
         socket_timeout=block + answer_timeout,
         socket_connect_timeout=answer_timeout,
         health_check_interval=30,
+        protocol=2,  # RQ's; with 3 a client asks each server for what few have
         retry=Retry(NoBackoff(), 1),
         # After a failover the old primary still answers: where the address leads now
         # is found out by a new connection.

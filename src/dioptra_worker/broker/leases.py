@@ -23,18 +23,24 @@ from dioptra_worker.common.process_identity import (
     identify,
     pid_namespace,
 )
+from dioptra_worker.common.stop import lease_clock
 
 if TYPE_CHECKING:
     import redis
+
+    from dioptra_worker.common.stop import JobStop
 
 T = TypeVar("T", "LeaseHolder", "PendingStatus")
 
 PREFIX = "dioptra-worker"
 LEASE_TTL = 90
-"""Seconds after which the lease on a job runs out.
+"""Seconds after which the lease on a job runs out, unless the settings say otherwise.
 
 Each heartbeat renews it: `dioptra_worker.broker.rq_worker.HEARTBEAT_INTERVAL`.
 """
+SAFE_SHARE = 0.9
+"""Which part of a lease's life its holder counts on: what it has begun to write when
+that is over still arrives before anybody else can have the job."""
 ATTEMPTS_TTL = 30 * 24 * 3600
 
 # Each of these is one step for Redis, so that no other worker can come in between.
@@ -44,7 +50,15 @@ ATTEMPTS_TTL = 30 * 24 * 3600
 _ACQUIRE = """
 local held = redis.call('GET', KEYS[1])
 if held and held ~= ARGV[1] and held ~= ARGV[3] then return held end
-redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[2])
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+return false
+"""
+# The same, and how the job ended, in one step: only its owner says that.
+_END = """
+local held = redis.call('GET', KEYS[1])
+if held and held ~= ARGV[1] then return held end
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+redis.call('HSET', KEYS[2], ARGV[3], ARGV[4])
 return false
 """
 # Only ours: it may have run out, and be another worker's by now.
@@ -137,17 +151,22 @@ class Leases:
     Every method raises `ServiceUnavailable` when Redis is away.
     """
 
-    def __init__(self, connection: redis.Redis, *, worker: str) -> None:
+    def __init__(
+        self, connection: redis.Redis, *, worker: str, ttl: float = LEASE_TTL
+    ) -> None:
         """Prepare.
 
         Args:
             connection: To Redis.
             worker: This worker's name.
+            ttl: Seconds after which a lease runs out.
         """
+        self._ttl = ttl
         self._redis = connection
         self.me = this_process(worker)
         self._mine = dump_record(self.me)
         self._acquire = connection.register_script(_ACQUIRE)
+        self._end = connection.register_script(_END)
         self._release = connection.register_script(_RELEASE)
         self._count = connection.register_script(_COUNT)
         self._uncount = connection.register_script(_UNCOUNT)
@@ -158,11 +177,12 @@ class Leases:
 
     # -- leases ----------------------------------------------------------------
 
-    def acquire(self, job_id: int) -> LeaseHolder | None:
+    def acquire(self, job_id: int, stop: JobStop | None = None) -> LeaseHolder | None:
         """Take or renew the lease on a job.
 
         Args:
             job_id: The job.
+            stop: Is told until when the job is ours.
 
         Returns:
             None when the lease is ours now, else who has it.
@@ -170,16 +190,26 @@ class Leases:
         with translate_errors():
             stale = b""
             for _ in range(2):  # the second time from a holder who is dead
+                asked = lease_clock()  # before Redis was: its own time begins later
                 held = self._acquire(
-                    keys=[_lease(job_id)], args=[self._mine, LEASE_TTL, stale]
+                    keys=[_lease(job_id)], args=[self._mine, self._px, stale]
                 )
                 if not held:
+                    self._note_owned(stop, asked)
                     return None
                 holder = read_record(LeaseHolder, held)
                 if not holder.is_dead():
                     return holder
                 stale = held
         return holder
+
+    def _note_owned(self, stop: JobStop | None, asked: float) -> None:
+        if stop is not None:
+            stop.own_until(asked + self._ttl * SAFE_SHARE)
+
+    @property
+    def _px(self) -> int:
+        return int(self._ttl * 1000)
 
     def release(self, job_id: int) -> None:
         """Give the lease on a job back, if it is ours."""
@@ -235,11 +265,29 @@ class Leases:
 
     # -- pending status --------------------------------------------------------
 
-    def record_pending_status(self, pending: PendingStatus) -> None:
-        """Write down a status before the API is told."""
+    def record_pending_status(
+        self, pending: PendingStatus, stop: JobStop | None = None
+    ) -> LeaseHolder | None:
+        """Write down a status before the API is told, and renew the lease on the job.
+
+        Args:
+            pending: The status.
+            stop: Is told until when the job is ours.
+
+        Returns:
+            None when it is written; who has the job if that is not us.
+        """
+        value = json.dumps(asdict(pending))
+        asked = lease_clock()
         with translate_errors():
-            value = json.dumps(asdict(pending))
-            self._redis.hset(f"{PREFIX}:pending", str(pending.job_id), value)
+            held = self._end(
+                keys=[_lease(pending.job_id), f"{PREFIX}:pending"],
+                args=[self._mine, self._px, str(pending.job_id), value],
+            )
+        if held:
+            return read_record(LeaseHolder, held)
+        self._note_owned(stop, asked)
+        return None
 
     def clear_pending_status(self, job_id: int) -> None:
         """Note that the API was told."""

@@ -7,6 +7,7 @@ so that ``rq info``, dashboards and other workers see what they expect.
 from __future__ import annotations
 
 import logging
+import math
 import os
 import time
 from dataclasses import dataclass
@@ -46,7 +47,8 @@ HEARTBEAT_INTERVAL = 15.0
 Each renews what RQ knows of the worker and its job, and the lease on that job.
 """
 WORKER_TTL = 90
-"""Seconds after which a worker or a job without a heartbeat counts as lost."""
+"""Seconds after which a worker or a job without a heartbeat counts as lost, unless
+the settings say otherwise."""
 SILENCE_OF_THE_DEAD = 1.5 * HEARTBEAT_INTERVAL
 """Seconds without a heartbeat after which a worker of our name can be replaced."""
 PROCESS_FIELD = "dioptra_worker"
@@ -101,6 +103,7 @@ class RqWorker(BaseWorker):  # type: ignore[misc] # RQ is not typed here
         name: str | None,
         connection: redis.Redis,
         result_ttl: int,
+        ttl: float = WORKER_TTL,
         silence: float = SILENCE_OF_THE_DEAD,
     ) -> None:
         """Prepare; nothing is registered yet.
@@ -110,16 +113,18 @@ class RqWorker(BaseWorker):  # type: ignore[misc] # RQ is not typed here
             name: A fixed name; None makes one up.
             connection: To Redis.
             result_ttl: Seconds that RQ keeps the record of a finished job.
+            ttl: Seconds after which we, or our job, count as lost without a heartbeat.
             silence: Seconds without a heartbeat after which a worker of our name, which
                 we cannot see, can be replaced.
         """
+        self._ttl = math.ceil(ttl)
         super().__init__(
             list(queues),
             name=name,
             connection=connection,
             default_result_ttl=result_ttl,
-            worker_ttl=WORKER_TTL,
-            job_monitoring_interval=int(HEARTBEAT_INTERVAL),
+            worker_ttl=self._ttl,
+            job_monitoring_interval=self._ttl - 60,  # to which RQ adds a minute
             serializer=PlainSerializer,
         )
         self._namesake = _Namesake(self.hostname, silence)
@@ -166,7 +171,7 @@ class RqWorker(BaseWorker):  # type: ignore[misc] # RQ is not typed here
         would remove the job from its books.
         """
         del job, working_time
-        return WORKER_TTL
+        return self._ttl
 
     def unregister(self) -> None:
         """Disappear from RQ's list of workers."""
@@ -184,7 +189,7 @@ class RqWorker(BaseWorker):  # type: ignore[misc] # RQ is not typed here
                 pipeline.sadd(self.redis_workers_keys, self.key)
                 for queue in self.queues:
                     pipeline.sadd(f"rq:workers:{queue.name}", self.key)
-                self.heartbeat(WORKER_TTL, pipeline=pipeline)
+                self.heartbeat(self._ttl, pipeline=pipeline)
                 pipeline.execute()
 
     def suspended(self) -> bool:
@@ -233,7 +238,7 @@ class RqWorker(BaseWorker):  # type: ignore[misc] # RQ is not typed here
             if job.id in self._unsure:
                 self._unsure[job.id].delete(job, pipeline)
             execution = Execution.create(
-                job, WORKER_TTL, pipeline=pipeline, worker_name=self.name
+                job, self._ttl, pipeline=pipeline, worker_name=self.name
             )
             self._unsure[job.id] = execution
             job.prepare_for_execution(self.name, pipeline=pipeline)

@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-StopKind = Literal["timeout", "requested", "shutdown", "gone", "setup", "limit"]
+StopKind = Literal[
+    "timeout", "requested", "shutdown", "gone", "superseded", "setup", "limit"
+]
 
 LAST_WORDS_TIMEOUT = 1.0
 """Seconds that a worker which shuts down has for a job without a runner.
@@ -41,7 +43,8 @@ class StopRequest:
     """Why a job is stopped.
 
     Attributes:
-        kind: What the daemon decides by; ``gone`` is a job that is not ours any more,
+        kind: What the daemon decides by; ``gone`` is a job that nobody wants from us
+            any more, ``superseded`` one that another worker may have by now,
             ``limit`` one that took more of the worker than a job may.
         reason: What people read, as the end of "the job was stopped: ...".
         kill: Kill its runner without a grace period.
@@ -52,9 +55,19 @@ class StopRequest:
     kill: bool = False
 
 
+LEASE_LOST = StopRequest(
+    "superseded",
+    "this worker could not renew its lease on the job in time, and another may have it",
+    kill=True,
+)
 JOB_DELETED = StopRequest("gone", "the job was deleted")
 STOPPED_BY_REQUEST = StopRequest("requested", "stopped by request")
 KILLED_BY_REQUEST = StopRequest("requested", "killed by request", kill=True)
+
+
+def lease_clock() -> float:
+    """Seconds of a clock that goes on while the machine sleeps, as a lease does."""
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
 class Stopped(Exception):
@@ -80,6 +93,8 @@ class JobStop:
         self._wakers: list[Callable[[], None]] = []
         self._request: StopRequest | None = None
         self._gone: StopRequest | None = None
+        self._superseded: StopRequest | None = None
+        self._owned_until = math.inf
         self._shutdown_at = math.inf
         self._idle_since: float | None = -math.inf
         self._is_over = False
@@ -99,11 +114,22 @@ class JobStop:
             elif stop.kill and not self._request.kill:
                 first = self._request
                 self._request = StopRequest(first.kind, first.reason, kill=True)
-            if stop.kind == "gone" and self._gone is None:
+            if stop.kind in {"gone", "superseded"} and self._gone is None:
                 self._gone = stop
+            if stop.kind == "superseded" and self._superseded is None:
+                self._superseded = stop
             if stop.kind == "shutdown":
                 self._shutdown_at = min(self._shutdown_at, self._clock())
         self._wake()
+
+    def own_until(self, moment: float) -> None:
+        """Note that the lease on the job was renewed; once lost, it stays lost.
+
+        Args:
+            moment: By `lease_clock`, when it is ours no longer.
+        """
+        if self.superseded is None:
+            self._owned_until = moment
 
     # -- for who has the job ---------------------------------------------------
 
@@ -115,7 +141,23 @@ class JobStop:
     @property
     def gone(self) -> StopRequest | None:
         """Why it is not ours any more, if it is not."""
-        return self._gone
+        return self._gone or self.superseded
+
+    @property
+    def superseded(self) -> StopRequest | None:
+        """Why another worker may have it, if one may; to be asked before each write.
+
+        The lease's end is looked up, not waited for: a machine that slept, or a process
+        that was stopped meanwhile, finds out before it writes.
+        """
+        if self._superseded is None and lease_clock() >= self._owned_until:
+            return LEASE_LOST
+        return self._superseded
+
+    @property
+    def lease_left(self) -> float:
+        """Seconds until the lease on the job is lost, unless it is renewed."""
+        return max(0.0, self._owned_until - lease_clock())
 
     def begin(self) -> None:
         """The job is ours to run: a worker that shuts down lets it end."""

@@ -155,8 +155,12 @@ class Daemon:
                 log.info("worker %s has ended", rq.name)
 
     def _heartbeat(self, rq: RqWorker) -> Heartbeat:
-        self._leases = Leases(rq.connection, worker=rq.name)
-        interval = self._times.get("heartbeat_interval", HEARTBEAT_INTERVAL)
+        self._leases = Leases(
+            rq.connection, worker=rq.name, ttl=self._settings.lease_ttl
+        )
+        # Some may fail, and each may take long, before the lease is lost.
+        interval = min(HEARTBEAT_INTERVAL, self._settings.lease_ttl / 6)
+        interval = self._times.get("heartbeat_interval", interval)
         return Heartbeat(rq, self._leases, self._health, interval=interval)
 
     def _handler(self, rq: RqWorker, heartbeat: Heartbeat) -> Handler:
@@ -262,6 +266,7 @@ class Daemon:
                 name=self._options.name,
                 connection=connection,
                 result_ttl=self._options.result_ttl,
+                ttl=self._settings.lease_ttl,
             )
 
     # -- from elsewhere --------------------------------------------------------

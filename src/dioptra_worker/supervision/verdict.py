@@ -59,7 +59,7 @@ def _stopped(report: RunnerReport, stop: StopRequest) -> Outcome:
     match stop.kind:
         case "shutdown":
             return Outcome(fate="given back", reason=words, mlflow="KILLED")
-        case "gone":
+        case "gone" | "superseded":
             return Outcome(fate="dropped", reason=words, mlflow="KILLED")
         case "requested":
             return Outcome(fate="stopped", reason=words, mlflow="KILLED")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from concurrent.futures import Future
@@ -14,10 +15,12 @@ from dioptra_worker.common.stop import (
     BOOKS_TIMEOUT,
     JOB_DELETED,
     LAST_WORDS_TIMEOUT,
+    LEASE_LOST,
     JobStop,
     Stopped,
     StopRequest,
     StopRequests,
+    lease_clock,
 )
 
 if TYPE_CHECKING:
@@ -193,3 +196,28 @@ def test_shutdowns_are_counted() -> None:
         threading.Thread(target=stops.shut_down).start()
     until(lambda: stops.events.qsize() == 3)
     assert stops.shutdowns == 3
+
+
+# -- the lease ---------------------------------------------------------------------
+
+
+def test_a_lease_that_is_renewed() -> None:
+    """A job is ours as long as its lease is renewed in time."""
+    stop = JobStop()
+    assert stop.lease_left == math.inf
+    for _ in range(3):
+        stop.own_until(lease_clock() + 60)
+        assert stop.superseded is None
+        assert stop.gone is None
+        assert 50 < stop.lease_left <= 60
+
+
+def test_a_lease_that_is_lost() -> None:
+    """It stays lost, although Redis may take a renewal that comes too late."""
+    stop = JobStop()
+    stop.own_until(lease_clock() - 0.001)
+    assert stop.superseded == LEASE_LOST
+    stop.own_until(lease_clock() + 60)
+    assert stop.superseded == LEASE_LOST
+    assert stop.gone == LEASE_LOST
+    assert stop.lease_left == 0

@@ -74,7 +74,9 @@ class Attempt:
             claimed = claim(
                 self.request,
                 api=self._api,
-                leases=_PendingEnds(context.leases, self._journals),
+                leases=_PendingEnds(
+                    context.leases, self._journals, self.request.attempt
+                ),
                 settings=context.settings,
                 close_run=self._close_run,
                 stop=self._stop,
@@ -120,7 +122,9 @@ class Attempt:
                 case "dropped":
                     completion.drop()
                 case _:
-                    if not completion.conclude(outcome):
+                    delivered = completion.conclude(outcome)
+                    outcome = self._unless_gone(outcome)
+                    if not delivered and outcome.fate != "dropped":
                         return undelivered(outcome)
         return outcome
 
@@ -272,12 +276,12 @@ class _PendingEnds:
 
     leases: Leases
     journals: Journals
+    attempt: int
 
     def pending_status(self, job_id: int) -> PendingStatus | None:
         """How a job ended, if the API was not told."""
-        return self.leases.pending_status(job_id) or self.journals.final_status_of(
-            job_id
-        )
+        pending = self.leases.pending_status(job_id)
+        return pending or self.journals.final_status_of(job_id, attempt=self.attempt)
 
 
 def _told_late(claimed: Claim) -> Outcome:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
 
 from dioptra_worker.common.retry import retry_until_available
+from dioptra_worker.common.stop import Stopped
 from dioptra_worker.daemon.job.lost_worker import end_of, next_attempt
 from dioptra_worker.errors import (
     LoginRefused,
@@ -154,6 +155,8 @@ class _Claiming:
     def _set(self, status: str) -> ServiceRefused | None:
         """Set the status; what the API says if it refuses."""
         job, experiment = self.request.job_id, self.request.experiment_id
+        if self.stop.superseded is not None:
+            raise Stopped
         try:
             self._retry(lambda: self.api.set_status(experiment, job, status))
         except (NotFound, LoginRefused):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from dioptra_worker.broker.leases import PendingStatus
 from dioptra_worker.common.stop import Stopped
+from dioptra_worker.daemon.job.heartbeat import taken_over
 from dioptra_worker.daemon.outbox.job_log import JobLog
 from dioptra_worker.daemon.outbox.outbox import Outbox
 from dioptra_worker.errors import ServiceUnavailable
@@ -135,11 +136,14 @@ class Completion:
         if journal is not None:
             journal.record_final_status(pending)
         try:
-            self._stop.call(
-                partial(self._context.leases.record_pending_status, pending)
+            holder = self._stop.call(
+                partial(self._context.leases.record_pending_status, pending, self._stop)
             )
         except (ServiceUnavailable, Stopped) as error:
             log.debug("the status is on this machine only: %s", error)
+        else:
+            if holder is not None:
+                self._stop.request(taken_over(holder))
         return self._finish(pending.status)
 
     def requeue(self, outcome: Outcome) -> Outcome:
@@ -154,12 +158,17 @@ class Completion:
         return outcome if delivered else undelivered(outcome)
 
     def drop(self) -> None:
-        """Deliver the rest and leave the status alone: it is another's."""
+        """Deliver the rest and leave the status alone: it is another's.
+
+        Of a job that another worker may have nothing is delivered: what is in the
+        journal is another's to judge (`daemon.recovery.orphaned_outboxes`).
+        """
         self._finish(None)
 
     def _finish(self, status: str | None) -> bool:
         delivered = self.outbox.finish(status)
-        if delivered and self._journal is not None:
+        over = delivered or self._stop.superseded is not None
+        if over and self._journal is not None:
             self._journal.ack_final_status()
         return delivered
 

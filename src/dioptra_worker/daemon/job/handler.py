@@ -122,7 +122,7 @@ class _Handling:
     def run(self) -> bool:
         """See to the job; False when it was put back because the API is away."""
         job_id, entry = self._request.job_id, self._entry
-        holder = self._leases.acquire(job_id)
+        holder = self._leases.acquire(job_id, self._stop)
         if holder is not None or self._runs_elsewhere():
             log.info(
                 "job %d is a second delivery and is left to %s",
@@ -202,12 +202,18 @@ class _Handling:
     def _close(self, active: ActiveJob, outcome: Outcome) -> None:
         """Write into RQ's and our own books how it ended."""
         job_id = self._request.job_id
+        holder = None
+        if outcome.fate == "dropped":
+            holder = self._leases.acquire(job_id)
+            if holder is None and self._stop.superseded is not None:
+                # Nobody has taken it over: it begins anew, here or elsewhere.
+                outcome = replace(outcome, fate="given back")
         if outcome.fate == "given back":
             self._hand_on()
         self._rq.end_job(active, outcome)
         if outcome.fate in {"given back", "left"}:
             return
-        if self._leases.acquire(job_id) is not None:
+        if holder is not None or self._leases.acquire(job_id) is not None:
             return  # another worker has taken it over, and counts for itself
         self._leases.clear_pending_status(job_id)
         self._leases.forget_attempts(job_id)

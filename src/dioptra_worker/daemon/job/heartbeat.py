@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 from dioptra_worker.broker.rq_worker import HEARTBEAT_INTERVAL
-from dioptra_worker.common.stop import StopRequest
+from dioptra_worker.common.stop import LEASE_LOST, StopRequest
 from dioptra_worker.daemon.health.snapshot import REDIS
 from dioptra_worker.errors import ServiceUnavailable
 
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from dioptra_worker.broker.leases import Leases
+    from dioptra_worker.broker.leases import LeaseHolder, Leases
     from dioptra_worker.broker.rq_worker import ActiveJob, RqWorker
     from dioptra_worker.common.stop import JobStop
     from dioptra_worker.daemon.health.state import HealthState
@@ -24,6 +25,12 @@ log = logging.getLogger("dioptra_worker.daemon")
 
 END_TIMEOUT = 0.2
 """Seconds that the worker's end waits for a heartbeat that is under way."""
+
+
+def taken_over(holder: LeaseHolder) -> StopRequest:
+    """That another worker has the lease on our job."""
+    words = f"worker {holder.worker!r} on {holder.host} has taken it over"
+    return StopRequest("superseded", words, kill=True)
 
 
 @dataclass(frozen=True)
@@ -67,9 +74,14 @@ class Heartbeat:
         self._thread = threading.Thread(
             target=self._work, name="dioptra-heartbeat", daemon=True
         )
+        self._guarded = threading.Event()  # there is another lease to guard
+        self._guard_thread = threading.Thread(
+            target=self._guard, name="dioptra-lease", daemon=True
+        )
 
     def __enter__(self) -> Self:
         self._thread.start()
+        self._guard_thread.start()
         return self
 
     def __exit__(
@@ -79,6 +91,7 @@ class Heartbeat:
         trace: TracebackType | None,
     ) -> None:
         self._done.set()
+        self._guarded.set()
         self._thread.join(END_TIMEOUT)
 
     @property
@@ -89,6 +102,7 @@ class Heartbeat:
     def hold(self, job_id: int, stop: JobStop) -> None:
         """Renew the lease on a job, which is ours; *stop* is told if it is lost."""
         self._held = _Held(job_id, stop)
+        self._guarded.set()
 
     def run(self, active: ActiveJob) -> None:
         """Tell RQ that a job runs."""
@@ -112,10 +126,24 @@ class Heartbeat:
         with self._health.contacting(REDIS):
             with self._leasing:
                 held = self._held
-                if held is not None and (other := self._leases.acquire(held.job_id)):
-                    words = f"worker {other.worker!r} on {other.host} has taken it over"
-                    held.stop.request(StopRequest("gone", words, kill=True))
+                if held is not None:
+                    other = self._leases.acquire(held.job_id, held.stop)
+                    if other is not None:
+                        held.stop.request(taken_over(other))
             self._rq.send_heartbeat(self._active)
+
+    def _guard(self) -> None:
+        """Stop the job at the end of its lease, also while a heartbeat hangs."""
+        while not self._done.is_set():
+            self._guarded.clear()
+            held = self._held
+            left = None
+            if held is not None:
+                left = held.stop.lease_left
+                if left <= 0:
+                    held.stop.request(LEASE_LOST)
+                    left = None
+            self._guarded.wait(None if left == math.inf else left)
 
     def _work(self) -> None:
         while not self._done.wait(self._interval):

@@ -155,7 +155,7 @@ class DeliveryQueue(Generic[P]):
         with self._stop.waking(self._notify), self._changed:
             self._draining = True
             self._changed.notify_all()
-            while not self._is_empty():
+            while not self._is_empty() and self._stop.superseded is None:
                 left = self._stop.within(until - time.monotonic())
                 assert left is not None
                 if left <= 0:
@@ -181,6 +181,11 @@ class DeliveryQueue(Generic[P]):
         return not (self._untaken or self._to_retry or self._busy)
 
     @property
+    def _is_over(self) -> bool:
+        """Whether nothing goes out any more: what waits is another's to deliver."""
+        return self._closing or self._stop.superseded is not None
+
+    @property
     def _untaken(self) -> int:
         return self._buffer.last - self._taken
 
@@ -197,7 +202,7 @@ class DeliveryQueue(Generic[P]):
         try:
             if self._maybe_delivered:
                 entries = self._drop_delivered(entries)
-            if self._closing:
+            if self._is_over:
                 self._requeue(entries)
                 return
             self._send(entries)
@@ -235,12 +240,12 @@ class DeliveryQueue(Generic[P]):
         """What has yet to arrive of items that were sent without an answer."""
         items = _items(entries)
         count_delivered = self._sender.count_delivered(items)
-        over = self._closing or self._cleared
+        over = self._is_over or self._cleared
         while count_delivered < len(items) and self._late_window > 0 and not over:
             self._sleep(LATE_ARRIVAL_WINDOW * self._pace)
             count_delivered = self._sender.count_delivered(items)
             self._late_window -= LATE_ARRIVAL_WINDOW
-            over = self._closing or self._cleared
+            over = self._is_over or self._cleared
         self._late_window = 0.0
         # If all of these have arrived, the next may have, too: of what another process
         # has left, more may have been delivered than the disk could be told.
@@ -253,6 +258,8 @@ class DeliveryQueue(Generic[P]):
         if self._away_since is None:
             self._away_since = time.monotonic()
             self._sender.on_wait(error)
+        if not error.silence:  # what was on its way ended with who had taken it
+            self._late_window = min(self._late_window, LATE_ARRIVAL_WINDOW)
         if not self._sender.is_poison(_items(entries), error):
             self._requeue(entries)
             self._sleep(max(next(self._delays), error.retry_after or 0.0) * self._pace)
@@ -277,10 +284,10 @@ class DeliveryQueue(Generic[P]):
         while True:
             with self._changed:
                 while not self._must_go():
-                    if self._closing:
+                    if self._is_over:
                         return None
                     self._changed.wait(self._time_left())
-                if self._closing:
+                if self._is_over:
                     return None
                 self._busy = True
                 if self._to_retry:

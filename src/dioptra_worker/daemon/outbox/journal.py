@@ -61,6 +61,7 @@ class About:
         attempt: Which attempt at it, from 1.
         worker: The worker's name.
         api: The address of the API that knows the job.
+        run_id: The attempt's MLflow run, once it has one.
     """
 
     job_id: int
@@ -68,6 +69,7 @@ class About:
     attempt: int
     worker: str
     api: str
+    run_id: str = ""
 
 
 class Journal:
@@ -86,6 +88,7 @@ class Journal:
         self.final_status = _read_final_status(folder)
         self._folder = folder
         self._lock = lock
+        self._is_about_written = True
         self._dirty = threading.Event()
         self._done = threading.Event()
         _refuse_older(folder)
@@ -153,16 +156,28 @@ class Journal:
 
         Its results do not: the new attempt has an MLflow run and results of its own.
         """
-        self.about = replace(self.about, attempt=attempt, worker=worker)
+        self.about = replace(self.about, attempt=attempt, worker=worker, run_id="")
+        self._write_about()
+        self.results.ack(self.results.last)
+        self.ack_final_status()
+
+    def record_run(self, run_id: str) -> None:
+        """Note which MLflow run the attempt has; it is written with the next flush."""
+        self.about = replace(self.about, run_id=run_id)
+        self._is_about_written = False
+        self._dirty.set()
+
+    def _write_about(self) -> None:
+        self._is_about_written = True
         text = json.dumps(asdict(self.about)).encode()
         with contextlib.suppress(OSError):
             os.pwrite(self._lock, text, 0)
             os.ftruncate(self._lock, len(text))
-        self.results.ack(self.results.last)
-        self.ack_final_status()
 
     def flush(self) -> None:
         """Write what is yet to be written."""
+        if not self._is_about_written:
+            self._write_about()
         self.log.flush()
         self.results.flush()
 
@@ -215,10 +230,17 @@ class Journals:
             )
             return None
 
-    def final_status_of(self, job_id: int) -> PendingStatus | None:
-        """How a job ended whose worker was lost before it could tell the API."""
+    def final_status_of(self, job_id: int, *, attempt: int) -> PendingStatus | None:
+        """How a job ended whose worker was lost before it could tell the API.
+
+        Args:
+            job_id: The job.
+            attempt: The one that asks: an end is that of the one before, not of one
+                that others have begun anew since.
+        """
         for folder in self._of(job_id):
-            if (end := _read_final_status(folder)) is not None:
+            end = _read_final_status(folder)
+            if end is not None and _attempt_of(folder) >= attempt - 1:
                 return end
         return None
 
@@ -332,6 +354,13 @@ def _read_final_status(folder: Path) -> PendingStatus | None:
         return PendingStatus(**json.loads((folder / _FINAL_STATUS_FILE).read_bytes()))
     except (OSError, ValueError, TypeError):
         return None
+
+
+def _attempt_of(folder: Path) -> int:
+    try:
+        return About(**json.loads((folder / _ABOUT_FILE).read_bytes())).attempt
+    except (OSError, ValueError, TypeError):
+        return 0
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -61,6 +61,10 @@ MAX_FOREIGN_RECORDS = 100
 """Records of others that a job's log may have got since ours."""
 
 
+SLOW_ARRIVAL = 2.0
+"""How much longer than we waited for an answer log records may take to arrive."""
+
+
 SURELY_NOT_ARRIVED = {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE}
 """Answers after which a request does not arrive any more."""
 
@@ -138,7 +142,9 @@ class LogSender(ApiSender):
     def late_window(self, items: list[Log], error: ServiceUnavailable) -> float:
         """Seconds in which what failed may still arrive."""
         del items
-        return 0.0 if error.status in SURELY_NOT_ARRIVED else LATE_ARRIVAL_WINDOW
+        if error.status in SURELY_NOT_ARRIVED:
+            return 0.0
+        return max(LATE_ARRIVAL_WINDOW, error.silence * SLOW_ARRIVAL)
 
     def is_poison(self, items: list[Log], error: ServiceUnavailable) -> bool:
         """Whether these items are to blame, and not the API."""

@@ -28,7 +28,7 @@ from dioptra_worker.errors import (
     ServiceRefused,
     ServiceUnavailable,
 )
-from dioptra_worker.protocol.messages import Metric
+from dioptra_worker.protocol.messages import Metric, RunStarted
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -76,6 +76,7 @@ class Outbox:
         self._job_id = job_id
         self._experiment_id = experiment_id
         self._stop = stop
+        self._journal = journal
         self._pace = pace
         self._lock = threading.Lock()
         self._results = DeliveryQueue(
@@ -106,6 +107,8 @@ class Outbox:
 
     def put(self, item: Result) -> None:
         """Leave an item; returns at once."""
+        if isinstance(item, RunStarted) and self._journal is not None:
+            self._journal.record_run(item.run_id)
         with self._lock:  # two metrics must not both take the last place
             if isinstance(item, Metric) and not self._results.has_capacity:
                 self._log.note_loss("metrics were dropped here: the outbox was full")
@@ -151,6 +154,8 @@ class Outbox:
 
     def _set_status(self, status: str) -> None:
         """Set the status; that it is set already is as good."""
+        if self._stop.superseded is not None:
+            raise Stopped
         with refused_login_is_unavailable():
             try:
                 self._api.set_status(self._experiment_id, self._job_id, status)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from dioptra_worker.api.models import Job
     from dioptra_worker.broker.leases import Leases
     from dioptra_worker.common.masking import Mask
-    from dioptra_worker.daemon.outbox.journal import Journal, Journals
+    from dioptra_worker.daemon.outbox.journal import About, Journal, Journals
 
 log = logging.getLogger("dioptra_worker.estate")
 
@@ -33,6 +33,7 @@ class OrphanedOutboxes:
     what is in its journal first, so that its log is in order. Where that is a worker
     of another machine, it cannot see the journal; then the lines come late, each with
     the number of its attempt, and only they: results belong to the run that counts.
+    Which one that is, the API says: the job's MLflow run.
     """
 
     def __init__(
@@ -82,15 +83,20 @@ class OrphanedOutboxes:
         except NotFound:
             return None
 
+    def _is_its_run(self, about: About) -> bool:
+        """Whether an attempt is the one whose results the API shows."""
+        shown = self._api.mlflow_run(about.job_id)
+        return shown is None or shown == about.run_id
+
     def _deliver(self, journal: Journal, job: Job | None) -> None:
         about = journal.about
         if job is None:
             log.info("job %d was deleted: its outbox is, too", about.job_id)
             journal.discard()
             return
-        over = job.status in TERMINAL
         journal.ack_final_status()
-        if not over:
+        counts = job.status in TERMINAL and self._is_its_run(about)
+        if not counts:
             journal.results.ack(journal.results.last)
         waiting = journal.waiting
         if not waiting:
@@ -108,7 +114,7 @@ class OrphanedOutboxes:
                 mask=self._mask,
                 stop=stop,
                 journal=journal,
-                prefix="" if over else f"[attempt {about.attempt}] ",
+                prefix="" if counts else f"[attempt {about.attempt}] ",
             ) as job_log,
             Outbox(
                 self._api,

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from dioptra_worker.api.models import Job
     from dioptra_worker.broker.leases import PendingStatus
+    from dioptra_worker.common.stop import JobStop
 
 TROUBLES: dict[str, Exception] = {
     "refused": ServiceRefused("no", service="API", status=400),
@@ -94,8 +95,9 @@ class Leases:
         assert job_id == JOB
         return self.held
 
-    def record_pending_status(self, pending: PendingStatus) -> None:
+    def record_pending_status(self, pending: PendingStatus, stop: JobStop) -> None:
         """Note an end that the API is to be told."""
+        del stop
         self.held = pending
 
     def record_open_run(self, run_id: str, status: str) -> None:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 SOON = 10.0
 AWAY = ServiceUnavailable("away", service="shop")
+SILENT = ServiceUnavailable("no answer", service="shop", silence=1.0)
 NO = ServiceRefused("no", service="shop")
 NOBODY = NotFound("nobody", service="shop")
 
@@ -285,7 +286,7 @@ def test_late_arrival(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_request_that_may_take_long() -> None:
     """What may arrive much later is looked for that long before it is sent again."""
-    shop = Shop(fails=[AWAY], late=5 * LATE_ARRIVAL_WINDOW)
+    shop = Shop(fails=[SILENT], late=5 * LATE_ARRIVAL_WINDOW)
     with _queue(shop) as queue:
         queue.put("a")
         assert queue.drain(SOON)

@@ -132,12 +132,15 @@ def test_end(tmp_path: Path) -> None:
     end = PendingStatus(7, 3, "failed", "why \udcff")
     with _open(tmp_path) as journal:
         journal.record_final_status(end)
-    assert _journals(tmp_path).final_status_of(7) == end
-    assert _journals(tmp_path).final_status_of(8) is None
+    assert _journals(tmp_path).final_status_of(7, attempt=1) == end
+    assert _journals(tmp_path).final_status_of(7, attempt=2) == end
+    # Another attempt was begun after it, elsewhere: it is that one's end that counts.
+    assert _journals(tmp_path).final_status_of(7, attempt=3) is None
+    assert _journals(tmp_path).final_status_of(8, attempt=1) is None
     with _open(tmp_path) as again:
         assert again.final_status == end
         again.ack_final_status()
-    assert _journals(tmp_path).final_status_of(7) is None
+    assert _journals(tmp_path).final_status_of(7, attempt=1) is None
     assert list((tmp_path / "outbox").iterdir()) == []
 
 

@@ -25,7 +25,13 @@ from tests.unit.daemon.outbox.simulated_api import (
 )
 
 from dioptra_worker.common.masking import Mask
-from dioptra_worker.common.stop import JOB_DELETED, JobStop, StopRequest
+from dioptra_worker.common.stop import (
+    JOB_DELETED,
+    LEASE_LOST,
+    JobStop,
+    StopRequest,
+    lease_clock,
+)
 from dioptra_worker.daemon.outbox.buffer import Capacity
 from dioptra_worker.daemon.outbox.delivery_queue import Batch
 from dioptra_worker.daemon.outbox.item_store import ItemStore
@@ -43,7 +49,7 @@ from dioptra_worker.errors import (
 from dioptra_worker.protocol.messages import ArtifactStored, Log, Metric, RunStarted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from dioptra_worker.daemon.outbox.items import Result
@@ -258,6 +264,69 @@ def test_an_artifact_that_is_registered_late() -> None:
         assert outbox.finish("finished", SOON)
     assert api.artifacts == ["s3://bucket/model"]
     assert api.requests.count("POST artifact") == 1
+
+
+class SlowApi(SimulatedApi):
+    """An API that takes log records only a while after the client gave up."""
+
+    under_way: Sequence[Log] = ()
+
+    def post_log(self, job_id: int, records: Sequence[Log]) -> None:
+        """Add records to the log."""
+        self.under_way = records
+        super().post_log(job_id, records)
+
+
+def test_log_records_that_arrive_slowly() -> None:
+    """Lines that an API takes later than we waited are there once, not twice."""
+    looks = 7
+    api = SlowApi(fault=Script(POST_log=[Fault(silence=4 * LATE_ARRIVAL_WINDOW)]))
+
+    def late(what: str) -> Fault | ServiceError | None:
+        if what == "GET log" and api.requests.count(what) == looks:
+            api.log.extend(api.under_way)
+        return script(what)
+
+    script, api.fault = api.fault, late
+    with Scene(api).open() as outbox:
+        outbox.put(_record("only once"))
+        assert outbox.finish("finished", SOON)
+    assert len(api.log) == 1
+    assert api.requests.count("GET log") > looks
+
+
+def test_log_records_of_an_api_that_has_begun_anew() -> None:
+    """What an API that was ended had taken does not arrive: it is soon sent again."""
+    silent = Fault(silence=1000 * LATE_ARRIVAL_WINDOW)
+    api = SimulatedApi(fault=Script(POST_log=[silent], GET_log=[REFUSED]))
+    with Scene(api).open() as outbox:
+        outbox.put(_record("only once"))
+        assert outbox.finish("finished", SOON)
+    assert len(api.log) == 1
+    assert api.requests.count("GET log") < 10
+
+
+@pytest.mark.parametrize("when", ["before", "while it waits"])
+def test_a_job_that_another_worker_may_have(when: str) -> None:
+    """Nothing of it is delivered: neither status nor line, metric or artifact."""
+    api = SimulatedApi()
+    scene = Scene(api)
+    if when == "before":
+        scene.stop.own_until(lease_clock())
+    else:
+        api.fault = lambda what: REFUSED if what != "GET job" else None
+    with scene.open() as outbox:
+        outbox.put(_metric(1))
+        outbox.put(_artifact("model"))
+        outbox.put(_record("late"))
+        if when == "before":
+            assert not outbox.finish("finished", SOON)
+        else:
+            threading.Timer(0.1, scene.stop.request, [LEASE_LOST]).start()
+            assert not outbox.finish("finished")
+            api.fault = lambda _: None
+    assert (api.log, api.metrics, api.artifacts) == ([], {}, [])
+    assert api.status == "started"
 
 
 def test_a_registration_that_never_was() -> None:

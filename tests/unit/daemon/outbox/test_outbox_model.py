@@ -226,7 +226,7 @@ class Story:
     def _claim(self) -> Claim:
         while True:
             try:
-                held = self.book.held or self._journals.final_status_of(JOB)
+                held = self.book.held or self._journals.final_status_of(JOB, attempt=1)
                 book = Book(held=held)
                 case = Case(self.api, attempt=self.attempt, most=3, book=book)
                 return case.claim()

@@ -57,6 +57,7 @@ class Place:
                     name="a", uri="s3://b/a", plugin_snapshot_id=1, task_id=2
                 )
             )
+            journal.record_run("abc")
             journal.record_final_status(PendingStatus(JOB, EXPERIMENT, "finished", ""))
 
     def open(self) -> Journal:
@@ -86,6 +87,16 @@ def test_of_a_job_that_is_over(place: Place) -> None:
     assert "delivered late: 5 log records and results of attempt 1" in note
     assert place.api.metrics == {("loss", 1): 1.0}
     assert place.api.artifacts == ["s3://b/a"]
+    assert place.api.statuses == []
+    assert not place.is_left
+
+
+def test_of_an_attempt_that_does_not_count(place: Place) -> None:
+    """When the job ended in another attempt, only lines come, each with a mark."""
+    place.api.run_id = "another"
+    place.orphaned_outboxes.sweep()
+    assert place.api.messages()[:3] == [f"[attempt 1] line {n}" for n in range(3)]
+    assert (place.api.metrics, place.api.artifacts) == ({}, [])
     assert place.api.statuses == []
     assert not place.is_left
 

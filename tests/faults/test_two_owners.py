@@ -1,0 +1,234 @@
+"""Two workers that both believe that a job is theirs: only one of them is heard.
+
+The first one loses Redis, or Redis and the API, for longer than its lease lasts; the
+second takes the job over. Proxies stand between the first worker and the services.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.plugins.tcp_proxy import TcpProxy, tcp_proxy
+from tests.plugins.testbed import Platform
+from tests.plugins.until import until
+from tests.plugins.worker_process import WorkerProcess, alive, times, worker
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.plugins.clients import ApiClient, MlflowReader
+
+    from dioptra_worker.tools.local import LocalStack
+
+pytestmark = pytest.mark.timeout(300)
+
+SOURCE = """
+from dioptra.sdk.utilities.auth_client import get_authenticated_worker_client
+
+
+@pyplugs.register
+def measure(folder):
+    # Each attempt says which it is; all but the last one wait to be allowed to end.
+    attempt = len(list(Path(folder).glob("run-*"))) + 1
+    client = get_authenticated_worker_client(LOG, "json")
+
+    def say(text):
+        print(text, "of run", attempt, flush=True)
+        client.jobs.append_metric_by_id(
+            job_id=os.environ["__JOB_ID"],
+            metric_name="seen",
+            metric_value=float(attempt),
+            metric_step=0,
+        )
+
+    say("begin")
+    Path(folder, f"run-{attempt}").write_text(str(os.getpid()))
+    deadline = time.time() + 100
+    while not Path(folder, f"more-{attempt}").exists() and time.time() < deadline:
+        time.sleep(0.01)
+    say("more")
+    Path(folder, f"said-{attempt}").touch()
+    while not Path(folder, f"end-{attempt}").exists() and time.time() < deadline:
+        time.sleep(0.01)
+    return f"by run {attempt}"
+"""
+LEASE_TTL = 6.0
+SETTINGS = {
+    "DIOPTRA_WORKER_LEASE_TTL": str(LEASE_TTL),
+    "DIOPTRA_WORKER_KILL_GRACE": "1",
+    "DIOPTRA_WORKER_API_TIMEOUT": "2",
+}
+
+
+@dataclass
+class Scene:
+    """A job that the first worker has begun, and what is between it and the services.
+
+    Attributes:
+        job: Its id.
+        marks: Where its attempts and the test leave marks for each other.
+        first: The first worker.
+        redis: Between it and Redis.
+        api: Between it and the API.
+    """
+
+    platform: Platform
+    mlflow: MlflowReader
+    job: int
+    marks: Path
+    first: WorkerProcess
+    redis: TcpProxy
+    api: TcpProxy
+
+    def wait_for_run(self, number: int) -> int:
+        """Wait until an attempt has begun; its process."""
+        mark = self.marks / f"run-{number}"
+        until(
+            lambda: mark.exists() and mark.read_text() != "",
+            seconds=60,
+            says=lambda: f"{self.first.log}\n{self.platform.text(self.job)}",
+        )
+        return int(mark.read_text())
+
+    def end(self, number: int) -> None:
+        """Let an attempt end."""
+        for word in ("more", "end"):
+            (self.marks / f"{word}-{number}").touch()
+
+    def check(self, number: int) -> None:
+        """What is seen is that attempt's, and nothing of another after its end."""
+        platform, job = self.platform, self.job
+        assert platform.status(job) == "finished"
+        assert self.mlflow.status(platform.run_id(job)) == "FINISHED"
+        found = platform.api.get(f"/jobs/{job}/metrics/seen/snapshots")["data"]
+        assert [entry["value"] for entry in found][-1] == number
+        artifacts = platform.artifacts(job)
+        assert platform.content(artifacts["kept"]) == f"by run {number}".encode()
+        assert len(platform.job(job)["artifacts"]) == 1
+        lines = [line.text for line in platform.log(job)]
+        end = lines.index("the job finished")
+        late = [line for line in lines[end + 1 :] if not line.startswith("[attempt 1]")]
+        assert late == []
+        assert lines.count("the job finished") == 1
+
+
+@pytest.fixture(name="scene")
+def _scene(
+    api: ApiClient, stack: LocalStack, mlflow_reader: MlflowReader, tmp_path: Path
+) -> Iterator[Scene]:
+    platform = Platform(api)
+    marks = tmp_path / "marks"
+    marks.mkdir()
+    entrypoint = platform.entrypoint(
+        SOURCE,
+        {"measuring": {"measure": [str(marks)]}},
+        artifact_outputs={"kept": {"contents": "$measuring", "task": {"name": "Text"}}},
+    )
+    environment = stack.environment()
+    ports = {name: stack.service(name).port for name in ("valkey", "api")}
+    with tcp_proxy(ports["valkey"]) as redis, tcp_proxy(ports["api"]) as rest:
+        for name, setting, proxy in (
+            ("valkey", "RQ_REDIS_URI", redis),
+            ("api", "DIOPTRA_API", rest),
+        ):
+            environment[setting] = environment[setting].replace(
+                f":{ports[name]}", f":{proxy.port}"
+            )
+        with worker(
+            environment,
+            tmp_path / "first",
+            platform.queue,
+            settings={**SETTINGS, **times(redis_timeout=1.0)},
+        ) as first:
+            job = platform.submit(entrypoint)
+            yield Scene(platform, mlflow_reader, job, marks, first, redis, rest)
+
+
+@pytest.mark.parametrize("how", ["refuse", "hang"])
+def test_redis_only(how: str, scene: Scene, stack: LocalStack, tmp_path: Path) -> None:
+    """Without Redis a worker stops its job before another one may have it."""
+    runner = scene.wait_for_run(1)
+    scene.platform.wait_for_line(scene.job, "begin of run 1")
+    run = scene.platform.run_id(scene.job)
+    getattr(scene.redis, how)()
+    with worker(
+        stack.environment(),
+        tmp_path / "second",
+        scene.platform.queue,
+        settings=SETTINGS,
+    ) as second:
+        scene.wait_for_run(2)
+        assert not alive(runner)
+        scene.end(2)
+        second.wait_for(f"job {scene.job} finished")
+        scene.redis.pass_on()
+        scene.first.wait_for(f"job {scene.job} dropped")
+        scene.check(2)
+    assert scene.mlflow.status(run) == "KILLED"
+    scene.first.send()
+    assert scene.first.wait() == 0
+    scene.check(2)
+
+
+def test_redis_and_api(scene: Scene, stack: LocalStack, tmp_path: Path) -> None:
+    """What a worker has left when it is back is told apart, or left alone."""
+    scene.wait_for_run(1)
+    scene.platform.wait_for_line(scene.job, "begin of run 1")
+    scene.api.refuse()
+    (scene.marks / "more-1").touch()
+    until((scene.marks / "said-1").exists, seconds=30)
+    scene.redis.refuse()
+    with worker(
+        stack.environment(),
+        tmp_path / "second",
+        scene.platform.queue,
+        settings=SETTINGS,
+    ) as second:
+        scene.wait_for_run(2)
+        scene.end(2)
+        second.wait_for(f"job {scene.job} finished")
+    scene.redis.pass_on()
+    scene.api.pass_on()
+    scene.first.wait_for(f"job {scene.job} dropped", seconds=60)
+    scene.platform.wait_for_line(scene.job, "[attempt 1] more of run 1", seconds=60)
+    scene.check(2)
+
+
+def test_a_stopped_machine(scene: Scene, stack: LocalStack, tmp_path: Path) -> None:
+    """A worker that was stopped for longer than its lease writes nothing after it."""
+    scene.wait_for_run(1)
+    scene.platform.wait_for_line(scene.job, "begin of run 1")
+    stopped = [scene.first.process.pid, *scene.first.descendants()]
+    for pid in stopped:
+        os.kill(pid, signal.SIGSTOP)
+    with worker(
+        stack.environment(),
+        tmp_path / "second",
+        scene.platform.queue,
+        settings=SETTINGS,
+    ) as second:
+        scene.wait_for_run(2)
+        scene.end(1)
+        scene.end(2)
+        second.wait_for(f"job {scene.job} finished")
+        for pid in stopped:
+            os.kill(pid, signal.SIGCONT)
+        scene.first.wait_for(f"job {scene.job} dropped", seconds=60)
+        scene.check(2)
+
+
+def test_nobody_else(scene: Scene) -> None:
+    """A job that was stopped for its lease, and that nobody took, begins anew."""
+    runner = scene.wait_for_run(1)
+    scene.redis.refuse()
+    until(lambda: not alive(runner), seconds=30)
+    scene.redis.pass_on()
+    scene.wait_for_run(2)
+    scene.end(2)
+    assert scene.platform.wait(scene.job) == "finished"
+    scene.check(2)
