@@ -16,6 +16,7 @@ from dioptra_worker.broker.leases import LeaseHolder, Leases
 from dioptra_worker.broker.payload import FUNCTION
 from dioptra_worker.broker.registries import Registries
 from dioptra_worker.broker.rq_worker import RqWorker
+from dioptra_worker.common.masking import Mask
 from dioptra_worker.common.stop import JobStop, StopRequest, StopRequests
 from dioptra_worker.daemon.health.state import HealthState
 from dioptra_worker.daemon.job.context import AttemptContext
@@ -119,10 +120,14 @@ def _broken() -> list[Exception]:
 def _desk(
     client: redis.Redis, broken: list[Exception], tmp_path: Path
 ) -> Iterator[Desk]:
-    def mask(text: str) -> str:
-        if broken:
-            raise broken[0]
-        return text
+    class Breaking(Mask):
+        """A mask that breaks when a test says so."""
+
+        def __call__(self, text: str) -> str:
+            """The text as it is."""
+            if broken:
+                raise broken[0]
+            return text
 
     environment: dict[str, Any] = {
         "DIOPTRA_WORKER_USERNAME": "worker",
@@ -144,7 +149,7 @@ def _desk(
         "launcher": launcher,
         "leases": leases,
         "settings": Settings(**environment),
-        "mask": mask,
+        "mask": Breaking([]),
         "cache": SnapshotCache(
             tmp_path / "cache", size=0, identity=lambda: "me", key=b"k"
         ),
