@@ -44,6 +44,7 @@ def run_job(
     store: Store,
     describe: Describe,
     send: Send,
+    check: Callable[[], None] = lambda: None,
     returned: Callable[[str, Mapping[str, Any]], None] | None = None,
 ) -> None:
     """Run a job to its end.
@@ -54,13 +55,14 @@ def run_job(
         store: Where the run's artifacts go.
         describe: Gives the run its name and parameters.
         send: Tells the daemon about steps and artifacts.
+        check: Called after each step; raises where the job is to end there.
         returned: Is given each step's outputs by their names.
 
     Raises:
         JobFailed: When the graph, a plugin or a store failed; the log has the details,
             and its context is the error.
     """
-    bundles = _Bundles(plan)
+    bundles = _Bundles(plan, check)
     try:
         with describing_run(plan, run_id=run_id, store=store, describe=describe):
             _run(bundles, plan, store=store, send=send, returned=returned)
@@ -110,8 +112,9 @@ def _with_traceback(error: Exception, folders: list[Path]) -> str:
 class _Bundles:
     """The plugins of one job: of its tasks, of what it writes and of what it reads."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, check: Callable[[], None]) -> None:
         self._plan = plan
+        self._check = check
         self._folder = Path.cwd()  # before a plugin goes elsewhere
         self._tasks = Bundle(Path(plan.plugins), label="the entrypoint's plugins")
         # A package that is the same in two bundles is one, so that its classes are.
@@ -145,7 +148,7 @@ class _Bundles:
             for name in self._writer_tasks
         }
         graph = engine.compile(self._plan.config, artifact_tasks=arguments)
-        with self._tasks.active():
+        with end_children_here(), self._tasks.active():
             for plugin in sorted(graph.plugins()):
                 self._functions[plugin] = self._tasks.function(plugin)
         return graph
@@ -153,12 +156,14 @@ class _Bundles:
     def call(self, plugin: str, args: list[Any], kwargs: dict[str, Any]) -> Any:
         """Call a task of the graph."""
         with end_children_here(), self._tasks.active():
-            return self._functions[plugin](*args, **kwargs)
+            value = self._functions[plugin](*args, **kwargs)
+        self._check()  # the task may have swallowed a stop
+        return value
 
     def writer(self, name: str) -> Any:
         """The class that writes a kind of artifact."""
         task: ArtifactTask = self._writer_tasks[name]
-        with self._writers.active():
+        with end_children_here(), self._writers.active():
             return self._writers.artifact_task(task.package, task.module, name)
 
     def write(self, output: engine.ArtifactOutput, contents: Any) -> Path:

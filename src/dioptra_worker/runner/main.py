@@ -13,10 +13,12 @@ import logging
 import os
 import signal
 import sys
+import threading
 import time
+from dataclasses import dataclass
 from functools import partial
 from os import _exit  # as it was before user code could replace it
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from dioptra_worker.common.job_user import NO_HOME
 from dioptra_worker.common.retry import retry_until_available
@@ -33,10 +35,18 @@ from dioptra_worker.protocol.messages import (
 from dioptra_worker.provenance.run_tags import SEED
 from dioptra_worker.runner import output_capture
 from dioptra_worker.runner.channel import Channel, move_to_high_descriptor
-from dioptra_worker.runner.forked_children import reset_signals_in_children
+from dioptra_worker.runner.exit_handlers import (
+    forget_earlier_handlers,
+    run_exit_handlers,
+)
+from dioptra_worker.runner.forked_children import (
+    end_children_here,
+    reset_signals_in_children,
+)
 from dioptra_worker.runner.job import JobFailed, run_job
 from dioptra_worker.runner.outage_messages import outage_callbacks
 from dioptra_worker.runner.sdk_bridge import ChannelBridge
+from dioptra_worker.runner.stop import JobStopped, StopSignal
 from dioptra_worker.sdk import bridge as sdk_bridge
 from dioptra_worker.tracking.backend import backend
 from dioptra_worker.tracking.upload_retry import RetryingStore
@@ -44,7 +54,6 @@ from dioptra_worker.tracking.upload_retry import RetryingStore
 if TYPE_CHECKING:
     import socket
     from collections.abc import Mapping
-    from types import FrameType
 
     from dioptra_worker.tracking.base import RunStatus, Tracking
 
@@ -57,17 +66,11 @@ DELETED_RUN_ERRORS = {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}
 """What MLflow says of a run that is not there, and of one in its trash."""
 
 
-class JobStopped(BaseException):
-    """The daemon told this process to stop.
-
-    It is no `Exception`, so that ``except Exception`` in user code lets it through.
-    """
-
-
 def main(sock: socket.socket, *, seed: int) -> NoReturn:
     """Run one job and end the process.
 
-    The process ends without Python's clean-up at exit, which user code could hang.
+    The process ends without Python's clean-up at exit, which user code could hang; see
+    `exit_handlers`.
 
     Args:
         sock: The socket to the daemon, whose first message is `Start`.
@@ -81,7 +84,8 @@ def main(sock: socket.socket, *, seed: int) -> NoReturn:
         on_socket_closed=lambda: _exit(EXIT_DISCONNECTED),
     )
     output_capture.capture(channel.send, level=start.log_level)
-    signal.signal(signal.SIGTERM, _on_sigterm)
+    stop = StopSignal()
+    stop.install()
     # Ctrl-C is the daemon's. Ignored by a function, not by the system: what a task
     # starts would inherit that.
     signal.signal(signal.SIGINT, lambda *_: None)
@@ -94,21 +98,57 @@ def main(sock: socket.socket, *, seed: int) -> NoReturn:
         os.environ["HOME"] = start.directory
     bridge = ChannelBridge(channel, job_id=start.job_id)
     sdk_bridge.install(bridge)
-    result = _run(start, channel, bridge, seed)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the result is not interrupted
+    forget_earlier_handlers()
+    tracking = backend(start.folder)
+    with end_children_here():
+        ended = _run(start, channel, bridge, tracking=tracking, seed=seed, stop=stop)
+    stop.ignore()  # the result is not interrupted
+    finishing = threading.Lock()
+
+    def finish() -> None:
+        finishing.acquire()  # for ever: of two that come here, one ends the process
+        _finish(ended, tracking, channel)
+
+    run_exit_handlers(join_threads=ended.ending != "stopped", too_late=finish)
+    finish()
+    _exit(1)  # never reached, but no plugin's code runs on after a job
+
+
+@dataclass(frozen=True)
+class _Ended:
+    """How a job ended, and which run is to be told."""
+
+    ending: Literal["finished", "failed", "stopped"]
+    reason: str = ""
+    run_id: str | None = None
+
+
+def _finish(ended: _Ended, tracking: Tracking, channel: Channel) -> NoReturn:
+    """Close the run, say how the job ended, and end the process."""
+    closed = False
+    if ended.ending != "stopped":
+        status: RunStatus = "FINISHED" if ended.ending == "finished" else "FAILED"
+        closed = _try_close(tracking, ended.run_id, status)
     output_capture.flush()
     with contextlib.suppress(BaseException):  # a plugin's own handler
         logging.shutdown()
-    channel.send(result)
+    channel.send(
+        RunnerResult(ending=ended.ending, reason=ended.reason, run_closed=closed)
+    )
     _exit(0)
 
 
 def _run(
-    start: Start, channel: Channel, bridge: ChannelBridge, seed: int
-) -> RunnerResult:
+    start: Start,
+    channel: Channel,
+    bridge: ChannelBridge,
+    *,
+    tracking: Tracking,
+    seed: int,
+    stop: StopSignal,
+) -> _Ended:
     """Run the job; whatever user code does short of ending the process ends here."""
     run_id = None
-    tracking = backend(start.folder)
     try:
         run_id, uri = retry_until_available(
             lambda: tracking.start(start.job_id),
@@ -129,9 +169,10 @@ def _run(
             ),
             describe=partial(_describe, tracking, seed),
             send=channel.send,
+            check=stop.check,
         )
     except JobStopped:
-        return RunnerResult(ending="stopped", reason="", run_closed=False)
+        return _Ended("stopped")
     except JobFailed as error:
         reason = safe_str(error)
     except SystemExit as error:
@@ -144,16 +185,8 @@ def _run(
         reason = format_exception(error)
         log.exception("the job failed")
     else:
-        return RunnerResult(
-            ending="finished",
-            reason="",
-            run_closed=_try_close(tracking, run_id, "FINISHED"),
-        )
-    return RunnerResult(
-        ending="failed",
-        reason=reason,
-        run_closed=_try_close(tracking, run_id, "FAILED"),
-    )
+        return _Ended("finished", run_id=run_id)
+    return _Ended("failed", reason, run_id)
 
 
 def _describe(
@@ -229,11 +262,6 @@ def _receive_start(sock: socket.socket) -> Start:
     if not isinstance(message, Start):
         raise RunnerError(f"the first message must be Start, not {message!r}")
     return message
-
-
-def _on_sigterm(_signum: int, _frame: FrameType | None) -> None:
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    raise JobStopped
 
 
 def _end_with_daemon(grace: float) -> None:

@@ -1,0 +1,138 @@
+"""What Python does at the end of a program, for the program that a job is.
+
+A runner ends without Python's own end, which user code could hang and which would run
+what the fork server has imported. What belongs to the job is done here, within a limit:
+its threads end, its exit handlers run, its files are flushed, and what keeps account of
+shared memory and semaphores removes those that are left.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import gc
+import io
+import logging
+import os
+import sys
+import threading
+import weakref
+from time import monotonic, sleep  # bound here: plugin code may replace them
+from typing import TYPE_CHECKING, Any
+
+from dioptra_worker.runner.forked_children import end_children_here
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+log = logging.getLogger("dioptra_worker.job")
+
+EXIT_TIMEOUT = 5.0
+"""Seconds for all that a job has left to be done at its end."""
+_POLL_INTERVAL = 0.005
+_TRACKER = ".resource_tracker"
+"""How the modules end that watch shared memory: multiprocessing's, and loky's."""
+_ARCHIVES = {"gzip": "GzipFile", "bz2": "BZ2File", "lzma": "LZMAFile"}
+"""Files that are whole only once they are closed, by module."""
+
+
+def forget_earlier_handlers() -> None:
+    """Leave out what was registered before the job: it is the fork server's.
+
+    A folder that a library made there, to be removed at its end, is for later jobs.
+    """
+    for finalizer in list(weakref.finalize._registry):  # type: ignore[attr-defined] # noqa: SLF001
+        finalizer.atexit = False
+    weakref.finalize._registered_with_atexit = False  # type: ignore[attr-defined] # noqa: SLF001
+    atexit._clear()  # noqa: SLF001 - it has no public name
+    if (util := sys.modules.get("multiprocessing.util")) is not None:
+        atexit.register(util._exit_function)  # noqa: SLF001 - it is the job's, too
+
+
+def run_exit_handlers(
+    *, join_threads: bool, too_late: Callable[[], None], timeout: float = EXIT_TIMEOUT
+) -> None:
+    """Do what is left to be done.
+
+    Args:
+        join_threads: Whether the job's threads may end by themselves.
+        too_late: Called in a thread of its own when it takes longer than it may, while
+            what hangs goes on to hang.
+        timeout: Seconds for all of it.
+    """
+    done = threading.Event()
+    deadline = monotonic() + timeout
+
+    def watch() -> None:
+        if not done.wait(timeout):
+            log.warning(
+                "what the job has left to be done at its end (exit handlers, threads,"
+                " files to flush) took longer than %g seconds and is given up",
+                timeout,
+            )
+            too_late()
+
+    threading.Thread(target=watch, name="dioptra-exit", daemon=True).start()
+    if join_threads:
+        with end_children_here():
+            _join_threads(deadline)
+    with end_children_here(), contextlib.suppress(BaseException):
+        atexit._run_exitfuncs()  # noqa: SLF001 - it has no public name
+    _flush_files()
+    _end_trackers(deadline)
+    done.set()
+
+
+def _join_threads(deadline: float) -> None:
+    """Let executors and threads end that Python, too, waits for."""
+    for handler in reversed(getattr(threading, "_threading_atexits", [])):
+        with contextlib.suppress(BaseException):
+            handler()
+    for thread in threading.enumerate():
+        ours = thread is threading.current_thread() or thread.daemon
+        if not ours:
+            # A little before the end, so that handlers run all the same.
+            thread.join(max(0.0, deadline - 1.0 - monotonic()))
+
+
+def _flush_files() -> None:
+    """Write what is in the buffers of files that nobody has closed."""
+    files: list[Any] = [
+        found for found in gc.get_objects() if issubclass(type(found), io.IOBase)
+    ]
+    kinds: list[Any] = [
+        getattr(sys.modules[module], name, ())
+        for module, name in _ARCHIVES.items()
+        if module in sys.modules
+    ]
+    archives: list[Any] = [file for file in files if isinstance(file, tuple(kinds))]
+    for layer in (io.TextIOWrapper, io.BufferedIOBase):  # from the top down
+        for file in files:
+            if isinstance(file, layer):
+                _quietly(file.flush)
+        for archive in archives:
+            _quietly(archive.close)
+
+
+def _quietly(action: Callable[[], object]) -> None:
+    with contextlib.suppress(Exception):  # closed, detached, or a disk that is full
+        action()
+
+
+def _end_trackers(deadline: float) -> None:
+    """Let those end that remove what is left of shared memory and semaphores."""
+    for name, module in list(sys.modules.items()):
+        if name.endswith(_TRACKER):
+            _end_tracker(getattr(module, "_resource_tracker", None), deadline)
+
+
+def _end_tracker(tracker: Any, deadline: float) -> None:
+    descriptor, pid = getattr(tracker, "_fd", None), getattr(tracker, "_pid", None)
+    if descriptor is None or pid is None:
+        return
+    with contextlib.suppress(OSError, AttributeError):
+        os.close(descriptor)  # its word to remove what is left and to end
+        tracker._fd = None  # noqa: SLF001 - it would be closed again
+        # Some of the job's children may keep it open; what is left then is not known.
+        while not os.waitpid(pid, os.WNOHANG)[0] and monotonic() < deadline - 0.5:
+            sleep(_POLL_INTERVAL)

@@ -1,0 +1,86 @@
+"""What a task leaves to be done at its end is done, within a limit.
+
+Attack: exit handlers, threads, files that nobody closes, shared memory that nobody
+unlinks; a fork in a handler. Promise: what belongs to the job happens as at the end of
+a program, and nothing stays in the system. That none waits for ever:
+tests/unit/runner/test_exit_handlers.py.
+"""
+
+from __future__ import annotations
+
+import gzip
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.hostile.conftest import Ran
+
+SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - where Linux shows it
+
+
+def test_a_task_ends_as_a_program_does(
+    run_task: Callable[[str], Ran], tmp_path: Path
+) -> None:
+    """Handlers, threads and executors end; buffers are written; a fork is a fork."""
+    ran = run_task(f"""
+        import atexit, concurrent.futures, gzip, threading, weakref
+        FOLDER = {str(tmp_path)!r}
+        KEPT = open(FOLDER + "/kept.txt", "w")
+        PACKED = gzip.open(FOLDER + "/packed.gz", "wt")
+        POOL = concurrent.futures.ThreadPoolExecutor(1)
+
+        class Thing: pass
+        THING = Thing()
+
+        def late():
+            time.sleep(0.3)
+            print("a thread ended")
+
+        def fork():
+            if not os.fork():
+                raise ValueError("of a child")
+            print("a handler ran")
+            os.wait()
+
+        @pyplugs.register
+        def act():
+            KEPT.write("written")
+            PACKED.write("packed")
+            atexit.register(fork)
+            atexit.register(lambda: 1 / 0)
+            weakref.finalize(THING, print, "a finalizer ran")
+            threading.Thread(target=late).start()
+            POOL.submit(late)
+        """)
+    assert ran.status == "finished"
+    for said in ("a handler ran", "a finalizer ran", "ZeroDivisionError"):
+        assert ran.text.count(said), said
+    assert ran.text.count("a thread ended") >= 2
+    assert (tmp_path / "kept.txt").read_text() == "written"
+    assert gzip.decompress((tmp_path / "packed.gz").read_bytes()) == b"packed"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="shared memory is not shown there")
+def test_shared_memory_goes_with_the_job(run_task: Callable[[str], Ran]) -> None:
+    """Blocks and semaphores that a task forgets are removed at its end."""
+    ran = run_task("""
+        from multiprocessing import shared_memory
+        KEPT = []
+
+        @pyplugs.register
+        def act():
+            KEPT.append(shared_memory.SharedMemory(create=True, size=10_000))
+            KEPT.append(multiprocessing.get_context("spawn").Semaphore())
+            print("made", KEPT[0].name)
+        """)
+    assert ran.status == "finished"
+    found = re.search(r"made /?(psm_\w+)", ran.text)
+    assert found is not None
+    assert not (SHARED_MEMORY / found[1]).exists()
+    assert "leaked shared_memory" in ran.text
