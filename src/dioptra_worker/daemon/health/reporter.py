@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("dioptra_worker.health")
 
+END_TIMEOUT = 0.2
+"""Seconds that the worker's end waits for a disk that is being written to."""
+
 
 class HealthReporter:
     """Shows the health from entering to leaving; the file is removed at the end.
@@ -87,7 +90,7 @@ class HealthReporter:
         trace: TracebackType | None,
     ) -> None:
         self._done.set()
-        self._thread.join(timeout=self._interval)
+        self._thread.join(timeout=END_TIMEOUT)
         if self._server is not None:
             self._server.close()
         with contextlib.suppress(OSError):

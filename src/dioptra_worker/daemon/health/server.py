@@ -35,7 +35,7 @@ MAX_HEAD_BYTES = 16 << 10
 """Of a request's line and headers."""
 REQUEST_TIMEOUT = 5.0
 """Seconds that one request may take from connecting to its end."""
-_CHECK_INTERVAL = 0.5
+_CHECK_INTERVAL = 0.2
 
 
 class HealthServer(ThreadingHTTPServer):
