@@ -1,7 +1,8 @@
 """What a task does to logging silences the job's own words in no way.
 
 Attack: `logging.config.dictConfig`, whose default disables the loggers that there are;
-`logging.disable`; handlers that are removed. Promise: steps, and the traceback of the
+`logging.disable`; handlers that are removed; streams that are closed or led elsewhere;
+hooks that are replaced. Promise: steps, and the traceback of the
 failure, are in the job's log.
 """
 
@@ -26,6 +27,10 @@ DEEDS = {
     "level": "logging.getLogger().setLevel(100)",
     "basicConfig": "logging.basicConfig(force=True, stream=open(os.devnull, 'w'))",
     "shutdown": "logging.shutdown()",
+    "streams": "sys.stdout.close(); sys.stderr = sys.__stderr__ = None",
+    "descriptors": "[os.dup2(os.open(os.devnull, os.O_WRONLY), fd) for fd in (1, 2)]",
+    "hooks": "sys.excepthook = threading.excepthook = sys.unraisablehook = print;"
+    " faulthandler.disable(); warnings.simplefilter('ignore')",
     "formatters": "[h.setFormatter(None) for h in logging.getLogger().handlers]",
 }
 
@@ -34,6 +39,8 @@ DEEDS = {
 def test_the_traceback_is_told(deed: str, run_task: Callable[[str], Ran]) -> None:
     """Whatever a task did to logging, the line that failed is in the log."""
     ran = run_task(f"""
+        import faulthandler, threading, warnings
+
         def inner(rows):
             return rows["no such column"]
 
