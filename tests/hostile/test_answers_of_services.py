@@ -7,6 +7,7 @@ memory or its disk, or name a file of its own choice.
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import json
 import time
@@ -465,3 +466,43 @@ def test_no_netrc_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     with hostile_server(note) as url:
         _job(url)
     assert "Authorization" not in heads[0]
+
+
+@pytest.mark.parametrize(
+    ("uri", "refused"),
+    [
+        ("mlflow-artifacts:/1/abc/days", False),
+        ("mlflow-artifacts:///1/abc/days", False),
+        ("mlflow-artifacts://mlflow:5000/1/abc/days", False),
+        ("mlflow-artifacts://MLFLOW:5000/1/abc/days", False),
+        ("mlflow-artifacts://evil.example/1/abc/days", True),
+        ("mlflow-artifacts://mlflow/1/abc/days", True),
+        ("mlflow-artifacts://mlflow:5000@evil.example/1/abc/days", True),
+        ("mlflow-artifacts://mlflow:x/1/abc/days", True),
+    ],
+)
+def test_mlflows_password_goes_to_mlflow_only(uri: str, *, refused: bool) -> None:
+    """An artifact's address names no other host that MLflow's password is sent to."""
+    mlflow_download = pytest.importorskip("dioptra_worker.tracking.mlflow_download")
+    expected = (
+        pytest.raises(ServiceError, match="would be sent its password")
+        if refused
+        else contextlib.nullcontext()
+    )
+    with expected:
+        mlflow_download.refuse_other_host(uri, "http://u:secret@mlflow:5000")
+
+
+@pytest.mark.parametrize("name", ["AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE"])
+def test_an_empty_variable_turns_nothing_off(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """S3's certificate is looked at unless somebody says otherwise in so many words."""
+    s3 = pytest.importorskip("dioptra_worker.tracking.s3.client")
+    monkeypatch.delenv("MLFLOW_S3_IGNORE_TLS", raising=False)
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    monkeypatch.delenv("AWS_CA_BUNDLE", raising=False)
+    monkeypatch.delenv("REQUESTS_CA_BUNDLE", raising=False)
+    monkeypatch.setenv(name, "")
+    client = s3._make(access_key="a", secret_key="b")
+    assert client._endpoint.http_session._verify is True

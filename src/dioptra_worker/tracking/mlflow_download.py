@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import threading
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
+import mlflow
 from mlflow.environment_variables import MLFLOW_HTTP_REQUEST_TIMEOUT
 from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
-from dioptra_worker.errors import ArtifactError, NotFound, ServiceUnavailable
+from dioptra_worker.common.bounded_http import origin
+from dioptra_worker.errors import (
+    ArtifactError,
+    NotFound,
+    ServiceRefused,
+    ServiceUnavailable,
+)
 from dioptra_worker.tracking.limits import MIN_RATE, disk_full_as_artifact_error
 from dioptra_worker.tracking.mlflow_timeouts import client_timeouts
 
@@ -23,6 +32,8 @@ if TYPE_CHECKING:
     from dioptra_worker.tracking.limits import DownloadListener, Limits
 
 SERVICE = "artifact store"
+MAX_DEPTH = 100
+"""Folders in each other; a server can make up more without end."""
 _POLL_INTERVAL = 0.5
 """Seconds between two looks at how much has come: MLflow does not tell."""
 
@@ -31,13 +42,16 @@ def fetch(
     uri: str, target: Path, *, is_dir: bool, limits: Limits, listener: DownloadListener
 ) -> None:
     """Download a file or folder; see `dioptra_worker.tracking.download.fetch`."""
+    refuse_other_host(uri, mlflow.get_tracking_uri())
     parent, _, name = uri.rstrip("/").rpartition("/")
     arriving = target.with_name(f"{target.name}.arriving")
     try:
         with disk_full_as_artifact_error():
             arriving.mkdir()
             repository = get_artifact_repository(parent)
-            sizes = dict(_list_files(repository, name, is_dir=is_dir))
+            listed = _list_files(repository, name, is_dir=is_dir)
+            # One more than there may be is enough to know that there are too many.
+            sizes = dict(itertools.islice(listed, limits.files + 1))
             _refuse_above_limits(uri, sizes, limits)
             listener.begin(sum(sizes.values()))
             with _timeout_for(max(sizes.values())), _watched(arriving, listener):
@@ -53,6 +67,29 @@ def fetch(
         raise ServiceUnavailable(
             f"the artifact store did not give {uri}: {error}", service=SERVICE
         ) from error
+
+
+def refuse_other_host(uri: str, tracking_uri: str) -> None:
+    """Refuse an address that would have MLflow's password sent to another host.
+
+    Args:
+        uri: The artifact's, such as ``mlflow-artifacts://host:5000/1/abc``; most name
+            no host, and mean that of the tracking server.
+        tracking_uri: The setting MLFLOW_TRACKING_URI.
+
+    Raises:
+        ServiceRefused: It names another host, or another port.
+    """
+    named = urlsplit(uri).netloc
+    configured = urlsplit(tracking_uri)
+    here = origin(f"{configured.scheme}://{configured.netloc}")
+    if named and origin(f"{configured.scheme}://{named}") != here:
+        raise ServiceRefused(
+            f"{uri} is not asked for at {named.rpartition('@')[2]!r}, which is not the"
+            f" tracking server {here} (MLFLOW_TRACKING_URI) and would be sent its"
+            " password",
+            service=SERVICE,
+        )
 
 
 def _refuse_above_limits(uri: str, sizes: Mapping[str, int], limits: Limits) -> None:
@@ -77,6 +114,9 @@ def _list_files(
 ) -> Iterator[tuple[str, int]]:
     """The path and the bytes of each file, relative to the repository."""
     for entry in repository.list_artifacts(name if is_dir else None):
+        parts = entry.path.split("/")
+        if {"", ".", ".."} & set(parts) or len(parts) > MAX_DEPTH:
+            raise ArtifactError(f"{entry.path[:200]!r} cannot be a file's name here")
         if entry.is_dir and is_dir:
             yield from _list_files(repository, entry.path, is_dir=True)
         elif is_dir or entry.path == name:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
+import logging
 import os
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
     from botocore.loaders import Loader
     from mypy_boto3_s3 import S3Client
+
+log = logging.getLogger("dioptra_worker.tracking")
 
 SERVICE = "S3"
 MAX_RETRIES = 5
@@ -120,7 +123,16 @@ def _client(environment: tuple[tuple[str, str], ...]) -> S3Client:
 
 def _environment() -> tuple[tuple[str, str], ...]:
     """The variables that boto3 and MLflow's own S3 store read."""
-    names = ("AWS_", "MLFLOW_S3_", "BOTO_", "HTTP", "http", "NO_PROXY", "no_proxy")
+    names = (
+        "AWS_",
+        "MLFLOW_S3_",
+        "BOTO_",
+        "REQUESTS_",
+        "HTTP",
+        "http",
+        "NO_PROXY",
+        "no_proxy",
+    )
     found = [pair for pair in os.environ.items() if pair[0].startswith(names)]
     return tuple(sorted(found))
 
@@ -135,10 +147,19 @@ def _make(*, access_key: str | None = None, secret_key: str | None = None) -> S3
     checksums: Literal["when_required", "when_supported"]
     checksums = "when_required" if endpoint else "when_supported"
     ignore_tls = os.environ.get("MLFLOW_S3_IGNORE_TLS", "").lower() in {"true", "1"}
+    if ignore_tls:
+        log.warning(
+            "whoever answers as S3 is believed: MLFLOW_S3_IGNORE_TLS is set, so its"
+            " certificate is not looked at"
+        )
+    # To botocore a variable that is empty means not to look at certificates at all.
+    bundles = (os.environ.get(name) for name in ("AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE"))
+    emptied = any(bundle == "" for bundle in bundles)
     return _session().client(
         "s3",
         endpoint_url=endpoint,
-        verify=False if ignore_tls else None,  # True would hide AWS_CA_BUNDLE
+        # True would hide AWS_CA_BUNDLE, so it is said only where a variable is empty.
+        verify=False if ignore_tls else _bundle() if emptied else None,
         config=Config(
             request_checksum_calculation=checksums,
             response_checksum_validation=checksums,
@@ -148,6 +169,12 @@ def _make(*, access_key: str | None = None, secret_key: str | None = None) -> S3
         aws_access_key_id=access_key,
         aws_secret_access_key=secret_key,
     )
+
+
+def _bundle() -> str | bool:
+    """Whose certificates are believed where one of the variables is empty."""
+    names = ("AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE")
+    return next((it for name in names if (it := os.environ.get(name))), True)
 
 
 def _session() -> boto3.Session:
