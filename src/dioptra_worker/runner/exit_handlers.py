@@ -72,14 +72,20 @@ def run_exit_handlers(
             )
             too_late()
 
-    threading.Thread(target=watch, name="dioptra-exit", daemon=True).start()
+    try:
+        threading.Thread(target=watch, name="dioptra-exit", daemon=True).start()
+    except RuntimeError as error:  # the job has as many threads as there may be
+        log.warning("exit handlers do not run, since nothing could end them: %s", error)
+        return
+    # Whatever code of the job's raises here, a thread's own `join` say, is not its end.
     if join_threads:
-        with end_children_here():
+        with end_children_here(), contextlib.suppress(BaseException):
             _join_threads(deadline)
     with end_children_here(), contextlib.suppress(BaseException):
         atexit._run_exitfuncs()  # noqa: SLF001 - it has no public name
-    _flush_files()
-    _end_trackers(deadline)
+    for step in (_flush_files, lambda: _end_trackers(deadline)):
+        with contextlib.suppress(BaseException):
+            step()
     done.set()
 
 

@@ -85,3 +85,17 @@ def test_what_the_fork_server_registered_is_left_out() -> None:
         end()
         """)
     assert told == ["a finalizer", "ended"]
+
+
+def test_a_threads_own_join_may_raise() -> None:
+    """What is left is done all the same."""
+    told = _run("""
+        class Odd(threading.Thread):
+            def join(self, timeout=None):
+                raise SystemExit(7)
+
+        Odd(target=time.sleep, args=[3600]).start()
+        atexit.register(print, "a handler")
+        end()
+        """)
+    assert told == ["a handler", "ended"]
