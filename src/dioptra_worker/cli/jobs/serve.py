@@ -57,6 +57,8 @@ def serve_command(context: CommandContext, *, host: str, port: int) -> None:
     artifacts, timeline, Re-run and Cancel. Whoever can reach the page sees and does
     what you may, so it listens on this machine only. Cancel needs RQ_REDIS_URI.
     """
+    from dioptra_worker.common.masking import Mask
+    from dioptra_worker.credentials import secrets_in
     from dioptra_worker.tools.jobs.page.log_section import Logs
     from dioptra_worker.tools.jobs.page.routes import Routes
     from dioptra_worker.tools.jobs.page.server import LOOPBACK, serving
@@ -72,6 +74,7 @@ def serve_command(context: CommandContext, *, host: str, port: int) -> None:
         mlflow=context.mlflow,
         token=secrets.token_urlsafe(32),
         logs=Logs(context.client),
+        mask=Mask(secrets_in(context.environment)),
     )
     logging.basicConfig(format="%(message)s")
     try:

@@ -11,6 +11,7 @@ from urllib.parse import urlencode, urlsplit
 
 from dioptra_worker.api.client import DioptraApi
 from dioptra_worker.api.user_client import UserClient
+from dioptra_worker.common.masking import Mask
 from dioptra_worker.errors import SettingsError
 from dioptra_worker.tools.jobs.listing import Listing
 from dioptra_worker.tools.jobs.page.log_section import Logs
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from dioptra_worker.tools.jobs.control.actions import Actions
 
+SECRET = "correct-horse"
 TOKEN = "the-token"
 
 
@@ -72,7 +74,9 @@ def serving_page(dioptra: Dioptra) -> Iterator[Browser]:
     """Serve the page of some jobs until the end of the block."""
 
     def no_queues(_seconds: float) -> AbstractContextManager[Actions]:
-        raise SettingsError(["RQ_REDIS_URI is missing: it has the queues"])
+        raise SettingsError(
+            [f"RQ_REDIS_URI is missing, not {SECRET}: it has the queues"]
+        )
 
     with dioptra.running() as (_, upstream):
         api = DioptraApi(url=upstream.url, username="ada", password="x")
@@ -85,6 +89,7 @@ def serving_page(dioptra: Dioptra) -> Iterator[Browser]:
             mlflow="http://mlflow",
             token=TOKEN,
             logs=Logs(client),
+            mask=Mask([SECRET]),
         )
         with serving(routes, host="127.0.0.1", port=0) as server:
             thread = threading.Thread(target=server.serve_forever, args=[0.01])

@@ -60,6 +60,7 @@ class Routes:
         mlflow: The address of MLflow's pages, where it is known.
         token: What a change must bring.
         logs: The logs that were looked at.
+        mask: Takes secrets out of what went wrong.
     """
 
     api: DioptraApi
@@ -69,6 +70,7 @@ class Routes:
     mlflow: str | None
     token: str
     logs: Logs
+    mask: Callable[[str], str] = str
 
     def answer(self, request: Request) -> Answer:
         """Answer a request; a mistake, too, is answered with a sentence."""
@@ -200,11 +202,13 @@ class Routes:
     def _page(
         self, title: str, body: Html, status: HTTPStatus = HTTPStatus.OK
     ) -> Answer:
-        whole = layout.page(title, body, user=self.api.username, place=self.api.url)
+        whole = layout.page(
+            title, body, user=self.api.username, place=self.mask(self.api.url)
+        )
         return _html(whole, status)
 
     def _sentence_page(self, words: str, status: HTTPStatus) -> Answer:
-        return self._page("Jobs", layout.sentence(words), status)
+        return self._page("Jobs", layout.sentence(self.mask(words)), status)
 
 
 def _filters_of(query: Mapping[str, str]) -> dict[str, str]:
