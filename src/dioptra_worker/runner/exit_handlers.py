@@ -44,6 +44,7 @@ def forget_earlier_handlers() -> None:
     for finalizer in list(weakref.finalize._registry):  # type: ignore[attr-defined] # noqa: SLF001
         finalizer.atexit = False
     weakref.finalize._registered_with_atexit = False  # type: ignore[attr-defined] # noqa: SLF001
+    gc.freeze()  # no file of theirs is looked at among a job's: they are far more
     atexit._clear()  # noqa: SLF001 - it has no public name
     if (util := sys.modules.get("multiprocessing.util")) is not None:
         atexit.register(util._exit_function)  # noqa: SLF001 - it is the job's, too
