@@ -52,6 +52,7 @@ class NoRunners:
     """A launcher that starts nothing, and tells when it should."""
 
     on_job: Callable[[], object] = staticmethod(lambda: None)
+    job_user: None = None
 
     def start_runner(self) -> Any:
         """A runner."""
