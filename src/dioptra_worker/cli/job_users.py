@@ -1,7 +1,8 @@
-"""Who jobs run as, decided at a worker's start and said where it is a surprise."""
+"""Who jobs run as, decided at a worker's start."""
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from typing import TYPE_CHECKING
@@ -14,18 +15,17 @@ from dioptra_worker.supervision.job_user_choice import choose_job_users
 
 if TYPE_CHECKING:
     from dioptra_worker.settings import Settings
-    from dioptra_worker.supervision.job_users import JobUsers
+    from dioptra_worker.supervision.job_user_choice import Choice
+
+log = logging.getLogger("dioptra_worker.daemon")
 
 
-def decide_job_users(settings: Settings, *, slots: int) -> JobUsers | None:
+def decide_job_users(settings: Settings, *, slots: int) -> Choice:
     """Decide who jobs run as; end this program where the settings cannot be obeyed.
 
     Args:
         settings: The worker's.
         slots: How many jobs run at a time.
-
-    Returns:
-        Their users; None for the worker's own.
     """
     choice = choose_job_users(
         settings.job_users,
@@ -33,14 +33,21 @@ def decide_job_users(settings: Settings, *, slots: int) -> JobUsers | None:
         work_dir=settings.work_dir,
         environment=settings_module.for_runners(settings, os.environ),
     )
-    if choice.is_surprise:
-        words = f"jobs cannot run as users of their own, since {choice.reason}"
-        if settings.job_users != "auto":
-            click.echo(f"DIOPTRA_WORKER_JOB_USERS: {words}", err=True)
-            sys.exit(ExitCode.USAGE)
+    if choice.is_surprise and settings.job_users != "auto":
         click.echo(
-            f"{words}. They run as the worker's own user and can read its files; see"
-            " DIOPTRA_WORKER_JOB_USERS",
+            "DIOPTRA_WORKER_JOB_USERS: jobs cannot run as users of their own, since"
+            f" {choice.reason}",
             err=True,
         )
-    return choice.users
+        sys.exit(ExitCode.USAGE)
+    return choice
+
+
+def warn_of(choice: Choice) -> None:
+    """Log that jobs have no users of their own where one would expect it."""
+    if choice.is_surprise:
+        log.warning(
+            "jobs run as the worker's own user and can read its files, since %s; see"
+            " DIOPTRA_WORKER_JOB_USERS",
+            choice.reason,
+        )

@@ -7,7 +7,7 @@ import uuid
 from typing import TYPE_CHECKING
 
 from dioptra_worker import settings as settings_module
-from dioptra_worker.cli.job_users import decide_job_users
+from dioptra_worker.cli.job_users import decide_job_users, warn_of
 from dioptra_worker.common import log_setup
 from dioptra_worker.common.interpreter import python
 from dioptra_worker.daemon.pool.gpus import assign, visible
@@ -43,7 +43,11 @@ def run_pool(
         secrets=settings.secrets(),
     )
     share = choose_mode(settings.isolation) == "fork" and settings.warm
-    users = decide_job_users(settings, slots=settings.concurrency) if share else None
+    users = None
+    if share:
+        choice = decide_job_users(settings, slots=settings.concurrency)
+        warn_of(choice)
+        users = choice.users
     forkservers = ForkserverProgram(
         mode="shared" if settings.warm else "cold",
         preload=(*SERVER_MODULES, *settings.preload),

@@ -34,6 +34,7 @@ from dioptra_worker.errors import (
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from dioptra_worker.supervision.job_user_choice import Choice
     from dioptra_worker.supervision.job_users import JobUsers
     from dioptra_worker.supervision.launcher import Launcher
 
@@ -214,15 +215,15 @@ def serve(
     """
     from dioptra_worker.cli.job_users import decide_job_users
 
-    users = None
+    choice = None
     if pool is None:  # which else says who they are
-        users = decide_job_users(settings, slots=1)
-    launcher = _launcher(settings, pool, users)
+        choice = decide_job_users(settings, slots=1)
+    launcher = _launcher(settings, pool, None if choice is None else choice.users)
     with launcher:
         # The fork server imports MLflow while we import what the daemon needs.
         with contextlib.suppress(RunnerError):  # the daemon tries again, and says it
             launcher.start()
-        return _serve(settings, options, times, launcher)
+        return _serve(settings, options, times, launcher, choice)
 
 
 def _serve(
@@ -230,8 +231,10 @@ def _serve(
     options: object,
     times: settings_module.Times,
     launcher: Launcher,
+    choice: Choice | None,
 ) -> ExitCode:
     from dioptra_worker.api.client import DioptraApi
+    from dioptra_worker.cli.job_users import warn_of
     from dioptra_worker.common import log_setup
     from dioptra_worker.daemon.daemon import Daemon
     from dioptra_worker.daemon.options import DaemonOptions
@@ -242,6 +245,8 @@ def _serve(
         level=settings.log_level,
         secrets=settings.secrets(),
     )
+    if choice is not None:
+        warn_of(choice)
     threading.Thread(target=_warn, args=[settings, launcher], daemon=True).start()
     api = DioptraApi(
         url=settings.api_url,

@@ -17,6 +17,7 @@ from dioptra_worker.tools.doctor.checks import (
     gpu,
     image,
     isolation,
+    job_users,
     machine,
 )
 from dioptra_worker.tools.doctor.checks import store as store_check
@@ -65,6 +66,7 @@ def all_checks(
     ]
     if settings is None:
         names = [*_SERVICES] if services else [disk.NAME]
+        names.append(job_users.NAME)
         names += [isolation.NAME] if deep else []
         return [*local, *([_skipped(name)] for name in names)]
     if services:
@@ -72,6 +74,8 @@ def all_checks(
     else:
         holds = Check(name=image.PROGRAM, run=partial(image.check, settings))
         chains = [*local, [holds], [_disk(settings)]]
+    tries = partial(job_users.check, settings, environment)
+    chains.append([Check(name=job_users.NAME, run=tries)])
     if deep:
         starts = partial(isolation.check, settings, environment)
         deep_check = Check(name=isolation.NAME, run=starts, timeout=isolation.TIMEOUT)

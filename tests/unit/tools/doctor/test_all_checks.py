@@ -13,7 +13,15 @@ from dioptra_worker.common.masking import Mask
 from dioptra_worker.settings import Settings
 from dioptra_worker.tools.doctor import all_checks, brief, examine
 from dioptra_worker.tools.doctor.addresses import shown
-from dioptra_worker.tools.doctor.checks import api, broker, disk, gpu, machine, tracking
+from dioptra_worker.tools.doctor.checks import (
+    api,
+    broker,
+    disk,
+    gpu,
+    job_users,
+    machine,
+    tracking,
+)
 from dioptra_worker.tools.doctor.checks.configuration import misspelt, read_settings
 
 if TYPE_CHECKING:
@@ -324,3 +332,25 @@ def test_brief_is_bounded(tmp_path: Path) -> None:
         assert brief(settings, [], timeout=0.3) == []
         assert time.monotonic() - started < 15
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("wanted", ["none", "auto"])
+def test_who_jobs_run_as_is_told(wanted: str, tmp_path: Path) -> None:
+    """Without users of their own, what that leaves open is said, whoever we are."""
+    settings = Settings(
+        **REQUIRED, DIOPTRA_WORKER_WORK_DIR=tmp_path, DIOPTRA_WORKER_JOB_USERS=wanted
+    )
+    (finding,) = job_users.check(settings, {})
+    assert finding.status in {"ok", "warn"}
+    assert "jobs run as the worker's own user" in finding.detail
+    assert finding.status == "ok" or finding.fix
+
+
+def test_users_that_cannot_be_had_fail(tmp_path: Path) -> None:
+    """Whoever asks for users and cannot have them is told why."""
+    settings = Settings(
+        **REQUIRED, DIOPTRA_WORKER_WORK_DIR=tmp_path, DIOPTRA_WORKER_JOB_USERS="65534"
+    )
+    (finding,) = job_users.check(settings, {})
+    assert finding.status == "fail"
+    assert "jobs cannot have them, since" in finding.detail

@@ -22,7 +22,8 @@ LOW_FREE_BYTES = 1 << 30
 LOW_FREE_FILES = 10_000
 TEMPORARY = ("TMPDIR", "TEMP", "TMP")
 """Variables that name Python's folder for temporary files; the first one counts."""
-_OTHERS = stat.S_IRWXG | stat.S_IRWXO
+_OTHERS = stat.S_IRGRP | stat.S_IWGRP | stat.S_IROTH | stat.S_IWOTH
+"""Not to pass through: jobs' users have to, to their own folders."""
 _MOVE = "set DIOPTRA_WORKER_WORK_DIR to a folder of this user"
 
 
