@@ -203,15 +203,17 @@ def test_a_job_does_what_jobs_do(
 
 LEAVE = """
 import ctypes
+import json
 from multiprocessing.shared_memory import SharedMemory
 
 
 @pyplugs.register
 def leave(kills):
     libc = ctypes.CDLL(None)
-    numbers = [libc.shmget(4711, 4096, 0o1600), libc.semget(4711, 1, 0o1600)]
-    block = SharedMemory(create=True, size=1 << 20, name="left-by-a-job")
-    Path("/dev/shm/raw-of-a-job").write_bytes(b"x")
+    numbers = [libc.shmget(0, 4096, 0o1600), libc.semget(0, 1, 0o1600)]
+    block = SharedMemory(create=True, size=1 << 20)
+    raw = f"raw-of-job-{os.getpid()}"
+    Path("/dev/shm", raw).write_bytes(b"x")
     reader, writer = os.pipe()
     if not os.fork():
         os.setsid()
@@ -219,7 +221,8 @@ def leave(kills):
             os.write(writer, str(os.getpid()).encode())
             time.sleep(300)
         os._exit(0)
-    print("LEFT", [numbers, int(os.read(reader, 20))], "END", flush=True)
+    left = [numbers, int(os.read(reader, 20)), [block.name, raw]]
+    print("LEFT", json.dumps(left), "END", flush=True)
     if kills:
         time.sleep(1)
         os.kill(os.getppid(), signal.SIGKILL)
@@ -238,9 +241,9 @@ def test_nothing_of_a_job_stays(
         job = platform.submit(entrypoint)
         ended = platform.wait(job)
         assert ended == ("failed" if kills else "finished"), platform.text(job)
-        numbers, pid = _said(platform.text(job), "LEFT")
+        numbers, pid, names = _said(platform.text(job), "LEFT")
         assert min(numbers) >= 0
-        left = [*map(Path, ("/dev/shm/left-by-a-job", "/dev/shm/raw-of-a-job"))]  # noqa: S108 - where Linux shows them
+        left = [Path("/dev/shm", name) for name in names]  # noqa: S108 - as Linux
         until(lambda: not alive(pid), seconds=10)
         until(lambda: not any(path.exists() for path in left), seconds=10)
         for kind, number in zip(("shm", "sem"), numbers, strict=True):

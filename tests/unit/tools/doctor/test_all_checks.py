@@ -337,9 +337,7 @@ def test_brief_is_bounded(tmp_path: Path) -> None:
 @pytest.mark.parametrize("wanted", ["none", "auto"])
 def test_who_jobs_run_as_is_told(wanted: str, tmp_path: Path) -> None:
     """Without users of their own, what that leaves open is said, whoever we are."""
-    settings = Settings(
-        **REQUIRED, DIOPTRA_WORKER_WORK_DIR=tmp_path, DIOPTRA_WORKER_JOB_USERS=wanted
-    )
+    settings = _for_users(tmp_path, wanted)
     (finding,) = job_users.check(settings, {})
     assert finding.status in {"ok", "warn"}
     assert "jobs run as the worker's own user" in finding.detail
@@ -348,9 +346,12 @@ def test_who_jobs_run_as_is_told(wanted: str, tmp_path: Path) -> None:
 
 def test_users_that_cannot_be_had_fail(tmp_path: Path) -> None:
     """Whoever asks for users and cannot have them is told why."""
-    settings = Settings(
-        **REQUIRED, DIOPTRA_WORKER_WORK_DIR=tmp_path, DIOPTRA_WORKER_JOB_USERS="65534"
-    )
+    settings = _for_users(tmp_path, "65534")
     (finding,) = job_users.check(settings, {})
     assert finding.status == "fail"
     assert "jobs cannot have them, since" in finding.detail
+
+
+def _for_users(folder: Path, wanted: str) -> Settings:
+    given = {"DIOPTRA_WORKER_WORK_DIR": folder, "DIOPTRA_WORKER_JOB_USERS": wanted}
+    return Settings(**{**REQUIRED, **given})
