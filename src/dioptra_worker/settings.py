@@ -322,7 +322,7 @@ class Settings(BaseSettings):
         " machines ask.",
     )
     job_users: Annotated[str, AfterValidator(_job_users)] = _optional(
-        "auto",
+        "none",
         "DIOPTRA_WORKER_JOB_USERS",
         "Who jobs run as: 'auto' is a user for each slot, from 60706 on, where the"
         " worker has the right to change users (Linux, as root), and else the worker's"
