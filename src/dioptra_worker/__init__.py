@@ -18,6 +18,7 @@ which do not import each other::
     settings
     credentials
     protocol | engine
+    homes
     errors
 """
 

@@ -25,6 +25,7 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from dioptra_worker import homes
 from dioptra_worker.credentials import SECRET_NAMES, WITHHELD_NAMES, secrets_in
 from dioptra_worker.errors import SettingsError
 
@@ -248,6 +249,14 @@ class Settings(BaseSettings):
         "Bytes that these may take; what was not used for longest goes first, and 0"
         " keeps nothing.",
     )
+    download_dir: str = _optional(
+        "",
+        homes.DOWNLOAD_DIR,
+        "Where downloads of libraries (Hugging Face, torch, Keras, TensorFlow Datasets,"
+        " scikit-learn, NLTK, pip, uv) are kept for all jobs, which share it; unless"
+        " set, where these libraries keep them in the home of the worker's user."
+        " Everything else in a job's home is the job's own.",
+    )
     kill_grace: Seconds = _optional(
         10.0,
         "DIOPTRA_WORKER_KILL_GRACE",
@@ -395,6 +404,8 @@ def load(overrides: Mapping[str, str] | None = None) -> Settings:
         SettingsError: Naming every variable that is missing or malformed.
     """
     problems = _read_secret_files()
+    for name, value in homes.mlflow_credentials(os.environ).items():
+        os.environ.setdefault(name, value)
     given: dict[str, Any] = {k: v for k, v in (overrides or {}).items() if v}
     try:
         settings = Settings(**given)
@@ -446,9 +457,9 @@ def for_runners(settings: Settings, environment: Mapping[str, str]) -> dict[str,
     Returns:
         A copy without the API password and the Redis URL (unless the settings say
         that plugins may see the password), with `RUNNER_DEFAULTS` where the user has
-        not said otherwise.
+        not said otherwise, and with what is outside of jobs' homes (`homes`).
     """
-    kept = _without_withheld(environment)
+    kept = homes.outside_of_jobs(_without_withheld(environment))
     if settings.expose_credentials:
         kept["DIOPTRA_WORKER_PASSWORD"] = settings.password.get_secret_value()
     return {**RUNNER_DEFAULTS, **kept}
@@ -460,7 +471,10 @@ def for_local_runs(environment: Mapping[str, str]) -> dict[str, str]:
     Args:
         environment: That of whoever wants the run.
     """
-    return {**RUNNER_DEFAULTS, **_without_withheld(environment)}
+    return {
+        **RUNNER_DEFAULTS,
+        **homes.outside_of_jobs(_without_withheld(environment)),
+    }
 
 
 def _without_withheld(environment: Mapping[str, str]) -> dict[str, str]:

@@ -26,6 +26,7 @@ ALLOWED = {
     "tools/local/services/servers/serve_mlflow.py": "it sets MLflow's",
     "pytest_plugin.py": "it hands its environment on to runs, and what they ask for",
     "runner/forkserver/child_setup.py": "a runner sees its slot's GPUs",
+    "runner/forkserver/main.py": "no home but its own is to be read",
     "runner/main.py": "it sets what plugins read, such as __JOB_ID",
     "sdk/auth_client.py": "plugins log in with these by the platform's contract",
     "sdk/client/client.py": "plugins find the API with it by the platform's contract",

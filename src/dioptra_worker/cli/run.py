@@ -250,7 +250,7 @@ def _supervised(
 
 def _debug(request: RunRequest, store: Path | None) -> ExitCode:
     from dioptra_worker.common.environment import set_defaults
-    from dioptra_worker.settings import for_local_runs
+    from dioptra_worker.settings import RUNNER_DEFAULTS
     from dioptra_worker.tools.workbench.running.api_sessions import sessions
     from dioptra_worker.tools.workbench.running.debugging import open_debugger
     from dioptra_worker.tools.workbench.running.display import Display, Reporter
@@ -259,7 +259,7 @@ def _debug(request: RunRequest, store: Path | None) -> ExitCode:
     reporter = Reporter(store)
     run_plan = _prepare(request, reporter)
     reporter.opening(run_plan)
-    set_defaults(for_local_runs({}))
+    set_defaults(RUNNER_DEFAULTS)  # the home stays: it is the process of a person
     try:
         result = run(
             run_plan,

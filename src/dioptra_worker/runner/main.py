@@ -18,12 +18,13 @@ import time
 from dataclasses import dataclass
 from functools import partial
 from os import _exit  # as it was before user code could replace it
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
-from dioptra_worker.common.job_user import NO_HOME
 from dioptra_worker.common.retry import retry_until_available
 from dioptra_worker.engine.wording import format_exception, safe_str
 from dioptra_worker.errors import RunnerError, ServiceRefused, WorkerError
+from dioptra_worker.homes import link_downloads
 from dioptra_worker.protocol import codec
 from dioptra_worker.protocol.messages import (
     EXIT_DISCONNECTED,
@@ -94,8 +95,8 @@ def main(sock: socket.socket, *, seed: int) -> NoReturn:
     if start.api_url:
         os.environ["DIOPTRA_API"] = start.api_url
     os.chdir(start.directory)
-    if os.environ.get("HOME") == NO_HOME:
-        os.environ["HOME"] = start.directory
+    os.environ["HOME"] = start.directory  # what is left there is no other job's
+    link_downloads(Path(start.directory), os.environ)
     bridge = ChannelBridge(channel, job_id=start.job_id)
     sdk_bridge.install(bridge)
     forget_earlier_handlers()

@@ -10,9 +10,10 @@ import subprocess
 import threading
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from dioptra_worker.common.interpreter import python
+from dioptra_worker.common.interpreter import python, user_base
 from dioptra_worker.common.job_user import homeless, receive_user
 from dioptra_worker.common.printable import spelt_out
+from dioptra_worker.homes import without_downloads
 from dioptra_worker.supervision.line_splitter import LineSplitter
 
 if TYPE_CHECKING:
@@ -85,10 +86,12 @@ class ForkserverProgram:
         """
         self._options = ["--mode", mode, "--preload", ",".join(preload)]
         self._options += ["--grace", str(grace)]
-        self._environment = dict(environment)
+        self._environment = {**environment, **user_base()}
         self._users = users
         self._user: JobUser | None = None
         if users is not None:
+            # What one of them has downloaded, another could not write to.
+            self._environment = without_downloads(self._environment)
             self._environment |= homeless(environment)
 
     def start(self) -> ChildForkserver:

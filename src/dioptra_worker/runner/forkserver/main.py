@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import gc
+import os
 import signal
 import socket
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dioptra_worker.common import process_privacy
 from dioptra_worker.common.job_user import JobUser, become
+from dioptra_worker.common.removal import remove
+from dioptra_worker.homes import link_downloads
 from dioptra_worker.runner.forkserver import shared
 from dioptra_worker.runner.forkserver.descriptors import open_descriptors
 from dioptra_worker.runner.forkserver.process_makers import ForkingMaker, SpawningMaker
 from dioptra_worker.runner.forkserver.server import Forkserver
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from dioptra_worker.runner.forkserver.process_makers import ProcessMaker
 
 
@@ -36,7 +44,7 @@ def main() -> None:
     process_privacy.hide_memory()  # from jobs, which would change what later ones run
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # ends with the daemon, not before
-    with socket.socket(fileno=options.fd) as sock:
+    with home_of_its_own(), socket.socket(fileno=options.fd) as sock:
         why: str | None = options.why
         if options.mode in {"fork", "shared"}:
             why = warm_up(options.preload, sock=sock)
@@ -64,6 +72,25 @@ def main() -> None:
                 why=why,
                 has_own_user=options.user is not None or options.own_user,
             ).serve()
+
+
+@contextlib.contextmanager
+def home_of_its_own() -> Iterator[None]:
+    """Be where no job has been: what libraries read in a home is nobody's there."""
+    try:
+        home = Path(tempfile.mkdtemp(prefix="dioptra-forkserver-"))
+        home.chmod(0o711)  # forks may be other users
+        link_downloads(home, os.environ)
+    except OSError:  # no disk has room: imports do not need any
+        home = Path("/")
+    os.chdir(home)
+    os.environ["HOME"] = str(home)
+    try:
+        yield
+    finally:  # where what was forked does not come
+        os.chdir("/")
+        if home != Path("/"):
+            remove(home)
 
 
 def warm_up(names: str, *, sock: socket.socket) -> str | None:
