@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tarfile
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,13 +14,16 @@ from tests.plugins.people import Person
 from tests.plugins.worker_process import worker
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from playwright.sync_api import Browser, Page
     from tests.plugins.testbed import Platform
 
     from dioptra_worker.tools.local import LocalStack
+
+    OpenPage = Callable[..., AbstractContextManager[Page]]
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -112,24 +116,44 @@ def _browser() -> Iterator[Browser]:
         yield browser
 
 
-@pytest.fixture(scope="module", name="address")
-def _address(
+@pytest.fixture(scope="module", name="sign_in")
+def _sign_in(
     stack: LocalStack, platform: Platform, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[str]:
-    """Where the page is, while a worker serves the platform's queue."""
+    """What is printed to open, while a worker serves the platform's queue."""
     folder = tmp_path_factory.mktemp("page")
     person = Person(stack.environment(), folder)
     with (
         worker(stack.environment(), folder, platform.queue),
         person.calling("jobs", "serve", "--port", 0) as call,
     ):
-        call.wait_for("/\n")
-        found = re.search(r"are at (http://\S+/)\n", call.text)
+        call.wait_for("token=")
+        found = re.search(r"are at (http://\S+)\n", call.text)
         assert found is not None, call.text
         yield found[1]
         call.process.terminate()
         assert call.wait() == 0, call.text
     assert "Traceback" not in call.text
+
+
+@pytest.fixture(scope="module", name="address")
+def _address(sign_in: str) -> str:
+    """Where the page is, for who was let in."""
+    return sign_in.partition("?")[0]
+
+
+@pytest.fixture(name="open_page")
+def _open_page(browser: Browser, sign_in: str) -> OpenPage:
+    """Opens a tab that was let in by the printed address."""
+
+    @contextmanager
+    def open_page(**options: object) -> Iterator[Page]:
+        with opened(browser, **options) as page:
+            page.goto(sign_in)
+            assert "token" not in page.url
+            yield page
+
+    return open_page
 
 
 @pytest.fixture(scope="module", name="greeting")
@@ -160,10 +184,10 @@ def _ids(page: Page) -> list[int]:
 
 
 def test_filter_and_open(
-    platform: Platform, browser: Browser, address: str, greeting: int, failing: int
+    platform: Platform, open_page: OpenPage, address: str, greeting: int, failing: int
 ) -> None:
     """The list is filtered by typing and choosing, and a job opened by its name."""
-    with opened(browser) as page:
+    with open_page() as page:
         page.goto(address)
         page.get_by_label("Queue", exact=True).fill(platform.queue)
         page.get_by_role("button", name="Filter").click()
@@ -183,9 +207,11 @@ def test_filter_and_open(
         assert failing in _ids(page)
 
 
-def test_job(browser: Browser, platform: Platform, address: str, greeting: int) -> None:
+def test_job(
+    open_page: OpenPage, platform: Platform, address: str, greeting: int
+) -> None:
     """A job shows what it has made; markup in its log is text, and does nothing."""
-    with opened(browser) as page:
+    with open_page() as page:
         page.goto(f"{address}jobs/{greeting}")
         log = page.locator("#log")
         expect(log).to_contain_text("<script>alert('Ada')</script><img src=x")
@@ -204,7 +230,7 @@ def test_job(browser: Browser, platform: Platform, address: str, greeting: int) 
 
 
 def test_download(
-    browser: Browser, platform: Platform, address: str, tmp_path: Path
+    open_page: OpenPage, platform: Platform, address: str, tmp_path: Path
 ) -> None:
     """Artifacts are saved by a click, whatever they are called and hold."""
     assert address
@@ -217,7 +243,7 @@ def test_download(
         },
     )
     job = platform.run(entrypoint)
-    with opened(browser, accept_downloads=True) as page:
+    with open_page(accept_downloads=True) as page:
         page.goto(f"{address}jobs/{job}")
         links = page.get_by_role("link", name=re.compile("^Download"))
         expect(links).to_have_count(2)
@@ -236,13 +262,13 @@ def test_download(
 
 
 def test_follow(
-    browser: Browser, platform: Platform, address: str, tmp_path: Path
+    open_page: OpenPage, platform: Platform, address: str, tmp_path: Path
 ) -> None:
     """An open page shows a job's log while it is written, and then how it ended."""
     signal_file = tmp_path / "go"
     graph = {"waiting": {"wait_for_file": [str(signal_file)]}}
     job = platform.submit(platform.entrypoint(SOURCE, graph))
-    with opened(browser) as page:
+    with open_page() as page:
         page.goto(f"{address}jobs/{job}")
         log, status = page.locator("#log"), page.locator("#parts .pill")
         expect(log).to_contain_text("waiting now", timeout=PATIENCE)
@@ -258,10 +284,10 @@ def test_follow(
 
 
 def test_rerun(
-    browser: Browser, platform: Platform, address: str, greeting: int
+    open_page: OpenPage, platform: Platform, address: str, greeting: int
 ) -> None:
     """Re-run makes a new job, and the page goes there."""
-    with opened(browser) as page:
+    with open_page() as page:
         page.goto(f"{address}jobs/{greeting}")
         page.get_by_role("button", name="Re-run").click()
         page.wait_for_url(lambda url: not url.endswith(f"/jobs/{greeting}"))
@@ -273,12 +299,12 @@ def test_rerun(
 
 
 def test_cancel(
-    browser: Browser, platform: Platform, address: str, tmp_path: Path
+    open_page: OpenPage, platform: Platform, address: str, tmp_path: Path
 ) -> None:
     """Cancel ends a job that runs, and the page tells how."""
     graph = {"waiting": {"wait_for_file": [str(tmp_path / "never")]}}
     job = platform.submit(platform.entrypoint(SOURCE, graph))
-    with opened(browser) as page:
+    with open_page() as page:
         page.goto(f"{address}jobs/{job}")
         expect(page.locator("#log")).to_contain_text("waiting now", timeout=PATIENCE)
         page.get_by_role("button", name="Cancel").click()
@@ -290,10 +316,10 @@ def test_cancel(
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_contrast(
-    browser: Browser, address: str, greeting: int, failing: int, scheme: str
+    open_page: OpenPage, address: str, greeting: int, failing: int, scheme: str
 ) -> None:
     """Every text can be read, by day and in the dark, which follows the system."""
-    with opened(browser, color_scheme=scheme) as page:
+    with open_page(color_scheme=scheme) as page:
         for path in ("", f"jobs/{greeting}", f"jobs/{failing}"):
             page.goto(address + path)
             assert page.evaluate(CONTRAST) == []
@@ -301,9 +327,9 @@ def test_contrast(
         assert (int(page.evaluate(ground)) < 128) == (scheme == "dark")
 
 
-def test_phone(browser: Browser, address: str, greeting: int) -> None:
+def test_phone(open_page: OpenPage, address: str, greeting: int) -> None:
     """On a phone nothing is wider than the screen."""
-    with opened(browser, **PHONE) as page:
+    with open_page(**PHONE) as page:
         for path in ("", f"jobs/{greeting}"):
             page.goto(address + path)
             assert page.evaluate("document.documentElement.scrollWidth") <= 390
@@ -311,10 +337,10 @@ def test_phone(browser: Browser, address: str, greeting: int) -> None:
 
 
 def test_without_scripts(
-    browser: Browser, platform: Platform, address: str, greeting: int
+    open_page: OpenPage, platform: Platform, address: str, greeting: int
 ) -> None:
     """Without JavaScript the list filters, and a job has its log."""
-    with opened(browser, java_script_enabled=False) as page:
+    with open_page(java_script_enabled=False) as page:
         page.goto(address)
         page.get_by_label("Queue", exact=True).fill(platform.queue)
         page.get_by_role("button", name="Filter").click()

@@ -54,8 +54,9 @@ def serve_command(context: CommandContext, *, host: str, port: int) -> None:
     """Show the jobs on a small page of this machine.
 
     A list with filters, and a page for each job: its log while it runs, metrics,
-    artifacts, timeline, Re-run and Cancel. Whoever can reach the page sees and does
-    what you may, so it listens on this machine only. Cancel needs RQ_REDIS_URI.
+    artifacts, timeline, Re-run and Cancel. The page sees and does what you may, so it
+    listens on this machine only, and lets in who has the address that is printed,
+    with its secret. Cancel needs RQ_REDIS_URI.
     """
     from dioptra_worker.common.masking import Mask
     from dioptra_worker.credentials import secrets_in
@@ -84,11 +85,12 @@ def serve_command(context: CommandContext, *, host: str, port: int) -> None:
     with serving(routes, host=host, port=port) as server:
         if host not in LOOPBACK:
             click.echo(
-                f"whoever reaches {host} can now do what {context.api.username} may do",
+                f"what is sent to {host} is not encrypted: whoever sees the address can"
+                f" do what {context.api.username} may do",
                 err=True,
             )
-        click.echo(f"The jobs of {context.api.url} are at {server.address}")
-        click.echo("Ctrl-C ends this.", err=True)
+        click.echo(f"The jobs of {context.api.url} are at {server.sign_in}")
+        click.echo("Whoever has this address is let in; Ctrl-C ends this.", err=True)
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
             server.serve_forever()

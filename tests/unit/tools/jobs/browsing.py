@@ -52,12 +52,16 @@ class Browser:
     server: PageServer
 
     def get(self, path: str, **headers: str) -> Got:
-        """GET."""
-        return self._send("GET", path, None, headers)
+        """GET, let in unless another *Cookie* is given."""
+        return self._send("GET", path, None, {**self._cookie, **headers})
 
     def post(self, path: str, form: dict[str, str], **headers: str) -> Got:
-        """POST a form."""
-        return self._send("POST", path, urlencode(form), headers)
+        """POST a form, let in unless another *Cookie* is given."""
+        return self._send("POST", path, urlencode(form), {**self._cookie, **headers})
+
+    @property
+    def _cookie(self) -> dict[str, str]:
+        return {"Cookie": f"{self.server.cookie}={self.server.secret}"}
 
     def _send(
         self, method: str, path: str, body: str | None, headers: dict[str, str]

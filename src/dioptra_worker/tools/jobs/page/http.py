@@ -38,6 +38,7 @@ class Answer:
         body: The contents.
         content_type: What they are.
         location: Where to go next.
+        cookie: What the browser is to keep.
         download: Comes in place of the body, and is closed by who sends it.
         name: What to save it as.
     """
@@ -46,5 +47,6 @@ class Answer:
     body: bytes = b""
     content_type: str = "text/html; charset=utf-8"
     location: str | None = None
+    cookie: str | None = None
     download: DownloadStream | None = None
     name: str = ""

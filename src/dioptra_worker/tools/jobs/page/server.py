@@ -1,4 +1,7 @@
-"""Serves the page on this machine, and lets nobody in who comes by another name.
+"""Serves the page on this machine, to whoever has its address, secret included.
+
+Anybody with an account on this machine can connect. So the address to begin with has a
+secret, which the browser then keeps in a cookie; nothing is answered without.
 
 A browser can be made to send requests here by any page that it shows. So the name that
 it asks for must be one of this machine's own (no other name can be pointed at us), a
@@ -8,14 +11,17 @@ nothing but from here and to here.
 
 from __future__ import annotations
 
+import hmac
 import logging
 import re
+import secrets
 import socket
 from contextlib import contextmanager
 from http import HTTPStatus
+from http.cookies import CookieError, SimpleCookie
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from dioptra_worker.errors import WorkerError
 from dioptra_worker.tools.jobs.artifacts.file_names import disposition
@@ -51,6 +57,10 @@ HEADERS = {
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 """A header's name, as RFC 9110 has it."""
 _LENGTH = re.compile(r"[0-9]{1,9}")
+_SIGN_IN = b"""<!doctype html>
+<html lang="en"><meta charset="utf-8"><title>Jobs</title>
+<h1>Open the address that `dioptra-worker jobs serve` has printed: it lets you in.</h1>
+"""
 
 
 class CannotListen(WorkerError):
@@ -89,13 +99,24 @@ class PageServer(ThreadingHTTPServer):
     def __init__(self, routes: Routes, host: str, port: int) -> None:
         self.routes = routes
         self.names = LOOPBACK | {host.lower()}
+        self.secret = secrets.token_urlsafe(32)
         if ":" in host:
             self.address_family = socket.AF_INET6
         super().__init__((host, port), _Handler)
 
     @property
+    def cookie(self) -> str:
+        """The cookie's name: a browser has one jar for all ports of a machine."""
+        return f"dioptra-jobs-{self.server_address[1]}"
+
+    @property
+    def sign_in(self) -> str:
+        """What to open in a browser on this machine first."""
+        return f"{self.address}?{urlencode({'token': self.secret})}"
+
+    @property
     def address(self) -> str:
-        """What to type into a browser on this machine."""
+        """Where the page is, for who was let in."""
         host, port = self.server_address[:2]
         shown = "127.0.0.1" if host in {"0.0.0.0", "::"} else str(host)  # noqa: S104
         return (
@@ -160,7 +181,34 @@ class _Handler(BaseHTTPRequestHandler):
         origin = self.headers.get("Origin")
         if origin is not None and _foreign(origin, self.headers["Host"]):
             return _plain(HTTPStatus.FORBIDDEN, "Another page has sent this request.")
-        return None
+        return None if self._has_cookie() else self._sign_in()
+
+    def _has_cookie(self) -> bool:
+        try:
+            cookies = SimpleCookie(self.headers.get("Cookie", ""))
+        except CookieError:
+            return False
+        given = cookies.get(self.server.cookie)
+        return given is not None and self._is_secret(given.value)
+
+    def _is_secret(self, text: str) -> bool:
+        return hmac.compare_digest(text.encode(), self.server.secret.encode())
+
+    def _sign_in(self) -> Answer:
+        """Exchange the secret of an address for a cookie; nobody else comes in."""
+        parts = urlsplit(self.path)
+        query = dict(parse_qsl(parts.query))
+        if self.command == "POST" or not self._is_secret(query.pop("token", "")):
+            return Answer(status=HTTPStatus.UNAUTHORIZED, body=_SIGN_IN)
+        rest = f"?{urlencode(query)}" if query else ""
+        # No script reads it, and no other site's page sends anything with it.
+        cookie = f"{self.server.cookie}={self.server.secret}"
+        return Answer(
+            status=HTTPStatus.SEE_OTHER,
+            # Two slashes would lead to another machine.
+            location="/" + parts.path.lstrip("/") + rest,
+            cookie=f"{cookie}; HttpOnly; SameSite=Lax; Path=/",
+        )
 
     def _is_plain(self) -> bool:
         """Whether nobody could read this request in another way than we do.
@@ -218,6 +266,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         if answer.location is not None:
             self.send_header("Location", answer.location)
+        if answer.cookie is not None:
+            self.send_header("Set-Cookie", answer.cookie)
         self.send_header("Content-Type", answer.content_type)
         if answer.download is not None:
             with answer.download as download:
