@@ -26,14 +26,18 @@ PAGE = ROOT / "docs/tutorials/write-a-plugin.md"
 HASH = "[0-9a-f]{32}"
 LOCAL = "pip install '.[local]'"
 LOOK = """
-import sys, time, urllib.request
-port, job = sys.argv[1:]
+import re, sys, time, urllib.request
+from pathlib import Path
+job = sys.argv[1]
+browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
 for _ in range(300):
     try:
-        answer = urllib.request.urlopen(f"http://127.0.0.1:{port}/jobs/{job}")
+        told = re.search(r"(http\\S+/)([?]\\S+)", Path("page").read_text())
+        address, query = told.groups()
+        answer = browser.open(f"{address}jobs/{job}{query}")
         text = answer.read().decode()
         break
-    except OSError:
+    except (OSError, AttributeError):
         time.sleep(0.2)
 print("the page has it" if "the top is the and" in text else text)
 """
@@ -162,8 +166,8 @@ def _run_on_a_dioptra(
     script, changed = re.subn(
         "dioptra-worker jobs serve",
         lambda found: (
-            f"{found[0]} --port {port} & page=$!\n"
-            f"python -c '{LOOK}' {port} \"$job\"\n"
+            f"{found[0]} --port {port} >page & page=$!\n"
+            f"python -c '{LOOK}' \"$job\"\n"
             "kill $page; wait $page"
         ),
         script,
