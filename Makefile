@@ -24,6 +24,9 @@ test-all: COVERED := --cov=dioptra_worker
 DIOPTRA_WORKER_CACHE_DIR ?= $(CURDIR)/.cache
 export DIOPTRA_WORKER_CACHE_DIR
 
+# Where it is set, each of the processes that run tests would compile all of them anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready-for-
