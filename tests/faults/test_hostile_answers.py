@@ -232,32 +232,44 @@ def _member(
 @pytest.mark.parametrize(
     ("name", "body", "words"),
     [
-        ("`..`", _archive(_member("../../evil")), "something unsafe: '../../evil'"),
-        ("an absolute path", _archive(_member("/evil")), "something unsafe: '/evil'"),
+        (
+            "`..`",
+            lambda: _archive(_member("../../evil")),
+            "something unsafe: '../../evil'",
+        ),
+        (
+            "an absolute path",
+            lambda: _archive(_member("/evil")),
+            "something unsafe: '/evil'",
+        ),
         (
             "a link",
-            _archive(_member("link", tarfile.SYMTYPE, "/etc")),
+            lambda: _archive(_member("link", tarfile.SYMTYPE, "/etc")),
             "something unsafe: 'link'",
         ),
         (
             "a device",
-            _archive(_member("null", tarfile.CHRTYPE)),
+            lambda: _archive(_member("null", tarfile.CHRTYPE)),
             "something unsafe: 'null'",
         ),
         (
             "a bomb",
-            _archive(*(_member(f"f{n}") for n in range(5)), size=256 << 20),
+            lambda: _archive(*(_member(f"f{n}") for n in range(5)), size=256 << 20),
             "is larger than 1,073,741,824 bytes when unpacked",
         ),
-        ("garbage", bytes(range(256)) * 20, "is not a whole tar.gz archive"),
-        ("nothing", b"", "is not a whole tar.gz archive"),
-        ("half of it", _archive(_member("a"), size=9999)[:60], "is not a whole tar.gz"),
+        ("garbage", lambda: bytes(range(256)) * 20, "is not a whole tar.gz archive"),
+        ("nothing", lambda: b"", "is not a whole tar.gz archive"),
+        (
+            "half of it",
+            lambda: _archive(_member("a"), size=9999)[:60],
+            "is not a whole tar.gz",
+        ),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_bundle(
     name: str,
-    body: bytes,
+    body: Callable[[], bytes],
     words: str,
     scene: Scene,
     proxy: FaultProxy,
@@ -265,7 +277,7 @@ def test_bundle(
     fault_report: FaultReport,
 ) -> None:
     """A bundle that is none, or that leads out of its folder, fails the job."""
-    proxy.add(Rule("GET", BUNDLE, _body(body, "application/gzip"), times=1))
+    proxy.add(Rule("GET", BUNDLE, _body(body(), "application/gzip"), times=1))
     job = _submit(scene)
     outcome = witness.outcome(job, says="the job failed", seconds=90)
     assert (outcome.api, outcome.rq) == ("failed", "failed")
