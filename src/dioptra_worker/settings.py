@@ -292,6 +292,12 @@ class Settings(BaseSettings):
         " counts as lost and is enqueued again; three times that for a started job"
         " that no worker holds.",
     )
+    delivery_deadline: Annotated[float, Field(ge=0)] = _optional(
+        3600.0,
+        "DIOPTRA_WORKER_DELIVERY_DEADLINE",
+        "Seconds after which results are given up, and their job fails, at which the"
+        " API answers 500 while it works otherwise. Other jobs run meanwhile.",
+    )
     setup_deadline: Annotated[float, Field(gt=0)] = _optional(
         300.0,
         "DIOPTRA_WORKER_SETUP_DEADLINE",

@@ -10,6 +10,7 @@ from rq.job import Job, JobStatus
 from rq.utils import as_text
 
 from dioptra_worker.broker.connection import translate_errors
+from dioptra_worker.broker.parking import Parking
 from dioptra_worker.broker.payload import FUNCTION, PlainSerializer
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ class Registries:
                 as lost.
         """
         self.connection = connection
+        self.parking = Parking(connection)
         self._lost_after = intermediate
 
     def queue(self, name: str) -> Queue:

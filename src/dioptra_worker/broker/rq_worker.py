@@ -192,6 +192,11 @@ class RqWorker(BaseWorker):  # type: ignore[misc] # RQ is not typed here
                 self.heartbeat(self._ttl, pipeline=pipeline)
                 pipeline.execute()
 
+    def has_waiting(self) -> bool:
+        """Whether a job waits in one of our queues."""
+        with translate_errors():
+            return any(self.connection.llen(queue.key) for queue in self.queues)
+
     def suspended(self) -> bool:
         """Whether ``rq suspend`` asks all workers to pause."""
         with translate_errors():
@@ -273,6 +278,8 @@ class RqWorker(BaseWorker):  # type: ignore[misc] # RQ is not typed here
                     )
                 case "given back" | "dropped":
                     self._release(taken, again=verdict.fate == "given back")
+                case "parked":
+                    raise AssertionError("it is set aside, see `park`")
                 case "left":
                     pass  # it stays among the started ones, without a heartbeat
             self._be_idle()

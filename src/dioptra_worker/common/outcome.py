@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Fate = Literal["finished", "failed", "stopped", "given back", "left", "dropped"]
+Fate = Literal[
+    "finished", "failed", "stopped", "given back", "left", "parked", "dropped"
+]
 
 
 MlflowStatus = Literal["FINISHED", "FAILED", "KILLED"]
@@ -18,7 +20,8 @@ class Outcome:
     Attributes:
         fate: What becomes of the job: ``stopped`` is failed by request, ``given back``
             goes to the queue again, ``left`` could not be and is for another worker's
-            recovery to find, ``dropped`` is nobody's any more.
+            recovery to find, ``parked`` could not be since the API fails at this job
+            alone, and waits, ``dropped`` is nobody's any more.
         reason: Why, in words; empty when it finished.
         mlflow: The final status of its MLflow run.
     """

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+from dioptra_worker.common.humanize import duration
 from dioptra_worker.common.outcome import Outcome
 from dioptra_worker.common.stop import Stopped
 from dioptra_worker.common.workspace import workspace
@@ -30,6 +31,8 @@ from dioptra_worker.supervision.termination import GracePeriods, RunnerReport
 from dioptra_worker.supervision.verdict import judge
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from dioptra_worker.broker.leases import Leases, PendingStatus
     from dioptra_worker.broker.payload import JobRequest
     from dioptra_worker.common.stop import JobStop
@@ -47,7 +50,13 @@ class Attempt:
     """Drives one job, in one thread; its `JobStop` is for any other."""
 
     def __init__(
-        self, request: JobRequest, context: AttemptContext, *, stop: JobStop
+        self,
+        request: JobRequest,
+        context: AttemptContext,
+        *,
+        stop: JobStop,
+        waited: float = 0.0,
+        may_park: Callable[[], bool] = lambda: False,
     ) -> None:
         """Prepare.
 
@@ -55,7 +64,11 @@ class Attempt:
             request: The job.
             context: What attempts share.
             stop: Whether it is to stop, and how long all may take.
+            waited: Seconds for which its end could not be delivered so far.
+            may_park: Whether another job waits for this one's end to be delivered.
         """
+        self._waited = waited
+        self._may_park = may_park
         self.request = request
         self._context = context
         self._api = context.api
@@ -106,11 +119,15 @@ class Attempt:
                 self._journals,
                 claimed=claimed,
                 stop=self._stop,
+                may_park=self._may_park,
             ) as completion,
             self._cleanup,
         ):
             if claimed.kind == "lost":
                 outcome = _told_late(claimed)
+                if self._waited > self._context.settings.delivery_deadline:
+                    words = f"the REST API failed at it for {duration(self._waited)}"
+                    outcome = completion.give_up_results(words) or outcome
             else:
                 if claimed.words:
                     completion.job_log.say("WARNING", claimed.words)
@@ -125,7 +142,7 @@ class Attempt:
                     delivered = completion.conclude(outcome)
                     outcome = self._unless_gone(outcome)
                     if not delivered and outcome.fate != "dropped":
-                        return undelivered(outcome)
+                        return undelivered(outcome, completion.outbox.parked_for)
         return outcome
 
     def _unless_gone(self, outcome: Outcome) -> Outcome:

@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from dioptra_worker.broker.leases import PendingStatus
+from dioptra_worker.common.outcome import Outcome
 from dioptra_worker.common.stop import Stopped
 from dioptra_worker.daemon.job.heartbeat import taken_over
 from dioptra_worker.daemon.outbox.job_log import JobLog
@@ -16,10 +17,9 @@ from dioptra_worker.daemon.outbox.outbox import Outbox
 from dioptra_worker.errors import ServiceUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from dioptra_worker.broker.payload import JobRequest
-    from dioptra_worker.common.outcome import Outcome
     from dioptra_worker.common.stop import JobStop
     from dioptra_worker.daemon.job.claim import Claim
     from dioptra_worker.daemon.job.context import AttemptContext
@@ -38,6 +38,7 @@ def completing(
     *,
     claimed: Claim,
     stop: JobStop,
+    may_park: Callable[[], bool],
 ) -> Iterator[Completion]:
     """Open what an attempt's results and its end are delivered through.
 
@@ -51,6 +52,7 @@ def completing(
         claimed: Whether the job is run, or only told its end.
         stop: How long the delivery may take; told when the API no longer knows the
             job.
+        may_park: Whether another job waits for this one's end to be delivered.
     """
     journal = journals.open(
         job_id=request.job_id,
@@ -78,6 +80,7 @@ def completing(
             experiment_id=request.experiment_id,
             stop=stop,
             journal=journal,
+            may_park=may_park,
             pace=pace,
         ) as outbox,
     ):
@@ -146,6 +149,20 @@ class Completion:
                 self._stop.request(taken_over(holder))
         return self._finish(pending.status)
 
+    def give_up_results(self, words: str) -> Outcome | None:
+        """Give up what could not be delivered for too long; how the job ends then.
+
+        Args:
+            words: Why.
+        """
+        count = self.outbox.give_up(words)
+        if not count:
+            return None
+        if self._journal is not None:
+            self._journal.ack_final_status()  # there is another one now
+        reason = f"{count:,} results of the job could not be delivered: {words}"
+        return Outcome(fate="failed", reason=reason, mlflow="FAILED")
+
     def requeue(self, outcome: Outcome) -> Outcome:
         """Set the job back to ``queued``, or fail it where the settings say so."""
         if self._context.settings.on_interruption == "fail":
@@ -155,7 +172,7 @@ class Completion:
             words = f"the job is given back: {outcome.reason}"
             self.job_log.say("WARNING", words)
             delivered = self._finish("reset")
-        return outcome if delivered else undelivered(outcome)
+        return outcome if delivered else undelivered(outcome, self.outbox.parked_for)
 
     def drop(self) -> None:
         """Deliver the rest and leave the status alone: it is another's.
@@ -194,6 +211,13 @@ def _take_over(journal: Journal, request: JobRequest, claimed: Claim) -> str:
     )
 
 
-def undelivered(outcome: Outcome) -> Outcome:
-    """What it is when the API could not be told."""
+def undelivered(outcome: Outcome, parked_for: ServiceUnavailable | None) -> Outcome:
+    """What it is when the API could not be told.
+
+    Args:
+        outcome: How the job ended.
+        parked_for: At what the API failed, if it works otherwise.
+    """
+    if parked_for is not None:
+        return replace(outcome, fate="parked", reason=str(parked_for))
     return replace(outcome, fate="left", reason=f"{outcome.reason}{_API_AWAY}")

@@ -12,11 +12,15 @@ from dioptra_worker.broker.payload import read_request
 from dioptra_worker.common.humanize import duration
 from dioptra_worker.common.stop import Stopped
 from dioptra_worker.daemon.job.attempt import Attempt
+from dioptra_worker.daemon.outbox.sender import fails_here_only
 from dioptra_worker.daemon.service_calls import RedisRetries
 from dioptra_worker.errors import PayloadError, ServiceUnavailable
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from dioptra_worker.broker.leases import Leases
+    from dioptra_worker.broker.parking import Parking
     from dioptra_worker.broker.payload import JobRequest
     from dioptra_worker.broker.registries import Registries
     from dioptra_worker.broker.rq_worker import ActiveJob, QueueEntry, RqWorker
@@ -84,11 +88,19 @@ class Handler:
             stop,
             rq=self._retries.wrap(self._rq, stop),
             registries=self._retries.wrap(self._registries, stop),
+            parking=self._retries.wrap(self._registries.parking, stop),
             leases=self._retries.wrap(self._context.leases, stop),
+            has_waiting=self._has_waiting,
             context=self._context,
             heartbeat=self._heartbeat,
         )
         return handling.run()
+
+    def _has_waiting(self) -> bool:
+        try:
+            return self._rq.has_waiting()
+        except ServiceUnavailable:
+            return False
 
 
 class _Handling:
@@ -106,7 +118,9 @@ class _Handling:
         *,
         rq: RqWorker,
         registries: Registries,
+        parking: Parking,
         leases: Leases,
+        has_waiting: Callable[[], bool],
         context: AttemptContext,
         heartbeat: Heartbeat,
     ) -> None:
@@ -115,7 +129,9 @@ class _Handling:
         self._stop = stop
         self._rq = rq
         self._registries = registries
+        self._parking = parking
         self._leases = leases
+        self._has_waiting = has_waiting
         self._context = context
         self._heartbeat = heartbeat
 
@@ -152,19 +168,30 @@ class _Handling:
         token = uuid.uuid4().hex
         number = self._leases.count_attempt(job_id, token)
         request = replace(self._request, attempt=number, start_token=token)
+        parked = self._parking.look(job_id)
         self._request = request
         self._heartbeat.hold(job_id, self._stop)
         stop = self._stop.requested
         if stop is not None and stop.kind == "shutdown":  # while we waited for Redis
             self._put_back(stop.reason)
             return True
-        attempt = Attempt(request, self._context, stop=self._stop)
+        attempt = Attempt(
+            request,
+            self._context,
+            stop=self._stop,
+            waited=0.0 if parked is None else parked.age,
+            may_park=self._has_waiting,
+        )
         try:
             claimed = attempt.claim()
         except Stopped:
             self._put_back("the worker was shut down")
             return True
         except ServiceUnavailable as error:
+            if fails_here_only(error, self._context.api):
+                self._hand_on()
+                self._park(str(error))
+                return True
             self._put_back(str(error))
             return False
         if claimed.kind != "lost":  # an end that was never settled is of another run
@@ -173,6 +200,7 @@ class _Handling:
             log.info("job %d is not ours to run: %s", job_id, claimed.words)
             self._rq.drop_duplicate(entry, claimed.status)
             self._leases.forget_attempts(job_id)
+            self._parking.forget(job_id)
             return True
         active = self._rq.start_job(entry)
         self._stop.begin()
@@ -210,6 +238,10 @@ class _Handling:
                 outcome = replace(outcome, fate="given back")
         if outcome.fate == "given back":
             self._hand_on()
+        if outcome.fate == "parked":
+            self._rq.park(active)
+            self._park(outcome.reason)
+            return
         self._rq.end_job(active, outcome)
         if outcome.fate in {"given back", "left"}:
             return
@@ -217,6 +249,17 @@ class _Handling:
             return  # another worker has taken it over, and counts for itself
         self._leases.clear_pending_status(job_id)
         self._leases.forget_attempts(job_id)
+        self._parking.forget(job_id)
+
+    def _park(self, why: str) -> None:
+        """Have a job wait at which the API fails, and let the next one pass.
+
+        It lies among what was taken and not begun, where recovery finds it.
+        """
+        job_id = self._request.job_id
+        pause = self._parking.park(job_id, why)
+        words = "job %d waits for %s, and others run: the API fails at it alone: %s"
+        log.warning(words, job_id, duration(pause), why, extra={"event": "parked"})
 
     def _put_back(self, reason: str) -> None:
         log.warning("job %d is put back: %s", self._request.job_id, reason)

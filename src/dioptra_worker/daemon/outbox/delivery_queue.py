@@ -19,7 +19,7 @@ from dioptra_worker.daemon.outbox.sender import LATE_ARRIVAL_WINDOW
 from dioptra_worker.errors import NotFound, ServiceRefused, ServiceUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from concurrent.futures import Future
     from types import TracebackType
 
@@ -63,6 +63,7 @@ class DeliveryQueue(Generic[P]):
         capacity: Capacity | None = None,
         buffer: Buffer[P] | None = None,
         stop: JobStop | None = None,
+        on_blocked: Callable[[ServiceUnavailable], object] = lambda _: None,
         pace: float = 1.0,
     ) -> None:
         """Prepare; entering starts the thread.
@@ -74,11 +75,15 @@ class DeliveryQueue(Generic[P]):
             capacity: What may wait.
             buffer: Where items wait; what it has is delivered first.
             stop: How long the delivery may take; None is no limit.
+            on_blocked: Told, from the thread, each time that the head of the queue has
+                to wait for the service.
             pace: What pauses between two tries are multiplied with.
         """
         self._sender = sender
         self._batch = batch
         self._stop = stop or JobStop()
+        self._on_blocked = on_blocked
+        self._left = False
         self._pace = pace
         self._capacity = capacity or Capacity()
         self._buffer = buffer or Buffer(sender.weight)
@@ -155,7 +160,7 @@ class DeliveryQueue(Generic[P]):
         with self._stop.waking(self._notify), self._changed:
             self._draining = True
             self._changed.notify_all()
-            while not self._is_empty() and self._stop.superseded is None:
+            while not (self._is_empty() or self._left or self._stop.superseded):
                 left = self._stop.within(until - time.monotonic())
                 assert left is not None
                 if left <= 0:
@@ -163,6 +168,12 @@ class DeliveryQueue(Generic[P]):
                 self._changed.wait(None if left == math.inf else left)
             self._draining = False
             return self._is_empty()
+
+    def leave(self) -> None:
+        """Let whoever drains go, now and later; what waits stays where it is."""
+        with self._changed:
+            self._left = True
+            self._changed.notify_all()
 
     def _notify(self) -> None:
         with self._changed:
@@ -255,13 +266,14 @@ class DeliveryQueue(Generic[P]):
 
     def _back_off(self, entries: list[Entry[P]], error: ServiceUnavailable) -> None:
         """Have items come back after a while, unless it is they who are to blame."""
-        if self._away_since is None:
+        if self._away_since is None and not self._cleared:
             self._away_since = time.monotonic()
             self._sender.on_wait(error)
         if not error.silence:  # what was on its way ended with who had taken it
             self._late_window = min(self._late_window, LATE_ARRIVAL_WINDOW)
         if not self._sender.is_poison(_items(entries), error):
             self._requeue(entries)
+            self._on_blocked(error)
             self._sleep(max(next(self._delays), error.retry_after or 0.0) * self._pace)
             return
         self._on_recovered()

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from functools import partial
 from typing import TYPE_CHECKING, Self
 
@@ -18,6 +19,7 @@ from dioptra_worker.common.stop import JOB_DELETED, Stopped
 from dioptra_worker.daemon.outbox.delivery_queue import Batch, DeliveryQueue
 from dioptra_worker.daemon.outbox.result_sender import ResultSender
 from dioptra_worker.daemon.outbox.sender import (
+    fails_here_only,
     log_delivery_goes_on,
     log_delivery_waits,
     refused_login_is_unavailable,
@@ -31,6 +33,7 @@ from dioptra_worker.errors import (
 from dioptra_worker.protocol.messages import Metric, RunStarted
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
 
     from dioptra_worker.common.stop import JobStop
@@ -41,6 +44,16 @@ if TYPE_CHECKING:
     from dioptra_worker.daemon.outbox.sender import Api
 
 log = logging.getLogger("dioptra_worker.courier")
+
+
+PARK_AFTER = 5.0
+"""Seconds that a job's end waits for an API which fails at it alone before another job
+is let pass."""
+
+_PARKED = (
+    "other jobs are run until the REST API, which works otherwise, takes what it fails"
+    " at; it is tried again and again"
+)
 
 
 class Outbox:
@@ -56,6 +69,7 @@ class Outbox:
         stop: JobStop,
         journal: Journal | None = None,
         capacity: Capacity | None = None,
+        may_park: Callable[[], bool] = lambda: False,
         pace: float = 1.0,
     ) -> None:
         """Prepare; entering starts the results' queue.
@@ -69,6 +83,7 @@ class Outbox:
                 the job.
             journal: Keeps results on disk; what it has is delivered first.
             capacity: What may wait; beyond it, metrics are dropped, counted and said.
+            may_park: Whether another job waits for this one's end to be delivered.
             pace: What pauses between two tries are multiplied with.
         """
         self._api = api
@@ -79,6 +94,10 @@ class Outbox:
         self._journal = journal
         self._pace = pace
         self._lock = threading.Lock()
+        self._may_park = may_park
+        self._finishing = False
+        self._blocked_since: float | None = None
+        self._parked_for: ServiceUnavailable | None = None
         self._results = DeliveryQueue(
             "results",
             ResultSender(api, job_id, job_log),
@@ -86,6 +105,7 @@ class Outbox:
             capacity=capacity,
             buffer=journal.results if journal else None,
             stop=stop,
+            on_blocked=self._note_blocked,
             pace=pace,
         )
 
@@ -115,6 +135,38 @@ class Outbox:
             else:
                 self._results.put(item)
 
+    @property
+    def parked_for(self) -> ServiceUnavailable | None:
+        """At what the API failed, and only at that, when `finish` left it for later."""
+        return self._parked_for
+
+    def give_up(self, words: str) -> int:
+        """Give up every result that waits; how many.
+
+        Args:
+            words: Why, for the job's log.
+        """
+        count = len(self._results)
+        if count:
+            self._log.say("ERROR", f"{count:,} results could not be delivered: {words}")
+            self._results.clear()
+        return count
+
+    def _note_blocked(self, error: ServiceUnavailable) -> None:
+        """Leave the end of a job for later when only this job is in trouble.
+
+        While nobody waits for that, to go on trying is as good, and sooner done.
+        """
+        if not self._finishing:
+            return
+        now = time.monotonic()
+        self._blocked_since = self._blocked_since or now
+        if now - self._blocked_since < PARK_AFTER * self._pace:
+            return
+        if fails_here_only(error, self._api) and self._may_park():
+            self._parked_for = error
+            self._results.leave()
+
     def finish(self, status: str | None, timeout: float | None = None) -> bool:
         """Deliver everything, and the status last.
 
@@ -128,7 +180,13 @@ class Outbox:
         Returns:
             Whether all of it is delivered, or nobody wants it any more.
         """
-        if not (self._results.drain(timeout) and self._log.drain(timeout)):
+        self._finishing = True
+        if not self._results.drain(timeout):
+            if self._parked_for is not None:
+                self._log.say("WARNING", f"{_PARKED}: {self._parked_for}")
+                self._log.drain(PARK_AFTER)
+            return False
+        if not self._log.drain(timeout):
             return False
         if status is None:
             return True
@@ -159,6 +217,11 @@ class Outbox:
         with refused_login_is_unavailable():
             try:
                 self._api.set_status(self._experiment_id, self._job_id, status)
+            except ServiceUnavailable as error:
+                self._note_blocked(error)
+                if self._parked_for is not None:
+                    raise Stopped from error
+                raise
             except (NotFound, LoginRefused):
                 raise
             except ServiceRefused:

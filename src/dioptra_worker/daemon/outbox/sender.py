@@ -89,6 +89,10 @@ class Sender(Protocol[P]):
 class Api(Protocol):
     """What an outbox needs of the REST API; `DioptraApi` has it."""
 
+    def ping(self) -> None:
+        """See whether the API answers as itself."""
+        ...
+
     def job(self, job_id: int) -> Job:
         """Fetch a job."""
         ...
@@ -164,6 +168,17 @@ class ApiSender:
         except ServiceError:
             return False
         return True
+
+
+def fails_here_only(error: ServiceUnavailable, api: Api) -> bool:
+    """Whether the API fails at what it was asked, and otherwise works."""
+    if error.status != HTTPStatus.INTERNAL_SERVER_ERROR:
+        return False
+    try:
+        api.ping()
+    except ServiceError:
+        return False
+    return True
 
 
 @contextlib.contextmanager

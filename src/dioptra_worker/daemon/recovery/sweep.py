@@ -124,8 +124,15 @@ class Recovery:
             if state == "dead" or (state == "free" and not worker_lives):
                 self._requeue(name, queue, "its worker is gone")
         for name in self._registries.intermediate(queue):
-            if self._state(name) != "held":
+            if self._state(name) == "held":
+                continue
+            parked = (
+                self._registries.parking.look(int(name)) if name.isdigit() else None
+            )
+            if parked is None:
                 self._requeue(name, queue, "it was taken and never begun")
+            elif parked.left <= 0:
+                self._requeue(name, queue, "it has waited, and is tried again")
 
     def _sweep_api(self, queues: Sequence[Queue]) -> None:
         by_name = {queue.name: queue for queue in queues}

@@ -102,6 +102,10 @@ class SimulatedApi:
 
     # -- what `outbox.Api` and `claim.Api` ask for ----------------------------
 
+    def ping(self) -> None:
+        """See whether the API answers."""
+        self._request("GET user", lambda: None)
+
     def job(self, job_id: int) -> Job:
         """Fetch a job."""
         assert job_id == JOB

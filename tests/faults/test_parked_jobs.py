@@ -1,0 +1,155 @@
+"""The REST API fails at one job for ever, and works otherwise: the others run."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.plugins.fault_proxy import Rule, answer, fault_proxy
+from tests.plugins.stepwise import StepwiseJob
+from tests.plugins.testbed import Platform
+from tests.plugins.until import until
+from tests.plugins.worker_process import times, worker
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    import redis
+    from tests.plugins.clients import ApiClient, MlflowReader
+    from tests.plugins.fault_proxy import FaultProxy
+    from tests.plugins.worker_process import WorkerProcess
+
+    from dioptra_worker.tools.local import LocalStack
+
+pytestmark = pytest.mark.timeout(300)
+
+PARKED = "dioptra-worker:parked"
+ALWAYS = 10**6
+
+
+@pytest.fixture(name="platform")
+def _platform(api: ApiClient) -> Platform:
+    return Platform(api)
+
+
+@pytest.fixture(name="proxy")
+def _proxy(stack: LocalStack) -> Iterator[FaultProxy]:
+    with fault_proxy(stack.environment()["DIOPTRA_API"]) as proxy:
+        yield proxy
+
+
+@pytest.fixture(name="start")
+def _start(
+    stack: LocalStack, platform: Platform, proxy: FaultProxy, tmp_path: Path
+) -> Iterator[Callable[..., WorkerProcess]]:
+    """Starts the worker, once there is a job at which the API fails."""
+    environment = {**stack.environment(), "DIOPTRA_API": proxy.url}
+    quick = times(taken_timeout=1.0, retry_pace=0.2)
+    with contextlib.ExitStack() as closing:
+
+        def start(**settings: str) -> WorkerProcess:
+            return closing.enter_context(
+                worker(
+                    environment,
+                    tmp_path / "worker",
+                    platform.queue,
+                    settings={**quick, **settings},
+                )
+            )
+
+        yield start
+
+
+def _try_again(client: redis.Redis, job: int) -> None:
+    """Have a job that waits be tried again now."""
+    entry = json.loads(client.hget(PARKED, str(job)) or b"{}")
+    client.hset(PARKED, str(job), json.dumps({**entry, "until_": 0}))
+
+
+def _fails_for(job: StepwiseJob, what: str) -> Rule:
+    """The API answers 500 to one kind of request for a job, and only for that."""
+    number = job.job
+    method, path, body = {
+        "artifact": ("POST", r"/artifacts/?$", rf'"job": ?{number}[,}}]'),
+        "run": ("POST", rf"/jobs/{number}/mlflowRun", ""),
+        "started": ("PUT", rf"/jobs/{number}/status", ""),
+    }[what]
+    return Rule(method, path, answer(500), times=ALWAYS, body=body)
+
+
+@pytest.mark.parametrize("what", ["artifact", "run"])
+def test_a_result(
+    what: str,
+    platform: Platform,
+    proxy: FaultProxy,
+    start: Callable[..., WorkerProcess],
+    redis_client: redis.Redis,
+    mlflow_reader: MlflowReader,
+    tmp_path: Path,
+) -> None:
+    """A job whose result is not taken waits; it is as it should be when it is."""
+    bad = StepwiseJob(platform, tmp_path / "bad")
+    proxy.add(_fails_for(bad, what))
+    bad.go_on()
+    good = StepwiseJob(platform, tmp_path / "good")
+    good.go_on()
+    daemon = start()
+    assert platform.wait(good.job, seconds=60) == "finished"
+    assert platform.status(bad.job) == "started"
+    daemon.wait_for(f"job {bad.job} waits for")
+    platform.wait_for_line(bad.job, "other jobs are run until")
+    proxy.clear()
+    _try_again(redis_client, bad.job)
+    assert platform.wait(bad.job, seconds=60) == "finished"
+    bad.check(mlflow_reader)
+    until(lambda: not redis_client.hexists(PARKED, str(bad.job)))
+
+
+def test_a_job_that_cannot_begin(
+    platform: Platform,
+    proxy: FaultProxy,
+    start: Callable[..., WorkerProcess],
+    redis_client: redis.Redis,
+    mlflow_reader: MlflowReader,
+    tmp_path: Path,
+) -> None:
+    """It neither holds up the job behind it nor has anything forked again and again."""
+    bad = StepwiseJob(platform, tmp_path / "bad")
+    rule = proxy.add(_fails_for(bad, "started"))
+    bad.go_on()
+    good = StepwiseJob(platform, tmp_path / "good")
+    good.go_on()
+    daemon = start()
+    assert platform.wait(good.job, seconds=60) == "finished"
+    assert platform.status(bad.job) == "queued"
+    assert rule.hits < 20
+    daemon.wait_for(f"job {bad.job} waits for")
+    proxy.clear()
+    _try_again(redis_client, bad.job)
+    assert platform.wait(bad.job, seconds=60) == "finished"
+    bad.check(mlflow_reader)
+
+
+def test_a_result_that_is_given_up(
+    platform: Platform,
+    proxy: FaultProxy,
+    start: Callable[..., WorkerProcess],
+    redis_client: redis.Redis,
+    tmp_path: Path,
+) -> None:
+    """After its time a job fails, and says what of it could not be delivered."""
+    bad = StepwiseJob(platform, tmp_path / "bad")
+    proxy.add(_fails_for(bad, "artifact"))
+    bad.go_on()
+    good = StepwiseJob(platform, tmp_path / "good")
+    good.go_on()
+    daemon = start(DIOPTRA_WORKER_DELIVERY_DEADLINE="0")
+    daemon.wait_for(f"job {bad.job} waits for", seconds=60)
+    _try_again(redis_client, bad.job)
+    assert platform.wait(bad.job, seconds=60) == "failed"
+    text = platform.text(bad.job)
+    assert "1 results could not be delivered: the REST API failed" in text
+    assert text.splitlines()[-1].startswith("the job failed: 1 results of the job")
