@@ -13,6 +13,7 @@ ALLOWED = {
     "settings.py": "it is what reads the environment",
     "batch/elements.py": "a worker on a laptop finds its elements by its contract",
     "common/environment.py": "some things can be told by the environment only",
+    "cli/job_users.py": "it tries jobs' users with the environment of runners",
     "cli/pool.py": "it hands the worker's environment on to its slots",
     "cli/doctor.py": "it hands the environment on to checks, with runners' defaults",
     "cli/jobs/common.py": "a person's account, which is no setting of the daemon",
@@ -28,8 +29,11 @@ ALLOWED = {
     "runner/forkserver/child_setup.py": "a runner sees its slot's GPUs",
     "runner/forkserver/main.py": "no home but its own is to be read",
     "runner/main.py": "it sets what plugins read, such as __JOB_ID",
+    "supervision/job_user_trial.py": "it tries the files that a runner's names",
     "sdk/auth_client.py": "plugins log in with these by the platform's contract",
     "sdk/client/client.py": "plugins find the API with it by the platform's contract",
+    "tracking/active_run.py": "a task's children get the run by MLflow's own variable",
+    "tracking/mlflow_run.py": "MLflow would go on with a run that its variable names",
     "tracking/s3/client.py": "it reads what MLflow's own S3 store reads",
 }
 """File and reason."""

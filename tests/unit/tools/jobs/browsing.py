@@ -53,15 +53,18 @@ class Browser:
 
     def get(self, path: str, **headers: str) -> Got:
         """GET, let in unless another *Cookie* is given."""
-        return self._send("GET", path, None, {**self._cookie, **headers})
+        return self._send("GET", path, None, {"Cookie": self.cookie, **headers})
 
     def post(self, path: str, form: dict[str, str], **headers: str) -> Got:
         """POST a form, let in unless another *Cookie* is given."""
-        return self._send("POST", path, urlencode(form), {**self._cookie, **headers})
+        return self._send(
+            "POST", path, urlencode(form), {"Cookie": self.cookie, **headers}
+        )
 
     @property
-    def _cookie(self) -> dict[str, str]:
-        return {"Cookie": f"{self.server.cookie}={self.server.secret}"}
+    def cookie(self) -> str:
+        """What a browser sends that has opened the address that is printed."""
+        return f"{self.server.cookie}={self.server.secret}"
 
     def _send(
         self, method: str, path: str, body: str | None, headers: dict[str, str]

@@ -249,6 +249,7 @@ def _answer(browser: Browser, method: str, version: str) -> bytes:
     connection = http.client.HTTPConnection(place.netloc, timeout=30)
     connection.connect()
     head = f"{method} /jobs/7/artifacts/1 HTTP/{version}\r\nHost: localhost\r\n"
+    head += f"Cookie: {browser.cookie}\r\n"
     connection.sock.sendall(f"{head}Connection: close\r\n\r\n".encode())
     received = b""
     while piece := connection.sock.recv(65536):
