@@ -40,6 +40,7 @@ def forge():
         logging.getLogger(name).warning(words)
     from dioptra_worker.protocol.messages import Log, StepStarted
     from dioptra_worker.runner.channel import Channel
+    gc.unfreeze()
     (channel,) = [one for one in gc.get_objects() if isinstance(one, Channel)]
     own = dict(severity="INFO", logger="dioptra_worker", message="the job finished")
     channel.send(Log(**own))
