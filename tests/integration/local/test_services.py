@@ -50,6 +50,26 @@ def test_the_queues_are_registered(api: ApiClient) -> None:
         assert queue["user"]["username"] == "worker"
 
 
+@pytest.mark.parametrize("path", ["users/", "users", "/users/"])
+def test_a_stranger_registers_nobody(
+    stack: LocalStack, api: ApiClient, path: str
+) -> None:
+    """Only who has a user, or the stack's key, can register another one."""
+    name = f"u{uuid.uuid4().hex[:8]}"
+    account = {
+        "username": name,
+        "email": f"{name}@example.org",
+        "password": "hush-hush",
+        "confirmPassword": "hush-hush",
+    }
+    url = f"{stack.environment()['DIOPTRA_API']}/api/v1/{path}"
+    for headers in ({}, {"X-Dioptra-Worker-Registration": "guessed"}):
+        answer = requests.post(url, json=account, headers=headers, timeout=30)
+        assert answer.status_code in {403, 404}, answer.text
+    assert api.get("/users/", search=f"username:{name}")["totalNumResults"] == 0
+    api.post("/users/", account)
+
+
 def test_many_clients_write_at_once(stack: LocalStack) -> None:
     """SQLite behind threads and processes makes writers wait, not fail."""
     environment = stack.environment()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import json
 import secrets
 from dataclasses import asdict, dataclass, field
@@ -20,6 +21,9 @@ VALKEY, S3, MLFLOW, API = "valkey", "s3", "mlflow", "api"
 SERVICES = (VALKEY, S3, MLFLOW, API)
 BUCKET = "dioptra"
 REGION = "us-east-1"
+
+REGISTRATION_HEADER = "X-Dioptra-Worker-Registration"
+"""Has `StackConfig.registration_key`, in a request for the first user."""
 
 _FILE = "stack.json"
 _FORMAT = 1
@@ -61,6 +65,12 @@ class StackConfig:
     token: str = field(
         default_factory=lambda: f"dioptra-local-stack-{secrets.token_hex(8)}"
     )
+
+    @property
+    def registration_key(self) -> str:
+        """What lets somebody register a user in the REST API who has none yet."""
+        key = self.session_key.encode()
+        return hmac.new(key, b"registration", "sha256").hexdigest()
 
     def url(self, service: str) -> str:
         """Return the address of a service, without a password."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dioptra_worker.common.bounded_http import BoundedSession
-from dioptra_worker.tools.local.config import API
+from dioptra_worker.tools.local.config import API, REGISTRATION_HEADER
 from dioptra_worker.tools.local.errors import StackError
 
 if TYPE_CHECKING:
@@ -43,7 +43,8 @@ def _ensure_user(session: requests.Session, root: str, config: StackConfig) -> N
         "password": config.password,
         "confirmPassword": config.password,
     }
-    _post(session, f"{root}/users/", user)
+    key = {REGISTRATION_HEADER: config.registration_key}
+    _post(session, f"{root}/users/", user, headers=key)
     _post(session, f"{root}/auth/login", login)
 
 
@@ -63,8 +64,14 @@ def _ensure_queue(session: requests.Session, root: str, name: str) -> None:
     _post(session, f"{root}/queues/", queue)
 
 
-def _post(session: requests.Session, url: str, body: Mapping[str, object]) -> None:
-    answer = session.post(url, json=body, timeout=_REQUEST_TIMEOUT)
+def _post(
+    session: requests.Session,
+    url: str,
+    body: Mapping[str, object],
+    *,
+    headers: Mapping[str, str] | None = None,
+) -> None:
+    answer = session.post(url, json=body, headers=headers, timeout=_REQUEST_TIMEOUT)
     if not answer.ok:
         raise StackError(
             f"The REST API refused POST {url} with {answer.status_code}: "

@@ -8,7 +8,14 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dioptra_worker.tools.local.config import API, BUCKET, MLFLOW, S3, VALKEY
+from dioptra_worker.tools.local.config import (
+    API,
+    BUCKET,
+    MLFLOW,
+    REGISTRATION_HEADER,
+    S3,
+    VALKEY,
+)
 from dioptra_worker.tools.local.environment import inherited, s3_environment
 from dioptra_worker.tools.local.errors import ExtraMissing
 from dioptra_worker.tools.local.files import make_private, write_private
@@ -161,6 +168,8 @@ def _api(config: StackConfig, folder: Path) -> tuple[list[str], dict[str, str]]:
         **s3_environment(config),
         **api_environment(database_url(folder)),
         "DIOPTRA_DEPLOY_SECRET_KEY": config.session_key,
+        "DIOPTRA_WORKER_REGISTRATION_HEADER": REGISTRATION_HEADER,
+        "DIOPTRA_WORKER_REGISTRATION_KEY": config.registration_key,
         "RQ_REDIS_URI": config.queue_url,
         "MLFLOW_TRACKING_URI": config.url(MLFLOW),
         "MLFLOW_DISABLE_TELEMETRY": "true",
