@@ -209,6 +209,30 @@ def test_waiting(place: Place) -> None:
     assert place.registries.waiting(place.queue) == set()
 
 
+def test_odd_neighbours(place: Place) -> None:
+    """What others wrote beside a lost job does not keep it from being found."""
+    name = place.submit()
+    with place.worker() as rq:
+        taken = rq.dequeue()
+        assert taken is not None
+        rq.start_job(taken)
+    odd = uuid4().int % 10**12 + 10**12
+    place.client.zadd(
+        place.queue.started_job_registry.key, {b"\xff\xfe": 1, f"{odd}:x": 1}
+    )
+    place.client.lpush(place.queue.intermediate_queue_key, b"\xff\xfe")
+    place.client.hset(Job.key_for(f"{odd}"), "worker_name", b"\xff\xfe")
+    place.client.set(f"dioptra-worker:lease:{odd}", "[" * 100_000, ex=60)
+    place.client.hset("dioptra-worker:open-runs", b"\xff\xfe", b"KILLED")
+    try:
+        place.recovery().sweep()
+        assert name in place.waiting
+    finally:
+        place.client.hdel("dioptra-worker:open-runs", b"\xff\xfe")
+        place.client.delete(Job.key_for(f"{odd}"), f"dioptra-worker:lease:{odd}")
+    assert name in place.registries.waiting(place.queue)
+
+
 def test_in_between(place: Place) -> None:
     """A job that was taken and not begun counts as lost at the second look only."""
     name = place.submit()

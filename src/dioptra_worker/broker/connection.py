@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import redis
 from redis.backoff import NoBackoff
@@ -15,7 +15,7 @@ from dioptra_worker.common.network_errors import cause, is_connection_failure
 from dioptra_worker.errors import ServiceUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 SERVICE = "Redis"
 ANSWER_TIMEOUT = 10.0
@@ -72,3 +72,10 @@ def translate_errors() -> Iterator[None]:
             f"{SERVICE} does not do what it is asked ({SETTING}): {error}",
             service=SERVICE,
         ) from error
+
+
+def texts(values: Iterable[Any]) -> Iterator[str]:
+    """The values that are text; what is no UTF-8 was written by no worker or queue."""
+    for value in values:
+        with contextlib.suppress(UnicodeDecodeError):
+            yield value.decode()

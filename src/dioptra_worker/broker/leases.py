@@ -13,10 +13,8 @@ import socket
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Literal, TypeVar
 
-from rq.utils import as_text
-
 from dioptra_worker.broker.batch_leases import ElementLeases
-from dioptra_worker.broker.connection import translate_errors
+from dioptra_worker.broker.connection import texts, translate_errors
 from dioptra_worker.common.process_identity import (
     ProcessId,
     boot_id,
@@ -24,6 +22,7 @@ from dioptra_worker.common.process_identity import (
     pid_namespace,
 )
 from dioptra_worker.common.stop import lease_clock
+from dioptra_worker.common.strict_json import NotJson, loads
 
 if TYPE_CHECKING:
     import redis
@@ -197,7 +196,7 @@ class Leases:
                 if not held:
                     self._note_owned(stop, asked)
                     return None
-                holder = read_record(LeaseHolder, held)
+                holder = read_holder(held)
                 if not holder.is_dead():
                     return holder
                 stale = held
@@ -227,7 +226,7 @@ class Leases:
         """Who has the lease on a job."""
         with translate_errors():
             held = self._redis.get(_lease(job_id))
-        return read_record(LeaseHolder, held) if held else None
+        return read_holder(held) if held else None
 
     def is_held_elsewhere(self, job_id: int) -> bool:
         """Whether a worker of another machine, or container, runs a job."""
@@ -285,7 +284,7 @@ class Leases:
                 args=[self._mine, self._px, str(pending.job_id), value],
             )
         if held:
-            return read_record(LeaseHolder, held)
+            return read_holder(held)
         self._note_owned(stop, asked)
         return None
 
@@ -298,7 +297,10 @@ class Leases:
         """What the API has yet to be told of a job, by whichever worker."""
         with translate_errors():
             found = self._redis.hget(f"{PREFIX}:pending", str(job_id))
-        return read_record(PendingStatus, found) if found else None
+        try:
+            return read_record(PendingStatus, found) if found else None
+        except NotJson:  # written by no worker
+            return None
 
     # -- open MLflow runs ------------------------------------------------------
 
@@ -316,7 +318,11 @@ class Leases:
         """The statuses that MLflow runs are to be closed with, by run."""
         with translate_errors():
             found = self._redis.hgetall(f"{PREFIX}:open-runs")
-        return {as_text(run): as_text(status) for run, status in found.items()}
+        return {
+            run: status
+            for pair in found.items()
+            for run, status in zip(texts(pair[:1]), texts(pair[1:]), strict=False)
+        }
 
     # -- sweeping -------------------------------------------------------------
 
@@ -353,7 +359,28 @@ def dump_record(holder: LeaseHolder) -> bytes:
 
 
 def read_record(kind: type[T], text: bytes | str) -> T:
-    """What a worker wrote; one of a later version may have more to say than we know."""
-    known = {field.name for field in fields(kind)}
-    said = json.loads(text).items()
-    return kind(**{name: value for name, value in said if name in known})
+    """What a worker wrote; one of a later version may have more to say than we know.
+
+    Raises:
+        NotJson: No worker wrote this.
+    """
+    said = loads(text.encode() if isinstance(text, str) else text)
+    types = {field.name: str(field.type) for field in fields(kind)}
+    if not isinstance(said, dict):
+        raise NotJson("it is no JSON object")
+    known = {name: value for name, value in said.items() if name in types}
+    for name, value in known.items():
+        if type(value).__name__ != types[name]:
+            raise NotJson(f"{name!r} is no {types[name]}")
+    try:
+        return kind(**known)
+    except TypeError as error:  # something is missing
+        raise NotJson(str(error)) from None
+
+
+def read_holder(held: bytes | str) -> LeaseHolder:
+    """Who has a lease; when that cannot be read, somebody of whom nothing is known."""
+    try:
+        return read_record(LeaseHolder, held)
+    except NotJson:
+        return LeaseHolder(worker="an unknown worker", host="", pid=0, birth="")

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from rq import Queue
 from rq.job import Job, JobStatus
-from rq.utils import as_text
 
-from dioptra_worker.broker.connection import translate_errors
+from dioptra_worker.broker.connection import texts, translate_errors
 from dioptra_worker.broker.parking import Parking
 from dioptra_worker.broker.payload import FUNCTION, PlainSerializer
 
@@ -24,6 +23,8 @@ INTERMEDIATE_TIMEOUT = 10.0
 """Seconds after which a job that was taken but not begun counts as lost."""
 SEEN_TTL = 60
 """Seconds after which a first look counts no more: the job has been elsewhere since."""
+_STAMP_DIGITS = 20
+"""No time has more; what has was written by somebody else."""
 
 
 class Registries:
@@ -50,8 +51,8 @@ class Registries:
     def worker_of(self, job_id: str) -> str | None:
         """The worker that RQ's record of a job names."""
         with translate_errors():
-            name = self.connection.hget(Job.key_for(job_id), "worker_name")
-        return as_text(name) if name else None
+            name: Any = self.connection.hget(Job.key_for(job_id), "worker_name")
+        return name.decode("utf-8", "backslashreplace") if name else None
 
     def started(self, queue: Queue) -> dict[str, bool]:
         """The jobs that count as running, and whether their worker seems alive."""
@@ -67,19 +68,16 @@ class Registries:
         """
         with translate_errors():
             found = self.connection.lrange(queue.intermediate_queue_key, 0, -1)
-            return [name for job in found if self._seen_before(name := as_text(job))]
+            return [name for name in texts(found) if self._seen_before(name)]
 
     def waiting(self, queue: Queue) -> set[str]:
         """Every job that RQ knows to be on its way: waiting, taken, or scheduled."""
         with translate_errors():
-            listed = self.connection.lrange(queue.key, 0, -1)
+            listed: list[Any] = self.connection.lrange(queue.key, 0, -1)
             listed += self.connection.lrange(queue.intermediate_queue_key, 0, -1)
-            others = [
-                *queue.scheduled_job_registry.get_job_ids(cleanup=False),
-                *queue.deferred_job_registry.get_job_ids(cleanup=False),
-            ]
-            names = {as_text(name) for name in listed}
-            return names | set(self._entries(queue)) | set(others)
+            for registry in (queue.scheduled_job_registry, queue.deferred_job_registry):
+                listed += self.connection.zrange(registry.key, 0, -1)
+            return set(texts(listed)) | set(self._entries(queue))
 
     def enqueue(self, request: JobRequest, queue: Queue, timeout: str | int) -> None:
         """Enqueue a job as the REST API does, to be the next one.
@@ -104,16 +102,16 @@ class Registries:
     def _entries(self, queue: Queue) -> dict[str, list[str]]:
         """The started registry's members by job."""
         found: dict[str, list[str]] = {}
-        for member in self.connection.zrange(queue.started_job_registry.key, 0, -1):
-            entry = as_text(member)
+        members = self.connection.zrange(queue.started_job_registry.key, 0, -1)
+        for entry in texts(members):
             found.setdefault(entry.partition(":")[0], []).append(entry)
         return found
 
     def _worker_lives(self, job_id: str) -> bool:
-        name = self.connection.hget(Job.key_for(job_id), "worker_name")
+        name: Any = self.connection.hget(Job.key_for(job_id), "worker_name")
         if not name:
             return False
-        key = f"rq:worker:{as_text(name)}"
+        key = b"rq:worker:" + name
         # For a minute after a worker's good end its record is there, and says so.
         return bool(self.connection.exists(key)) and not self.connection.hexists(
             key, "death"
@@ -122,7 +120,7 @@ class Registries:
     def _seen_before(self, job_id: str) -> bool:
         key = f"dioptra-worker:in-between:{job_id}"
         stamp = self.connection.get(key)
-        if stamp is None:
+        if stamp is None or not stamp.isdigit() or len(stamp) > _STAMP_DIGITS:
             self.connection.set(key, int(time.time()), ex=SEEN_TTL)
             return False
         if time.time() - int(stamp) < self._lost_after:

@@ -24,9 +24,8 @@ from rq.worker.base import WorkerStatus
 from dioptra_worker.broker.connection import SERVICE, translate_errors
 from dioptra_worker.broker.entry import fetch_entry
 from dioptra_worker.broker.leases import (
-    LeaseHolder,
     dump_record,
-    read_record,
+    read_holder,
     this_process,
 )
 from dioptra_worker.broker.payload import PlainSerializer
@@ -362,7 +361,7 @@ class _Namesake:
         if PROCESS_FIELD not in record:
             same_host = record.get("hostname") == self._hostname
             return same_host and _ended_here(record)
-        if (process := read_record(LeaseHolder, record[PROCESS_FIELD])).is_local:
+        if (process := read_holder(record[PROCESS_FIELD])).is_local:
             return process.is_dead()
         heartbeat = record.get("last_heartbeat", "")
         if heartbeat != self._last_heartbeat:
