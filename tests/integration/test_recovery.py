@@ -218,7 +218,7 @@ def test_odd_neighbours(place: Place) -> None:
         rq.start_job(taken)
     odd = uuid4().int % 10**12 + 10**12
     place.client.zadd(
-        place.queue.started_job_registry.key, {b"\xff\xfe": 1, f"{odd}:x": 1}
+        place.queue.started_job_registry.key, {b"\xff\xfe": 1, f"{odd}:x".encode(): 1}
     )
     place.client.lpush(place.queue.intermediate_queue_key, b"\xff\xfe")
     place.client.hset(Job.key_for(f"{odd}"), "worker_name", b"\xff\xfe")

@@ -34,6 +34,8 @@ LAST_WORDS_TIMEOUT = 1.0
 
 It tells the API and MLflow what becomes of it, whichever of them are away.
 """
+RUN_WORDS_TIMEOUT = 1.6
+"""Seconds for a job whose runner has ended, with a run, lines and results."""
 BOOKS_TIMEOUT = 0.3
 """Seconds beyond that for Redis: what the API was not told is another's to tell."""
 
@@ -256,7 +258,9 @@ class JobStop:
         idle_since = self._idle_since
         if self._shutdown_at == math.inf or idle_since is None:
             return None
-        ends_at = max(self._shutdown_at, idle_since) + LAST_WORDS_TIMEOUT + beyond
+        had_runner = idle_since != -math.inf
+        words = RUN_WORDS_TIMEOUT if had_runner else LAST_WORDS_TIMEOUT
+        ends_at = max(self._shutdown_at, idle_since) + words + beyond
         return max(0.0, ends_at - self._clock())
 
     def _wait(

@@ -42,6 +42,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("dioptra_worker.attempt")
 
+API_SHARE = 1.0
+"""Seconds of a shutting worker's last words that MLflow leaves to the API: that the job
+is given back must be told, a run can be closed later."""
 CLOSE_RUN_TIMEOUT = 15.0
 """Seconds that a job's end waits for MLflow; its run is closed later if need be."""
 
@@ -275,13 +278,17 @@ class Attempt:
         timeout = context.times.get("close_run_timeout", CLOSE_RUN_TIMEOUT)
         try:
             if self._stop.call(
-                partial(context.launcher.close_run, run_id, status, timeout=timeout)
+                partial(context.launcher.close_run, run_id, status, timeout=timeout),
+                beyond=-API_SHARE,
             ):
                 return True
         except Stopped:
             log.warning("MLflow did not close run %s in time", run_id)
         try:
-            self._stop.call(partial(context.leases.record_open_run, run_id, status))
+            self._stop.call(
+                partial(context.leases.record_open_run, run_id, status),
+                beyond=-API_SHARE / 2,
+            )
         except (ServiceUnavailable, Stopped) as error:
             log.warning("MLflow run %s stays open: %s", run_id, error)
         return False
