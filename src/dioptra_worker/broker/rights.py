@@ -37,6 +37,7 @@ RULES = (
     "+@pubsub",
     "-@dangerous",
     "+info",
+    "+time",
 )
 """What a worker's user needs, as ``ACL SETUSER`` takes it; the documentation has it."""
 TRIAL_TTL = 60
@@ -84,7 +85,9 @@ def _try_keys(connection: redis.Redis, base: str) -> None:
             pipeline.execute()
         connection.lmove(source, target, "LEFT", "RIGHT")
         connection.blmove(target, target, 1, "LEFT", "LEFT")
-        script = connection.register_script("return redis.call('LLEN', KEYS[1])")
+        script = connection.register_script(
+            "redis.call('TIME') return redis.call('LLEN', KEYS[1])"
+        )
         script(keys=[target])
         connection.exists(other)
     finally:

@@ -15,8 +15,9 @@ MAX_METRIC_NAME = 250
 MAX_STEP = 2**63 - 1
 """The largest step that the API's database can hold; the least is below zero."""
 
-# The API's rule: a letter, or a letter or underscore with more of them or digits.
-_NAME = re.compile(r"[A-Za-z]|[A-Za-z_][A-Za-z0-9_]+")
+# The API's rule: a letter, or a letter or underscore with more of them or digits. It
+# looks for the end with "$", before which a newline may stand.
+_NAME = re.compile(r"(?:[A-Za-z]|[A-Za-z_][A-Za-z0-9_]+)\n?")
 _SPECIAL = {"nan", "inf", "-inf"}
 
 

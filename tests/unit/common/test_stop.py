@@ -91,14 +91,14 @@ def test_a_runner_has_its_grace() -> None:
         stop.request(SHUTDOWN)
         clock.now += LONG
         assert stop.time_left is None
-    assert stop.time_left == RUN_WORDS_TIMEOUT
+    assert stop.time_left == pytest.approx(RUN_WORDS_TIMEOUT)
     later = JobStop(clock=clock)
     with later.running():
         clock.now += LONG
     assert later.time_left is None
     clock.now += LONG
     later.request(SHUTDOWN)
-    assert later.time_left == RUN_WORDS_TIMEOUT
+    assert later.time_left == pytest.approx(RUN_WORDS_TIMEOUT)
 
 
 def _hang() -> None:

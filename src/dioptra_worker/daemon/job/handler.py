@@ -185,7 +185,10 @@ class _Handling:
         try:
             claimed = attempt.claim()
         except Stopped:
-            self._put_back("the worker was shut down")
+            if self._leases.acquire(job_id) is None:
+                self._put_back("the worker was shut down, or its lease ran out")
+            else:  # whoever has taken it over begins it
+                self._rq.drop_duplicate(entry, None)
             return True
         except ServiceUnavailable as error:
             if fails_here_only(error, self._context.api):
