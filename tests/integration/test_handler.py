@@ -235,7 +235,8 @@ def test_a_job_that_was_taken_over_is_counted_by_who_has_it(
 
     desk.launcher.on_job = take_over
     assert desk.handle()
-    assert desk.api.status == "queued"  # nothing was written of it
+    # Claimed just before it was taken over, or not any more; nothing else was written.
+    assert desk.api.status in {"queued", "started"}
     assert client.get(f"dioptra-worker:attempts:{JOB}") == b"2"
     holder = other.holder(JOB)
     assert holder is not None
