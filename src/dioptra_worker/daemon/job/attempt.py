@@ -58,7 +58,6 @@ class Attempt:
         context: AttemptContext,
         *,
         stop: JobStop,
-        waited: float = 0.0,
         may_park: Callable[[], bool] = lambda: False,
     ) -> None:
         """Prepare.
@@ -67,10 +66,8 @@ class Attempt:
             request: The job.
             context: What attempts share.
             stop: Whether it is to stop, and how long all may take.
-            waited: Seconds for which its end could not be delivered so far.
             may_park: Whether another job waits for this one's end to be delivered.
         """
-        self._waited = waited
         self._may_park = may_park
         self.request = request
         self._context = context
@@ -105,11 +102,12 @@ class Attempt:
         self._prefetch = self._cleanup.enter_context(prefetch)
         return claimed
 
-    def run(self, claimed: Claim) -> Outcome:
+    def run(self, claimed: Claim, *, waited: float = 0.0) -> Outcome:
         """Run the job and deliver everything.
 
         Args:
             claimed: What `claim` said; the job is ours.
+            waited: Seconds for which its end could not be delivered so far.
 
         Returns:
             How it ended. The API knows already, unless the job was given back.
@@ -128,8 +126,8 @@ class Attempt:
         ):
             if claimed.kind == "lost":
                 outcome = _told_late(claimed)
-                if self._waited > self._context.settings.delivery_deadline:
-                    words = f"the REST API failed at it for {duration(self._waited)}"
+                if waited > self._context.settings.delivery_deadline:
+                    words = f"the REST API failed at it for {duration(waited)}"
                     outcome = completion.give_up_results(words) or outcome
             else:
                 if claimed.words:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from dioptra_worker.broker.rq_worker import ActiveJob, QueueEntry, RqWorker
     from dioptra_worker.common.outcome import Outcome
     from dioptra_worker.common.stop import JobStop, StopRequests
+    from dioptra_worker.daemon.job.claim import Claim
     from dioptra_worker.daemon.job.context import AttemptContext
     from dioptra_worker.daemon.job.heartbeat import Heartbeat
 
@@ -168,7 +169,6 @@ class _Handling:
         token = uuid.uuid4().hex
         number = self._leases.count_attempt(job_id, token)
         request = replace(self._request, attempt=number, start_token=token)
-        parked = self._parking.look(job_id)
         self._request = request
         self._heartbeat.hold(job_id, self._stop)
         stop = self._stop.requested
@@ -179,7 +179,6 @@ class _Handling:
             request,
             self._context,
             stop=self._stop,
-            waited=0.0 if parked is None else parked.age,
             may_park=self._has_waiting,
         )
         try:
@@ -191,7 +190,7 @@ class _Handling:
                 self._rq.drop_duplicate(entry, None)
             return True
         except ServiceUnavailable as error:
-            if fails_here_only(error, self._context.api):
+            if fails_here_only(error, self._context.api.ping):
                 self._hand_on()
                 self._park(str(error))
                 return True
@@ -212,7 +211,7 @@ class _Handling:
         log.info("job %d started", job_id, extra={"job_id": job_id})
         started = time.monotonic()
         try:
-            outcome = attempt.run(claimed)
+            outcome = attempt.run(claimed, waited=self._waited(claimed))
             self._heartbeat.end()
             self._close(active, outcome)
         except Exception:  # RQ's books would have it run for as long as we live
@@ -229,6 +228,13 @@ class _Handling:
             extra={"job_id": job_id, "fate": outcome.fate},
         )
         return True
+
+    def _waited(self, claimed: Claim) -> float:
+        """Seconds for which a job's end could not be delivered so far."""
+        if claimed.kind != "lost":  # it has no end yet
+            return 0.0
+        parked = self._parking.look(self._request.job_id)
+        return 0.0 if parked is None else parked.age
 
     def _close(self, active: ActiveJob, outcome: Outcome) -> None:
         """Write into RQ's and our own books how it ended."""
@@ -248,7 +254,9 @@ class _Handling:
         self._rq.end_job(active, outcome)
         if outcome.fate in {"given back", "left"}:
             return
-        if holder is not None or self._leases.acquire(job_id) is not None:
+        if outcome.fate != "dropped":
+            holder = self._leases.acquire(job_id)
+        if holder is not None:
             return  # another worker has taken it over, and counts for itself
         self._leases.clear_pending_status(job_id)
         self._leases.forget_attempts(job_id)

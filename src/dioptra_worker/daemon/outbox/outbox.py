@@ -163,7 +163,7 @@ class Outbox:
         self._blocked_since = self._blocked_since or now
         if now - self._blocked_since < PARK_AFTER * self._pace:
             return
-        if fails_here_only(error, self._api) and self._may_park():
+        if fails_here_only(error, self._api.ping) and self._may_park():
             self._parked_for = error
             self._results.leave()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
@@ -16,7 +17,7 @@ from dioptra_worker.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from dioptra_worker.api.models import Job
     from dioptra_worker.protocol.messages import Log
@@ -163,19 +164,20 @@ class ApiSender:
         if self._failures < POISON_TRIES:
             return False
         self._failures = 0
-        try:
-            self._api.job(self._job_id)
-        except ServiceError:
-            return False
-        return True
+        return fails_here_only(error, partial(self._api.job, self._job_id))
 
 
-def fails_here_only(error: ServiceUnavailable, api: Api) -> bool:
-    """Whether the API fails at what it was asked, and otherwise works."""
+def fails_here_only(error: ServiceUnavailable, probe: Callable[[], object]) -> bool:
+    """Whether a service fails at what it was asked, and otherwise works.
+
+    Args:
+        error: How it failed.
+        probe: Asks it for something else.
+    """
     if error.status != HTTPStatus.INTERNAL_SERVER_ERROR:
         return False
     try:
-        api.ping()
+        probe()
     except ServiceError:
         return False
     return True
