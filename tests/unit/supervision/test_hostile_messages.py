@@ -142,7 +142,7 @@ def _is_harmless(value: object) -> bool:
         Metric(name="no name", value=1.0, step=None),
         Metric(name="_", value=1.0, step=None),
         Metric(name="a" * 251, value=1.0, step=None),
-        Metric(name="loss\n", value=1.0, step=None),
+        Metric(name="loss\n\n", value=1.0, step=None),
         Metric(name="loss", value="many", step=None),
     ],
 )
