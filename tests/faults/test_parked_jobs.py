@@ -80,6 +80,17 @@ def _fails_for(job: StepwiseJob, what: str) -> Rule:
     return Rule(method, path, answer(500), times=ALWAYS, body=body)
 
 
+def _two_jobs(
+    platform: Platform, proxy: FaultProxy, what: str, folder: Path
+) -> tuple[StepwiseJob, Rule, StepwiseJob]:
+    """A job at which the API fails, how, and the job behind it; neither waits."""
+    bad, good = (StepwiseJob(platform, folder / name) for name in ("bad", "good"))
+    rule = proxy.add(_fails_for(bad, what))
+    bad.go_on()
+    good.go_on()
+    return bad, rule, good
+
+
 @pytest.mark.parametrize("what", ["artifact", "run"])
 def test_a_result(
     what: str,
@@ -91,11 +102,7 @@ def test_a_result(
     tmp_path: Path,
 ) -> None:
     """A job whose result is not taken waits; it is as it should be when it is."""
-    bad = StepwiseJob(platform, tmp_path / "bad")
-    proxy.add(_fails_for(bad, what))
-    bad.go_on()
-    good = StepwiseJob(platform, tmp_path / "good")
-    good.go_on()
+    bad, _, good = _two_jobs(platform, proxy, what, tmp_path)
     daemon = start()
     assert platform.wait(good.job, seconds=60) == "finished"
     assert platform.status(bad.job) == "started"
@@ -117,11 +124,7 @@ def test_a_job_that_cannot_begin(
     tmp_path: Path,
 ) -> None:
     """It neither holds up the job behind it nor has anything forked again and again."""
-    bad = StepwiseJob(platform, tmp_path / "bad")
-    rule = proxy.add(_fails_for(bad, "started"))
-    bad.go_on()
-    good = StepwiseJob(platform, tmp_path / "good")
-    good.go_on()
+    bad, rule, good = _two_jobs(platform, proxy, "started", tmp_path)
     daemon = start()
     assert platform.wait(good.job, seconds=60) == "finished"
     assert platform.status(bad.job) == "queued"
@@ -141,11 +144,7 @@ def test_a_result_that_is_given_up(
     tmp_path: Path,
 ) -> None:
     """After its time a job fails, and says what of it could not be delivered."""
-    bad = StepwiseJob(platform, tmp_path / "bad")
-    proxy.add(_fails_for(bad, "artifact"))
-    bad.go_on()
-    good = StepwiseJob(platform, tmp_path / "good")
-    good.go_on()
+    bad, _, _ = _two_jobs(platform, proxy, "artifact", tmp_path)
     daemon = start(DIOPTRA_WORKER_DELIVERY_DEADLINE="0")
     daemon.wait_for(f"job {bad.job} waits for", seconds=60)
     _try_again(redis_client, bad.job)

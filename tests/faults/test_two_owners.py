@@ -18,7 +18,8 @@ from tests.plugins.until import until
 from tests.plugins.worker_process import WorkerProcess, alive, times, worker
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from tests.plugins.clients import ApiClient, MlflowReader
@@ -75,6 +76,7 @@ class Scene:
         first: The first worker.
         redis: Between it and Redis.
         api: Between it and the API.
+        environment: Of workers that nothing is cut off from.
     """
 
     platform: Platform
@@ -84,6 +86,16 @@ class Scene:
     first: WorkerProcess
     redis: TcpProxy
     api: TcpProxy
+    environment: Mapping[str, str]
+
+    def second(self) -> AbstractContextManager[WorkerProcess]:
+        """Start another worker, which nothing is cut off from."""
+        return worker(
+            self.environment,
+            self.marks.parent / "second",
+            self.platform.queue,
+            settings=SETTINGS,
+        )
 
     def wait_for_run(self, number: int) -> int:
         """Wait until an attempt has begun; its process."""
@@ -146,22 +158,26 @@ def _scene(
             settings={**SETTINGS, **times(redis_timeout=1.0)},
         ) as first:
             job = platform.submit(entrypoint)
-            yield Scene(platform, mlflow_reader, job, marks, first, redis, rest)
+            yield Scene(
+                platform,
+                mlflow_reader,
+                job,
+                marks,
+                first,
+                redis,
+                rest,
+                stack.environment(),
+            )
 
 
 @pytest.mark.parametrize("how", ["refuse", "hang"])
-def test_redis_only(how: str, scene: Scene, stack: LocalStack, tmp_path: Path) -> None:
+def test_redis_only(how: str, scene: Scene) -> None:
     """Without Redis a worker stops its job before another one may have it."""
     runner = scene.wait_for_run(1)
     scene.platform.wait_for_line(scene.job, "begin of run 1")
     run = scene.platform.run_id(scene.job)
     getattr(scene.redis, how)()
-    with worker(
-        stack.environment(),
-        tmp_path / "second",
-        scene.platform.queue,
-        settings=SETTINGS,
-    ) as second:
+    with scene.second() as second:
         scene.wait_for_run(2)
         assert not alive(runner)
         scene.end(2)
@@ -175,7 +191,7 @@ def test_redis_only(how: str, scene: Scene, stack: LocalStack, tmp_path: Path) -
     scene.check(2)
 
 
-def test_redis_and_api(scene: Scene, stack: LocalStack, tmp_path: Path) -> None:
+def test_redis_and_api(scene: Scene) -> None:
     """What a worker has left when it is back is told apart, or left alone."""
     scene.wait_for_run(1)
     scene.platform.wait_for_line(scene.job, "begin of run 1")
@@ -183,12 +199,7 @@ def test_redis_and_api(scene: Scene, stack: LocalStack, tmp_path: Path) -> None:
     (scene.marks / "more-1").touch()
     until((scene.marks / "said-1").exists, seconds=30)
     scene.redis.refuse()
-    with worker(
-        stack.environment(),
-        tmp_path / "second",
-        scene.platform.queue,
-        settings=SETTINGS,
-    ) as second:
+    with scene.second() as second:
         scene.wait_for_run(2)
         scene.end(2)
         second.wait_for(f"job {scene.job} finished")
@@ -199,19 +210,14 @@ def test_redis_and_api(scene: Scene, stack: LocalStack, tmp_path: Path) -> None:
     scene.check(2)
 
 
-def test_a_stopped_machine(scene: Scene, stack: LocalStack, tmp_path: Path) -> None:
+def test_a_stopped_machine(scene: Scene) -> None:
     """A worker that was stopped for longer than its lease writes nothing after it."""
     scene.wait_for_run(1)
     scene.platform.wait_for_line(scene.job, "begin of run 1")
     stopped = [scene.first.process.pid, *scene.first.descendants()]
     for pid in stopped:
         os.kill(pid, signal.SIGSTOP)
-    with worker(
-        stack.environment(),
-        tmp_path / "second",
-        scene.platform.queue,
-        settings=SETTINGS,
-    ) as second:
+    with scene.second() as second:
         scene.wait_for_run(2)
         scene.end(1)
         scene.end(2)
