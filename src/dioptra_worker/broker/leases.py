@@ -33,7 +33,9 @@ T = TypeVar("T", "LeaseHolder", "PendingStatus")
 
 PREFIX = "dioptra-worker"
 LEASE_TTL = 90
-"""Seconds after which the lease on a job runs out, unless the settings say otherwise.
+"""Seconds after which the lease on a job runs out, for who has no settings.
+
+A worker has `settings.Settings.lease_ttl`, which is the same unless somebody says so.
 
 Each heartbeat renews it: `dioptra_worker.broker.rq_worker.HEARTBEAT_INTERVAL`.
 """

@@ -24,6 +24,7 @@ from rq.worker.base import WorkerStatus
 from dioptra_worker.broker.connection import SERVICE, translate_errors
 from dioptra_worker.broker.entry import fetch_entry
 from dioptra_worker.broker.leases import (
+    LEASE_TTL,
     dump_record,
     read_holder,
     this_process,
@@ -45,7 +46,7 @@ HEARTBEAT_INTERVAL = 15.0
 
 Each renews what RQ knows of the worker and its job, and the lease on that job.
 """
-WORKER_TTL = 90
+WORKER_TTL = LEASE_TTL
 """Seconds after which a worker or a job without a heartbeat counts as lost, unless
 the settings say otherwise."""
 SILENCE_OF_THE_DEAD = 1.5 * HEARTBEAT_INTERVAL

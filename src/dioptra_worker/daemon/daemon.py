@@ -27,7 +27,7 @@ from dioptra_worker.broker.queue_names import unknown_queue
 from dioptra_worker.broker.queue_watcher import QueueWatcher
 from dioptra_worker.broker.registries import INTERMEDIATE_TIMEOUT, Registries
 from dioptra_worker.broker.rights import check_rights
-from dioptra_worker.broker.rq_worker import HEARTBEAT_INTERVAL, RqWorker
+from dioptra_worker.broker.rq_worker import RqWorker
 from dioptra_worker.common.background import in_background
 from dioptra_worker.common.stale_workspaces import remove_stale
 from dioptra_worker.common.stop import StopRequests
@@ -37,7 +37,7 @@ from dioptra_worker.daemon.health.state import HealthState
 from dioptra_worker.daemon.job.attempt import CLOSE_RUN_TIMEOUT
 from dioptra_worker.daemon.job.context import AttemptContext
 from dioptra_worker.daemon.job.handler import Handler
-from dioptra_worker.daemon.job.heartbeat import Heartbeat
+from dioptra_worker.daemon.job.heartbeat import Heartbeat, interval_for
 from dioptra_worker.daemon.main_loop import MainLoop
 from dioptra_worker.daemon.outbox.journal import Journals
 from dioptra_worker.daemon.recovery.orphaned_outboxes import OrphanedOutboxes
@@ -158,9 +158,9 @@ class Daemon:
         self._leases = Leases(
             rq.connection, worker=rq.name, ttl=self._settings.lease_ttl
         )
-        # Some may fail, and each may take long, before the lease is lost.
-        interval = min(HEARTBEAT_INTERVAL, self._settings.lease_ttl / 6)
-        interval = self._times.get("heartbeat_interval", interval)
+        interval = self._times.get(
+            "heartbeat_interval", interval_for(self._settings.lease_ttl)
+        )
         return Heartbeat(rq, self._leases, self._health, interval=interval)
 
     def _handler(self, rq: RqWorker, heartbeat: Heartbeat) -> Handler:

@@ -6,7 +6,7 @@ import queue
 import threading
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from dioptra_worker.supervision.job_limits import MAX_OPEN_REQUESTS, LimitReached
+from dioptra_worker.supervision.message_limits import MAX_OPEN_REQUESTS, LimitReached
 
 if TYPE_CHECKING:
     from collections.abc import Callable

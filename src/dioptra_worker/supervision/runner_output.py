@@ -12,13 +12,13 @@ from dioptra_worker.protocol.messages import (
     StepEnded,
     StepStarted,
 )
-from dioptra_worker.supervision.job_limits import (
+from dioptra_worker.supervision.line_splitter import LineSplitter
+from dioptra_worker.supervision.message_limits import (
     MAX_MESSAGE_BYTES,
     LimitReached,
     MessageChecks,
     NotBelieved,
 )
-from dioptra_worker.supervision.line_splitter import LineSplitter
 
 if TYPE_CHECKING:
     import socket

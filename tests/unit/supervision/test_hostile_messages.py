@@ -30,7 +30,7 @@ from dioptra_worker.protocol.messages import (
     Start,
     StepStarted,
 )
-from dioptra_worker.supervision import job_limits, runner_output
+from dioptra_worker.supervision import message_limits, runner_output
 from dioptra_worker.supervision.runner_output import RunnerOutput
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ def test_whatever_comes(frames: list[bytes]) -> None:
 
 def _is_harmless(value: object) -> bool:
     if isinstance(value, str):
-        return len(value.encode()) <= job_limits.MAX_REASON
+        return len(value.encode()) <= message_limits.MAX_REASON
     return value is None or (isinstance(value, int | float) and math.isfinite(value))
 
 
@@ -181,7 +181,7 @@ def test_a_job_ends_once() -> None:
     output, _ = _read([encode(end)[:-1] for end in ends])
     assert output.result is not None
     assert output.result.ending == "failed"
-    assert len(output.result.reason) == job_limits.MAX_REASON
+    assert len(output.result.reason) == message_limits.MAX_REASON
 
 
 def test_long_names_are_cut() -> None:
@@ -190,9 +190,9 @@ def test_long_names_are_cut() -> None:
     step = StepStarted(step="x" * 100_000, task="", index=1, total=1)
     output, ear = _read([encode(log)[:-1], encode(step)[:-1]])
     assert isinstance(ear.messages[0], Log)
-    assert len(ear.messages[0].logger) == job_limits.MAX_NAME
+    assert len(ear.messages[0].logger) == message_limits.MAX_NAME
     assert output.step is not None
-    assert len(output.step) == job_limits.MAX_NAME
+    assert len(output.step) == message_limits.MAX_NAME
 
 
 @pytest.mark.parametrize(
@@ -222,7 +222,7 @@ def test_limits(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """What a job takes too much of is said, and nothing of it is passed on then."""
-    monkeypatch.setattr(job_limits, limit, value)
+    monkeypatch.setattr(message_limits, limit, value)
     output, ear = _read([encode(message)[:-1]] * 10)
     assert output.over_limit is not None
     assert words in output.over_limit

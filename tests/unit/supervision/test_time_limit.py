@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from dioptra_worker.supervision.job_clock import JobClock, SetupDeadline
+from dioptra_worker.supervision.time_limit import JobClock, SetupDeadline
 
 if TYPE_CHECKING:
-    from dioptra_worker.supervision.job_clock import Needed
+    from dioptra_worker.supervision.time_limit import Needed
 
 BEGIN = 1000.0
 

@@ -25,9 +25,9 @@ from dioptra_worker.daemon.job.status_watch import watching_status
 from dioptra_worker.daemon.outbox.journal import Journals
 from dioptra_worker.errors import ServiceUnavailable, WorkerError
 from dioptra_worker.protocol.messages import BatchClaimRequest, SessionRequest, Start
-from dioptra_worker.supervision.job_clock import JobClock, SetupDeadline
 from dioptra_worker.supervision.supervisor import Supervisor
 from dioptra_worker.supervision.termination import GracePeriods, RunnerReport
+from dioptra_worker.supervision.time_limit import JobClock, SetupDeadline
 from dioptra_worker.supervision.verdict import judge
 
 if TYPE_CHECKING:

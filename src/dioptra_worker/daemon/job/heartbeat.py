@@ -27,6 +27,11 @@ END_TIMEOUT = 0.2
 """Seconds that the worker's end waits for a heartbeat that is under way."""
 
 
+def interval_for(lease_ttl: float) -> float:
+    """Seconds between two heartbeats: some may fail, and each may take long."""
+    return min(HEARTBEAT_INTERVAL, lease_ttl / 6)
+
+
 def taken_over(holder: LeaseHolder) -> StopRequest:
     """That another worker has the lease on our job."""
     words = f"worker {holder.worker!r} on {holder.host} has taken it over"

@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from dioptra_worker.daemon.job.prefetch import Prefetch
     from dioptra_worker.daemon.outbox.job_log import JobLog
     from dioptra_worker.protocol.messages import Plan
-    from dioptra_worker.supervision.job_clock import JobClock, SetupDeadline
     from dioptra_worker.supervision.runner_process import RunnerPipes
     from dioptra_worker.supervision.supervisor import Supervisor
+    from dioptra_worker.supervision.time_limit import JobClock, SetupDeadline
 
 log = logging.getLogger("dioptra_worker.preparation")
 

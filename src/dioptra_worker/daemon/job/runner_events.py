@@ -17,7 +17,7 @@ from dioptra_worker.protocol.messages import (
     StepEnded,
     StepStarted,
 )
-from dioptra_worker.supervision.job_limits import NotBelieved
+from dioptra_worker.supervision.message_limits import NotBelieved
 from dioptra_worker.supervision.step_records import StepRecords
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from dioptra_worker.daemon.outbox.job_log import JobLog
     from dioptra_worker.daemon.outbox.outbox import Outbox
     from dioptra_worker.protocol.messages import OutputStream, Severity
-    from dioptra_worker.supervision.job_clock import JobClock
+    from dioptra_worker.supervision.time_limit import JobClock
 
 
 class RunnerEvents:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from dioptra_worker.daemon.staging import store_download
     from dioptra_worker.daemon.staging.snapshot_cache import SnapshotCache
     from dioptra_worker.protocol.messages import Severity
-    from dioptra_worker.supervision.job_clock import SetupDeadline
+    from dioptra_worker.supervision.time_limit import SetupDeadline
 
 T = TypeVar("T")
 

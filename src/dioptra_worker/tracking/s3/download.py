@@ -19,7 +19,7 @@ from dioptra_worker.errors import ArtifactError, NotFound, ServiceUnavailable
 from dioptra_worker.tracking.limits import disk_full_as_artifact_error
 from dioptra_worker.tracking.parallel import parallel_map
 from dioptra_worker.tracking.s3 import client as s3
-from dioptra_worker.tracking.s3.transfer import MULTIPART_THRESHOLD, TRANSFER
+from dioptra_worker.tracking.s3.part_size import MULTIPART_THRESHOLD, TRANSFER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from dioptra_worker.tracking.parallel import parallel_map
 from dioptra_worker.tracking.progress import Progress
 from dioptra_worker.tracking.s3 import client as s3
-from dioptra_worker.tracking.s3.transfer import MULTIPART_THRESHOLD, TRANSFER
+from dioptra_worker.tracking.s3.part_size import MULTIPART_THRESHOLD, TRANSFER
 from dioptra_worker.tracking.upload_files import files_to_upload
 
 if TYPE_CHECKING:

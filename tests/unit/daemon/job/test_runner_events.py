@@ -47,8 +47,8 @@ from dioptra_worker.protocol.messages import (
     StepEnded,
     StepStarted,
 )
-from dioptra_worker.supervision.job_clock import JobClock, SetupDeadline
-from dioptra_worker.supervision.job_limits import LimitReached, NotBelieved
+from dioptra_worker.supervision.message_limits import LimitReached, NotBelieved
+from dioptra_worker.supervision.time_limit import JobClock, SetupDeadline
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -29,8 +29,8 @@ from dioptra_worker.daemon.staging.input_artifacts import InputArtifacts
 from dioptra_worker.daemon.staging.snapshot_cache import SnapshotCache
 from dioptra_worker.daemon.staging.transfer import Transfer, TransferContext
 from dioptra_worker.errors import ArtifactError, BundleError, ServiceUnavailable
-from dioptra_worker.supervision.job_clock import SetupDeadline
 from dioptra_worker.supervision.runner_process import ProcessExit, ProcessHandle
+from dioptra_worker.supervision.time_limit import SetupDeadline
 from dioptra_worker.tracking.progress import Progress
 
 if TYPE_CHECKING:

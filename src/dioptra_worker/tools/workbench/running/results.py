@@ -17,7 +17,7 @@ from dioptra_worker.protocol.messages import (
     StepEnded,
     StepStarted,
 )
-from dioptra_worker.supervision.job_limits import NotBelieved
+from dioptra_worker.supervision.message_limits import NotBelieved
 from dioptra_worker.supervision.step_records import StepRecords
 
 if TYPE_CHECKING:

@@ -21,10 +21,10 @@ from dioptra_worker.protocol.messages import (
     Start,
 )
 from dioptra_worker.supervision.answering import Answering
-from dioptra_worker.supervision.job_clock import JobClock, SetupDeadline
 from dioptra_worker.supervision.launcher import Launcher, choose_mode
 from dioptra_worker.supervision.supervisor import Supervisor
 from dioptra_worker.supervision.termination import GracePeriods
+from dioptra_worker.supervision.time_limit import JobClock, SetupDeadline
 from dioptra_worker.supervision.verdict import judge
 from dioptra_worker.tools.workbench.running.results import Recorder
 from dioptra_worker.tools.workbench.running.run_record import complete
