@@ -80,7 +80,8 @@ def _history(found: dict[str, Any]) -> set[tuple[str, int, float]]:
 
 def _told_by_tasks(lines: list[tuple[str, str]]) -> list[str]:
     """What the tasks themselves have logged and printed."""
-    return [text for logger, text in lines if not logger.startswith("dioptra_worker")]
+    ours = ("dioptra_worker", "runner")
+    return [text for logger, text in lines if not logger.startswith(ours)]
 
 
 def _same_log(found: dict[str, Any], job: JobResult) -> None:

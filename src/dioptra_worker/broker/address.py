@@ -46,7 +46,7 @@ def parse_address(url: str) -> dict[str, Any]:
     try:
         return _parse(url)
     except ValueError as error:
-        raise SettingsError([f"{SETTING}: it cannot be used: {error}"]) from None
+        raise SettingsError([f"{SETTING} is no address of a Redis: {error}"]) from None
 
 
 def _parse(url: str) -> dict[str, Any]:

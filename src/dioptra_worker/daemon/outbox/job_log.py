@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
-import re
 import threading
-import unicodedata
 from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING, Self
 
+from dioptra_worker.common.job_loggers import name_of_job
 from dioptra_worker.common.printable import spelt_out
 from dioptra_worker.daemon.outbox.delivery_queue import DeliveryQueue
 from dioptra_worker.daemon.outbox.log_sender import LOG_BATCH, LogSender
@@ -37,8 +36,6 @@ _worker_log = logging.getLogger("dioptra_worker.conversation")
 NOTABLE_OUTAGE = 5.0
 """Seconds without the API after which a job's log says that its lines came late."""
 
-RUNNER_LOGGER = "runner"
-"""What stands for `OWN_LOGGER` in the names of a runner's loggers."""
 
 _TICK = dt.timedelta(microseconds=1)
 
@@ -121,7 +118,7 @@ class JobLog:
 
         What its process says comes from one place, whatever it is called there.
         """
-        self._add(replace(record, logger=_name_of_job(record.logger)), own=False)
+        self._add(replace(record, logger=name_of_job(record.logger)), own=False)
 
     def put_own(self, record: Log) -> None:
         """Add a line of the worker's own: one, whatever words of others are in it."""
@@ -190,16 +187,6 @@ class JobLog:
         self._latest = max(dt.datetime.now(dt.UTC), self._latest + _TICK)
         stamp = self._latest.replace(tzinfo=None).isoformat(timespec="microseconds")
         self._queue.put(replace(record, message=f"{stamp}Z {record.message}"))
-
-
-def _name_of_job(logger: str) -> str:
-    """What a job's logger is called: those that look like ours are the runner's."""
-    plain = unicodedata.normalize("NFKC", logger).casefold()
-    if not re.sub(r"[^\w.]", "", plain).startswith(OWN_LOGGER):
-        return logger
-    if logger == OWN_LOGGER or logger.startswith(f"{OWN_LOGGER}."):
-        return RUNNER_LOGGER + logger.removeprefix(OWN_LOGGER)
-    return f"{RUNNER_LOGGER}.{logger}"
 
 
 def _sendable(text: str) -> str:

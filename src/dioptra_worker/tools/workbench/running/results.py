@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
+from dioptra_worker.common.job_loggers import name_of_job
 from dioptra_worker.protocol.messages import (
     OWN_LOGGER,
     ArtifactStored,
@@ -148,8 +149,9 @@ class Recorder:
                 self.metrics[name] = MetricValue(value=float(value), step=number or 0)
             case ArtifactStored(name=name, uri=uri):
                 self.artifacts[name] = uri
-            case Log():
-                self.lines.append(_line(message))
+            case Log(logger=logger):
+                named = replace(message, logger=name_of_job(logger))
+                self.lines.append(_line(named))
             case _:
                 return
         if self.listener is not None:
