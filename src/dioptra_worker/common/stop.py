@@ -34,7 +34,7 @@ LAST_WORDS_TIMEOUT = 1.0
 
 It tells the API and MLflow what becomes of it, whichever of them are away.
 """
-RUN_WORDS_TIMEOUT = 1.2
+RUN_WORDS_TIMEOUT = 1.1
 """Seconds for a job whose runner has ended, with a run, lines and results."""
 BOOKS_TIMEOUT = 0.3
 """Seconds beyond that for Redis: what the API was not told is another's to tell."""

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("dioptra_worker.attempt")
 
-API_SHARE = 0.7
+API_SHARE = 0.65
 """Seconds of a shutting worker's last words that MLflow leaves to the API: that the job
 is given back must be told, a run can be closed later."""
 CLOSE_RUN_TIMEOUT = 15.0
