@@ -22,6 +22,7 @@ from dioptra_worker.broker.leases import (
     PendingStatus,
     this_process,
 )
+from dioptra_worker.broker.parking import Parking
 from dioptra_worker.common.process_identity import identify
 from dioptra_worker.errors import ServiceUnavailable
 
@@ -193,6 +194,30 @@ def test_attempts_forgotten_by_redis(client: redis.Redis, job: int) -> None:
     leases.uncount_attempt(job, "a")
     assert not client.exists(f"dioptra-worker:attempts:{job}")
     assert leases.count_attempt(job, "b") == 1
+
+
+def test_parked(client: redis.Redis, job: int) -> None:
+    """A job waits longer each time, up to a limit, until it is forgotten."""
+    parking = Parking(client)
+    assert parking.look(job) is None
+    pauses = [parking.park(job) for _ in range(9)]
+    assert pauses == [10, 20, 40, 80, 160, 320, 600, 600, 600]
+    parked = parking.look(job)
+    assert parked is not None
+    assert 0 <= parked.age < 60
+    assert 500 < parked.left <= 600
+    parking.forget(job)
+    assert parking.look(job) is None
+
+
+@pytest.mark.parametrize("entry", ["", "{", "[]", "7", '{"since": 1}', b"\xff"])
+def test_parked_by_nobody(client: redis.Redis, job: int, entry: str | bytes) -> None:
+    """What no worker wrote is no reason to wait."""
+    parking = Parking(client)
+    client.hset("dioptra-worker:parked", str(job), entry)
+    assert parking.look(job) is None
+    assert parking.park(job) == 10
+    parking.forget(job)
 
 
 def test_pending(client: redis.Redis, job: int) -> None:

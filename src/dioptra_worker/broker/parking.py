@@ -6,7 +6,6 @@ it back into its queue when its time has come. The pauses grow with each try.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -20,12 +19,16 @@ FIRST_PAUSE = 10
 LONGEST_PAUSE = 600
 """Seconds before the first and before any later try, at most."""
 
-# The time is Redis's, since clocks of machines differ.
+# The time is Redis's, since clocks of machines differ. What is no entry of ours counts
+# as none: a script that fails would hold the job for as long as it is there.
 _NOW = """
 local now = redis.call('TIME')
 now = tonumber(now[1]) + tonumber(now[2]) / 1000000
-local raw = redis.call('HGET', KEYS[1], ARGV[1])
-local entry = raw and cjson.decode(raw)
+local read, entry = pcall(cjson.decode, redis.call('HGET', KEYS[1], ARGV[1]) or '')
+local is_ours = read and type(entry) == 'table' and tonumber(entry.since)
+if not (is_ours and tonumber(entry.tries) and tonumber(entry.until_)) then
+  entry = nil
+end
 """
 _PARK = (
     _NOW
@@ -34,7 +37,6 @@ entry = entry or {since = now, tries = 0}
 local pause = math.min(tonumber(ARGV[3]), tonumber(ARGV[2]) * 2 ^ entry.tries)
 entry.tries = entry.tries + 1
 entry.until_ = now + pause
-entry.why = ARGV[4]
 redis.call('HSET', KEYS[1], ARGV[1], cjson.encode(entry))
 return tostring(pause)
 """
@@ -77,15 +79,14 @@ class Parking:
         self._park = connection.register_script(_PARK)
         self._look = connection.register_script(_LOOK)
 
-    def park(self, job_id: int, why: str) -> float:
+    def park(self, job_id: int) -> float:
         """Have a job wait; the seconds until it is tried again.
 
         Args:
             job_id: The job.
-            why: For people who ask what it waits for.
         """
         with translate_errors():
-            args: list[int | str] = [job_id, FIRST_PAUSE, LONGEST_PAUSE, why]
+            args: list[int] = [job_id, FIRST_PAUSE, LONGEST_PAUSE]
             return float(self._park(keys=[KEY], args=args))
 
     def look(self, job_id: int) -> Parked | None:
@@ -98,9 +99,3 @@ class Parking:
         """Note that a job has ended."""
         with translate_errors():
             self._redis.hdel(KEY, str(job_id))
-
-    def reason(self, job_id: int) -> str:
-        """What a job waits for; empty if it does not."""
-        with translate_errors():
-            found = self._redis.hget(KEY, str(job_id))
-        return str(json.loads(found)["why"]) if found else ""

@@ -268,7 +268,7 @@ class _Handling:
         It lies among what was taken and not begun, where recovery finds it.
         """
         job_id = self._request.job_id
-        pause = self._parking.park(job_id, why)
+        pause = self._parking.park(job_id)
         words = "job %d waits for %s, and others run: the API fails at it alone: %s"
         log.warning(words, job_id, duration(pause), why, extra={"event": "parked"})
 
