@@ -15,6 +15,7 @@ from urllib.parse import quote
 import pytest
 import requests
 from rq.job import Job
+from tests.plugins.testbed import Platform
 from tests.plugins.until import PATIENCE, until
 from tests.plugins.worker_process import WorkerProcess, worker
 
@@ -22,8 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import redis
-    from tests.plugins.clients import MlflowReader
-    from tests.plugins.testbed import Platform
+    from tests.plugins.clients import ApiClient, MlflowReader
 
     from dioptra_worker.tools.local import LocalStack
 
@@ -153,13 +153,14 @@ def report():
 
 def test_every_way_out_is_masked(
     stack: LocalStack,
-    platform: Platform,
+    api: ApiClient,
     redis_client: redis.Redis,
     mlflow_reader: MlflowReader,
     tmp_path: Path,
 ) -> None:
     """However a job spells a secret, it is in no log, in Redis, MLflow or the API."""
     given = stack.environment()
+    platform = Platform(api)  # a queue that no other worker of this file serves
     personal, address, token = (
         "pass w/rd-of-a-person",
         "in-the-address/1",

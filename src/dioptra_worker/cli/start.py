@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import logging
 import os
 import re
@@ -195,7 +196,9 @@ def start(
         sys.exit(run_pool(settings, options, overrides))
     if pool is not None:
         process_identity.end_with_parent(signal.SIGTERM)
-    sys.exit(serve(settings, options, times, pool=pool if share_forkserver else None))
+    code = serve(settings, options, times, pool=pool if share_forkserver else None)
+    gc.freeze()  # at its end Python would look for garbage in all that it has imported
+    sys.exit(code)
 
 
 def serve(

@@ -34,8 +34,6 @@ LAST_WORDS_TIMEOUT = 1.0
 
 It tells the API and MLflow what becomes of it, whichever of them are away.
 """
-RUN_WORDS_TIMEOUT = 1.1
-"""Seconds for a job whose runner has ended, with a run, lines and results."""
 BOOKS_TIMEOUT = 0.3
 """Seconds beyond that for Redis: what the API was not told is another's to tell."""
 
@@ -192,6 +190,15 @@ class JobStop:
         limits = [limit for limit in (seconds, self.time_left) if limit is not None]
         return min(limits, default=None)
 
+    def spare(self, seconds: float) -> float:
+        """Seconds that something may be waited for which nobody needs.
+
+        What hangs in a service would else take all the time that a worker which shuts
+        down has to say what becomes of the job.
+        """
+        left = self.time_left
+        return seconds if left is None else min(seconds, left / 10)
+
     def sleep(self, seconds: float) -> None:
         """Sleep, on behalf of who prepares the job.
 
@@ -258,9 +265,7 @@ class JobStop:
         idle_since = self._idle_since
         if self._shutdown_at == math.inf or idle_since is None:
             return None
-        had_runner = idle_since != -math.inf
-        words = RUN_WORDS_TIMEOUT if had_runner else LAST_WORDS_TIMEOUT
-        ends_at = max(self._shutdown_at, idle_since) + words + beyond
+        ends_at = max(self._shutdown_at, idle_since) + LAST_WORDS_TIMEOUT + beyond
         return max(0.0, ends_at - self._clock())
 
     def _wait(

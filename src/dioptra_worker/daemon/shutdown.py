@@ -14,7 +14,7 @@ import time
 from typing import TYPE_CHECKING
 
 from dioptra_worker.common.humanize import duration
-from dioptra_worker.common.stop import BOOKS_TIMEOUT, RUN_WORDS_TIMEOUT, StopRequest
+from dioptra_worker.common.stop import BOOKS_TIMEOUT, LAST_WORDS_TIMEOUT, StopRequest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -109,7 +109,7 @@ class Shutdown:
             self._leave_at = now + LEAVE_MARGIN
         if self._leave_at is not None:
             return now > self._leave_at
-        return now > self._killed_at + RUN_WORDS_TIMEOUT + LEAVE_MARGIN
+        return now > self._killed_at + LAST_WORDS_TIMEOUT + LEAVE_MARGIN
 
     def _begin(self, requests: int) -> None:
         self._health.phase("ending")

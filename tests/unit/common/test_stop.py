@@ -16,7 +16,6 @@ from dioptra_worker.common.stop import (
     JOB_DELETED,
     LAST_WORDS_TIMEOUT,
     LEASE_LOST,
-    RUN_WORDS_TIMEOUT,
     JobStop,
     Stopped,
     StopRequest,
@@ -91,14 +90,14 @@ def test_a_runner_has_its_grace() -> None:
         stop.request(SHUTDOWN)
         clock.now += LONG
         assert stop.time_left is None
-    assert stop.time_left == pytest.approx(RUN_WORDS_TIMEOUT)
+    assert stop.time_left == LAST_WORDS_TIMEOUT
     later = JobStop(clock=clock)
     with later.running():
         clock.now += LONG
     assert later.time_left is None
     clock.now += LONG
     later.request(SHUTDOWN)
-    assert later.time_left == pytest.approx(RUN_WORDS_TIMEOUT)
+    assert later.time_left == LAST_WORDS_TIMEOUT
 
 
 def _hang() -> None:
@@ -122,6 +121,18 @@ def test_no_wait_is_longer_than_there_is_time(wait: Callable[[JobStop], None]) -
     with pytest.raises(Stopped):
         wait(stop)
     assert time.monotonic() - began < LONG / 2
+
+
+def test_what_nobody_needs_takes_little_of_the_last_words() -> None:
+    """A courtesy leaves nine tenths of the time to what must be said."""
+    clock = Clock()
+    stop = JobStop(clock=clock)
+    assert stop.spare(LONG) == LONG
+    stop.request(SHUTDOWN)
+    assert stop.spare(LONG) == LAST_WORDS_TIMEOUT / 10
+    assert stop.spare(LAST_WORDS_TIMEOUT / 100) == LAST_WORDS_TIMEOUT / 100
+    clock.now += LAST_WORDS_TIMEOUT
+    assert stop.spare(LONG) == 0.0
 
 
 def test_books_are_kept_when_nothing_else_has_time() -> None:

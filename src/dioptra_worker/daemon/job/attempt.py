@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from dioptra_worker.common.humanize import duration
 from dioptra_worker.common.outcome import Outcome
-from dioptra_worker.common.stop import Stopped
+from dioptra_worker.common.stop import BOOKS_TIMEOUT, Stopped
 from dioptra_worker.common.workspace import workspace
 from dioptra_worker.daemon.job.claim import Claim, claim
 from dioptra_worker.daemon.job.completion import completing, undelivered
@@ -42,9 +42,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("dioptra_worker.attempt")
 
-API_SHARE = 0.65
-"""Seconds of a shutting worker's last words that MLflow leaves to the API: that the job
-is given back must be told, a run can be closed later."""
 CLOSE_RUN_TIMEOUT = 15.0
 """Seconds that a job's end waits for MLflow; its run is closed later if need be."""
 
@@ -264,7 +261,10 @@ class Attempt:
         """
         said = report.result is not None and report.result.run_closed
         closed = said and report.exit.code == 0
-        if run_id and not closed and not self._close_run(run_id, outcome.mlflow):
+        if run_id and not closed and self._stop.time_left is not None:
+            # First the API is told what becomes of the job: a run can be closed later.
+            self._cleanup.callback(self._close_run, run_id, outcome.mlflow)
+        elif run_id and not closed and not self._close_run(run_id, outcome.mlflow):
             words = (
                 f"MLflow run {run_id} is not closed yet; it will be when MLflow is back"
             )
@@ -276,8 +276,7 @@ class Attempt:
         timeout = context.times.get("close_run_timeout", CLOSE_RUN_TIMEOUT)
         try:
             if self._stop.call(
-                partial(context.launcher.close_run, run_id, status, timeout=timeout),
-                beyond=-API_SHARE,
+                partial(context.launcher.close_run, run_id, status, timeout=timeout)
             ):
                 return True
         except Stopped:
@@ -285,7 +284,7 @@ class Attempt:
         try:
             self._stop.call(
                 partial(context.leases.record_open_run, run_id, status),
-                beyond=-API_SHARE / 2,
+                beyond=BOOKS_TIMEOUT,
             )
         except (ServiceUnavailable, Stopped) as error:
             log.warning("MLflow run %s stays open: %s", run_id, error)

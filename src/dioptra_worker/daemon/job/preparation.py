@@ -111,7 +111,7 @@ class Preparation:
         """Have whoever still fetches give up."""
         self._stop.end()
         # Who waits for a service that hangs does not hear it.
-        self._pool.wait(self._stop.within(END_TIMEOUT) or 0.0)
+        self._pool.wait(self._stop.spare(END_TIMEOUT))
 
     def hand_over_to(
         self, supervisor: Supervisor, pipes: RunnerPipes, clock: JobClock

@@ -54,4 +54,4 @@ def watching_status(
     finally:
         done.set()
         # It may wait for an API that hangs; what it finds then comes too late.
-        thread.join(timeout=stop.within(1.0))
+        thread.join(timeout=stop.spare(1.0))
