@@ -22,7 +22,7 @@ from dioptra_worker.cli.exit_codes import ExitCode
 from dioptra_worker.cli.help import shown
 from dioptra_worker.cli.main import main as people_command
 from dioptra_worker.cli.start import start
-from dioptra_worker.common.masking import SHORTEST_SECRET
+from dioptra_worker.common.text.masking import SHORTEST_SECRET
 from dioptra_worker.credentials import IDENTIFIERS, SECRET_NAMES
 from dioptra_worker.settings import RUNNER_DEFAULTS, Settings
 

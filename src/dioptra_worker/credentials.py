@@ -1,6 +1,6 @@
 """Which environment variables hold secrets, and which of their values must not be seen.
 
-Everything that shows text asks here: see `dioptra_worker.common.masking`.
+Everything that shows text asks here: see `dioptra_worker.common.text.masking`.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ import requests
 from tests.plugins.hostile_server import Conversation, hostile_server
 
 from dioptra_worker.api.client import DioptraApi
-from dioptra_worker.common import bounded_http
+from dioptra_worker.common.network import bounded_http
 from dioptra_worker.errors import (
     ArtifactError,
     ServiceError,

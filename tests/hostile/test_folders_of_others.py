@@ -17,7 +17,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from dioptra_worker.common.trusted_folder import UntrustedFolder, check, make_private
+from dioptra_worker.common.files.trusted_folder import (
+    UntrustedFolder,
+    check,
+    make_private,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable

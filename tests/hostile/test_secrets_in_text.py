@@ -18,7 +18,7 @@ import pytest
 from tests.plugins.until import until
 
 from dioptra_worker.common import log_setup
-from dioptra_worker.common.masking import Mask
+from dioptra_worker.common.text.masking import Mask
 from dioptra_worker.credentials import secrets_in
 from dioptra_worker.supervision.launcher import Launcher
 

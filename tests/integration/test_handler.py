@@ -16,8 +16,8 @@ from dioptra_worker.broker.leases import LeaseHolder, Leases
 from dioptra_worker.broker.payload import FUNCTION
 from dioptra_worker.broker.registries import Registries
 from dioptra_worker.broker.rq_worker import RqWorker
-from dioptra_worker.common.masking import Mask
 from dioptra_worker.common.stop import JobStop, StopRequest, StopRequests
+from dioptra_worker.common.text.masking import Mask
 from dioptra_worker.daemon.health.state import HealthState
 from dioptra_worker.daemon.job.context import AttemptContext
 from dioptra_worker.daemon.job.handler import Handler

@@ -23,9 +23,9 @@ from tests.plugins.until import until
 from tests.plugins.worker_process import alive, wait_until_gone
 
 from dioptra_worker.common.background import in_background
-from dioptra_worker.common.job_user import send_user
+from dioptra_worker.common.processes.job_user import send_user
 from dioptra_worker.errors import RunnerError
-from dioptra_worker.supervision.forkserver_start import (
+from dioptra_worker.supervision.forkserver.start import (
     ForkserverProgram,
     PoolForkserver,
 )
@@ -35,8 +35,8 @@ from dioptra_worker.tracking.backend import SERVER_MODULES
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from dioptra_worker.supervision.forkserver_start import ChildForkserver, Mode
-    from dioptra_worker.supervision.runner_process import ProcessHandle
+    from dioptra_worker.supervision.forkserver.runner_process import ProcessHandle
+    from dioptra_worker.supervision.forkserver.start import ChildForkserver, Mode
 
 LINUX = sys.platform == "linux"
 linux_only = pytest.mark.skipif(not LINUX, reason="other systems adopt no orphans")

@@ -23,7 +23,7 @@ from dioptra_worker.broker.leases import (
     this_process,
 )
 from dioptra_worker.broker.parking import Parking
-from dioptra_worker.common.process_identity import identify
+from dioptra_worker.common.processes.process_identity import identify
 from dioptra_worker.errors import ServiceUnavailable
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import sys
 import time
 from pathlib import Path
 
-from dioptra_worker.common.process_identity import ProcessId
+from dioptra_worker.common.processes.process_identity import ProcessId
 from dioptra_worker.tools.local import LocalStack, NoStack
 
 

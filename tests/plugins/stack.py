@@ -26,7 +26,7 @@ import pytest
 import redis
 from tests.plugins.clients import ApiClient, MlflowReader, s3_client
 
-from dioptra_worker.common.process_identity import ProcessId, identify
+from dioptra_worker.common.processes.process_identity import ProcessId, identify
 from dioptra_worker.tools.local import LocalStack, NoStack
 from dioptra_worker.tools.local.paths import default_cache
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from dioptra_worker.api.errors import expect_shape, of_kind
 from dioptra_worker.api.models import Artifact, ArtifactParameter, Job, resource_id
 from dioptra_worker.api.session import MAX_PAGES, STORE_TIMEOUT, ApiSession
-from dioptra_worker.common.archives import MAX_ARTIFACT_BYTES, MAX_BUNDLE_BYTES
+from dioptra_worker.common.files.archives import MAX_ARTIFACT_BYTES, MAX_BUNDLE_BYTES
 from dioptra_worker.errors import (
     Conflict,
     NotFound,

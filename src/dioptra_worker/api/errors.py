@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import requests
 
-from dioptra_worker.common import strict_json
-from dioptra_worker.common.network_errors import cause
+from dioptra_worker.common.network.network_errors import cause
+from dioptra_worker.common.text import strict_json
 from dioptra_worker.errors import (
     Conflict,
     LoginRefused,

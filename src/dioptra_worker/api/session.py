@@ -2,7 +2,8 @@
 
 Every request has a timeout, fails with errors of ours (`dioptra_worker.api.errors`),
 and logs in again once when the API has forgotten the session. It never waits or retries
-by itself: who calls knows how patient to be (see `dioptra_worker.common.retry`).
+by itself: who calls knows how patient to be (see
+`dioptra_worker.common.network.backoff`).
 """
 
 from __future__ import annotations
@@ -26,14 +27,14 @@ from dioptra_worker.api.errors import (
     translate_errors,
     unreachable_error,
 )
-from dioptra_worker.common import strict_json
-from dioptra_worker.common.bounded_http import (
+from dioptra_worker.common.network.bounded_http import (
     BoundedSession,
     download_pace,
     is_encoded,
     pieces,
 )
-from dioptra_worker.common.humanize import size as shown_size
+from dioptra_worker.common.text import strict_json
+from dioptra_worker.common.text.humanize import size as shown_size
 from dioptra_worker.errors import (
     ArtifactError,
     PathUnknown,

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from dioptra_worker.batch.base import BaseWorker
 from dioptra_worker.batch.errors import BadBatch, MissingDatasetArchive
-from dioptra_worker.common.archives import MAX_ARTIFACT_BYTES, unpack
-from dioptra_worker.common.removal import remove
+from dioptra_worker.common.files.archives import MAX_ARTIFACT_BYTES, unpack
+from dioptra_worker.common.files.removal import remove
 from dioptra_worker.sdk.auth_client import get_authenticated_worker_client
 from dioptra_worker.sdk.client.errors import StatusCodeError
 from dioptra_worker.sdk.client.files import FileTypes

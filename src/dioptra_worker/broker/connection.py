@@ -11,7 +11,7 @@ from redis.exceptions import NoPermissionError
 from redis.retry import Retry
 
 from dioptra_worker.broker.address import SETTING, parse_address
-from dioptra_worker.common.network_errors import cause, is_connection_failure
+from dioptra_worker.common.network.network_errors import cause, is_connection_failure
 from dioptra_worker.errors import ServiceUnavailable
 
 if TYPE_CHECKING:

@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 
 from dioptra_worker.broker.batch_leases import ElementLeases
 from dioptra_worker.broker.connection import texts, translate_errors
-from dioptra_worker.common.process_identity import (
+from dioptra_worker.common.processes.process_identity import (
     ProcessId,
     boot_id,
     identify,
     pid_namespace,
 )
 from dioptra_worker.common.stop import lease_clock
-from dioptra_worker.common.strict_json import NotJson, loads
+from dioptra_worker.common.text.strict_json import NotJson, loads
 
 if TYPE_CHECKING:
     import redis

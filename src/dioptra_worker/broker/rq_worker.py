@@ -31,7 +31,7 @@ from dioptra_worker.broker.leases import (
 )
 from dioptra_worker.broker.payload import PlainSerializer
 from dioptra_worker.common.outcome import Outcome
-from dioptra_worker.common.process_identity import identify
+from dioptra_worker.common.processes.process_identity import identify
 from dioptra_worker.errors import ServiceUnavailable
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from dioptra_worker.cli.jobs.common import (
 )
 from dioptra_worker.cli.pairs import pairs
 from dioptra_worker.cli.tables import print_table
-from dioptra_worker.common.printable import one_line
+from dioptra_worker.common.text.printable import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from dioptra_worker.cli.exit_codes import ExitCode
-from dioptra_worker.common.printable import record_lines
+from dioptra_worker.common.text.printable import record_lines
 
 _SOURCES = Path(__file__).parents[3] / "entrypoints"
 

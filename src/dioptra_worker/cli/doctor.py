@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from dioptra_worker.cli.exit_codes import ExitCode
-from dioptra_worker.common.printable import spelt_out
+from dioptra_worker.common.text.printable import spelt_out
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -88,7 +88,7 @@ def _results(
     queues: Sequence[str], *, timeout: float, deep: bool, image: bool
 ) -> Iterator[Result]:
     from dioptra_worker.common.environment import set_defaults
-    from dioptra_worker.common.masking import Mask
+    from dioptra_worker.common.text.masking import Mask
     from dioptra_worker.credentials import secrets_in
     from dioptra_worker.settings import RUNNER_DEFAULTS
     from dioptra_worker.tools import doctor

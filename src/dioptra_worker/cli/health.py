@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 
 from dioptra_worker.cli.exit_codes import ExitCode
-from dioptra_worker.common.printable import spelt_out
+from dioptra_worker.common.text.printable import spelt_out
 from dioptra_worker.daemon.health.heartbeat_file import (
     MAX_AGE,
     Heartbeat,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, get_args
 import click
 
 from dioptra_worker.cli.exit_codes import ExitCode
-from dioptra_worker.common.printable import record_lines
+from dioptra_worker.common.text.printable import record_lines
 from dioptra_worker.errors import LoginRefused, ServiceError, SettingsError
 from dioptra_worker.tools.resources.errors import ResourceError
 from dioptra_worker.tools.resources.importing import PUBLIC_GROUP, Strategy

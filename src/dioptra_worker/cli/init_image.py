@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from dioptra_worker.cli.exit_codes import ExitCode
-from dioptra_worker.common.printable import record_lines
+from dioptra_worker.common.text.printable import record_lines
 
 _EPILOG = """\b
 Examples:

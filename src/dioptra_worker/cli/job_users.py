@@ -11,11 +11,11 @@ import click
 
 from dioptra_worker import settings as settings_module
 from dioptra_worker.cli.exit_codes import ExitCode
-from dioptra_worker.supervision.job_user_choice import choose_job_users
+from dioptra_worker.supervision.job_users.choice import choose_job_users
 
 if TYPE_CHECKING:
     from dioptra_worker.settings import Settings
-    from dioptra_worker.supervision.job_user_choice import Choice
+    from dioptra_worker.supervision.job_users.choice import Choice
 
 log = logging.getLogger("dioptra_worker.daemon")
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dioptra_worker.cli.exit_codes import ExitCode
-from dioptra_worker.common.trusted_folder import UntrustedFolder
+from dioptra_worker.common.files.trusted_folder import UntrustedFolder
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

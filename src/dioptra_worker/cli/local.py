@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dioptra_worker.cli.terminal import unmasked_output
-from dioptra_worker.common.printable import spelt_out
+from dioptra_worker.common.text.printable import spelt_out
 from dioptra_worker.tools.local.config import SERVICES
 from dioptra_worker.tools.local.environment import FORMATS
 from dioptra_worker.tools.local.errors import NoStack, StackError

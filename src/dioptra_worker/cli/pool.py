@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 from dioptra_worker import settings as settings_module
 from dioptra_worker.cli.job_users import decide_job_users, warn_of
 from dioptra_worker.common import log_setup
-from dioptra_worker.common.interpreter import python
+from dioptra_worker.common.processes.interpreter import python
 from dioptra_worker.daemon.pool.gpus import assign, visible
 from dioptra_worker.daemon.pool.pool import WorkerPool
 from dioptra_worker.daemon.pool.slot import SlotSpec
-from dioptra_worker.supervision.forkserver_start import ForkserverProgram
+from dioptra_worker.supervision.forkserver.start import ForkserverProgram
 from dioptra_worker.supervision.launcher import choose_mode
 from dioptra_worker.tracking.backend import SERVER_MODULES
 

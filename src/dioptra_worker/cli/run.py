@@ -13,7 +13,7 @@ import click
 
 from dioptra_worker.cli.exit_codes import ExitCode
 from dioptra_worker.cli.pairs import pairs
-from dioptra_worker.common.printable import record_lines
+from dioptra_worker.common.text.printable import record_lines
 from dioptra_worker.errors import WorkerError
 
 if TYPE_CHECKING:
@@ -161,8 +161,8 @@ def run_command(
         )
     if watch and as_json:
         raise click.UsageError("--watch does not go with --json")
-    from dioptra_worker.common.trusted_folder import make_private
-    from dioptra_worker.common.workspace import temporary_work_dir
+    from dioptra_worker.common.files.trusted_folder import make_private
+    from dioptra_worker.common.files.workspace import temporary_work_dir
     from dioptra_worker.tools.workbench.planning.run_request import RunRequest
 
     make_private(temporary_work_dir())

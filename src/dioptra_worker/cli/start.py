@@ -21,10 +21,10 @@ from dioptra_worker import settings as settings_module
 from dioptra_worker.cli import terminal
 from dioptra_worker.cli.exit_codes import ExitCode
 from dioptra_worker.cli.help import settings_epilog
-from dioptra_worker.common import process_identity, process_privacy
-from dioptra_worker.common.interpreter import what_python_lacks
-from dioptra_worker.common.printable import spelt_out
-from dioptra_worker.common.trusted_folder import make_private
+from dioptra_worker.common.files.trusted_folder import make_private
+from dioptra_worker.common.processes import process_identity, process_privacy
+from dioptra_worker.common.processes.interpreter import what_python_lacks
+from dioptra_worker.common.text.printable import spelt_out
 from dioptra_worker.errors import (
     LoginRefused,
     RunnerError,
@@ -35,8 +35,8 @@ from dioptra_worker.errors import (
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from dioptra_worker.supervision.job_user_choice import Choice
-    from dioptra_worker.supervision.job_users import JobUsers
+    from dioptra_worker.supervision.job_users.assignment import JobUsers
+    from dioptra_worker.supervision.job_users.choice import Choice
     from dioptra_worker.supervision.launcher import Launcher
 
 WARN_AFTER = 60.0
@@ -275,7 +275,7 @@ def _serve(
 def _launcher(
     settings: settings_module.Settings, pool: int | None, users: JobUsers | None
 ) -> Launcher:
-    from dioptra_worker.supervision.forkserver_start import PoolForkservers
+    from dioptra_worker.supervision.forkserver.start import PoolForkservers
     from dioptra_worker.supervision.launcher import Launcher, choose_mode
 
     environment = settings_module.for_runners(settings, os.environ)

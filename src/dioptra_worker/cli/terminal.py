@@ -40,7 +40,7 @@ class _MaskedStream:
 
 def hide_secrets() -> None:
     """From now on, print no secret of the environment."""
-    from dioptra_worker.common.masking import Mask
+    from dioptra_worker.common.text.masking import Mask
     from dioptra_worker.credentials import secrets_in
 
     mask = Mask(secrets_in(os.environ))

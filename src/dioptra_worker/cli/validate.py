@@ -10,7 +10,7 @@ import click
 
 from dioptra_worker import engine
 from dioptra_worker.cli.exit_codes import ExitCode
-from dioptra_worker.common.printable import spelt_out
+from dioptra_worker.common.text.printable import spelt_out
 from dioptra_worker.engine import Issue, Severity
 
 if TYPE_CHECKING:

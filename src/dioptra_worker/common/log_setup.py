@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import structlog
 
-from dioptra_worker.common.masking import Mask
-from dioptra_worker.common.printable import CONTINUED, spelt_out
+from dioptra_worker.common.text.masking import Mask
+from dioptra_worker.common.text.printable import CONTINUED, spelt_out
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -29,7 +29,7 @@ from dioptra_worker.broker.registries import INTERMEDIATE_TIMEOUT, Registries
 from dioptra_worker.broker.rights import check_rights
 from dioptra_worker.broker.rq_worker import RqWorker
 from dioptra_worker.common.background import in_background
-from dioptra_worker.common.stale_workspaces import remove_stale
+from dioptra_worker.common.files.stale_workspaces import remove_stale
 from dioptra_worker.common.stop import StopRequests
 from dioptra_worker.daemon.health.reporter import HealthReporter
 from dioptra_worker.daemon.health.snapshot import API
@@ -53,7 +53,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from dioptra_worker.api.client import DioptraApi
-    from dioptra_worker.common.masking import Mask
+    from dioptra_worker.common.text.masking import Mask
     from dioptra_worker.daemon.options import DaemonOptions
     from dioptra_worker.settings import Settings, Times
     from dioptra_worker.supervision.launcher import Launcher

@@ -8,8 +8,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from dioptra_worker.common.background import in_background
-from dioptra_worker.common.humanize import duration
 from dioptra_worker.common.stop import Stopped
+from dioptra_worker.common.text.humanize import duration
 from dioptra_worker.daemon.health.snapshot import API
 from dioptra_worker.daemon.service_calls import STOPPED, MainLoopCalls, NoAnswer
 from dioptra_worker.daemon.shutdown import Shutdown

@@ -12,8 +12,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar, cast
 
 from dioptra_worker.common.background import in_background
-from dioptra_worker.common.outage_log import OutageLog
-from dioptra_worker.common.retry import FOREVER, retry_until_available
+from dioptra_worker.common.network.backoff import FOREVER, retry_until_available
+from dioptra_worker.common.network.outage_log import OutageLog
 from dioptra_worker.common.stop import BOOKS_TIMEOUT
 from dioptra_worker.daemon.health.snapshot import REDIS
 

@@ -13,8 +13,8 @@ import signal
 import time
 from typing import TYPE_CHECKING
 
-from dioptra_worker.common.humanize import duration
 from dioptra_worker.common.stop import BOOKS_TIMEOUT, LAST_WORDS_TIMEOUT, StopRequest
+from dioptra_worker.common.text.humanize import duration
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from dioptra_worker.common.archives import MAX_ARTIFACT_BYTES, MAX_FILES
+from dioptra_worker.common.files.archives import MAX_ARTIFACT_BYTES, MAX_FILES
 from dioptra_worker.engine.wording import format_exception
 from dioptra_worker.errors import ArtifactError, NotFound, WorkerError
 from dioptra_worker.tracking import download

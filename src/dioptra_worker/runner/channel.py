@@ -26,7 +26,7 @@ from dioptra_worker.protocol.messages import (
     SessionReply,
     SessionRequest,
 )
-from dioptra_worker.supervision.line_splitter import LineSplitter
+from dioptra_worker.supervision.channel.line_splitter import LineSplitter
 
 if TYPE_CHECKING:
     from collections.abc import Callable

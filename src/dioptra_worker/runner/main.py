@@ -21,7 +21,7 @@ from os import _exit  # as it was before user code could replace it
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
-from dioptra_worker.common.retry import retry_until_available
+from dioptra_worker.common.network.backoff import retry_until_available
 from dioptra_worker.engine.wording import format_exception, safe_str
 from dioptra_worker.errors import RunnerError, ServiceRefused, WorkerError
 from dioptra_worker.homes import link_downloads

@@ -17,7 +17,7 @@ log = logging.getLogger("dioptra_worker")
 
 
 class OutageCallbacks(TypedDict):
-    """Two arguments of `dioptra_worker.common.retry.retry_until_available`."""
+    """Two arguments of `common.network.backoff.retry_until_available`."""
 
     on_wait: Callable[[ServiceUnavailable], None]
     on_back: Callable[[ServiceUnavailable, float], None]

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from dioptra_worker.common.masking import cut_position
+from dioptra_worker.common.text.masking import cut_position
 from dioptra_worker.protocol.messages import (
     SEVERITIES,
     Log,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, cast
 from dioptra_worker.protocol.messages import Metric
 from dioptra_worker.provenance import WORKER_RUN_ID
 from dioptra_worker.sdk.bridge import InputFolder, JobContext, Session
-from dioptra_worker.supervision.message_limits import (
+from dioptra_worker.supervision.channel.message_limits import (
     MAX_ELEMENT,
     MAX_ELEMENT_ERROR,
     shortened,

@@ -11,7 +11,7 @@ import sys
 import threading
 from typing import TYPE_CHECKING, Self
 
-from dioptra_worker.common.orphans import adopt_orphans, kill_orphans
+from dioptra_worker.common.processes.orphans import adopt_orphans, kill_orphans
 from dioptra_worker.errors import RunnerError
 from dioptra_worker.protocol.forkserver import (
     SignalProcess,
@@ -19,10 +19,13 @@ from dioptra_worker.protocol.forkserver import (
     StartDownload,
     StartRunner,
 )
-from dioptra_worker.supervision.forkserver_client import ForkserverClient
-from dioptra_worker.supervision.forkserver_start import ForkserverProgram, Mode
-from dioptra_worker.supervision.job_users import clean_up_after
-from dioptra_worker.supervision.runner_process import ProcessHandle, RunnerPipes
+from dioptra_worker.supervision.forkserver.client import ForkserverClient
+from dioptra_worker.supervision.forkserver.runner_process import (
+    ProcessHandle,
+    RunnerPipes,
+)
+from dioptra_worker.supervision.forkserver.start import ForkserverProgram, Mode
+from dioptra_worker.supervision.job_users.assignment import clean_up_after
 from dioptra_worker.tracking.backend import SERVER_MODULES
 
 if TYPE_CHECKING:
@@ -30,10 +33,10 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
-    from dioptra_worker.common.job_user import JobUser
+    from dioptra_worker.common.processes.job_user import JobUser
     from dioptra_worker.protocol.forkserver import ProcessRequest
-    from dioptra_worker.supervision.forkserver_start import ForkserverStarter
-    from dioptra_worker.supervision.job_users import JobUsers
+    from dioptra_worker.supervision.forkserver.start import ForkserverStarter
+    from dioptra_worker.supervision.job_users.assignment import JobUsers
 
 log = logging.getLogger("dioptra_worker.launcher")
 

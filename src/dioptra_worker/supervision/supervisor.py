@@ -15,21 +15,24 @@ import threading
 import time
 from typing import TYPE_CHECKING, Protocol
 
-from dioptra_worker.common.humanize import size
 from dioptra_worker.common.stop import StopRequest
+from dioptra_worker.common.text.humanize import size
+from dioptra_worker.supervision.channel.runner_output import RunnerOutput
+from dioptra_worker.supervision.channel.unread_messages import MAX_UNREAD_BYTES
+from dioptra_worker.supervision.forkserver.runner_process import ProcessExit
 from dioptra_worker.supervision.oom import OomDetector
-from dioptra_worker.supervision.runner_output import RunnerOutput
-from dioptra_worker.supervision.runner_process import ProcessExit
 from dioptra_worker.supervision.termination import RunnerReport
-from dioptra_worker.supervision.unread_messages import MAX_UNREAD_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from dioptra_worker.common.stop import JobStop
+    from dioptra_worker.supervision.channel.runner_output import RunnerListener
+    from dioptra_worker.supervision.forkserver.runner_process import (
+        ProcessHandle,
+        RunnerPipes,
+    )
     from dioptra_worker.supervision.launcher import Launcher
-    from dioptra_worker.supervision.runner_output import RunnerListener
-    from dioptra_worker.supervision.runner_process import ProcessHandle, RunnerPipes
     from dioptra_worker.supervision.termination import GracePeriods
 
 log = logging.getLogger("dioptra_worker.supervisor")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from dioptra_worker.common.stop import StopRequest
     from dioptra_worker.protocol.messages import RunnerResult
-    from dioptra_worker.supervision.runner_process import ProcessExit
+    from dioptra_worker.supervision.forkserver.runner_process import ProcessExit
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ import threading
 import time
 from typing import TYPE_CHECKING, Literal
 
-from dioptra_worker.common.humanize import duration
 from dioptra_worker.common.stop import StopRequest
+from dioptra_worker.common.text.humanize import duration
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -5,8 +5,8 @@ from __future__ import annotations
 import signal
 from typing import TYPE_CHECKING
 
-from dioptra_worker.common.humanize import duration, signal_name, size
 from dioptra_worker.common.outcome import Outcome
+from dioptra_worker.common.text.humanize import duration, signal_name, size
 from dioptra_worker.protocol.messages import EXIT_DISCONNECTED
 
 if TYPE_CHECKING:

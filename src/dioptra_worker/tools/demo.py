@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dioptra_worker.api.user_client import UserClient
-from dioptra_worker.common.humanize import precise_duration
-from dioptra_worker.common.interpreter import python
-from dioptra_worker.common.printable import spelt_out
+from dioptra_worker.common.processes.interpreter import python
+from dioptra_worker.common.text.humanize import precise_duration
+from dioptra_worker.common.text.printable import spelt_out
 from dioptra_worker.errors import WorkerError
 from dioptra_worker.tools.jobs import formatting
 from dioptra_worker.tools.jobs.job_log import LogSections

@@ -13,7 +13,7 @@ from mlflow.environment_variables import MLFLOW_HTTP_REQUEST_TIMEOUT
 from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
-from dioptra_worker.common.bounded_http import origin
+from dioptra_worker.common.network.bounded_http import origin
 from dioptra_worker.errors import (
     ArtifactError,
     NotFound,

@@ -18,8 +18,8 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 from mlflow.tracking.context.registry import resolve_tags
 
-from dioptra_worker.common.humanize import first_line
-from dioptra_worker.common.network_errors import cause, is_connection_failure
+from dioptra_worker.common.network.network_errors import cause, is_connection_failure
+from dioptra_worker.common.text.humanize import first_line
 from dioptra_worker.errors import ServiceRefused, ServiceUnavailable
 from dioptra_worker.protocol.messages import NO_JOB
 from dioptra_worker.provenance.run_tags import JOB_ID

@@ -7,7 +7,7 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from dioptra_worker.common.humanize import size
+from dioptra_worker.common.text.humanize import size
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dioptra_worker.common.retry import retry_until_available
+from dioptra_worker.common.network.backoff import retry_until_available
 
 if TYPE_CHECKING:
     from collections.abc import Callable

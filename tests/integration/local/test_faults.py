@@ -15,7 +15,7 @@ from botocore.exceptions import ClientError
 from tests.plugins.clients import ApiClient, s3_client
 from tests.plugins.stack import QUEUES, cache_folder, fresh_stack
 
-from dioptra_worker.common import process_identity
+from dioptra_worker.common.processes import process_identity
 from dioptra_worker.tools.local import LocalStack, ServiceFailed
 from dioptra_worker.tools.local.config import BUCKET, SERVICES
 from dioptra_worker.tools.local.ports import is_free

@@ -16,7 +16,7 @@ from redis.retry import Retry
 from tests.plugins.clients import ApiClient
 from tests.plugins.stack import cache_folder
 
-from dioptra_worker.common import process_identity
+from dioptra_worker.common.processes import process_identity
 from dioptra_worker.tools.local import LocalStack
 from dioptra_worker.tools.local.config import SERVICES
 from dioptra_worker.tools.local.ports import is_free

@@ -12,7 +12,7 @@ from dioptra_worker.broker.leases import (
     read_record,
     this_process,
 )
-from dioptra_worker.common.strict_json import NotJson
+from dioptra_worker.common.text.strict_json import NotJson
 
 ODD = [
     b"",

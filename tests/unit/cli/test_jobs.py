@@ -14,7 +14,7 @@ from tests.unit.tools.jobs.dioptra import Dioptra
 from dioptra_worker.cli import tables
 from dioptra_worker.cli.exit_codes import ExitCode
 from dioptra_worker.cli.jobs import COMMANDS
-from dioptra_worker.common.printable import harmless
+from dioptra_worker.common.text.printable import harmless
 
 pytestmark = pytest.mark.process
 

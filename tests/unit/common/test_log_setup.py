@@ -12,7 +12,7 @@ import pytest
 import structlog
 
 from dioptra_worker.common.log_setup import configure
-from dioptra_worker.common.masking import Mask
+from dioptra_worker.common.text.masking import Mask
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -22,7 +22,7 @@ from dioptra_worker.protocol.messages import (
     RunnerResult,
     RunStarted,
 )
-from dioptra_worker.supervision.runner_process import (
+from dioptra_worker.supervision.forkserver.runner_process import (
     ProcessExit,
     ProcessHandle,
     RunnerPipes,

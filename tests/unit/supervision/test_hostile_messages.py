@@ -30,8 +30,8 @@ from dioptra_worker.protocol.messages import (
     Start,
     StepStarted,
 )
-from dioptra_worker.supervision import message_limits, runner_output
-from dioptra_worker.supervision.runner_output import RunnerOutput
+from dioptra_worker.supervision.channel import message_limits, runner_output
+from dioptra_worker.supervision.channel.runner_output import RunnerOutput
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

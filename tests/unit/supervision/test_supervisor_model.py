@@ -36,7 +36,7 @@ from dioptra_worker.protocol.messages import (
     StepEnded,
     StepStarted,
 )
-from dioptra_worker.supervision.runner_process import (
+from dioptra_worker.supervision.forkserver.runner_process import (
     ProcessExit,
     ProcessHandle,
     RunnerPipes,

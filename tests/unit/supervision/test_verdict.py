@@ -9,7 +9,7 @@ import pytest
 
 from dioptra_worker.common.stop import StopKind, StopRequest
 from dioptra_worker.protocol.messages import Ending, RunnerResult
-from dioptra_worker.supervision.runner_process import ProcessExit
+from dioptra_worker.supervision.forkserver.runner_process import ProcessExit
 from dioptra_worker.supervision.termination import RunnerReport
 from dioptra_worker.supervision.verdict import judge
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dioptra_worker.cli.exit_codes import ExitCode
-from dioptra_worker.common.printable import record_lines
+from dioptra_worker.common.text.printable import record_lines
 from dioptra_worker.errors import (
     LoginRefused,
     NotFound,

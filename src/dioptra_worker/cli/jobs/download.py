@@ -16,8 +16,8 @@ from dioptra_worker.cli.jobs.common import (
     print_json,
 )
 from dioptra_worker.cli.jobs.status_line import StatusLine
-from dioptra_worker.common.humanize import size
-from dioptra_worker.common.printable import one_line
+from dioptra_worker.common.text.humanize import size
+from dioptra_worker.common.text.printable import one_line
 
 if TYPE_CHECKING:
     from dioptra_worker.api.models import Artifact

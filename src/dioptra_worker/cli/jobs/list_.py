@@ -18,8 +18,8 @@ from dioptra_worker.cli.jobs.common import (
 )
 from dioptra_worker.cli.jobs.styles import ALIASES, COLOURS, MARKS
 from dioptra_worker.cli.tables import aligned, tabbed
-from dioptra_worker.common.humanize import coarse_duration
-from dioptra_worker.common.printable import one_line
+from dioptra_worker.common.text.humanize import coarse_duration
+from dioptra_worker.common.text.printable import one_line
 from dioptra_worker.tools.jobs.formatting import maybe
 from dioptra_worker.tools.jobs.job_row import STATUSES
 from dioptra_worker.tools.jobs.job_types import JOB_TYPES

@@ -11,7 +11,7 @@ import click
 from dioptra_worker.cli.exit_codes import ExitCode
 from dioptra_worker.cli.jobs.common import CommandContext, command, epilog, job_id
 from dioptra_worker.cli.jobs.styles import SEVERITY_COLOURS
-from dioptra_worker.common.printable import one_line, spelt_out
+from dioptra_worker.common.text.printable import one_line, spelt_out
 from dioptra_worker.engine.wording import listing
 from dioptra_worker.tools.jobs.formatting import log_record
 from dioptra_worker.tools.jobs.job_log import SEVERITIES

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from dioptra_worker.cli.jobs.common import CommandContext, command, epilog
-from dioptra_worker.common.printable import spelt_out
+from dioptra_worker.common.text.printable import spelt_out
 from dioptra_worker.errors import ServiceUnavailable
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def serve_command(context: CommandContext, *, host: str, port: int) -> None:
     listens on this machine only, and lets in who has the address that is printed,
     with its secret. Cancel needs RQ_REDIS_URI.
     """
-    from dioptra_worker.common.masking import Mask
+    from dioptra_worker.common.text.masking import Mask
     from dioptra_worker.credentials import secrets_in
     from dioptra_worker.tools.jobs.page.log_section import Logs
     from dioptra_worker.tools.jobs.page.routes import Routes

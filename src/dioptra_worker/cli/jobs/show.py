@@ -17,8 +17,8 @@ from dioptra_worker.cli.jobs.common import (
     print_json,
 )
 from dioptra_worker.cli.jobs.styles import COLOURS, MARKS
-from dioptra_worker.common.humanize import coarse_duration
-from dioptra_worker.common.printable import one_line
+from dioptra_worker.common.text.humanize import coarse_duration
+from dioptra_worker.common.text.printable import one_line
 from dioptra_worker.tools.jobs.formatting import extent, maybe, metrics
 
 if TYPE_CHECKING:

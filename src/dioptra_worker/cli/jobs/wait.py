@@ -44,7 +44,7 @@ def wait_command(
     context: CommandContext, *, job_id: int, timeout: float | None, as_json: bool
 ) -> None:
     """Wait until a job has ended; an API that is away is waited for."""
-    from dioptra_worker.common.retry import FOREVER
+    from dioptra_worker.common.network.backoff import FOREVER
     from dioptra_worker.tools.resources.submitting import wait
 
     status = wait(context.api, job_id, seconds=FOREVER if timeout is None else timeout)

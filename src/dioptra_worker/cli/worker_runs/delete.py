@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from dioptra_worker.cli.jobs.common import CommandContext, command, epilog
-from dioptra_worker.common.printable import spelt_out
+from dioptra_worker.common.text.printable import spelt_out
 
 
 @click.command(

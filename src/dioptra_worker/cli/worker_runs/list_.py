@@ -16,8 +16,8 @@ from dioptra_worker.cli.jobs.common import (
     print_json,
 )
 from dioptra_worker.cli.tables import print_table
-from dioptra_worker.common.humanize import coarse_duration
-from dioptra_worker.common.printable import one_line
+from dioptra_worker.common.text.humanize import coarse_duration
+from dioptra_worker.common.text.printable import one_line
 
 if TYPE_CHECKING:
     from dioptra_worker.tools.lineage.runs import FoundRun

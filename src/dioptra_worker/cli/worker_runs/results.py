@@ -14,7 +14,7 @@ from dioptra_worker.cli.jobs.common import (
     print_json,
 )
 from dioptra_worker.cli.tables import print_table
-from dioptra_worker.common.printable import one_line
+from dioptra_worker.common.text.printable import one_line
 
 
 @click.command(

@@ -15,7 +15,7 @@ from dioptra_worker.cli.jobs.common import (
     print_json,
 )
 from dioptra_worker.cli.worker_runs.list_ import dump
-from dioptra_worker.common.printable import one_line
+from dioptra_worker.common.text.printable import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

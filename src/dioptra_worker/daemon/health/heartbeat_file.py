@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Self
 
-from dioptra_worker.common.trusted_folder import make_parents
+from dioptra_worker.common.files.trusted_folder import make_parents
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -15,7 +15,7 @@ import socket
 import threading
 from typing import TYPE_CHECKING, Any, Self
 
-from dioptra_worker.common.process_identity import ProcessId, identify
+from dioptra_worker.common.processes.process_identity import ProcessId, identify
 from dioptra_worker.daemon.health import heartbeat_file
 from dioptra_worker.daemon.health.heartbeat_file import Heartbeat, NoHeartbeat, moment
 from dioptra_worker.daemon.health.server import HealthServer

@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from dioptra_worker.common.humanize import duration
+from dioptra_worker.common.files.workspace import workspace
 from dioptra_worker.common.outcome import Outcome
 from dioptra_worker.common.stop import BOOKS_TIMEOUT, Stopped
-from dioptra_worker.common.workspace import workspace
+from dioptra_worker.common.text.humanize import duration
 from dioptra_worker.daemon.job.claim import Claim, claim
 from dioptra_worker.daemon.job.completion import completing, undelivered
 from dioptra_worker.daemon.job.prefetch import Prefetch

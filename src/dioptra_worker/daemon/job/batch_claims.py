@@ -15,15 +15,18 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from dioptra_worker.broker.batch_leases import ELEMENT_LEASE_TTL, ElementLeases
-from dioptra_worker.common.retry import FOREVER, retry_until_available
+from dioptra_worker.common.network.backoff import FOREVER, retry_until_available
 from dioptra_worker.errors import ServiceUnavailable
 from dioptra_worker.protocol.messages import BatchClaimReply, BatchClaimRequest
-from dioptra_worker.supervision.message_limits import MAX_OPEN_REQUESTS, LimitReached
+from dioptra_worker.supervision.channel.message_limits import (
+    MAX_OPEN_REQUESTS,
+    LimitReached,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from dioptra_worker.common.outage_log import OutageLog
+    from dioptra_worker.common.network.outage_log import OutageLog
 
 log = logging.getLogger("dioptra_worker.claims")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
 
-from dioptra_worker.common.retry import retry_until_available
+from dioptra_worker.common.network.backoff import retry_until_available
 from dioptra_worker.common.stop import Stopped
 from dioptra_worker.daemon.job.lost_worker import end_of, next_attempt
 from dioptra_worker.errors import (

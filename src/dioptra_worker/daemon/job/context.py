@@ -11,7 +11,7 @@ from dioptra_worker.settings import Times
 if TYPE_CHECKING:
     from dioptra_worker.api.client import DioptraApi
     from dioptra_worker.broker.leases import Leases
-    from dioptra_worker.common.masking import Mask
+    from dioptra_worker.common.text.masking import Mask
     from dioptra_worker.daemon.staging.snapshot_cache import SnapshotCache
     from dioptra_worker.settings import Settings
     from dioptra_worker.supervision.launcher import Launcher

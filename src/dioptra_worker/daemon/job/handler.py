@@ -9,8 +9,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from dioptra_worker.broker.payload import read_request
-from dioptra_worker.common.humanize import duration
 from dioptra_worker.common.stop import Stopped
+from dioptra_worker.common.text.humanize import duration
 from dioptra_worker.daemon.job.attempt import Attempt
 from dioptra_worker.daemon.outbox.sender import fails_here_only
 from dioptra_worker.daemon.service_calls import RedisRetries

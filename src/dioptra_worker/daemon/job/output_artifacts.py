@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from dioptra_worker.daemon.job.preparation import if_ready
-from dioptra_worker.supervision.message_limits import NotBelieved
+from dioptra_worker.supervision.channel.message_limits import NotBelieved
 
 if TYPE_CHECKING:
     from concurrent.futures import Future

@@ -14,8 +14,11 @@ if TYPE_CHECKING:
     from dioptra_worker.api.client import DioptraApi
     from dioptra_worker.api.models import Job
     from dioptra_worker.common.stop import JobStop
+    from dioptra_worker.supervision.forkserver.runner_process import (
+        ProcessHandle,
+        RunnerPipes,
+    )
     from dioptra_worker.supervision.launcher import Launcher
-    from dioptra_worker.supervision.runner_process import ProcessHandle, RunnerPipes
 
 
 class Prefetch:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Self, TypeVar
 
 from dioptra_worker.api.session import MAX_CONNECTIONS
 from dioptra_worker.common.background import Background
-from dioptra_worker.common.outage_log import OutageLog
-from dioptra_worker.common.retry import FOREVER, retry_until_available
+from dioptra_worker.common.network.backoff import FOREVER, retry_until_available
+from dioptra_worker.common.network.outage_log import OutageLog
 from dioptra_worker.common.stop import Stopped, StopRequest
 from dioptra_worker.daemon.job.provenance_tags import run_tags
 from dioptra_worker.daemon.staging.plan import PlanBuilder
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 
     from dioptra_worker.api.models import Job
     from dioptra_worker.broker.payload import JobRequest
+    from dioptra_worker.common.files.workspace import Workspace
     from dioptra_worker.common.stop import JobStop
-    from dioptra_worker.common.workspace import Workspace
     from dioptra_worker.daemon.job.context import AttemptContext
     from dioptra_worker.daemon.job.prefetch import Prefetch
     from dioptra_worker.daemon.outbox.job_log import JobLog
     from dioptra_worker.protocol.messages import Plan
-    from dioptra_worker.supervision.runner_process import RunnerPipes
+    from dioptra_worker.supervision.forkserver.runner_process import RunnerPipes
     from dioptra_worker.supervision.supervisor import Supervisor
     from dioptra_worker.supervision.time_limit import JobClock, SetupDeadline
 

@@ -7,12 +7,12 @@ import time
 import uuid
 from typing import TYPE_CHECKING
 
-from dioptra_worker.common.outage_log import OutageLog
+from dioptra_worker.common.network.outage_log import OutageLog
 from dioptra_worker.daemon.job.batch_claims import BatchClaims
 from dioptra_worker.daemon.job.preparation import if_ready
 from dioptra_worker.errors import ServiceError
 from dioptra_worker.protocol.messages import BatchClaimReply, SessionReply
-from dioptra_worker.supervision.answering import Answering
+from dioptra_worker.supervision.channel.answering import Answering
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from dioptra_worker.api.client import DioptraApi
     from dioptra_worker.broker.leases import Leases
-    from dioptra_worker.common.masking import Mask
+    from dioptra_worker.common.text.masking import Mask
     from dioptra_worker.daemon.job.preparation import Prepared
     from dioptra_worker.daemon.outbox.job_log import JobLog
     from dioptra_worker.protocol.messages import (

@@ -17,14 +17,14 @@ from dioptra_worker.protocol.messages import (
     StepEnded,
     StepStarted,
 )
-from dioptra_worker.supervision.message_limits import NotBelieved
-from dioptra_worker.supervision.step_records import StepRecords
+from dioptra_worker.supervision.channel.message_limits import NotBelieved
+from dioptra_worker.supervision.channel.step_records import StepRecords
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from concurrent.futures import Future
 
-    from dioptra_worker.common.masking import Mask
+    from dioptra_worker.common.text.masking import Mask
     from dioptra_worker.daemon.health.state import HealthState
     from dioptra_worker.daemon.job.preparation import Prepared
     from dioptra_worker.daemon.outbox.job_log import JobLog

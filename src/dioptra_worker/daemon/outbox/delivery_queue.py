@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, Self, TypeVar
 
 from dioptra_worker.common.background import in_background
-from dioptra_worker.common.retry import backoff
+from dioptra_worker.common.network.backoff import backoff
 from dioptra_worker.common.stop import JOB_DELETED, JobStop, Stopped
 from dioptra_worker.daemon.outbox.buffer import Buffer, Capacity, Entry
 from dioptra_worker.daemon.outbox.sender import LATE_ARRIVAL_WINDOW

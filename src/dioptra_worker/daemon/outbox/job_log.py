@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Self
 
 from dioptra_worker.common.job_loggers import name_of_job
-from dioptra_worker.common.printable import spelt_out
+from dioptra_worker.common.text.printable import spelt_out
 from dioptra_worker.daemon.outbox.delivery_queue import DeliveryQueue
 from dioptra_worker.daemon.outbox.log_sender import LOG_BATCH, LogSender
 from dioptra_worker.protocol.messages import OWN_LOGGER, Log
@@ -22,8 +22,8 @@ from dioptra_worker.protocol.messages import OWN_LOGGER, Log
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from dioptra_worker.common.masking import Mask
     from dioptra_worker.common.stop import JobStop
+    from dioptra_worker.common.text.masking import Mask
     from dioptra_worker.daemon.outbox.buffer import Capacity
     from dioptra_worker.daemon.outbox.delivery_queue import Batch
     from dioptra_worker.daemon.outbox.journal import Journal

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from dioptra_worker.broker.leases import PendingStatus
-from dioptra_worker.common.trusted_folder import make_private
+from dioptra_worker.common.files.trusted_folder import make_private
 from dioptra_worker.daemon.outbox.buffer import Buffer
 from dioptra_worker.daemon.outbox.item_store import ItemStore
 from dioptra_worker.daemon.outbox.items import RESULTS, ItemCodec, Result

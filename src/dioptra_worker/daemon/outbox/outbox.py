@@ -14,7 +14,7 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Self
 
-from dioptra_worker.common.retry import FOREVER, retry_until_available
+from dioptra_worker.common.network.backoff import FOREVER, retry_until_available
 from dioptra_worker.common.stop import JOB_DELETED, Stopped
 from dioptra_worker.daemon.outbox.delivery_queue import Batch, DeliveryQueue
 from dioptra_worker.daemon.outbox.result_sender import ResultSender

@@ -6,7 +6,7 @@ import contextlib
 import threading
 from typing import TYPE_CHECKING
 
-from dioptra_worker.common.humanize import duration
+from dioptra_worker.common.text.humanize import duration
 from dioptra_worker.daemon.outbox.items import Result, describe
 from dioptra_worker.daemon.outbox.sender import (
     LATE_ARRIVAL_WINDOW,

@@ -8,7 +8,7 @@ from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from dioptra_worker.common.humanize import duration
+from dioptra_worker.common.text.humanize import duration
 from dioptra_worker.errors import (
     LoginRefused,
     ServiceError,

@@ -16,19 +16,19 @@ import socket
 import time
 from typing import TYPE_CHECKING
 
-from dioptra_worker.common.job_user import send_user
+from dioptra_worker.common.processes.job_user import send_user
 from dioptra_worker.daemon.pool.slot import Slot
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from dioptra_worker.common.job_user import JobUser
+    from dioptra_worker.common.processes.job_user import JobUser
     from dioptra_worker.daemon.pool.slot import SlotSpec
-    from dioptra_worker.supervision.forkserver_start import (
+    from dioptra_worker.supervision.forkserver.start import (
         ChildForkserver,
         ForkserverProgram,
     )
-    from dioptra_worker.supervision.job_users import JobUsers
+    from dioptra_worker.supervision.job_users.assignment import JobUsers
 
 log = logging.getLogger("dioptra_worker.crew")
 

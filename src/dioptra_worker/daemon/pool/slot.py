@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from dioptra_worker.common.job_user import JobUser
+    from dioptra_worker.common.processes.job_user import JobUser
 
 FIRST_DELAY = 1.0
 LONGEST_DELAY = 30.0

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from dioptra_worker.api.client import DioptraApi
     from dioptra_worker.api.models import Job
     from dioptra_worker.broker.leases import Leases
-    from dioptra_worker.common.masking import Mask
+    from dioptra_worker.common.text.masking import Mask
     from dioptra_worker.daemon.outbox.journal import About, Journal, Journals
 
 log = logging.getLogger("dioptra_worker.estate")

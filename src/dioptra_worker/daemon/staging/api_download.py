@@ -7,7 +7,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from dioptra_worker.api.errors import SERVICE
-from dioptra_worker.common.humanize import duration, size
+from dioptra_worker.common.text.humanize import duration, size
 from dioptra_worker.errors import ArtifactError, ServiceUnavailable
 from dioptra_worker.tracking.limits import MIN_RATE
 

@@ -7,8 +7,8 @@ import tarfile
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from dioptra_worker.common.archives import MAX_ARTIFACT_BYTES, unpack
-from dioptra_worker.common.removal import remove
+from dioptra_worker.common.files.archives import MAX_ARTIFACT_BYTES, unpack
+from dioptra_worker.common.files.removal import remove
 from dioptra_worker.daemon.staging import api_download, store_download
 from dioptra_worker.daemon.staging.transfer import Transfer
 from dioptra_worker.errors import (
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from dioptra_worker.api.models import Artifact, ArtifactParameter
-    from dioptra_worker.common.workspace import Workspace
+    from dioptra_worker.common.files.workspace import Workspace
     from dioptra_worker.daemon.staging.transfer import TransferContext
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from dioptra_worker.api.errors import expect_shape, of_kind
 from dioptra_worker.api.models import module_name, package_name, resource_id
-from dioptra_worker.common.archives import unpack
+from dioptra_worker.common.files.archives import unpack
 from dioptra_worker.daemon.staging.input_artifacts import InputArtifacts
 from dioptra_worker.protocol.messages import ArtifactTask, InputArtifact, Plan
 from dioptra_worker.provenance import typed_defaults
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from dioptra_worker.api.models import ArtifactParameter, Job
     from dioptra_worker.common.background import Background
-    from dioptra_worker.common.workspace import Workspace
+    from dioptra_worker.common.files.workspace import Workspace
     from dioptra_worker.daemon.staging.transfer import TransferContext
 
 T = TypeVar("T")

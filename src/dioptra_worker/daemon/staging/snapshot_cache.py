@@ -22,8 +22,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dioptra_worker.common.removal import remove
-from dioptra_worker.common.trusted_folder import PRIVATE_MODE, make_private
+from dioptra_worker.common.files.removal import remove
+from dioptra_worker.common.files.trusted_folder import PRIVATE_MODE, make_private
 from dioptra_worker.errors import ServiceError
 
 if TYPE_CHECKING:

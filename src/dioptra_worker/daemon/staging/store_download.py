@@ -9,14 +9,14 @@ import signal
 import time
 from typing import TYPE_CHECKING, Any, Protocol
 
-from dioptra_worker.common.humanize import signal_name
+from dioptra_worker.common.text.humanize import signal_name
 from dioptra_worker.errors import ArtifactError, NotFound, ServiceUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from dioptra_worker.supervision.runner_process import ProcessHandle
+    from dioptra_worker.supervision.forkserver.runner_process import ProcessHandle
     from dioptra_worker.tracking.limits import DownloadListener
 
 SERVICE = "artifact store"

@@ -7,9 +7,9 @@ import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
-from dioptra_worker.common.archives import MAX_ARTIFACT_BYTES
-from dioptra_worker.common.humanize import size
-from dioptra_worker.common.retry import retry_until_available
+from dioptra_worker.common.files.archives import MAX_ARTIFACT_BYTES
+from dioptra_worker.common.network.backoff import retry_until_available
+from dioptra_worker.common.text.humanize import size
 from dioptra_worker.errors import ArtifactError
 from dioptra_worker.tracking.limits import MIN_RATE, disk_full_message
 from dioptra_worker.tracking.progress import Progress
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from dioptra_worker.api.client import DioptraApi
-    from dioptra_worker.common.outage_log import OutageLog
+    from dioptra_worker.common.network.outage_log import OutageLog
     from dioptra_worker.daemon.staging import store_download
     from dioptra_worker.daemon.staging.snapshot_cache import SnapshotCache
     from dioptra_worker.protocol.messages import Severity

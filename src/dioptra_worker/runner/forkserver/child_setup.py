@@ -7,7 +7,7 @@ import signal
 import socket
 from typing import TYPE_CHECKING, NoReturn
 
-from dioptra_worker.common import process_privacy
+from dioptra_worker.common.processes import process_privacy
 from dioptra_worker.runner import main
 from dioptra_worker.runner.forkserver.randomness import fresh_seed, reseed
 

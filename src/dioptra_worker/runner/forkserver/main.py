@@ -12,9 +12,9 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dioptra_worker.common import process_privacy
-from dioptra_worker.common.job_user import JobUser, become
-from dioptra_worker.common.removal import remove
+from dioptra_worker.common.files.removal import remove
+from dioptra_worker.common.processes import process_privacy
+from dioptra_worker.common.processes.job_user import JobUser, become
 from dioptra_worker.homes import link_downloads
 from dioptra_worker.runner.forkserver import shared
 from dioptra_worker.runner.forkserver.descriptors import open_descriptors

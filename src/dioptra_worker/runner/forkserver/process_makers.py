@@ -11,8 +11,8 @@ import subprocess
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
-from dioptra_worker.common.interpreter import python
-from dioptra_worker.common.prctl import PR_SET_PDEATHSIG, prctl
+from dioptra_worker.common.processes.interpreter import python
+from dioptra_worker.common.processes.prctl import PR_SET_PDEATHSIG, prctl
 from dioptra_worker.runner.forkserver.descriptors import close_all_but
 
 if TYPE_CHECKING:

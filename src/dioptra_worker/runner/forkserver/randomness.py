@@ -25,7 +25,7 @@ from types import (
 )
 from typing import TYPE_CHECKING, Any
 
-from dioptra_worker.common.interpreter import python
+from dioptra_worker.common.processes.interpreter import python
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -24,8 +24,12 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING
 
-from dioptra_worker.common.ipc_objects import ipc_objects, remove_ipc_objects
-from dioptra_worker.common.orphans import REAP_TIMEOUT, adopt_orphans, kill_orphans
+from dioptra_worker.common.processes.ipc_objects import ipc_objects, remove_ipc_objects
+from dioptra_worker.common.processes.orphans import (
+    REAP_TIMEOUT,
+    adopt_orphans,
+    kill_orphans,
+)
 from dioptra_worker.protocol import codec
 from dioptra_worker.protocol.forkserver import (
     ForkserverReady,

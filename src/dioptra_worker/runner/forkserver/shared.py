@@ -14,9 +14,9 @@ import socket
 import subprocess
 from typing import TYPE_CHECKING
 
-from dioptra_worker.common.interpreter import python
-from dioptra_worker.common.job_user import become, receive_user
-from dioptra_worker.common.orphans import adopt_orphans, kill_orphans
+from dioptra_worker.common.processes.interpreter import python
+from dioptra_worker.common.processes.job_user import become, receive_user
+from dioptra_worker.common.processes.orphans import adopt_orphans, kill_orphans
 from dioptra_worker.runner.forkserver.descriptors import close_all_but
 from dioptra_worker.runner.forkserver.process_makers import ForkingMaker, leave_unreaped
 from dioptra_worker.runner.forkserver.reaper import child_signals, reap
@@ -25,7 +25,7 @@ from dioptra_worker.runner.forkserver.server import Forkserver
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from dioptra_worker.common.job_user import JobUser
+    from dioptra_worker.common.processes.job_user import JobUser
 
 
 def serve(

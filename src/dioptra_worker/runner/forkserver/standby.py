@@ -7,7 +7,7 @@ import json
 import os
 import socket
 
-from dioptra_worker.common import process_privacy
+from dioptra_worker.common.processes import process_privacy
 from dioptra_worker.protocol.forkserver import StartRunner
 from dioptra_worker.runner.forkserver.child_setup import become_runner
 from dioptra_worker.runner.forkserver.preload import preload

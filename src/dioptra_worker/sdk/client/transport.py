@@ -14,7 +14,7 @@ import requests
 from urllib3 import Retry
 
 from dioptra_worker.api import USER_AGENT
-from dioptra_worker.common.bounded_http import (
+from dioptra_worker.common.network.bounded_http import (
     BoundedSession,
     cookie_for,
     download_pace,

@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from dioptra_worker.broker.connection import connect
-from dioptra_worker.common.masking import Mask
+from dioptra_worker.common.text.masking import Mask
 from dioptra_worker.errors import ServiceUnavailable
 from dioptra_worker.tools.doctor.checks import (
     api,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from dioptra_worker.common.humanize import precise_duration, size
-from dioptra_worker.common.printable import one_line, record_lines
+from dioptra_worker.common.text.humanize import precise_duration, size
+from dioptra_worker.common.text.printable import one_line, record_lines
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from dioptra_worker.common.retry import FOREVER, retry_until_available
+from dioptra_worker.common.network.backoff import FOREVER, retry_until_available
 from dioptra_worker.tools.jobs.job_log import LogSections
 from dioptra_worker.tools.jobs.job_row import JobRow
 

@@ -16,7 +16,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from dioptra_worker.api.models import StatusChange
-from dioptra_worker.common.trusted_folder import make_private
+from dioptra_worker.common.files.trusted_folder import make_private
 from dioptra_worker.tools.jobs.job_row import JobRow
 from dioptra_worker.tools.resources.timeline import Timeline
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 import requests
 
-from dioptra_worker.common import strict_json
-from dioptra_worker.common.bounded_http import BoundedSession
+from dioptra_worker.common.network.bounded_http import BoundedSession
+from dioptra_worker.common.text import strict_json
 from dioptra_worker.errors import ServiceRefused, ServiceUnavailable
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dioptra_worker.common.trusted_folder import check
+from dioptra_worker.common.files.trusted_folder import check
 from dioptra_worker.tools.local.errors import NoStack, StackError
 from dioptra_worker.tools.local.files import write_private
 from dioptra_worker.tools.local.ports import HOST

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from dioptra_worker.common import trusted_folder
+from dioptra_worker.common.files import trusted_folder
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,7 +8,7 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from dioptra_worker.common.trusted_folder import make_private
+from dioptra_worker.common.files.trusted_folder import make_private
 from dioptra_worker.tools.local.errors import StackError
 
 if TYPE_CHECKING:

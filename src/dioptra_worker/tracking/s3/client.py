@@ -21,7 +21,7 @@ from botocore.exceptions import (
     HTTPClientError,
 )
 
-from dioptra_worker.common.network_errors import cause
+from dioptra_worker.common.network.network_errors import cause
 from dioptra_worker.errors import ServiceRefused, ServiceUnavailable
 
 if TYPE_CHECKING:

@@ -21,8 +21,8 @@ from tests.unit.daemon.outbox.simulated_api import EXPERIMENT, JOB, Fault
 from tests.unit.supervision.simulated_runner import RUN, Conduct, Forkserver
 
 from dioptra_worker.broker.payload import JobRequest
-from dioptra_worker.common.masking import Mask
 from dioptra_worker.common.stop import JobStop, StopRequest
+from dioptra_worker.common.text.masking import Mask
 from dioptra_worker.daemon.job.attempt import Attempt
 from dioptra_worker.daemon.job.context import AttemptContext
 from dioptra_worker.daemon.outbox.journal import Journals

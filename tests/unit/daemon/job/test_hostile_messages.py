@@ -24,7 +24,7 @@ from dioptra_worker.protocol.messages import (
     StepEnded,
     StepStarted,
 )
-from dioptra_worker.supervision.message_limits import (
+from dioptra_worker.supervision.channel.message_limits import (
     LimitReached,
     MessageChecks,
     NotBelieved,

@@ -12,7 +12,10 @@ import pytest
 from dioptra_worker.common.stop import JobStop
 from dioptra_worker.daemon.job.prefetch import Prefetch
 from dioptra_worker.errors import NotFound, RunnerError, ServiceUnavailable
-from dioptra_worker.supervision.runner_process import ProcessHandle, RunnerPipes
+from dioptra_worker.supervision.forkserver.runner_process import (
+    ProcessHandle,
+    RunnerPipes,
+)
 
 if TYPE_CHECKING:
     from dioptra_worker.api.client import DioptraApi

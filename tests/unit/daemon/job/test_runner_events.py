@@ -18,10 +18,10 @@ from tests.unit.daemon.outbox.simulated_api import EXPERIMENT, GROUP, JOB, Simul
 
 from dioptra_worker.api.client import DioptraApi
 from dioptra_worker.broker.payload import JobRequest
-from dioptra_worker.common.masking import Mask
 from dioptra_worker.common.outcome import Outcome
-from dioptra_worker.common.printable import spelt_out
 from dioptra_worker.common.stop import JobStop
+from dioptra_worker.common.text.masking import Mask
+from dioptra_worker.common.text.printable import spelt_out
 from dioptra_worker.daemon.health.probes import why_not_ready
 from dioptra_worker.daemon.health.state import HealthState
 from dioptra_worker.daemon.job.completion import Completion
@@ -47,7 +47,7 @@ from dioptra_worker.protocol.messages import (
     StepEnded,
     StepStarted,
 )
-from dioptra_worker.supervision.message_limits import LimitReached, NotBelieved
+from dioptra_worker.supervision.channel.message_limits import LimitReached, NotBelieved
 from dioptra_worker.supervision.time_limit import JobClock, SetupDeadline
 
 if TYPE_CHECKING:

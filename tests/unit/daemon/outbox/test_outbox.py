@@ -24,7 +24,6 @@ from tests.unit.daemon.outbox.simulated_api import (
     SimulatedApi,
 )
 
-from dioptra_worker.common.masking import Mask
 from dioptra_worker.common.stop import (
     JOB_DELETED,
     LEASE_LOST,
@@ -32,6 +31,7 @@ from dioptra_worker.common.stop import (
     StopRequest,
     lease_clock,
 )
+from dioptra_worker.common.text.masking import Mask
 from dioptra_worker.daemon.outbox.buffer import Capacity
 from dioptra_worker.daemon.outbox.delivery_queue import Batch
 from dioptra_worker.daemon.outbox.item_store import ItemStore

@@ -27,8 +27,8 @@ from tests.unit.daemon.outbox.simulated_api import (
 )
 
 from dioptra_worker.broker.leases import PendingStatus
-from dioptra_worker.common.masking import Mask
 from dioptra_worker.common.stop import JobStop
+from dioptra_worker.common.text.masking import Mask
 from dioptra_worker.daemon.outbox.buffer import Capacity
 from dioptra_worker.daemon.outbox.delivery_queue import Batch
 from dioptra_worker.daemon.outbox.job_log import JobLog

@@ -21,7 +21,7 @@ POOL = """
 import logging, os, subprocess, sys
 from dioptra_worker.daemon.pool.pool import WorkerPool
 from dioptra_worker.daemon.pool.slot import SlotSpec
-from dioptra_worker.supervision.forkserver_start import ForkserverProgram
+from dioptra_worker.supervision.forkserver.start import ForkserverProgram
 
 logging.basicConfig(level="INFO", stream=sys.stderr, format="%(message)s")
 code, *folders = sys.argv[1:]
@@ -79,7 +79,7 @@ time.sleep(300)
 
 ASK = """
 import socket
-from dioptra_worker.supervision.forkserver_start import PoolForkservers
+from dioptra_worker.supervision.forkserver.start import PoolForkservers
 try:
     PoolForkservers(socket.socket(fileno=int(sys.argv[-1]))).start()
 except OSError as error:

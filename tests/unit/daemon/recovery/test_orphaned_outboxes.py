@@ -9,7 +9,7 @@ import pytest
 from tests.unit.daemon.outbox.simulated_api import EXPERIMENT, JOB, SimulatedApi
 
 from dioptra_worker.broker.leases import PendingStatus
-from dioptra_worker.common.masking import Mask
+from dioptra_worker.common.text.masking import Mask
 from dioptra_worker.daemon.outbox.journal import Journal, Journals
 from dioptra_worker.daemon.recovery.orphaned_outboxes import OrphanedOutboxes
 from dioptra_worker.protocol.messages import ArtifactStored, Log, Metric

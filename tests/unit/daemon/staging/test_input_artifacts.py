@@ -21,15 +21,18 @@ from tests.unit.api.scripted import Answer, Request, ScriptedApi
 
 from dioptra_worker.api.client import DioptraApi
 from dioptra_worker.api.models import ArtifactParameter
-from dioptra_worker.common.archives import MAX_ARTIFACT_BYTES
-from dioptra_worker.common.humanize import duration
-from dioptra_worker.common.outage_log import OutageLog
-from dioptra_worker.common.workspace import Workspace, workspace
+from dioptra_worker.common.files.archives import MAX_ARTIFACT_BYTES
+from dioptra_worker.common.files.workspace import Workspace, workspace
+from dioptra_worker.common.network.outage_log import OutageLog
+from dioptra_worker.common.text.humanize import duration
 from dioptra_worker.daemon.staging.input_artifacts import InputArtifacts
 from dioptra_worker.daemon.staging.snapshot_cache import SnapshotCache
 from dioptra_worker.daemon.staging.transfer import Transfer, TransferContext
 from dioptra_worker.errors import ArtifactError, BundleError, ServiceUnavailable
-from dioptra_worker.supervision.runner_process import ProcessExit, ProcessHandle
+from dioptra_worker.supervision.forkserver.runner_process import (
+    ProcessExit,
+    ProcessHandle,
+)
 from dioptra_worker.supervision.time_limit import SetupDeadline
 from dioptra_worker.tracking.progress import Progress
 

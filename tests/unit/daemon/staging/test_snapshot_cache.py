@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from dioptra_worker.common.archives import unpack
+from dioptra_worker.common.files.archives import unpack
 from dioptra_worker.daemon.staging.snapshot_cache import SnapshotCache
 from dioptra_worker.errors import BundleError, ServiceUnavailable
 

@@ -12,7 +12,10 @@ import pytest
 
 from dioptra_worker.daemon.staging import store_download
 from dioptra_worker.errors import ArtifactError, ServiceUnavailable
-from dioptra_worker.supervision.runner_process import ProcessExit, ProcessHandle
+from dioptra_worker.supervision.forkserver.runner_process import (
+    ProcessExit,
+    ProcessHandle,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path

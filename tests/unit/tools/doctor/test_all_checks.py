@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from dioptra_worker.common.masking import Mask
+from dioptra_worker.common.text.masking import Mask
 from dioptra_worker.settings import Settings
 from dioptra_worker.tools.doctor import all_checks, brief, examine
 from dioptra_worker.tools.doctor.addresses import shown

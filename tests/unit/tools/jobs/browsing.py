@@ -11,7 +11,7 @@ from urllib.parse import urlencode, urlsplit
 
 from dioptra_worker.api.client import DioptraApi
 from dioptra_worker.api.user_client import UserClient
-from dioptra_worker.common.masking import Mask
+from dioptra_worker.common.text.masking import Mask
 from dioptra_worker.errors import SettingsError
 from dioptra_worker.tools.jobs.listing import Listing
 from dioptra_worker.tools.jobs.page.log_section import Logs

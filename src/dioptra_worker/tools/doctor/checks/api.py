@@ -13,8 +13,8 @@ import requests
 
 from dioptra_worker.api.client import DioptraApi
 from dioptra_worker.broker.queue_names import unknown_queue
-from dioptra_worker.common import strict_json
-from dioptra_worker.common.bounded_http import BoundedSession
+from dioptra_worker.common.network.bounded_http import BoundedSession
+from dioptra_worker.common.text import strict_json
 from dioptra_worker.errors import LoginRefused, ServiceError, ServiceUnavailable
 from dioptra_worker.tools.doctor.finding import Finding, fail, ok, warn
 

@@ -9,8 +9,8 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dioptra_worker.common.humanize import size
-from dioptra_worker.common.trusted_folder import UntrustedFolder, make_private
+from dioptra_worker.common.files.trusted_folder import UntrustedFolder, make_private
+from dioptra_worker.common.text.humanize import size
 from dioptra_worker.tools.doctor.finding import Finding, fail, ok, warn
 
 if TYPE_CHECKING:

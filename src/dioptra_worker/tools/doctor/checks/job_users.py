@@ -7,8 +7,8 @@ import sys
 from typing import TYPE_CHECKING
 
 from dioptra_worker import settings as settings_module
-from dioptra_worker.common.trusted_folder import make_private
-from dioptra_worker.supervision.job_user_choice import choose_job_users
+from dioptra_worker.common.files.trusted_folder import make_private
+from dioptra_worker.supervision.job_users.choice import choose_job_users
 from dioptra_worker.tools.doctor.finding import Finding, fail, ok, warn
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from importlib import metadata
 from typing import TYPE_CHECKING
 
 from dioptra_worker import __version__
-from dioptra_worker.common.interpreter import what_python_lacks
+from dioptra_worker.common.processes.interpreter import what_python_lacks
 from dioptra_worker.tools.doctor.finding import Finding, fail, ok, warn
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from dioptra_worker.common.humanize import first_line
-from dioptra_worker.common.network_errors import cause, is_connection_failure
+from dioptra_worker.common.network.network_errors import cause, is_connection_failure
+from dioptra_worker.common.text.humanize import first_line
 from dioptra_worker.tools.doctor.addresses import shown
 from dioptra_worker.tools.doctor.finding import Finding, fail, ok
 

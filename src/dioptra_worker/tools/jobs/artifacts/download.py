@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dioptra_worker.common.archives import MAX_ARTIFACT_BYTES, unpack
+from dioptra_worker.common.files.archives import MAX_ARTIFACT_BYTES, unpack
 from dioptra_worker.errors import BundleError
 from dioptra_worker.tools.jobs.artifacts.file_names import ARCHIVE, file_names
 from dioptra_worker.tools.jobs.artifacts.selection import open_contents

@@ -6,7 +6,7 @@ import html
 import string
 from typing import TYPE_CHECKING, Any
 
-from dioptra_worker.common.printable import harmless
+from dioptra_worker.common.text.printable import harmless
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode, urlsplit
 
-from dioptra_worker.common.humanize import coarse_duration
+from dioptra_worker.common.text.humanize import coarse_duration
 from dioptra_worker.tools.jobs.formatting import extent, maybe
 from dioptra_worker.tools.jobs.page.charts import charts
 from dioptra_worker.tools.jobs.page.html import NOTHING, Html, fill, join

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
-from dioptra_worker.common.humanize import coarse_duration
+from dioptra_worker.common.text.humanize import coarse_duration
 from dioptra_worker.tools.jobs.formatting import maybe
 from dioptra_worker.tools.jobs.job_row import STATUSES
 from dioptra_worker.tools.jobs.job_types import JOB_TYPES

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from dioptra_worker.common.printable import harmless, one_line
+from dioptra_worker.common.text.printable import harmless, one_line
 from dioptra_worker.tools.jobs.job_log import SEVERITIES, LogSections
 from dioptra_worker.tools.jobs.page.html import Html, fill, join
 

@@ -17,7 +17,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dioptra_worker.common.trusted_folder import check, make_private
+from dioptra_worker.common.files.trusted_folder import check, make_private
 from dioptra_worker.tools.local.errors import PeerInstallFailed
 from dioptra_worker.tools.local.files import tail
 from dioptra_worker.tools.local.locks import locked

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dioptra_worker.common.bounded_http import BoundedSession
+from dioptra_worker.common.network.bounded_http import BoundedSession
 from dioptra_worker.tools.local.config import API, REGISTRATION_HEADER
 from dioptra_worker.tools.local.errors import StackError
 

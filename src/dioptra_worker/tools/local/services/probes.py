@@ -9,7 +9,7 @@ import requests
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from dioptra_worker.common.bounded_http import BoundedSession
+from dioptra_worker.common.network.bounded_http import BoundedSession
 from dioptra_worker.tools.local.config import API, MLFLOW, S3, VALKEY
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from dioptra_worker.common import process_identity
-from dioptra_worker.common.process_identity import ProcessId
+from dioptra_worker.common.processes import process_identity
+from dioptra_worker.common.processes.process_identity import ProcessId
 from dioptra_worker.tools.local.errors import PortTaken, ServiceFailed
 from dioptra_worker.tools.local.files import tail, write_private
 from dioptra_worker.tools.local.ports import is_free

@@ -18,7 +18,7 @@ from dioptra_worker.tools.workbench.planning.inputs import Given, reader
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from dioptra_worker.common.workspace import Workspace
+    from dioptra_worker.common.files.workspace import Workspace
     from dioptra_worker.tools.workbench.planning.entrypoint import Entrypoint
 
 _NOT_CODE = shutil.ignore_patterns("__pycache__", ".*")

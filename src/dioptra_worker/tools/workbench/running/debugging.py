@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dioptra_worker.common.printable import record_lines
+from dioptra_worker.common.text.printable import record_lines
 
 if TYPE_CHECKING:
     from types import FrameType, TracebackType

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dioptra_worker.common.humanize import duration, precise_duration
-from dioptra_worker.common.printable import (
+from dioptra_worker.common.text.humanize import duration, precise_duration
+from dioptra_worker.common.text.printable import (
     harmless,
     one_line,
     record_lines,

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, TextIO
 import structlog
 
 from dioptra_worker.common.environment import environment_variables
-from dioptra_worker.common.workspace import temporary_work_dir, workspace
+from dioptra_worker.common.files.workspace import temporary_work_dir, workspace
 from dioptra_worker.errors import RunnerError
 from dioptra_worker.protocol.messages import NO_JOB, Metric, RunStarted, SessionRequest
 from dioptra_worker.runner import output_capture
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from dioptra_worker.protocol import messages
     from dioptra_worker.protocol.messages import OutputStream, Plan
-    from dioptra_worker.supervision.runner_output import RunnerListener
+    from dioptra_worker.supervision.channel.runner_output import RunnerListener
     from dioptra_worker.tools.workbench.planning.run_plan import RunPlan
     from dioptra_worker.tools.workbench.running.results import Result
     from dioptra_worker.tracking.base import Tracking

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from dioptra_worker.supervision.runner_output import RunnerListener
+    from dioptra_worker.supervision.channel.runner_output import RunnerListener
     from dioptra_worker.tools.workbench.planning.run_request import RunRequest
     from dioptra_worker.tools.workbench.running.display import Reporter
     from dioptra_worker.tools.workbench.running.supervised import LocalRunner

@@ -18,14 +18,14 @@ from dioptra_worker.protocol.messages import (
     StepEnded,
     StepStarted,
 )
-from dioptra_worker.supervision.message_limits import NotBelieved
-from dioptra_worker.supervision.step_records import StepRecords
+from dioptra_worker.supervision.channel.message_limits import NotBelieved
+from dioptra_worker.supervision.channel.step_records import StepRecords
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from dioptra_worker.protocol.messages import OutputStream, Severity
-    from dioptra_worker.supervision.runner_output import RunnerListener
+    from dioptra_worker.supervision.channel.runner_output import RunnerListener
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,9 +8,9 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Self
 
-from dioptra_worker.common.stale_workspaces import remove_stale
+from dioptra_worker.common.files.stale_workspaces import remove_stale
+from dioptra_worker.common.files.workspace import temporary_work_dir, workspace
 from dioptra_worker.common.stop import JobStop, StopRequest
-from dioptra_worker.common.workspace import temporary_work_dir, workspace
 from dioptra_worker.protocol.messages import (
     NO_JOB,
     BatchClaimReply,
@@ -20,7 +20,7 @@ from dioptra_worker.protocol.messages import (
     SessionRequest,
     Start,
 )
-from dioptra_worker.supervision.answering import Answering
+from dioptra_worker.supervision.channel.answering import Answering
 from dioptra_worker.supervision.launcher import Launcher, choose_mode
 from dioptra_worker.supervision.supervisor import Supervisor
 from dioptra_worker.supervision.termination import GracePeriods
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from dioptra_worker.common.outcome import Outcome
     from dioptra_worker.protocol.messages import Message, RunnerMessage
-    from dioptra_worker.supervision.runner_output import RunnerListener
+    from dioptra_worker.supervision.channel.runner_output import RunnerListener
     from dioptra_worker.supervision.termination import RunnerReport
     from dioptra_worker.tools.workbench.planning.run_plan import RunPlan
     from dioptra_worker.tools.workbench.running.results import Result

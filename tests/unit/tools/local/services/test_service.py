@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from dioptra_worker.common.process_identity import identify, wait_gone
+from dioptra_worker.common.processes.process_identity import identify, wait_gone
 from dioptra_worker.tools.local.config import SERVICES, VALKEY, StackConfig
 from dioptra_worker.tools.local.errors import PortTaken
 from dioptra_worker.tools.local.files import tail

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from tests.unit.tools.workbench.folders import EXAMPLES, sums, write
 
-from dioptra_worker.common.workspace import workspace
+from dioptra_worker.common.files.workspace import workspace
 from dioptra_worker.tools.workbench.errors import InvalidEntrypoint, InvalidRequest
 from dioptra_worker.tools.workbench.planning.run_plan import choose
 from dioptra_worker.tools.workbench.planning.run_request import RunRequest

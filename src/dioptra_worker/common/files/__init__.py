@@ -1,0 +1,1 @@
+"""Folders and archives that somebody else may have had a hand in."""

@@ -1,0 +1,1 @@
+"""Calls to services: bounded, tried again, their failures in words."""

@@ -1,0 +1,1 @@
+"""Processes of the system: who they are, whose they are, what is left of them."""

@@ -1,0 +1,1 @@
+"""Text for people, and text that nobody may be able to misuse."""

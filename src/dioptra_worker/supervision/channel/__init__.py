@@ -1,0 +1,1 @@
+"""What a runner says and asks: read, checked, answered."""

@@ -1,0 +1,1 @@
+"""Users that jobs run as, where the worker may choose one."""

@@ -1,0 +1,191 @@
+"""Users for jobs: which there are, which are free, and what is left of one.
+
+A user belongs to one fork server at a time, and so to one slot. That no other worker of
+this machine has it, a lock on a file says that only the worker's own user can reach.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import pwd
+import signal
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dioptra_worker.common.files.removal import remove
+from dioptra_worker.common.files.trusted_folder import make_private
+from dioptra_worker.common.processes.interpreter import python
+from dioptra_worker.common.processes.job_user import JobUser
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+AUTOMATIC = range(60706, 61184)
+"""Numbers that no account and no other program gets by custom, and that are mapped in
+most containers."""
+COUNT = 2048
+"""How many users there are from the first one that a setting names."""
+LOCKS = Path("/run/dioptra-worker-users")
+_ROUNDS = 100
+_PAUSE = 0.01
+_CLEANUP_TIMEOUT = 10.0
+_ANYBODYS = ("/var/tmp", "/dev/shm")  # noqa: S108 - where jobs may have left files
+_GPU_DEVICES = ("nvidia*", "kfd", "dri/renderD*", "dxg")
+
+
+class JobUsers:
+    """The users that one worker gives to its fork servers."""
+
+    def __init__(
+        self, numbers: Sequence[int], locks: Path, *, groups: tuple[int, ...] = ()
+    ) -> None:
+        """Prepare; none is taken yet.
+
+        Args:
+            numbers: Those that there are.
+            locks: The folder that says which are taken, on this machine.
+            groups: Further groups of each.
+        """
+        self._numbers = numbers
+        self._locks = locks
+        self._groups = groups
+        self._locked: set[int] = set()
+        self._taken: set[int] = set()
+
+    def take(self) -> JobUser:
+        """A user that no process has, and no other worker can take.
+
+        Raises:
+            OSError: If there is none.
+        """
+        used = {uid for _, uid in _processes()}
+        for uid in self._numbers:
+            if uid in self._taken or uid in used or has_account(uid):
+                continue
+            if uid in self._locked or self._lock(uid):
+                self._locked.add(uid)
+                self._taken.add(uid)
+                return JobUser(uid, self._groups)
+        raise OSError(
+            f"no user is free for jobs between {self._numbers[0]} and"
+            f" {self._numbers[-1]}; see DIOPTRA_WORKER_JOB_USERS"
+        )
+
+    def give_back(self, user: JobUser) -> None:
+        """Let a user be taken again, once no process has it any more."""
+        self._taken.discard(user.uid)
+
+    def _lock(self, uid: int) -> bool:
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        file = os.open(self._locks / str(uid), flags, 0o600)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(file)
+            return False
+        return True  # as long as this process lives: the descriptor stays open
+
+
+def has_account(uid: int) -> bool:
+    """Whether a user is somebody's."""
+    try:
+        pwd.getpwuid(uid)
+    except KeyError:
+        return False
+    return True
+
+
+def gpu_groups(devices: Path = Path("/dev")) -> tuple[int, ...]:
+    """The groups that may use the GPUs, where not everybody may."""
+    found = set()
+    for pattern in _GPU_DEVICES:
+        for device in devices.glob(pattern):
+            with contextlib.suppress(OSError):
+                status = device.stat()
+                if status.st_gid and status.st_mode & 0o066 == 0o060:
+                    found.add(status.st_gid)
+    return tuple(sorted(found))
+
+
+def lock_folder(otherwise: Path) -> Path:
+    """The folder for locks on users: one for the machine, or else one of our own.
+
+    Args:
+        otherwise: Where to make it if the system's own place cannot be written to.
+
+    Raises:
+        OSError: If it cannot be made, or somebody else could change it.
+    """
+    for folder in (LOCKS, otherwise):
+        with contextlib.suppress(OSError):
+            make_private(folder)
+            return folder
+    raise OSError(f"neither {LOCKS} nor {otherwise} can be a folder of the worker's")
+
+
+def clean_up_after(user: JobUser) -> int:
+    """End and remove what is left of a user, once its fork server has ended.
+
+    A process in a namespace that one of them has made ends with the first in there,
+    which is a child of one of these, or of whoever has adopted it.
+
+    Returns:
+        How many processes there were.
+    """
+    ended: set[int] = set()
+    for _ in range(_ROUNDS):
+        # Not those of other containers, whose numbers may be the same.
+        found = {pid for pid, uid in _processes(nested=False) if uid == user.uid}
+        if not found:
+            break
+        for pid in found:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
+        ended |= found
+        time.sleep(_PAUSE)
+    _remove_files(user.uid)
+    with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+        subprocess.run(
+            [
+                *(*python(), "-m", "dioptra_worker.supervision.job_users.cleanup"),
+                str(user),
+            ],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=_CLEANUP_TIMEOUT,
+            check=False,
+        )
+    return len(ended)
+
+
+def _remove_files(uid: int) -> None:
+    for folder in {tempfile.gettempdir(), *_ANYBODYS}:
+        with contextlib.suppress(OSError):
+            for entry in os.scandir(folder):
+                if entry.stat(follow_symlinks=False).st_uid == uid:
+                    remove(Path(entry.path))
+
+
+def _processes(*, nested: bool = True) -> Iterator[tuple[int, int]]:
+    """Every process and each user that it is, other than zombies.
+
+    Args:
+        nested: Also those of namespaces below this one, such as other containers.
+    """
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            lines = (folder / "status").read_text(errors="replace").splitlines()
+        except OSError:
+            continue
+        fields = dict(line.split(":", 1) for line in lines if ":" in line)
+        if fields.get("State", "Z").split()[0] in "ZX":
+            continue
+        if not nested and len(fields.get("NSpid", "1").split()) > 1:
+            continue
+        for uid in set(map(int, fields["Uid"].split())):
+            yield int(folder.name), uid
