@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
     from pydantic.fields import FieldInfo
 
+LEASE_TTL = 90.0
+"""Seconds after which a lease on a job that nobody renews runs out; see `Settings`."""
 RUNNER_DEFAULTS = {
     "DO_NOT_TRACK": "true",
     "GIT_PYTHON_REFRESH": "quiet",  # or MLflow fills the log where there is no git
@@ -279,7 +281,7 @@ class Settings(BaseSettings):
         "How often a job is started at most when workers are lost under it.",
     )
     lease_ttl: Annotated[float, Field(ge=3, allow_inf_nan=False)] = _optional(
-        90.0,
+        LEASE_TTL,
         "DIOPTRA_WORKER_LEASE_TTL",
         "Seconds without Redis after which a worker must assume that another one has"
         " its job: it stops the job and writes nothing more of it. So long does a job"

@@ -140,7 +140,9 @@ def _desk(
         "DIOPTRA_WORKER_WORK_DIR": tmp_path,
     }
     queue = Queue(f"handled-{uuid4().hex[:8]}", connection=client)
-    rq = RqWorker([queue.name], name=None, connection=client, result_ttl=500)
+    rq = RqWorker(
+        [queue.name], name=None, connection=client, result_ttl=500, silence=20.0
+    )
     rq.register()
     api = Api(status="queued")
     leases = Telling(client, worker=rq.name)

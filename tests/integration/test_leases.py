@@ -16,7 +16,6 @@ import pytest
 from dioptra_worker.broker.connection import connect
 from dioptra_worker.broker.leases import (
     ATTEMPTS_TTL,
-    LEASE_TTL,
     LeaseHolder,
     Leases,
     PendingStatus,
@@ -25,6 +24,7 @@ from dioptra_worker.broker.leases import (
 from dioptra_worker.broker.parking import Parking
 from dioptra_worker.common.processes.process_identity import identify
 from dioptra_worker.errors import ServiceUnavailable
+from dioptra_worker.settings import LEASE_TTL
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -54,7 +54,7 @@ def _job() -> int:
 def _hold(client: redis.Redis, job: int, holder: LeaseHolder) -> None:
     """Take a lease as another process does."""
     value = json.dumps(asdict(holder), sort_keys=True)
-    client.set(f"dioptra-worker:lease:{job}", value, ex=LEASE_TTL)
+    client.set(f"dioptra-worker:lease:{job}", value, ex=int(LEASE_TTL))
 
 
 def test_one_of_many(client: redis.Redis, job: int) -> None:
@@ -109,7 +109,7 @@ def test_what_a_later_version_wrote(client: redis.Redis, job: int) -> None:
     leases = Leases(client, worker="a")
     other = ELSEWHERE
     lease = json.dumps({**asdict(other), "slot": 3})
-    client.set(f"dioptra-worker:lease:{job}", lease, ex=LEASE_TTL)
+    client.set(f"dioptra-worker:lease:{job}", lease, ex=int(LEASE_TTL))
     assert leases.acquire(job) == other
     assert leases.state(job) == "held"
     assert leases.is_held_elsewhere(job)

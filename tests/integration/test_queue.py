@@ -27,14 +27,14 @@ from dioptra_worker.broker.payload import FUNCTION, PlainSerializer, read_reques
 from dioptra_worker.broker.queue_watcher import QueueWatcher
 from dioptra_worker.broker.registries import Registries
 from dioptra_worker.broker.rq_worker import (
-    HEARTBEAT_INTERVAL,
     PROCESS_FIELD,
-    WORKER_TTL,
     RqWorker,
 )
 from dioptra_worker.common.outcome import Outcome
 from dioptra_worker.common.stop import StopRequests
+from dioptra_worker.daemon.job.heartbeat import HEARTBEAT_INTERVAL, SILENCE_OF_THE_DEAD
 from dioptra_worker.errors import PayloadError, ServiceUnavailable
+from dioptra_worker.settings import LEASE_TTL
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -73,8 +73,9 @@ class Office:
 
     def hire(self, name: str | None, **options: Any) -> RqWorker:
         """Make a worker."""
+        given = {"silence": SILENCE_OF_THE_DEAD, **options}
         return RqWorker(
-            self.names, name=name, connection=self.client, result_ttl=500, **options
+            self.names, name=name, connection=self.client, result_ttl=500, **given
         )
 
     def submit(self, where: Queue, **options: Any) -> str:
@@ -133,7 +134,7 @@ def test_rq_sees_the_worker(office: Office) -> None:
     assert name in {worker.name for worker in Worker.all(queue=office.later)}
     assert office.client.hget(office.worker.key, "state") == b"idle"
     office.worker.send_heartbeat(None)
-    assert 0 < office.client.ttl(office.worker.key) <= WORKER_TTL
+    assert 0 < office.client.ttl(office.worker.key) <= LEASE_TTL
     office.worker.unregister()
     assert name not in {worker.name for worker in Worker.all(queue=office.later)}
     office.worker.register()

@@ -23,11 +23,12 @@ from tests.plugins.testbed import Platform
 
 from dioptra_worker.api.client import DioptraApi
 from dioptra_worker.broker.connection import connect
-from dioptra_worker.broker.leases import LEASE_TTL, Leases, this_process
+from dioptra_worker.broker.leases import Leases, this_process
 from dioptra_worker.broker.payload import JobRequest, PlainSerializer, read_request
 from dioptra_worker.broker.registries import Registries
 from dioptra_worker.broker.rq_worker import RqWorker
 from dioptra_worker.daemon.recovery.sweep import STARTED_FACTOR, Recovery
+from dioptra_worker.settings import LEASE_TTL
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -108,7 +109,11 @@ class Place:
     def worker(self) -> Iterator[RqWorker]:
         """One of our workers in RQ's rq."""
         rq = RqWorker(
-            [self.queue.name], name=None, connection=self.client, result_ttl=500
+            [self.queue.name],
+            name=None,
+            connection=self.client,
+            result_ttl=500,
+            silence=20.0,
         )
         rq.register()
         yield rq
@@ -153,7 +158,7 @@ class Place:
         if dead:
             holder = replace(holder, birth=f"not {holder.birth}")
         value = json.dumps(asdict(holder), sort_keys=True)
-        self.client.set(f"dioptra-worker:lease:{name}", value, ex=LEASE_TTL)
+        self.client.set(f"dioptra-worker:lease:{name}", value, ex=int(LEASE_TTL))
 
 
 _KINDS = ("rq", "api")
@@ -254,7 +259,7 @@ def test_enqueue(place: Place) -> None:
     request = JobRequest(
         job_id=int(second),
         experiment_id=place.platform.experiment,
-        timeout=None,
+        time_limit=None,
         worker="",
     )
     place.registries.enqueue(request, place.queue, "10m")

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from dioptra_worker import credentials, settings
-from dioptra_worker.broker.leases import LEASE_TTL
 from dioptra_worker.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -369,8 +368,3 @@ def test_times_are_documented_for_those_who_test() -> None:
     text = page.read_text(encoding="utf-8")
     for name in settings.Times.__annotations__:
         assert f"| `{name}` |" in text
-
-
-def test_a_lease_lasts_as_long_for_who_has_no_settings() -> None:
-    """Commands that hold a lease beside workers hold it for as long as they do."""
-    assert settings.Settings.model_fields["lease_ttl"].default == LEASE_TTL

@@ -23,6 +23,7 @@ from dioptra_worker.common.processes.process_identity import (
 )
 from dioptra_worker.common.stop import lease_clock
 from dioptra_worker.common.text.strict_json import NotJson, loads
+from dioptra_worker.settings import LEASE_TTL
 
 if TYPE_CHECKING:
     import redis
@@ -32,13 +33,6 @@ if TYPE_CHECKING:
 T = TypeVar("T", "LeaseHolder", "PendingStatus")
 
 PREFIX = "dioptra-worker"
-LEASE_TTL = 90
-"""Seconds after which the lease on a job runs out, for who has no settings.
-
-A worker has `settings.Settings.lease_ttl`, which is the same unless somebody says so.
-
-Each heartbeat renews it: `dioptra_worker.broker.rq_worker.HEARTBEAT_INTERVAL`.
-"""
 SAFE_SHARE = 0.9
 """Which part of a lease's life its holder counts on: what it has begun to write when
 that is over still arrives before anybody else can have the job."""

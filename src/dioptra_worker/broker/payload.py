@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 FUNCTION = "dioptra.rq.tasks.run_v1_dioptra_job"
 """The only function that a queue entry may name."""
 
-DEFAULT_TIMEOUT = 24 * 3600.0
+DEFAULT_TIME_LIMIT = 24 * 3600.0
 LARGEST_ID = 2**63 - 1
 
 
@@ -32,7 +32,7 @@ class JobRequest:
     Attributes:
         job_id: The job's id in the API.
         experiment_id: Its experiment's.
-        timeout: Seconds that the job may run; None is without a limit.
+        time_limit: Seconds that the job may run; None is without a limit.
         worker: The worker's name, for the log.
         attempt: How often the job has been started, this time included.
         start_token: What tells this start from every other.
@@ -40,7 +40,7 @@ class JobRequest:
 
     job_id: int
     experiment_id: int
-    timeout: float | None
+    time_limit: float | None
     worker: str
     attempt: int = 1
     start_token: str = ""
@@ -97,7 +97,7 @@ def read_request(job: Job, *, worker: str) -> JobRequest:
     return JobRequest(
         job_id=_identifier("job_id", kwargs["job_id"]),
         experiment_id=_identifier("experiment_id", kwargs["experiment_id"]),
-        timeout=_timeout(job.timeout),
+        time_limit=_time_limit(job.timeout),
         worker=worker,
     )
 
@@ -110,8 +110,8 @@ def _identifier(name: str, value: object) -> int:
     return value
 
 
-def _timeout(seconds: float | None) -> float | None:
+def _time_limit(seconds: float | None) -> float | None:
     """Seconds that a job may run; RQ says -1 for no limit, and nothing for 24 h."""
     if seconds is None:
-        return DEFAULT_TIMEOUT
+        return DEFAULT_TIME_LIMIT
     return None if seconds < 0 else float(seconds)

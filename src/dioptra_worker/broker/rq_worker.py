@@ -24,7 +24,6 @@ from rq.worker.base import WorkerStatus
 from dioptra_worker.broker.connection import SERVICE, translate_errors
 from dioptra_worker.broker.entry import fetch_entry
 from dioptra_worker.broker.leases import (
-    LEASE_TTL,
     dump_record,
     read_holder,
     this_process,
@@ -33,6 +32,7 @@ from dioptra_worker.broker.payload import PlainSerializer
 from dioptra_worker.common.outcome import Outcome
 from dioptra_worker.common.processes.process_identity import identify
 from dioptra_worker.errors import ServiceUnavailable
+from dioptra_worker.settings import LEASE_TTL
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -41,16 +41,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("dioptra_worker.worker")
 
-HEARTBEAT_INTERVAL = 15.0
-"""Seconds between two heartbeats in Redis.
-
-Each renews what RQ knows of the worker and its job, and the lease on that job.
-"""
-WORKER_TTL = LEASE_TTL
-"""Seconds after which a worker or a job without a heartbeat counts as lost, unless
-the settings say otherwise."""
-SILENCE_OF_THE_DEAD = 1.5 * HEARTBEAT_INTERVAL
-"""Seconds without a heartbeat after which a worker of our name can be replaced."""
 PROCESS_FIELD = "dioptra_worker"
 """Where RQ's record of a worker says which process of which machine it is."""
 
@@ -103,8 +93,8 @@ class RqWorker(BaseWorker):  # type: ignore[misc] # RQ is not typed here
         name: str | None,
         connection: redis.Redis,
         result_ttl: int,
-        ttl: float = WORKER_TTL,
-        silence: float = SILENCE_OF_THE_DEAD,
+        ttl: float = LEASE_TTL,
+        silence: float,
     ) -> None:
         """Prepare; nothing is registered yet.
 

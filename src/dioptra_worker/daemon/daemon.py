@@ -37,7 +37,11 @@ from dioptra_worker.daemon.health.state import HealthState
 from dioptra_worker.daemon.job.attempt import CLOSE_RUN_TIMEOUT
 from dioptra_worker.daemon.job.context import AttemptContext
 from dioptra_worker.daemon.job.handler import Handler
-from dioptra_worker.daemon.job.heartbeat import Heartbeat, interval_for
+from dioptra_worker.daemon.job.heartbeat import (
+    SILENCE_OF_THE_DEAD,
+    Heartbeat,
+    interval_for,
+)
 from dioptra_worker.daemon.main_loop import MainLoop
 from dioptra_worker.daemon.outbox.journal import Journals
 from dioptra_worker.daemon.recovery.orphaned_outboxes import OrphanedOutboxes
@@ -267,6 +271,7 @@ class Daemon:
                 connection=connection,
                 result_ttl=self._options.result_ttl,
                 ttl=self._settings.lease_ttl,
+                silence=SILENCE_OF_THE_DEAD,
             )
 
     # -- from elsewhere --------------------------------------------------------

@@ -1,4 +1,7 @@
-"""What a runner is stopped for next: the set-up's deadline, then the time limit."""
+"""What a runner is stopped for next: the set-up's deadline, then the time limit.
+
+The limit is the queue entry's, or else `broker.rq.payload.DEFAULT_TIME_LIMIT`.
+"""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ import redis
 from rq.job import Job
 
 from dioptra_worker.broker.payload import (
-    DEFAULT_TIMEOUT,
+    DEFAULT_TIME_LIMIT,
     FUNCTION,
     LARGEST_ID,
     PlainSerializer,
@@ -60,7 +60,7 @@ def _refusal(job: Job) -> str:
 def test_a_dioptra_job_is_read() -> None:
     """What the platform enqueues becomes an order."""
     order = read_request(_job(timeout=60), worker="w")
-    assert (order.job_id, order.experiment_id, order.timeout, order.worker) == (
+    assert (order.job_id, order.experiment_id, order.time_limit, order.worker) == (
         (7, 3, 60.0, "w")
     )
 
@@ -181,8 +181,8 @@ def test_what_cannot_be_unpickled_is_refused(data: bytes) -> None:
 
 @pytest.mark.parametrize(
     ("given", "expected"),
-    [(None, DEFAULT_TIMEOUT), (-1, None), (1, 1.0), (10**15, 1e15)],
+    [(None, DEFAULT_TIME_LIMIT), (-1, None), (1, 1.0), (10**15, 1e15)],
 )
 def test_timeouts(given: float | None, expected: float | None) -> None:
     """RQ's -1 is no limit, nothing is the platform's 24 hours, else it is seconds."""
-    assert read_request(_job(timeout=given), worker="w").timeout == expected
+    assert read_request(_job(timeout=given), worker="w").time_limit == expected

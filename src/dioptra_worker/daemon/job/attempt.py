@@ -186,7 +186,7 @@ class Attempt:
             )
         )
         setup = SetupDeadline(settings.setup_deadline)
-        clock = JobClock(setup, limit=self.request.timeout)
+        clock = JobClock(setup, limit=self.request.time_limit)
         with Preparation(
             self.request,
             context,

@@ -8,7 +8,6 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
-from dioptra_worker.broker.rq_worker import HEARTBEAT_INTERVAL
 from dioptra_worker.common.stop import LEASE_LOST, StopRequest
 from dioptra_worker.daemon.health.snapshot import REDIS
 from dioptra_worker.errors import ServiceUnavailable
@@ -23,6 +22,13 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("dioptra_worker.daemon")
 
+HEARTBEAT_INTERVAL = 15.0
+"""Seconds between two heartbeats in Redis, or less where leases are short.
+
+Each renews what RQ knows of the worker and its job, and the lease on that job.
+"""
+SILENCE_OF_THE_DEAD = 1.5 * HEARTBEAT_INTERVAL
+"""Seconds without a heartbeat after which a worker of our name can be replaced."""
 END_TIMEOUT = 0.2
 """Seconds that the worker's end waits for a heartbeat that is under way."""
 

@@ -185,6 +185,6 @@ def _request(job: dict[str, Any]) -> JobRequest:
     return JobRequest(
         job_id=job["id"],
         experiment_id=job["experiment"]["id"],
-        timeout=None,
+        time_limit=None,
         worker="",
     )

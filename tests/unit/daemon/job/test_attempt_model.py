@@ -170,7 +170,7 @@ class Telling:
         request = JobRequest(
             job_id=JOB,
             experiment_id=EXPERIMENT,
-            timeout=0.02 if story.waits else None,
+            time_limit=0.02 if story.waits else None,
             worker="me",
         )
         self.stop = JobStop()

@@ -80,7 +80,7 @@ class Case:
             JobRequest(
                 job_id=JOB,
                 experiment_id=EXPERIMENT,
-                timeout=None,
+                time_limit=None,
                 worker="me",
                 attempt=self.attempt,
             ),

@@ -97,7 +97,7 @@ def scene_of(
         health=health,
     )
     request = JobRequest(
-        job_id=JOB, experiment_id=EXPERIMENT, timeout=timeout, worker="me"
+        job_id=JOB, experiment_id=EXPERIMENT, time_limit=timeout, worker="me"
     )
     answers: queue.SimpleQueue[Message] = queue.SimpleQueue()
     prepared: Future[Prepared] = Future()

@@ -140,7 +140,7 @@ class Actions:
             job = self._job(job_id)
         # Not before the lease is back: a worker leaves a job alone that is held.
         request = JobRequest(
-            job_id=job.id, experiment_id=job.experiment_id, timeout=None, worker=""
+            job_id=job.id, experiment_id=job.experiment_id, time_limit=None, worker=""
         )
         self._registries.enqueue(request, self._queue(job), body["timeout"])
         return job.queue
