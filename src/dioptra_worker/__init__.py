@@ -1,7 +1,7 @@
 """A worker daemon for NIST's Dioptra testbed.
 
 Start reading at `cli.start` (the executable ``dioptra-worker-v1``) and follow one job:
-`broker.rq_worker` takes it from the queue, `daemon.job.attempt` drives it,
+`broker.rq.rq_worker` takes it from the queue, `daemon.job.attempt` drives it,
 `runner.forkserver` hands out a process for it, `runner.job` runs it with the pure
 `engine`, and `daemon.outbox` delivers what it produced to the Dioptra REST API.
 ARCHITECTURE.md has the whole.

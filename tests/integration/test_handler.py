@@ -13,9 +13,9 @@ from tests.unit.daemon.outbox.simulated_api import EXPERIMENT, JOB, SimulatedApi
 
 from dioptra_worker.broker.connection import connect
 from dioptra_worker.broker.leases import LeaseHolder, Leases
-from dioptra_worker.broker.payload import FUNCTION
-from dioptra_worker.broker.registries import Registries
-from dioptra_worker.broker.rq_worker import RqWorker
+from dioptra_worker.broker.rq.payload import FUNCTION
+from dioptra_worker.broker.rq.registries import Registries
+from dioptra_worker.broker.rq.rq_worker import RqWorker
 from dioptra_worker.common.stop import JobStop, StopRequest, StopRequests
 from dioptra_worker.common.text.masking import Mask
 from dioptra_worker.daemon.health.state import HealthState

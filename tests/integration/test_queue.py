@@ -20,13 +20,13 @@ from rq.registry import FailedJobRegistry, FinishedJobRegistry, StartedJobRegist
 from rq.utils import now
 from rq.worker import Worker
 
-from dioptra_worker.broker.commands import CommandListener
 from dioptra_worker.broker.connection import connect
 from dioptra_worker.broker.leases import dump_record, this_process
-from dioptra_worker.broker.payload import FUNCTION, PlainSerializer, read_request
-from dioptra_worker.broker.queue_watcher import QueueWatcher
-from dioptra_worker.broker.registries import Registries
-from dioptra_worker.broker.rq_worker import (
+from dioptra_worker.broker.rq.commands import CommandListener
+from dioptra_worker.broker.rq.payload import FUNCTION, PlainSerializer, read_request
+from dioptra_worker.broker.rq.queue_watcher import QueueWatcher
+from dioptra_worker.broker.rq.registries import Registries
+from dioptra_worker.broker.rq.rq_worker import (
     PROCESS_FIELD,
     RqWorker,
 )

@@ -24,9 +24,9 @@ from tests.plugins.testbed import Platform
 from dioptra_worker.api.client import DioptraApi
 from dioptra_worker.broker.connection import connect
 from dioptra_worker.broker.leases import Leases, this_process
-from dioptra_worker.broker.payload import JobRequest, PlainSerializer, read_request
-from dioptra_worker.broker.registries import Registries
-from dioptra_worker.broker.rq_worker import RqWorker
+from dioptra_worker.broker.rq.payload import JobRequest, PlainSerializer, read_request
+from dioptra_worker.broker.rq.registries import Registries
+from dioptra_worker.broker.rq.rq_worker import RqWorker
 from dioptra_worker.daemon.recovery.sweep import STARTED_FACTOR, Recovery
 from dioptra_worker.settings import LEASE_TTL
 

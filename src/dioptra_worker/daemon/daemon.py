@@ -21,13 +21,13 @@ from typing import TYPE_CHECKING, Any
 
 from dioptra_worker import __version__
 from dioptra_worker.broker import connection as redis_border
-from dioptra_worker.broker.commands import CommandListener
 from dioptra_worker.broker.leases import Leases
 from dioptra_worker.broker.queue_names import unknown_queue
-from dioptra_worker.broker.queue_watcher import QueueWatcher
-from dioptra_worker.broker.registries import INTERMEDIATE_TIMEOUT, Registries
 from dioptra_worker.broker.rights import check_rights
-from dioptra_worker.broker.rq_worker import RqWorker
+from dioptra_worker.broker.rq.commands import CommandListener
+from dioptra_worker.broker.rq.queue_watcher import QueueWatcher
+from dioptra_worker.broker.rq.registries import INTERMEDIATE_TIMEOUT, Registries
+from dioptra_worker.broker.rq.rq_worker import RqWorker
 from dioptra_worker.common.background import in_background
 from dioptra_worker.common.files.stale_workspaces import remove_stale
 from dioptra_worker.common.stop import StopRequests

@@ -18,8 +18,8 @@ from dioptra_worker.errors import LoginRefused, ServiceUnavailable
 
 if TYPE_CHECKING:
     from dioptra_worker.api.client import DioptraApi
-    from dioptra_worker.broker.queue_watcher import QueueWatcher
-    from dioptra_worker.broker.rq_worker import QueueEntry, RqWorker
+    from dioptra_worker.broker.rq.queue_watcher import QueueWatcher
+    from dioptra_worker.broker.rq.rq_worker import QueueEntry, RqWorker
     from dioptra_worker.common.stop import JobStop, StopRequests
     from dioptra_worker.daemon.health.state import HealthState
     from dioptra_worker.daemon.job.handler import Handler

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from dioptra_worker.broker.leases import Leases, PendingStatus
-    from dioptra_worker.broker.payload import JobRequest
+    from dioptra_worker.broker.rq.payload import JobRequest
     from dioptra_worker.common.stop import JobStop
     from dioptra_worker.daemon.job.completion import Completion
     from dioptra_worker.daemon.job.context import AttemptContext

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from dioptra_worker.api.models import Job
     from dioptra_worker.broker.leases import PendingStatus
-    from dioptra_worker.broker.payload import JobRequest
+    from dioptra_worker.broker.rq.payload import JobRequest
     from dioptra_worker.common.stop import JobStop
     from dioptra_worker.settings import Settings
 

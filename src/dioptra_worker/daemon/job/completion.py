@@ -19,7 +19,7 @@ from dioptra_worker.errors import ServiceUnavailable
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from dioptra_worker.broker.payload import JobRequest
+    from dioptra_worker.broker.rq.payload import JobRequest
     from dioptra_worker.common.stop import JobStop
     from dioptra_worker.daemon.job.claim import Claim
     from dioptra_worker.daemon.job.context import AttemptContext

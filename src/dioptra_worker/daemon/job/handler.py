@@ -8,7 +8,7 @@ import uuid
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from dioptra_worker.broker.payload import read_request
+from dioptra_worker.broker.rq.payload import read_request
 from dioptra_worker.common.stop import Stopped
 from dioptra_worker.common.text.humanize import duration
 from dioptra_worker.daemon.job.attempt import Attempt
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
     from dioptra_worker.broker.leases import Leases
     from dioptra_worker.broker.parking import Parking
-    from dioptra_worker.broker.payload import JobRequest
-    from dioptra_worker.broker.registries import Registries
-    from dioptra_worker.broker.rq_worker import ActiveJob, QueueEntry, RqWorker
+    from dioptra_worker.broker.rq.payload import JobRequest
+    from dioptra_worker.broker.rq.registries import Registries
+    from dioptra_worker.broker.rq.rq_worker import ActiveJob, QueueEntry, RqWorker
     from dioptra_worker.common.outcome import Outcome
     from dioptra_worker.common.stop import JobStop, StopRequests
     from dioptra_worker.daemon.job.claim import Claim

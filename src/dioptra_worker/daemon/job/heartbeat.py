@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from dioptra_worker.broker.leases import LeaseHolder, Leases
-    from dioptra_worker.broker.rq_worker import ActiveJob, RqWorker
+    from dioptra_worker.broker.rq.rq_worker import ActiveJob, RqWorker
     from dioptra_worker.common.stop import JobStop
     from dioptra_worker.daemon.health.state import HealthState
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from dioptra_worker.api.models import Job
-    from dioptra_worker.broker.payload import JobRequest
+    from dioptra_worker.broker.rq.payload import JobRequest
     from dioptra_worker.common.files.workspace import Workspace
     from dioptra_worker.common.stop import JobStop
     from dioptra_worker.daemon.job.context import AttemptContext

@@ -11,7 +11,7 @@ import logging
 import random
 from typing import TYPE_CHECKING, Any
 
-from dioptra_worker.broker.payload import JobRequest
+from dioptra_worker.broker.rq.payload import JobRequest
 from dioptra_worker.errors import NotFound, ServiceError
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from dioptra_worker.api.client import DioptraApi
     from dioptra_worker.broker.leases import Leases
-    from dioptra_worker.broker.registries import Queue, Registries
+    from dioptra_worker.broker.rq.registries import Queue, Registries
     from dioptra_worker.daemon.recovery.orphaned_outboxes import OrphanedOutboxes
 
 log = logging.getLogger("dioptra_worker.recovery")

@@ -20,7 +20,7 @@ from tests.unit.daemon.job.simulated_platform import TROUBLES, Leases, PlanningA
 from tests.unit.daemon.outbox.simulated_api import EXPERIMENT, JOB, Fault
 from tests.unit.supervision.simulated_runner import RUN, Conduct, Forkserver
 
-from dioptra_worker.broker.payload import JobRequest
+from dioptra_worker.broker.rq.payload import JobRequest
 from dioptra_worker.common.stop import JobStop, StopRequest
 from dioptra_worker.common.text.masking import Mask
 from dioptra_worker.daemon.job.attempt import Attempt

@@ -17,7 +17,7 @@ from tests.unit.daemon.outbox.simulated_api import (
 )
 
 from dioptra_worker.broker.leases import PendingStatus
-from dioptra_worker.broker.payload import JobRequest
+from dioptra_worker.broker.rq.payload import JobRequest
 from dioptra_worker.common.stop import JobStop
 from dioptra_worker.daemon.job.claim import Claim, claim
 from dioptra_worker.errors import LoginRefused, ServiceUnavailable

@@ -17,7 +17,7 @@ from tests.unit.daemon.job.simulated_platform import Leases
 from tests.unit.daemon.outbox.simulated_api import EXPERIMENT, GROUP, JOB, SimulatedApi
 
 from dioptra_worker.api.client import DioptraApi
-from dioptra_worker.broker.payload import JobRequest
+from dioptra_worker.broker.rq.payload import JobRequest
 from dioptra_worker.common.outcome import Outcome
 from dioptra_worker.common.stop import JobStop
 from dioptra_worker.common.text.masking import Mask

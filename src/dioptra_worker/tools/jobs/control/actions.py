@@ -10,10 +10,10 @@ import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from dioptra_worker.broker.commands import ask_to_stop_job
 from dioptra_worker.broker.leases import Leases
-from dioptra_worker.broker.payload import JobRequest
-from dioptra_worker.broker.registries import Queue, Registries
+from dioptra_worker.broker.rq.commands import ask_to_stop_job
+from dioptra_worker.broker.rq.payload import JobRequest
+from dioptra_worker.broker.rq.registries import Queue, Registries
 from dioptra_worker.protocol.messages import OWN_LOGGER, Log
 from dioptra_worker.tools.jobs.errors import NotNow
 from dioptra_worker.tools.jobs.job_row import JobRow

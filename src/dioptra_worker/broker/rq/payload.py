@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from rq.exceptions import DeserializationError
 
-from dioptra_worker.broker import plain_pickle
-from dioptra_worker.broker.plain_pickle import shown
+from dioptra_worker.broker.rq import plain_pickle
+from dioptra_worker.broker.rq.plain_pickle import shown
 from dioptra_worker.errors import PayloadError
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dioptra_worker.broker.plain_pickle import MAX_PICKLE_BYTES, NotPlain, loads
+from dioptra_worker.broker.rq.plain_pickle import MAX_PICKLE_BYTES, NotPlain, loads
 
 PROTOCOLS = range(6)
 PLAIN = st.recursive(

@@ -10,12 +10,12 @@ from rq.job import Job, JobStatus
 
 from dioptra_worker.broker.connection import texts, translate_errors
 from dioptra_worker.broker.parking import Parking
-from dioptra_worker.broker.payload import FUNCTION, PlainSerializer
+from dioptra_worker.broker.rq.payload import FUNCTION, PlainSerializer
 
 if TYPE_CHECKING:
     import redis
 
-    from dioptra_worker.broker.payload import JobRequest
+    from dioptra_worker.broker.rq.payload import JobRequest
 
 __all__ = ["INTERMEDIATE_TIMEOUT", "Queue", "Registries"]
 

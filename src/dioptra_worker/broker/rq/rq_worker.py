@@ -22,13 +22,13 @@ from rq.worker import BaseWorker
 from rq.worker.base import WorkerStatus
 
 from dioptra_worker.broker.connection import SERVICE, translate_errors
-from dioptra_worker.broker.entry import fetch_entry
 from dioptra_worker.broker.leases import (
     dump_record,
     read_holder,
     this_process,
 )
-from dioptra_worker.broker.payload import PlainSerializer
+from dioptra_worker.broker.rq.entry import fetch_entry
+from dioptra_worker.broker.rq.payload import PlainSerializer
 from dioptra_worker.common.outcome import Outcome
 from dioptra_worker.common.processes.process_identity import identify
 from dioptra_worker.errors import ServiceUnavailable

@@ -11,7 +11,7 @@ import pytest
 import redis
 from rq.job import Job
 
-from dioptra_worker.broker.payload import (
+from dioptra_worker.broker.rq.payload import (
     DEFAULT_TIME_LIMIT,
     FUNCTION,
     LARGEST_ID,

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from rq.exceptions import NoSuchJobError
 from rq.job import Job
 
-from dioptra_worker.broker.payload import PlainSerializer
-from dioptra_worker.broker.plain_pickle import MAX_PICKLE_BYTES
+from dioptra_worker.broker.rq.payload import PlainSerializer
+from dioptra_worker.broker.rq.plain_pickle import MAX_PICKLE_BYTES
 
 if TYPE_CHECKING:
     import redis
