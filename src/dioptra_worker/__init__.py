@@ -18,7 +18,7 @@ which do not import each other::
     settings
     credentials
     protocol | engine
-    homes
+    homes | certificates
     errors
 """
 

@@ -25,7 +25,7 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from dioptra_worker import homes
+from dioptra_worker import certificates, homes
 from dioptra_worker.credentials import SECRET_NAMES, WITHHELD_NAMES, secrets_in
 from dioptra_worker.errors import SettingsError
 
@@ -467,7 +467,7 @@ def for_runners(settings: Settings, environment: Mapping[str, str]) -> dict[str,
         that plugins may see the password), with `RUNNER_DEFAULTS` where the user has
         not said otherwise, and with what is outside of jobs' homes (`homes`).
     """
-    kept = homes.outside_of_jobs(_without_withheld(environment))
+    kept = _for_jobs(environment)
     if settings.expose_credentials:
         kept["DIOPTRA_WORKER_PASSWORD"] = settings.password.get_secret_value()
     return {**RUNNER_DEFAULTS, **kept}
@@ -479,10 +479,12 @@ def for_local_runs(environment: Mapping[str, str]) -> dict[str, str]:
     Args:
         environment: That of whoever wants the run.
     """
-    return {
-        **RUNNER_DEFAULTS,
-        **homes.outside_of_jobs(_without_withheld(environment)),
-    }
+    return {**RUNNER_DEFAULTS, **_for_jobs(environment)}
+
+
+def _for_jobs(environment: Mapping[str, str]) -> dict[str, str]:
+    kept = certificates.without_empty(_without_withheld(environment))
+    return homes.outside_of_jobs(kept)
 
 
 def _without_withheld(environment: Mapping[str, str]) -> dict[str, str]:

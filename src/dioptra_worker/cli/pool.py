@@ -7,6 +7,7 @@ import uuid
 from typing import TYPE_CHECKING
 
 from dioptra_worker import settings as settings_module
+from dioptra_worker.cli.certificates import log_unverified
 from dioptra_worker.cli.job_users import decide_job_users, warn_of
 from dioptra_worker.common import log_setup
 from dioptra_worker.common.processes.interpreter import python
@@ -42,6 +43,7 @@ def run_pool(
         level=settings.log_level,
         secrets=settings.secrets(),
     )
+    log_unverified(settings)
     share = choose_mode(settings.isolation) == "fork" and settings.warm
     users = None
     if share:

@@ -161,11 +161,13 @@ def run_command(
         )
     if watch and as_json:
         raise click.UsageError("--watch does not go with --json")
+    from dioptra_worker.cli.certificates import print_unverified
     from dioptra_worker.common.files.trusted_folder import make_private
     from dioptra_worker.common.files.workspace import temporary_work_dir
     from dioptra_worker.tools.workbench.planning.run_request import RunRequest
 
     make_private(temporary_work_dir())
+    print_unverified()
     request = RunRequest(
         path=entrypoint,
         plugins=plugins,

@@ -196,7 +196,13 @@ def start(
         sys.exit(run_pool(settings, options, overrides))
     if pool is not None:
         process_identity.end_with_parent(signal.SIGTERM)
-    code = serve(settings, options, times, pool=pool if share_forkserver else None)
+    code = serve(
+        settings,
+        options,
+        times,
+        pool=pool if share_forkserver else None,
+        is_slot=pool is not None,
+    )
     gc.freeze()  # at its end Python would look for garbage in all that it has imported
     sys.exit(code)
 
@@ -207,6 +213,7 @@ def serve(
     times: settings_module.Times,
     *,
     pool: int | None = None,
+    is_slot: bool = False,
 ) -> ExitCode:
     """Run the daemon and translate how it ended.
 
@@ -215,6 +222,7 @@ def serve(
         options: What the command line asks for.
         times: What tests have shortened.
         pool: The socket to the pool whose fork server this daemon shares.
+        is_slot: Whether it is one of a pool, which has told what holds for all.
     """
     from dioptra_worker.cli.job_users import decide_job_users
 
@@ -226,7 +234,7 @@ def serve(
         # The fork server imports MLflow while we import what the daemon needs.
         with contextlib.suppress(RunnerError):  # the daemon tries again, and says it
             launcher.start()
-        return _serve(settings, options, times, launcher, choice)
+        return _serve(settings, options, times, launcher, choice, is_slot=is_slot)
 
 
 def _serve(
@@ -235,8 +243,11 @@ def _serve(
     times: settings_module.Times,
     launcher: Launcher,
     choice: Choice | None,
+    *,
+    is_slot: bool,
 ) -> ExitCode:
     from dioptra_worker.api.client import DioptraApi
+    from dioptra_worker.cli.certificates import log_unverified
     from dioptra_worker.cli.job_users import warn_of
     from dioptra_worker.common import log_setup
     from dioptra_worker.daemon.daemon import Daemon
@@ -250,6 +261,8 @@ def _serve(
     )
     if choice is not None:
         warn_of(choice)
+    if not is_slot:
+        log_unverified(settings)
     threading.Thread(target=_warn, args=[settings, launcher], daemon=True).start()
     api = DioptraApi(
         url=settings.api_url,

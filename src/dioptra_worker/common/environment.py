@@ -10,6 +10,8 @@ import contextlib
 import os
 from typing import TYPE_CHECKING
 
+from dioptra_worker import certificates
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
@@ -30,6 +32,11 @@ def environment_variables(variables: Mapping[str, str]) -> Iterator[None]:
 
 
 def set_defaults(variables: Mapping[str, str]) -> None:
-    """Set the environment variables that are not set."""
+    """Set the environment variables that are not set, where jobs' libraries are used.
+
+    To these, some that are empty mean what nobody meant; see `certificates`.
+    """
+    for name in certificates.emptied(os.environ):
+        del os.environ[name]
     for name, value in variables.items():
         os.environ.setdefault(name, value)

@@ -12,6 +12,7 @@ from dioptra_worker.errors import ServiceUnavailable
 from dioptra_worker.tools.doctor.checks import (
     api,
     broker,
+    certificates,
     configuration,
     disk,
     gpu,
@@ -70,7 +71,7 @@ def all_checks(
         names += [isolation.NAME] if deep else []
         return [*local, *([_skipped(name)] for name in names)]
     if services:
-        chains = [*local, *_service_checks(settings, queues, timeout)]
+        chains = [*local, *_service_checks(settings, queues, environment, timeout)]
     else:
         holds = Check(name=image.PROGRAM, run=partial(image.check, settings))
         chains = [*local, [holds], [_disk(settings)]]
@@ -84,10 +85,15 @@ def all_checks(
 
 
 def _service_checks(
-    settings: Settings, queues: Sequence[str], timeout: float
+    settings: Settings,
+    queues: Sequence[str],
+    environment: Mapping[str, str],
+    timeout: float,
 ) -> Iterator[list[Check]]:
     yield [_disk(settings)]
     url = settings.redis_url.get_secret_value()
+    believed = partial(certificates.check, environment, url)
+    yield [Check(name=certificates.NAME, run=believed)]
     yield [Check(name=broker.NAME, run=partial(broker.check, url), fix=broker.REACH)]
     yield [
         Check(

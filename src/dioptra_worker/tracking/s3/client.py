@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
-import logging
 import os
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
@@ -21,6 +20,7 @@ from botocore.exceptions import (
     HTTPClientError,
 )
 
+from dioptra_worker import certificates
 from dioptra_worker.common.network.network_errors import cause
 from dioptra_worker.errors import ServiceRefused, ServiceUnavailable
 
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 
     from botocore.loaders import Loader
     from mypy_boto3_s3 import S3Client
-
-log = logging.getLogger("dioptra_worker.tracking")
 
 SERVICE = "S3"
 MAX_RETRIES = 5
@@ -146,20 +144,11 @@ def _make(*, access_key: str | None = None, secret_key: str | None = None) -> S3
     endpoint = os.environ.get("MLFLOW_S3_ENDPOINT_URL") or None
     checksums: Literal["when_required", "when_supported"]
     checksums = "when_required" if endpoint else "when_supported"
-    ignore_tls = os.environ.get("MLFLOW_S3_IGNORE_TLS", "").lower() in {"true", "1"}
-    if ignore_tls:
-        log.warning(
-            "whoever answers as S3 is believed: MLFLOW_S3_IGNORE_TLS is set, so its"
-            " certificate is not looked at"
-        )
-    # To botocore a variable that is empty means not to look at certificates at all.
-    bundles = (os.environ.get(name) for name in ("AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE"))
-    emptied = any(bundle == "" for bundle in bundles)
-    return _session().client(
+    session = _session()
+    return boto3.Session(botocore_session=session).client(
         "s3",
         endpoint_url=endpoint,
-        # True would hide AWS_CA_BUNDLE, so it is said only where a variable is empty.
-        verify=False if ignore_tls else _bundle() if emptied else None,
+        verify=_believed(session),
         config=Config(
             request_checksum_calculation=checksums,
             response_checksum_validation=checksums,
@@ -171,17 +160,22 @@ def _make(*, access_key: str | None = None, secret_key: str | None = None) -> S3
     )
 
 
-def _bundle() -> str | bool:
-    """Whose certificates are believed where one of the variables is empty."""
-    names = ("AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE")
-    return next((it for name in names if (it := os.environ.get(name))), True)
+def _believed(session: botocore.session.Session) -> str | bool:
+    """Whose certificates are believed, as botocore decides it.
+
+    But to botocore a variable or an option that is empty means to look at none.
+    """
+    if certificates.is_on(certificates.S3_SWITCH, os.environ):
+        return False
+    named = session.get_config_variable("ca_bundle")
+    return str(named or os.environ.get("REQUESTS_CA_BUNDLE") or "") or True
 
 
-def _session() -> boto3.Session:
+def _session() -> botocore.session.Session:
     """A session of our own, which is cheap since the data models are read once."""
-    core = botocore.session.Session()
-    core.register_component("data_loader", _models())
-    return boto3.Session(botocore_session=core)
+    session = botocore.session.Session()
+    session.register_component("data_loader", _models())
+    return session
 
 
 @functools.cache
