@@ -1,9 +1,9 @@
 """What a task leaves to be done at its end is done, within a limit.
 
 Attack: exit handlers, threads, files that nobody closes, shared memory that nobody
-unlinks; a fork in a handler. Promise: what belongs to the job happens as at the end of
-a program, and nothing stays in the system. That none waits for ever:
-tests/unit/runner/test_exit_handlers.py.
+unlinks, also in a job that is killed; a fork in a handler. Promise: what belongs to the
+job happens as at the end of a program, and nothing stays in the system. That none waits
+for ever: tests/unit/runner/test_exit_handlers.py.
 """
 
 from __future__ import annotations
@@ -67,9 +67,19 @@ def test_a_task_ends_as_a_program_does(
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="shared memory is not shown there")
-def test_shared_memory_goes_with_the_job(run_task: Callable[[str], Ran]) -> None:
-    """Blocks and semaphores that a task forgets are removed at its end."""
-    ran = run_task("""
+@pytest.mark.parametrize(
+    ("ending", "status"),
+    [
+        ("pass", "finished"),
+        ("os.kill(os.getpid(), signal.SIGKILL)", "failed"),
+        ("os.fork() or (os.setsid(), time.sleep(60)); os.abort()", "failed"),
+    ],
+)
+def test_shared_memory_goes_with_the_job(
+    ending: str, status: str, run_task: Callable[[str], Ran]
+) -> None:
+    """Blocks and semaphores that a task forgets are removed, however it ends."""
+    ran = run_task(f"""
         from multiprocessing import shared_memory
         KEPT = []
 
@@ -78,8 +88,9 @@ def test_shared_memory_goes_with_the_job(run_task: Callable[[str], Ran]) -> None
             KEPT.append(shared_memory.SharedMemory(create=True, size=10_000))
             KEPT.append(multiprocessing.get_context("spawn").Semaphore())
             print("made", KEPT[0].name)
+            {ending}
         """)
-    assert ran.status == "finished"
+    assert ran.status == status
     found = re.search(r"made /?(psm_\w+)", ran.text)
     assert found is not None
     assert not (SHARED_MEMORY / found[1]).exists()

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from dioptra_worker.common.network.backoff import retry_until_available
+from dioptra_worker.common.processes.resource_trackers import kill_group
 from dioptra_worker.engine.wording import format_exception, safe_str
 from dioptra_worker.errors import RunnerError, ServiceRefused, WorkerError
 from dioptra_worker.homes import link_downloads
@@ -269,4 +270,4 @@ def _end_with_daemon(grace: float) -> None:
     """Do not outlive the daemon by more than the grace period."""
     os.kill(os.getpid(), signal.SIGTERM)  # the main thread raises `JobStopped`
     time.sleep(grace)
-    os.killpg(0, signal.SIGKILL)  # this process and what it started in its group
+    kill_group(os.getpgrp())  # this process and what it started in its group

@@ -15,13 +15,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dioptra_worker.common.processes.prctl import PR_SET_CHILD_SUBREAPER, prctl
+from dioptra_worker.common.processes.resource_trackers import (
+    TRACKER_TIMEOUT,
+    is_tracker,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Callable, Collection
 
 REAP_TIMEOUT = 1.0
 """Seconds to wait for the end of a process that was killed."""
 _MAX_ROUNDS = 100
+_PAUSE = 0.001
 
 
 def adopt_orphans() -> bool:
@@ -32,56 +37,83 @@ def adopt_orphans() -> bool:
     return prctl(PR_SET_CHILD_SUBREAPER, 1)
 
 
-def kill_orphans(known: Collection[int]) -> int:
+def kill_orphans(known: Collection[int], *, session: int | None = None) -> int:
     """Kill and reap the children that this process has not started (Linux).
 
     Those are not *known*, and in a session of their own: what this process starts
     belongs to its session, which no process can enter from outside, or is known.
+    Resource trackers are killed last, and only if they do not end by themselves.
 
     Args:
         known: Children in sessions of their own that this process has started.
+        session: End those of this session only; None is of all but our own.
 
     Returns:
-        How many there were.
+        How many were killed.
     """
+
+    def orphans() -> set[int]:
+        return _orphans(session) - set(known)
+
+    killed = _kill_while_there(lambda: {p for p in orphans() if not is_tracker(p)})
+    deadline = time.monotonic() + TRACKER_TIMEOUT
+    while (left := orphans()) and time.monotonic() < deadline:
+        for pid in left:
+            _reap_ended(pid)
+        time.sleep(_PAUSE)
+    return len(killed | _kill_while_there(orphans))
+
+
+def _kill_while_there(find: Callable[[], set[int]]) -> set[int]:
+    """Kill and reap processes as long as there are more of them; all there were."""
     killed: set[int] = set()
     for _ in range(_MAX_ROUNDS):  # killing one can orphan its children, which come next
-        orphans = _foreign_children() - set(known)
-        if not orphans:
+        found = find()
+        if not found:
             break
-        for pid in orphans:
+        for pid in found:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, signal.SIGKILL)
-        killed |= orphans
-        stuck = [pid for pid in orphans if not _reap_killed(pid)]
+        killed |= found
+        stuck = [pid for pid in found if not _reap_killed(pid)]
         if stuck:
             break
-    return len(killed)
+    return killed
 
 
 def _reap_killed(pid: int) -> bool:
     """Reap a child that was killed; False when it sits in the kernel and cannot die."""
     deadline = time.monotonic() + REAP_TIMEOUT
-    with contextlib.suppress(ChildProcessError):
-        while not os.waitpid(pid, os.WNOHANG)[0]:
-            if time.monotonic() > deadline:
-                return False
-            time.sleep(0.001)
+    while not _reap_ended(pid):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(_PAUSE)
     return True
 
 
-def _foreign_children() -> set[int]:
-    """The children of all of this process's threads that are in other sessions."""
+def _reap_ended(pid: int) -> bool:
+    """Reap a child if it has ended; whether it has."""
+    try:
+        return os.waitpid(pid, os.WNOHANG)[0] != 0
+    except ChildProcessError:  # another thread has reaped it
+        return True
+
+
+def _orphans(session: int | None) -> set[int]:
+    """The children of all of our threads that are in a session, or in any but ours."""
     found = set()
-    session = os.getsid(0)
     for task in Path("/proc/self/task").glob("*/children"):
         with contextlib.suppress(OSError):  # a thread that has just ended
             found |= {int(pid) for pid in task.read_text().split()}
-    return {pid for pid in found if _is_outside(session, pid)}
+    own = os.getsid(0)
+    sessions = {pid: _session(pid) or own for pid in found}
+    return {
+        pid for pid, its in sessions.items() if its != own and session in {None, its}
+    }
 
 
-def _is_outside(session: int, pid: int) -> bool:
+def _session(pid: int) -> int | None:
     try:
-        return os.getsid(pid) != session
+        return os.getsid(pid)
     except OSError:  # another thread has reaped it
-        return False
+        return None

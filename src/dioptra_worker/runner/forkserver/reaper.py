@@ -9,9 +9,11 @@ import socket
 import sys
 from typing import TYPE_CHECKING
 
+from dioptra_worker.common.processes.resource_trackers import kill_group
+
 if TYPE_CHECKING:
     import resource
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 
 @contextlib.contextmanager
@@ -29,15 +31,17 @@ def child_signals() -> Iterator[socket.socket]:
             signal.set_wakeup_fd(-1)
 
 
-def reap(pid: int, *, group: bool) -> tuple[int, resource.struct_rusage] | None:
-    """Reap a child that has ended, and kill what is left of its group.
+def reap(
+    pid: int, *, end_rest: Callable[[int], object] | None = None
+) -> tuple[int, resource.struct_rusage] | None:
+    """Reap a child that has ended, and see to the end of what it has left.
 
-    Where the system allows, the group is killed before its leader is reaped, since an
+    Where the system allows, the rest is ended before its leader is reaped, since an
     unreaped leader keeps the group's number from being given to anybody else.
 
     Args:
         pid: The child.
-        group: Whether it leads a group of its own to be killed.
+        end_rest: Ends what is left of its group and session.
 
     Returns:
         Its wait status and what it used; None while it runs.
@@ -47,21 +51,27 @@ def reap(pid: int, *, group: bool) -> tuple[int, resource.struct_rusage] | None:
         options = os.WEXITED | os.WNOWAIT | os.WNOHANG
         if os.waitid(os.P_PID, pid, options) is None:
             return None
-        if group:
-            signal_group(pid, signal.SIGKILL)
+        if end_rest is not None:
+            end_rest(pid)
     found, status, usage = os.wait4(pid, os.WNOHANG)
     if not found:
         return None
-    if group and not peeks:
-        signal_group(pid, signal.SIGKILL)
+    if end_rest is not None and not peeks:
+        end_rest(pid)
     return status, usage
 
 
 def signal_group(pid: int, signum: int) -> None:
-    """Signal a runner, which is not reaped yet, and all in its process group."""
+    """Signal a runner, which is not reaped yet, and all in its process group.
+
+    SIGKILL leaves out the trackers of what it has in shared memory.
+    """
     with contextlib.suppress(ProcessLookupError, PermissionError):
         try:
-            os.killpg(pid, signum)
+            if signum == signal.SIGKILL:
+                kill_group(pid)
+            else:
+                os.killpg(pid, signum)
         except ProcessLookupError:  # it was forked just now and leads no group yet
             os.kill(pid, signum)
 

@@ -175,18 +175,29 @@ class Forkserver:
         for pid in list(self._children):
             # What is left of a job's group is killed with its leader: nobody could
             # end it later, when the number may be another process's.
-            found = reap(pid, group=pid in self._runners)
+            is_runner = pid in self._runners
+            found = reap(pid, end_rest=self._end_rest if is_runner else None)
             if found is None:
                 continue
             status, usage = found
             self._children.discard(pid)
             self._runners.discard(pid)
-            # An orphan does not say whose it was: while a runner lives, it may be its.
             if not self._runners:
-                kill_orphans(self._children | self._maker.standby_pids())
                 self._remove_what_jobs_left()
             peak = maxrss_bytes(usage.ru_maxrss)
             self._report(ProcessEnded(pid=pid, status=status, peak=peak))
+
+    def _end_rest(self, runner: int) -> None:
+        """End what a runner that has ended left behind."""
+        # An orphan that has left its runner's session does not say whose it was: while
+        # another runner lives, it may be its.
+        is_last = self._runners <= {runner}
+        kill_orphans(
+            self._children | self._maker.standby_pids(),
+            session=None if is_last else runner,
+        )
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(runner, signal.SIGKILL)  # where nobody adopts
 
     def _remove_what_jobs_left(self) -> None:
         if self._has_own_user and (left := remove_ipc_objects(self._own_objects)):

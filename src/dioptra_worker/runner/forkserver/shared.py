@@ -55,7 +55,7 @@ def serve(
             if children in ready:
                 with contextlib.suppress(BlockingIOError):
                     children.recv(4096)
-                forkservers -= {pid for pid in forkservers if reap(pid, group=False)}
+                forkservers -= {pid for pid in forkservers if reap(pid)}
                 kill_orphans(forkservers)
             if sock not in ready:
                 continue

@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import signal
 import socket
 import threading
 from collections import deque
 from typing import TYPE_CHECKING
 
+from dioptra_worker.common.processes.resource_trackers import kill_group
 from dioptra_worker.errors import RunnerError
 from dioptra_worker.protocol import codec
 from dioptra_worker.protocol.forkserver import (
@@ -163,7 +163,7 @@ class ForkserverClient:
         for process in processes:
             if not self._closing:  # it was killed, and can end nothing any more
                 with contextlib.suppress(ProcessLookupError, PermissionError):
-                    os.killpg(process.pid, signal.SIGKILL)
+                    kill_group(process.pid)
             process.set_exit(ProcessExit(code=None, peak=None))
 
     def _handle(self, report: ForkserverReport) -> None:
