@@ -11,7 +11,7 @@ from dioptra_worker.tools.local.errors import PortTaken, ServiceFailed
 from dioptra_worker.tools.local.files import make_private
 from dioptra_worker.tools.local.progress import step
 from dioptra_worker.tools.local.rest_api.database import place_database
-from dioptra_worker.tools.local.rest_api.peer import ensure_peer
+from dioptra_worker.tools.local.rest_api.peer import ensure_peer, given_peer
 from dioptra_worker.tools.local.rest_api.peer_environment import PeerEnvironment
 from dioptra_worker.tools.local.rest_api.seed import seed
 from dioptra_worker.tools.local.services.commands import require_extra
@@ -71,7 +71,7 @@ def start_stack(plan: StackPlan, progress: StepListener) -> Started:
 
 def _peer(plan: StackPlan, progress: StepListener) -> PeerEnvironment:
     if plan.peer_python is not None:
-        return PeerEnvironment(plan.peer_python.absolute())
+        return given_peer(plan.peer_python.absolute())
     return ensure_peer(plan.cache, full=plan.full_peer, progress=progress)
 
 

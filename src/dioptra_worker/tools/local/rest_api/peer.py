@@ -35,6 +35,7 @@ PEER_VERSION = "1.2.2"
 
 _PINS = Path(__file__).with_name("pins")
 _MARKER = "complete.json"
+_TEMPLATE = "database.sqlite"
 _INSTALL_TIMEOUT = 1800.0
 _PIP_WITH_PYTHON_OPTION = (22, 3)
 
@@ -56,7 +57,7 @@ def ensure_peer(
     """
     home = cache / "peer" / _key(full=full)
     make_private(home.parent)
-    environment = PeerEnvironment(home / "venv/bin/python", home / "database.sqlite")
+    environment = PeerEnvironment(home / "venv/bin/python", home / _TEMPLATE)
     if home.exists():
         check(home)
     if _is_whole(home, environment) and not was_moved(environment.python):
@@ -76,6 +77,16 @@ def ensure_peer(
     return environment
 
 
+def given_peer(python: Path) -> PeerEnvironment:
+    """Return the environment of an interpreter that somebody names.
+
+    Where it is one that `ensure_peer` has made, its database is copied, too.
+    """
+    home = python.parent.parent.parent
+    environment = PeerEnvironment(python, home / _TEMPLATE)
+    return environment if _is_whole(home, environment) else PeerEnvironment(python)
+
+
 def _build(
     home: Path, environment: PeerEnvironment, *, full: bool, progress: StepListener
 ) -> None:
@@ -84,7 +95,7 @@ def _build(
         _run(_venv_command(home / "venv"), home)
         _run(_pip_command(environment.python, full=full), home)
     with step(progress, "make the database template"):
-        make_database(environment.python, home / "database.sqlite")
+        make_database(environment.python, home / _TEMPLATE)
     (home / _MARKER).write_text(
         json.dumps({"dioptra-platform": PEER_VERSION, "python": sys.version})
     )

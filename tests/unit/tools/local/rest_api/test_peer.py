@@ -43,6 +43,16 @@ def test_an_environment_whose_python_was_removed_does_not_count(
     assert not peer._is_whole(tmp_path, environment)
 
 
+def test_one_of_ours_that_is_named_brings_its_database(tmp_path: Path) -> None:
+    """Whoever names its interpreter waits for no migration; another's has none."""
+    python = tmp_path / "venv/bin/python"
+    python.parent.mkdir(parents=True)
+    python.symlink_to(sys.executable)
+    assert peer.given_peer(python) == PeerEnvironment(python)
+    (tmp_path / peer._MARKER).write_text("{}")
+    assert peer.given_peer(python).database == tmp_path / peer._TEMPLATE
+
+
 @pytest.mark.process
 @pytest.mark.parametrize("place", ["there", "there, with blanks", "far" * 60])
 def test_an_environment_that_was_moved_is_mended(tmp_path: Path, place: str) -> None:
