@@ -12,7 +12,6 @@ from dioptra_worker.tools.local.files import make_private
 from dioptra_worker.tools.local.progress import step
 from dioptra_worker.tools.local.rest_api.database import place_database
 from dioptra_worker.tools.local.rest_api.peer import ensure_peer, given_peer
-from dioptra_worker.tools.local.rest_api.peer_environment import PeerEnvironment
 from dioptra_worker.tools.local.rest_api.seed import seed
 from dioptra_worker.tools.local.services.commands import require_extra
 from dioptra_worker.tools.local.services.service import Service
@@ -20,6 +19,7 @@ from dioptra_worker.tools.local.services.service import Service
 if TYPE_CHECKING:
     from dioptra_worker.tools.local.plan import StackPlan
     from dioptra_worker.tools.local.progress import StepListener
+    from dioptra_worker.tools.local.rest_api.peer_environment import PeerEnvironment
 
 _ATTEMPTS = 3
 _ANSWER_TIMEOUT = 20.0
