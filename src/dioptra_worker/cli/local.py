@@ -27,6 +27,16 @@ if TYPE_CHECKING:
 
 _MARKS = {State.DONE: "✓", State.FAILED: "✗", State.NOTE: "·"}
 
+cache_option = click.option(
+    "--cache",
+    type=click.Path(file_okay=False, path_type=Path),
+    envvar="DIOPTRA_WORKER_CACHE_DIR",
+    default=default_cache,
+    help="Where the REST API's environment is kept between stacks.  "
+    "[default: your cache folder; env: DIOPTRA_WORKER_CACHE_DIR]",
+)
+"""An option of every command that brings up a stack."""
+
 
 def _common(function: Callable[..., None]) -> Callable[..., None]:
     """Add the options of every command, and turn errors into sentences."""
@@ -47,15 +57,7 @@ def _common(function: Callable[..., None]) -> Callable[..., None]:
         help="The stack's folder.  [default: one in your home, see the guide; "
         "env: DIOPTRA_WORKER_LOCAL_DIR]",
     )
-    cache = click.option(
-        "--cache",
-        type=click.Path(file_okay=False, path_type=Path),
-        envvar="DIOPTRA_WORKER_CACHE_DIR",
-        default=default_cache,
-        help="Where the REST API's environment is kept between stacks.  "
-        "[default: your cache folder; env: DIOPTRA_WORKER_CACHE_DIR]",
-    )
-    return directory(cache(translated))
+    return directory(cache_option(translated))
 
 
 def _examples(*lines: str) -> str:
@@ -137,12 +139,12 @@ def up(
         full_peer=full_peer,
         ports=ports,
         cache=cache,
-        progress=_show_step,
+        progress=show_step,
     )
     state = "was running already" if stack.was_running else "is up"
     click.echo(f"The local stack {state}, in {stack.directory}")
     for health in stack.status():
-        click.echo(_line(health))
+        click.echo(service_line(health))
     click.echo(
         'Next: eval "$(dioptra-worker local env)" && dioptra-worker start '
         + " ".join(stack.config.queues)
@@ -183,7 +185,7 @@ def status(context: click.Context, directory: Path, cache: Path, as_json: bool) 
         click.echo(json.dumps([asdict(health) for health in services], indent=2))
     else:
         for health in services:
-            click.echo(_line(health))
+            click.echo(service_line(health))
     context.exit(0 if all(health.healthy for health in services) else 1)
 
 
@@ -225,7 +227,8 @@ def _ports(pairs: tuple[str, ...]) -> dict[str, int]:
     return ports
 
 
-def _show_step(step: Step) -> None:
+def show_step(step: Step) -> None:
+    """Tell that a part of a stack is up, or takes a while."""
     if step.state is State.STARTED:
         if step.name.startswith("install"):
             click.echo(f"… {step.name}: {spelt_out(step.detail)}", err=True)
@@ -237,7 +240,8 @@ def _show_step(step: Step) -> None:
     )
 
 
-def _line(health: Health) -> str:
+def service_line(health: Health) -> str:
+    """Where a service is, and how."""
     state = "healthy" if health.healthy else health.problem
     pid = f"pid {health.pid}" if health.pid else "no process"
     return f"  {health.name:<8}{health.url:<28}{pid:<13}{state}"

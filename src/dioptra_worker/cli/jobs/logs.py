@@ -76,7 +76,7 @@ def logs_command(
     """
     from dioptra_worker.tools.jobs import log_follow as following
 
-    printer = _Printer(severity=severity, step=step, as_json=as_json)
+    printer = LogPrinter(severity=severity, step=step, as_json=as_json)
     if not follow:
         for entry in following.read(context.client, job_id):
             printer.print(entry)
@@ -97,12 +97,20 @@ def _waiting(error: ServiceUnavailable) -> None:
 
 
 @dataclass
-class _Printer:
-    """Prints records, with a headline where a section of the log begins."""
+class LogPrinter:
+    """Prints records, with a headline where a section of the log begins.
 
-    severity: str
-    step: str | None
-    as_json: bool
+    Attributes:
+        severity: The least severe records to print.
+        step: Print only what this step wrote; None is all.
+        as_json: Print JSON objects instead.
+        section: The section of the last record.
+        steps: The steps that were seen.
+    """
+
+    severity: str = "DEBUG"
+    step: str | None = None
+    as_json: bool = False
     section: int = field(default=-1)
     steps: dict[str, None] = field(default_factory=dict)
 

@@ -22,7 +22,7 @@ from dioptra_worker.common.text.printable import one_line
 from dioptra_worker.tools.jobs.formatting import extent, maybe, metrics
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from dioptra_worker.tools.jobs.details import Details
 
@@ -59,7 +59,14 @@ def show_command(context: CommandContext, *, job_id: int, as_json: bool) -> None
     )
     click.secho(f"Job {job.id}: {one_line(job.name)}  ", bold=True, nl=False)
     click.echo(mark)
+    print_parts(details)
+
+
+def print_parts(details: Details, *, only: Collection[str] | None = None) -> None:
+    """Print what there is to tell of a job, each part with its title; *only* some."""
     for title, lines in _parts(details):
+        if only is not None and title not in only:
+            continue
         for number, line in enumerate(lines):
             head = f"  {'' if number else title:<{_WIDTH}}"
             click.echo(click.style(head, dim=True) + line)

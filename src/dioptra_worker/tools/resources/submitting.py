@@ -119,7 +119,7 @@ def wait(
         api: A session with the API.
         job_id: The job.
         seconds: How long in all.
-        on_status: Told the job's status after every look.
+        on_status: Told each status that the job is seen to have, once.
         sleep: Waits between two looks; may raise to give up.
 
     Returns:
@@ -130,6 +130,7 @@ def wait(
         ServiceError: The API refused, or was away until the time was up.
     """
     deadline = time.monotonic() + seconds
+    last = None
     while True:
         late = time.monotonic() >= deadline
         try:
@@ -139,7 +140,9 @@ def wait(
                 raise
             sleep(_POLL_INTERVAL)
             continue
-        on_status(status)
+        if status != last:
+            on_status(status)
+            last = status
         if status in ENDED:
             return status
         if late:
