@@ -90,6 +90,7 @@ def _wait_for_ends(journal: Path, count: int) -> None:
 
 
 @pytest.mark.timeout(300)
+@pytest.mark.slow
 def test_three_workers_two_killed(
     platform: Platform, stack: LocalStack, tmp_path: Path
 ) -> None:

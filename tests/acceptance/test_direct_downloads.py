@@ -83,7 +83,10 @@ class Scene:
         return text
 
 
-@pytest.fixture(name="scene", params=["stack", "proxied_stack"])
+@pytest.fixture(
+    name="scene",
+    params=["stack", pytest.param("proxied_stack", marks=pytest.mark.slow)],
+)
 def _scene(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Scene]:
     stack: LocalStack = request.getfixturevalue(request.param)
     scene = Scene(stack.environment(), tmp_path)

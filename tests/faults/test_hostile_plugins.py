@@ -279,7 +279,12 @@ def _each_of(cases: list[Case]) -> pytest.MarkDecorator:
     return pytest.mark.parametrize(
         ("isolation", "case"),
         [
-            pytest.param(isolation, case, id=f"{isolation}-{case.name}")
+            pytest.param(
+                isolation,
+                case,
+                id=f"{isolation}-{case.name}",
+                marks=pytest.mark.slow if isolation == "spawn" else (),
+            )
             for isolation in ("fork", "spawn")
             for case in cases
             if isolation == "fork" or case.spawned

@@ -118,7 +118,10 @@ def _scene(
         )
 
 
-@pytest.mark.parametrize("how", ["stop", "kill", "pause"])
+@pytest.mark.parametrize(
+    "how",
+    ["stop", *(pytest.param(how, marks=pytest.mark.slow) for how in ("kill", "pause"))],
+)
 def test_api_away_at_the_end(how: str, scene: Scene, fault_report: FaultReport) -> None:
     """What a job produced while the API was away is all there when it is back."""
     stepwise = scene.job(3)

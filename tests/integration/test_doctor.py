@@ -202,7 +202,9 @@ def test_unusable_command_line(doctor: Patient, arguments: tuple[str, ...]) -> N
         ("MLFLOW_S3_ENDPOINT_URL", "artifact store", "MLFLOW_S3_ENDPOINT_URL"),
     ],
 )
-@pytest.mark.parametrize("how", ["closed", "hung"])
+@pytest.mark.parametrize(
+    "how", ["closed", pytest.param("hung", marks=pytest.mark.slow)]
+)
 def test_absent_service(
     doctor: Patient, how: str, variable: str, name: str, fix: str
 ) -> None:

@@ -73,7 +73,13 @@ def _read(tracking: FolderTracking, run_id: str) -> Any:
     return json.loads(_mlflow(tracking, READ, run_id))
 
 
-@pytest.mark.parametrize("status", ["FINISHED", "FAILED", "KILLED"])
+@pytest.mark.parametrize(
+    "status",
+    [
+        "FINISHED",
+        *(pytest.param(end, marks=pytest.mark.slow) for end in ("FAILED", "KILLED")),
+    ],
+)
 def test_mlflow_reads_what_was_written(
     tracking: FolderTracking, tmp_path: Path, status: RunStatus
 ) -> None:
