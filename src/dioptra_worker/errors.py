@@ -13,6 +13,7 @@
          │   └─ PathUnknown      who answers knows no such path; is it the service?
          └─ ServiceRefused       it will not: the request or our rights are wrong
              ├─ LoginRefused     the user or the password
+             ├─ PlatformTooOld   its version lacks what a worker needs
              ├─ NotFound         the thing is not (or no longer) there
              └─ Conflict         the thing is already there, or in another state
 
@@ -116,6 +117,10 @@ class ServiceRefused(ServiceError):
 
 class LoginRefused(ServiceRefused):
     """The API knows no such user, or the password is wrong."""
+
+
+class PlatformTooOld(ServiceRefused):
+    """The platform's version lacks what a worker needs."""
 
 
 class NotFound(ServiceRefused):

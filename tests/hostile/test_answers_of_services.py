@@ -19,6 +19,7 @@ import requests
 from tests.plugins.hostile_server import Conversation, hostile_server
 
 from dioptra_worker.api.client import DioptraApi
+from dioptra_worker.api.health import HealthAnswer
 from dioptra_worker.common.network import bounded_http
 from dioptra_worker.errors import (
     ArtifactError,
@@ -29,7 +30,6 @@ from dioptra_worker.errors import (
 from dioptra_worker.sdk.bridge import Session
 from dioptra_worker.sdk.client.errors import APIConnectionError
 from dioptra_worker.sdk.client.transport import Patience, Transport
-from dioptra_worker.tools.doctor.checks.api import HealthAnswer, ask_health
 from dioptra_worker.tools.lineage.mlflow_api import MlflowApi
 
 if TYPE_CHECKING:
@@ -149,7 +149,8 @@ def test_other_clients_do_not_wait_for_drips_either() -> None:
             Transport(url, parse=True, patience=patience).send("GET", "/jobs/1")
         assert time.monotonic() - began < PATIENCE + MARGIN
         began = time.monotonic()
-        assert ask_health(url, timeout=PATIENCE) == HealthAnswer()
+        with _api(url) as api:
+            assert api.health() == HealthAnswer()
         assert time.monotonic() - began < PATIENCE + MARGIN
         with (
             MlflowApi(url, timeout=PATIENCE) as mlflow,

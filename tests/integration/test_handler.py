@@ -47,6 +47,9 @@ class Api(SimulatedApi):
     def reach(self) -> None:
         """Somebody listens there."""
 
+    def check_platform(self) -> None:
+        """It is new enough."""
+
 
 class NoRunners:
     """A launcher that starts nothing, and tells when it should."""

@@ -8,7 +8,6 @@ by itself: who calls knows how patient to be (see
 
 from __future__ import annotations
 
-import contextlib
 import socket
 import threading
 from collections.abc import Callable
@@ -27,6 +26,7 @@ from dioptra_worker.api.errors import (
     translate_errors,
     unreachable_error,
 )
+from dioptra_worker.api.health import ask_health, ask_version, no_job_log
 from dioptra_worker.common.network.bounded_http import (
     BoundedSession,
     download_pace,
@@ -37,6 +37,7 @@ from dioptra_worker.common.text import strict_json
 from dioptra_worker.common.text.humanize import size as shown_size
 from dioptra_worker.errors import (
     ArtifactError,
+    LoginRefused,
     PathUnknown,
     ServiceRefused,
     ServiceUnavailable,
@@ -46,6 +47,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
     from types import TracebackType
+
+    from dioptra_worker.api.health import HealthAnswer
 
 CONNECT_TIMEOUT = 5.0
 READ_TIMEOUT = 60.0
@@ -124,6 +127,7 @@ class ApiSession:
         self._logins = 0
         self._identity: tuple[int, str] | None = None
         self._version: tuple[int, str] | None = None
+        self._checked: int | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -200,18 +204,44 @@ class ApiSession:
         return known[1]
 
     def platform_version(self) -> str:
-        """The platform's version; empty if it does not tell, as before 1.2."""
+        """The platform's version; empty if it does not tell."""
         known = self._version
         if known is None or known[0] != self._logins:
-            text = ""
-            with contextlib.suppress(
-                requests.RequestException, strict_json.NotJson, LookupError, TypeError
-            ):
-                limits = (CONNECT_TIMEOUT, self.timeout)
-                answer = self._http.get(f"{self.url}/health", timeout=limits)
-                text = str(strict_json.loads(answer.content)["version"])[:100]
-            known = self._version = (self._logins, text)
+            known = self._version = (self._logins, self.health().version)
         return known[1]
+
+    def health(self) -> HealthAnswer:
+        """What the API tells whoever asks, without a login."""
+        timeout = (CONNECT_TIMEOUT, self.timeout)
+        return ask_health(self._http, self.url, timeout=timeout)
+
+    def check_platform(self) -> None:
+        """See whether the API has what a worker needs; asked for once per login.
+
+        Judged by what it has, since a proxy may hide its version or have one.
+
+        Raises:
+            PlatformTooOld: It does not, and says that it is older than it has to be.
+            ServiceUnavailable: It does not, or cannot be reached.
+        """
+        if self._checked == self._logins:
+            return
+        logins = self._logins
+        try:
+            # Of no job, so that none can be in the way.
+            self._json("GET", "jobs/0/log", params={"pageLength": 1})
+        except PathUnknown as error:
+            timeout = (CONNECT_TIMEOUT, self.timeout)
+            version = ask_version(self._http, self.url, timeout=timeout)
+            raise no_job_log(self.url, version, error) from error
+        except LoginRefused:
+            raise
+        except ServiceRefused:
+            pass  # by who knows the path
+        except ServiceUnavailable as error:
+            if error.status != requests.codes.internal_server_error:
+                raise
+        self._checked = logins
 
     def reach(self) -> None:
         """See, in far less than a request, whether anybody listens at its address.

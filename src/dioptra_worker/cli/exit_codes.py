@@ -15,6 +15,6 @@ class ExitCode(IntEnum):
     USAGE = 2
     """The command line or the environment is not usable; nothing was done."""
     REFUSED = 3
-    """The Dioptra API refused the login, or Redis its user what a worker does."""
+    """The Dioptra API refused the login or is too old, or Redis refused its user."""
     INTERRUPTED = 130
     """Ctrl-C ended it."""

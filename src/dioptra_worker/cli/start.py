@@ -26,7 +26,6 @@ from dioptra_worker.common.processes import process_identity, process_privacy
 from dioptra_worker.common.processes.interpreter import what_python_lacks
 from dioptra_worker.common.text.printable import spelt_out
 from dioptra_worker.errors import (
-    LoginRefused,
     RunnerError,
     ServiceRefused,
     SettingsError,
@@ -143,7 +142,8 @@ def start(
     Twice: give it back to the queue at once.
 
     Exit status: 0 told to end or nothing left to do; 2 unusable command line or
-    environment; 3 the API refused the login, or Redis its user what a worker does.
+    environment; 3 the API refused the login or is of a platform that is too old, or
+    Redis refused its user what a worker does.
     """
     terminal.hide_secrets()
     # As process 1 of a container we would not hear SIGTERM until the daemon listens.
@@ -279,7 +279,7 @@ def _serve(
     except SettingsError as error:
         click.echo(spelt_out(str(error)), err=True)
         return ExitCode.USAGE
-    except (LoginRefused, ServiceRefused) as error:
+    except ServiceRefused as error:
         click.echo(spelt_out(str(error)), err=True)
         return ExitCode.REFUSED
     return ExitCode.OK

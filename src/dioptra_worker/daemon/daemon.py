@@ -4,7 +4,8 @@ Lifetimes in the order in which they begin; they end in reverse:
 
 1. fork server and API session (`dioptra_worker.cli.start`); 2. signals, which from here
 on only ask the daemon to end; 3. the health reporter, before anything is waited for;
-4. the login: who is refused never appears in RQ's list of workers; 5. the registration
+4. the login: who is refused, or finds a platform that is too old, never appears in RQ's
+list of workers; 5. the registration
 with RQ; 6. heartbeats, RQ's commands, the queue watcher, recovery; 7. the main loop.
 
 Heartbeats begin after the registration and end before it does: a later one would
@@ -101,6 +102,7 @@ class Daemon:
 
         Raises:
             LoginRefused: If the API does not know us.
+            PlatformTooOld: If the API lacks what a worker needs.
             ServiceRefused: If Redis does not let us do what a worker does.
             SettingsError: If the address of Redis is none.
         """
@@ -246,8 +248,9 @@ class Daemon:
                 " it needs, however long that takes",
                 ", ".join(self._options.wait_for),
             )
-        if self._calls.wait_for(self._api.login, API) is STOPPED:
-            return False
+        for call in (self._api.login, self._api.check_platform):
+            if self._calls.wait_for(call, API) is STOPPED:
+                return False
         with contextlib.suppress(ServiceError):  # the cache asks again
             self._calls.ask(self._api.identity)
         log.info("logged in to %s as %r", self._api.url, self._api.username)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 from functools import partial
@@ -14,9 +15,11 @@ from dioptra_worker.daemon.health.snapshot import API
 from dioptra_worker.daemon.service_calls import STOPPED, MainLoopCalls, NoAnswer
 from dioptra_worker.daemon.shutdown import Shutdown
 from dioptra_worker.daemon.wakeup import WakeUp
-from dioptra_worker.errors import LoginRefused, ServiceUnavailable
+from dioptra_worker.errors import LoginRefused, PlatformTooOld, ServiceUnavailable
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from dioptra_worker.api.client import DioptraApi
     from dioptra_worker.broker.rq.queue_watcher import QueueWatcher
     from dioptra_worker.broker.rq.rq_worker import QueueEntry, RqWorker
@@ -108,7 +111,7 @@ class MainLoop:
                 self._wakeup.sleep_unless_stopped(SUSPENDED_CHECK_INTERVAL)
             self._health.phase("serving")
             return None
-        if self._calls.wait_for(self._api.reach, API) is STOPPED:
+        if self._calls.wait_for(self._reach, API) is STOPPED:
             return None
         found = self._calls.wait_for(self._rq.dequeue)
         return None if isinstance(found, NoAnswer) else found
@@ -143,12 +146,16 @@ class MainLoop:
             if not api_is_there:
                 self._calls.wait_for(self._answering, API)
 
+    def _reach(self) -> None:
+        """See whether the API is there, and still new enough after a login."""
+        self._api.reach()
+        with _mended_later():
+            self._api.check_platform()
+
     def _answering(self) -> None:
-        """See whether the API works for us; a login refused now may be mended."""
-        try:
+        """See whether the API works for us."""
+        with _mended_later():
             self._api.ping()
-        except LoginRefused as error:
-            raise ServiceUnavailable(str(error), service=error.service) from error
 
     def _longest_wait(self) -> float:
         if self._options.max_idle is None:
@@ -159,3 +166,12 @@ class MainLoop:
     def _idle_too_long(self) -> bool:
         limit = self._options.max_idle
         return limit is not None and time.monotonic() - self._idle_since >= limit
+
+
+@contextlib.contextmanager
+def _mended_later() -> Iterator[None]:
+    """Wait for who is refused now, as for who is away: people may mend it."""
+    try:
+        yield
+    except (LoginRefused, PlatformTooOld) as error:
+        raise ServiceUnavailable(str(error), service=error.service) from error

@@ -99,6 +99,36 @@ class ScriptedApi:
             thread.join()
 
 
+LOG = "GET jobs/0/log"
+LOGIN = "POST auth/login"
+EMPTY_LOG = Answer(body={"data": [], "totalNumResults": 0})
+_NO_PATH = Answer(404, b"<!doctype html><title>404 Not Found</title>")
+
+
+class OlderApi:
+    """A script: the API before 1.1, whose jobs have no log.
+
+    Attributes:
+        answers: What it says, by method and path.
+    """
+
+    def __init__(self, *, health: object = "healthy", version: object = "1.0.1"):
+        self.answers = {
+            LOGIN: Answer(),
+            "GET /health": Answer(body=health),
+            "GET /swagger.json": described(version),
+        }
+
+    def __call__(self, request: Request) -> Answer:
+        """Answer."""
+        return self.answers.get(request.what, _NO_PATH)
+
+
+def described(version: object, title: str = "Dioptra REST API") -> Answer:
+    """The API's description of itself."""
+    return Answer(body={"info": {"title": title, "version": version}, "paths": {}})
+
+
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 import pytest
+from tests.unit.api.scripted import OlderApi, ScriptedApi
 
 from dioptra_worker.cli.exit_codes import ExitCode
 from dioptra_worker.cli.start import start
@@ -131,6 +132,18 @@ def test_help_needs_no_environment() -> None:
     for field in Settings.model_fields.values():
         assert str(field.alias) in answer.stdout
     assert answer.stderr == ""
+
+
+def test_an_older_platform_is_refused() -> None:
+    """One sentence says which version is needed, with code 3; Redis is not asked."""
+    with ScriptedApi(OlderApi(version="1.0.1")).running() as server:
+        environment = {**COMPLETE, "DIOPTRA_API": server.url}
+        answer = _run("cpu", environment=environment)
+    assert answer.returncode == int(ExitCode.REFUSED) == 3
+    assert answer.stderr == (
+        f"the Dioptra API at {server.url} is of dioptra-platform 1.0.1, which lacks"
+        " what this worker needs: upgrade dioptra-platform to 1.1 or newer\n"
+    )
 
 
 def test_wait_for_is_refused() -> None:

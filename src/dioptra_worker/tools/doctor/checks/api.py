@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-import email.utils
 import re
-import time
-from contextlib import suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
-
-import requests
 
 from dioptra_worker.api.client import DioptraApi
 from dioptra_worker.broker.queue_names import unknown_queue
-from dioptra_worker.common.network.bounded_http import BoundedSession
-from dioptra_worker.common.text import strict_json
 from dioptra_worker.errors import LoginRefused, ServiceError, ServiceUnavailable
 from dioptra_worker.tools.doctor.finding import Finding, fail, ok, warn
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from dioptra_worker.api.health import HealthAnswer
     from dioptra_worker.settings import Settings
 
 NAME = "Dioptra API"
@@ -28,45 +21,7 @@ MAX_SKEW = 10.0
 """Seconds by which two clocks may differ."""
 MAX_SKEW_OF_SIGNATURES = 900.0
 """Seconds by which they may differ before S3 refuses what we sign."""
-HEALTH_TIMEOUT = 5.0
 REACH = "start the API, or correct DIOPTRA_API"
-
-
-@dataclass(frozen=True)
-class HealthAnswer:
-    """What the API tells whoever asks.
-
-    Attributes:
-        version: The platform's version, None if it does not tell (before 1.2).
-        skew: Seconds by which its clock is ahead of ours, None if it does not tell.
-    """
-
-    version: str | None = None
-    skew: float | None = None
-
-
-def ask_health(url: str, *, timeout: float = HEALTH_TIMEOUT) -> HealthAnswer:
-    """Ask the API what it is and what time it has; an API that is away tells nothing.
-
-    That is no call of a worker's, so the client of `dioptra_worker.api` has none.
-
-    Args:
-        url: The setting DIOPTRA_API.
-        timeout: Seconds that the answer may take.
-    """
-    try:
-        with BoundedSession() as session:
-            answer = session.get(f"{url}/health", timeout=timeout)
-    except requests.RequestException:
-        return HealthAnswer()
-    version = skew = None
-    with suppress(ValueError, LookupError, TypeError):
-        version = str(strict_json.loads(answer.content)["version"])[:100]
-    with suppress(ValueError, KeyError, TypeError, OverflowError):
-        there = email.utils.parsedate_to_datetime(answer.headers["Date"])
-        # The header has whole seconds: on average it is half a second behind.
-        skew = there.timestamp() + 0.5 - time.time()
-    return HealthAnswer(version=version, skew=skew)
 
 
 def check(settings: Settings, queues: Sequence[str]) -> Iterator[Finding]:
@@ -84,18 +39,24 @@ def check(settings: Settings, queues: Sequence[str]) -> Iterator[Finding]:
     with api:
         try:
             api.login()
-            health = ask_health(api.url)
+            api.check_platform()
+            health = api.health()
             yield _logged_in(api, health)
             yield from _queues(api, queues)
         except LoginRefused as error:
-            detail, *fix = re.split(r"[;:] (?=check )", str(error), maxsplit=1)
-            yield fail(NAME, detail, fix[0] if fix else "check the user and password")
+            yield _failed(error, "check the user and password")
         except ServiceUnavailable as error:
-            yield fail(NAME, str(error), REACH)
+            yield _failed(error, REACH)
         except ServiceError as error:
-            yield fail(NAME, str(error), "check the rights of this user")
+            yield _failed(error, "check the rights of this user")
         else:
             yield clock(health.skew)
+
+
+def _failed(error: ServiceError, fix: str) -> Finding:
+    """A failure; what to do is in its sentence, or else is the fix given here."""
+    detail, *told = re.split(r"[;:] (?=(?:check|upgrade) )", str(error), maxsplit=1)
+    return fail(NAME, detail, told[0] if told else fix)
 
 
 def _logged_in(api: DioptraApi, health: HealthAnswer) -> Finding:
