@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import gzip
 import tarfile
 import zlib
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
+from dioptra_worker.common.text.humanize import first_line
 from dioptra_worker.errors import BundleError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 MAX_FILES = 100_000
 MAX_ARTIFACT_BYTES = 64 << 30
@@ -19,7 +22,14 @@ MAX_BUNDLE_BYTES = 1 << 30
 """Of a bundle of plugins; both when unpacked."""
 MAX_HEADER_BYTES = 1 << 20
 """No honest header of an archive is larger."""
+MAX_DEPTH = 100
+"""Folders in each other; no honest archive has as many."""
 _CHUNK_BYTES = 1 << 18
+_NAMES_AT_ODDS = {
+    *(errno.EEXIST, errno.EISDIR, errno.ENOTDIR),  # a file where a folder has to be
+    *(errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ),
+}
+"""What the system says of names, and not of the disk."""
 
 
 def unpack(
@@ -47,8 +57,9 @@ def unpack(
 
     Raises:
         BundleError: If a member would lie outside *target*, is no file or folder, if
-            there are too many or they are too large, or if the archive is damaged.
-        OSError: If they cannot be written.
+            there are too many or they are too large, if their names cannot be beside
+            each other here, or if the archive is damaged.
+        OSError: If they cannot be written, as on a full disk.
     """
     target.mkdir(parents=True, exist_ok=True)
     files = size = 0
@@ -59,7 +70,7 @@ def unpack(
             _BoundedGzipFile(fileobj=raw, mode="rb") as plain,
             tarfile.open(fileobj=plain, mode="r:") as tar,
         ):
-            for member in tar:
+            while (member := _next(tar, plain)) is not None:
                 check_cancelled()
                 files += 1 + _count_parents(member, folders)
                 size += max(member.size, 0)  # a negative one would make room
@@ -77,7 +88,18 @@ def unpack(
             if len(plain.read(MAX_HEADER_BYTES)) == MAX_HEADER_BYTES:
                 raise tarfile.ReadError("it goes on after its end")
     except _DAMAGED as error:
-        raise BundleError(f"{what} is not a whole tar.gz archive: {error}") from None
+        reason = first_line(error)[:200] or type(error).__name__
+        raise BundleError(f"{what} is not a whole tar.gz archive: {reason}") from None
+
+
+def _next(tar: tarfile.TarFile, plain: _BoundedGzipFile) -> tarfile.TarInfo | None:
+    """The next member; nothing is kept of those before, nor of what holds for all."""
+    with plain.reading_headers():
+        member = tar.next()
+    kept: Any = tar
+    kept.members.clear()
+    kept.pax_headers.clear()
+    return member
 
 
 _Folders = dict[str, "_Folders"]
@@ -107,12 +129,30 @@ _DAMAGED = (
 
 
 class _BoundedGzipFile(gzip.GzipFile):
-    """Reads no more at once than any honest header has: `tarfile` keeps those whole."""
+    """Reads no more at once than any honest header has: `tarfile` keeps those whole.
+
+    Nor for all headers of one member, which may be many, or a map without end.
+    """
+
+    _headers_left: int | None = MAX_HEADER_BYTES
 
     def read(self, size: int | None = -1) -> bytes:
         if size is None or not 0 <= size <= MAX_HEADER_BYTES:
             raise tarfile.ReadError(f"a header of {size} bytes")
+        if self._headers_left is not None:
+            self._headers_left -= size
+            if self._headers_left < 0:
+                raise tarfile.ReadError("headers without end")
         return super().read(size)
+
+    @contextlib.contextmanager
+    def reading_headers(self) -> Iterator[None]:
+        """Count what is read in the block as one member's headers."""
+        self._headers_left = MAX_HEADER_BYTES
+        try:
+            yield
+        finally:
+            self._headers_left = None
 
 
 def _extract(
@@ -126,20 +166,42 @@ def _extract(
     inside = PurePosixPath(member.name)
     if inside.is_absolute() or ".." in inside.parts or member.size < 0:
         raise BundleError(f"{what} holds something unsafe: {member.name[:200]!r}")
-    path = target / inside
-    if member.isdir():
-        path.mkdir(parents=True, exist_ok=True)
-        return
-    source = tar.extractfile(member) if member.isreg() else None
-    if source is None:
+    if len(inside.parts) > MAX_DEPTH:
+        raise BundleError(f"{what} has more than {MAX_DEPTH} folders in each other")
+    source = None
+    # A sparse file may have any number of bytes that nobody would have counted.
+    if member.isreg() and not member.issparse():
+        source = tar.extractfile(member)
+    if source is None and not member.isdir():
         raise BundleError(
             f"{what} holds something unsafe: {member.name[:200]!r} is neither a file"
             " nor a folder"
         )
+    try:
+        _write(source, target / inside, member.size, check_cancelled)
+    except OSError as error:
+        if error.errno not in _NAMES_AT_ODDS:
+            raise  # such as a full disk
+        raise BundleError(
+            f"{what} holds {member.name[:200]!r}, which cannot be written beside its"
+            f" other files: {error.strerror}"
+        ) from None
+
+
+def _write(
+    source: IO[bytes] | None,
+    path: Path,
+    size: int,
+    check_cancelled: Callable[[], object],
+) -> None:
+    """Write a file, or make a folder where there is nothing to write."""
+    if source is None:
+        path.mkdir(parents=True, exist_ok=True)
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     with source, path.open("wb") as file:
         while chunk := source.read(_CHUNK_BYTES):
             check_cancelled()
             file.write(chunk)
-        if file.tell() != member.size:
+        if file.tell() != size:
             raise tarfile.ReadError("it ends within a file")

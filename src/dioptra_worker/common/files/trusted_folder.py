@@ -158,10 +158,10 @@ def _unmapped_user() -> int:
     Without a user namespace it is root, who is asked for already.
     """
     try:
-        uids = Path("/proc/self/uid_map").read_text(encoding="ascii").split()
+        uids = Path("/proc/self/uid_map").read_text(encoding="utf-8").split()
         if uids == ["0", "0", "4294967295"]:
             return _ROOT
-        return int(Path("/proc/sys/kernel/overflowuid").read_text(encoding="ascii"))
+        return int(Path("/proc/sys/kernel/overflowuid").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return _ROOT
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import os
+import resource
 import stat
 import tarfile
 from typing import TYPE_CHECKING, Any
@@ -149,7 +150,7 @@ def test_too_many_files(tmp_path: Path) -> None:
 
 def test_folders_that_only_a_name_has_are_counted(tmp_path: Path) -> None:
     """Some kilobytes of long names make no ninety thousand folders."""
-    deep = "/".join("a" * 400)
+    deep = "/".join("a" * 90)
     members = [_file(f"{number}/{deep}/file") for number in range(100)]
     archive = _archive(tmp_path, *members)
     words = _refused(archive, tmp_path, max_files=2000)
@@ -248,9 +249,20 @@ def test_a_name_with_a_nul(tmp_path: Path) -> None:
 
 def test_a_disk_that_does_not_take_it_is_not_the_archives_fault(tmp_path: Path) -> None:
     """When files cannot be written, that is told as it is."""
-    archive = _archive(tmp_path, _file("a"), _file("a/b"))
-    with pytest.raises(OSError, match="a"):
-        unpack(archive, tmp_path / "target", what="the bundle")
+    archive = _archive(tmp_path, _file("a", bytes(9000)))
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
+    try:
+        with pytest.raises(OSError, match="too large"):
+            unpack(archive, tmp_path / "target", what="the bundle")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_names_that_cannot_be_beside_each_other(tmp_path: Path) -> None:
+    """A file where a folder has to be is the archive's fault, and told as such."""
+    words = _refused(_archive(tmp_path, _file("a"), _file("a/b")), tmp_path)
+    assert "holds 'a/b', which cannot be written beside its other files: " in words
 
 
 def test_unpacking_can_be_given_up(tmp_path: Path) -> None:
