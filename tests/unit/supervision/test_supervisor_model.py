@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -159,7 +160,6 @@ class Supervision(RuleBasedStateMachine):
     def begin(self, obeys: set[int], mortal: bool) -> None:
         """A runner begins; it may be deaf, stuck, or never end by itself."""
         self.mortal = mortal
-        gc.collect()  # what tests before this one left open is not ours to count
         self.descriptors = len(list(Path("/dev/fd").iterdir()))
         ours, theirs = socket.socketpair()
         out, out_there = os.pipe()
@@ -381,6 +381,12 @@ class Supervision(RuleBasedStateMachine):
             expected = ("failed", "FAILED")
         assert (verdict.fate, verdict.mlflow) == expected
         assert bool(verdict.reason) == (verdict.fate != "finished")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _collect_garbage() -> None:
+    """What tests before this one left open is not ours to count."""
+    gc.collect()
 
 
 TestSupervision = Supervision.TestCase
