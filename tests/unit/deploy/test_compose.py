@@ -117,6 +117,7 @@ def test_the_stores_root_is_nobody_else() -> None:
     assert all(f"\n{name}=\n" in example for name in passwords)
 
 
+@pytest.mark.process
 def test_the_stores_policies() -> None:
     """Workers read and write one bucket, and delete only what `doctor` puts there."""
     project = _read("compose.yaml")
@@ -142,6 +143,7 @@ def test_the_stores_policies() -> None:
     subprocess.run(["sh", "-n"], input=script, text=True, check=True)
 
 
+@pytest.mark.process
 def test_the_queue_wants_a_password(tmp_path: Path) -> None:
     """Without a password the queue answers nothing; the worker has its own rights."""
     content = _read("compose.yaml")["configs"]["queue"]["content"]

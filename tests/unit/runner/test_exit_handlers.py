@@ -8,6 +8,8 @@ from textwrap import dedent
 
 import pytest
 
+pytestmark = pytest.mark.process
+
 PROGRAM = """
 import atexit, os, signal, sys, tempfile, threading, time, weakref
 from dioptra_worker.runner.exit_handlers import (

@@ -8,6 +8,8 @@ from textwrap import dedent
 
 import pytest
 
+pytestmark = pytest.mark.process
+
 PROGRAM = """
 import asyncio, ctypes, os, signal, sys, threading, time
 from dioptra_worker.runner import stop as module

@@ -45,6 +45,7 @@ os.kill(holder, signal.SIGKILL)
     not sys.platform.startswith("linux"), reason="other systems have no such files"
 )
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can be two others")
+@pytest.mark.process
 @pytest.mark.parametrize(("mode", "seen"), [("hide", "closed"), ("show", "open")])
 def test_secrets_in_memory_are_closed(mode: str, seen: str) -> None:
     """A process of the same user, without rights, reads nothing of one that hides."""

@@ -24,6 +24,7 @@ def _claim(place: tuple[Path, Path]) -> list[int]:
     return [PortReservations(folder).claim(["a"], owner, {})["a"] for _ in range(20)]
 
 
+@pytest.mark.process
 def test_stacks_that_start_at_once_get_different_ports(tmp_path: Path) -> None:
     """However they race, no port is given twice, even out of hardly enough."""
     with ProcessPoolExecutor(4, mp_context=get_context("spawn")) as pool:
