@@ -82,13 +82,20 @@ class JobStop:
     before a runner is there, and once it has ended, a few seconds are left for all.
     """
 
-    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        last_words_timeout: float = LAST_WORDS_TIMEOUT,
+    ) -> None:
         """Begin; nobody has asked for anything.
 
         Args:
             clock: Says how late it is, in seconds.
+            last_words_timeout: Seconds that a shutdown leaves a job without a runner.
         """
         self._clock = clock
+        self._last_words_timeout = last_words_timeout
         self._changed = threading.Condition()
         self._wakers: list[Callable[[], None]] = []
         self._request: StopRequest | None = None
@@ -270,7 +277,8 @@ class JobStop:
         idle_since = self._idle_since
         if self._shutdown_at == math.inf or idle_since is None:
             return None
-        ends_at = max(self._shutdown_at, idle_since) + LAST_WORDS_TIMEOUT + beyond
+        ends_at = max(self._shutdown_at, idle_since)
+        ends_at += self._last_words_timeout + beyond
         return max(0.0, ends_at - self._clock())
 
     def _wait(

@@ -115,7 +115,7 @@ def _hang() -> None:
 )
 def test_no_wait_is_longer_than_there_is_time(wait: Callable[[JobStop], None]) -> None:
     """Whatever waits ends with the time, also what hangs in a service."""
-    stop = JobStop()
+    stop = JobStop(last_words_timeout=0.1)
     threading.Timer(0.05, stop.request, [SHUTDOWN]).start()
     began = time.monotonic()
     with pytest.raises(Stopped):

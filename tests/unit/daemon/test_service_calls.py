@@ -52,7 +52,7 @@ def test_only_an_outage_is_tried_again() -> None:
 def test_a_worker_that_shuts_down_gives_up() -> None:
     """It goes on as long as there is time for it."""
     counter, health = Counter(away=99), HealthState()
-    stop = JobStop()
+    stop = JobStop(last_words_timeout=0.2)
     stop.request(StopRequest("shutdown", "the worker was shut down"))
     with pytest.raises(Stopped):
         RedisRetries(health).wrap(counter, stop).add(1, other=2)

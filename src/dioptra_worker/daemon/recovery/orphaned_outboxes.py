@@ -37,7 +37,13 @@ class OrphanedOutboxes:
     """
 
     def __init__(
-        self, *, api: DioptraApi, leases: Leases, journals: Journals, mask: Mask
+        self,
+        *,
+        api: DioptraApi,
+        leases: Leases,
+        journals: Journals,
+        mask: Mask,
+        pace: float = 1.0,
     ) -> None:
         """Prepare.
 
@@ -46,11 +52,13 @@ class OrphanedOutboxes:
             leases: Knows which jobs are run.
             journals: Where to look.
             mask: Hides secrets in text.
+            pace: What pauses between two tries are multiplied with.
         """
         self._api = api
         self._leases = leases
         self._journals = journals
         self._mask = mask
+        self._pace = pace
         self._elsewhere: set[int] = set()
 
     def sweep(self) -> None:
@@ -115,6 +123,7 @@ class OrphanedOutboxes:
                 stop=stop,
                 journal=journal,
                 prefix="" if counts else f"[attempt {about.attempt}] ",
+                pace=self._pace,
             ) as job_log,
             Outbox(
                 self._api,
@@ -123,6 +132,7 @@ class OrphanedOutboxes:
                 experiment_id=about.experiment_id,
                 stop=stop,
                 journal=journal,
+                pace=self._pace,
             ) as outbox,
         ):
             job_log.log_job_only("INFO", words)

@@ -24,7 +24,8 @@ STALL_TIMEOUT = 60.0
 """Seconds without a byte after which the store is not waited for any more."""
 _POLL_INTERVAL = 0.2
 """Seconds between two looks at whether the job was stopped."""
-_EXIT_TIMEOUT = 5.0
+EXIT_TIMEOUT = 5.0
+"""Seconds that the process has to end once its pipe is closed, or it was killed."""
 _CHUNK_BYTES = 1 << 16
 
 
@@ -52,6 +53,7 @@ def fetch(
     check_cancelled: Callable[[], object],
     min_rate: float | None = None,
     stall_timeout: float = STALL_TIMEOUT,
+    exit_timeout: float = EXIT_TIMEOUT,
 ) -> None:
     """Fetch an artifact straight from its store.
 
@@ -65,6 +67,7 @@ def fetch(
         min_rate: Bytes a second of a store that has all of an artifact fetched from
             elsewhere before it sends a byte; None for a store that begins at once.
         stall_timeout: Seconds without a byte after which to give up.
+        exit_timeout: Seconds that the process has to end.
 
     Raises:
         ArtifactError: If it cannot be kept on this machine.
@@ -78,12 +81,12 @@ def fetch(
             process, reports, stall_timeout=stall_timeout, min_rate=min_rate
         )
         if not reader.read_all(listener, check_cancelled):
-            process.ended.wait(_EXIT_TIMEOUT)
+            process.ended.wait(exit_timeout)
             raise _failed(f"the process that fetched it {_describe_exit(process)}")
     finally:
         os.close(reports)
         launcher.signal(process, signal.SIGKILL)  # to no effect once it has ended
-        process.ended.wait(_EXIT_TIMEOUT)
+        process.ended.wait(exit_timeout)
 
 
 class _ReportReader:

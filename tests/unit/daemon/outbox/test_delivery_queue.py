@@ -343,7 +343,7 @@ def test_clear() -> None:
 def test_let_go() -> None:
     """Who drains a queue that cannot deliver is let go, now and later."""
     shop = Shop(fails=[AWAY] * 1_000_000)
-    stop = JobStop()
+    stop = JobStop(last_words_timeout=0.2)
     with DeliveryQueue("shop", shop, batch=Batch(), stop=stop, pace=0.01) as queue:
         queue.put("a")
         shutdown = StopRequest("shutdown", "the worker was shut down")

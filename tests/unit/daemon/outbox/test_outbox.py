@@ -773,7 +773,7 @@ def test_status_with_timeout() -> None:
 def test_let_go(stuck: str) -> None:
     """Who waits without end is let go, whatever the delivery is at."""
     api = SimulatedApi(fault=lambda what: REFUSED if what == stuck else None)
-    scene = Scene(api)
+    scene = Scene(api, stop=JobStop(last_words_timeout=0.2))
     with scene.open() as outbox:
         outbox.put(_record("a line"))
         threading.Timer(0.1, scene.stop.request, [SHUTDOWN]).start()

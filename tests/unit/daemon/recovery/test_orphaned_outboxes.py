@@ -46,6 +46,7 @@ class Place:
             leases=cast("Any", self.leases),
             journals=self.journals,
             mask=Mask([]),
+            pace=0.001,
         )
         with self.open() as journal:
             for number in range(3):

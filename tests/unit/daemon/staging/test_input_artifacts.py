@@ -383,7 +383,7 @@ def test_what_is_not_worth_a_line(api: Api, serve: Serve) -> None:
 def test_an_api_that_is_silent_for_long(serve: Serve) -> None:
     """The larger an artifact is, the longer the API is waited for, and asked once."""
     content = bytes(40 * MIB)
-    job = serve(Api(size=len(content), contents=[content], silent=2.0), timeout=0.5)
+    job = serve(Api(size=len(content), contents=[content], silent=1.0), timeout=0.5)
     assert job.read(Store({}, AWAY)).stat().st_size == len(content)
     assert job.downloads == 1
 

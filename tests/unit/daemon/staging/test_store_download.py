@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import signal
-import threading
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,6 +18,7 @@ from dioptra_worker.supervision.forkserver.runner_process import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 URI = "s3://bucket/artifacts/a"
@@ -85,25 +86,21 @@ def _fetch(
     launcher: Launcher,
     tmp_path: Path,
     *,
-    stopped: bool = False,
+    on_look: Callable[[], object] = lambda: None,
     min_rate: float | None = None,
     stall_timeout: float = 0.5,
 ) -> Listener:
     listener = Listener()
-
-    def check_cancelled() -> None:
-        if stopped:
-            raise KeyError("stopped")
-
     store_download.fetch(
         launcher,
         URI,
         tmp_path / "target",
         is_dir=False,
         listener=listener,
-        check_cancelled=check_cancelled,
+        check_cancelled=on_look,
         min_rate=min_rate,
         stall_timeout=stall_timeout,
+        exit_timeout=0.1,
     )
     return listener
 
@@ -144,10 +141,16 @@ def test_it_hangs(tmp_path: Path) -> None:
 def test_a_store_that_is_silent_at_first(tmp_path: Path) -> None:
     """The more a server has to fetch itself, the longer it may be silent."""
     launcher = Launcher({"size": 1000}, ends=False)
-    later = threading.Timer(2.0, launcher.say, [{"done": True}])
-    later.start()
-    assert _fetch(launcher, tmp_path, min_rate=10.0).heard == [("size", 1000)]
-    later.join()
+    looks = itertools.count(1)
+
+    def speak_late() -> None:
+        if next(looks) == 4:
+            launcher.say({"done": True})
+
+    listener = _fetch(
+        launcher, tmp_path, on_look=speak_late, min_rate=10.0, stall_timeout=0.0
+    )
+    assert listener.heard == [("size", 1000)]
     launcher.close()
 
 
@@ -171,7 +174,11 @@ def test_what_cannot_be_used_here(tmp_path: Path) -> None:
 def test_a_job_that_is_stopped(tmp_path: Path) -> None:
     """Who waits for it can give up at any moment, and it ends."""
     launcher = Launcher({"size": 9}, ends=False)
+
+    def stop() -> None:
+        raise KeyError("stopped")
+
     with pytest.raises(KeyError):
-        _fetch(launcher, tmp_path, stopped=True)
+        _fetch(launcher, tmp_path, on_look=stop)
     assert launcher.is_gone
     launcher.close()
