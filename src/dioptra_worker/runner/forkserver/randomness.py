@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any
 from dioptra_worker.common.processes.interpreter import python
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 COLD_TIMEOUT = 300.0
 """Seconds that a cold process may take to import what is preloaded."""
@@ -163,29 +163,37 @@ def shared(preloaded: Sequence[str]) -> str | None:
     Args:
         preloaded: Modules that were imported for the operator.
     """
-    suspects = _equal_in_two_forks()
+    found = list(_generators())
+    suspects = set(_equal_in_two_forks(found))
     if not suspects:
         return None
     cold = _states_of_a_cold_process(preloaded)
     if cold is None:
         return "whether forks would share random numbers could not be found out"
     suspects -= cold.keys()
-    found = [
-        (_digest(generator), generator, where) for generator, where in _generators()
+    shared_by_forks = [
+        (generator, where)
+        for generator, where in found
+        if _digest(generator) in suspects
     ]
-    for state, generator, _ in found:
-        if state in suspects:
-            with contextlib.suppress(Exception):  # of a kind that we do not know
-                _renew(generator, fresh_seed())
-                _without_a_rule.append(generator)
-    if suspects and (suspects := suspects & _equal_in_two_forks()):
-        where = min(where for state, _, where in found if state in suspects)
+    for generator, _ in shared_by_forks:
+        with contextlib.suppress(Exception):  # of a kind that we do not know
+            _renew(generator, fresh_seed())
+            _without_a_rule.append(generator)
+    left = _equal_in_two_forks(shared_by_forks)
+    if left:
+        where = min(where for state, where in left.items())
         return f"forks would share the random numbers of {where}"
     return None
 
 
-def _equal_in_two_forks() -> set[str]:
-    return _states_of_a_fork().keys() & _states_of_a_fork().keys()
+def _equal_in_two_forks(found: Sequence[tuple[object, str]]) -> dict[str, str]:
+    """Who holds generators of this process that are in one state in two of its forks.
+
+    Looked for once, here, as a fork would copy all of the memory that it looks through.
+    """
+    first, second = _states_of_a_fork(found), _states_of_a_fork(found)
+    return {state: where for state, where in first.items() if state in second}
 
 
 def states() -> dict[str, str]:
@@ -194,10 +202,14 @@ def states() -> dict[str, str]:
     Whatever is alive is looked at, since a generator may be held by a class, by an
     object or by a function's default as well as by a module.
     """
-    found: dict[str, str] = {}
-    for generator, where in _generators():
-        found.setdefault(_digest(generator), where)
-    return found
+    return _states_of(_generators())
+
+
+def _states_of(found: Iterable[tuple[object, str]]) -> dict[str, str]:
+    kept: dict[str, str] = {}
+    for generator, where in found:
+        kept.setdefault(_digest(generator), where)
+    return kept
 
 
 def _digest(generator: object) -> str:
@@ -212,16 +224,21 @@ def _generators() -> Iterator[tuple[object, str]]:
         for attribute, value in list(vars(module).items()):
             # A method such as random.random, bound to what it draws from, counts.
             holder = getattr(value, "__self__", value) if _is_bound(value) else value
-            if _draws(holder) and id(holder) not in seen:
+            if _is_drawing(type(holder)) and id(holder) not in seen:
                 seen[id(holder)] = holder
                 yield holder, f"{name}.{attribute}"
     everything = gc.get_objects()
     own = {id(seen), id(everything)}
-    for owner in everything:
-        for value in gc.get_referents(owner):
-            if _draws(value) and id(value) not in seen:
+    for start in range(0, len(everything), _OWNERS_AT_ONCE):
+        values = gc.get_referents(*everything[start : start + _OWNERS_AT_ONCE])
+        # By their types first, as there are millions: few of them are looked at.
+        kinds = {kind for kind in set(map(type, values)) if _is_drawing(kind)}
+        if not kinds:
+            continue
+        for value in values:
+            if type(value) in kinds and id(value) not in seen:
                 seen[id(value)] = value
-                where = _owner_of(value, own)
+                where = _owner_of(value, own | {id(values)})
                 if where not in _RENEWED_BY_THEMSELVES:
                     yield value, where
 
@@ -231,8 +248,8 @@ def _is_bound(value: object) -> bool:
     return issubclass(type(value), (MethodType, BuiltinMethodType))
 
 
-def _draws(value: object) -> bool:
-    kind = type(value)
+def _is_drawing(kind: type) -> bool:
+    """Whether objects of a type are generators."""
     return kind.__name__ in _KINDS or issubclass(kind, random.Random)
 
 
@@ -254,6 +271,7 @@ def _owner_of(generator: object, own: set[int]) -> str:
     return "an object of a library"
 
 
+_OWNERS_AT_ONCE = 1000
 _OWNER_DEPTH = 4
 
 _RENEWED_BY_THEMSELVES = {"tempfile._RandomNameSequence"}
@@ -285,8 +303,8 @@ def _state(generator: Any) -> bytes:
     return os.urandom(8)
 
 
-def _states_of_a_fork() -> dict[str, str]:
-    """What a runner would begin with."""
+def _states_of_a_fork(found: Sequence[tuple[object, str]]) -> dict[str, str]:
+    """What a runner would begin with, of these generators."""
     reading, writing = os.pipe()
     pid = os.fork()
     if not pid:
@@ -294,15 +312,22 @@ def _states_of_a_fork() -> dict[str, str]:
             os.close(reading)
             reseed(fresh_seed())
             with open(writing, "w", encoding="utf-8") as file:  # noqa: PTH123
-                json.dump(states(), file)
+                json.dump(_states_of(_still_held(found)), file)
         finally:
             os._exit(0)
     os.close(writing)
     with open(reading, encoding="utf-8") as file:  # noqa: PTH123 - a descriptor
         text = file.read()
     os.waitpid(pid, 0)
-    found: dict[str, str] = json.loads(text or "{}")
-    return found
+    states_there: dict[str, str] = json.loads(text or "{}")
+    return states_there
+
+
+def _still_held(found: Sequence[tuple[object, str]]) -> list[tuple[object, str]]:
+    """Without what a rule has dropped, to be made anew when it is needed."""
+    alone = (object(), "")
+    ours = sys.getrefcount(alone[0])
+    return [each for each in found if sys.getrefcount(each[0]) > ours]
 
 
 def _states_of_a_cold_process(preloaded: Sequence[str]) -> dict[str, str] | None:

@@ -229,7 +229,8 @@ def test_what_we_import_ourselves_is_covered() -> None:
     program = (
         "from dioptra_worker.runner.forkserver import preload, randomness\n"
         "preload.preload(['dioptra_worker.tracking.mlflow_run'])\n"
-        "print(randomness._equal_in_two_forks() or None)"
+        "found = list(randomness._generators())\n"
+        "print(randomness._equal_in_two_forks(found) or None)"
     )
     done = subprocess.run(
         [sys.executable, "-c", program],
