@@ -24,6 +24,7 @@ from dioptra_worker.common.network import bounded_http
 from dioptra_worker.errors import (
     ArtifactError,
     ServiceError,
+    ServiceRefused,
     ServiceUnavailable,
     WorkerError,
 )
@@ -469,29 +470,94 @@ def test_no_netrc_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert "Authorization" not in heads[0]
 
 
-@pytest.mark.parametrize(
-    ("uri", "refused"),
-    [
-        ("mlflow-artifacts:/1/abc/days", False),
-        ("mlflow-artifacts:///1/abc/days", False),
-        ("mlflow-artifacts://mlflow:5000/1/abc/days", False),
-        ("mlflow-artifacts://MLFLOW:5000/1/abc/days", False),
-        ("mlflow-artifacts://evil.example/1/abc/days", True),
-        ("mlflow-artifacts://mlflow/1/abc/days", True),
-        ("mlflow-artifacts://mlflow:5000@evil.example/1/abc/days", True),
-        ("mlflow-artifacts://mlflow:x/1/abc/days", True),
-    ],
-)
+STORES = [
+    ("mlflow-artifacts:/1/abc/days", False),
+    ("mlflow-artifacts:///1/abc/days", False),
+    ("mlflow-artifacts://mlflow:5000/1/abc/my days", False),
+    ("mlflow-artifacts://MLFLOW:5000/1/abc/days", False),
+    ("mlflow-artifacts://evil.example/1/abc/days", True),
+    ("mlflow-artifacts://mlflow/1/abc/days", True),
+    ("mlflow-artifacts://mlflow:5000@evil.example/1/abc/days", True),
+    ("mlflow-artifacts://mlflow:x/1/abc/days", True),
+    ("mlflow-artifacts://evil.example\\@mlflow:5000/1/abc/days", True),
+    ("http://mlflow:5000/api/2.0/mlflow-artifacts/artifacts/1/abc", False),
+    ("http://evil.example/1/abc", True),
+    ("https://mlflow:5000/1/abc", True),
+    ("http://evil.example\\@mlflow:5000/1/abc", True),
+    ("http://evil.exam\tple@mlflow:5000/1/abc", True),
+    ("http:///1/abc", True),
+    ("sftp://mlflow:5000/1/abc", True),
+    ("r2://bucket@evil.example/1/abc", True),
+    ("abfss://container@account.evil.example/1/abc", True),
+    ("hdfs://evil.example/1/abc", True),
+    ("gs://bucket/1/abc", False),
+    ("s3://bucket/1/abc", False),
+    ("/mlruns/1/abc", False),
+    ("file:///mlruns/1/abc", False),
+]
+"""Where MLflow says that artifacts are, and whether nobody is to go there."""
+
+
+@pytest.mark.parametrize(("uri", "refused"), STORES)
 def test_mlflows_password_goes_to_mlflow_only(uri: str, *, refused: bool) -> None:
-    """An artifact's address names no other host that MLflow's password is sent to."""
-    mlflow_download = pytest.importorskip("dioptra_worker.tracking.mlflow_download")
+    """What MLflow says names no other host that a password or artifact is sent to."""
+    stores = pytest.importorskip("dioptra_worker.tracking.store_address")
     expected = (
-        pytest.raises(ServiceError, match="would be sent its password")
+        pytest.raises(ServiceRefused, match="would be sent passwords")
         if refused
         else contextlib.nullcontext()
     )
     with expected:
-        mlflow_download.refuse_other_host(uri, "http://u:secret@mlflow:5000")
+        stores.refuse_unknown_store(uri, "http://u:secret@mlflow:5000")
+
+
+def test_uploads_go_where_somebody_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of an artifact nothing is sent to a host that MLflow's answer has made up."""
+    artifact_store = pytest.importorskip("dioptra_worker.tracking.artifact_store")
+    download = pytest.importorskip("dioptra_worker.tracking.mlflow_download")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://u:secret@127.0.0.1:9")
+    asked: list[str] = []
+
+    def note(them: Conversation) -> None:
+        asked.append(them.head)
+        them.answer(b"{}")
+
+    with hostile_server(note) as url:
+        host = url.removeprefix("http://")
+        for uri in (f"mlflow-artifacts://{host}/1/abc", f"{url}/1/abc"):
+            with pytest.raises(ServiceRefused, match="is not the tracking server"):
+                artifact_store.store(uri)
+            with pytest.raises(ServiceRefused, match="is not the tracking server"):
+                artifact_store.remove(uri, "model")
+            with pytest.raises(ServiceRefused, match="is not the tracking server"):
+                download.fetch(
+                    f"{uri}/model",
+                    tmp_path / "model",
+                    is_dir=False,
+                    limits=None,
+                    listener=None,
+                )
+    assert asked == []
+
+
+def test_a_scheme_that_the_operator_allows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who does keep artifacts there says so with MLflow's own variable."""
+    stores = pytest.importorskip("dioptra_worker.tracking.store_address")
+    monkeypatch.setenv(stores.ALLOWED, "hdfs, abfss")
+    stores.refuse_unknown_store("hdfs://namenode/1/abc", "http://mlflow:5000")
+    with pytest.raises(ServiceRefused, match="nobody configured"):
+        stores.refuse_unknown_store("sftp://host/1/abc", "http://mlflow:5000")
+
+
+@pytest.mark.parametrize(
+    "target", ["http://evil.example\\@127.0.0.1", "http://evil.example\x01@127.0.0.1"]
+)
+def test_an_address_that_is_read_in_two_ways_has_no_origin(target: str) -> None:
+    """What one reader takes for our host and another for theirs is followed by none."""
+    assert bounded_http.origin(target) == bounded_http.NO_ORIGIN
+    assert not bounded_http.may_follow("http://127.0.0.1", target)
 
 
 @pytest.mark.parametrize("name", ["AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE"])

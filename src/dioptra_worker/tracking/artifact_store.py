@@ -13,6 +13,7 @@ from mlflow.store.artifact.artifact_repository_registry import get_artifact_repo
 from dioptra_worker.errors import ServiceError, ServiceRefused
 from dioptra_worker.tracking.parallel import parallel_map
 from dioptra_worker.tracking.s3.upload import S3Store
+from dioptra_worker.tracking.store_address import refuse_unknown_store
 from dioptra_worker.tracking.upload_files import files_to_upload
 
 if TYPE_CHECKING:
@@ -48,7 +49,11 @@ def store(uri: str) -> Store:
     Args:
         uri: As the tracking server gave it, such as ``s3://bucket/0/abc/artifacts``
             or ``mlflow-artifacts:/0/abc/artifacts``.
+
+    Raises:
+        ServiceRefused: If it names a host that nobody configured.
     """
+    refuse_unknown_store(uri)
     if urlsplit(uri).scheme == "s3":
         return S3Store(uri)
     return MlflowStore(uri)
@@ -62,8 +67,9 @@ def remove(uri: str, path: str) -> None:
         path: The file or folder, relative to it.
 
     Raises:
-        ServiceError: If the store did not do it.
+        ServiceError: If the store did not do it, or nobody configured it.
     """
+    refuse_unknown_store(uri)
     try:
         get_artifact_repository(uri).delete_artifacts(path)
     except (MlflowException, Boto3Error, BotoCoreError, ClientError, OSError) as error:

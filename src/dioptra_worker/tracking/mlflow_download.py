@@ -6,22 +6,19 @@ import contextlib
 import itertools
 import threading
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
-import mlflow
 from mlflow.environment_variables import MLFLOW_HTTP_REQUEST_TIMEOUT
 from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
-from dioptra_worker.common.network.bounded_http import origin
 from dioptra_worker.errors import (
     ArtifactError,
     NotFound,
-    ServiceRefused,
     ServiceUnavailable,
 )
 from dioptra_worker.tracking.limits import MIN_RATE, disk_full_as_artifact_error
 from dioptra_worker.tracking.mlflow_timeouts import client_timeouts
+from dioptra_worker.tracking.store_address import refuse_unknown_store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -42,7 +39,7 @@ def fetch(
     uri: str, target: Path, *, is_dir: bool, limits: Limits, listener: DownloadListener
 ) -> None:
     """Download a file or folder; see `dioptra_worker.tracking.download.fetch`."""
-    refuse_other_host(uri, mlflow.get_tracking_uri())
+    refuse_unknown_store(uri)
     parent, _, name = uri.rstrip("/").rpartition("/")
     arriving = target.with_name(f"{target.name}.arriving")
     try:
@@ -67,29 +64,6 @@ def fetch(
         raise ServiceUnavailable(
             f"the artifact store did not give {uri}: {error}", service=SERVICE
         ) from error
-
-
-def refuse_other_host(uri: str, tracking_uri: str) -> None:
-    """Refuse an address that would have MLflow's password sent to another host.
-
-    Args:
-        uri: The artifact's, such as ``mlflow-artifacts://host:5000/1/abc``; most name
-            no host, and mean that of the tracking server.
-        tracking_uri: The setting MLFLOW_TRACKING_URI.
-
-    Raises:
-        ServiceRefused: It names another host, or another port.
-    """
-    named = urlsplit(uri).netloc
-    configured = urlsplit(tracking_uri)
-    here = origin(f"{configured.scheme}://{configured.netloc}")
-    if named and origin(f"{configured.scheme}://{named}") != here:
-        raise ServiceRefused(
-            f"{uri} is not asked for at {named.rpartition('@')[2]!r}, which is not the"
-            f" tracking server {here} (MLFLOW_TRACKING_URI) and would be sent its"
-            " password",
-            service=SERVICE,
-        )
 
 
 def _refuse_above_limits(uri: str, sizes: Mapping[str, int], limits: Limits) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import http.client
 import io
+import re
 import time
 import zlib
 from contextlib import contextmanager
@@ -39,6 +40,8 @@ MIN_DOWNLOAD_RATE = 1024
 """Bytes a second below which a download, for all its time, is broken off."""
 PIECE_BYTES = 1 << 18
 """Of a download, at once."""
+NO_ORIGIN = "an address that is none"
+_ODD_HOST = re.compile(r'[^/?#]*//[^/?#]*[\x00-\x20\x7f\\"<>^`{|}]')
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _ENCODINGS = {"gzip", "x-gzip", "deflate"}
 _MAX_ERROR_BYTES = 1 << 20
@@ -172,12 +175,18 @@ def _unchanged(request: requests.PreparedRequest) -> requests.PreparedRequest:
 
 
 def origin(url: str) -> str:
-    """The scheme, host and port of an address, without any password."""
+    """The scheme, host and port of an address, without any password.
+
+    An address that two readers could read in two ways, as one with a backslash before
+    its ``@``, has none.
+    """
     try:
         parts = urlsplit(url)
         port = parts.port
     except ValueError:
-        return "an address that is none"
+        return NO_ORIGIN
+    if _ODD_HOST.match(url):
+        return NO_ORIGIN
     host = (parts.hostname or "").rstrip(".")
     shown = f"[{host}]" if ":" in host else host
     if port in {None, _DEFAULT_PORTS.get(parts.scheme)}:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from dioptra_worker.errors import ServiceRefused
 from dioptra_worker.tools.doctor.addresses import shown
 from dioptra_worker.tools.doctor.finding import Finding, fail, ok, warn
 
@@ -100,7 +101,19 @@ def _through_mlflow(uri: str) -> Finding:
         get_artifact_repository,
     )
 
+    from dioptra_worker.tracking.store_address import (  # noqa: PLC0415 - slow
+        refuse_unknown_store,
+    )
+
     content, name = os.urandom(SIZE), _name()
+    try:
+        refuse_unknown_store(uri)
+    except ServiceRefused as error:
+        return fail(
+            NAME,
+            str(error),
+            "correct the artifact root of the MLflow server (--default-artifact-root)",
+        )
     repository = get_artifact_repository(uri)
     with tempfile.TemporaryDirectory() as folder:
         file, back = Path(folder, name), Path(folder, "back")
