@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 from dioptra_worker.tools.local.rest_api.peer import PEER_VERSION
 
 if TYPE_CHECKING:
-    from types import TracebackType
     from typing import Self
 
 ROOT = Path(__file__).parents[2]
@@ -71,12 +70,7 @@ class Peer:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         with self._process:
             assert self._process.stdin is not None
             self._process.stdin.close()

@@ -31,7 +31,6 @@ from dioptra_worker.tracking.backend import SERVER_MODULES
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
-    from types import TracebackType
 
     from dioptra_worker.common.processes.job_user import JobUser
     from dioptra_worker.protocol.forkserver import ProcessRequest
@@ -103,12 +102,7 @@ class Launcher:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def start(self) -> None:

@@ -18,7 +18,6 @@ from dioptra_worker.broker.connection import translate_errors
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from types import TracebackType
 
     from dioptra_worker.common.stop import StopRequests
 
@@ -93,12 +92,7 @@ class CommandListener:
         self._thread.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._closed.set()
 
     def _listen(self) -> None:

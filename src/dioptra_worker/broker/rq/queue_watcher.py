@@ -14,7 +14,6 @@ import redis
 if TYPE_CHECKING:
     import queue
     from collections.abc import Callable, Sequence
-    from types import TracebackType
 
 BLOCK_TIMEOUT = 15
 """Seconds that one blocking call waits; the connection's timeout is longer."""
@@ -57,12 +56,7 @@ class QueueWatcher:
             thread.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Tell the threads to end; one that blocks ends with the process."""
         self._closed.set()
         self._watching.set()

@@ -23,7 +23,6 @@ from dioptra_worker.daemon.health.server import HealthServer
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-    from types import TracebackType
 
     from dioptra_worker.daemon.health.snapshot import Snapshot
     from dioptra_worker.daemon.health.state import HealthState
@@ -83,12 +82,7 @@ class HealthReporter:
         self._thread.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._done.set()
         self._thread.join(timeout=END_TIMEOUT)
         if self._server is not None:

@@ -13,8 +13,6 @@ from dioptra_worker.daemon.health.snapshot import REDIS
 from dioptra_worker.errors import ServiceUnavailable
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from dioptra_worker.broker.leases import LeaseHolder, Leases
     from dioptra_worker.broker.rq.rq_worker import ActiveJob, RqWorker
     from dioptra_worker.common.stop import JobStop
@@ -95,12 +93,7 @@ class Heartbeat:
         self._guard_thread.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._done.set()
         self._guarded.set()
         self._thread.join(END_TIMEOUT)

@@ -9,7 +9,6 @@ from dioptra_worker.errors import ServiceError
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
-    from types import TracebackType
 
     from dioptra_worker.api.client import DioptraApi
     from dioptra_worker.api.models import Job
@@ -44,12 +43,7 @@ class Prefetch:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def runner(self, stop: JobStop) -> tuple[ProcessHandle, RunnerPipes]:

@@ -21,7 +21,6 @@ from dioptra_worker.errors import NotFound, ServiceRefused, ServiceUnavailable
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from concurrent.futures import Future
-    from types import TracebackType
 
     from dioptra_worker.daemon.outbox.sender import Sender
 
@@ -107,12 +106,7 @@ class DeliveryQueue(Generic[P]):
         self._ended = in_background(self._work, self._name)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Stop; what is not delivered by now is not."""
         assert self._ended is not None
         with self._changed:

@@ -20,8 +20,6 @@ from dioptra_worker.daemon.outbox.log_sender import LOG_BATCH, LogSender
 from dioptra_worker.protocol.messages import OWN_LOGGER, Log
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from dioptra_worker.common.stop import JobStop
     from dioptra_worker.common.text.masking import Mask
     from dioptra_worker.daemon.outbox.buffer import Capacity
@@ -101,13 +99,8 @@ class JobLog:
         self._queue.__enter__()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._queue.__exit__(kind, error, trace)
+    def __exit__(self, *error: object) -> None:
+        self._queue.__exit__(*error)
 
     def __len__(self) -> int:
         """How many lines wait."""

@@ -31,7 +31,6 @@ from dioptra_worker.protocol.messages import Log
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from types import TracebackType
 
 
 log = logging.getLogger("dioptra_worker.journal")
@@ -106,12 +105,7 @@ class Journal:
         self._thread.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Close it; one in which nothing waits is removed."""
         self._done.set()
         self._dirty.set()

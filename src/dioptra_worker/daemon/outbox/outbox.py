@@ -34,7 +34,6 @@ from dioptra_worker.protocol.messages import Metric, RunStarted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from types import TracebackType
 
     from dioptra_worker.common.stop import JobStop
     from dioptra_worker.daemon.outbox.buffer import Capacity
@@ -113,13 +112,8 @@ class Outbox:
         self._results.__enter__()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._results.__exit__(kind, error, trace)
+    def __exit__(self, *error: object) -> None:
+        self._results.__exit__(*error)
 
     def __len__(self) -> int:
         """How many items wait, lines of the log among them."""
