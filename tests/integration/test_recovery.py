@@ -23,7 +23,12 @@ from tests.plugins.testbed import Platform
 
 from dioptra_worker.api.client import DioptraApi
 from dioptra_worker.broker.connection import connect
-from dioptra_worker.broker.leases import Leases, this_process
+from dioptra_worker.broker.leases import (
+    MAX_LOOKS,
+    Leases,
+    UnknownRun,
+    this_process,
+)
 from dioptra_worker.broker.rq.payload import JobRequest, PlainSerializer, read_request
 from dioptra_worker.broker.rq.registries import Registries
 from dioptra_worker.broker.rq.rq_worker import RqWorker
@@ -82,9 +87,14 @@ class Place:
             queues=[self.queue],
             lost_after=lost_after,
             close_run=lambda *_: False,
+            close_begun=lambda *_: False,
         )
 
-    def closer(self, close_run: Callable[[str, str], bool]) -> Recovery:
+    def closer(
+        self,
+        close_run: Callable[[str, str], bool] = lambda *_: True,
+        close_begun: Callable[[str, str], bool] = lambda *_: True,
+    ) -> Recovery:
         """A sweeper of open MLflow runs."""
         return Recovery(
             api=self.session,
@@ -93,6 +103,7 @@ class Place:
             queues=[],
             lost_after=3600,
             close_run=close_run,
+            close_begun=close_begun,
         )
 
     def sweep(self, lost_after: float = OLD) -> None:
@@ -420,6 +431,7 @@ def test_two_sweepers(place: Place) -> None:
             queues=[place.queue, other] if number % 2 else [place.queue],
             lost_after=OLD,
             close_run=lambda *_: False,
+            close_begun=lambda *_: False,
         )
         threads.append(threading.Thread(target=sweep, args=[recovery]))
     for thread in threads:
@@ -448,6 +460,59 @@ def test_open_runs(place: Place) -> None:
         place.client.delete("dioptra-worker:turn:runs")
         recovery.sweep()
     assert closed == ["KILLED", "KILLED"]
+
+
+def _looked_for(place: Place, token: str, *, times: int) -> list[str]:
+    """How a run of which nobody knows is closed in some sweeps."""
+    closed = []
+
+    def close_begun(found: str, status: str) -> bool:
+        if found == token:
+            closed.append(status)
+        return True
+
+    recovery = place.closer(close_begun=close_begun)
+    for _ in range(times):
+        place.client.delete("dioptra-worker:turn:runs")
+        recovery.sweep()
+    return closed
+
+
+def test_a_run_that_nobody_knows(place: Place) -> None:
+    """What a start has perhaps begun is looked for once nobody has it any more."""
+    job, token = int(place.submit()), uuid4().hex
+    place.leases.acquire(job)
+    place.leases.count_attempt(job, token)
+    assert _looked_for(place, token, times=2) == []
+    place.leases.release(job)
+    assert _looked_for(place, token, times=2) == ["KILLED", "KILLED"]
+    place.leases.record_unknown_run(token, UnknownRun(job, "FAILED"))
+    place.leases.acquire(job)
+    place.leases.count_attempt(job, uuid4().hex)  # another start is no reason to wait
+    assert set(_looked_for(place, token, times=MAX_LOOKS + 1)) == {"FAILED"}
+    assert not place.leases.is_unknown_run(token)
+
+
+def test_a_run_that_is_known(place: Place) -> None:
+    """Of a start whose run is settled when its job is let go, nothing is looked for."""
+    job, token = int(place.submit()), uuid4().hex
+    place.leases.acquire(job)
+    place.leases.count_attempt(job, token)
+    place.leases.release(job, settled=token)
+    assert _looked_for(place, token, times=1) == []
+    assert token not in place.leases.unknown_runs()
+
+
+def test_unknown_runs_wait_for_mlflow(place: Place) -> None:
+    """What was looked for in vain, as MLflow is away, is looked for as often later."""
+    job, token = int(place.submit()), uuid4().hex
+    place.leases.count_attempt(job, token)
+    recovery = place.closer(close_begun=lambda *_: False)
+    for _ in range(3):
+        place.client.delete("dioptra-worker:turn:runs")
+        recovery.sweep()
+    assert place.leases.unknown_runs()[token].looks == 0
+    place.client.hdel("dioptra-worker:unknown-runs", token)
 
 
 def test_open_runs_hold_up_nobody(place: Place) -> None:

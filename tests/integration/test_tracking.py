@@ -7,6 +7,7 @@ import re
 import socket
 import subprocess
 import sys
+import uuid
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -18,8 +19,13 @@ from tests.plugins.fault_proxy import fault_proxy
 from tests.unit.api.scripted import Answer, Request, ScriptedApi
 
 from dioptra_worker.errors import ServiceError, ServiceRefused, ServiceUnavailable
+from dioptra_worker.protocol.forkserver import StartCloseRun
 from dioptra_worker.tracking import active_run, artifact_store
-from dioptra_worker.tracking.mlflow_run import MAX_SHORT_VALUE, MlflowTracking
+from dioptra_worker.tracking.mlflow_run import (
+    MAX_SHORT_VALUE,
+    RUNNER_TAG,
+    MlflowTracking,
+)
 from dioptra_worker.tracking.s3 import client as s3
 
 if TYPE_CHECKING:
@@ -213,14 +219,34 @@ def test_a_run_that_mlflow_does_not_know() -> None:
 
 def _close_elsewhere(run_id: str) -> tuple[int, str]:
     """Close a run as the fork server does; the exit code and the words."""
-    code = f"from dioptra_worker.runner.main import close_run; close_run({run_id!r},"
+    request = StartCloseRun(run_id=run_id, status="KILLED")
+    imports = (
+        "from dioptra_worker.runner.close_run import main;"
+        "from dioptra_worker.protocol.forkserver import StartCloseRun;"
+    )
     done = subprocess.run(
-        [sys.executable, "-c", f"{code} 'KILLED')"],
+        [sys.executable, "-c", f"{imports} main({request!r})"],
         stderr=subprocess.PIPE,
         text=True,
         check=False,
     )
     return done.returncode, done.stderr
+
+
+@pytest.mark.usefixtures("runner")
+def test_what_a_start_has_begun() -> None:
+    """Every open run of one start is closed, wherever it is, and no other's."""
+    client, token = mlflow.MlflowClient(), uuid.uuid4().hex
+    elsewhere = client.create_experiment(f"e{token}")
+    tags = {RUNNER_TAG: token}
+    runs = [client.create_run(place, tags=tags) for place in ("0", "0", elsewhere)]
+    client.set_terminated(runs[1].info.run_id, "FINISHED")
+    other = client.create_run("0", tags={RUNNER_TAG: "another"})
+    MlflowTracking().close_begun(token, "KILLED")
+    MlflowTracking().close_begun(uuid.uuid4().hex, "FAILED")
+    found = [client.get_run(run.info.run_id).info.status for run in [*runs, other]]
+    assert found == ["KILLED", "FINISHED", "KILLED", "RUNNING"]
+    client.set_terminated(other.info.run_id)
 
 
 def test_nobody_tries_to_close_a_deleted_run_for_ever(

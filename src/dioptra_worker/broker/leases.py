@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from dioptra_worker.common.stop import JobStop
 
-T = TypeVar("T", "LeaseHolder", "PendingStatus")
+T = TypeVar("T", "LeaseHolder", "PendingStatus", "UnknownRun")
 
 PREFIX = "dioptra-worker"
 SAFE_SHARE = 0.9
@@ -45,8 +45,11 @@ ATTEMPTS_TTL = 30 * 24 * 3600
 PENDING = f"{PREFIX}:pending"
 OPEN_RUNS = f"{PREFIX}:open-runs"
 FINAL_STATUSES = ("finished", "failed")
-_RUN_ID = re.compile(r"[0-9a-f]{32}")
+_RUN_ID = _TOKEN = re.compile(r"[0-9a-f]{32}")
 _RUN_STATUSES = {"FINISHED", "FAILED", "KILLED"}
+MAX_LOOKS = 20
+"""How often MLflow is asked for a run that was perhaps begun: for five minutes."""
+UNKNOWN_RUNS = f"{PREFIX}:unknown-runs"
 
 # Each of these is one step for Redis, so that no other worker can come in between.
 #
@@ -89,8 +92,15 @@ _BOUND = (
 if held == ARGV[1] then bound(tonumber(ARGV[2])) end
 """
 )
-# Only ours: it may have run out, and be another worker's by now.
-_RELEASE = _READ_LEASE + "if held == ARGV[1] then redis.call('DEL', KEYS[1]) end"
+# Only ours: it may have run out, and be another worker's by now. The run is settled in
+# the same step, so that no sweep sees a job that nobody has with a run that is unknown.
+_RELEASE = (
+    _READ_LEASE
+    + """
+if ARGV[3] ~= '' then redis.call('HDEL', KEYS[2], ARGV[3]) end
+if held == ARGV[1] then redis.call('DEL', KEYS[1]) end
+"""
+)
 # A number that we have counted; what is none counts as nothing.
 _READ_COUNT = """
 local raw = redis.call('GET', KEYS[1])
@@ -103,6 +113,7 @@ _COUNT = (
     + """
 if count > 0 and redis.call('GET', KEYS[2]) == ARGV[1] then return {count, 0} end
 redis.call('SET', KEYS[2], ARGV[1], 'EX', ARGV[2])
+redis.call('HSET', KEYS[3], ARGV[1], ARGV[3])
 redis.call('SET', KEYS[1], count + 1, 'EX', ARGV[2])
 return {count + 1, raw and not is_ours and 1 or 0}
 """
@@ -191,6 +202,22 @@ class PendingStatus:
     experiment_id: int
     status: str
     reason: str
+
+
+@dataclass(frozen=True)
+class UnknownRun:
+    """An MLflow run that a start has perhaps begun, and whose id nobody was told.
+
+    Attributes:
+        job_id: The start's job.
+        status: What the run is to be closed with.
+        looks: How often MLflow was asked for it since its job is nobody's any more. A
+            request to create one may still be on its way, so once is not enough.
+    """
+
+    job_id: int
+    status: str = "KILLED"
+    looks: int = 0
 
 
 class Leases:
@@ -286,10 +313,19 @@ class Leases:
     def _px(self) -> int:
         return int(self._ttl * 1000)
 
-    def release(self, job_id: int) -> None:
-        """Give the lease on a job back, if it is ours."""
+    def release(self, job_id: int, *, settled: str = "") -> None:
+        """Give the lease on a job back, if it is ours.
+
+        Args:
+            job_id: The job.
+            settled: The token of a start whose MLflow run is known, or that has none.
+        """
         with translate_errors():
-            self._release(keys=[_lease(job_id)], args=[self._mine, self._px])
+            keys = [_lease(job_id), UNKNOWN_RUNS]
+            self._odd.call(
+                {UNKNOWN_RUNS: "hash"},
+                lambda: self._release(keys=keys, args=[self._mine, self._px, settled]),
+            )
 
     def state(self, job_id: int) -> Literal["held", "dead", "free"]:
         """Whether somebody runs a job, its holder is known to be dead, or neither."""
@@ -316,13 +352,17 @@ class Leases:
 
         Args:
             job_id: The job.
-            token: This start's own; said again with it, it is counted once.
+            token: This start's own; said again with it, it is counted once. From now
+                on it may have an MLflow run, of which nobody knows until it is settled.
         """
         keys = [_attempts(job_id), _counted(job_id)]
+        run = json.dumps(asdict(UnknownRun(job_id=job_id)))
         with translate_errors():
             number, odd = self._odd.call(
-                dict.fromkeys(keys, "string"),
-                lambda: self._count(keys=keys, args=[token, ATTEMPTS_TTL]),
+                {**dict.fromkeys(keys, "string"), UNKNOWN_RUNS: "hash"},
+                lambda: self._count(
+                    keys=[*keys, UNKNOWN_RUNS], args=[token, ATTEMPTS_TTL, run]
+                ),
             )
         if odd:
             tell(keys[0], f"attempts at job {job_id} are counted from 1 again")
@@ -430,6 +470,49 @@ class Leases:
                 tell(f"{OPEN_RUNS} {run[:100]!r}", "this field was removed")
         return runs
 
+    # -- MLflow runs that may have been begun -----------------------------------
+
+    def is_under_way(self, job_id: int, token: str) -> bool:
+        """Whether the process that has begun a job with a token still has it."""
+        key = _counted(job_id)
+        with translate_errors():
+            counted = self._odd.call({key: "string"}, lambda: self._redis.get(key))
+        return counted == token.encode() and self.state(job_id) == "held"
+
+    def unknown_runs(self) -> dict[str, UnknownRun]:
+        """The MLflow runs that may be there and nobody knows, by the starts' tokens."""
+        with translate_errors():
+            found = self._odd.call(
+                {UNKNOWN_RUNS: "hash"}, lambda: self._redis.hgetall(UNKNOWN_RUNS)
+            )
+            runs = {}
+            for field, value in found.items():
+                token, run = _ascii(field), _read_unknown_run(value)
+                if _TOKEN.fullmatch(token) and run is not None:
+                    runs[token] = run
+                    continue
+                self._redis.hdel(UNKNOWN_RUNS, field)  # no start has that token
+                tell(f"{UNKNOWN_RUNS} {token[:100]!r}", "this field was removed")
+        return runs
+
+    def is_unknown_run(self, token: str) -> bool:
+        """Whether it is not settled what became of a start's run."""
+        with translate_errors():
+            return bool(self._redis.hexists(UNKNOWN_RUNS, token))
+
+    def record_unknown_run(self, token: str, run: UnknownRun) -> None:
+        """Note what is known of such a run; one for which was looked enough is left."""
+        value = json.dumps(asdict(run))
+
+        def record() -> None:
+            if run.looks >= MAX_LOOKS:
+                self._redis.hdel(UNKNOWN_RUNS, token)
+            else:
+                self._redis.hset(UNKNOWN_RUNS, token, value)
+
+        with translate_errors():
+            self._odd.call({UNKNOWN_RUNS: "hash"}, record)
+
     # -- sweeping -------------------------------------------------------------
 
     def try_become_sweeper(self, what: str, seconds: float) -> bool:
@@ -490,6 +573,15 @@ def read_holder(held: bytes | str) -> LeaseHolder:
         return read_record(LeaseHolder, held)
     except NotJson:
         return UNKNOWN
+
+
+def _read_unknown_run(text: bytes | str) -> UnknownRun | None:
+    try:
+        run = read_record(UnknownRun, text)
+    except NotJson:
+        return None
+    is_ours = run.status in _RUN_STATUSES and 0 <= run.looks < MAX_LOOKS
+    return run if is_ours and run.job_id > 0 else None
 
 
 def _ascii(data: Any) -> str:

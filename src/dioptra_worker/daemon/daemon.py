@@ -215,6 +215,7 @@ class Daemon:
         orphaned_outboxes = OrphanedOutboxes(
             api=self._api, leases=self._leases, journals=journals, mask=self._mask
         )
+        close_run_timeout = self._times.get("close_run_timeout", CLOSE_RUN_TIMEOUT)
         recovery = Recovery(
             api=self._api,
             leases=self._leases,
@@ -224,10 +225,8 @@ class Daemon:
             ),
             queues=rq.queues,
             lost_after=self._settings.lost_after,
-            close_run=partial(
-                self._launcher.close_run,
-                timeout=self._times.get("close_run_timeout", CLOSE_RUN_TIMEOUT),
-            ),
+            close_run=partial(self._launcher.close_run, timeout=close_run_timeout),
+            close_begun=partial(self._launcher.close_begun, timeout=close_run_timeout),
             orphaned_outboxes=orphaned_outboxes,
             interval=self._times.get("sweep_interval", SWEEP_INTERVAL),
         )

@@ -25,16 +25,18 @@ class StartRunner:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class StartCloseRun:
-    """A process is wanted that closes the MLflow run of a dead runner.
+    """A process is wanted that closes what a dead runner has left open in MLflow.
 
     Attributes:
-        run_id: The run.
         status: ``FINISHED``, ``FAILED`` or ``KILLED``.
+        run_id: The run; empty when nobody knows whether there is one.
+        token: Then, that of the start it would belong to.
     """
 
     descriptors: ClassVar = 0
-    run_id: str
     status: str
+    run_id: str = ""
+    token: str = ""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

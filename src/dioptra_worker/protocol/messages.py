@@ -117,6 +117,8 @@ class Start:
         log_level: The least severity of log records to send.
         grace: Seconds between being told to stop and being killed.
         folder: The folder to keep the run in instead of an MLflow server.
+        token: What no other start has: the MLflow run is found by it, whether or not
+            the runner lives to tell its id.
     """
 
     job_id: int
@@ -125,6 +127,7 @@ class Start:
     log_level: str
     grace: float
     folder: str | None = None
+    token: str = ""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

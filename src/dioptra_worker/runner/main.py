@@ -12,7 +12,6 @@ import faulthandler
 import logging
 import os
 import signal
-import sys
 import threading
 import time
 from dataclasses import dataclass
@@ -24,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn
 from dioptra_worker.common.network.backoff import retry_until_available
 from dioptra_worker.common.processes.resource_trackers import kill_group
 from dioptra_worker.engine.wording import format_exception, safe_str
-from dioptra_worker.errors import RunnerError, ServiceRefused, WorkerError
+from dioptra_worker.errors import RunnerError, WorkerError
 from dioptra_worker.homes import link_downloads
 from dioptra_worker.protocol import codec
 from dioptra_worker.protocol.messages import (
@@ -63,9 +62,6 @@ log = logging.getLogger("dioptra_worker.runner")
 
 MLFLOW_TIMEOUT = 24 * 3600.0
 """Seconds that a runner waits for MLflow; the daemon's set-up deadline is shorter."""
-
-DELETED_RUN_ERRORS = {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}
-"""What MLflow says of a run that is not there, and of one in its trash."""
 
 
 def main(sock: socket.socket, *, seed: int) -> NoReturn:
@@ -153,7 +149,7 @@ def _run(
     run_id = None
     try:
         run_id, uri = retry_until_available(
-            lambda: tracking.start(start.job_id),
+            lambda: tracking.start(start.job_id, start.token),
             seconds=MLFLOW_TIMEOUT,
             **outage_callbacks("MLflow", channel.send),
         )
@@ -230,26 +226,6 @@ def _try_close(tracking: Tracking, run_id: str | None, status: RunStatus) -> boo
         )
         return False
     return True
-
-
-def close_run(run_id: str, status: RunStatus) -> NoReturn:
-    """Close the run of a job whose runner is dead, and end this process.
-
-    It ends well, too, when somebody has deleted the run: nobody is to try that again.
-
-    Args:
-        run_id: The run that may still be open.
-        status: How the job ended.
-    """
-    try:
-        backend(None).close(run_id, status)
-    except Exception as error:  # noqa: BLE001 - whatever it is, stderr is all there is
-        print(f"MLflow run {run_id} is not closed: {error}", file=sys.stderr)  # noqa: T201
-        deleted = (
-            isinstance(error, ServiceRefused) and error.detail in DELETED_RUN_ERRORS
-        )
-        _exit(0 if deleted else 1)
-    _exit(0)
 
 
 def _receive_start(sock: socket.socket) -> Start:

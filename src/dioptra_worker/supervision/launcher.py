@@ -175,10 +175,27 @@ class Launcher:
             Whether the run is closed.
         """
         request = StartCloseRun(run_id=run_id, status=status)
+        return self._close(request, f"MLflow run {run_id}", timeout)
+
+    def close_begun(self, token: str, status: str, *, timeout: float) -> bool:
+        """Close what MLflow runs a start has begun of which no id is known.
+
+        Args:
+            token: That of the start.
+            status: ``FINISHED``, ``FAILED`` or ``KILLED``.
+            timeout: Seconds to wait for it.
+
+        Returns:
+            Whether MLflow has none that is open now; one may still be on its way.
+        """
+        request = StartCloseRun(token=token, status=status)
+        return self._close(request, "an MLflow run", timeout)
+
+    def _close(self, request: StartCloseRun, what: str, timeout: float) -> bool:
         try:
             process = self._request(request, [])
         except RunnerError as error:
-            log.warning("MLflow run %s is not closed: %s", run_id, error)
+            log.warning("%s is not closed: %s", what, error)
             return False
         if not process.ended.wait(timeout):
             self.signal(process, signal.SIGKILL)

@@ -16,11 +16,12 @@ RunStatus = Literal["FINISHED", "FAILED", "KILLED"]
 class Tracking(Protocol):
     """Keeps one run."""
 
-    def start(self, job_id: int) -> tuple[str, str]:
+    def start(self, job_id: int, token: str = "") -> tuple[str, str]:
         """Begin a run and make it the active one for ``mlflow.log_*``.
 
         Args:
             job_id: The job's id, or `dioptra_worker.protocol.messages.NO_JOB`.
+            token: What tells this start from every other; empty is one of our own.
 
         Returns:
             The run's id and the URI of its artifacts.
@@ -52,4 +53,8 @@ class Tracking(Protocol):
 
     def close(self, run_id: str, status: RunStatus) -> None:
         """Give the run its final status."""
+        ...
+
+    def close_begun(self, token: str, status: RunStatus) -> None:
+        """Give each run that a start has begun, and that is open, a final status."""
         ...

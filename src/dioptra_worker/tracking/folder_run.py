@@ -52,9 +52,9 @@ class FolderTracking:
         self.root = root.absolute()
         self._environment = contextlib.ExitStack()
 
-    def start(self, job_id: int) -> tuple[str, str]:
+    def start(self, job_id: int, token: str = "") -> tuple[str, str]:
         """Begin a run; see `dioptra_worker.tracking.base.Tracking`."""
-        del job_id  # there is no server that would know it
+        del job_id, token  # there is no server that would know them
         run_id = uuid.uuid4().hex
         folder = self.run_folder(run_id)
         try:
@@ -129,6 +129,10 @@ class FolderTracking:
             self.run_folder(run_id), status=_STATUS[status], end_time=_now_ms()
         )
         self._environment.close()
+
+    def close_begun(self, token: str, status: RunStatus) -> None:
+        """Nothing: the id of a run in a folder is known before there is one."""
+        del token, status
 
     def _point_mlflow_here(self, run_id: str) -> None:
         """Let a plugin's ``mlflow.*`` find this run, until it is closed."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import mlflow
-from mlflow.entities import Param, RunTag
+from mlflow.entities import Param, Run, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 from mlflow.tracking.context.registry import resolve_tags
@@ -46,10 +46,10 @@ class MlflowTracking:
     """Keeps one run on the server that the environment names."""
 
     def __init__(self) -> None:
-        self._token = uuid.uuid4().hex
+        self._own_token = uuid.uuid4().hex
         self._tries = 0
 
-    def start(self, job_id: int) -> tuple[str, str]:
+    def start(self, job_id: int, token: str = "") -> tuple[str, str]:
         """Create the job's run and make it the active one for ``mlflow.log_*``.
 
         To create a run must not happen twice, but a call whose answer was lost cannot
@@ -58,6 +58,7 @@ class MlflowTracking:
 
         Args:
             job_id: Becomes the tag ``dioptra.jobId``, unless there is no job.
+            token: What tells this start from every other; empty is one of our own.
 
         Returns:
             The run's id and the URI of its artifacts.
@@ -68,24 +69,18 @@ class MlflowTracking:
         """
         self._tries += 1
         os.environ.pop(active_run.VARIABLE, None)  # a run that somebody else has begun
-        tags = {RUNNER_TAG: self._token}
+        tags = {RUNNER_TAG: token or self._own_token}
         if job_id != NO_JOB:
             tags[JOB_ID] = str(job_id)
         with _fail_fast(), translate_errors("create a run"):
-            run = self._find_run() if self._tries > 1 else None
-            run = run or mlflow.start_run(tags=tags)
+            found = _find_runs(tags[RUNNER_TAG]) if self._tries > 1 else []
+            run = (
+                mlflow.start_run(run_id=found[0].info.run_id)
+                if found
+                else mlflow.start_run(tags=tags)
+            )
         active_run.attach(run.info.run_id, run)
         return run.info.run_id, run.info.artifact_uri
-
-    def _find_run(self) -> mlflow.ActiveRun | None:
-        """The run of an earlier try, made the active one."""
-        found = mlflow.search_runs(
-            filter_string=f"tags.`{RUNNER_TAG}` = '{self._token}'",
-            max_results=1,
-            output_format="list",
-        )
-        assert isinstance(found, list)
-        return mlflow.start_run(run_id=found[0].info.run_id) if found else None
 
     def store(self, uri: str) -> Store:
         """The store of the run's artifacts."""
@@ -151,6 +146,43 @@ class MlflowTracking:
         with _fail_fast(), translate_errors(f"close run {run_id}"):
             if run_id not in active_run.end_all(status):
                 MlflowClient().set_terminated(run_id, status)
+
+    def close_begun(self, token: str, status: RunStatus) -> None:
+        """Give each run that a start has begun, and that is open, a final status.
+
+        The worker that looks may have another experiment than the one that began it.
+
+        Args:
+            token: That of the start.
+            status: How its job ended.
+
+        Raises:
+            ServiceUnavailable: If MLflow cannot be reached; try again.
+            ServiceRefused: If MLflow does not want to.
+        """
+        with _fail_fast(), translate_errors("close the run of a job that was stopped"):
+            for run in _find_runs(token, everywhere=True, status="RUNNING"):
+                MlflowClient().set_terminated(run.info.run_id, status)
+
+
+def _find_runs(
+    token: str, *, everywhere: bool = False, status: str | None = None
+) -> list[Run]:
+    """The runs that a start has begun; it may have tried more than once.
+
+    Args:
+        token: That of the start.
+        everywhere: Look into all experiments, not only into the one of new runs.
+        status: What status they have; None is any.
+    """
+    wanted = f"tags.`{RUNNER_TAG}` = '{token}'"
+    if status is not None:
+        wanted += f" and attributes.status = '{status}'"
+    found = mlflow.search_runs(
+        filter_string=wanted, output_format="list", search_all_experiments=everywhere
+    )
+    assert isinstance(found, list)
+    return found
 
 
 def warm_up_caches() -> None:

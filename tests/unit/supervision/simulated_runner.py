@@ -58,6 +58,7 @@ class Runner:
     Attributes:
         process: What the fork server tells of it.
         pipes: The daemon's ends of what connects it.
+        was_told: Whether it has been told its job.
         has_run: Whether it has said that it has an MLflow run.
         word: Its last word.
         run_closed: Whether that says that the run is closed.
@@ -74,6 +75,7 @@ class Runner:
         self.process = ProcessHandle(pid)
         self.word: Ending | None = None
         self.run_closed = False
+        self.was_told = False
         self.has_run = False
         self._conduct = conduct
         self._at = at
@@ -99,6 +101,7 @@ class Runner:
         lines = self._control.makefile("rb")
         with lines, contextlib.suppress(OSError, ValueError):
             if lines.readline():
+                self.was_told = True
                 self._work(lines.readline)
         self._exit(0)
 
@@ -195,3 +198,7 @@ class Forkserver:
         assert timeout > 0
         self.closed.append((run_id, status))
         return not self.mlflow_away
+
+    def close_begun(self, token: str, status: str, *, timeout: float) -> bool:
+        """Close what a start has begun."""
+        return self.close_run(token, status, timeout=timeout)

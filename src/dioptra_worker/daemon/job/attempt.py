@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+from dioptra_worker.broker.leases import UnknownRun
 from dioptra_worker.common.files.workspace import workspace
 from dioptra_worker.common.outcome import Outcome
 from dioptra_worker.common.stop import BOOKS_TIMEOUT, Stopped
@@ -66,6 +67,7 @@ class Attempt:
             may_park: Whether another job waits for this one's end to be delivered.
         """
         self._may_park = may_park
+        self._run_is_known = True
         self.request = request
         self._context = context
         self._api = context.api
@@ -228,6 +230,7 @@ class Attempt:
                 deadline=clock,
                 grace_periods=GracePeriods(grace=settings.kill_grace),
             )
+            self._run_is_known = False
             pipes.send(
                 Start(
                     job_id=self.request.job_id,
@@ -235,6 +238,7 @@ class Attempt:
                     api_url=self._api.url,
                     log_level=settings.log_level,
                     grace=settings.kill_grace,
+                    token=self.request.start_token,
                 )
             )
             preparation.hand_over_to(supervisor, pipes, clock)
@@ -246,6 +250,10 @@ class Attempt:
             self._stop.call(partial(batch_claims.close, outcome.reason))
         context.health.job_peak(report.exit.peak)
         self._close_open_run(report, outcome, events.run_id, job_log)
+        if events.run_id is None or events.has_waited_for_mlflow:
+            self._cleanup.callback(self._leave_unknown_run, outcome.mlflow)
+        else:
+            self._run_is_known = True
         return outcome
 
     def _close_open_run(
@@ -269,6 +277,25 @@ class Attempt:
                 f"MLflow run {run_id} is not closed yet; it will be when MLflow is back"
             )
             job_log.say("WARNING", words)
+
+    @property
+    def settled(self) -> str:
+        """The start's token if there is no MLflow run but one that is known."""
+        return self.request.start_token if self._run_is_known else ""
+
+    def _leave_unknown_run(self, status: str) -> None:
+        """Say how a run is to be closed that perhaps was begun; recovery looks for it.
+
+        That it may be there is in Redis since the job was begun.
+        """
+        run = UnknownRun(job_id=self.request.job_id, status=status)
+        token, leases = self.request.start_token, self._context.leases
+        try:
+            self._stop.call(
+                partial(leases.record_unknown_run, token, run), beyond=BOOKS_TIMEOUT
+            )
+        except (ServiceUnavailable, Stopped) as error:
+            log.debug("a run that may be there is closed as one of a loss: %s", error)
 
     def _close_run(self, run_id: str, status: str) -> bool:
         """Close an MLflow run, or leave that to recovery; whether it is closed."""

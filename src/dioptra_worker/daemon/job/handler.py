@@ -136,6 +136,7 @@ class _Handling:
         self._has_waiting = has_waiting
         self._context = context
         self._heartbeat = heartbeat
+        self._attempt: Attempt | None = None
 
     def run(self) -> bool:
         """See to the job; False when it was put back because the API is away."""
@@ -185,6 +186,7 @@ class _Handling:
             stop=self._stop,
             may_park=self._has_waiting,
         )
+        self._attempt = attempt
         try:
             claimed = attempt.claim()
         except Stopped:
@@ -294,4 +296,6 @@ class _Handling:
     def _release(self) -> None:
         """Give the lease on a job back, for no heartbeat to take it again."""
         self._heartbeat.let_go()
-        self._leases.release(self._request.job_id)
+        attempt, request = self._attempt, self._request
+        settled = request.start_token if attempt is None else attempt.settled
+        self._leases.release(request.job_id, settled=settled)

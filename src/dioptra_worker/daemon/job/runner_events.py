@@ -38,6 +38,8 @@ class RunnerEvents:
 
     Attributes:
         run_id: The job's MLflow run, once the runner has made it.
+        has_waited_for_mlflow: Whether MLflow did not answer it at first. Then there may
+            be a second run, of a request that was given up and arrived all the same.
     """
 
     def __init__(
@@ -65,6 +67,7 @@ class RunnerEvents:
             log_level: The least severity that the job's log is to have.
         """
         self.run_id: str | None = None
+        self.has_waited_for_mlflow = False
         self._log = job_log
         self._mask = mask
         self._outbox = outbox
@@ -106,6 +109,8 @@ class RunnerEvents:
             case StepEnded():
                 self._tell(self._steps.ended(message))
             case ServiceState(service=service, away=away):
+                if away and self.run_id is None:
+                    self.has_waited_for_mlflow = True
                 self._health.contact(service, ok=not away)
             case _ if handler := self._handlers.get(type(message)):
                 handler(message)

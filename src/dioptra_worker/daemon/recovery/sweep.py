@@ -7,8 +7,10 @@ run again, or failed with the reason, or its undelivered end is delivered.
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 import logging
 import random
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from dioptra_worker.broker.rq.payload import JobRequest
@@ -27,6 +29,8 @@ log = logging.getLogger("dioptra_worker.recovery")
 
 SWEEP_INTERVAL = 15.0
 """Seconds between two looks at RQ's books, at most."""
+MAX_LOOKED_FOR = 50
+"""MLflow runs that nobody knows of which are looked for in one sweep."""
 STARTED_FACTOR = 3.0
 """How much longer than a queued job a started one must be unknown to count as lost."""
 
@@ -43,6 +47,7 @@ class Recovery:
         queues: Sequence[Queue],
         lost_after: float,
         close_run: Callable[[str, str], bool],
+        close_begun: Callable[[str, str], bool],
         orphaned_outboxes: OrphanedOutboxes | None = None,
         interval: float = SWEEP_INTERVAL,
     ) -> None:
@@ -56,6 +61,7 @@ class Recovery:
             lost_after: Seconds after which a queued job that RQ does not know counts
                 as lost; also between two looks at the API's jobs.
             close_run: Closes an MLflow run with a status; whether that worked.
+            close_begun: The same for what a start with a token has begun.
             orphaned_outboxes: What lost workers of this machine left undelivered.
             interval: Seconds between two looks at RQ's books, at most.
         """
@@ -65,6 +71,7 @@ class Recovery:
         self._queues = list(queues)
         self._lost_after = lost_after
         self._close_run = close_run
+        self._close_begun = close_begun
         self._orphaned_outboxes = orphaned_outboxes
         self._interval = min(interval, lost_after)
 
@@ -98,25 +105,49 @@ class Recovery:
         ]
         if chosen:
             self._sweep_api(chosen)
-        if self._leases.try_become_sweeper("runs", self._interval * 0.8):
-            self._sweep_runs()
+        is_our_turn = self._leases.try_become_sweeper("runs", self._interval * 0.8)
+        if is_our_turn and self._sweep_runs():  # else MLflow is away
+            self._sweep_unknown_runs()
         if (
             self._orphaned_outboxes is not None
         ):  # of this machine: no other can look there
             self._orphaned_outboxes.sweep()
 
-    def _sweep_runs(self) -> None:
+    def _sweep_runs(self) -> bool:
         """Close the MLflow runs that are to be, in any order, until one is not.
 
         MLflow is away then: to ask for each would keep us from lost jobs for long.
+
+        Returns:
+            Whether all of them are closed.
         """
         runs = list(self._leases.open_runs().items())
         random.shuffle(runs)
         for run_id, status in runs:
             if not self._close_run(run_id, status):
-                return
+                return False
             log.info("MLflow run %s is closed now: %s", run_id, status)
             self._leases.forget_open_run(run_id)
+        return True
+
+    def _sweep_unknown_runs(self) -> None:
+        """Close the MLflow runs that were begun without anybody being told, likewise.
+
+        A job is stopped, or its worker lost, at any moment: also while MLflow makes its
+        run, whose id is then in an answer that nobody reads.
+        """
+        runs = list(self._leases.unknown_runs().items())
+        random.shuffle(runs)
+        lost = (
+            (token, run)
+            for token, run in runs
+            if not self._leases.is_under_way(run.job_id, token)
+            and self._leases.is_unknown_run(token)  # it was perhaps settled just now
+        )
+        for token, run in itertools.islice(lost, MAX_LOOKED_FOR):
+            if not self._close_begun(token, run.status):
+                return
+            self._leases.record_unknown_run(token, replace(run, looks=run.looks + 1))
 
     def _sweep_rq(self, queue: Queue) -> None:
         for name, worker_lives in self._registries.started(queue).items():

@@ -9,7 +9,7 @@ import signal
 import socket
 import subprocess
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NoReturn, Protocol
+from typing import TYPE_CHECKING, NoReturn, Protocol
 
 from dioptra_worker.common.processes.interpreter import python
 from dioptra_worker.common.processes.prctl import PR_SET_PDEATHSIG, prctl
@@ -18,7 +18,7 @@ from dioptra_worker.runner.forkserver.descriptors import close_all_but
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
-    from dioptra_worker.protocol.forkserver import StartDownload
+    from dioptra_worker.protocol.forkserver import StartCloseRun, StartDownload
 
 
 class ProcessMaker(Protocol):
@@ -36,7 +36,7 @@ class ProcessMaker(Protocol):
         """A runner with these sockets and pipes and more variables; its pid."""
         ...
 
-    def start_close_run(self, run_id: str, status: Any) -> int:
+    def start_close_run(self, request: StartCloseRun) -> int:
         """A process that closes an MLflow run; its pid."""
         ...
 
@@ -79,11 +79,11 @@ class ForkingMaker:
             lambda: become_runner(descriptors, environment), meant=descriptors
         )
 
-    def start_close_run(self, run_id: str, status: Any) -> int:
+    def start_close_run(self, request: StartCloseRun) -> int:
         """Fork a process that closes an MLflow run."""
-        from dioptra_worker.runner import main  # noqa: PLC0415 - as above
+        from dioptra_worker.runner import close_run  # noqa: PLC0415 - as above
 
-        return self._fork(lambda: main.close_run(run_id, status))
+        return self._fork(lambda: close_run.main(request))
 
     def start_download(self, reports: int, request: StartDownload) -> int:
         """Fork a process that fetches an artifact."""
@@ -164,11 +164,12 @@ class SpawningMaker:
         self._refill()
         return leave_unreaped(standby.process)
 
-    def start_close_run(self, run_id: str, status: Any) -> int:
+    def start_close_run(self, request: StartCloseRun) -> int:
         """Start a process that closes an MLflow run."""
         code = (
-            "from dioptra_worker.runner.main import close_run;"
-            f"close_run({run_id!r}, {status!r})"
+            "from dioptra_worker.runner.close_run import main;"
+            "from dioptra_worker.protocol.forkserver import StartCloseRun;"
+            f"main({request!r})"
         )
         child = subprocess.Popen([*python(), "-c", code], start_new_session=True)
         return leave_unreaped(child)

@@ -166,8 +166,8 @@ class Forkserver:
                 pid = self._maker.start_runner(descriptors, environment)
                 self._runners.add(pid)
                 return pid
-            case StartCloseRun(run_id=run_id, status=status):
-                return self._maker.start_close_run(run_id, status)
+            case StartCloseRun():
+                return self._maker.start_close_run(request)
             case StartDownload():
                 return self._maker.start_download(descriptors[0], request)
 

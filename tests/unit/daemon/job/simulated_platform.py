@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from dioptra_worker.api.models import Job
-    from dioptra_worker.broker.leases import PendingStatus
+    from dioptra_worker.broker.leases import PendingStatus, UnknownRun
     from dioptra_worker.common.stop import JobStop
 
 TROUBLES: dict[str, Exception] = {
@@ -85,10 +85,12 @@ class Leases:
     Attributes:
         held: The end that the API was not told.
         runs: The MLflow runs that are to be closed, with their status.
+        unknown: The starts whose MLflow run is to be looked for, likewise.
     """
 
     held: PendingStatus | None = None
     runs: list[tuple[str, str]] = field(default_factory=list)
+    unknown: list[tuple[str, str]] = field(default_factory=list)
 
     def pending_status(self, job_id: int) -> PendingStatus | None:
         """The end that the API was not told."""
@@ -103,3 +105,7 @@ class Leases:
     def record_open_run(self, run_id: str, status: str) -> None:
         """Leave an MLflow run to be closed."""
         self.runs.append((run_id, status))
+
+    def record_unknown_run(self, token: str, run: UnknownRun) -> None:
+        """Leave an MLflow run to be looked for."""
+        self.unknown.append((token, run.status))

@@ -102,6 +102,7 @@ STORIES = st.builds(
 )
 
 
+TOKEN = "this start"
 PATIENT = Conduct(has_run=True, end="waits", on_sigterm="stopped", closes_run=True)
 SWIFT = Conduct(has_run=True, end="finished", on_sigterm=None, closes_run=False)
 
@@ -172,6 +173,7 @@ class Telling:
             experiment_id=EXPERIMENT,
             time_limit=0.02 if story.waits else None,
             worker="me",
+            start_token=TOKEN,
         )
         self.stop = JobStop()
         self.attempt = Attempt(request, context, stop=self.stop)
@@ -252,6 +254,13 @@ def _check_run(told: Telling, verdict: Outcome) -> None:
     ]
     assert told.forkserver.closed == open_runs
     assert told.leases.runs == (open_runs if told.story.mlflow_away else [])
+    # One that was told its job and never said which run it has may have begun one.
+    unknown = told.leases.unknown
+    runners = told.forkserver.runners
+    assert all(runner.has_run or unknown for runner in runners if runner.was_told)
+    assert unknown in ([], [(TOKEN, verdict.mlflow)])
+    assert not (unknown and any(runner.has_run for runner in runners))
+    assert told.attempt.settled == ("" if unknown else TOKEN)
 
 
 def _check_nothing_is_left(told: Telling, verdict: Outcome | None) -> None:

@@ -11,6 +11,7 @@ import io
 import logging
 import sys
 import time
+import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
@@ -18,7 +19,7 @@ import structlog
 
 from dioptra_worker.common.environment import environment_variables
 from dioptra_worker.common.files.workspace import temporary_work_dir, workspace
-from dioptra_worker.errors import RunnerError
+from dioptra_worker.errors import RunnerError, WorkerError
 from dioptra_worker.protocol.messages import NO_JOB, Metric, RunStarted, SessionRequest
 from dioptra_worker.runner import output_capture
 from dioptra_worker.runner.job import JobFailed, run_job
@@ -76,7 +77,13 @@ def run(
     with workspace(parent, NO_JOB) as space:
         plan = run_plan.stage_in_place(space)
         recorder.config = plan.config
-        run_id, uri = tracking.start(NO_JOB)
+        token = uuid.uuid4().hex
+        try:
+            run_id, uri = tracking.start(NO_JOB, token)
+        except KeyboardInterrupt:  # which MLflow does not hear
+            with contextlib.suppress(WorkerError):
+                tracking.close_begun(token, "KILLED")
+            raise
         recorder.message(RunStarted(run_id=run_id))
         reason = "interrupted"
         try:

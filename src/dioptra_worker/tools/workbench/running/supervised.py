@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
+import uuid
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Self
 
@@ -46,6 +47,8 @@ GRACE_PERIOD = 5.0
 """Seconds between telling a run to stop and killing it."""
 SETUP_TIMEOUT = 60.0
 """Seconds that MLflow may take to make a run, where one is configured."""
+UNKNOWN_RUN_TIMEOUT = 5.0
+"""Seconds for MLflow to close a run that it had begun when its creation was stopped."""
 SETUP_TOOK_TOO_LONG = (
     "MLflow gave no run within {}: keep the run in a folder instead, with --store DIR"
 )
@@ -140,6 +143,7 @@ class LocalRunner:
                 session=self._session,
             )
             stop = JobStop()
+            token = uuid.uuid4().hex
             supervisor = Supervisor(
                 self._launcher,
                 process,
@@ -150,12 +154,12 @@ class LocalRunner:
                 grace_periods=GracePeriods(grace=GRACE_PERIOD),
             )
             with self._current(stop), ThreadPoolExecutor(1) as pool:
-                pipes.send(self._begin(space.root))
+                pipes.send(self._begin(space.root, token))
                 watching = pool.submit(supervisor.run)
                 pipes.send(plan)
                 report = self._wait_for(watching.result, stop)
                 recorder.close()
-        verdict = self._conclude(report, recorder, run_plan)
+        verdict = self._conclude(report, recorder, run_plan, token)
         return recorder.result(
             entrypoint=run_plan.entrypoint.name,
             parameters=run_plan.parameters,
@@ -192,7 +196,7 @@ class LocalRunner:
                 )
                 self.interrupted = True
 
-    def _begin(self, directory: Path) -> Start:
+    def _begin(self, directory: Path, token: str) -> Start:
         return Start(
             job_id=NO_JOB,
             directory=str(directory),
@@ -200,10 +204,11 @@ class LocalRunner:
             log_level="INFO",
             grace=GRACE_PERIOD,
             folder=None if self._folder is None else str(self._folder),
+            token=token,
         )
 
     def _conclude(
-        self, report: RunnerReport, recorder: Recorder, run_plan: RunPlan
+        self, report: RunnerReport, recorder: Recorder, run_plan: RunPlan, token: str
     ) -> Outcome:
         """Judge, and do for the run what a runner that died could not."""
         verdict = judge(report)
@@ -211,7 +216,10 @@ class LocalRunner:
         said = report.result is not None and report.result.run_closed
         closed = said and report.exit.code == 0
         if self._folder is None:
-            if run_id and not closed:
+            if run_id is None:  # it may have been stopped while MLflow made it
+                timeout = UNKNOWN_RUN_TIMEOUT
+                self._launcher.close_begun(token, verdict.mlflow, timeout=timeout)
+            elif not closed:
                 self._launcher.close_run(run_id, verdict.mlflow, timeout=15.0)
             return verdict
         if run_id and not closed:

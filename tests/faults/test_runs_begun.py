@@ -1,0 +1,164 @@
+"""A job is stopped, or its worker lost, while MLflow makes its run: it is closed."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+from rq.command import send_stop_job_command
+from tests.plugins.fault_proxy import Rule, fault_proxy
+from tests.plugins.testbed import Platform
+from tests.plugins.until import until
+from tests.plugins.worker_process import WorkerProcess, worker
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    import redis
+    from tests.plugins.clients import ApiClient, MlflowReader
+    from tests.plugins.fault_proxy import Exchange
+
+    from dioptra_worker.tools.local import LocalStack
+
+pytestmark = pytest.mark.timeout(180)
+
+SOURCE = """
+@pyplugs.register
+def nothing():
+    pass
+"""
+SETTINGS = {
+    "DIOPTRA_WORKER_KILL_GRACE": "0.5",
+    "DIOPTRA_WORKER_SHUTDOWN_GRACE": "0.5",
+}
+
+
+class Creation:
+    """Holds back the first creation of a run.
+
+    Attributes:
+        asked: Set when MLflow is asked for it.
+        may_end: Set when the creation may go on.
+    """
+
+    def __init__(self, *, is_made: bool) -> None:
+        """Prepare.
+
+        Args:
+            is_made: Whether the run is made and only its answer held back, or the
+                request is.
+        """
+        self.asked = threading.Event()
+        self.may_end = threading.Event()
+        self._is_made = is_made
+
+    def __call__(self, exchange: Exchange) -> None:
+        """Handle the request."""
+        answered = exchange.forward() if self._is_made else None
+        self.asked.set()
+        self.may_end.wait(60)
+        exchange.reply(answered or exchange.forward())
+
+
+class Setting:
+    """A worker whose job waits for its MLflow run."""
+
+    def __init__(
+        self, running: WorkerProcess, platform: Platform, job: int, client: redis.Redis
+    ) -> None:
+        self.running, self.platform, self.job = running, platform, job
+        self.client = client
+
+    def cancelled(self) -> None:
+        """Stop the job."""
+        send_stop_job_command(self.client, str(self.job))
+        self.running.wait_for(f"job {self.job} stopped")
+
+    def deleted(self) -> None:
+        """Delete the job."""
+        self.platform.api.delete(f"/jobs/{self.job}")
+        self.running.wait_for(f"job {self.job} dropped")
+
+    def out_of_time(self) -> None:
+        """Have its set-up take too long."""
+        self.running.wait_for(f"job {self.job} failed")
+
+    def shut_down(self) -> None:
+        """End the worker, and begin none that takes its job."""
+        self.running.send()
+        self.running.send()
+        assert self.running.wait() == 0
+
+    def lost(self) -> None:
+        """Kill the worker and all below it."""
+        below = self.running.descendants()
+        self.running.send(signal.SIGKILL)
+        self.running.wait()
+        assert below
+
+
+@contextmanager
+def _held(
+    stack: LocalStack,
+    platform: Platform,
+    client: redis.Redis,
+    folder: Path,
+    creation: Creation,
+    **settings: str,
+) -> Iterator[Setting]:
+    environment = stack.environment()
+    with fault_proxy(environment["MLFLOW_TRACKING_URI"]) as proxy:
+        proxy.add(Rule("POST", r"/runs/create", creation))
+        through = {**environment, "MLFLOW_TRACKING_URI": proxy.url}
+        with worker(
+            through, folder, platform.queue, settings={**SETTINGS, **settings}
+        ) as running:
+            entrypoint = platform.entrypoint(SOURCE, {"only": {"nothing": []}})
+            job = platform.submit(entrypoint)
+            assert creation.asked.wait(60)
+            try:
+                yield Setting(running, platform, job, client)
+            finally:
+                creation.may_end.set()
+
+
+@pytest.mark.parametrize("is_made", [True, False], ids=["answer", "request"])
+@pytest.mark.parametrize(
+    "how", ["cancelled", "deleted", "out_of_time", "shut_down", "lost"]
+)
+def test_stopped_while_its_run_is_made(
+    how: str,
+    is_made: bool,
+    stack: LocalStack,
+    api: ApiClient,
+    redis_client: redis.Redis,
+    mlflow_reader: MlflowReader,
+    tmp_path: Path,
+) -> None:
+    """A run whose answer was lost, or that is made only after the end, is closed."""
+    platform, creation = Platform(api), Creation(is_made=is_made)
+    limit = {"DIOPTRA_WORKER_SETUP_DEADLINE": "2"} if how == "out_of_time" else {}
+
+    def runs(job: int) -> list[str]:
+        found = mlflow_reader.search(f"tags.`dioptra.jobId` = '{job}'")
+        return [run["info"]["status"] for run in found]
+
+    with (
+        _held(
+            stack, platform, redis_client, tmp_path / "a", creation, **limit
+        ) as setting,
+        worker(stack.environment(), tmp_path / "b", Platform(api).queue),
+    ):
+        getattr(setting, how)()
+        job = setting.job
+        assert runs(job) == (["RUNNING"] if is_made else [])
+        creation.may_end.set()
+        until(
+            lambda: runs(job) in (["KILLED"], ["FAILED"]),
+            says=lambda: f"{runs(job)}\n{setting.running.log}",
+        )
+        assert runs(job) == (["FAILED"] if how == "out_of_time" else ["KILLED"])
