@@ -457,6 +457,21 @@ def test_runners_do_not_outlive_a_killed_daemon(
     assert wait_until_gone(pids, seconds=GRACE + 3) == set()
 
 
+@pytest.mark.parametrize("mode", ["fork", "spawn", "cold"])
+def test_a_stop_before_the_runner_is_one(
+    mode: Mode, environment: dict[str, str]
+) -> None:
+    """A runner that is told to stop before it can hear that ends of it."""
+    with _launcher(mode, environment) as launcher:
+        assert launcher.wait_until_ready(20)
+        for _ in range(5):
+            runner = Puppet(launcher, STAY)
+            launcher.signal(runner.process, signal.SIGTERM)
+            ended = runner.end(10).exit
+            assert ended is not None
+            assert ended.code == -signal.SIGTERM
+
+
 def test_a_fork_server_that_cannot_start(environment: dict[str, str]) -> None:
     """A fork server that dies while it imports is told as that, soon, every time."""
     with _launcher("fork", environment, "fatal") as launcher:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import socket
 from typing import TYPE_CHECKING, NoReturn
 
@@ -26,7 +25,6 @@ def become_runner(descriptors: list[int], environment: Mapping[str, str]) -> NoR
     os.environ.update(environment)
     control, out, err = descriptors
     os.set_inheritable(control, False)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # which the fork server ignores
     null = os.open(os.devnull, os.O_RDONLY)
     for source, target in ((null, 0), (out, 1), (err, 2)):
         os.dup2(source, target, inheritable=True)

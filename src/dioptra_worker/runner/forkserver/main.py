@@ -42,8 +42,10 @@ def main() -> None:
     if options.user is not None:  # before anything is imported for jobs
         become(options.user, stay_able_to_change=options.mode == "shared")
     process_privacy.hide_memory()  # from jobs, which would change what later ones run
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # ends with the daemon, not before
+    # It ends with the daemon, not before. Ignored by a function, not the system: what
+    # it starts would inherit that, and a runner told to stop while it imports not hear.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: None)
     with home_of_its_own(), socket.socket(fileno=options.fd) as sock:
         why: str | None = options.why
         if options.mode in {"fork", "shared"}:

@@ -105,8 +105,15 @@ class ForkingMaker:
     def _fork(
         self, target: Callable[[], NoReturn], *, meant: Collection[int] = ()
     ) -> int:
-        pid = os.fork()
+        # A stop that reaches the child while it still has our handlers would be lost.
+        unblocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        try:
+            pid = os.fork()
+        except OSError:
+            signal.pthread_sigmask(signal.SIG_SETMASK, unblocked)
+            raise
         if pid:
+            signal.pthread_sigmask(signal.SIG_SETMASK, unblocked)
             return pid
         try:
             # First, so that a signal reaches the process as the leader of its group;
@@ -120,6 +127,7 @@ class ForkingMaker:
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            signal.pthread_sigmask(signal.SIG_SETMASK, unblocked)
             # The fork server's own: its socket, whose end the daemon must see; what it
             # waits with, as the kernel shares that; and what other runners are given.
             close_all_but({*self._of_libraries, *meant})
