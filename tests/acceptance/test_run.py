@@ -341,7 +341,7 @@ def test_a_signal_ends_the_run_and_all_of_it(
     (pid,) = re.findall(r"runner (\d+)", command.said)
     folder = Path(f"/proc/{pid}/cwd").readlink() if Path("/proc").exists() else None
     command.process.send_signal(number)
-    assert command.end() == 1
+    assert command.end() == 130
     assert "interrupted, in step 'first'" in command.said
     assert not wait_until_gone({int(pid)})
     assert folder is None or not folder.exists()

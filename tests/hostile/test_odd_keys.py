@@ -18,7 +18,7 @@ from tests.plugins.valkey import valkey
 
 from dioptra_worker.broker.batch_leases import ElementLeases
 from dioptra_worker.broker.connection import connect
-from dioptra_worker.broker.leases import UNKNOWN, Leases, PendingStatus
+from dioptra_worker.broker.leases import UNKNOWN, Leases, PendingStatus, UnknownRun
 from dioptra_worker.broker.parking import LONGEST_PAUSE, Parking
 from dioptra_worker.broker.rq.registries import Registries
 from dioptra_worker.common.stop import JobStop, lease_clock
@@ -132,11 +132,32 @@ def _elements(client: redis.Redis) -> None:
     assert [record.state for record in batch.records()] == ["processed"]
 
 
+def _begun(client: redis.Redis) -> None:
+    leases = _leases(client)
+    assert leases.count_attempt(JOB, RUN) == 1
+    assert leases.is_unknown_run(RUN)
+
+
+def _looked_for(client: redis.Redis) -> None:
+    leases = _leases(client)
+    assert leases.unknown_runs() == {}
+    leases.record_unknown_run(RUN, UnknownRun(JOB, "FAILED"))
+    assert leases.unknown_runs() == {RUN: UnknownRun(JOB, "FAILED")}
+
+
+def _let_go(client: redis.Redis) -> None:
+    leases = _leases(client)
+    assert leases.acquire(JOB) is None
+    leases.release(JOB, settled=RUN)
+    assert leases.acquire(JOB) is None
+
+
 SHARED: dict[str, tuple[str, tuple[Callable[[redis.Redis], None], ...]]] = {
     f"dioptra-worker:attempts:{JOB}": ("", (_attempts, _uncounted)),
     f"dioptra-worker:attempts:{JOB}:counted": ("", (_attempts, _uncounted)),
     "dioptra-worker:pending": ("hash", (_pending, _recorded, _cleared)),
     "dioptra-worker:open-runs": ("hash", (_open_runs, _opened, _cleared)),
+    "dioptra-worker:unknown-runs": ("hash", (_begun, _looked_for, _let_go)),
     "dioptra-worker:parked": ("hash", (_parked, _cleared)),
     f"dioptra-worker:in-between:{JOB}": ("", (_looked_at,)),
     "dioptra-worker:activity:run": ("hash", (_elements,)),
@@ -148,6 +169,7 @@ Leases and turns are below: what is there has its time.
 HASHES = {
     "dioptra-worker:pending": (str(JOB), _pending),
     "dioptra-worker:open-runs": ("no run of MLflow's", _open_runs),
+    "dioptra-worker:unknown-runs": ("no start's token", _looked_for),
     "dioptra-worker:parked": (str(JOB), _parked),
 }
 
@@ -358,6 +380,7 @@ def test_lost_jobs_are_found(client: redis.Redis, kind: str) -> None:
         queues=[queue],
         lost_after=0.1,
         close_run=lambda *_: True,
+        close_begun=lambda *_: True,
     )
 
     def found() -> set[str]:

@@ -110,6 +110,7 @@ def _run(entrypoints: Path, *, keep: bool, cache: Path) -> bool:
         ending.callback(stack.down)
         worker = _start_worker(stack)
         ending.callback(_stop, worker)
+        ending.push(_say_interrupted)
         with Account.read(stack.environment()).session() as api:
             demo = _Demo(stack, worker, api, UserClient(api))
             for folder in folders:
@@ -224,9 +225,20 @@ def _start_worker(stack: LocalStack) -> subprocess.Popen[bytes]:
     return worker
 
 
+def _say_interrupted(
+    kind: type[BaseException] | None, _error: object, _trace: object
+) -> None:
+    if kind is not None and issubclass(kind, KeyboardInterrupt):
+        click.echo("\ninterrupted: everything is taken down", err=True)
+
+
 def _stop(worker: subprocess.Popen[bytes]) -> None:
-    """End it as an operator does; without it, its job does not outlive it for long."""
+    """End it as an operator in haste does; its job does not outlive it for long.
+
+    Two signals that differ: of two that are equal one may be all that arrives.
+    """
     worker.terminate()
+    worker.send_signal(signal.SIGINT)
     try:
         worker.wait(_STOP_TIMEOUT)
     except subprocess.TimeoutExpired:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import importlib
+import sys
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from dioptra_worker.cli.exit_codes import ExitCode
+from dioptra_worker.cli.interrupts import insisting
 from dioptra_worker.common.files.trusted_folder import UntrustedFolder
 
 if TYPE_CHECKING:
@@ -35,9 +37,16 @@ class LazyGroup(click.Group):
         self._lazy = dict(lazy)
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run a command; a folder that it cannot trust is no crash but a sentence."""
+        """Run a command; a folder that it cannot trust is no crash but a sentence.
+
+        Ctrl-C is none either, and no failure of what the command does.
+        """
         try:
-            return super().invoke(ctx)
+            with insisting():
+                return super().invoke(ctx)
+        except KeyboardInterrupt:
+            click.echo("\ninterrupted", err=True)
+            sys.exit(ExitCode.INTERRUPTED)
         except UntrustedFolder as error:
             raise _Untrusted(str(error)) from error
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-import click
+from dioptra_worker.cli.interrupts import quiet_imports
 
-from dioptra_worker import __version__
-from dioptra_worker.cli import terminal
-from dioptra_worker.cli.lazy import LazyGroup
+with quiet_imports():
+    import click
+
+    from dioptra_worker import __version__
+    from dioptra_worker.cli import terminal
+    from dioptra_worker.cli.lazy import LazyGroup
 
 COMMANDS = {
     "activities": (

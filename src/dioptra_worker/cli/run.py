@@ -41,6 +41,7 @@ Exit codes:
   0  the run finished
   1  it failed, or the task graph is wrong
   2  there is no such entrypoint, or what is given does not fit it
+  130  it was interrupted
 """
 
 
@@ -247,7 +248,7 @@ def _supervised(
         click.echo(json.dumps(record(run_plan, result, store=store), indent=2))
     else:
         reporter.closing(result)
-    return _code(result.finished)
+    return ExitCode.INTERRUPTED if runner.interrupted else _code(result.finished)
 
 
 def _debug(request: RunRequest, store: Path | None) -> ExitCode:
@@ -275,7 +276,7 @@ def _debug(request: RunRequest, store: Path | None) -> ExitCode:
         return ExitCode.FAILED
     except KeyboardInterrupt:
         click.echo("interrupted", err=True)
-        return ExitCode.FAILED
+        return ExitCode.INTERRUPTED
     reporter.closing(result)
     return _code(result.finished)
 

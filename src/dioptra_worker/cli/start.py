@@ -14,22 +14,25 @@ import threading
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-import click
+from dioptra_worker.cli.interrupts import quiet_imports
 
-from dioptra_worker import __version__
-from dioptra_worker import settings as settings_module
-from dioptra_worker.cli import terminal
-from dioptra_worker.cli.exit_codes import ExitCode
-from dioptra_worker.cli.help import settings_epilog
-from dioptra_worker.common.files.trusted_folder import make_private
-from dioptra_worker.common.processes import process_identity, process_privacy
-from dioptra_worker.common.processes.interpreter import what_python_lacks
-from dioptra_worker.common.text.printable import spelt_out
-from dioptra_worker.errors import (
-    RunnerError,
-    ServiceRefused,
-    SettingsError,
-)
+with quiet_imports():
+    import click
+
+    from dioptra_worker import __version__
+    from dioptra_worker import settings as settings_module
+    from dioptra_worker.cli import terminal
+    from dioptra_worker.cli.exit_codes import ExitCode
+    from dioptra_worker.cli.help import settings_epilog
+    from dioptra_worker.common.files.trusted_folder import make_private
+    from dioptra_worker.common.processes import process_identity, process_privacy
+    from dioptra_worker.common.processes.interpreter import what_python_lacks
+    from dioptra_worker.common.text.printable import spelt_out
+    from dioptra_worker.errors import (
+        RunnerError,
+        ServiceRefused,
+        SettingsError,
+    )
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -306,7 +309,7 @@ def _launcher(
 
 
 def _end_at_signals() -> None:
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
         if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
             signal.signal(number, _end)
 

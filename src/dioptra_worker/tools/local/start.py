@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+import threading
+import time
+from concurrent.futures import wait
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
+from dioptra_worker.common.background import in_background
 from dioptra_worker.tools.local.config import API, SERVICES, StackConfig
 from dioptra_worker.tools.local.errors import PortTaken, ServiceFailed
 from dioptra_worker.tools.local.files import make_private
-from dioptra_worker.tools.local.progress import step
+from dioptra_worker.tools.local.progress import State, Step, step
 from dioptra_worker.tools.local.rest_api.database import place_database
 from dioptra_worker.tools.local.rest_api.peer import ensure_peer, given_peer
 from dioptra_worker.tools.local.rest_api.seed import seed
@@ -17,12 +21,18 @@ from dioptra_worker.tools.local.services.commands import require_extra
 from dioptra_worker.tools.local.services.service import Service
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from concurrent.futures import Future
+
     from dioptra_worker.tools.local.plan import StackPlan
     from dioptra_worker.tools.local.progress import StepListener
     from dioptra_worker.tools.local.rest_api.peer_environment import PeerEnvironment
 
 _ATTEMPTS = 3
 _ANSWER_TIMEOUT = 20.0
+_END_TIMEOUT = 10.0
+_END_INTERVAL = 0.2
+_THREADS = "local-stack"
 
 
 @dataclass(frozen=True)
@@ -76,10 +86,12 @@ def _peer(plan: StackPlan, progress: StepListener) -> PeerEnvironment:
 
 
 def _is_healthy(config: StackConfig) -> bool:
-    with ThreadPoolExecutor(len(SERVICES)) as pool:
-        return all(
-            pool.map(lambda name: _made_healthy(Service(name, config)), SERVICES)
-        )
+    asked = [
+        in_background(partial(_made_healthy, Service(name, config)), _THREADS)
+        for name in SERVICES
+    ]
+    healthy = [answer.result() for answer in asked]  # of each: one that is ill is ended
+    return all(healthy)
 
 
 def _made_healthy(service: Service) -> bool:
@@ -106,28 +118,51 @@ def _any_runs(config: StackConfig) -> bool:
 def _start_services(
     config: StackConfig, peer: PeerEnvironment, progress: StepListener
 ) -> None:
-    """Start what does not run, all at once; on failure stop what this started."""
+    """Start what does not run, all at once; on failure end what this started."""
     missing = [
         service
         for service in (Service(name, config) for name in SERVICES)
         if service.pid is None
     ]
 
+    given_up = threading.Event()
+
     def start(service: Service) -> None:
         with step(progress, f"start {service.name}", service.url):
             if service.name == API:
                 make_private(config.directory / API)
-                place_database(peer, config.directory / API / "database.sqlite")
+                database = config.directory / API / "database.sqlite"
+                place_database(peer, database, given_up)
+            if given_up.is_set():
+                return
             service.start()
             if service.name == API:
                 seed(config)
 
+    started = [in_background(partial(start, service), _THREADS) for service in missing]
     try:
-        with ThreadPoolExecutor(len(SERVICES)) as pool:
-            list(pool.map(start, missing))
+        for done in started:
+            done.result()
         if API not in {service.name for service in missing}:
             seed(config)
-    except BaseException:
-        for service in missing:
-            service.stop()
+    except BaseException as error:
+        given_up.set()
+        if isinstance(error, KeyboardInterrupt):
+            words = "interrupted: what was started is ended"
+            progress(Step(words, State.NOTE))
+        _end(missing, started)
         raise
+
+
+def _end(services: Sequence[Service], started: Sequence[Future[None]]) -> None:
+    """End services and, with them, who waits for one to be well.
+
+    Nobody has used them yet, so they need no time to write anything down. Again until
+    nobody waits: one may have been begun just now.
+    """
+    until = time.monotonic() + _END_TIMEOUT
+    while True:
+        for service in services:
+            service.kill()
+        if not wait(started, _END_INTERVAL).not_done or time.monotonic() > until:
+            return
