@@ -1,9 +1,10 @@
 """A process that a task forks does not go on as the job, and does not end it.
 
 Attack: `os.fork()` whose child returns from the task, raises out of it, or calls
-`sys.exit`; children that all write long lines at once; children that are terminated.
-Promise: the job's end is its own process's, nothing that children say is lost, and they
-die of signals as programs do.
+`sys.exit`; children that all write long lines at once, stand still or close what is not
+theirs; children that are terminated.
+Promise: the job's end is its own process's, nothing that children say is lost, what
+they ask is answered, and they die of signals as programs do.
 """
 
 from __future__ import annotations
@@ -109,21 +110,69 @@ def test_long_lines_of_children_come_whole(run_task: Callable[[str], Ran]) -> No
     assert '{"is":' not in ran.text.replace('\\"', '"')
 
 
-def test_a_child_cannot_ask_for_ever(run_task: Callable[[str], Ran]) -> None:
-    """A forked child that asks the worker is told that it cannot, and does not hang."""
+def test_children_ask_the_worker_and_are_answered(
+    run_task: Callable[[str], Ran],
+) -> None:
+    """Forked, spawned and started anew: each has its answer, and its metric arrives."""
     ran = run_task("""
         import structlog
         from dioptra.sdk.utilities.auth_client import get_authenticated_worker_client
 
-        def ask():
-            get_authenticated_worker_client(structlog.get_logger(), "json")
+        PROGRAM = "import odd.tasks; odd.tasks.ask('program')"
+
+        def ask(name):
+            client = get_authenticated_worker_client(structlog.get_logger(), "json")
+            client.jobs.append_metric_by_id(
+                job_id=os.environ["__JOB_ID"], metric_name=name, metric_value=1
+            )
+            try:
+                client.jobs.get_by_id(1)
+            except Exception as error:
+                print(name, "has its answer:", error)
 
         @pyplugs.register
         def act():
-            child = multiprocessing.get_context("fork").Process(target=ask)
+            for method in ("fork", "spawn", "forkserver"):
+                context = multiprocessing.get_context(method)
+                child = context.Process(target=ask, args=[method])
+                child.start()
+                child.join(60)
+            if not os.fork():  # closes what it knows nothing of
+                os.closerange(3, 4096)
+                ask("daemon")
+                os._exit(0)
+            os.wait()
+            path = dict(os.environ, PYTHONPATH=os.pathsep.join(sys.path))
+            subprocess.run([sys.executable, "-c", PROGRAM], check=True, env=path)
+        """)
+    assert ran.status == "finished", ran.text
+    names = {"fork", "spawn", "forkserver", "daemon", "program"}
+    for name in names:
+        assert f"{name} has its answer: the worker has no API session" in ran.text
+    assert set(ran.metrics) == names
+
+
+def test_a_child_that_stands_still_holds_nobody_up(
+    run_task: Callable[[str], Ran],
+) -> None:
+    """Stopped in the midst of a line, a child costs its own line only."""
+    ran = run_task("""
+        def chatter():
+            while True:
+                print("x" * 500_000)
+
+        @pyplugs.register
+        def act():
+            child = multiprocessing.get_context("fork").Process(target=chatter)
             child.start()
-            child.join(30)
-            print("the child ended with", child.exitcode)
+            time.sleep(0.1)
+            os.kill(child.pid, signal.SIGSTOP)
+            for line in range(200):
+                print("parent line", line, "x" * 1000)
+            child.kill()
+            child.join()
+            print("over")
         """)
     assert ran.status == "finished"
-    assert "the child ended with None" not in ran.text
+    assert "parent line 199" in ran.text
+    assert "over" in ran.text

@@ -251,6 +251,49 @@ def test_nothing_of_a_job_stays(
         platform.run(platform.entrypoint(SOURCE, {"using": {"use": ["x", {}]}}))
 
 
+CHILDREN = """
+import multiprocessing, os, structlog
+from dioptra import pyplugs
+from dioptra.sdk.utilities.auth_client import get_authenticated_worker_client
+
+JOB = os.environ.get("__JOB_ID")
+
+
+def ask(name):
+    client = get_authenticated_worker_client(structlog.get_logger(), "json")
+    client.jobs.append_metric_by_id(job_id=JOB, metric_name=name, metric_value=1)
+    print(name, "sees the job", client.jobs.get_by_id(JOB)["status"])
+
+
+@pyplugs.register
+def have_children():
+    print("before")
+    for method in ("fork", "spawn"):
+        child = multiprocessing.get_context(method).Process(target=ask, args=[method])
+        child.start()
+        child.join(60)
+    print("after")
+"""
+
+
+@pytest.mark.parametrize("users", ["auto", "none"])
+def test_children_of_a_job_ask_the_worker(
+    users: str, stack: LocalStack, platform: Platform
+) -> None:
+    """Forked and spawned, as whatever user: answered, in the order of their words."""
+    with _worker(stack, platform, DIOPTRA_WORKER_JOB_USERS=users):
+        job = platform.submit(
+            platform.entrypoint(CHILDREN, {"having": {"have_children": []}})
+        )
+        assert platform.wait(job) == "finished", platform.text(job)
+        said = [line.text for line in platform.log(job)]
+        words = ["before", "fork sees the job started", "spawn sees the job started"]
+        at = [said.index(word) for word in (*words, "after")]
+        assert at == sorted(at)
+        metrics = platform.api.get(f"/jobs/{job}/metrics")
+        assert {metric["name"] for metric in metrics} >= {"fork", "spawn"}
+
+
 def _is_removed(kind: str, number: int) -> bool:
     lines = Path("/proc/sysvipc", kind).read_text().splitlines()[1:]
     return str(number) not in [line.split()[1] for line in lines]

@@ -34,6 +34,7 @@ ALLOWED = {
     "supervision/job_users/trial.py": "it tries the files that a runner's names",
     "sdk/auth_client.py": "plugins log in with these by the platform's contract",
     "sdk/client/client.py": "plugins find the API with it by the platform's contract",
+    "sdk/spawned_children.py": "a task's children find the worker by it",
     "tracking/active_run.py": "a task's children get the run by MLflow's own variable",
     "tracking/mlflow_run.py": "MLflow would go on with a run that its variable names",
     "tracking/store_address.py": "MLflow's own variable says which hosts are believed",

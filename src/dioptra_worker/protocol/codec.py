@@ -10,12 +10,16 @@ import dataclasses
 import json
 import types
 from collections.abc import Mapping
+from time import monotonic_ns  # bound here: plugin code may replace it
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from dioptra_worker.protocol.flat_json import read_flat
 from dioptra_worker.protocol.forkserver import ForkserverReport, ForkserverRequest
 from dioptra_worker.protocol.messages import Message, RunnerMessage
 
+WELCOME = b"\n"
+"""What the worker says to a process of a job whose connection it has taken."""
+_MAX_TIME_DIGITS = 20
 _ENCODER = json.JSONEncoder(separators=(",", ":"))
 _DECODER = json.JSONDecoder()
 """Both of our own, as plugins put faster functions in the place of Python's."""
@@ -72,6 +76,22 @@ def encode(message: Message | ForkserverRequest | ForkserverReport) -> bytes:
     """
     body = {"is": type(message).__name__, **_plain(message)}
     return _ENCODER.encode(body).encode("ascii") + b"\n"
+
+
+def encode_at(message: Message) -> bytes:
+    """The same, after the time in nanoseconds on a clock that all processes share.
+
+    Several processes of a job speak: so it is told which of them spoke first.
+    """
+    return b"%d %s" % (monotonic_ns(), encode(message))
+
+
+def split_time(line: bytes) -> tuple[int | None, bytes]:
+    """What `encode_at` wrote, as the time and the rest; None for no time."""
+    time, found, rest = line.partition(b" ")
+    if found and time.isdigit() and len(time) <= _MAX_TIME_DIGITS:
+        return int(time), rest
+    return None, line
 
 
 def decode(line: bytes) -> Message:

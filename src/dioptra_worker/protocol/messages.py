@@ -23,6 +23,11 @@ OWN_LOGGER = "dioptra_worker"
 STEP_LOGGER = f"{OWN_LOGGER}.job"
 """The logger of what the worker says of a job's steps."""
 
+MAX_ELEMENT = 1000
+"""Characters of a batch element's id."""
+MAX_ELEMENT_ERROR = 2000
+"""Characters of why a batch element failed; what is longer is cut."""
+
 NO_JOB = 0
 """The job's id in a run without a server, which no server gives."""
 
@@ -119,6 +124,9 @@ class Start:
         folder: The folder to keep the run in instead of an MLflow server.
         token: What no other start has: the MLflow run is found by it, whether or not
             the runner lives to tell its id.
+        temporary: The job's folder for temporary files; empty for everybody's.
+        address: The socket where processes of the job find the worker; empty if there
+            is none.
     """
 
     job_id: int
@@ -128,6 +136,8 @@ class Start:
     grace: float
     folder: str | None = None
     token: str = ""
+    temporary: str = ""
+    address: str = ""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -291,5 +301,8 @@ RunnerMessage = (
     | RunnerResult
 )
 """What a runner says: flat records, which can be read whoever has written them."""
+
+ChildMessage = Log | Output | Metric | SessionRequest | BatchClaimRequest
+"""What any process of a job may say, and not only the runner."""
 
 Message = Start | Plan | SessionReply | BatchClaimReply | RunnerMessage

@@ -12,6 +12,7 @@ import faulthandler
 import logging
 import os
 import signal
+import tempfile
 import threading
 import time
 from dataclasses import dataclass
@@ -45,10 +46,12 @@ from dioptra_worker.runner.forked_children import (
     reset_signals_in_children,
 )
 from dioptra_worker.runner.job import JobFailed, run_job
+from dioptra_worker.runner.job_context import job_context
 from dioptra_worker.runner.outage_messages import outage_callbacks
-from dioptra_worker.runner.sdk_bridge import ChannelBridge
 from dioptra_worker.runner.stop import JobStopped, StopSignal
 from dioptra_worker.sdk import bridge as sdk_bridge
+from dioptra_worker.sdk.bridge import ADDRESS_VARIABLE
+from dioptra_worker.sdk.channel_bridge import ChannelBridge
 from dioptra_worker.tracking.backend import backend
 from dioptra_worker.tracking.upload_retry import RetryingStore
 
@@ -80,6 +83,7 @@ def main(sock: socket.socket, *, seed: int) -> NoReturn:
         move_to_high_descriptor(sock),
         on_disconnect=lambda: _end_with_daemon(start.grace),
         on_socket_closed=lambda: _exit(EXIT_DISCONNECTED),
+        address=start.address,
     )
     output_capture.capture(channel.send, level=start.log_level)
     stop = StopSignal()
@@ -89,6 +93,10 @@ def main(sock: socket.socket, *, seed: int) -> NoReturn:
     signal.signal(signal.SIGINT, lambda *_: None)
     reset_signals_in_children()
     os.environ["__JOB_ID"] = str(start.job_id)
+    os.environ[ADDRESS_VARIABLE] = start.address
+    if Path(start.temporary).is_dir():
+        os.environ["TMPDIR"] = start.temporary
+        tempfile.tempdir = None  # the fork server may have looked for it
     if start.api_url:
         os.environ["DIOPTRA_API"] = start.api_url
     os.chdir(start.directory)
@@ -157,7 +165,7 @@ def _run(
         if start.job_id == NO_JOB:  # with a server, the API passes metrics on
             bridge.store_metric = partial(_log_metric, tracking, run_id)
         plan = channel.plan()
-        bridge.set_context(plan)
+        bridge.context = job_context(plan)
         run_job(
             plan,
             run_id=run_id,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from dioptra_worker.sdk import bridge
+from dioptra_worker.sdk import spawned_children
 
 if TYPE_CHECKING:
     import logging
@@ -38,7 +38,7 @@ def get_authenticated_worker_client(
     # Here and not above: the client brings requests with it, plugins may not need it.
     from dioptra_worker.sdk.client import client  # noqa: PLC0415
 
-    running = bridge.installed()
+    running = spawned_children.attach()
     if running is not None:
         return client.connect_worker_client(running, client_type)
     needed = (USERNAME_VARIABLE, PASSWORD_VARIABLE, client.ADDRESS_VARIABLE)

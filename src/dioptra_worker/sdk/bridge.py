@@ -106,6 +106,8 @@ class Bridge(Protocol):
         ...
 
 
+ADDRESS_VARIABLE = "__JOB_SOCKET"
+"""The variable by which processes that a task starts find the worker."""
 _installed: Bridge | None = None
 
 

@@ -13,6 +13,7 @@ import signal
 import socket
 import threading
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from dioptra_worker.common.stop import StopRequest
@@ -106,6 +107,9 @@ class Supervisor:
         self._abandon_at: float | None = None
         self._sigterm_sent = False
         self._killed = False
+        self._is_connected = True
+        self._is_over_limit = False
+        self._has_ended = False
         self._disconnected = False
         self._abandoned = False
         self._output = RunnerOutput(listener)
@@ -155,6 +159,7 @@ class Supervisor:
         ):
             for source, read in sources.items():
                 self._selector.register(source, selectors.EVENT_READ, read)
+            self._listen()
             yield
             self._drain()
 
@@ -204,13 +209,20 @@ class Supervisor:
     def _poll(self, timeout: float) -> bool:
         """Read what is there, or comes in time; whether there was anything."""
         self._await_reading()
-        ready = self._selector.select(timeout)
+        held = self._output.is_holding
+        ready = self._selector.select(0.0 if held else timeout)
+        # Of several processes, what one has said may lead to what another says. Of all
+        # that was said until now, nothing is missing after the next look.
+        now = time.monotonic_ns()
+        ready = self._selector.select(0.0) if ready else ready
         for key, events in ready:
             if events & selectors.EVENT_WRITE:
                 self._pipes.unread.flush()
             if events & selectors.EVENT_READ and not key.data():
                 self._selector.unregister(key.fileobj)
-        return bool(ready)
+        self._output.pass_on(now)
+        self._heed_messages()
+        return bool(ready) or held
 
     def _await_reading(self) -> None:
         """Notice when the runner reads on, if it has something to read."""
@@ -226,12 +238,17 @@ class Supervisor:
     def _drain(self) -> None:
         """Read what a dead runner has left; a child of it may keep the pipes open."""
         until = self._clock() + (0.0 if self._abandoned else DRAIN_TIMEOUT)
+        listener = self._pipes.processes.listener
+        if listener is not None and listener in self._selector.get_map():
+            self._accept()  # nobody comes any more
+            self._selector.unregister(listener)
         # The socket that wakes us stays registered; all others end with the runner.
         while len(self._selector.get_map()) > 1:
             left = until - self._clock()
             if left <= 0 or not self._poll(left):
                 break
         self._output.finish()
+        self._heed_messages()
 
     def _on_wake(self) -> bool:
         self._wake_reader.recv(4096)
@@ -242,17 +259,44 @@ class Supervisor:
         return True
 
     def _read_control(self) -> bool:
-        had_result = self._output.result is not None
-        is_open = self._output.read_messages(self._pipes.control)
-        if self._output.over_limit:
+        self._is_connected = self._output.read_messages(self._pipes.control)
+        return self._is_connected
+
+    def _listen(self) -> None:
+        """Notice when processes that the task has started connect to us."""
+        listener = self._pipes.processes.listener
+        if listener is not None and listener not in self._selector.get_map():
+            self._selector.register(listener, selectors.EVENT_READ, self._accept)
+
+    def _accept(self) -> bool:
+        processes = self._pipes.processes
+        for number, sock in processes.accept():
+            read = partial(self._read_process, number, sock)
+            self._selector.register(sock, selectors.EVENT_READ, read)
+            read()  # at once: it may be the first to have spoken
+        return not processes.is_full
+
+    def _read_process(self, number: int, sock: socket.socket) -> bool:
+        if not self._output.read_messages(sock, number):
+            self._selector.unregister(sock)
+            self._pipes.processes.hang_up(number)
+            self._listen()
+        return True
+
+    def _heed_messages(self) -> None:
+        """React to what was passed on."""
+        if self._output.over_limit and not self._is_over_limit:
+            self._is_over_limit = True
             stop = StopRequest("limit", self._output.over_limit, kill=True)
             self._stop.request(stop)
         has_result = self._output.result is not None
-        self._disconnected = not is_open and not has_result
+        is_working = self._is_connected and not has_result
+        if self._has_ended or is_working or self._output.is_holding:
+            return
+        self._has_ended = True
+        self._disconnected = not has_result
         # After its result, or without its socket, a runner has nothing left to do.
-        if self._disconnected or (has_result and not had_result):
-            self._kill_by(self._clock() + self._grace_periods.exit_timeout)
-        return is_open
+        self._kill_by(self._clock() + self._grace_periods.exit_timeout)
 
     def _due_at(self) -> float | None:
         """When the deadline is, as long as it matters."""

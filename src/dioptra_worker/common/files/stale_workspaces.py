@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import logging
 import re
 from typing import TYPE_CHECKING
 
-from dioptra_worker.common.files.removal import remove
-from dioptra_worker.common.files.workspace import host_token, owner_token
+from dioptra_worker.common.files.workspace import (
+    host_token,
+    owner_token,
+    remove_all,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-log = logging.getLogger("dioptra_worker.workspace")
 
 _NAME = re.compile(
     r"job-\d+-(?P<owner>(?P<host>[0-9a-f]{8})\.(?P<pid>\d+)\.[0-9a-f]{8})-\w+"
@@ -33,9 +33,7 @@ def remove_stale(parent: Path) -> list[Path]:
         found = _NAME.fullmatch(folder.name)
         if found is None or found["host"] != host_token():
             continue
-        if found["owner"] != owner_token(int(found["pid"])):
-            if remove(folder):
-                removed.append(folder)
-            else:
-                log.warning("%s could not be removed, and is left behind", folder)
+        is_stale = found["owner"] != owner_token(int(found["pid"]))
+        if is_stale and remove_all(folder):
+            removed.append(folder)
     return removed

@@ -38,6 +38,16 @@ class Workspace:
     user: int | None = None
 
     @property
+    def temporary(self) -> Path:
+        """The job's folder for temporary files, with a path that is short."""
+        return temporary_of(self.root)
+
+    @property
+    def address(self) -> Path:
+        """The socket where the job's processes find the worker."""
+        return self.temporary / "worker"
+
+    @property
     def plugins(self) -> Path:
         """The plugins of the graph's tasks."""
         return self.root / ".dioptra" / "plugins"
@@ -95,6 +105,11 @@ class Workspace:
             remove(folder)
 
 
+def temporary_of(root: Path) -> Path:
+    """The folder for temporary files that belongs to a job's folder."""
+    return Path(tempfile.gettempdir(), f"dioptra-{root.name.rpartition('-')[2]}")
+
+
 def temporary_work_dir() -> Path:
     """The folder for all jobs where nobody has named another."""
     return Path(tempfile.gettempdir()) / f"dioptra-worker-{os.getuid()}"
@@ -128,10 +143,36 @@ def workspace(
         if user is not None:
             lend(root, user)
             _show(root / ".dioptra", user)
+        try:
+            space.temporary.mkdir(0o700)
+            if user is not None:
+                lend(space.temporary, user)
+        except OSError as error:  # the job has everybody's, then
+            log.warning("a job has no folder for temporary files: %s", error)
         yield space
     finally:
-        if not remove(root):
-            log.warning("%s could not be removed, and is left behind", root)
+        remove_all(root)
+
+
+def remove_all(root: Path) -> bool:
+    """Remove a job's folders, with all that is in them; whether that could be."""
+    temporary = temporary_of(root)
+    left = []
+    # The one that leads to the other is the last.
+    for folder in (temporary, root) if _is_ours(temporary) else (root,):
+        if not remove(folder):
+            log.warning("%s could not be removed, and is left behind", folder)
+            left.append(folder)
+    return not left
+
+
+def _is_ours(folder: Path) -> bool:
+    """Whether a folder is the worker's, and nobody else's of that name."""
+    try:
+        status = folder.lstat()
+    except OSError:
+        return False
+    return stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid()
 
 
 def open_way(folder: Path) -> None:

@@ -239,6 +239,8 @@ class Attempt:
                     log_level=settings.log_level,
                     grace=settings.kill_grace,
                     token=self.request.start_token,
+                    temporary=str(space.temporary),
+                    address=pipes.processes.listen(space.address, user=space.user),
                 )
             )
             preparation.hand_over_to(supervisor, pipes, clock)

@@ -20,6 +20,10 @@ class LineSplitter:
         self._limit = limit
         self._rest = bytearray()  # no list of parts: many are of one byte
 
+    def __len__(self) -> int:
+        """How many bytes have come after the last line end."""
+        return len(self._rest)
+
     def feed(self, data: bytes) -> list[bytes]:
         """Add a chunk.
 

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 from dioptra_worker.errors import WorkerError
 from dioptra_worker.protocol.messages import (
+    MAX_ELEMENT,
+    MAX_ELEMENT_ERROR,
     ArtifactStored,
     BatchClaimRequest,
     Log,
@@ -30,14 +32,12 @@ if TYPE_CHECKING:
 
 MAX_MESSAGE_BYTES = 16 << 20
 """Bytes of one message; of a long text the runner makes several."""
+MAX_UNENDED_BYTES = 64 << 20
+"""Bytes of messages that a job's processes have begun and not ended."""
 MAX_METRICS = 200_000
 """Metrics of one job: each is a request to the REST API of about 20 ms."""
 MAX_BATCH_TEXT = 128 << 20
 """Characters that a job may have kept in Redis: of batch elements and their errors."""
-MAX_ELEMENT = 1000
-"""Characters of a batch element's id."""
-MAX_ELEMENT_ERROR = 2000
-"""Characters of why a batch element failed; what is longer is cut."""
 MAX_OPEN_REQUESTS = 1000
 """Questions to the worker that a job may have open at the same time."""
 MAX_REFUSALS = 1000

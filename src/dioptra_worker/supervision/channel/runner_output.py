@@ -1,20 +1,31 @@
-"""Parses what comes from a runner: messages on its socket, lines on its pipes."""
+"""Parses what comes from a job: messages on its sockets, lines on its pipes."""
 
 from __future__ import annotations
 
 import os
+from dataclasses import replace
+from time import monotonic_ns
 from typing import TYPE_CHECKING, Protocol
 
+from dioptra_worker.common.text.humanize import size
 from dioptra_worker.protocol import codec
 from dioptra_worker.protocol.messages import (
+    BatchClaimRequest,
+    ChildMessage,
     Output,
     RunnerResult,
+    SessionRequest,
     StepEnded,
     StepStarted,
+)
+from dioptra_worker.supervision.channel.job_processes import (
+    MAX_REQUEST_ID,
+    request_id,
 )
 from dioptra_worker.supervision.channel.line_splitter import LineSplitter
 from dioptra_worker.supervision.channel.message_limits import (
     MAX_MESSAGE_BYTES,
+    MAX_UNENDED_BYTES,
     LimitReached,
     MessageChecks,
     NotBelieved,
@@ -27,7 +38,10 @@ if TYPE_CHECKING:
 
 MAX_REFUSALS_TOLD = 20
 """Messages that are ignored and of which a job's log says so."""
+RUNNER = 0
+"""The number of the runner among a job's processes."""
 _READ_SIZE = 1 << 16
+_READS = 4
 
 
 class RunnerListener(Protocol):
@@ -52,7 +66,10 @@ class RunnerListener(Protocol):
 
 
 class RunnerOutput:
-    """Reads what a runner says, whatever it says, and passes it on.
+    """Reads what a job's processes say, whatever they say, and passes it on.
+
+    Several may speak: the runner, and those that its task has started. What they say is
+    passed on in the order in which it was said.
 
     Attributes:
         reached_steps: Whether a step has begun.
@@ -68,20 +85,69 @@ class RunnerOutput:
         self.over_limit: str | None = None
         self._listener = listener
         self._checks = MessageChecks()
-        self._messages = LineSplitter(limit=MAX_MESSAGE_BYTES)
+        self._messages: dict[int, LineSplitter] = {}
+        self._collected: list[tuple[int, int, bytes | None]] = []
+        self._told_at = 0
         self._splitters: dict[tuple[str, OutputStream], LineSplitter] = {}
 
-    def read_messages(self, sock: socket.socket) -> bool:
-        """Read what there is on the socket for messages; False at its end."""
-        try:
-            data = sock.recv(_READ_SIZE)
-        except BlockingIOError:  # there was nothing after all
-            return True
-        except ConnectionError:  # it died before it had read all that we said
-            return False
-        for line in self._messages.feed(data):
-            self._receive(line)
-        return bool(data)
+    @property
+    def is_holding(self) -> bool:
+        """Whether something that was read has yet to be passed on."""
+        return bool(self._collected)
+
+    def read_messages(self, sock: socket.socket, process: int = RUNNER) -> bool:
+        """Read what there is on a socket for messages; False at its end.
+
+        What is read is kept until `pass_on`.
+
+        Args:
+            sock: The socket, which does not block.
+            process: The number of whose it is.
+        """
+        splitter = self._messages.setdefault(
+            process, LineSplitter(limit=MAX_MESSAGE_BYTES)
+        )
+        data, is_open = _received(sock)
+        said_at = self._told_at
+        for line in splitter.feed(data):
+            time, rest = codec.split_time(line)
+            said_at = said_at if time is None else time
+            self._collected.append((said_at, process, rest))
+        if not is_open and process != RUNNER:
+            self._collected.append((monotonic_ns(), process, None))
+        if sum(map(len, self._messages.values())) > MAX_UNENDED_BYTES:
+            self.over_limit = self.over_limit or (
+                "its processes began messages to the worker of more than"
+                f" {size(MAX_UNENDED_BYTES)} and ended none of them"
+            )
+        return is_open
+
+    def pass_on(self, until: int | None = None) -> None:
+        """Pass on what was read, in the order in which it was said.
+
+        Args:
+            until: What was said later is kept for the next time, as something that was
+                said before it may not have been read yet. None passes on everything.
+        """
+        now = monotonic_ns()
+        if until is None:
+            until = now
+        # Nobody has said a thing in the future, unless to have it kept for ever.
+        ready = [item for item in self._collected if not until < item[0] <= now]
+        self._collected = [item for item in self._collected if until < item[0] <= now]
+        ready.sort(key=lambda item: item[0])  # those of one process stay as they are
+        for said_at, process, line in ready:
+            self._told_at = max(self._told_at, min(said_at, now))
+            if line is None:
+                self._end_process(process)
+            else:
+                self._receive(line, process)
+
+    def _end_process(self, process: int) -> None:
+        """Pass on what a process has left, which hung up, as if it had ended it."""
+        self._messages.pop(process, None)
+        for key in [key for key in self._splitters if key[0] == f"process {process}"]:
+            self._finish(key)
 
     def read_pipe(self, descriptor: int, stream: OutputStream) -> bool:
         """Read what there is of standard output or error; False at its end."""
@@ -90,12 +156,17 @@ class RunnerOutput:
         return bool(data)
 
     def finish(self) -> None:
-        """Pass on lines that were never ended."""
-        for (_, stream), splitter in self._splitters.items():
-            if (rest := splitter.pop_rest()) and not self.over_limit:
-                self._listener.line(stream, _decoded(rest))
+        """Pass on what is left, lines that were never ended among it."""
+        self.pass_on()
+        for key in list(self._splitters):
+            self._finish(key)
 
-    def _receive(self, line: bytes) -> None:
+    def _finish(self, key: tuple[str, OutputStream]) -> None:
+        rest = self._splitters.pop(key).pop_rest()
+        if rest and not self.over_limit:
+            self._listener.line(key[1], _decoded(rest))
+
+    def _receive(self, line: bytes, process: int) -> None:
         if not line:  # it was stopped while it spoke, and began a new line
             return
         try:
@@ -104,18 +175,21 @@ class RunnerOutput:
             self._pass_lines("socket", "stderr", line + b"\n")
             return
         try:
-            self._take(message)
+            self._take(message, process)
         except NotBelieved as error:
             self._refuse(str(error))
         except LimitReached as error:
             self.over_limit = self.over_limit or str(error)
 
-    def _take(self, message: RunnerMessage) -> None:
+    def _take(self, message: RunnerMessage, process: int) -> None:
         if self.over_limit:
             return
+        if process != RUNNER:
+            message = _of_process(message, process)
         message = self._checks.checked(message)
         if isinstance(message, Output):
-            self._pass_lines("python", message.stream, message.text.encode())
+            source = f"process {process}"
+            self._pass_lines(source, message.stream, message.text.encode())
             return
         self._listener.message(message)
         if isinstance(message, StepStarted):
@@ -139,6 +213,39 @@ class RunnerOutput:
         for line in splitter.feed(data):
             if not self.over_limit:
                 self._listener.line(stream, _decoded(line))
+
+
+def _received(sock: socket.socket) -> tuple[bytes, bool]:
+    """What there is on a socket, as much as systems keep, and whether it is open."""
+    parts = []
+    for _ in range(_READS):
+        try:
+            parts.append(sock.recv(_READ_SIZE))
+        except BlockingIOError:  # there was nothing after all
+            break
+        except ConnectionError:  # it died before it had read all that we said
+            parts.append(b"")
+        if len(parts[-1]) < _READ_SIZE:
+            return b"".join(parts), bool(parts[-1])
+    return b"".join(parts), True
+
+
+def _of_process(message: RunnerMessage, process: int) -> RunnerMessage:
+    """A message of another process than the runner, as it is believed.
+
+    Raises:
+        NotBelieved: Only the runner may say that.
+    """
+    if not isinstance(message, ChildMessage):
+        raise NotBelieved(
+            f"only the job's own process can say {type(message).__name__}, and none"
+            " that a task has started"
+        )
+    if isinstance(message, SessionRequest | BatchClaimRequest):
+        if not 0 <= message.request_id <= MAX_REQUEST_ID:
+            raise NotBelieved("a question's number is too high")
+        return replace(message, request_id=request_id(process, message.request_id))
+    return message
 
 
 def _decoded(line: bytes) -> str:

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from dioptra_worker.protocol import codec
+from dioptra_worker.protocol.messages import BatchClaimReply, SessionReply
+from dioptra_worker.supervision.channel.job_processes import JobProcesses
 from dioptra_worker.supervision.channel.unread_messages import UnreadMessages
 
 if TYPE_CHECKING:
@@ -72,6 +74,7 @@ class RunnerPipes:
         out: The descriptor of the runner's standard output.
         err: The descriptor of the runner's standard error.
         unread: What it was told and has not read.
+        processes: Connections of what its task has started.
     """
 
     def __init__(self, control: socket.socket, out: int, err: int) -> None:
@@ -80,18 +83,23 @@ class RunnerPipes:
         self.out = out
         self.err = err
         self.unread = UnreadMessages(control)
+        self.processes = JobProcesses()
 
     def send(self, message: Message) -> None:
         """Tell the runner something, from any thread, without waiting for it.
 
         What it does not read at once is sent by its supervisor. One that is gone is no
-        error.
+        error. An answer goes to the process that has asked.
         """
+        match message:
+            case SessionReply() | BatchClaimReply() if self.processes.answer(message):
+                return
         self.unread.put(codec.encode(message))
 
     def close(self) -> None:
         """Close all three."""
         self.unread.close()
+        self.processes.close()
         with contextlib.suppress(OSError):
             self.control.shutdown(socket.SHUT_RDWR)
         self.control.close()

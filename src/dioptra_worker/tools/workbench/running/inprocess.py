@@ -23,7 +23,7 @@ from dioptra_worker.errors import RunnerError, WorkerError
 from dioptra_worker.protocol.messages import NO_JOB, Metric, RunStarted, SessionRequest
 from dioptra_worker.runner import output_capture
 from dioptra_worker.runner.job import JobFailed, run_job
-from dioptra_worker.runner.sdk_bridge import job_context
+from dioptra_worker.runner.job_context import job_context
 from dioptra_worker.sdk import bridge as sdk_bridge
 from dioptra_worker.sdk import compat
 from dioptra_worker.tools.workbench.running.results import Recorder

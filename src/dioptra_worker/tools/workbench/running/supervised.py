@@ -36,9 +36,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
+    from dioptra_worker.common.files.workspace import Workspace
     from dioptra_worker.common.outcome import Outcome
     from dioptra_worker.protocol.messages import Message, RunnerMessage
     from dioptra_worker.supervision.channel.runner_output import RunnerListener
+    from dioptra_worker.supervision.forkserver.runner_process import RunnerPipes
     from dioptra_worker.supervision.termination import RunnerReport
     from dioptra_worker.tools.workbench.planning.run_plan import RunPlan
     from dioptra_worker.tools.workbench.running.results import Result
@@ -154,7 +156,7 @@ class LocalRunner:
                 grace_periods=GracePeriods(grace=GRACE_PERIOD),
             )
             with self._current(stop), ThreadPoolExecutor(1) as pool:
-                pipes.send(self._begin(space.root, token))
+                pipes.send(self._begin(space, pipes, token))
                 watching = pool.submit(supervisor.run)
                 pipes.send(plan)
                 report = self._wait_for(watching.result, stop)
@@ -196,15 +198,17 @@ class LocalRunner:
                 )
                 self.interrupted = True
 
-    def _begin(self, directory: Path, token: str) -> Start:
+    def _begin(self, space: Workspace, pipes: RunnerPipes, token: str) -> Start:
         return Start(
             job_id=NO_JOB,
-            directory=str(directory),
+            directory=str(space.root),
             api_url="",
             log_level="INFO",
             grace=GRACE_PERIOD,
             folder=None if self._folder is None else str(self._folder),
             token=token,
+            temporary=str(space.temporary),
+            address=pipes.processes.listen(space.address),
         )
 
     def _conclude(

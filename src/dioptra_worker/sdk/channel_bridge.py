@@ -1,47 +1,51 @@
-"""What plugins ask of the platform, answered by the daemon over the channel."""
+"""The bridge of a job's process: what plugins ask of the platform, the worker hears."""
 
 from __future__ import annotations
 
 import math
-from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
-from dioptra_worker.protocol.messages import Metric
-from dioptra_worker.provenance import WORKER_RUN_ID
-from dioptra_worker.sdk.bridge import InputFolder, JobContext, Session
-from dioptra_worker.supervision.channel.message_limits import (
-    MAX_ELEMENT,
-    MAX_ELEMENT_ERROR,
-    shortened,
-)
+from dioptra_worker.protocol.messages import MAX_ELEMENT, MAX_ELEMENT_ERROR, Metric
+from dioptra_worker.sdk.bridge import JobContext, Session
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from dioptra_worker.protocol.messages import BatchElementState, Plan
-    from dioptra_worker.runner.channel import Channel
+    from dioptra_worker.protocol.messages import (
+        BatchElementState,
+        RunnerMessage,
+        SessionReply,
+    )
 
 SESSION_TIMEOUT = 120.0
 """Seconds that a plugin waits for a session while the API may be away."""
 
 
-def job_context(plan: Plan) -> JobContext:
-    """What a job was given, for its plugins."""
-    return JobContext(
-        parameters=plan.parameters,
-        defaults=plan.defaults,
-        inputs={
-            item.name: InputFolder(
-                item.artifact_id, Path(item.directory, item.file_name)
-            )
-            for item in plan.inputs
-        },
-        worker_run=plan.stamp.get(WORKER_RUN_ID, ""),
-    )
+class Channel(Protocol):
+    """A connection to the worker, of whatever kind."""
+
+    def send(self, message: RunnerMessage) -> None:
+        """Tell the worker something."""
+        ...
+
+    def session(self, *, renew: bool, timeout: float) -> SessionReply:
+        """Ask it for its session with the REST API."""
+        ...
+
+    def set_element_state(
+        self,
+        element: str,
+        state: BatchElementState,
+        *,
+        error: str = "",
+        last: bool = False,
+    ) -> str:
+        """Claim an element of a batch, or say what became of it."""
+        ...
 
 
 class ChannelBridge:
-    """The plugin SDK's bridge to the platform, inside a runner.
+    """The plugin SDK's bridge to the platform, inside a process of a job.
 
     Attributes:
         job_id: The running job.
@@ -54,10 +58,6 @@ class ChannelBridge:
         self.store_metric: Callable[[str, float, int], None] | None = None
         self.context = JobContext()
         self._channel = channel
-
-    def set_context(self, plan: Plan) -> None:
-        """Take in what the job was given."""
-        self.context = job_context(plan)
 
     def set_element_state(
         self, element: str, state: str, *, error: str = "", last: bool = False
@@ -75,7 +75,7 @@ class ChannelBridge:
         return self._channel.set_element_state(
             element,
             cast("BatchElementState", state),
-            error=shortened(error, MAX_ELEMENT_ERROR),
+            error=error[:MAX_ELEMENT_ERROR],
             last=last,
         )
 
