@@ -538,12 +538,12 @@ def test_an_api_that_fetches_before_it_answers(tmp_path: Path) -> None:
     """A download may be granted more silence than other requests have."""
 
     def script(_: Request) -> Answer:
-        time.sleep(2.0)
+        time.sleep(0.8)
         return Answer(body=b"content")
 
     with ScriptedApi(script).running() as server:
         api = DioptraApi(
-            url=server.url, username="worker", password=PASSWORD, timeout=0.5
+            url=server.url, username="worker", password=PASSWORD, timeout=0.3
         )
         with api:
             with pytest.raises(ServiceUnavailable):

@@ -124,7 +124,7 @@ def test_harmless_requests_are_repeated_when_the_connection_breaks(
 ) -> None:
     """A request that may be sent twice survives two broken connections."""
     api.answers = ["drop", "drop", (200, '{"ok": true}')]
-    client = connect_json_dioptra_client(api.url)
+    client = _hasty(api.url, read=60.0)
     calls = {
         "GET": lambda: client.queues.get_by_id(1),
         "PUT": lambda: client.queues.modify_by_id(1, name="a", description=None),
@@ -151,9 +151,9 @@ def test_nobody_listening_is_a_connection_error() -> None:
             _hasty(address).auth.login("user", "password")
 
 
-def _hasty(address: str) -> DioptraClient[Any]:
+def _hasty(address: str, *, read: float = 0.2) -> DioptraClient[Any]:
     """A client that does not wait long."""
-    patience = Patience(read=0.2, backoff=0.01)
+    patience = Patience(read=read, backoff=0.01)
     return DioptraClient(Transport(address, parse=True, patience=patience))
 
 
