@@ -125,9 +125,16 @@ def test_healthy_stack(doctor: Patient) -> None:
     assert found.code == 0
     assert set(found.checks) == {
         *("settings", "Python", "packages", "platform", "GPU"),
-        *("work folder", "disk space", "Redis", "Redis persistence", "Redis queue"),
+        *(
+            "work folder",
+            "disk space",
+            "certificates",
+            "Redis",
+            "Redis persistence",
+            "Redis queue",
+        ),
         *("Redis workers", "Dioptra API", "queues", "clock", "MLflow"),
-        *("artifact store", "runner"),
+        *("certificates", "artifact store", "runner"),
     }
     assert "dioptra-platform" in found.words("Dioptra API")
 

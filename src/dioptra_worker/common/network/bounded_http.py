@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 MAX_ANSWER_BYTES = 256 << 20
 """Of an answer that is kept in memory, as it comes and decompressed."""
 MAX_REDIRECTS = 5
-MIN_DOWNLOAD_RATE = 1024
+MIN_DOWNLOAD_RATE = 16 << 10
 """Bytes a second below which a download, for all its time, is broken off."""
 PIECE_BYTES = 1 << 18
 """Of a download, at once."""
@@ -84,6 +84,10 @@ class Pace:
         """Seconds that are left; none when it is not positive."""
         more = 0.0 if self._rate is None else self._received / self._rate
         return self._seconds + more - self._waited
+
+    def allow(self, seconds: float) -> None:
+        """Let it last longer, for a reason that is known by now."""
+        self._seconds += seconds
 
     def note(self, waited: float, received: int) -> None:
         """So long was waited for so many bytes."""

@@ -9,7 +9,8 @@ import signal
 import time
 from typing import TYPE_CHECKING, Any, Protocol
 
-from dioptra_worker.common.text.humanize import signal_name
+from dioptra_worker.common.network.bounded_http import MIN_DOWNLOAD_RATE, Pace
+from dioptra_worker.common.text.humanize import signal_name, size
 from dioptra_worker.errors import ArtifactError, NotFound, ServiceUnavailable
 
 if TYPE_CHECKING:
@@ -66,7 +67,8 @@ def fetch(
         check_cancelled: Called now and then; may raise to give up.
         min_rate: Bytes a second of a store that has all of an artifact fetched from
             elsewhere before it sends a byte; None for a store that begins at once.
-        stall_timeout: Seconds without a byte after which to give up.
+        stall_timeout: Seconds without a byte after which to give up; so many are
+            given, too, beyond those of a store with `MIN_DOWNLOAD_RATE`.
         exit_timeout: Seconds that the process has to end.
 
     Raises:
@@ -90,7 +92,11 @@ def fetch(
 
 
 class _ReportReader:
-    """Reads what a process reports, unless it falls silent."""
+    """Reads what a process reports, unless it falls silent or little comes.
+
+    What arrives extends the deadline of the job's set-up, so a store that sends a byte
+    now and then would hold it for ever: it has the pace that answers of the API have.
+    """
 
     def __init__(
         self,
@@ -104,6 +110,9 @@ class _ReportReader:
         self._reports = reports
         self._stall_timeout = stall_timeout
         self._min_rate = min_rate
+        self._pace = Pace(stall_timeout, rate=MIN_DOWNLOAD_RATE)
+        self._announced: int | None = None
+        self._received = 0
 
     def read_all(
         self, listener: DownloadListener, check_cancelled: Callable[[], object]
@@ -118,7 +127,10 @@ class _ReportReader:
                 # Looked at before the pipe: a process that ends between the two may
                 # just have reported that it was done.
                 has_ended = self._process.ended.is_set()
-                if not selector.select(_POLL_INTERVAL):
+                began = time.monotonic()
+                is_said = bool(selector.select(_POLL_INTERVAL))
+                self._pace.note(time.monotonic() - began, 0)
+                if not is_said:
                     if has_ended:
                         return False
                     if time.monotonic() - last_report > self._stall_timeout:
@@ -130,19 +142,38 @@ class _ReportReader:
                     return False
                 *lines, buffer = (buffer + data).split(b"\n")
                 for report in map(json.loads, lines):
-                    self._extend_stall_timeout(report)
+                    self._note(report)
                     if _handle(report, listener):
                         return True
+                if self._pace.left <= 0:
+                    raise _failed(
+                        f"it came at less than {size(MIN_DOWNLOAD_RATE)} a second,"
+                        f" {size(self._received)} so far"
+                    )
 
-    def _extend_stall_timeout(self, report: dict[str, Any]) -> None:
-        if self._min_rate is not None:
-            self._stall_timeout += report.get("size", 0) / self._min_rate
+    def _note(self, report: dict[str, Any]) -> None:
+        announced, count = report.get("size"), report.get("came", 0)
+        if announced is not None:
+            self._announced = announced
+            if self._min_rate is not None:
+                self._stall_timeout += announced / self._min_rate
+                self._pace.allow(announced / self._min_rate)
+        self._received += count
+        self._pace.note(0.0, count)
+        said = self._announced
+        if said is not None and self._received > _most(said):
+            raise _failed(f"{size(self._received)} came, and it had said {size(said)}")
+
+
+def _most(announced: int) -> int:
+    """Bytes that may come: a library may repeat parts, or count what it copies."""
+    return 2 * announced + (1 << 20)
 
 
 def _handle(report: dict[str, Any], listener: DownloadListener) -> bool:
     match report:
-        case {"size": int(size)}:
-            listener.begin(size)
+        case {"size": int(count)}:
+            listener.begin(count)
         case {"came": int(count)}:
             listener.received(count)
         case {"unfit": str(words)}:

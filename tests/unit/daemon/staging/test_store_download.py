@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import os
 import signal
+import threading
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -37,8 +40,9 @@ class Launcher:
             self.close()
 
     def say(self, words: object) -> None:
-        """The process says something."""
-        os.write(self._there, json.dumps(words).encode() + b"\n")
+        """The process says something, if anybody listens."""
+        with contextlib.suppress(BrokenPipeError):
+            os.write(self._there, json.dumps(words).encode() + b"\n")
 
     def close(self) -> None:
         """The process's end of the pipe is closed."""
@@ -181,4 +185,47 @@ def test_a_job_that_is_stopped(tmp_path: Path) -> None:
     with pytest.raises(KeyError):
         _fetch(launcher, tmp_path, on_look=stop)
     assert launcher.is_gone
+    launcher.close()
+
+
+def test_a_store_that_drips(tmp_path: Path) -> None:
+    """A byte now and then is not enough, however long each of them is waited for."""
+    launcher = Launcher({"size": 1 << 30}, ends=False)
+    over = threading.Event()
+
+    def drip() -> None:
+        while not over.wait(0.02):
+            launcher.say({"came": 1})
+
+    dripping = threading.Thread(target=drip)
+    dripping.start()
+    try:
+        with pytest.raises(ServiceUnavailable, match="it came at less than 16"):
+            _fetch(launcher, tmp_path, stall_timeout=0.3)
+    finally:
+        over.set()
+        dripping.join()
+    assert launcher.is_gone
+    launcher.close()
+
+
+def test_a_slow_store_is_waited_for(tmp_path: Path) -> None:
+    """What comes at the rate that is asked for may take longer than any silence."""
+    said = iter([{"came": 30_000}] * 12 + [{"done": True}])
+    launcher = Launcher({"size": 1 << 20}, ends=False)
+
+    def on_look() -> None:
+        time.sleep(0.05)
+        launcher.say(next(said))
+
+    found = _fetch(launcher, tmp_path, on_look=on_look, stall_timeout=0.2)
+    assert len(found.heard) == 13
+    launcher.close()
+
+
+def test_a_store_that_sends_more_than_it_said(tmp_path: Path) -> None:
+    """A store that does not end what it said to be small is left."""
+    launcher = Launcher({"size": 10}, *[{"came": 1 << 19}] * 3, ends=False)
+    with pytest.raises(ServiceUnavailable, match="came, and it had said 10 B"):
+        _fetch(launcher, tmp_path)
     launcher.close()
