@@ -9,12 +9,14 @@ they ask is answered, and they die of signals as programs do.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from tests.hostile.conftest import Ran
 
@@ -57,6 +59,41 @@ def test_a_healthy_parent_finishes(run_task: Callable[[str], Ran]) -> None:
     assert ran.status == "finished"
     assert "children ended with [3, 1]" in ran.text
     assert "only a child" in ran.text
+
+
+def test_a_forked_child_ends_as_a_program_does(
+    run_task: Callable[[str], Ran], tmp_path: Path
+) -> None:
+    """Its threads, handlers and files are done with, and none that its parent made."""
+    ran = run_task(f"""
+        import atexit, threading
+        FOLDER = {str(tmp_path)!r}
+        PARENTS = open(FOLDER + "/parents.txt", "w")
+
+        def late():
+            time.sleep(0.3)
+            print("a thread of the child's ended")
+
+        @pyplugs.register
+        def act():
+            PARENTS.write("once")
+            atexit.register(lambda: print("the parent's handler in", os.getpid()))
+            pid = os.fork()
+            if not pid:
+                atexit.register(print, "the child's handler")
+                globals()["kept"] = open(FOLDER + "/kept.txt", "w")
+                kept.write("kept")
+                threading.Thread(target=late).start()
+                return "child"
+            print("the child ended with", os.waitpid(pid, 0)[1])
+        """)
+    assert ran.status == "finished"
+    assert "the child ended with 0" in ran.text
+    assert "a thread of the child's ended" in ran.text
+    assert ran.text.count("the child's handler") >= 1
+    assert len(set(re.findall(r"the parent's handler in (\d+)", ran.text))) == 1
+    assert (tmp_path / "parents.txt").read_text() == "once"
+    assert (tmp_path / "kept.txt").read_text() == "kept"
 
 
 def test_children_die_of_signals_as_programs_do(run_task: Callable[[str], Ran]) -> None:

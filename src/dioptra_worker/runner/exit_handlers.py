@@ -3,7 +3,8 @@
 A runner ends without Python's own end, which user code could hang and which would run
 what the fork server has imported. What belongs to the job is done here, within a limit:
 its threads end, its exit handlers run, its files are flushed, and what keeps account of
-shared memory and semaphores removes those that are left.
+shared memory and semaphores removes those that are left. So it is for a process that a
+task has forked, where that leaves the task: it must not go on as the runner.
 """
 
 from __future__ import annotations
@@ -16,14 +17,14 @@ import logging
 import os
 import sys
 import threading
+import traceback
 import weakref
+from os import _exit  # as it was before user code could replace it
 from time import monotonic, sleep  # bound here: plugin code may replace them
-from typing import TYPE_CHECKING, Any
-
-from dioptra_worker.runner.forked_children import end_children_here
+from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 log = logging.getLogger("dioptra_worker.job")
 
@@ -36,18 +37,24 @@ _ARCHIVES = {"gzip": "GzipFile", "bz2": "BZ2File", "lzma": "LZMAFile"}
 """Files that are whole only once they are closed, by module."""
 
 
-def forget_earlier_handlers() -> None:
-    """Leave out what was registered before the job: it is the fork server's.
+def begin_handlers() -> None:
+    """Leave out what was registered before the job, and begin with Python's own."""
+    forget_earlier_handlers()
+    if (util := sys.modules.get("multiprocessing.util")) is not None:
+        atexit.register(util._exit_function)  # noqa: SLF001 - it is the job's, too
 
-    A folder that a library made there, to be removed at its end, is for later jobs.
+
+def forget_earlier_handlers() -> None:
+    """Leave out what was registered and opened before now: it is the parent's.
+
+    A folder that a library made in the fork server, to be removed at its end, is for
+    later jobs; and what a task has in a buffer, its child must not write once more.
     """
     for finalizer in list(weakref.finalize._registry):  # type: ignore[attr-defined] # noqa: SLF001
         finalizer.atexit = False
     weakref.finalize._registered_with_atexit = False  # type: ignore[attr-defined] # noqa: SLF001
-    gc.freeze()  # no file of theirs is looked at among a job's: they are far more
+    gc.freeze()  # no file of before is looked at among later ones: they are far more
     atexit._clear()  # noqa: SLF001 - it has no public name
-    if (util := sys.modules.get("multiprocessing.util")) is not None:
-        atexit.register(util._exit_function)  # noqa: SLF001 - it is the job's, too
 
 
 def run_exit_handlers(
@@ -90,6 +97,50 @@ def run_exit_handlers(
     done.set()
 
 
+@contextlib.contextmanager
+def end_children_here() -> Iterator[None]:
+    """End a child of this process that leaves the block; its parent goes on.
+
+    It ends as a program does: with 0 where it returned, with what it gave `sys.exit`,
+    or with 1 and its traceback on standard error.
+    """
+    pid = os.getpid()
+    try:
+        yield
+    except BaseException as error:
+        if os.getpid() != pid:
+            _end_child(error)
+        raise
+    if os.getpid() != pid:
+        _end_child(None)
+
+
+def _end_child(error: BaseException | None) -> NoReturn:
+    code = 1
+    try:
+        if error is None:
+            code = 0
+        elif isinstance(error, SystemExit):
+            code = _exit_code(error.code)
+        else:
+            traceback.print_exception(error)
+        run_exit_handlers(join_threads=True, too_late=lambda: _exit(code))
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+    finally:
+        _exit(code)
+
+
+def _exit_code(given: object) -> int:
+    """What `sys.exit` makes of its argument."""
+    if given is None:
+        return 0
+    if isinstance(given, int):
+        return given & 0xFF
+    print(given, file=sys.stderr)  # noqa: T201 - as Python does
+    return 1
+
+
 def _join_threads(deadline: float) -> None:
     """Let executors and threads end that Python, too, waits for."""
     for handler in reversed(getattr(threading, "_threading_atexits", [])):
@@ -100,6 +151,8 @@ def _join_threads(deadline: float) -> None:
         if not ours:
             # A little before the end, so that handlers run all the same.
             thread.join(max(0.0, deadline - 1.0 - monotonic()))
+            if thread.is_alive():
+                log.warning("the thread %r runs on and ends with its job", thread.name)
 
 
 def _flush_files() -> None:

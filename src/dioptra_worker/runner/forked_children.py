@@ -1,7 +1,7 @@
-"""Processes that a task forks: their end is theirs, and the job's is the runner's.
+"""Processes that a task forks: what of the runner they do not take over.
 
-``os.fork()`` in a task gives a child that has all of the runner in memory. Where it
-leaves the task, by returning or by an exception, it must not go on as the runner.
+``os.fork()`` in a task gives a child that has all of the runner in memory. Its signals
+are a program's, and what was to be done at the job's end is not its own to do.
 """
 
 from __future__ import annotations
@@ -9,21 +9,15 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import sys
 import threading
-import traceback
-from os import _exit  # as it was before user code could replace it
-from typing import TYPE_CHECKING, NoReturn
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
+from dioptra_worker.runner.exit_handlers import forget_earlier_handlers
 
 _STOPPING = {signal.SIGTERM, signal.SIGINT}
 
 
-def reset_signals_in_children() -> None:
-    """Let children that are forked from now on die of SIGTERM and SIGINT as usual."""
+def prepare_children() -> None:
+    """Have children that are forked from now on begin as programs do."""
     forking = threading.local()
 
     # They are held back meanwhile: one that reaches a child before it has its own
@@ -39,50 +33,8 @@ def reset_signals_in_children() -> None:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
             signal.signal(signal.SIGINT, signal.default_int_handler)
         signal.pthread_sigmask(signal.SIG_SETMASK, forking.blocked)
+        forget_earlier_handlers()
 
     os.register_at_fork(
         before=before, after_in_parent=after_in_parent, after_in_child=after_in_child
     )
-
-
-@contextlib.contextmanager
-def end_children_here() -> Iterator[None]:
-    """End a child of this process that leaves the block; its parent goes on.
-
-    It ends as a program does: with 0 where it returned, with what it gave `sys.exit`,
-    or with 1 and its traceback on standard error.
-    """
-    pid = os.getpid()
-    try:
-        yield
-    except BaseException as error:
-        if os.getpid() != pid:
-            _end_child(error)
-        raise
-    if os.getpid() != pid:
-        _end_child(None)
-
-
-def _end_child(error: BaseException | None) -> NoReturn:
-    code = 1
-    try:
-        if error is None:
-            code = 0
-        elif isinstance(error, SystemExit):
-            code = _exit_code(error.code)
-        else:
-            traceback.print_exception(error)
-        for stream in (sys.stdout, sys.stderr):
-            stream.flush()
-    finally:
-        _exit(code)
-
-
-def _exit_code(given: object) -> int:
-    """What `sys.exit` makes of its argument."""
-    if given is None:
-        return 0
-    if isinstance(given, int):
-        return given & 0xFF
-    print(given, file=sys.stderr)  # noqa: T201 - as Python does
-    return 1

@@ -20,7 +20,7 @@ from dioptra_worker.protocol.messages import (
     StepEnded,
     StepStarted,
 )
-from dioptra_worker.runner.forked_children import end_children_here
+from dioptra_worker.runner.exit_handlers import end_children_here
 from dioptra_worker.runner.plugins.bundle import Bundle
 from dioptra_worker.runner.run_description import Describe, describing_run
 from dioptra_worker.sdk.tracebacks import plugin_traceback

@@ -38,13 +38,11 @@ from dioptra_worker.provenance.run_tags import SEED
 from dioptra_worker.runner import output_capture
 from dioptra_worker.runner.channel import Channel, move_to_high_descriptor
 from dioptra_worker.runner.exit_handlers import (
-    forget_earlier_handlers,
+    begin_handlers,
+    end_children_here,
     run_exit_handlers,
 )
-from dioptra_worker.runner.forked_children import (
-    end_children_here,
-    reset_signals_in_children,
-)
+from dioptra_worker.runner.forked_children import prepare_children
 from dioptra_worker.runner.job import JobFailed, run_job
 from dioptra_worker.runner.job_context import job_context
 from dioptra_worker.runner.outage_messages import outage_callbacks
@@ -91,7 +89,7 @@ def main(sock: socket.socket, *, seed: int) -> NoReturn:
     # Ctrl-C is the daemon's. Ignored by a function, not by the system: what a task
     # starts would inherit that.
     signal.signal(signal.SIGINT, lambda *_: None)
-    reset_signals_in_children()
+    prepare_children()
     os.environ["__JOB_ID"] = str(start.job_id)
     os.environ[ADDRESS_VARIABLE] = start.address
     if Path(start.temporary).is_dir():
@@ -104,7 +102,7 @@ def main(sock: socket.socket, *, seed: int) -> NoReturn:
     link_downloads(Path(start.directory), os.environ)
     bridge = ChannelBridge(channel, job_id=start.job_id)
     sdk_bridge.install(bridge)
-    forget_earlier_handlers()
+    begin_handlers()
     tracking = backend(start.folder)
     with end_children_here():
         ended = _run(start, channel, bridge, tracking=tracking, seed=seed, stop=stop)

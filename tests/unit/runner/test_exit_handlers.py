@@ -11,7 +11,7 @@ import pytest
 pytestmark = pytest.mark.process
 
 PROGRAM = """
-import atexit, os, signal, sys, tempfile, threading, time, weakref
+import atexit, logging, os, signal, sys, tempfile, threading, time, weakref
 from dioptra_worker.runner.exit_handlers import (
     forget_earlier_handlers,
     run_exit_handlers,
@@ -58,11 +58,13 @@ def test_what_hangs_is_given_up(kind: str) -> None:
 def test_handlers_run_though_a_thread_does_not_end() -> None:
     """Threads are waited for until there is time left for the rest only."""
     told = _run("""
-        threading.Thread(target=time.sleep, args=[3600]).start()
+        logging.basicConfig(stream=sys.stdout, format="%(message)s")
+        threading.Thread(target=time.sleep, args=[3600], name="late").start()
         atexit.register(print, "a handler")
         end(timeout=1.2)
         """)
-    assert told == ["a handler", "ended"]
+    runs_on = "the thread 'late' runs on and ends with its job"
+    assert told == [runs_on, "a handler", "ended"]
 
 
 def test_a_stopped_job_waits_for_no_thread() -> None:
