@@ -17,6 +17,8 @@ from dioptra_worker.runner.forkserver.randomness import fresh_seed, reseed, stat
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.process
+
 JOBS = 20
 
 FORKS = """
