@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -57,10 +58,20 @@ def quote(value: Any) -> str:
 def format_exception(error: BaseException) -> str:
     """Name an error and what it says, shortened when it is long.
 
-    User code may have raised anything: a whole book, or what refuses to be shown.
+    User code may have raised anything: a whole book, what refuses to be shown, or what
+    says nothing, as a bare ``assert``: of that, where it was raised is told.
     """
-    text = safe_str(error)
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+    name, text = type(error).__name__, safe_str(error)
+    if text.strip():
+        return f"{name}: {text}"
+    place = error.__traceback__
+    if place is None:
+        return name
+    while place.tb_next is not None:
+        place = place.tb_next
+    code = place.tb_frame.f_code
+    file = PurePath(code.co_filename).name
+    return f"{name} without a word, in line {place.tb_lineno} of {file}, {code.co_name}"
 
 
 def safe_str(value: object, show: Callable[[Any], str] = str) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import yaml
 
+from dioptra_worker.engine.wording import format_exception
 from dioptra_worker.errors import ServiceError
 from dioptra_worker.protocol.messages import NO_JOB
 from dioptra_worker.provenance.surroundings import surroundings
@@ -92,7 +93,8 @@ def _start_thread(work: Callable[[], None]) -> threading.Thread:
         try:
             work()
         except Exception as error:  # noqa: BLE001 - it must never fail the job
-            log.warning("the job is not described in its MLflow run: %r", error)
+            words = format_exception(error)
+            log.warning("the job is not described in its MLflow run: %s", words)
 
     thread = threading.Thread(target=guarded, name="dioptra-description", daemon=True)
     thread.start()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from typing import Any
 
 import pytest
@@ -134,3 +135,14 @@ def test_whatever_was_raised_is_told() -> None:
     )
     assert len(format_exception(ValueError("page " * 1_000_000))) < 3000
     assert safe_str(Unspeakable(), repr) == "(a Unspeakable that cannot be shown)"
+
+
+def test_an_error_without_a_word_tells_its_place() -> None:
+    """Of a bare assert people read where it was raised, not its type alone."""
+    with pytest.raises(AssertionError) as caught:
+        raise AssertionError
+    found = format_exception(caught.value)
+    assert re.fullmatch(
+        r"AssertionError without a word, in line \d+ of test_wording.py, test_an_.*",
+        found,
+    )

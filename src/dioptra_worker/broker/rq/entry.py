@@ -10,6 +10,7 @@ from rq.job import Job
 
 from dioptra_worker.broker.rq.payload import PlainSerializer
 from dioptra_worker.broker.rq.plain_pickle import MAX_PICKLE_BYTES
+from dioptra_worker.engine.wording import format_exception
 
 if TYPE_CHECKING:
     import redis
@@ -29,6 +30,10 @@ FIELDS = (
 somebody attached) and the names of functions to be called stay where they are."""
 
 
+class DamagedEntry(ValueError):
+    """A record has a field that no enqueued job has."""
+
+
 class OversizedEntry(ValueError):
     """A record has a field that is larger than any of RQ's."""
 
@@ -42,8 +47,8 @@ def fetch_entry(job_id: str, connection: redis.Redis) -> Job:
 
     Raises:
         OversizedEntry: If a field is too large, or would be when it is unpacked.
+        DamagedEntry: If a field cannot be read.
         NoSuchJobError: If there is no record.
-        ValueError: If a field is damaged, and whatever else RQ raises for that.
     """
     key = Job.key_for(job_id)
     with connection.pipeline(transaction=False) as pipeline:
@@ -64,9 +69,39 @@ def fetch_entry(job_id: str, connection: redis.Redis) -> Job:
         if value is not None
     }
     _check_unpacked(raw.get(b"data", b""))
-    job = Job(job_id, connection=connection, serializer=PlainSerializer)
-    job.restore(raw)
-    return job
+    return _restored(job_id, connection, raw)
+
+
+def _restored(
+    job_id: str, connection: redis.Redis, raw: dict[bytes, bytes | str]
+) -> Job:
+    """RQ's record, made of its fields.
+
+    Raises:
+        DamagedEntry: A field cannot be read; RQ itself does not say which.
+    """
+    if b"timeout" in raw:  # which RQ reads as text, with its own words for what is odd
+        raw[b"timeout"] = str(raw[b"timeout"], "ascii", "replace")  # type: ignore[arg-type]
+
+    def restore(fields: dict[bytes, bytes | str]) -> Job:
+        job = Job(job_id, connection=connection, serializer=PlainSerializer)
+        job.restore(fields)
+        return job
+
+    try:
+        return restore(raw)
+    except NoSuchJobError:  # it has no data
+        raise
+    except Exception as error:
+        for field, value in raw.items():
+            try:
+                restore({b"data": raw[b"data"], field: value})
+            except Exception as cause:  # noqa: BLE001 - RQ raises what it meets
+                raise DamagedEntry(
+                    f"its {field.decode()} {value[:80]!r} cannot be read:"
+                    f" {format_exception(cause)}"
+                ) from error
+        raise
 
 
 def _check_unpacked(data: bytes | str) -> None:

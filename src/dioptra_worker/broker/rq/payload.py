@@ -114,4 +114,4 @@ def _time_limit(seconds: float | None) -> float | None:
     """Seconds that a job may run; RQ says -1 for no limit, and nothing for 24 h."""
     if seconds is None:
         return DEFAULT_TIME_LIMIT
-    return None if seconds < 0 else float(seconds)
+    return None if seconds < 0 else float(min(seconds, LARGEST_ID))

@@ -31,6 +31,7 @@ from dioptra_worker.broker.rq.entry import fetch_entry
 from dioptra_worker.broker.rq.payload import PlainSerializer
 from dioptra_worker.common.outcome import Outcome
 from dioptra_worker.common.processes.process_identity import identify
+from dioptra_worker.engine.wording import format_exception
 from dioptra_worker.errors import ServiceUnavailable
 from dioptra_worker.settings import LEASE_TTL
 
@@ -317,7 +318,8 @@ class RqWorker(BaseWorker):  # type: ignore[misc] # RQ is not typed here
             reason: Exception = error
         except Exception as error:  # noqa: BLE001 - RQ raises what a bad field leads to
             reason = error
-        log.warning("queue entry %r was dropped: %.500r", job_id[:200], reason)
+        words = format_exception(reason)[:500]
+        log.warning("queue entry %r was dropped: %s", job_id[:200], words)
         entry = job_id.encode("utf-8", "surrogateescape")
         self.connection.lrem(queue.intermediate_queue_key, 1, entry)
         return None

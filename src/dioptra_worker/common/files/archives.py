@@ -88,7 +88,7 @@ def unpack(
             if len(plain.read(MAX_HEADER_BYTES)) == MAX_HEADER_BYTES:
                 raise tarfile.ReadError("it goes on after its end")
     except _DAMAGED as error:
-        reason = first_line(error)[:200] or type(error).__name__
+        reason = first_line(error, limit=200)
         raise BundleError(f"{what} is not a whole tar.gz archive: {reason}") from None
 
 

@@ -6,6 +6,8 @@ import socket
 import ssl
 from typing import TYPE_CHECKING
 
+from dioptra_worker.engine.wording import format_exception
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -25,7 +27,7 @@ def cause(error: BaseException) -> str:
         if words:
             return words
     root = chain[-1]
-    return f"{type(root).__name__}: {root}" if str(root) else type(root).__name__
+    return format_exception(root)
 
 
 def is_connection_failure(error: BaseException) -> bool:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import signal
 
+from dioptra_worker.engine.wording import format_exception
+
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 
 
@@ -49,7 +51,8 @@ def size(count: float) -> str:
 
 def first_line(error: BaseException, *, limit: int = 400) -> str:
     """What an error says, without what libraries add below; shortened when long."""
-    return (str(error).splitlines() or [type(error).__name__])[0][:limit]
+    lines = str(error).strip().splitlines() or [format_exception(error)]
+    return lines[0][:limit]
 
 
 def signal_name(number: int) -> str:

@@ -24,6 +24,7 @@ from dioptra_worker.daemon.job.request_handlers import (
 from dioptra_worker.daemon.job.runner_events import RunnerEvents
 from dioptra_worker.daemon.job.status_watch import watching_status
 from dioptra_worker.daemon.outbox.journal import Journals
+from dioptra_worker.engine.wording import format_exception
 from dioptra_worker.errors import ServiceUnavailable, WorkerError
 from dioptra_worker.protocol.messages import BatchClaimRequest, SessionRequest, Start
 from dioptra_worker.supervision.supervisor import Supervisor
@@ -165,12 +166,13 @@ class Attempt:
             job_log.say("ERROR", str(error))
             return Outcome(fate="failed", reason=str(error), mlflow="FAILED")
         except OSError as error:
-            reason = f"the worker could not prepare the job: {error}"
+            words = str(error) or format_exception(error)
+            reason = f"the worker could not prepare the job: {words}"
             job_log.say("ERROR", reason)
             return Outcome(fate="failed", reason=reason, mlflow="FAILED")
         except Exception as error:  # a job without an end would be stuck
             log.exception("job %d broke the worker", self.request.job_id)
-            reason = f"the worker has a bug: {error!r}"
+            reason = f"the worker has a bug: {format_exception(error)}"
             return Outcome(fate="failed", reason=reason, mlflow="FAILED")
 
     def _supervised(self, completion: Completion) -> Outcome:

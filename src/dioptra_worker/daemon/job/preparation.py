@@ -15,6 +15,7 @@ from dioptra_worker.common.stop import Stopped, StopRequest
 from dioptra_worker.daemon.job.provenance_tags import run_tags
 from dioptra_worker.daemon.staging.plan import PlanBuilder
 from dioptra_worker.daemon.staging.transfer import TransferContext
+from dioptra_worker.engine.wording import format_exception
 from dioptra_worker.errors import NotFound, WorkerError
 from dioptra_worker.provenance import WORKER_RUN_ID
 
@@ -172,12 +173,13 @@ class Preparation:
         except NotFound as error:
             self._stop.request(StopRequest("setup", str(error), kill=True))
         except (WorkerError, OSError) as error:
-            self._log.say("ERROR", f"the job could not be prepared: {error}")
-            reason = f"the job could not be prepared: {error}"
+            words = str(error) or format_exception(error)
+            reason = f"the job could not be prepared: {words}"
+            self._log.say("ERROR", reason)
             self._stop.request(StopRequest("setup", reason, kill=True))
         except Exception as error:
             log.exception("job %d could not be prepared", self._request.job_id)
-            reason = f"the job could not be prepared: {error!r}"
+            reason = f"the job could not be prepared: {format_exception(error)}"
             self._stop.request(StopRequest("setup", reason, kill=True))
         else:
             clock.is_ready("plan")

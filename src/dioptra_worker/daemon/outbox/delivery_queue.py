@@ -16,6 +16,7 @@ from dioptra_worker.common.network.backoff import backoff
 from dioptra_worker.common.stop import JOB_DELETED, JobStop, Stopped
 from dioptra_worker.daemon.outbox.buffer import Buffer, Capacity, Entry
 from dioptra_worker.daemon.outbox.sender import LATE_ARRIVAL_WINDOW
+from dioptra_worker.engine.wording import format_exception
 from dioptra_worker.errors import NotFound, ServiceRefused, ServiceUnavailable
 
 if TYPE_CHECKING:
@@ -200,7 +201,7 @@ class DeliveryQueue(Generic[P]):
                 self._deliver(entries)
             except Exception as error:
                 log.exception("an item is lost")
-                self._give_up(entries, repr(error))
+                self._give_up(entries, format_exception(error))
 
     def _deliver(self, entries: list[Entry[P]]) -> None:
         """Deliver what goes out together, or have it come back after a while."""

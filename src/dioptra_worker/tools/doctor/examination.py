@@ -12,6 +12,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from dioptra_worker.engine.wording import format_exception
 from dioptra_worker.tools.doctor.finding import Finding, Result, fail
 
 if TYPE_CHECKING:
@@ -117,7 +118,7 @@ class _Run:
                     self._results.append(_timed(finding, time.monotonic() - since))
                 since = time.monotonic()
         except Exception as error:  # noqa: BLE001 - a check that breaks is a finding
-            words = f"the check broke: {type(error).__name__}: {error}"
+            words = f"the check broke: {format_exception(error)}"
             finding = fail(self.check.name, words, self.check.fix)
             with self._lock:
                 self._results.append(_timed(finding, 0.0))

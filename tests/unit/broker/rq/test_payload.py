@@ -181,7 +181,13 @@ def test_what_cannot_be_unpickled_is_refused(data: bytes) -> None:
 
 @pytest.mark.parametrize(
     ("given", "expected"),
-    [(None, DEFAULT_TIME_LIMIT), (-1, None), (1, 1.0), (10**15, 1e15)],
+    [
+        (None, DEFAULT_TIME_LIMIT),
+        (-1, None),
+        (1, 1.0),
+        (10**15, 1e15),
+        (10**400, 2.0**63),
+    ],
 )
 def test_timeouts(given: float | None, expected: float | None) -> None:
     """RQ's -1 is no limit, nothing is the platform's 24 hours, else it is seconds."""
