@@ -119,26 +119,33 @@ def test_children_die_of_signals_as_programs_do(run_task: Callable[[str], Ran]) 
     assert "JobStopped" not in ran.text
 
 
-def test_long_lines_of_children_come_whole(run_task: Callable[[str], Ran]) -> None:
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_long_lines_of_children_come_whole(
+    method: str, run_task: Callable[[str], Ran]
+) -> None:
     """Three children write long lines while the task does: each comes as it was."""
-    ran = run_task("""
+    ran = run_task(
+        """
         def chatter(number):
+            logging.getLogger("of a child").info("record of child %d", number)
             for line in range(20):
                 print(f"child {number} line {line} " + "x" * 200_000 + " end")
 
         @pyplugs.register
         def act():
-            fork = multiprocessing.get_context("fork")
-            children = [fork.Process(target=chatter, args=[n]) for n in range(3)]
+            context = multiprocessing.get_context("METHOD")
+            children = [context.Process(target=chatter, args=[n]) for n in range(3)]
             for child in children:
                 child.start()
             for step in range(200):
                 print("parent line", step, "end")
             for child in children:
                 child.join()
-        """)
+        """.replace("METHOD", method)
+    )
     assert ran.status == "finished"
     for number in range(3):
+        assert f"record of child {number}" in ran.text
         for line in range(20):
             assert f"child {number} line {line} xxx" in ran.text
     assert ran.text.count("x" * 200_000 + " end") == 60

@@ -35,7 +35,6 @@ from dioptra_worker.protocol.messages import (
     Start,
 )
 from dioptra_worker.provenance.run_tags import SEED
-from dioptra_worker.runner import output_capture
 from dioptra_worker.runner.channel import Channel, move_to_high_descriptor
 from dioptra_worker.runner.exit_handlers import (
     begin_handlers,
@@ -48,8 +47,9 @@ from dioptra_worker.runner.job_context import job_context
 from dioptra_worker.runner.outage_messages import outage_callbacks
 from dioptra_worker.runner.stop import JobStopped, StopSignal
 from dioptra_worker.sdk import bridge as sdk_bridge
-from dioptra_worker.sdk.bridge import ADDRESS_VARIABLE
+from dioptra_worker.sdk import output_capture
 from dioptra_worker.sdk.channel_bridge import ChannelBridge
+from dioptra_worker.sdk.spawned_children import announce
 from dioptra_worker.tracking.backend import backend
 from dioptra_worker.tracking.upload_retry import RetryingStore
 
@@ -91,7 +91,7 @@ def main(sock: socket.socket, *, seed: int) -> NoReturn:
     signal.signal(signal.SIGINT, lambda *_: None)
     prepare_children()
     os.environ["__JOB_ID"] = str(start.job_id)
-    os.environ[ADDRESS_VARIABLE] = start.address
+    announce(os.environ, address=start.address, log_level=start.log_level)
     if Path(start.temporary).is_dir():
         os.environ["TMPDIR"] = start.temporary
         tempfile.tempdir = None  # the fork server may have looked for it

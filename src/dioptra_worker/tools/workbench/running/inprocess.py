@@ -21,11 +21,10 @@ from dioptra_worker.common.environment import environment_variables
 from dioptra_worker.common.files.workspace import temporary_work_dir, workspace
 from dioptra_worker.errors import RunnerError, WorkerError
 from dioptra_worker.protocol.messages import NO_JOB, Metric, RunStarted, SessionRequest
-from dioptra_worker.runner import output_capture
 from dioptra_worker.runner.job import JobFailed, run_job
 from dioptra_worker.runner.job_context import job_context
 from dioptra_worker.sdk import bridge as sdk_bridge
-from dioptra_worker.sdk import compat
+from dioptra_worker.sdk import compat, output_capture
 from dioptra_worker.tools.workbench.running.results import Recorder
 from dioptra_worker.tools.workbench.running.run_record import complete
 from dioptra_worker.tracking.backend import backend

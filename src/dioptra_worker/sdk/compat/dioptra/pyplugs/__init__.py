@@ -18,6 +18,7 @@ from dioptra_worker.sdk.pyplugs import (
     names_factory,
     register,
 )
+from dioptra_worker.sdk.spawned_children import attach
 from dioptra_worker.tracking.active_run import attach_as_child
 
 __all__ = [
@@ -39,4 +40,6 @@ __all__ = [
 
 __path__ = extend_path(__path__, __name__)
 
-attach_as_child()  # a process that a task has started begins with its plugin's modules
+# A process that a task has started begins with its plugin's modules.
+attach_as_child()
+attach(capture=True)

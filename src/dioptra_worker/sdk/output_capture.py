@@ -28,7 +28,7 @@ from dioptra_worker.protocol.messages import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from dioptra_worker.protocol.messages import OutputStream
 
@@ -36,6 +36,9 @@ Send = Callable[[RunnerMessage], None]
 
 MAX_MESSAGE_CHARS = 1 << 20
 """Characters of a record that go into one message; a longer one becomes several."""
+
+STREAMS: dict[OutputStream, int] = {"stdout": 1, "stderr": 2}
+"""The descriptors of the streams."""
 
 QUIET_LOGGERS = ("urllib3", "botocore", "boto3", "s3transfer", "git", "filelock")
 """Libraries whose chatter below WARNING is not the job's business."""
@@ -136,15 +139,19 @@ def severity(level: int) -> Severity:
     return "DEBUG"
 
 
-def capture(send: Send, *, level: str) -> None:
+def capture(
+    send: Send, *, level: str, streams: Collection[OutputStream] = ("stdout", "stderr")
+) -> None:
     """Route logging, structlog, warnings, `stdout` and `stderr` of this process.
 
     Args:
         send: Takes each message.
         level: The least severity of log records to send.
+        streams: Which of the two streams to route.
     """
-    for name, fd in (("stdout", 1), ("stderr", 2)):
-        raw = MessageStream(name, fd, send)  # type: ignore[arg-type] # two literals
+    for name in streams:
+        fd = STREAMS[name]
+        raw = MessageStream(name, fd, send)
         text = io.TextIOWrapper(
             io.BufferedWriter(raw, 1 << 16),
             encoding="utf-8",

@@ -11,7 +11,7 @@ import pytest
 
 from dioptra_worker.protocol.codec import decode
 from dioptra_worker.protocol.messages import Log, Message, Output
-from dioptra_worker.runner.output_capture import MAX_MESSAGE_CHARS, severity
+from dioptra_worker.sdk.output_capture import MAX_MESSAGE_CHARS, severity
 
 pytestmark = pytest.mark.process
 
@@ -19,7 +19,7 @@ PREAMBLE = """
 import logging, os, sys, warnings
 import structlog
 from dioptra_worker.protocol.codec import encode
-from dioptra_worker.runner import output_capture
+from dioptra_worker.sdk import output_capture
 
 pipe = os.dup(1)
 output_capture.capture(lambda message: os.write(pipe, encode(message)), level={level!r})
