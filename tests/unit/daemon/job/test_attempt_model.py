@@ -125,13 +125,21 @@ def _no_runner(story: Story) -> Exception:
 
 
 class Telling:
-    """A story that is told, and what is seen of it."""
+    """A story that is told, and what is seen of it.
+
+    Attributes:
+        stops: What the attempt was told from outside.
+        early: What it was told while the job was being claimed.
+        is_late: Whether something happened when the end was on its way already.
+    """
 
     def __init__(self, story: Story, folder: Path) -> None:
         self.story = story
         self.folder = folder
         self.stops: list[StopRequest] = []
         self.early: StopRequest | None = None
+        self.is_late = False
+        self._end_is_told = False
         self._due = list(story.events)
         self._faults = dict(story.faults)
         self._lock = threading.Lock()
@@ -197,6 +205,7 @@ class Telling:
         return STOPS["lease lost"] in self.stops or self.api.deleted
 
     def _request(self, what: str) -> Fault | None:
+        self._end_is_told |= what in {"PUT finished", "PUT failed"}
         self._at(what)
         return self._faults.pop(what, None)
 
@@ -210,11 +219,16 @@ class Telling:
             else:
                 self.stops.append(STOPS[event])
                 self.stop.request(STOPS[event])
+        # A runner that is killed may come this far after its end is told.
+        self.is_late |= bool(now) and self._end_is_told
 
 
 def _check_end(told: Telling, verdict: Outcome) -> None:
     """The API was told how the job ended, once and last, if it is ours to tell."""
     words = {runner.word for runner in told.forkserver.runners}
+    if told.is_late:
+        assert len(told.ends) <= 1
+        return
     if told.lost:
         assert told.ends == []
     if verdict.fate == "left":  # the worker is to end, and cannot wait
