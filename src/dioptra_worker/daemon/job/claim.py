@@ -154,16 +154,19 @@ class _Claiming:
 
     def _set(self, status: str) -> ServiceRefused | None:
         """Set the status; what the API says if it refuses."""
-        job, experiment = self.request.job_id, self.request.experiment_id
-        if self.stop.superseded is not None:
-            raise Stopped
         try:
-            self._retry(lambda: self.api.set_status(experiment, job, status))
+            self._retry(lambda: self._put(status))
         except (NotFound, LoginRefused):
             raise
         except ServiceRefused as error:
             return error
         return None
+
+    def _put(self, status: str) -> None:
+        if self.stop.superseded is not None:  # perhaps since the last try
+            raise Stopped
+        request = self.request
+        self.api.set_status(request.experiment_id, request.job_id, status)
 
     def _status(self) -> str:
         return self._retry(lambda: self.api.job(self.request.job_id).status)

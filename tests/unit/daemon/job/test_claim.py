@@ -18,7 +18,7 @@ from tests.unit.daemon.outbox.simulated_api import (
 
 from dioptra_worker.broker.leases import PendingStatus
 from dioptra_worker.broker.rq.payload import JobRequest
-from dioptra_worker.common.stop import JobStop
+from dioptra_worker.common.stop import LEASE_LOST, JobStop, Stopped
 from dioptra_worker.daemon.job.claim import Claim, claim
 from dioptra_worker.errors import LoginRefused, ServiceUnavailable
 from dioptra_worker.settings import Settings
@@ -63,6 +63,7 @@ class Case:
     most: int = 2
     book: Book = field(default_factory=Book)
     closed: list[tuple[str, str]] = field(default_factory=list)
+    stop: JobStop = field(default_factory=Hasty)
 
     def claim(self) -> Claim:
         """Claim the job, without pauses."""
@@ -88,7 +89,7 @@ class Case:
             leases=self.book,
             settings=Settings(**environment),
             close_run=lambda run_id, status: self.closed.append((run_id, status)),
-            stop=Hasty(),
+            stop=self.stop,
         )
 
 
@@ -254,6 +255,22 @@ def test_away(status: str) -> None:
     with pytest.raises(ServiceUnavailable):
         Case(api, attempt=2).claim()
     assert api.status == status
+
+
+def test_lost_while_it_is_claimed() -> None:
+    """A job that another worker may have by now is not claimed a second time."""
+    stop = Hasty()
+
+    def lost_meanwhile(what: str) -> Fault | None:
+        if what != "PUT started" or stop.superseded:
+            return None
+        stop.request(LEASE_LOST)
+        return REFUSED
+
+    api = SimulatedApi(status="queued", fault=lost_meanwhile)
+    with pytest.raises(Stopped):
+        Case(api, stop=stop).claim()
+    assert api.requests == ["PUT started"]
 
 
 def test_not_let_in() -> None:
