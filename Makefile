@@ -39,8 +39,8 @@ PEER := import os, pathlib; from dioptra_worker.tools.local import ensure_peer; 
 
 .NOTPARALLEL:
 
-.PHONY: help demo bench test test-all unit process services faults bounds containers \
-  check lint types imports docs format pages constraints pins arm64 setup clean distclean
+.PHONY: help demo bench test test-all unit process services faults mutants bounds \
+  containers check lint types imports docs format pages constraints pins arm64 setup clean distclean
 
 help:
 	@echo 'make demo         bring up a local Dioptra, run real jobs, show what came of'
@@ -53,6 +53,8 @@ help:
 	@echo 'make test-all     the same three, with what is slow by nature'
 	@echo 'make faults       the tests of faults only; what they see becomes a page of the'
 	@echo '                  documentation'
+	@echo 'make mutants      break the worker on purpose, promise by promise, in a copy, and'
+	@echo '                  see that a test notices; K=lease tries those named so'
 	@echo 'make bounds       the tests in tests/unit with the oldest and with the newest'
 	@echo '                  versions that pyproject.toml allows'
 	@echo 'make containers   build the images, run jobs in them: IMAGES="base custom"'
@@ -107,6 +109,12 @@ faults: $(READY)test $(READY)docs
 	    tests --ignore=tests/unit --fault-report=.cache/faults.json
 	@mv .cache/faults.json docs/reference/faults.json
 	@$(BIN)/python docs/generate.py
+
+# The services are brought up once, for all mutants.
+mutants: $(READY)test
+	@DIOPTRA_WORKER_PEER_PYTHON=$$($(BIN)/python -c '$(PEER)') && \
+	  export DIOPTRA_WORKER_PEER_PYTHON && \
+	  $(BIN)/python -m tests.mutants -j $(WORKERS) -k '$(K)'
 
 # The newest may be newer than what constraints.txt pins; both environments are made
 # anew each time, and thrown away.

@@ -34,8 +34,12 @@ pytest_plugins = [
 FOREIGN = ("AWS_", "DIOPTRA_", "MLFLOW_", "RQ_")
 """Beginnings of variables that change what the worker and its libraries do."""
 
-OURS = ("DIOPTRA_WORKER_CACHE_DIR", "DIOPTRA_WORKER_PEER_PYTHON")
-"""Variables that say where this test run keeps the REST API's environment."""
+OURS = (
+    "DIOPTRA_WORKER_CACHE_DIR",
+    "DIOPTRA_WORKER_PEER_PYTHON",
+    "DIOPTRA_WORKER_TEST_STACKS",
+)
+"""Variables that say where this test run has the REST API's environment, and stacks."""
 
 COSTS = {
     "test_benchmarks.py": 200,

@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 
     from tests.plugins.hostile_server import Act
 
+    from dioptra_worker.api.models import Job
+
 PATIENCE = 0.6
 """Seconds that these clients let one answer take."""
 MARGIN = 3.0
@@ -57,7 +59,7 @@ def _api(url: str) -> DioptraApi:
     return DioptraApi(url=url, username="worker", password=PASSWORD, timeout=PATIENCE)
 
 
-def _job(url: str) -> object:
+def _job(url: str) -> Job:
     with _api(url) as api:
         return api.job(7)
 
@@ -207,6 +209,18 @@ def test_an_answer_without_end(bomb: Act) -> None:
     """What is kept in memory has a limit, however little was sent for it."""
     with hostile_server(bomb) as url, pytest.raises(ServiceUnavailable):
         _job(url)
+
+
+@pytest.mark.parametrize("over", [0, 1])
+def test_an_answer_at_the_limit(over: int, small: int) -> None:
+    """An answer may be as large as the limit, and not a byte larger."""
+    body = json.dumps(JOB).encode().ljust(small + over)
+    with hostile_server(lambda them: them.answer(body)) as url:
+        if not over:
+            assert _job(url).id == JOB["id"]
+            return
+        with pytest.raises(ServiceUnavailable, match="an answer of more than 1 MiB"):
+            _job(url)
 
 
 def test_pieces_of_a_bomb_are_small() -> None:

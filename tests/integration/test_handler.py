@@ -264,6 +264,43 @@ def test_a_lease_that_cannot_be_read_is_waited_for(
     assert desk.api.status == "failed"
 
 
+def test_a_job_that_another_worker_has_is_left_to_it(desk: Desk) -> None:
+    """A second delivery of a job whose lease another worker has is dropped."""
+    other = Leases(desk.rq.connection, worker="other")
+    assert other.acquire(JOB) is None
+    assert desk.handle()
+    assert desk.api.requests == []
+    assert (desk.queue.job_ids, desk.aside) == ([], [])
+    holder = other.holder(JOB)
+    assert holder is not None
+    assert holder.worker == "other"
+
+
+@pytest.mark.parametrize("lives", [True, False])
+def test_a_job_that_a_worker_without_leases_has(desk: Desk, *, lives: bool) -> None:
+    """A job that the platform's own worker runs is left to it while that lives."""
+    name = f"platform-{uuid4().hex[:8]}"
+    other = RqWorker(
+        [desk.queue.name],
+        name=name,
+        connection=desk.rq.connection,
+        result_ttl=500,
+        silence=20.0,
+    )
+    other.register()
+    taken = other.dequeue()
+    assert taken is not None
+    other.start_job(taken)
+    desk.queue.push_job_id(taken.id)
+    if not lives:
+        other.unregister()
+    assert desk.handle()
+    assert (desk.api.requests == []) == lives
+    assert (desk.queue.job_ids, desk.aside) == ([], [])
+    if lives:
+        other.unregister()
+
+
 def test_a_heartbeat_outlives_what_it_meets() -> None:
     """One heartbeat that breaks is no reason for the next not to come."""
     beaten: list[None] = []

@@ -231,6 +231,20 @@ def test_pending(client: redis.Redis, job: int) -> None:
     assert ours.pending_status(job) is None
 
 
+def test_pending_of_who_has_lost_the_job(client: redis.Redis, job: int) -> None:
+    """How a job ended is written by its owner only; others hear who that is."""
+    ours, theirs = Leases(client, worker="me"), Leases(client, worker="another")
+    assert theirs.acquire(job) is None
+    end = PendingStatus(job, 3, "finished", "")
+    holder = ours.record_pending_status(end)
+    assert holder is not None
+    assert holder.worker == "another"
+    assert theirs.pending_status(job) is None
+    assert theirs.record_pending_status(end) is None
+    assert theirs.pending_status(job) == end
+    theirs.clear_pending_status(job)
+
+
 def test_open_runs(client: redis.Redis) -> None:
     """A run that is to be closed is known to every worker until it is."""
     run = uuid4().hex

@@ -360,6 +360,26 @@ def test_taken_and_never_begun(place: Place) -> None:
     assert place.is_queued(name)
 
 
+def test_parked(place: Place) -> None:
+    """A parked job goes back into its queue when its pause is over, not before."""
+    place.registries = Registries(place.client, intermediate=0.0)
+    parking = place.registries.parking
+    name = place.submit()
+    with place.worker() as rq:
+        rq.dequeue()
+        parking.park(int(name))
+        for _ in range(3):
+            place.sweep(lost_after=3600)
+        assert place.waiting == []
+        entry = json.loads(place.client.hget("dioptra-worker:parked", name) or "")
+        entry["until_"] -= 3600
+        place.client.hset("dioptra-worker:parked", name, json.dumps(entry))
+        place.sweep(lost_after=3600)
+        place.sweep(lost_after=3600)
+    assert place.is_queued(name)
+    parking.forget(int(name))
+
+
 def test_queued_and_lost(place: Place) -> None:
     """A queued job that Redis has lost is enqueued again once it is old enough."""
     name = place.submit()

@@ -12,6 +12,7 @@ for ever `fresh_stack`.
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 QUEUES = ("local", "other")
+SHARED_STACKS = "DIOPTRA_WORKER_TEST_STACKS"
+"""Variable that names the stacks of a parent process which runs pytest many times."""
 
 
 @dataclass(frozen=True)
@@ -84,9 +87,27 @@ def fresh_stack(
         yield stack
 
 
+@contextmanager
+def shared_stacks(folder: Path) -> Iterator[str]:
+    """Stacks for all test sessions that this process starts; a value for the variable.
+
+    Args:
+        folder: Where they lie; not there yet.
+    """
+    owner = identify(os.getpid())
+    assert owner is not None
+    session = Session(folder, owner)
+    try:
+        _shared(session, "direct", proxied_artifacts=False)
+        yield json.dumps([str(folder), owner.pid, owner.start_time])
+    finally:
+        _take_down(session)
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Learn which session this process belongs to, or begin it."""
     given = getattr(config, "workerinput", {}).get("dioptra_stack")
+    given = given or json.loads(os.environ.get(SHARED_STACKS, "null"))
     if given:
         folder, pid, birth = given
         session = Session(Path(folder), ProcessId(pid, birth))
@@ -112,9 +133,12 @@ def pytest_configure_node(node: Any) -> None:
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Take the session's stacks down, in its main process only."""
     session = config.stash.get(_session, None)
-    if session is None or session.owner.pid != os.getpid():
-        return
-    for folder in session.folder.iterdir():
+    if session is not None and session.owner.pid == os.getpid():
+        _take_down(session)
+
+
+def _take_down(session: Session) -> None:
+    for folder in session.folder.glob("*"):
         try:
             LocalStack.attach(folder, cache=cache_folder()).down()
         except NoStack:
@@ -125,13 +149,13 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 @pytest.fixture(scope="session")
 def stack(pytestconfig: pytest.Config) -> LocalStack:
     """The session's stack, with artifacts that go to S3 directly."""
-    return _shared(pytestconfig, "direct", proxied_artifacts=False)
+    return _shared(pytestconfig.stash[_session], "direct", proxied_artifacts=False)
 
 
 @pytest.fixture(scope="session")
 def proxied_stack(pytestconfig: pytest.Config) -> LocalStack:
     """The session's stack whose artifacts pass through MLflow."""
-    return _shared(pytestconfig, "proxied", proxied_artifacts=True)
+    return _shared(pytestconfig.stash[_session], "proxied", proxied_artifacts=True)
 
 
 @pytest.fixture(scope="session")
@@ -169,7 +193,7 @@ def s3(stack: LocalStack) -> Iterator[S3Client]:
 def stack_of_this_process(pytestconfig: pytest.Config) -> LocalStack:
     """A stack that no other process of pytest-xdist uses; see `own`."""
     name = os.environ.get("PYTEST_XDIST_WORKER", "main")
-    return _shared(pytestconfig, f"own-{name}", proxied_artifacts=False)
+    return _shared(pytestconfig.stash[_session], f"own-{name}", proxied_artifacts=False)
 
 
 @pytest.fixture
@@ -200,8 +224,7 @@ def own_api(own: LocalStack) -> Iterator[ApiClient]:
     client.close()
 
 
-def _shared(config: pytest.Config, name: str, *, proxied_artifacts: bool) -> LocalStack:
-    session = config.stash[_session]
+def _shared(session: Session, name: str, *, proxied_artifacts: bool) -> LocalStack:
     stack = LocalStack.up(
         session.folder / name,
         queues=QUEUES,

@@ -44,12 +44,14 @@ class Conduct:
         end: How it ends once it has its plan, unless it is stopped before.
         on_sigterm: What it says before it ends by SIGTERM; None is deaf to that.
         closes_run: Whether it closes its MLflow run before its last word.
+        code: What it exits with after that.
     """
 
     has_run: bool
     end: End
     on_sigterm: Ending | Literal["nothing"] | None
     closes_run: bool
+    code: int = 0
 
 
 class Runner:
@@ -103,7 +105,7 @@ class Runner:
             if lines.readline():
                 self.was_told = True
                 self._work(lines.readline)
-        self._exit(0)
+        self._exit(self._conduct.code)
 
     def _work(self, read: Callable[[], bytes]) -> None:
         conduct = self._conduct

@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import tarfile
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from tests.unit.daemon.outbox.simulated_api import JOB, SimulatedApi
 
+from dioptra_worker.common.text.masking import Mask
+from dioptra_worker.daemon.job.context import AttemptContext
+from dioptra_worker.daemon.staging.snapshot_cache import SnapshotCache
 from dioptra_worker.errors import NotFound, ServiceRefused, ServiceUnavailable
+from dioptra_worker.settings import Settings
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from tests.unit.supervision.simulated_runner import Forkserver
+
     from dioptra_worker.api.models import Job
-    from dioptra_worker.broker.leases import PendingStatus, UnknownRun
+    from dioptra_worker.broker.leases import LeaseHolder, PendingStatus, UnknownRun
     from dioptra_worker.common.stop import JobStop
+    from dioptra_worker.settings import Times
 
 TROUBLES: dict[str, Exception] = {
     "refused": ServiceRefused("no", service="API", status=400),
@@ -86,21 +93,27 @@ class Leases:
         held: The end that the API was not told.
         runs: The MLflow runs that are to be closed, with their status.
         unknown: The starts whose MLflow run is to be looked for, likewise.
+        taken_by: Who else has the lease on the job.
     """
 
     held: PendingStatus | None = None
     runs: list[tuple[str, str]] = field(default_factory=list)
     unknown: list[tuple[str, str]] = field(default_factory=list)
+    taken_by: LeaseHolder | None = None
 
     def pending_status(self, job_id: int) -> PendingStatus | None:
         """The end that the API was not told."""
         assert job_id == JOB
         return self.held
 
-    def record_pending_status(self, pending: PendingStatus, stop: JobStop) -> None:
-        """Note an end that the API is to be told."""
+    def record_pending_status(
+        self, pending: PendingStatus, stop: JobStop
+    ) -> LeaseHolder | None:
+        """Note an end that the API is to be told, unless another has the job."""
         del stop
-        self.held = pending
+        if self.taken_by is None:
+            self.held = pending
+        return self.taken_by
 
     def record_open_run(self, run_id: str, status: str) -> None:
         """Leave an MLflow run to be closed."""
@@ -109,3 +122,43 @@ class Leases:
     def record_unknown_run(self, token: str, run: UnknownRun) -> None:
         """Leave an MLflow run to be looked for."""
         self.unknown.append((token, run.status))
+
+
+def attempt_context(
+    api: PlanningApi,
+    forkserver: Forkserver,
+    leases: Leases,
+    folder: Path,
+    *,
+    times: Times | None = None,
+    **settings: Any,
+) -> AttemptContext:
+    """What the attempts of one worker share.
+
+    Args:
+        api: The REST API.
+        forkserver: Hands out runners.
+        leases: Redis.
+        folder: The worker's folder.
+        times: What is shortened.
+        **settings: What is set otherwise than it is by default.
+    """
+    given: dict[str, Any] = {
+        "username": "worker",
+        "password": "secret",
+        "api_url": api.url,
+        "redis_url": "redis://redis.test",
+        "mlflow_tracking_uri": "http://mlflow.test",
+        "MLFLOW_S3_ENDPOINT_URL": "http://s3.test",
+        "work_dir": folder,
+        **settings,
+    }
+    return AttemptContext(
+        api=cast("Any", api),
+        launcher=cast("Any", forkserver),
+        leases=cast("Any", leases),
+        settings=Settings(**given),
+        mask=Mask([]),
+        cache=SnapshotCache(folder / "cache", size=0, identity=lambda: "", key=b"k"),
+        times=times or {},
+    )

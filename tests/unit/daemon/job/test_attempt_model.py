@@ -11,24 +11,25 @@ import tempfile
 import threading
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal
 
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from tests.plugins.until import until
-from tests.unit.daemon.job.simulated_platform import TROUBLES, Leases, PlanningApi
+from tests.unit.daemon.job.simulated_platform import (
+    TROUBLES,
+    Leases,
+    PlanningApi,
+    attempt_context,
+)
 from tests.unit.daemon.outbox.simulated_api import EXPERIMENT, JOB, Fault
 from tests.unit.supervision.simulated_runner import RUN, Conduct, Forkserver
 
 from dioptra_worker.broker.rq.payload import JobRequest
 from dioptra_worker.common.stop import JobStop, StopRequest
-from dioptra_worker.common.text.masking import Mask
 from dioptra_worker.daemon.job.attempt import Attempt
-from dioptra_worker.daemon.job.context import AttemptContext
 from dioptra_worker.daemon.outbox.journal import Journals
-from dioptra_worker.daemon.staging.snapshot_cache import SnapshotCache
 from dioptra_worker.errors import RunnerError
-from dioptra_worker.settings import Settings
 
 if TYPE_CHECKING:
     from dioptra_worker.common.outcome import Outcome
@@ -154,27 +155,14 @@ class Telling:
             story.conduct or _no_runner(story), self._at, mlflow_away=story.mlflow_away
         )
         self.leases = Leases()
-        given: dict[str, Any] = {
-            "username": "worker",
-            "password": "secret",
-            "api_url": self.api.url,
-            "redis_url": "redis://redis.test",
-            "mlflow_tracking_uri": "http://mlflow.test",
-            "MLFLOW_S3_ENDPOINT_URL": "http://s3.test",
-            "work_dir": folder,
-            "kill_grace": 0.02,
-            "status_poll": 0.01,
-            "setup_deadline": 60.0 if story.gets_ready else 0.1,
-        }
-        context = AttemptContext(
-            api=cast("Any", self.api),
-            launcher=cast("Any", self.forkserver),
-            leases=cast("Any", self.leases),
-            settings=Settings(**given),
-            mask=Mask([]),
-            cache=SnapshotCache(
-                folder / "cache", size=0, identity=lambda: "", key=b"k"
-            ),
+        context = attempt_context(
+            self.api,
+            self.forkserver,
+            self.leases,
+            folder,
+            kill_grace=0.02,
+            status_poll=0.01,
+            setup_deadline=60.0 if story.gets_ready else 0.1,
         )
         request = JobRequest(
             job_id=JOB,

@@ -11,7 +11,12 @@ import pytest
 from tests.plugins.until import until
 from tests.unit.daemon.outbox.words import Words
 
-from dioptra_worker.common.stop import JOB_DELETED, JobStop, StopRequest
+from dioptra_worker.common.stop import (
+    JOB_DELETED,
+    JobStop,
+    StopRequest,
+    lease_clock,
+)
 from dioptra_worker.daemon.outbox.buffer import Buffer
 from dioptra_worker.daemon.outbox.delivery_queue import Batch, DeliveryQueue
 from dioptra_worker.daemon.outbox.item_store import ItemStore
@@ -350,6 +355,19 @@ def test_let_go() -> None:
         threading.Timer(0.1, stop.request, [shutdown]).start()
         assert not queue.drain()
         assert not queue.drain()
+
+
+def test_a_queue_of_who_has_lost_the_job() -> None:
+    """Not one item goes out of a queue whose job another worker may have."""
+    shop = Shop()
+    stop = JobStop()
+    stop.own_until(lease_clock())
+    with DeliveryQueue("shop", shop, batch=Batch(), stop=stop) as queue:
+        queue.put("a")
+        ended = queue._ended
+        assert ended is not None
+        until(lambda: ended.done() or shop.delivered)
+    assert shop.delivered == []
 
 
 def test_leaving() -> None:

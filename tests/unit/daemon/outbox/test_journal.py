@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import sqlite3
 import stat
@@ -142,6 +143,19 @@ def test_end(tmp_path: Path) -> None:
         again.ack_final_status()
     assert _journals(tmp_path).final_status_of(7, attempt=1) is None
     assert list((tmp_path / "outbox").iterdir()) == []
+
+
+def test_an_end_is_kept_after_all_before_it(tmp_path: Path) -> None:
+    """Whoever finds how a job ended finds its whole log, however soon after that."""
+    journal = _open(
+        tmp_path / "work"
+    )  # its thread does not run yet, and writes nothing
+    journal.log.put(_record("the last line"))
+    journal.record_final_status(PendingStatus(7, 3, "failed", "why"))
+    shutil.copytree(tmp_path / "work", tmp_path / "after a power cut")
+    with journal:
+        journal.discard()
+    assert _left(tmp_path / "after a power cut") == ["the last line"]
 
 
 def test_an_end_that_cannot_be_removed(tmp_path: Path) -> None:

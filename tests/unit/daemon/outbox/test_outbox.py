@@ -101,6 +101,7 @@ class Scene:
     journal: Journal | None = None
     stop: JobStop = field(default_factory=JobStop)
     notable: float = NOTABLE_OUTAGE
+    others_wait: bool = False
     log: HeardLog = field(init=False)
 
     @contextlib.contextmanager
@@ -125,6 +126,7 @@ class Scene:
             stop=self.stop,
             journal=self.journal,
             capacity=self.capacity,
+            may_park=lambda: self.others_wait,
             pace=0.001,
         )
         with self.log, outbox:
@@ -327,6 +329,39 @@ def test_a_job_that_another_worker_may_have(when: str) -> None:
             api.fault = lambda _: None
     assert (api.log, api.metrics, api.artifacts) == ([], {}, [])
     assert api.status == "started"
+
+
+def test_a_status_of_who_has_lost_the_job() -> None:
+    """A status that could not be set is not set after the job was lost."""
+    api = SimulatedApi()
+    scene = Scene(api)
+
+    def lost_meanwhile(what: str) -> Fault | None:
+        if what != "PUT finished" or scene.stop.superseded:
+            return None
+        scene.stop.request(LEASE_LOST)
+        return REFUSED
+
+    api.fault = lost_meanwhile
+    with scene.open() as outbox:
+        assert not outbox.finish("finished", SOON)
+    assert api.requests.count("PUT finished") == 1
+    assert api.status == "started"
+
+
+@pytest.mark.parametrize("others_wait", [True, False])
+def test_a_result_at_which_the_api_fails(*, others_wait: bool) -> None:
+    """A job that alone is in trouble is left for later when another one waits."""
+    api = SimulatedApi(
+        fault=lambda what: ERROR_500 if what == "POST mlflowRun" else None
+    )
+    scene = Scene(api, others_wait=others_wait)
+    with scene.open() as outbox:
+        outbox.put(RunStarted(run_id="abc"))
+        assert not outbox.finish("finished", SOON if others_wait else 0.2)
+        assert (outbox.parked_for is not None) == others_wait
+    assert api.status == "started"
+    assert any("other jobs are run until" in text for text in scene.said) == others_wait
 
 
 def test_a_registration_that_never_was() -> None:
