@@ -58,10 +58,10 @@ def _drop_capabilities() -> None:
 
 
 @pytest.fixture(name="run_task")
-def _run_task(tmp_path: Path) -> Callable[[str], Ran]:
-    """Run the source of a plugin that has a task `act`."""
+def _run_task(tmp_path: Path) -> Callable[..., Ran]:
+    """Run the source of a plugin that has a task `act`, with options of the command."""
 
-    def run(source: str) -> Ran:
+    def run(source: str, *options: str) -> Ran:
         folder = tmp_path / "entrypoint"
         (folder / "plugins/odd").mkdir(parents=True)
         (folder / "odd.yml").write_text(GRAPH)
@@ -69,7 +69,7 @@ def _run_task(tmp_path: Path) -> Callable[[str], Ran]:
         (folder / "plugins/odd/tasks.py").write_text(HEADER + dedent(source))
         program = Path(sys.executable).with_name("dioptra-worker")
         done = subprocess.run(
-            [str(program), "run", str(folder / "odd.yml"), "--json"],
+            [str(program), "run", str(folder / "odd.yml"), "--json", *options],
             cwd=tmp_path,
             preexec_fn=_drop_capabilities,
             capture_output=True,

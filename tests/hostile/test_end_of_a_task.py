@@ -95,3 +95,39 @@ def test_shared_memory_goes_with_the_job(
     assert found is not None
     assert not (SHARED_MEMORY / found[1]).exists()
     assert "leaked shared_memory" in ran.text
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="shared memory is not shown there")
+@pytest.mark.parametrize(
+    "options", [[], pytest.param(["--timeout", "1s"], marks=pytest.mark.slow)]
+)
+def test_memory_that_nobody_keeps_account_of(
+    options: list[str], run_task: Callable[..., Ran]
+) -> None:
+    """Blocks and segments without a tracker are removed, and the log says so."""
+    ran = run_task(
+        f"""
+        import _posixshmem, ctypes, mmap
+        KEPT = []
+
+        @pyplugs.register
+        def act():
+            name = f"/raw-{{os.getpid()}}"
+            block = _posixshmem.shm_open(name, os.O_CREAT | os.O_RDWR, mode=0o600)
+            os.ftruncate(block, 4096)
+            KEPT.append(mmap.mmap(block, 4096))
+            print("made", name, ctypes.CDLL(None).shmget(0, 4096, 0o1600))
+            try:
+                time.sleep(60 if {bool(options)} else 0)
+            finally:
+                {"os.kill(os.getpid(), signal.SIGSTOP)" if options else "pass"}
+        """,
+        *options,
+    )
+    assert ran.status == ("failed" if options else "finished")
+    found = re.search(r"made /(raw-\d+) (\d+)", ran.text)
+    assert found is not None
+    assert not (SHARED_MEMORY / found[1]).exists()
+    segments = Path("/proc/sysvipc/shm").read_text().splitlines()[1:]
+    assert found[2] not in [line.split()[1] for line in segments]
+    assert "removed what the job left in shared memory" in ran.text

@@ -98,11 +98,13 @@ class ProcessEnded:
         pid: Which.
         status: As ``waitpid`` gives it.
         peak: Its peak resident memory in bytes.
+        removed: What it left in the system's shared memory, by name.
     """
 
     pid: int
     status: int
     peak: int
+    removed: tuple[str, ...] = ()
 
 
 ProcessRequest = StartRunner | StartCloseRun | StartDownload

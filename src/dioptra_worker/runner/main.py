@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from dioptra_worker.common.network.backoff import retry_until_available
+from dioptra_worker.common.processes.job_objects import JobObjects
 from dioptra_worker.common.processes.resource_trackers import kill_group
 from dioptra_worker.engine.wording import format_exception, safe_str
 from dioptra_worker.errors import RunnerError, WorkerError
@@ -103,6 +104,7 @@ def main(sock: socket.socket, *, seed: int) -> NoReturn:
     bridge = ChannelBridge(channel, job_id=start.job_id)
     sdk_bridge.install(bridge)
     begin_handlers()
+    objects = JobObjects()
     tracking = backend(start.folder)
     with end_children_here():
         ended = _run(start, channel, bridge, tracking=tracking, seed=seed, stop=stop)
@@ -114,8 +116,18 @@ def main(sock: socket.socket, *, seed: int) -> NoReturn:
         _finish(ended, tracking, channel)
 
     run_exit_handlers(join_threads=ended.ending != "stopped", too_late=finish)
+    _remove_shared_memory(objects)
     finish()
     _exit(1)  # never reached, but no plugin's code runs on after a job
+
+
+def _remove_shared_memory(objects: JobObjects) -> None:
+    """Remove what nobody keeps account of, while it can be seen that we have it."""
+    with contextlib.suppress(OSError):
+        session = os.getsid(0)
+        objects.look(session)
+        if removed := objects.remove(session=session):
+            log.warning("removed what the job left in shared memory: %s", removed)
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,9 @@ if TYPE_CHECKING:
     from dioptra_worker.protocol.messages import RunnerResult
     from dioptra_worker.supervision.forkserver.runner_process import ProcessExit
 
+MAX_NAMES = 20
+"""Names of what a job left that its log has."""
+
 
 @dataclass(frozen=True)
 class GracePeriods:
@@ -58,3 +61,13 @@ class RunnerReport:
     seconds: float
     out_of_memory: bool = False
     memory_limit: int | None = None
+
+    @property
+    def leftovers(self) -> str | None:
+        """What the worker has removed after the job, in words; None for nothing."""
+        names = [repr(name) for name in self.exit.removed[:MAX_NAMES]]
+        if not names:
+            return None
+        more = len(self.exit.removed) - len(names)
+        names += [f"{more} more"] if more else []
+        return f"removed what the job left in shared memory: {', '.join(names)}"

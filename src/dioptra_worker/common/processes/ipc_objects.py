@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
 
-_SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - where Linux shows them
+SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - where Linux shows them
 _SYSTEM_V = Path("/proc/sysvipc")
 _IPC_RMID = 0
-_ID_COLUMN = 1
+_IDS = {"shm": "shmid", "sem": "semid", "msg": "msqid"}
 
 
 def ipc_objects() -> set[str]:
@@ -47,16 +47,19 @@ def remove_ipc_objects(kept: Collection[str]) -> list[str]:
 
 def _objects() -> Iterator[tuple[str, Callable[[], object]]]:
     with contextlib.suppress(OSError):
-        for entry in os.scandir(_SHARED_MEMORY):
+        for entry in os.scandir(SHARED_MEMORY):
             with contextlib.suppress(FileNotFoundError):
                 if entry.stat(follow_symlinks=False).st_uid == os.geteuid():
                     yield entry.path, Path(entry.path).unlink
-    for kind in ("shm", "sem", "msg"):
-        for number in _system_v(kind):
-            yield f"System V {kind} {number}", partial(_remove_system_v, kind, number)
+    for kind, column in _IDS.items():
+        for row in system_v(kind):
+            number = int(row[column])
+            remove = partial(remove_system_v, kind, number)
+            yield f"System V {kind} {number}", remove
 
 
-def _remove_system_v(kind: str, number: int) -> None:
+def remove_system_v(kind: str, number: int) -> None:
+    """Remove an object of System V's: ``shm``, ``sem`` or ``msg``."""
     libc = ctypes.CDLL(None)
     if kind == "sem":
         libc.semctl(number, 0, _IPC_RMID)
@@ -64,12 +67,12 @@ def _remove_system_v(kind: str, number: int) -> None:
         getattr(libc, f"{kind}ctl")(number, _IPC_RMID, None)
 
 
-def _system_v(kind: str) -> list[int]:
-    """The numbers of this user's objects of a kind; the file has a line of headings."""
+def system_v(kind: str) -> list[dict[str, str]]:
+    """This user's objects of a kind, by the columns that the system shows."""
     try:
         heading, *lines = (_SYSTEM_V / kind).read_text().splitlines()
     except (OSError, ValueError):
         return []
-    column = heading.split().index("uid")
-    rows = [line.split() for line in lines]
-    return [int(row[_ID_COLUMN]) for row in rows if int(row[column]) == os.geteuid()]
+    names = heading.split()
+    rows = [dict(zip(names, line.split(), strict=False)) for line in lines]
+    return [row for row in rows if int(row["uid"]) == os.geteuid()]

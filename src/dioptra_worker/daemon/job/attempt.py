@@ -253,6 +253,8 @@ class Attempt:
         with contextlib.suppress(Stopped):  # the claims run out by themselves
             self._stop.call(partial(batch_claims.close, outcome.reason))
         context.health.job_peak(report.exit.peak)
+        if report.leftovers:
+            job_log.say("WARNING", report.leftovers)
         self._close_open_run(report, outcome, events.run_id, job_log)
         if events.run_id is None or events.has_waited_for_mlflow:
             self._cleanup.callback(self._leave_unknown_run, outcome.mlflow)

@@ -19,12 +19,12 @@ import os
 import selectors
 import signal
 import socket
-import sys
 import time
 from collections import deque
 from typing import TYPE_CHECKING
 
 from dioptra_worker.common.processes.ipc_objects import ipc_objects, remove_ipc_objects
+from dioptra_worker.common.processes.job_objects import JobObjects
 from dioptra_worker.common.processes.orphans import (
     REAP_TIMEOUT,
     adopt_orphans,
@@ -56,6 +56,9 @@ if TYPE_CHECKING:
     )
     from dioptra_worker.runner.forkserver.process_makers import ProcessMaker
 
+MAX_REMOVED_TOLD = 100
+"""Names of what a job left in shared memory that the daemon is told."""
+
 
 class Forkserver:
     """Serves requests for runners, watches them, and reports how each one ended."""
@@ -85,7 +88,7 @@ class Forkserver:
         self._grace = grace
         self._why = why
         self._children: set[int] = set()
-        self._runners: set[int] = set()
+        self._runners: dict[int, JobObjects] = {}
         self._descriptors: deque[int] = deque()
         self._buffer = b""
 
@@ -145,7 +148,7 @@ class Forkserver:
     def _handle(self, request: ForkserverRequest) -> None:
         if isinstance(request, SignalProcess):
             if request.pid in self._children:
-                signal_group(request.pid, request.signal)
+                self._signal(request.pid, request.signal)
             return
         count = request.descriptors
         descriptors = [self._descriptors.popleft() for _ in range(count)]
@@ -163,8 +166,9 @@ class Forkserver:
     def _make(self, request: ProcessRequest, descriptors: list[int]) -> int:
         match request:
             case StartRunner(environment=environment):
+                objects = JobObjects()
                 pid = self._maker.start_runner(descriptors, environment)
-                self._runners.add(pid)
+                self._runners[pid] = objects
                 return pid
             case StartCloseRun():
                 return self._maker.start_close_run(request)
@@ -175,23 +179,26 @@ class Forkserver:
         for pid in list(self._children):
             # What is left of a job's group is killed with its leader: nobody could
             # end it later, when the number may be another process's.
-            is_runner = pid in self._runners
-            found = reap(pid, end_rest=self._end_rest if is_runner else None)
+            objects = self._runners.get(pid)
+            found = reap(pid, end_rest=self._end_rest if objects else None)
             if found is None:
                 continue
             status, usage = found
             self._children.discard(pid)
-            self._runners.discard(pid)
-            if not self._runners:
-                self._remove_what_jobs_left()
+            removed = []
+            if objects is not None:
+                del self._runners[pid]
+                removed = self._remove_what_was_left(objects)
             peak = maxrss_bytes(usage.ru_maxrss)
-            self._report(ProcessEnded(pid=pid, status=status, peak=peak))
+            self._report(
+                ProcessEnded(pid=pid, status=status, peak=peak, removed=tuple(removed))
+            )
 
     def _end_rest(self, runner: int) -> None:
         """End what a runner that has ended left behind."""
         # An orphan that has left its runner's session does not say whose it was: while
         # another runner lives, it may be its.
-        is_last = self._runners <= {runner}
+        is_last = self._runners.keys() <= {runner}
         kill_orphans(
             self._children | self._maker.standby_pids(),
             session=None if is_last else runner,
@@ -199,13 +206,21 @@ class Forkserver:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(runner, signal.SIGKILL)  # where nobody adopts
 
-    def _remove_what_jobs_left(self) -> None:
-        if self._has_own_user and (left := remove_ipc_objects(self._own_objects)):
-            print("removed what a job left:", *left, file=sys.stderr)  # noqa: T201
+    def _remove_what_was_left(self, objects: JobObjects) -> list[str]:
+        """Remove what a runner left in shared memory; the names, not too many."""
+        removed = objects.remove()
+        if self._has_own_user and not self._runners:
+            removed += remove_ipc_objects(self._own_objects)
+        return removed[:MAX_REMOVED_TOLD]
 
     def _signal_all(self, signum: int) -> None:
         for pid in self._children:
-            signal_group(pid, signum)
+            self._signal(pid, signum)
+
+    def _signal(self, pid: int, signum: int) -> None:
+        if (objects := self._runners.get(pid)) is not None:
+            objects.look(pid)  # what it has is seen as long as it lives
+        signal_group(pid, signum)
 
     def _report(self, report: ForkserverReport) -> None:
         with contextlib.suppress(OSError):  # the daemon is gone: the next read says so

@@ -190,11 +190,11 @@ class ForkserverClient:
                     reply = self._pending.popleft()
                 reply.refused = reason
                 reply.arrived.set()
-            case ProcessEnded(pid=pid, status=status, peak=peak):
+            case ProcessEnded(pid=pid, status=status, peak=peak, removed=removed):
                 with self._lock:
                     process = self._processes.pop(pid)
                 code = os.waitstatus_to_exitcode(status)
-                process.set_exit(ProcessExit(code=code, peak=peak))
+                process.set_exit(ProcessExit(code=code, peak=peak, removed=removed))
 
 
 def _send_now(sock: socket.socket, line: bytes, descriptors: Sequence[int]) -> int:

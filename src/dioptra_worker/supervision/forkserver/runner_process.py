@@ -27,10 +27,12 @@ class ProcessExit:
     Attributes:
         code: The exit code, or minus the signal's number, or None when nobody saw.
         peak: Its peak resident memory in bytes, None when nobody saw.
+        removed: What it left in the system's shared memory, by name.
     """
 
     code: int | None
     peak: int | None
+    removed: tuple[str, ...] = ()
 
 
 @dataclass(eq=False)

@@ -160,10 +160,14 @@ class Recorder:
     def refused(self, words: str) -> None:
         """Take why a message is ignored."""
         text = f"a message in the name of the job's runner is ignored: {words}"
-        line = Line(severity="WARNING", logger=OWN_LOGGER, message=text)
+        self.say(text)
+
+    def say(self, words: str) -> None:
+        """Take a warning of the worker's own."""
+        line = Line(severity="WARNING", logger=OWN_LOGGER, message=words)
         self.lines.append(line)
         if self.listener is not None:
-            self.listener.refused(text)
+            self.listener.refused(words)
 
     def _keep(self, record: Log | None) -> None:
         """Keep what is said of a step."""

@@ -161,6 +161,8 @@ class LocalRunner:
                 pipes.send(plan)
                 report = self._wait_for(watching.result, stop)
                 recorder.close()
+        if report.leftovers:
+            recorder.say(report.leftovers)
         verdict = self._conclude(report, recorder, run_plan, token)
         return recorder.result(
             entrypoint=run_plan.entrypoint.name,
