@@ -78,16 +78,17 @@ def test_a_task_ends_as_a_program_does(
 def test_shared_memory_goes_with_the_job(
     ending: str, status: str, run_task: Callable[[str], Ran]
 ) -> None:
-    """Blocks and semaphores that a task forgets are removed, however it ends."""
+    """Blocks, semaphores and folders that a task forgets go, however it ends."""
     ran = run_task(f"""
         from multiprocessing import shared_memory
+        import tempfile
         KEPT = []
 
         @pyplugs.register
         def act():
             KEPT.append(shared_memory.SharedMemory(create=True, size=10_000))
             KEPT.append(multiprocessing.get_context("spawn").Semaphore())
-            print("made", KEPT[0].name)
+            print("made", KEPT[0].name, "and", tempfile.mkdtemp(prefix="kept-"))
             {ending}
         """)
     assert ran.status == status
@@ -95,6 +96,10 @@ def test_shared_memory_goes_with_the_job(
     assert found is not None
     assert not (SHARED_MEMORY / found[1]).exists()
     assert "leaked shared_memory" in ran.text
+    folder = re.search(r"and (/\S+/kept-\w+)", ran.text)
+    assert folder is not None
+    assert not Path(folder[1]).parent.exists()
+    assert "removed temporary files that the job left: 'kept-" in ran.text
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="shared memory is not shown there")

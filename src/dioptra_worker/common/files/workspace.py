@@ -10,6 +10,7 @@ import socket
 import stat
 import tempfile
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,9 @@ from dioptra_worker.common.processes.process_identity import identify
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+MAX_NAMES = 10
+"""Names of temporary files that a job left and that its log has."""
+_MAX_LISTED = 1000
 _THROUGH = stat.S_IXGRP | stat.S_IXOTH
 
 log = logging.getLogger("dioptra_worker.workspace")
@@ -46,6 +50,21 @@ class Workspace:
     def address(self) -> Path:
         """The socket where the job's processes find the worker."""
         return self.temporary / "worker"
+
+    def leftovers(self) -> str | None:
+        """What is left of temporary files, in words; None if nothing is."""
+        try:
+            with os.scandir(self.temporary) as entries:  # there may be millions
+                names = sorted(entry.name for entry in islice(entries, _MAX_LISTED))
+        except OSError:
+            return None
+        shown = [repr(name) for name in names if name != self.address.name]
+        if not shown:
+            return None
+        count = "many" if len(names) == _MAX_LISTED else len(shown) - MAX_NAMES
+        more = [f"{count} more"] if len(shown) > MAX_NAMES else []
+        words = ", ".join([*shown[:MAX_NAMES], *more])
+        return f"removed temporary files that the job left: {words}"
 
     @property
     def plugins(self) -> Path:

@@ -255,6 +255,8 @@ class Attempt:
         context.health.job_peak(report.exit.peak)
         if report.leftovers:
             job_log.say("WARNING", report.leftovers)
+        if words := space.leftovers():
+            job_log.log_job_only("INFO", words)
         self._close_open_run(report, outcome, events.run_id, job_log)
         if events.run_id is None or events.has_waited_for_mlflow:
             self._cleanup.callback(self._leave_unknown_run, outcome.mlflow)

@@ -5,11 +5,18 @@ from __future__ import annotations
 import os
 import stat
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 
-from dioptra_worker.common.files.workspace import workspace
+from dioptra_worker.common.files.stale_workspaces import remove_stale
+from dioptra_worker.common.files.workspace import (
+    MAX_NAMES,
+    host_token,
+    temporary_of,
+    workspace,
+)
 
 
 def test_folder_is_private_and_goes_away(tmp_path: Path) -> None:
@@ -48,6 +55,46 @@ def test_download_is_private_and_goes_away(tmp_path: Path) -> None:
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
         path.write_bytes(b"x")
     assert not path.exists()
+
+
+def test_temporary_files_are_in_a_folder_that_goes_away(tmp_path: Path) -> None:
+    """It is private, its path is short, and what was left in it is told."""
+    with workspace(tmp_path, 7) as space:
+        temporary = space.temporary
+        assert stat.S_IMODE(temporary.stat().st_mode) == 0o700
+        assert len(str(temporary)) < len(tempfile.gettempdir()) + 20
+        assert space.leftovers() is None
+        space.address.touch()
+        (temporary / "model.part").touch()
+        for number in range(MAX_NAMES):
+            (temporary / f"x{number}").mkdir()
+        words = space.leftovers()
+        assert words is not None
+        assert "left: 'model.part', 'x0'" in words
+        assert words.endswith(", 1 more")
+    assert not temporary.exists()
+
+
+def test_temporary_files_of_a_lost_worker_go_with_its_folder(tmp_path: Path) -> None:
+    """Those of a live worker stay, and so does what only has the name."""
+    lost, others = (
+        tmp_path / f"job-7-{host_token()}.999999999.00000000-{name}"
+        for name in ("aaaaaaa0", "aaaaaaa1")
+    )
+    for root in (lost, others):
+        root.mkdir()
+    temporary_of(lost).mkdir()
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    temporary_of(others).symlink_to(elsewhere)
+    try:
+        with workspace(tmp_path, 7) as alive:
+            assert sorted(remove_stale(tmp_path)) == [lost, others]
+            assert alive.temporary.is_dir()
+        assert not temporary_of(lost).exists()
+        assert elsewhere.is_dir()
+    finally:
+        temporary_of(others).unlink()
 
 
 @pytest.mark.skipif(

@@ -161,8 +161,9 @@ class LocalRunner:
                 pipes.send(plan)
                 report = self._wait_for(watching.result, stop)
                 recorder.close()
-        if report.leftovers:
-            recorder.say(report.leftovers)
+            for words in (report.leftovers, space.leftovers()):
+                if words:
+                    recorder.say(words)
         verdict = self._conclude(report, recorder, run_plan, token)
         return recorder.result(
             entrypoint=run_plan.entrypoint.name,
