@@ -200,7 +200,7 @@ class StatusChange:
     def read(cls, body: Mapping[str, Any]) -> Self:
         """Read one entry of ``GET /jobs/{id}/snapshots``."""
         at = datetime.fromisoformat(body["snapshotCreatedOn"])
-        return cls(status=body["status"], at=at)
+        return cls(status=of_kind(body["status"], str), at=at)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -223,7 +223,7 @@ class LogLine:
     def read(cls, body: Mapping[str, Any]) -> Self:
         """Read one entry of ``GET /jobs/{id}/log``; the API keeps text escaped."""
         return cls(
-            severity=body["severity"],
+            severity=of_kind(body["severity"], str),
             logger=html.unescape(body["loggerName"]),
             message=html.unescape(body["message"]),
             stored=datetime.fromisoformat(body["createdOn"]),

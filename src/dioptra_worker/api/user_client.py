@@ -8,8 +8,16 @@ from __future__ import annotations
 import contextlib
 import itertools
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
-from dioptra_worker.api.models import LogLine, MetricPoint, StatusChange
+from dioptra_worker.api import shapes
+from dioptra_worker.api.errors import expect_shape, of_kind
+from dioptra_worker.api.models import (
+    LogLine,
+    MetricPoint,
+    StatusChange,
+    resource_id,
+)
 from dioptra_worker.api.session import PAGE_LENGTH
 from dioptra_worker.errors import NotFound, PathUnknown
 
@@ -47,9 +55,10 @@ class UserClient:
             The ids by name, under ``plugins``, ``plugin_param_types`` and
             ``entrypoints``.
         """
+        path = "workflows/resourceImport"
         body = self._api.request(
             "POST",
-            "workflows/resourceImport",
+            path,
             data={
                 "group": group,
                 "sourceType": "upload_archive",
@@ -58,6 +67,8 @@ class UserClient:
             },
             files={"archiveFile": ("resources.tar.gz", archive, "application/gzip")},
         )
+        with expect_shape(path):
+            shapes.check(body, shapes.IMPORTED)
         resources: dict[str, dict[str, int]] = body["resources"]
         return resources
 
@@ -71,19 +82,18 @@ class UserClient:
         Returns:
             Its id, or None.
         """
-        for body in self._api.pages(f"{kind}/", search=f'name:"{name}"'):
+        for body in self._named(kind, search=f'name:"{name}"'):
             if body["name"] == name:
                 return int(body["id"])
         return None
 
     def names(self, kind: str) -> list[str]:
         """The names of all resources of a kind that the user can see."""
-        return [body["name"] for body in self._api.pages(f"{kind}/")]
+        return [body["name"] for body in self._named(kind)]
 
     def entrypoint(self, entrypoint: int) -> dict[str, Any]:
         """An entrypoint as the API shows it."""
-        body: dict[str, Any] = self._api.request("GET", f"entrypoints/{entrypoint}")
-        return body
+        return self._shown(f"entrypoints/{entrypoint}", shapes.ENTRYPOINT)
 
     def swaps(self, entrypoint: int, snapshot: int) -> dict[str, list[str]]:
         """The choices that an entrypoint leaves to its jobs, by the swaps' names.
@@ -93,7 +103,10 @@ class UserClient:
         path = f"entrypoints/{entrypoint}/snapshots/{snapshot}/swaps"
         choices: dict[str, list[str]] = {}
         with contextlib.suppress(NotFound, PathUnknown):
-            for body in self._api.request("GET", path):
+            bodies = self._api.request("GET", path)
+            with expect_shape(path):
+                shapes.check(bodies, [{"swapName": str, "taskAlias": str}])
+            for body in bodies:
                 choices.setdefault(body["swapName"], []).append(body["taskAlias"])
         return choices
 
@@ -104,7 +117,7 @@ class UserClient:
     def create_experiment(self, name: str, *, group: int) -> int:
         """Create an experiment; its id."""
         body = {"group": group, "name": name, "description": ""}
-        return int(self._api.request("POST", "experiments/", json=body)["id"])
+        return self._created("experiments/", body)
 
     def add_entrypoint(self, experiment: int, entrypoint: int) -> None:
         """Let an experiment run an entrypoint; harmless if it may already."""
@@ -118,20 +131,22 @@ class UserClient:
 
     def tags(self) -> dict[str, int]:
         """The ids of all tags by their names."""
-        return {body["name"]: int(body["id"]) for body in self._api.pages("tags/")}
+        return {body["name"]: int(body["id"]) for body in self._named("tags")}
 
     def tagged_entrypoints(self, tag: int) -> list[int]:
         """The entrypoints that have a tag.
 
         The API answers with addresses that are not those of its own routes.
         """
-        places = self._api.pages(f"tags/{tag}/resources")
-        parts = [str(place).rstrip("/").rsplit("/", 2) for place in places]
-        return [int(id_) for _, kind, id_ in parts if kind.startswith("entry")]
+        path = f"tags/{tag}/resources"
+        places = list(self._api.pages(path))
+        with expect_shape(path):
+            parts = [str(place).rstrip("/").rsplit("/", 2) for place in places]
+            return [int(id_) for _, kind, id_ in parts if kind.startswith("entry")]
 
     def whoami(self) -> str:
         """The name of the user that is logged in."""
-        return str(self._api.request("GET", "users/current")["username"])
+        return str(self._shown("users/current", {"username": str})["username"])
 
     # -- jobs ------------------------------------------------------------------
 
@@ -161,8 +176,9 @@ class UserClient:
         query |= {"sortBy": sort, "descending": "true"}
         if status is not None:
             query["search"] = f'status:"{status}"'
-        body = self._api.request("GET", path, params=query)
-        return body["data"], int(body["totalNumResults"])
+        page = {"data": [shapes.LISTED_JOB], "totalNumResults": int}
+        body = self._shown(path, page, params=query)
+        return body["data"], body["totalNumResults"]
 
     def job(self, job_id: int) -> dict[str, Any]:
         """A job as the API shows it.
@@ -170,18 +186,19 @@ class UserClient:
         Raises:
             NotFound: There is none, or it was deleted.
         """
-        body: dict[str, Any] = self._api.request("GET", f"jobs/{job_id}")
-        return body
+        return self._shown(f"jobs/{job_id}", shapes.JOB)
 
     def create_job(self, experiment: int, body: Mapping[str, Any]) -> int:
         """Submit a job; its id."""
         path = f"experiments/{experiment}/jobs"
-        return int(self._api.request("POST", path, json=dict(body))["id"])
+        return self._created(path, body)
 
     def timeline(self, job_id: int) -> list[StatusChange]:
         """Every status that a job had, the oldest first."""
-        bodies = self._api.pages(f"jobs/{job_id}/snapshots")
-        return sorted(map(StatusChange.read, bodies), key=lambda change: change.at)
+        path = f"jobs/{job_id}/snapshots"
+        bodies = list(self._api.pages(path))
+        with expect_shape(path):
+            return sorted(map(StatusChange.read, bodies), key=lambda change: change.at)
 
     def second_status(self, job_id: int) -> tuple[StatusChange | None, int]:
         """The second status that a job had, and how many there are.
@@ -190,8 +207,9 @@ class UserClient:
         """
         path = f"jobs/{job_id}/snapshots"
         body = self._api.request("GET", path, params={"index": 1, "pageLength": 1})
-        found = [StatusChange.read(entry) for entry in body["data"]]
-        return (found[0] if found else None), int(body["totalNumResults"])
+        with expect_shape(path):
+            found = [StatusChange.read(entry) for entry in body["data"]]
+            return (found[0] if found else None), of_kind(body["totalNumResults"], int)
 
     def log(self, job_id: int, *, start: int = 0) -> list[LogLine]:
         """A job's log, in order.
@@ -200,34 +218,65 @@ class UserClient:
             job_id: The job; nothing is said about one that does not exist.
             start: How many records to leave out at the beginning.
         """
-        pages = self._api.pages(f"jobs/{job_id}/log", start=start)
-        return [LogLine.read(body) for body in pages]
+        path = f"jobs/{job_id}/log"
+        bodies = list(self._api.pages(path, start=start))
+        with expect_shape(path):
+            return [LogLine.read(body) for body in bodies]
 
     def metrics(self, job_id: int) -> list[MetricPoint]:
         """Every value of a job's metrics, by name and step."""
-        points: list[MetricPoint] = []
-        for latest in self._api.request("GET", f"jobs/{job_id}/metrics"):
-            name = latest["name"]
-            points += [
-                MetricPoint(
-                    name=name, value=float(body["value"]), step=body.get("step") or 0
-                )
-                for body in self._series(job_id, name)
-            ]
+        path = f"jobs/{job_id}/metrics"
+        latest = self._api.request("GET", path)
+        with expect_shape(path):
+            shapes.check(latest, [{"name": str}])
+        points = [
+            point for body in latest for point in self._series(job_id, body["name"])
+        ]
         return sorted(points, key=lambda point: (point.name, point.step))
 
     def artifacts(self, job_id: int) -> list[Artifact]:
         """The artifacts that a job has stored, the oldest first."""
         return self._api.artifacts(job_id)
 
-    def _series(self, job_id: int, name: str) -> Iterator[dict[str, Any]]:
+    def _series(self, job_id: int, name: str) -> Iterator[MetricPoint]:
         """Yield a metric's values; here alone, the API's index counts pages."""
-        path = f"jobs/{job_id}/metrics/{name}/snapshots"
+        path = f"jobs/{job_id}/metrics/{quote(name, safe='')}/snapshots"
         seen = 0
         for page in itertools.count():
             paging = {"index": page, "pageLength": PAGE_LENGTH}
             body = self._api.request("GET", path, params=paging)
-            yield from body["data"]
-            seen += len(body["data"])
-            if not body["data"] or seen >= body["totalNumResults"]:
+            with expect_shape(path):
+                total = of_kind(body["totalNumResults"], int)
+                points = [
+                    MetricPoint(
+                        name=name,
+                        value=float(entry["value"]),
+                        step=of_kind(entry.get("step") or 0, int),
+                    )
+                    for entry in body["data"]
+                ]
+            yield from points
+            seen += len(points)
+            if not points or seen >= total:
                 return
+
+    def _shown(self, path: str, shape: shapes.Shape, **options: Any) -> dict[str, Any]:
+        """What the API shows, which has a shape."""
+        body: dict[str, Any] = self._api.request("GET", path, **options)
+        with expect_shape(path):
+            shapes.check(body, shape)
+        return body
+
+    def _named(self, kind: str, **query: Any) -> Iterator[dict[str, Any]]:
+        """All that the user can see of a kind."""
+        path = f"{kind}/"
+        for body in self._api.pages(path, **query):
+            with expect_shape(path):
+                shapes.check(body, shapes.NAMED)
+            yield body
+
+    def _created(self, path: str, body: Mapping[str, Any]) -> int:
+        """The id of what is made."""
+        made = self._api.request("POST", path, json=dict(body))
+        with expect_shape(path):
+            return resource_id(made["id"])

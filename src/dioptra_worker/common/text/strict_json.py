@@ -29,19 +29,33 @@ def loads(data: bytes) -> Any:
         data: The text in UTF-8.
 
     Raises:
-        NotJson: It is none, is nested too deeply, or has too many parts.
+        NotJson: It is none, is nested too deeply, has too many parts, or an object
+            with two members of a name.
     """
     openings = data.count(b"[") + data.count(b"{")
     if openings + data.count(b",") > MAX_VALUES:
         raise NotJson(f"it may have more than {MAX_VALUES:,} values")
     try:
-        found = json.loads(data.decode("utf-8-sig"))
+        text = data.decode("utf-8-sig")
+        found = json.loads(text, object_pairs_hook=_object)
     except RecursionError:
         raise NotJson("it is nested too deeply") from None
     except ValueError as error:  # also bytes that are no UTF-8, and endless numbers
         raise NotJson(str(error)[:200]) from None
     if openings > MAX_DEPTH:
         _check_depth(found)
+    return found
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object; of two members of a name, one reader takes the first, one the last."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        seen: set[str] = set()
+        for name, _ in pairs:
+            if name in seen:
+                raise NotJson(f"it has two members {name[:80]!r} in one object")
+            seen.add(name)
     return found
 
 

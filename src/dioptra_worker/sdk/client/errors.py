@@ -70,5 +70,5 @@ class SubCollectionUrlError(DioptraClientError):
 def _indented(text: str) -> str:
     try:
         return json.dumps(json.loads(text), indent=4)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text

@@ -20,6 +20,7 @@ from dioptra_worker.common.network.bounded_http import (
     download_pace,
     pieces,
 )
+from dioptra_worker.common.text import strict_json
 from dioptra_worker.sdk.client.errors import (
     APIConnectionError,
     DioptraClientError,
@@ -156,11 +157,11 @@ class Transport:
             return response
         _check(response)
         try:
-            return response.json()
-        except ValueError as error:
+            return strict_json.loads(response.content)
+        except strict_json.NotJson as error:
             raise JSONDecodeError(
-                f"{_name(response)} was answered with something else than JSON: "
-                f"{response.text[:200]!r}"
+                f"{_name(response)} was answered with something else than JSON"
+                f" ({error}): {response.content[:200].decode('utf-8', 'replace')!r}"
             ) from error
 
     def download(

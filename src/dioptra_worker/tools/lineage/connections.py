@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
+from dioptra_worker.api.errors import expect_shape
 from dioptra_worker.broker.batch_leases import ElementLeases
 from dioptra_worker.broker.connection import connect
 from dioptra_worker.errors import SettingsError
@@ -87,12 +88,14 @@ def open_configurations(
 def is_administrator(api: DioptraApi, client: UserClient, entrypoint: str) -> bool:
     """Whether whoever is logged in administers the group that owns an entrypoint."""
     body = client.entrypoint(entrypoint_id(client, entrypoint))
-    group = api.request("GET", f"groups/{body['group']['id']}")
+    path = f"groups/{body['group']['id']}"
+    group = api.request("GET", path)
     me = client.whoami()
-    return any(
-        member["user"]["username"] == me and member["permissions"]["admin"]
-        for member in group["members"]
-    )
+    with expect_shape(path):
+        return any(
+            member["user"]["username"] == me and member["permissions"]["admin"] is True
+            for member in group["members"]
+        )
 
 
 def _address(environment: Mapping[str, str], name: str, where: str) -> str:
