@@ -6,6 +6,7 @@ told once, with the key's name. That nobody begins a job which may run holds her
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
 from types import SimpleNamespace
@@ -20,9 +21,12 @@ from dioptra_worker.broker.batch_leases import ElementLeases
 from dioptra_worker.broker.connection import connect
 from dioptra_worker.broker.leases import UNKNOWN, Leases, PendingStatus, UnknownRun
 from dioptra_worker.broker.parking import LONGEST_PAUSE, Parking
+from dioptra_worker.broker.rq.payload import FUNCTION
 from dioptra_worker.broker.rq.registries import Registries
+from dioptra_worker.broker.rq.rq_worker import RqWorker
 from dioptra_worker.common.stop import JobStop, lease_clock
 from dioptra_worker.daemon.recovery.sweep import Recovery
+from dioptra_worker.errors import ServiceUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -391,6 +395,43 @@ def test_lost_jobs_are_found(client: redis.Redis, kind: str) -> None:
     until(lambda: str(JOB) in found())
     client.hset("dioptra-worker:open-runs", RUN, "FAILED")
     until(lambda: found() and not client.exists("dioptra-worker:open-runs"))
+
+
+@pytest.mark.parametrize("which", ["key", "intermediate_queue_key"])
+def test_one_queue_holds_up_no_other(
+    client: redis.Redis, which: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A queue that is no list gives no jobs; those of others run, and lost ones too."""
+    registries = Registries(client, intermediate=0.0)
+    odd, good = registries.queue(uuid4().hex), registries.queue("good")
+    good.enqueue(FUNCTION, kwargs={"job_id": 1, "experiment_id": 1}, job_id="1")
+    client.set(getattr(odd, which), "nonsense")
+    client.rpush(good.intermediate_queue_key, str(JOB))
+    rq = RqWorker(
+        [odd.name, "good"], name=None, connection=client, result_ttl=9, silence=9.0
+    )
+    found = rq.dequeue()
+    assert found is not None
+    assert found.id == "1"
+    if which == "key":
+        assert _told(caplog, odd.key) == 1
+    no_jobs: Any = SimpleNamespace(jobs_with_status=lambda _: [])
+    recovery = Recovery(
+        api=no_jobs,
+        leases=Leases(client, worker="w", ttl=1.0),
+        registries=registries,
+        queues=[odd, good],
+        lost_after=0.1,
+        close_run=lambda *_: True,
+        close_begun=lambda *_: True,
+    )
+
+    def sweep() -> list[str]:
+        with contextlib.suppress(ServiceUnavailable):
+            recovery.sweep()
+        return list(good.job_ids)
+
+    until(lambda: str(JOB) in sweep())
 
 
 def test_all_keys_are_tried(client: redis.Redis) -> None:

@@ -27,6 +27,7 @@ from dioptra_worker.broker.leases import (
     read_holder,
     this_process,
 )
+from dioptra_worker.broker.odd_keys import tell
 from dioptra_worker.broker.rq.entry import fetch_entry
 from dioptra_worker.broker.rq.payload import PlainSerializer
 from dioptra_worker.common.outcome import Outcome
@@ -301,9 +302,16 @@ class RqWorker(BaseWorker):  # type: ignore[misc] # RQ is not typed here
             pipeline.execute()
 
     def _move(self, queue: Queue) -> str | None:
-        found = self.connection.lmove(
-            queue.key, queue.intermediate_queue_key, "LEFT", "RIGHT"
-        )
+        source, target = queue.key, queue.intermediate_queue_key
+        try:
+            found = self.connection.lmove(source, target, "LEFT", "RIGHT")
+        except redis.ResponseError as error:
+            if "WRONGTYPE" not in str(error):
+                raise
+            for key in (source, target):
+                if self.connection.type(key) not in {b"list", b"none"}:
+                    tell(key, f"no job of queue {queue.name!r} is taken while it is so")
+            return None
         if not isinstance(found, bytes):
             return None
         return found.decode("utf-8", "surrogateescape")

@@ -11,6 +11,7 @@ import itertools
 import logging
 import random
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from dioptra_worker.broker.rq.payload import JobRequest
@@ -88,16 +89,31 @@ class Recovery:
                 return
 
     def sweep(self) -> None:
-        """Look for lost jobs once.
+        """Look for lost jobs once; what fails for one queue keeps from no other.
 
         Raises:
-            ServiceError: If Redis or the API is away.
+            ServiceError: If Redis or the API is away, or refuses something.
         """
-        for queue in self._queues:
-            if self._leases.try_become_sweeper(
-                f"rq:{queue.name}", self._interval * 0.8
-            ):
-                self._sweep_rq(queue)
+        failed: ServiceError | None = None
+        steps: list[Callable[[], None]] = [
+            *(partial(self._sweep_rq_in_turn, queue) for queue in self._queues),
+            self._sweep_api_in_turn,
+            self._sweep_runs_in_turn,
+            self._sweep_outboxes,
+        ]
+        for step in steps:
+            try:
+                step()
+            except ServiceError as error:
+                failed = failed or error
+        if failed is not None:
+            raise failed
+
+    def _sweep_rq_in_turn(self, queue: Queue) -> None:
+        if self._leases.try_become_sweeper(f"rq:{queue.name}", self._interval * 0.8):
+            self._sweep_rq(queue)
+
+    def _sweep_api_in_turn(self) -> None:
         chosen = [
             queue
             for queue in self._queues
@@ -105,12 +121,14 @@ class Recovery:
         ]
         if chosen:
             self._sweep_api(chosen)
+
+    def _sweep_runs_in_turn(self) -> None:
         is_our_turn = self._leases.try_become_sweeper("runs", self._interval * 0.8)
         if is_our_turn and self._sweep_runs():  # else MLflow is away
             self._sweep_unknown_runs()
-        if (
-            self._orphaned_outboxes is not None
-        ):  # of this machine: no other can look there
+
+    def _sweep_outboxes(self) -> None:
+        if self._orphaned_outboxes is not None:  # nobody else can look there
             self._orphaned_outboxes.sweep()
 
     def _sweep_runs(self) -> bool:
