@@ -98,3 +98,5 @@ ENTRYPOINT: Shape = {
 }
 IMPORTED: Shape = {"resources": values_of(values_of(resource_id))}
 """What an import has made, by kind and name."""
+VERSION: Shape = {"versionNumber": int, "artifact": {"id": resource_id}}
+"""A version of a model."""

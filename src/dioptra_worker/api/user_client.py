@@ -114,10 +114,21 @@ class UserClient:
         """An artifact."""
         return self._api.artifact(artifact)
 
+    def create(self, path: str, body: Mapping[str, Any]) -> int:
+        """Make something; its id.
+
+        Args:
+            path: What it will be one of, such as ``"queues/"``.
+            body: What it is to be.
+        """
+        made = self._api.request("POST", path, json=dict(body))
+        with expect_shape(path):
+            return resource_id(made["id"])
+
     def create_experiment(self, name: str, *, group: int) -> int:
         """Create an experiment; its id."""
         body = {"group": group, "name": name, "description": ""}
-        return self._created("experiments/", body)
+        return self.create("experiments/", body)
 
     def add_entrypoint(self, experiment: int, entrypoint: int) -> None:
         """Let an experiment run an entrypoint; harmless if it may already."""
@@ -191,7 +202,7 @@ class UserClient:
     def create_job(self, experiment: int, body: Mapping[str, Any]) -> int:
         """Submit a job; its id."""
         path = f"experiments/{experiment}/jobs"
-        return self._created(path, body)
+        return self.create(path, body)
 
     def timeline(self, job_id: int) -> list[StatusChange]:
         """Every status that a job had, the oldest first."""
@@ -274,9 +285,3 @@ class UserClient:
             with expect_shape(path):
                 shapes.check(body, shapes.NAMED)
             yield body
-
-    def _created(self, path: str, body: Mapping[str, Any]) -> int:
-        """The id of what is made."""
-        made = self._api.request("POST", path, json=dict(body))
-        with expect_shape(path):
-            return resource_id(made["id"])

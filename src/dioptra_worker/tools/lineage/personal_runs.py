@@ -175,7 +175,7 @@ class PersonalRuns:
         if plugin_snapshot_id is not None and task_id is not None:
             body |= {"pluginSnapshotId": plugin_snapshot_id, "taskId": task_id}
         try:
-            return int(self._api.request("POST", "artifacts/", json=body)["id"])
+            return self._client.create("artifacts/", body)
         except ServiceRefused as error:
             existing = _existing(error)
             if existing is None:
@@ -238,7 +238,7 @@ class PersonalRuns:
             "name": name,
             "description": "Signs what a person publishes; no worker watches it.",
         }
-        return int(self._api.request("POST", "queues/", json=described)["id"])
+        return self._client.create("queues/", described)
 
     def _inputs(self, inputs: Mapping[str, int]) -> dict[str, dict[str, int]]:
         return {

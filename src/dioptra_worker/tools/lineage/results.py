@@ -11,6 +11,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from dioptra_worker.api import shapes
 from dioptra_worker.api.errors import expect_shape
 from dioptra_worker.api.models import Artifact
 from dioptra_worker.errors import NotFound
@@ -113,7 +114,12 @@ class Results:
     def _refuse_models(self, results: list[Artifact]) -> None:
         ids = {result.id for result in results}
         for model in self._api.pages("models/"):
-            for version in self._api.pages(f"models/{model['id']}/versions"):
+            with expect_shape("models/"):
+                shapes.check(model, shapes.NAMED)
+            path = f"models/{model['id']}/versions"
+            for version in self._api.pages(path):
+                with expect_shape(path):
+                    shapes.check(version, shapes.VERSION)
                 if version["artifact"]["id"] in ids:
                     raise StillInUse(
                         f"artifact {version['artifact']['id']} is version"
