@@ -155,7 +155,7 @@ def test_long_lines_of_children_come_whole(
 
 
 def test_children_ask_the_worker_and_are_answered(
-    run_task: Callable[[str], Ran],
+    run_task: Callable[[str], Ran], tmp_path: Path
 ) -> None:
     """Forked, spawned and started anew: each has its answer, and its metric arrives."""
     ran = run_task("""
@@ -194,6 +194,7 @@ def test_children_ask_the_worker_and_are_answered(
     for name in names:
         assert f"{name} has its answer: the worker has no API session" in ran.text
     assert set(ran.metrics) == names
+    assert {file.name for file in tmp_path.rglob("metrics/*")} == names
 
 
 def test_a_child_that_stands_still_holds_nobody_up(

@@ -37,9 +37,7 @@ Send = Callable[[RunnerMessage], None]
 MAX_MESSAGE_CHARS = 1 << 20
 """Characters of a record that go into one message; a longer one becomes several."""
 
-STREAMS: dict[OutputStream, int] = {"stdout": 1, "stderr": 2}
-"""The descriptors of the streams."""
-
+_STREAMS: dict[OutputStream, int] = {"stdout": 1, "stderr": 2}
 QUIET_LOGGERS = ("urllib3", "botocore", "boto3", "s3transfer", "git", "filelock")
 """Libraries whose chatter below WARNING is not the job's business."""
 
@@ -150,7 +148,7 @@ def capture(
         streams: Which of the two streams to route.
     """
     for name in streams:
-        fd = STREAMS[name]
+        fd = _STREAMS[name]
         raw = MessageStream(name, fd, send)
         text = io.TextIOWrapper(
             io.BufferedWriter(raw, 1 << 16),

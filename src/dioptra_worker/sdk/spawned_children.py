@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
 
-from dioptra_worker.sdk import bridge, output_capture
-from dioptra_worker.sdk.channel_bridge import ChannelBridge
-from dioptra_worker.sdk.child_link import ChildLink
+from dioptra_worker.errors import WorkerError
+from dioptra_worker.sdk import bridge
+from dioptra_worker.tracking import active_run
+from dioptra_worker.tracking.backend import backend
 
 if TYPE_CHECKING:
     from collections.abc import MutableMapping
 
     from dioptra_worker.protocol.messages import OutputStream
+    from dioptra_worker.sdk.child_link import ChildLink
+
+log = logging.getLogger("dioptra_worker.job")
 
 _JOB_VARIABLE = "__JOB_ID"
+_STREAMS: dict[OutputStream, int] = {"stdout": 1, "stderr": 2}
 
 
 def announce(
@@ -29,7 +36,7 @@ def announce(
         log_level: The least severity of log records to send.
     """
     environment[bridge.ADDRESS_VARIABLE] = address
-    files = [_file(descriptor) for descriptor in output_capture.STREAMS.values()]
+    files = [_file(descriptor) for descriptor in _STREAMS.values()]
     environment[bridge.OUTPUT_VARIABLE] = " ".join([log_level, *files])
 
 
@@ -44,20 +51,45 @@ def attach(*, capture: bool = False) -> bridge.Bridge | None:
     address = os.environ.get(bridge.ADDRESS_VARIABLE)
     job_id = os.environ.get(_JOB_VARIABLE, "")
     if bridge.installed() is None and address and job_id.isdigit():
-        link = ChildLink(address)
-        bridge.install(ChannelBridge(link, job_id=int(job_id)))
+        link, ours = _connect(address, int(job_id))
+        bridge.install(ours)
         if capture:
             _capture(link)
     return bridge.installed()
 
 
+def _connect(address: str, job_id: int) -> tuple[ChildLink, bridge.Bridge]:
+    """A way to the worker, and the bridge that goes by it."""
+    # Not above: whoever imports a plugin anywhere else needs nothing of it.
+    from dioptra_worker.protocol.messages import NO_JOB  # noqa: PLC0415
+    from dioptra_worker.sdk.channel_bridge import ChannelBridge  # noqa: PLC0415
+    from dioptra_worker.sdk.child_link import ChildLink  # noqa: PLC0415
+
+    link = ChildLink(address)
+    ours = ChannelBridge(link, job_id=job_id)
+    if job_id == NO_JOB:
+        ours.store_metric = _store_metric
+    return link, ours
+
+
+def _store_metric(name: str, value: float, step: int) -> None:
+    """Write a metric into the job's run, where no server passes it on."""
+    place = urlsplit(os.environ.get("MLFLOW_TRACKING_URI", ""))
+    folder = unquote(place.path) if place.scheme == "file" else None
+    run_id = os.environ.get(active_run.VARIABLE, "")
+    try:
+        backend(folder).log_metric(run_id, name, value, step)
+    except (WorkerError, OSError) as error:
+        log.warning("metric %r is not in the run: %s", name, error)
+
+
 def _capture(link: ChildLink) -> None:
+    from dioptra_worker.sdk import output_capture  # noqa: PLC0415 - as above
+
     level, *files = os.environ.get(bridge.OUTPUT_VARIABLE, "").split()
     streams: list[OutputStream] = [
         name
-        for (name, descriptor), file in zip(
-            output_capture.STREAMS.items(), files, strict=False
-        )
+        for (name, descriptor), file in zip(_STREAMS.items(), files, strict=False)
         if _file(descriptor) == file
     ]
     if "stderr" in streams:  # where Python would log to
