@@ -12,7 +12,7 @@ import os
 import signal
 from pathlib import Path
 
-TRACKER_TIMEOUT = 2.0
+TRACKER_TIMEOUT = 1.0
 """Seconds for trackers to do their work, once nobody is left who could need them."""
 _PROC = Path("/proc")
 _PYTHONS = b"resource_tracker import main"
