@@ -376,7 +376,7 @@ def test_lost_jobs_are_found(client: redis.Redis, kind: str) -> None:
         TYPES[kind](client, f"dioptra-worker:turn:{turn}")
     for job in (JOB, JOB + 1):
         client.rpush(queue.intermediate_queue_key, str(job))
-    no_jobs: Any = SimpleNamespace(jobs_with_status=lambda _: [])
+    no_jobs: Any = SimpleNamespace(jobs_with_status=lambda _, **__: ([], 0))
     recovery = Recovery(
         api=no_jobs,
         leases=Leases(client, worker="w", ttl=1.0),

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from dioptra_worker.protocol.messages import Log
 
 MAX_PAGE_LENGTH = 1000
+JOBS_PER_PAGE = 100
+"""Jobs that are listed at once: the API takes some milliseconds for each."""
 _TAR = {"fileType": "tar_gz"}
 _BUNDLE: Any = {"params": _TAR, "max_bytes": MAX_BUNDLE_BYTES}
 _RUN_ID = re.compile("(?:[0-9a-f]{32})?")
@@ -51,12 +53,31 @@ class DioptraApi(ApiSession):
         with expect_shape(path):
             return Job.read(body)
 
-    def jobs_with_status(self, status: str) -> list[dict[str, Any]]:
-        """All jobs with a status, as the API shows them."""
+    def jobs_with_status(
+        self, status: str, *, index: int = 0
+    ) -> tuple[list[dict[str, Any]], int]:
+        """Some of the jobs with a status, the oldest first, as the API shows them.
+
+        It takes some milliseconds for each job that it lists.
+
+        Args:
+            status: The status.
+            index: How many of the oldest to leave out.
+
+        Returns:
+            `JOBS_PER_PAGE` jobs at most, and how many there are in all.
+        """
         path = "jobs/"
-        found = list(self.pages(path, search=f'status:"{status}"'))
+        query = {
+            "search": f'status:"{status}"',
+            "sortBy": "createdOn",
+            "descending": "false",
+            "index": index,
+            "pageLength": JOBS_PER_PAGE,
+        }
+        found, total = self._page(path, query)
         with expect_shape(path):
-            return [of_kind(body, dict) for body in found]
+            return [of_kind(body, dict) for body in found], total
 
     def set_status(self, experiment_id: int, job_id: int, status: str) -> None:
         """Move a job to another status; a refused transition is `ServiceRefused`."""

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import threading
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -164,9 +163,10 @@ class Daemon:
         self._leases = Leases(
             rq.connection, worker=rq.name, ttl=self._settings.lease_ttl
         )
-        interval = self._times.get(
+        self._heartbeat_interval = self._times.get(
             "heartbeat_interval", interval_for(self._settings.lease_ttl)
         )
+        interval = self._heartbeat_interval
         return Heartbeat(rq, self._leases, self._health, interval=interval)
 
     def _handler(self, rq: RqWorker, heartbeat: Heartbeat) -> Handler:
@@ -229,13 +229,13 @@ class Daemon:
             close_begun=partial(self._launcher.close_begun, timeout=close_run_timeout),
             orphaned_outboxes=orphaned_outboxes,
             interval=self._times.get("sweep_interval", SWEEP_INTERVAL),
+            heartbeat=self._heartbeat_interval,
         )
-        done = threading.Event()
-        in_background(partial(recovery.run, done), "dioptra-recovery")
+        in_background(recovery.run, "dioptra-recovery")
         try:
             yield
         finally:
-            done.set()  # a sweep that is under way can be broken off
+            recovery.end()  # a sweep that is under way can be broken off
 
     # -- start -----------------------------------------------------------------
 

@@ -14,7 +14,7 @@ import pytest
 from tests.unit.api.scripted import Answer, Request, Script, ScriptedApi
 
 from dioptra_worker.api import USER_AGENT
-from dioptra_worker.api.client import DioptraApi
+from dioptra_worker.api.client import JOBS_PER_PAGE, DioptraApi
 from dioptra_worker.api.errors import MAX_RETRY_AFTER
 from dioptra_worker.api.models import Artifact, ArtifactParameter, Job
 from dioptra_worker.errors import (
@@ -482,8 +482,7 @@ def test_metrics(serve: Any) -> None:
     ]
 
 
-@pytest.mark.parametrize("method", ["queue_names", "jobs_with_status"])
-def test_lists_are_read_page_by_page(method: str, serve: Any) -> None:
+def test_lists_are_read_page_by_page(serve: Any) -> None:
     """Lists are read to their end, also when rows vanish on the way."""
     rows = [{"name": f"q{i}"} for i in range(7)]
 
@@ -492,12 +491,23 @@ def test_lists_are_read_page_by_page(method: str, serve: Any) -> None:
         return Answer(body={"data": rows[index : index + 3], "totalNumResults": 9})
 
     api, server = serve(script)
-    if method == "queue_names":
-        assert api.queue_names() == [row["name"] for row in rows]
-    else:
-        assert api.jobs_with_status("queued") == rows
-        assert server.requests[0].query["search"] == 'status:"queued"'
+    assert api.queue_names() == [row["name"] for row in rows]
     assert len(server.requests) == 4
+
+
+def test_jobs_with_a_status(serve: Any) -> None:
+    """One page of them, the oldest first, and how many there are."""
+    rows = [{"id": 1}, {"id": 2}]
+    api, server = serve(lambda _: Answer(body={"data": rows, "totalNumResults": 9}))
+    assert api.jobs_with_status("queued", index=4) == (rows, 9)
+    (request,) = server.requests
+    assert request.query == {
+        "search": 'status:"queued"',
+        "sortBy": "createdOn",
+        "descending": "false",
+        "index": "4",
+        "pageLength": str(JOBS_PER_PAGE),
+    }
 
 
 def test_downloads(serve: Any, tmp_path: Path) -> None:

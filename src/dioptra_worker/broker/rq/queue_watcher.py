@@ -6,6 +6,7 @@ lost connection can come between a job leaving its queue and us knowing of it.
 
 from __future__ import annotations
 
+import logging
 import threading
 from typing import TYPE_CHECKING, Self
 
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
     import queue
     from collections.abc import Callable, Sequence
 
+log = logging.getLogger("dioptra_worker.queue_watcher")
+
+PAUSE = 1.0
+"""Seconds after which a look that failed is tried again."""
 BLOCK_TIMEOUT = 15
 """Seconds that one blocking call waits; the connection's timeout is longer."""
 
@@ -66,16 +71,23 @@ class QueueWatcher:
         self._watching.set()
 
     def _wait(self, key: str) -> None:
-        connection = self._connect(BLOCK_TIMEOUT)
         while not self._closed.is_set():
+            try:
+                self._watch(self._connect(BLOCK_TIMEOUT), key)
+            except (redis.RedisError, OSError) as error:
+                # The daemon itself says that Redis is away.
+                log.debug("watching queue %r again after: %s", key, error)
+                self._closed.wait(PAUSE)
+            except Exception:  # without this thread a job waits for the next look
+                log.exception("watching queue %r broke, and begins again", key)
+                self._closed.wait(PAUSE)
+
+    def _watch(self, connection: redis.Redis, key: str) -> None:
+        while True:
             self._watching.wait()
             if self._closed.is_set():
                 return
-            try:
-                found = connection.blmove(key, key, BLOCK_TIMEOUT, "LEFT", "LEFT")
-            except redis.RedisError:
-                self._closed.wait(1.0)  # the daemon itself says that Redis is away
-                continue
+            found = connection.blmove(key, key, BLOCK_TIMEOUT, "LEFT", "LEFT")
             if found is not None:
                 self._watching.clear()
                 self._ready.put(None)

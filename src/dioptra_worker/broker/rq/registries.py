@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any
 
 from rq import Queue
@@ -24,8 +23,8 @@ INTERMEDIATE_TIMEOUT = 10.0
 """Seconds after which a job that was taken but not begun counts as lost."""
 SEEN_TTL = 60
 """Seconds after which a first look counts no more: the job has been elsewhere since."""
-_STAMP_DIGITS = 20
-"""No time has more; what has was written by somebody else."""
+_NO_KEY = -2
+"""What Redis says of the time that a key has left which is not there."""
 
 
 class Registries:
@@ -120,16 +119,18 @@ class Registries:
         )
 
     def _seen_before(self, job_id: str) -> bool:
+        """Whether the first look was long enough ago, by the clock of Redis.
+
+        Whoever looks for the second time may be on a host with another time.
+        """
         key = f"dioptra-worker:in-between:{job_id}"
-        stamp: Any = self._odd.call({key: "string"}, lambda: self.connection.get(key))
-        now = time.time()
-        seen = _number(stamp)
-        if seen is None or seen > now + SEEN_TTL:
-            if stamp is not None:
+        left: Any = self.connection.pttl(key)
+        if not 0 < left <= SEEN_TTL * 1000:
+            if left != _NO_KEY:
                 tell(key, f"job {job_id} counts as not seen before")
-            self.connection.set(key, int(now), ex=SEEN_TTL)
+            self.connection.set(key, "", ex=SEEN_TTL)
             return False
-        if now - seen < self._lost_after:
+        if SEEN_TTL - left / 1000 < self._lost_after:
             return False
         self.connection.delete(key)
         return True
@@ -160,10 +161,3 @@ class Registries:
             pipeline.zrem(f"rq:executions:{job_id}", entry.rpartition(":")[2])
         pipeline.lrem(queue.intermediate_queue_key, 0, job_id)
         pipeline.lrem(queue.key, 0, job_id)
-
-
-def _number(stamp: bytes | None) -> int | None:
-    """A time that a worker has written, if it is one."""
-    if stamp is None or not stamp.isdigit() or len(stamp) > _STAMP_DIGITS:
-        return None
-    return int(stamp)

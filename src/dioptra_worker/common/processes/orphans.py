@@ -37,7 +37,12 @@ def adopt_orphans() -> bool:
     return prctl(PR_SET_CHILD_SUBREAPER, 1)
 
 
-def kill_orphans(known: Collection[int], *, session: int | None = None) -> int:
+def kill_orphans(
+    known: Collection[int],
+    *,
+    session: int | None = None,
+    stuck: set[int] | None = None,
+) -> int:
     """Kill and reap the children that this process has not started (Linux).
 
     Those are not *known*, and in a session of their own: what this process starts
@@ -47,25 +52,41 @@ def kill_orphans(known: Collection[int], *, session: int | None = None) -> int:
     Args:
         known: Children in sessions of their own that this process has started.
         session: End those of this session only; None is of all but our own.
+        stuck: Those that sat in the kernel before and could not die, for whom nobody
+            waits again. It is changed to those that do now.
 
     Returns:
         How many were killed.
     """
+    stuck = set() if stuck is None else stuck
+    stuck -= {pid for pid in stuck if _reap_ended(pid)}
 
     def orphans() -> set[int]:
-        return _orphans(session) - set(known)
+        return _orphans(session) - set(known) - stuck
 
-    killed = _kill_while_there(lambda: {p for p in orphans() if not is_tracker(p)})
+    def others() -> set[int]:
+        return {pid for pid in orphans() if not is_tracker(pid)}
+
+    killed = _kill_while_there(others, stuck)
     deadline = time.monotonic() + TRACKER_TIMEOUT
     while (left := orphans()) and time.monotonic() < deadline:
         for pid in left:
             _reap_ended(pid)
         time.sleep(_PAUSE)
-    return len(killed | _kill_while_there(orphans))
+    return len(killed | _kill_while_there(orphans, stuck))
 
 
-def _kill_while_there(find: Callable[[], set[int]]) -> set[int]:
-    """Kill and reap processes as long as there are more of them; all there were."""
+def _kill_while_there(find: Callable[[], set[int]], stuck: set[int]) -> set[int]:
+    """Kill and reap processes as long as there are more of them.
+
+    Args:
+        find: Finds them.
+        stuck: Takes those that sit in the kernel and do not die in time.
+
+    Returns:
+        All that there were.
+    """
+    deadline = time.monotonic() + REAP_TIMEOUT  # for all of them
     killed: set[int] = set()
     for _ in range(_MAX_ROUNDS):  # killing one can orphan its children, which come next
         found = find()
@@ -75,20 +96,13 @@ def _kill_while_there(find: Callable[[], set[int]]) -> set[int]:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, signal.SIGKILL)
         killed |= found
-        stuck = [pid for pid in found if not _reap_killed(pid)]
-        if stuck:
-            break
+        left = found
+        while left := {pid for pid in left if not _reap_ended(pid)}:
+            if time.monotonic() > deadline:
+                stuck |= left
+                break
+            time.sleep(_PAUSE)
     return killed
-
-
-def _reap_killed(pid: int) -> bool:
-    """Reap a child that was killed; False when it sits in the kernel and cannot die."""
-    deadline = time.monotonic() + REAP_TIMEOUT
-    while not _reap_ended(pid):
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(_PAUSE)
-    return True
 
 
 def _reap_ended(pid: int) -> bool:

@@ -131,7 +131,7 @@ class LogSender(ApiSender):
         for texts in self._api.log_backwards(self._job_id, first=count):
             page = {_stamp(text) for text in texts}
             there |= page
-            if stamp in there or max(page) < stamp:
+            if stamp in there or (page and max(page) < stamp):
                 break
         return there
 

@@ -10,6 +10,7 @@ import datetime as dt
 import itertools
 import logging
 import random
+import threading
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -18,8 +19,7 @@ from dioptra_worker.broker.rq.payload import JobRequest
 from dioptra_worker.errors import NotFound, ServiceError
 
 if TYPE_CHECKING:
-    import threading
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 
     from dioptra_worker.api.client import DioptraApi
     from dioptra_worker.broker.leases import Leases
@@ -32,6 +32,8 @@ SWEEP_INTERVAL = 15.0
 """Seconds between two looks at RQ's books, at most."""
 MAX_LOOKED_FOR = 50
 """MLflow runs that nobody knows of which are looked for in one sweep."""
+HEARTBEATS = 1.2
+"""How many heartbeats long a job must be without a lease to count as nobody's."""
 STARTED_FACTOR = 3.0
 """How much longer than a queued job a started one must be unknown to count as lost."""
 
@@ -51,6 +53,7 @@ class Recovery:
         close_begun: Callable[[str, str], bool],
         orphaned_outboxes: OrphanedOutboxes | None = None,
         interval: float = SWEEP_INTERVAL,
+        heartbeat: float = 0.0,
     ) -> None:
         """Prepare; nothing is looked at yet.
 
@@ -65,6 +68,7 @@ class Recovery:
             close_begun: The same for what a start with a token has begun.
             orphaned_outboxes: What lost workers of this machine left undelivered.
             interval: Seconds between two looks at RQ's books, at most.
+            heartbeat: Seconds in which a worker that lives renews its lease.
         """
         self._api = api
         self._leases = leases
@@ -75,9 +79,12 @@ class Recovery:
         self._close_begun = close_begun
         self._orphaned_outboxes = orphaned_outboxes
         self._interval = min(interval, lost_after)
+        self._heartbeat = heartbeat
+        self._done = threading.Event()
+        self._looked_at: dict[str, int] = {}
 
-    def run(self, done: threading.Event) -> None:
-        """Sweep again and again until told to end."""
+    def run(self) -> None:
+        """Sweep again and again until told to `end`."""
         while True:
             try:
                 self.sweep()
@@ -85,8 +92,12 @@ class Recovery:
                 log.debug("no sweep now: %s", error)
             except Exception:
                 log.exception("a sweep broke")
-            if done.wait(self._interval):
+            if self._done.wait(self._interval):
                 return
+
+    def end(self) -> None:
+        """Tell it to end, from any thread; a sweep that is under way may go on."""
+        self._done.set()
 
     def sweep(self) -> None:
         """Look for lost jobs once; what fails for one queue keeps from no other.
@@ -168,10 +179,13 @@ class Recovery:
             self._leases.record_unknown_run(token, replace(run, looks=run.looks + 1))
 
     def _sweep_rq(self, queue: Queue) -> None:
-        for name, worker_lives in self._registries.started(queue).items():
-            state = self._state(name)
-            if state == "dead" or (state == "free" and not worker_lives):
-                self._requeue(name, queue, "its worker is gone")
+        running = self._registries.started(queue)
+        dead = {name for name in running if self._state(name) == "dead"}
+        unheld = self._unheld(running) - dead
+        if unheld and self._outlasts_heartbeat():
+            dead |= unheld & self._unheld(self._registries.started(queue))
+        for name in sorted(dead):
+            self._requeue(name, queue, "its worker is gone")
         for name in self._registries.intermediate(queue):
             if self._state(name) == "held":
                 continue
@@ -183,6 +197,14 @@ class Recovery:
             elif parked.left <= 0:
                 self._requeue(name, queue, "it has waited, and is tried again")
 
+    def _unheld(self, running: Mapping[str, bool]) -> set[str]:
+        """Which of these jobs nobody holds whose worker seems not to live."""
+        return {
+            name
+            for name, worker_lives in running.items()
+            if not worker_lives and self._state(name) == "free"
+        }
+
     def _sweep_api(self, queues: Sequence[Queue]) -> None:
         by_name = {queue.name: queue for queue in queues}
         known = {queue.name: self._registries.waiting(queue) for queue in queues}
@@ -190,17 +212,57 @@ class Recovery:
             ("queued", self._lost_after),
             ("started", self._lost_after * STARTED_FACTOR),
         ):
-            for job in self._api.jobs_with_status(status):
-                queue = by_name.get((job.get("queue") or {}).get("name", ""))
-                if queue is None or _age(job) < age:
-                    continue
-                name = str(job["id"])
-                if name in known[queue.name] or not self._is_lost(name, status, queue):
+            suspects = {
+                str(job["id"]): (job, queue)
+                for job in self._some_jobs(status, by_name, known)
+                if (queue := by_name.get(_queue_of(job))) is not None
+                and str(job["id"]) not in known[queue.name]
+                and _age(job) >= age
+            }
+            if status == "started" and suspects and not self._outlasts_heartbeat():
+                return
+            for name, (job, queue) in suspects.items():
+                if not self._is_lost(name, status, queue):
                     continue
                 log.warning(
                     "job %s is %s and in no queue: it is enqueued again", name, status
                 )
                 self._registries.enqueue(_request(job), queue, job["timeout"])
+
+    def _some_jobs(
+        self, status: str, queues: Container[str], known: Mapping[str, Container[str]]
+    ) -> Iterator[dict[str, Any]]:
+        """Jobs with a status: the oldest, and others in turn.
+
+        To list all of them takes the API too long where many wait. One that is lost
+        becomes the oldest, as others are run. Where Redis has forgotten many, one page
+        of them follows the other.
+        """
+
+        def is_lost(job: dict[str, Any]) -> bool:
+            queue = _queue_of(job)
+            return queue in queues and str(job["id"]) not in known[queue]
+
+        index, total = 0, 1
+        while index < total:
+            page, total = self._api.jobs_with_status(status, index=index)
+            yield from page
+            index += max(1, len(page))
+            if not any(map(is_lost, page)):
+                break
+        if index < total:
+            last = self._looked_at.get(status, 0)
+            index = last if index < last < total else index
+            page, _ = self._api.jobs_with_status(status, index=index)
+            yield from page
+            self._looked_at[status] = index + len(page)
+
+    def _outlasts_heartbeat(self) -> bool:
+        """Wait until a worker that lives would have renewed its lease.
+
+        Redis may have forgotten it just now. False when we are to end meanwhile.
+        """
+        return not self._done.wait(self._heartbeat * HEARTBEATS)
 
     def _is_lost(self, name: str, status: str, queue: Queue) -> bool:
         """Look again at a job that seems lost: it may have moved while we looked."""
@@ -222,6 +284,10 @@ class Recovery:
 
     def _state(self, name: str) -> str:
         return self._leases.state(int(name)) if name.isdigit() else "free"
+
+
+def _queue_of(job: dict[str, Any]) -> str:
+    return str((job.get("queue") or {}).get("name", ""))
 
 
 def _age(job: dict[str, Any]) -> float:

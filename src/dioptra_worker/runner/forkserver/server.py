@@ -89,6 +89,7 @@ class Forkserver:
         self._why = why
         self._children: set[int] = set()
         self._runners: dict[int, JobObjects] = {}
+        self._stuck: set[int] = set()
         self._descriptors: deque[int] = deque()
         self._buffer = b""
 
@@ -202,6 +203,7 @@ class Forkserver:
         kill_orphans(
             self._children | self._maker.standby_pids(),
             session=None if is_last else runner,
+            stuck=self._stuck,
         )
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(runner, signal.SIGKILL)  # where nobody adopts

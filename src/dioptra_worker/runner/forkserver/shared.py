@@ -47,6 +47,7 @@ def serve(
     """
     adopt_orphans()  # of fork servers that somebody has killed
     forkservers: set[int] = set()
+    stuck: set[int] = set()
     with child_signals() as children, selectors.DefaultSelector() as selector:
         selector.register(sock, selectors.EVENT_READ)
         selector.register(children, selectors.EVENT_READ)
@@ -56,7 +57,7 @@ def serve(
                 with contextlib.suppress(BlockingIOError):
                     children.recv(4096)
                 forkservers -= {pid for pid in forkservers if reap(pid)}
-                kill_orphans(forkservers)
+                kill_orphans(forkservers, stuck=stuck)
             if sock not in ready:
                 continue
             user, descriptors = receive_user(sock)

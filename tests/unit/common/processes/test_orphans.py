@@ -9,6 +9,8 @@ from textwrap import dedent
 
 import pytest
 
+from dioptra_worker.common.processes.orphans import REAP_TIMEOUT
+
 pytestmark = pytest.mark.skipif(
     sys.platform != "linux", reason="other systems adopt no orphans"
 )
@@ -36,6 +38,44 @@ for process in (own, known):
     process.kill()
 print(json.dumps([count, os.path.exists(f"/proc/{orphan}"), left]))
 """
+
+
+STUCK = """
+import json, os, subprocess, sys, time
+from dioptra_worker.common.processes.orphans import adopt_orphans, kill_orphans
+
+adopt_orphans()
+os.kill, kill = (lambda *_: None), os.kill  # as if the kernel held them
+pids = [subprocess.Popen(["sleep", "60"], start_new_session=True).pid for _ in range(4)]
+stuck, took, counts = set(), [], []
+for _ in range(2):
+    began = time.monotonic()
+    counts.append(kill_orphans([], stuck=stuck))
+    took.append(time.monotonic() - began)
+held = stuck == set(pids)
+for pid in pids:
+    kill(pid, 9)
+while stuck:
+    kill_orphans([], stuck=stuck)
+print(json.dumps([counts, took, held]))
+"""
+
+
+@pytest.mark.process
+def test_those_that_cannot_die_are_waited_for_once() -> None:
+    """Some that the kernel holds take a second in all, and none the next time."""
+    done = subprocess.run(
+        [sys.executable, "-c", dedent(STUCK)],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    counts, took, held = json.loads(done.stdout)
+    assert counts == [4, 0]
+    assert held
+    assert took[0] < REAP_TIMEOUT + 1.5
+    assert took[1] < REAP_TIMEOUT / 2
 
 
 @pytest.mark.process

@@ -1,0 +1,81 @@
+"""A disk that hangs under the journal: what a job says is taken as ever."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+from tests.unit.daemon.outbox.simulated_api import EXPERIMENT, JOB, SimulatedApi
+
+from dioptra_worker.common.stop import JobStop
+from dioptra_worker.common.text.masking import Mask
+from dioptra_worker.daemon.outbox.job_log import JobLog
+from dioptra_worker.daemon.outbox.journal import Journals
+from dioptra_worker.daemon.outbox.outbox import Outbox
+from dioptra_worker.protocol.messages import Log, Metric, RunStarted
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pytest
+
+SOON = 20.0
+AT_ONCE = 2.0
+"""Seconds that a call which waits for nothing may take on a busy machine."""
+
+
+def test_nothing_that_takes_what_a_job_says_waits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While each statement of SQLite's hangs, lines, metrics and the run are taken."""
+    goes_on, hangs = threading.Event(), threading.Event()
+    goes_on.set()
+
+    def wait(_statement: str) -> None:
+        if not goes_on.is_set():
+            hangs.set()
+            assert goes_on.wait(SOON)
+
+    connect: Any = sqlite3.connect
+
+    def connect_to_slow_disk(*given: Any, **more: Any) -> sqlite3.Connection:
+        database: sqlite3.Connection = connect(*given, **more)
+        database.set_trace_callback(wait)
+        return database
+
+    monkeypatch.setattr(sqlite3, "connect", connect_to_slow_disk)
+    api, stop = SimulatedApi(), JobStop()
+    journal = Journals(tmp_path, api="http://api").open(
+        job_id=JOB, experiment_id=EXPERIMENT, attempt=1, worker="w"
+    )
+    assert journal is not None
+    with (
+        journal,
+        JobLog(api, JOB, mask=Mask([]), stop=stop, journal=journal) as job_log,
+        Outbox(
+            api,
+            job_log,
+            job_id=JOB,
+            experiment_id=EXPERIMENT,
+            stop=stop,
+            journal=journal,
+        ) as outbox,
+    ):
+        outbox.put(RunStarted(run_id="0" * 32))
+        goes_on.clear()
+        worst = 0.0
+        for number in range(200):
+            began = time.monotonic()
+            job_log.put(Log(severity="INFO", logger="job", message=f"line {number}"))
+            job_log.say("INFO", f"the worker says {number}")
+            outbox.put(Metric(name="loss", value=0.5, step=number))
+            len(outbox)
+            worst = max(worst, time.monotonic() - began)
+            if number == 100:
+                assert hangs.wait(SOON)
+        assert worst < AT_ONCE
+        goes_on.set()
+        assert outbox.finish("finished", SOON)
+    assert sum("line" in text for text in api.messages()) == 200

@@ -1,0 +1,193 @@
+"""What a sweep asks of the REST API, and how long it waits before a job is nobody's."""
+
+from __future__ import annotations
+
+import threading
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from dioptra_worker.api.client import JOBS_PER_PAGE
+from dioptra_worker.daemon.recovery.sweep import Recovery
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+LONG_AGO = "2020-01-01T00:00:00+00:00"
+
+
+class Api:
+    """The REST API's list of jobs.
+
+    Attributes:
+        listed: How many jobs it has listed.
+    """
+
+    def __init__(self, queued: int = 0, started: int = 0) -> None:
+        self._jobs = {"queued": queued, "started": started}
+        self.listed = 0
+
+    def jobs_with_status(
+        self, status: str, *, index: int = 0
+    ) -> tuple[list[dict[str, Any]], int]:
+        """Some of the jobs with a status."""
+        total = self._jobs[status]
+        ids = range(index + 1, min(index + JOBS_PER_PAGE, total) + 1)
+        self.listed += len(ids)
+        return [
+            {
+                "id": job_id,
+                "queue": {"name": "q"},
+                "experiment": {"id": 1},
+                "timeout": "1h",
+                "lastModifiedOn": LONG_AGO,
+            }
+            for job_id in ids
+        ], total
+
+    def job(self, job_id: int) -> Any:
+        """One job."""
+        queued = job_id <= self._jobs["queued"]
+        return SimpleNamespace(status="queued" if queued else "started")
+
+
+class Registries:
+    """RQ's books of one queue.
+
+    Attributes:
+        known: The jobs that wait.
+        running: Those that run, and whether their worker seems alive.
+        enqueued: What was enqueued, in order.
+        requeued: What was put back, in order.
+    """
+
+    parking = SimpleNamespace(look=lambda _: None)
+
+    def __init__(self, known: set[str], running: dict[str, bool] | None = None) -> None:
+        self.known = known
+        self.running = running or {}
+        self.enqueued: list[int] = []
+        self.requeued: list[str] = []
+
+    def waiting(self, _queue: object) -> set[str]:
+        """The jobs that wait."""
+        return self.known
+
+    def started(self, _queue: object) -> dict[str, bool]:
+        """The jobs that run."""
+        return self.running
+
+    def intermediate(self, _queue: object) -> list[str]:
+        """Nothing."""
+        return []
+
+    def enqueue(self, request: Any, _queue: object, _timeout: str) -> None:
+        """Enqueue a job."""
+        self.enqueued.append(request.job_id)
+        self.known.add(str(request.job_id))
+
+    def requeue(self, name: str, _queue: object) -> None:
+        """Put a job back."""
+        self.requeued.append(name)
+
+
+class Leases:
+    """Who holds which job, which may change as somebody looks.
+
+    Attributes:
+        held: The jobs that are held.
+        on_look: Called at each look.
+    """
+
+    def __init__(self) -> None:
+        self.held: set[int] = set()
+        self.on_look: Callable[[], object] = lambda: None
+
+    def try_become_sweeper(self, what: str, _seconds: float) -> bool:
+        """It is always our turn, but for MLflow's runs."""
+        return what != "runs"
+
+    def state(self, job_id: int) -> str:
+        """Whether somebody holds a job."""
+        state = "held" if job_id in self.held else "free"
+        self.on_look()
+        return state
+
+
+def _recovery(
+    api: Any, registries: Any, leases: Any = None, *, heartbeat: float = 0.0
+) -> Recovery:
+    queue: Any = SimpleNamespace(name="q")
+    nobody: Any = Leases()
+    return Recovery(
+        api=api,
+        leases=leases or nobody,
+        registries=registries,
+        queues=[queue],
+        lost_after=60.0,
+        close_run=lambda *_: True,
+        close_begun=lambda *_: True,
+        heartbeat=heartbeat,
+    )
+
+
+def test_many_that_wait_are_not_all_listed() -> None:
+    """However many jobs wait, the API lists two pages of them."""
+    api, registries = Api(queued=10_000), Registries({str(n) for n in range(1, 10_001)})
+    _recovery(api, registries).sweep()
+    assert api.listed <= 2 * JOBS_PER_PAGE
+    assert registries.enqueued == []
+
+
+def test_the_oldest_are_looked_at_each_time() -> None:
+    """A job that is lost among many is found once those before it have been run."""
+    known = {str(n) for n in range(2, 10_001)}
+    registries = Registries(known)
+    _recovery(Api(queued=10_000), registries).sweep()
+    assert registries.enqueued == [1]
+
+
+def test_others_are_looked_at_some_time() -> None:
+    """One that others wait before, such as those of a queue without a worker, too."""
+    registries = Registries({str(n) for n in range(1, 2_001)} - {"1500"})
+    recovery = _recovery(Api(queued=2_000), registries)
+    for _ in range(2_000 // JOBS_PER_PAGE):
+        recovery.sweep()
+    assert registries.enqueued == [1500]
+
+
+def test_all_that_redis_has_forgotten_is_found() -> None:
+    """Where each page has lost jobs, the next is looked at, too."""
+    registries = Registries(set())
+    _recovery(Api(queued=3 * JOBS_PER_PAGE + 5), registries).sweep()
+    assert registries.enqueued == list(range(1, 3 * JOBS_PER_PAGE + 6))
+
+
+@pytest.mark.parametrize("lives", [True, False])
+@pytest.mark.parametrize("where", ["RQ's books", "the API"])
+def test_a_lease_that_is_gone(where: str, lives: bool) -> None:
+    """A worker that lives has a heartbeat's time to renew what Redis has forgotten."""
+    leases = Leases()
+    if lives:  # its heartbeat comes while we wait
+        leases.on_look = lambda: leases.held.add(1)
+    in_rq = where == "RQ's books"
+    registries = Registries(set(), {"1": False} if in_rq else {})
+    api = Api(started=0 if in_rq else 1)
+    recovery = _recovery(api, registries, leases, heartbeat=0.05)
+    if lives and not in_rq:
+        timer = threading.Timer(0.01, lambda: leases.held.add(1))
+        timer.start()
+    recovery.sweep()
+    requeued = [*registries.requeued, *map(str, registries.enqueued)]
+    assert requeued == ([] if lives else ["1"])
+
+
+def test_the_end_is_not_waited_for() -> None:
+    """A worker that ends while it waits for a heartbeat decides nothing."""
+    registries = Registries(set(), {"1": False})
+    recovery = _recovery(Api(started=1), registries, heartbeat=600.0)
+    recovery.end()
+    recovery.sweep()
+    assert registries.requeued == []
+    assert registries.enqueued == []
