@@ -12,10 +12,13 @@ from benchmarks.rivals import OURS, PEER
 from dioptra_worker.tools.local.rest_api import peer
 
 _ROOT = Path(__file__).resolve().parents[1]
-_PINS = Path(peer.__file__).with_name("pins") / "constraints.txt"
 _WANTED = {
     OURS: ["--constraint", str(_ROOT / "constraints.txt"), str(_ROOT)],
-    PEER: ["--constraint", str(_PINS), f"dioptra-platform=={peer.PEER_VERSION}"],
+    PEER: [
+        "--constraint",
+        str(peer.PINS / "constraints.txt"),
+        f"dioptra-platform=={peer.PEER_VERSION}",
+    ],
 }
 
 

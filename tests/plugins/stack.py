@@ -74,14 +74,25 @@ def peer_python() -> Path | None:
 
 @contextmanager
 def fresh_stack(
-    folder: Path, *, queues: Sequence[str] = QUEUES, proxied_artifacts: bool = False
+    folder: Path,
+    *,
+    queues: Sequence[str] = QUEUES,
+    proxied_artifacts: bool = False,
+    python: Path | None = None,
 ) -> Iterator[LocalStack]:
-    """A stack of one's own, whose services may be stopped, paused and killed."""
+    """A stack of one's own, whose services may be stopped, paused and killed.
+
+    Args:
+        folder: Where it lies.
+        queues: What its queues are called.
+        proxied_artifacts: Let artifacts pass through MLflow.
+        python: The interpreter of its REST API; today's platform's by default.
+    """
     with LocalStack.up(
         folder,
         queues=queues,
         proxied_artifacts=proxied_artifacts,
-        peer_python=peer_python(),
+        peer_python=python or peer_python(),
         cache=cache_folder(),
     ) as stack:
         yield stack

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 import pytest
-from tests.unit.api.scripted import OlderApi, ScriptedApi
+from tests.unit.api.scripted import Answer, OlderApi, Request, ScriptedApi
 
 from dioptra_worker.cli.exit_codes import ExitCode
 from dioptra_worker.cli.start import start
@@ -135,13 +135,19 @@ def test_help_needs_no_environment() -> None:
 
 
 def test_an_older_platform_is_refused() -> None:
-    """One sentence says which version is needed, with code 3; Redis is not asked."""
-    with ScriptedApi(OlderApi(version="1.0.1")).running() as server:
+    """When the API is there, one sentence says which is needed; Redis is not asked."""
+    older = OlderApi(version="1.0.1")
+    outage = [Answer(503, {"message": "soon"})] * 2
+
+    def script(request: Request) -> Answer:
+        return outage.pop() if outage else older(request)
+
+    with ScriptedApi(script).running() as server:
         environment = {**COMPLETE, "DIOPTRA_API": server.url}
         answer = _run("cpu", environment=environment)
     assert answer.returncode == int(ExitCode.REFUSED) == 3
-    assert answer.stderr == (
-        f"the Dioptra API at {server.url} is of dioptra-platform 1.0.1, which lacks"
+    assert answer.stderr.endswith(
+        f"\nthe Dioptra API at {server.url} is of dioptra-platform 1.0.1, which lacks"
         " what this worker needs: upgrade dioptra-platform to 1.1 or newer\n"
     )
 

@@ -33,7 +33,9 @@ if TYPE_CHECKING:
 
 PEER_VERSION = "1.2.2"
 
-_PINS = Path(__file__).with_name("pins")
+PINS = Path(__file__).with_name("pins")
+"""The folder that says what is installed: ``slim.txt``, ``constraints.txt``."""
+
 _MARKER = "complete.json"
 _TEMPLATE = "database.sqlite"
 _INSTALL_TIMEOUT = 1800.0
@@ -41,7 +43,11 @@ _PIP_WITH_PYTHON_OPTION = (22, 3)
 
 
 def ensure_peer(
-    cache: Path, *, full: bool = False, progress: StepListener = silent
+    cache: Path,
+    *,
+    full: bool = False,
+    pins: Path = PINS,
+    progress: StepListener = silent,
 ) -> PeerEnvironment:
     """Return the environment of dioptra-platform; make it if it is not there.
 
@@ -49,13 +55,14 @@ def ensure_peer(
         cache: The folder to keep it in.
         full: Install all that dioptra-platform declares, as its users do, instead
             of what its REST API, worker and client import.
+        pins: What is installed, in which versions; see `PINS`.
         progress: Told of every step.
 
     Raises:
         PeerInstallFailed: It could not be made; the message brings pip's words.
         UntrustedFolder: Somebody else could change what is in the cache.
     """
-    home = cache / "peer" / _key(full=full)
+    home = cache / "peer" / _key(pins, full=full)
     make_private(home.parent)
     environment = PeerEnvironment(home / "venv/bin/python", home / _TEMPLATE)
     if home.exists():
@@ -72,7 +79,7 @@ def ensure_peer(
         if not _is_whole(home, environment):
             shutil.rmtree(home, ignore_errors=True)
             make_private(home)
-            _build(home, environment, full=full, progress=progress)
+            _build(home, environment, pins, full=full, progress=progress)
         repair(environment.python)
     return environment
 
@@ -88,16 +95,21 @@ def given_peer(python: Path) -> PeerEnvironment:
 
 
 def _build(
-    home: Path, environment: PeerEnvironment, *, full: bool, progress: StepListener
+    home: Path,
+    environment: PeerEnvironment,
+    pins: Path,
+    *,
+    full: bool,
+    progress: StepListener,
 ) -> None:
-    name = f"install dioptra-platform {PEER_VERSION}"
-    with step(progress, name, f"once, into {home}"):
-        _run(_venv_command(home / "venv"), home)
-        _run(_pip_command(environment.python, full=full), home)
+    what = f"dioptra-platform {pinned_version(pins)}"
+    with step(progress, f"install {what}", f"once, into {home}"):
+        _run(_venv_command(home / "venv"), home, what)
+        _run(_pip_command(environment.python, pins, full=full), home, what)
     with step(progress, "make the database template"):
         make_database(environment.python, home / _TEMPLATE)
     (home / _MARKER).write_text(
-        json.dumps({"dioptra-platform": PEER_VERSION, "python": sys.version})
+        json.dumps({"dioptra-platform": pinned_version(pins), "python": sys.version})
     )
 
 
@@ -106,13 +118,20 @@ def _is_whole(home: Path, environment: PeerEnvironment) -> bool:
     return (home / _MARKER).exists() and environment.python.exists()
 
 
-def _key(*, full: bool) -> str:
-    pins = b"".join(path.read_bytes() for path in sorted(_PINS.iterdir()))
+def pinned_version(pins: Path) -> str:
+    """The version of dioptra-platform that is installed."""
+    lines = (pins / "constraints.txt").read_text().splitlines()
+    name = "dioptra-platform=="
+    return next(line for line in lines if line.startswith(name)).removeprefix(name)
+
+
+def _key(pins: Path, *, full: bool) -> str:
+    content = b"".join(path.read_bytes() for path in sorted(pins.iterdir()))
     place = f"{sys.base_prefix}{platform.machine()}".encode()
-    digest = hashlib.sha256(pins + place).hexdigest()[:8]
+    digest = hashlib.sha256(content + place).hexdigest()[:8]
     size = "full" if full else "slim"
     version = f"py{sys.version_info.major}{sys.version_info.minor}"
-    return f"dioptra-platform-{PEER_VERSION}-{size}-{version}-{digest}"
+    return f"dioptra-platform-{pinned_version(pins)}-{size}-{version}-{digest}"
 
 
 def _venv_command(folder: Path) -> list[str]:
@@ -120,17 +139,17 @@ def _venv_command(folder: Path) -> list[str]:
     return command if not _pip_here() else [*command, "--without-pip"]
 
 
-def _pip_command(python: Path, *, full: bool) -> list[str]:
+def _pip_command(python: Path, pins: Path, *, full: bool) -> list[str]:
     if _pip_here():
         command = [sys.executable, "-m", "pip", "--python", str(python)]
     else:
         command = [str(python), "-m", "pip"]
     command += ["install", "--disable-pip-version-check", "--no-input"]
-    command += ["--progress-bar", "off", "-c", str(_PINS / "constraints.txt")]
+    command += ["--progress-bar", "off", "-c", str(pins / "constraints.txt")]
     if full:
-        return [*command, f"dioptra-platform=={PEER_VERSION}"]
+        return [*command, f"dioptra-platform=={pinned_version(pins)}"]
     # Bytecode is written when the database template is made, for what is imported.
-    return [*command, "--no-compile", "--no-deps", "-r", str(_PINS / "slim.txt")]
+    return [*command, "--no-compile", "--no-deps", "-r", str(pins / "slim.txt")]
 
 
 def _pip_here() -> bool:
@@ -145,7 +164,7 @@ def _pip_here() -> bool:
     return tuple(map(int, version.split(".")[:2])) >= _PIP_WITH_PYTHON_OPTION
 
 
-def _run(command: Sequence[str], home: Path) -> None:
+def _run(command: Sequence[str], home: Path, what: str) -> None:
     log = home / "install.log"
     with log.open("ab") as output:
         # With the user's environment: pip's settings, proxies and certificates.
@@ -158,7 +177,7 @@ def _run(command: Sequence[str], home: Path) -> None:
         )
     if answer.returncode != 0:
         raise PeerInstallFailed(
-            f"Could not install dioptra-platform {PEER_VERSION} into {home}: "
+            f"Could not install {what} into {home}: "
             f"`{' '.join(command[1:4])} …` ended with {answer.returncode}. This needs "
             "a package index once: check the network and `pip config list`, then try "
             "again; or name an environment that has it with --peer-python. Its last "

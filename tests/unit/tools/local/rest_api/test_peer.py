@@ -58,7 +58,7 @@ def test_one_of_ours_that_is_named_brings_its_database(tmp_path: Path) -> None:
 def test_an_environment_that_was_moved_is_mended(tmp_path: Path, place: str) -> None:
     """Its programs are run by its own interpreter again, wherever it was moved to."""
     here, there = tmp_path / "here, with blanks", tmp_path / place
-    home = here / "peer" / peer._key(full=False)
+    home = here / "peer" / peer._key(peer.PINS, full=False)
     command = [sys.executable, "-m", "venv", "--without-pip", str(home / "venv")]
     subprocess.run(command, check=True)
     (home / peer._MARKER).write_text("{}")
@@ -96,28 +96,41 @@ def _contents(folder: Path) -> dict[str, bytes]:
 
 def test_everything_that_is_installed_is_pinned() -> None:
     """Two installations a year apart give the same environment."""
-    slim = _pinned(peer._PINS / "slim.txt")
-    assert slim <= _pinned(peer._PINS / "constraints.txt")
+    slim = _pinned(peer.PINS / "slim.txt")
+    assert slim <= _pinned(peer.PINS / "constraints.txt")
     assert {"dioptra-platform", "gunicorn"} <= slim
 
 
 def test_the_first_pythons_3_11() -> None:
     """What redis needs on Pythons before 3.11.3, such as Debian 12's, is installed."""
-    lines = (peer._PINS / "slim.txt").read_text().splitlines()
+    lines = (peer.PINS / "slim.txt").read_text().splitlines()
     assert 'async-timeout ; python_full_version < "3.11.3"' in lines
 
 
 def test_pins_name_no_package_index() -> None:
     """Where packages come from is the user's pip's business."""
-    for file in peer._PINS.iterdir():
+    for file in peer.PINS.iterdir():
         text = file.read_text()
         assert "://" not in text
         assert "--" not in text
 
 
+def test_other_pins_are_another_environment(tmp_path: Path) -> None:
+    """Each version of the platform has a folder with its own name and digest."""
+    assert peer.pinned_version(peer.PINS) == peer.PEER_VERSION
+    (tmp_path / "constraints.txt").write_text("# old\ndioptra-platform==1.0.0\nrq==1\n")
+    one = peer._key(tmp_path, full=False)
+    assert one.startswith("dioptra-platform-1.0.0-slim-")
+    (tmp_path / "constraints.txt").write_text("# old\ndioptra-platform==1.0.0\nrq==2\n")
+    assert (
+        len({one, peer._key(tmp_path, full=False), peer._key(peer.PINS, full=False)})
+        == 3
+    )
+
+
 def test_small_and_full_environments_do_not_share_a_folder() -> None:
     """A full one is not taken for a small one, nor its lock."""
-    assert peer._key(full=True) != peer._key(full=False)
-    assert "-c" in peer._pip_command(peer._PINS, full=True)
-    assert "--no-deps" not in peer._pip_command(peer._PINS, full=True)
-    assert "--no-deps" in peer._pip_command(peer._PINS, full=False)
+    assert peer._key(peer.PINS, full=True) != peer._key(peer.PINS, full=False)
+    assert "-c" in peer._pip_command(peer.PINS, peer.PINS, full=True)
+    assert "--no-deps" not in peer._pip_command(peer.PINS, peer.PINS, full=True)
+    assert "--no-deps" in peer._pip_command(peer.PINS, peer.PINS, full=False)
