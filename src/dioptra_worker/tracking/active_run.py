@@ -97,6 +97,12 @@ def end_all(status: str) -> set[str]:
     return ended
 
 
+def forget() -> None:
+    """Take from this thread what it has begun, without a word to MLflow."""
+    if (fluent := sys.modules.get(_FLUENT)) is not None:
+        fluent._active_run_stack.get().clear()  # noqa: SLF001 - no other way
+
+
 class _NoVariable:
     """``MLFLOW_RUN_ID`` as MLflow sees it here: it is for those that are started."""
 

@@ -10,6 +10,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
+from dioptra_worker.common.text.humanize import first_line
 from dioptra_worker.errors import ServiceError, ServiceRefused
 from dioptra_worker.tracking.parallel import parallel_map
 from dioptra_worker.tracking.s3.upload import S3Store
@@ -51,7 +52,8 @@ def store(uri: str) -> Store:
             or ``mlflow-artifacts:/0/abc/artifacts``.
 
     Raises:
-        ServiceRefused: If it names a host that nobody configured.
+        ServiceRefused: If it names a host that nobody configured, or nothing that
+            MLflow's client can reach.
     """
     refuse_unknown_store(uri)
     if urlsplit(uri).scheme == "s3":
@@ -84,7 +86,14 @@ class MlflowStore:
 
     def __init__(self, uri: str) -> None:
         self._uri = uri.rstrip("/")
-        self._repository = get_artifact_repository(uri)
+        try:
+            self._repository = get_artifact_repository(uri)
+        except (MlflowException, ImportError, OSError, ValueError) as error:
+            raise ServiceRefused(
+                f"MLflow's client knows no way to {uri[:300]!r}, where the run's"
+                f" artifacts are to be: {first_line(error)}",
+                service=SERVICE,
+            ) from error
 
     def put(self, path: Path, folder: str) -> str:
         """Upload a file or folder; see `Store.put`."""

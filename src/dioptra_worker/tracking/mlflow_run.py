@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import mlflow
+from google.protobuf import json_format
 from mlflow.entities import Param, Run, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
@@ -20,8 +21,9 @@ from mlflow.tracking.context.registry import resolve_tags
 
 from dioptra_worker.common.network.network_errors import cause, is_connection_failure
 from dioptra_worker.common.text.humanize import first_line
-from dioptra_worker.errors import ServiceRefused, ServiceUnavailable
+from dioptra_worker.errors import ServiceError, ServiceRefused, ServiceUnavailable
 from dioptra_worker.protocol.messages import NO_JOB
+from dioptra_worker.protocol.run_rules import artifacts_problem, run_id_problem
 from dioptra_worker.provenance.run_tags import JOB_ID
 from dioptra_worker.tracking import active_run, artifact_store
 from dioptra_worker.tracking.mlflow_timeouts import client_timeouts
@@ -38,6 +40,17 @@ RUNNER_TAG = "dioptra.runner"
 PARAMS_PER_BATCH = 100
 MAX_SHORT_VALUE = 250
 """Characters of a parameter's value that every MLflow server takes."""
+
+_UNREADABLE = (
+    json_format.Error,
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
+"""What MLflow's client raises when it reads JSON of another shape."""
 
 _log = logging.getLogger("dioptra_worker.tracking")
 
@@ -64,8 +77,10 @@ class MlflowTracking:
             The run's id and the URI of its artifacts.
 
         Raises:
-            ServiceUnavailable: If MLflow cannot be reached; try again.
-            ServiceRefused: If MLflow does not want to.
+            ServiceUnavailable: If MLflow cannot be reached, or answers what is no run;
+                try again.
+            ServiceRefused: If MLflow does not want to, or would keep the artifacts at
+                what is no place.
         """
         self._tries += 1
         os.environ.pop(active_run.VARIABLE, None)  # a run that somebody else has begun
@@ -79,8 +94,21 @@ class MlflowTracking:
                 if found
                 else mlflow.start_run(tags=tags)
             )
-        active_run.attach(run.info.run_id, run)
-        return run.info.run_id, run.info.artifact_uri
+        run_id, uri = run.info.run_id, run.info.artifact_uri
+        if problem := run_id_problem(run_id):
+            active_run.forget()
+            raise _other_shape("create a run", problem)
+        if problem := artifacts_problem(uri):
+            with contextlib.suppress(ServiceError):
+                self.close(run_id, "FAILED")
+            active_run.forget()
+            raise ServiceRefused(
+                f"{SERVICE} made run {run_id}, and {problem}: have the MLflow server"
+                " keep artifacts elsewhere, as by --default-artifact-root",
+                service=SERVICE,
+            )
+        active_run.attach(run_id, run)
+        return run_id, uri
 
     def store(self, uri: str) -> Store:
         """The store of the run's artifacts."""
@@ -202,20 +230,22 @@ def _set_name(client: MlflowClient, run_id: str, name: str) -> None:
     """
     store = client._tracking_client.store  # noqa: SLF001 - there is no other way
     try:
-        store.update_run_info(run_id, None, None, name)
-    except MlflowException as error:
-        _log.warning("MLflow did not take the run's name: %s", error)
+        with translate_errors("take the run's name"):
+            store.update_run_info(run_id, None, None, name)
+    except ServiceError as error:
+        _log.warning("%s", error)
 
 
 def _log_batch(
     client: MlflowClient, run_id: str, params: list[Param], tags: list[RunTag]
 ) -> None:
     try:
-        client.log_batch(run_id, params=params, tags=tags)
-    except MlflowException as error:
+        with translate_errors("take the job's parameters"):
+            client.log_batch(run_id, params=params, tags=tags)
+    except ServiceError as error:
         long = [entry.key for entry in params if len(entry.value) > MAX_SHORT_VALUE]
         if not long:
-            _log.warning("MLflow did not take the job's parameters: %s", error)
+            _log.warning("%s", error)
             return
         _log.warning(
             "MLflow takes no values that long, so the first %d characters are logged"
@@ -225,9 +255,10 @@ def _log_batch(
         )
         short = [Param(entry.key, entry.value[:MAX_SHORT_VALUE]) for entry in params]
         try:
-            client.log_batch(run_id, params=short, tags=tags)
-        except MlflowException as again:
-            _log.warning("MLflow did not take the job's parameters: %s", again)
+            with translate_errors("take the job's parameters"):
+                client.log_batch(run_id, params=short, tags=tags)
+        except ServiceError as again:
+            _log.warning("%s", again)
 
 
 def _fail_fast() -> contextlib.AbstractContextManager[None]:
@@ -252,6 +283,17 @@ def translate_errors(what: str) -> Iterator[None]:
         raise ServiceRefused(
             message, service=SERVICE, status=status, detail=error.error_code
         ) from error
+    except _UNREADABLE as error:
+        raise _other_shape(what, first_line(error)) from error
+
+
+def _other_shape(what: str, why: str) -> ServiceUnavailable:
+    """Something answers in MLflow's place, or it is being replaced."""
+    return ServiceUnavailable(
+        f"{SERVICE} did not {what}: it answered with JSON of another shape ({why}):"
+        " check that MLFLOW_TRACKING_URI is the address of an MLflow server",
+        service=SERVICE,
+    )
 
 
 def _describe_error(error: Exception) -> str:

@@ -7,7 +7,6 @@ with its plan, the daemon compares.
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -26,6 +25,11 @@ from dioptra_worker.protocol.messages import (
     StepStarted,
 )
 from dioptra_worker.protocol.metric_rules import name_problem, value_problem
+from dioptra_worker.protocol.run_rules import (
+    MAX_URI,
+    artifacts_problem,
+    run_id_problem,
+)
 
 if TYPE_CHECKING:
     from dioptra_worker.protocol.messages import RunnerMessage
@@ -46,13 +50,9 @@ MAX_REASON = 10_000
 """Characters of why a job failed; what is longer is cut, and in full in its log."""
 MAX_NAME = 1000
 """Characters of a logger's or a step's name; what is longer is cut."""
-MAX_URI = 8000
-"""Characters of an artifact's address."""
 
 SERVICES = {"MLflow", "the artifact store"}
 """What a runner waits for."""
-
-_RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,255}")
 
 
 class LimitReached(WorkerError):
@@ -131,8 +131,9 @@ class MessageChecks:
             raise NotBelieved(
                 f"the job has its MLflow run, and {message.run_id!r:.80} is none of its"
             )
-        if not _RUN_ID.fullmatch(message.run_id) or len(message.artifact_uri) > MAX_URI:
-            raise NotBelieved(f"{message.run_id!r:.80} is no MLflow run")
+        uri = message.artifact_uri
+        if problem := run_id_problem(message.run_id) or artifacts_problem(uri):
+            raise NotBelieved(problem)
         self._has_run = True
 
     def _check_claim(self, message: BatchClaimRequest) -> None:

@@ -1,0 +1,140 @@
+"""MLflow, or who has taken its place, answers what is no run: it is told in a sentence.
+
+No such answer is a traceback in a job's log, a run that is none, or a file where nobody
+wanted one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import threading
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from tests.plugins.hostile_server import Conversation, hostile_server
+
+from dioptra_worker.errors import ServiceRefused, ServiceUnavailable
+from dioptra_worker.tracking import active_run
+from dioptra_worker.tracking.artifact_store import store
+from dioptra_worker.tracking.mlflow_run import MlflowTracking
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+RUN = "0123456789abcdef0123456789abcdef"
+
+
+@contextlib.contextmanager
+def _mlflow(
+    answer: bytes, monkeypatch: pytest.MonkeyPatch, status: str = "200 OK"
+) -> Iterator[MlflowTracking]:
+    """A client of a server that gives every call the same answer."""
+
+    def act(them: Conversation) -> None:
+        them.answer(answer, "Content-Type: application/json", status=status)
+
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    monkeypatch.delenv(active_run.VARIABLE, raising=False)
+    with hostile_server(act) as url:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", url)
+        try:
+            yield MlflowTracking()
+        finally:
+            active_run.forget()
+
+
+def _run(**info: Any) -> bytes:
+    given = {"run_id": RUN, "artifact_uri": "s3://bucket/0/x", "status": "RUNNING"}
+    return json.dumps({"run": {"info": {**given, **info}, "data": {}}}).encode()
+
+
+NO_RUNS = {
+    "nothing": b"",
+    "an empty object": b"{}",
+    "no run": b'{"run": null}',
+    "a list": b"[]",
+    "a number for the id": _run(run_id=5),
+    "no id": _run(run_id=""),
+    "an id that is a path": _run(run_id="../../users"),
+    "an id that is a query": _run(run_id="a?b=c"),
+    "an id with a control character": _run(run_id="a\0b"),
+    "a long id": _run(run_id="x" * 300),
+    "a word for a time": _run(start_time="soon"),
+    "infinity for a time": _run(start_time=0).replace(b": 0", b": 1e999"),
+    "an object for the status": _run(status={"id": None}),
+    "a deep object": b'{"run":' * 5000 + b"1" + b"}" * 5000,
+}
+
+
+@pytest.mark.parametrize("answer", NO_RUNS.values(), ids=NO_RUNS)
+def test_what_is_no_run_is_asked_for_again(
+    answer: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever answers in MLflow's place has perhaps gone the next time."""
+    with _mlflow(answer, monkeypatch) as tracking:
+        for _ in range(2):  # nothing of the first is in the way of the second
+            with pytest.raises(ServiceUnavailable, match="did not create a run"):
+                tracking.start(7)
+
+
+PLACES = ["", "../", "relative", "file:relative", "/a/../../b", "s3://b/%2e%2e/c"]
+PLACES += ["s3://bucket/a\nb", "s3://" + "b" * 9000, "\\\\host\\share", "s3://[x/y"]
+
+
+@pytest.mark.parametrize("uri", PLACES, ids=lambda uri: repr(uri[:20]))
+def test_artifacts_have_a_place(uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An artifact is written nowhere else on this machine, and to no other folder."""
+    with (
+        _mlflow(_run(artifact_uri=uri), monkeypatch) as tracking,
+        pytest.raises(ServiceRefused, match="is no place for a run's artifacts"),
+    ):
+        tracking.start(7)
+
+
+PARTS = {
+    "another status": b'{"run_info": {"status": -1}}',
+    "a list for the id": b'{"run_info": {"run_id": [null]}}',
+    "a list": b"[[]]",
+}
+
+
+@pytest.mark.parametrize("answer", PARTS.values(), ids=PARTS)
+def test_what_is_no_answer_costs_a_line(
+    answer: bytes,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The job goes on, and no thread of the worker ends with a traceback."""
+    thrown: list[object] = []
+    monkeypatch.setattr(threading, "excepthook", thrown.append)
+    with _mlflow(answer, monkeypatch) as tracking, caplog.at_level(logging.WARNING):
+        tracking.describe(RUN, name="n", params={"a": 1}, tags={"b": "c"})
+        with pytest.raises(ServiceUnavailable, match=f"did not close run {RUN}"):
+            tracking.close(RUN, "FINISHED")
+    assert thrown == []
+    assert "MLflow did not take the run's name" in caplog.text
+    assert "Traceback" not in caplog.text
+
+
+def test_runs_that_are_none_are_not_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs are looked for again later when the list of them is none."""
+    answer = b'{"experiments": [{"experiment_id": 5}]}'
+    with (
+        _mlflow(answer, monkeypatch) as tracking,
+        pytest.raises(ServiceUnavailable, match="JSON of another shape"),
+    ):
+        tracking.close_begun("token", "FAILED")
+
+
+@pytest.mark.parametrize("uri", ["runs:/abc/x", "models:/m/1", "nonsense://x/y"])
+def test_a_store_that_cannot_be_reached(
+    uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MLflow can name what its own client does not know, or asks MLflow for again."""
+    with (
+        _mlflow(b'{"message": "no such run"}', monkeypatch, "404 Not Found"),
+        pytest.raises(ServiceRefused, match="knows no way to"),
+    ):
+        store(uri)
