@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
 
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - where Linux shows them
+_MESSAGE_QUEUES = Path("/dev/mqueue")
 _SYSTEM_V = Path("/proc/sysvipc")
 _IPC_RMID = 0
 _IDS = {"shm": "shmid", "sem": "semid", "msg": "msqid"}
@@ -46,11 +47,12 @@ def remove_ipc_objects(kept: Collection[str]) -> list[str]:
 
 
 def _objects() -> Iterator[tuple[str, Callable[[], object]]]:
-    with contextlib.suppress(OSError):
-        for entry in os.scandir(SHARED_MEMORY):
-            with contextlib.suppress(FileNotFoundError):
-                if entry.stat(follow_symlinks=False).st_uid == os.geteuid():
-                    yield entry.path, Path(entry.path).unlink
+    for folder in (SHARED_MEMORY, _MESSAGE_QUEUES):
+        with contextlib.suppress(OSError):
+            for entry in os.scandir(folder):
+                with contextlib.suppress(FileNotFoundError):
+                    if entry.stat(follow_symlinks=False).st_uid == os.geteuid():
+                        yield entry.path, Path(entry.path).unlink
     for kind, column in _IDS.items():
         for row in system_v(kind):
             number = int(row[column])
