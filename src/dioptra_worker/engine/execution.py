@@ -167,7 +167,9 @@ def _refused_argument(step: CompiledStep, error: Exception) -> str | None:
     """Name the argument that the plugin function itself would not be called with."""
     function = re.escape(step.plugin.rpartition(".")[2])
     pattern = rf"(?:.*\.)?{function}\(\) .*?(?:argument|arguments:?)s?:? '(\w+)'"
-    match = isinstance(error, TypeError) and re.match(pattern, safe_str(error))
+    # Of its type alone: what it says its class is, is user code.
+    refused = issubclass(type(error), TypeError)
+    match = re.match(pattern, safe_str(error)) if refused else None
     return match.group(1) if match else None
 
 

@@ -61,10 +61,11 @@ def format_exception(error: BaseException) -> str:
     User code may have raised anything: a whole book, what refuses to be shown, or what
     says nothing, as a bare ``assert``: of that, where it was raised is told.
     """
-    name, text = type(error).__name__, safe_str(error)
+    name, text = type_name(error), safe_str(error)
     if text.strip():
         return f"{name}: {text}"
-    place = error.__traceback__
+    # Past what user code's class says.
+    place = BaseException.__dict__["__traceback__"].__get__(error)
     if place is None:
         return name
     while place.tb_next is not None:
@@ -75,13 +76,21 @@ def format_exception(error: BaseException) -> str:
 
 
 def safe_str(value: object, show: Callable[[Any], str] = str) -> str:
-    """What user code's value says of itself, shortened when it is long."""
+    """What user code's value says of itself, shortened when it is long.
+
+    Whatever its methods raise stays here; a stop that comes meanwhile comes again.
+    """
     try:
-        text = show(value)
-    except Exception:  # noqa: BLE001 - whatever user code's method raises
-        return f"(a {type(value).__name__} that cannot be shown)"
+        text = str.__str__(show(value))  # not of a class of user code's
+    except BaseException:  # noqa: BLE001 - user code raises SystemExit, too
+        return f"(a {type_name(value)} that cannot be shown)"
     cut = len(text) > _MAX_ERROR
     return f"{text[:_MAX_ERROR]}..." if cut else text
+
+
+def type_name(value: object) -> str:
+    """The name of a value's class, past what a metaclass of user code calls it."""
+    return str(type.__dict__["__name__"].__get__(type(value)))
 
 
 def count(number: int, noun: str) -> str:

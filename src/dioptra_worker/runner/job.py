@@ -102,11 +102,19 @@ def _run(
     )
 
 
+def plugin_folders(plan: Plan) -> list[Path]:
+    """Where a job's plugins lie."""
+    readers = {item.bundle: Path(item.bundle) for item in plan.inputs}
+    return [Path(plan.plugins), Path(plan.artifact_plugins), *readers.values()]
+
+
 def _with_traceback(error: Exception, folders: list[Path]) -> str:
     """An error and, where a plugin raised it, that plugin's traceback."""
-    if error.__cause__ is None or isinstance(error.__cause__, WorkerError):
+    cause = error.__cause__
+    # By its type alone: what it says its class is, is user code.
+    if cause is None or issubclass(type(cause), WorkerError):
         return str(error)
-    return f"{error}\n{plugin_traceback(error.__cause__, folders)}"
+    return f"{error}\n{plugin_traceback(cause, folders)}"
 
 
 class _Bundles:
@@ -137,14 +145,13 @@ class _Bundles:
     @property
     def folders(self) -> list[Path]:
         """Where the job's plugins lie."""
-        readers = [Path(folder) for folder in self._readers]
-        return [Path(self._plan.plugins), Path(self._plan.artifact_plugins), *readers]
+        return plugin_folders(self._plan)
 
     def compile(self) -> engine.Graph:
         """Check the graph, and that every plugin it names can be had."""
         used = _used_artifact_tasks(self._plan.config)
         arguments = {
-            name: self.writer(name).validation() if name in used else None
+            name: self._validation(name) if name in used else None
             for name in self._writer_tasks
         }
         graph = engine.compile(self._plan.config, artifact_tasks=arguments)
@@ -152,6 +159,17 @@ class _Bundles:
             for plugin in sorted(graph.plugins()):
                 self._functions[plugin] = self._tasks.function(plugin)
         return graph
+
+    def _validation(self, name: str) -> Any:
+        """What an artifact task says of its arguments."""
+        writer = self.writer(name)
+        try:
+            return writer.validation()
+        except Exception as error:
+            raise JobFailed(
+                f"artifact task {name!r} cannot say which arguments it takes: its"
+                f" validation() raised {format_exception(error)}"
+            ) from error
 
     def call(self, plugin: str, args: list[Any], kwargs: dict[str, Any]) -> Any:
         """Call a task of the graph."""
@@ -306,6 +324,11 @@ def _checked_path(path: object, *, folder: Path, task: str, name: str) -> Path:
         raise JobFailed(
             f"artifact task {task!r} returned {str(path)!r} for {name!r}, which lies"
             " outside the job's folder: write below working_dir"
+        )
+    if not (found.is_file() or found.is_dir()):
+        raise JobFailed(
+            f"artifact task {task!r} returned {str(path)!r} for {name!r}, which is"
+            " neither a file nor a folder: the artifact store keeps nothing else"
         )
     if set("?#") & set(found.name):  # the platform reads its address as a URL
         raise JobFailed(

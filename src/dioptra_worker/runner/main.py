@@ -43,7 +43,7 @@ from dioptra_worker.runner.exit_handlers import (
     run_exit_handlers,
 )
 from dioptra_worker.runner.forked_children import prepare_children
-from dioptra_worker.runner.job import JobFailed, run_job
+from dioptra_worker.runner.job import JobFailed, plugin_folders, run_job
 from dioptra_worker.runner.job_context import job_context
 from dioptra_worker.runner.outage_messages import outage_callbacks
 from dioptra_worker.runner.stop import JobStopped, StopSignal
@@ -51,6 +51,7 @@ from dioptra_worker.sdk import bridge as sdk_bridge
 from dioptra_worker.sdk import output_capture
 from dioptra_worker.sdk.channel_bridge import ChannelBridge
 from dioptra_worker.sdk.spawned_children import announce
+from dioptra_worker.sdk.tracebacks import plugin_traceback
 from dioptra_worker.tracking.backend import backend
 from dioptra_worker.tracking.upload_retry import RetryingStore
 
@@ -165,6 +166,7 @@ def _run(
 ) -> _Ended:
     """Run the job; whatever user code does short of ending the process ends here."""
     run_id = None
+    folders: list[Path] = []
     try:
         run_id, uri = retry_until_available(
             lambda: tracking.start(start.job_id, start.token),
@@ -175,6 +177,7 @@ def _run(
         if start.job_id == NO_JOB:  # with a server, the API passes metrics on
             bridge.store_metric = partial(_log_metric, tracking, run_id)
         plan = channel.plan()
+        folders = plugin_folders(plan)
         bridge.context = job_context(plan)
         run_job(
             plan,
@@ -192,17 +195,24 @@ def _run(
     except JobFailed as error:
         reason = safe_str(error)
     except SystemExit as error:
-        reason = f"the job called sys.exit({safe_str(error.code, repr)})"
+        reason = f"the job called sys.exit({safe_str(error, _exit_code)})"
         log.error("%s, which ends no job well: return from the task instead", reason)
     except WorkerError as error:
         reason = safe_str(error)
         log.error("%s", error)
-    except BaseException as error:
+    except Exception as error:  # a fault of ours: its traceback is whole
         reason = format_exception(error)
         log.exception("the job failed")
+    except BaseException as error:  # noqa: BLE001 - KeyboardInterrupt, and its like
+        reason = format_exception(error)
+        log.error("%s\n%s", reason, plugin_traceback(error, folders))
     else:
         return _Ended("finished", run_id=run_id)
     return _Ended("failed", reason, run_id)
+
+
+def _exit_code(error: SystemExit) -> str:
+    return safe_str(error.code, repr)
 
 
 def _describe(

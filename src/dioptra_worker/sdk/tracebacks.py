@@ -23,13 +23,20 @@ def plugin_traceback(exc: BaseException, bundle_dirs: Iterable[Path | str]) -> s
 
     It begins with the error and the plugin's line that led to it. The traceback follows
     without the frames of the engine, the runner and the import system; files of the
-    bundles are named relative to them. Causes and contexts are kept.
+    bundles are named relative to them. Causes and contexts are kept. An exception that
+    cannot be shown, as its attributes raise others, is told in one line.
 
     Args:
         exc: The exception, with its traceback.
         bundle_dirs: The directories whose files are plugins.
     """
-    folders = [Path(folder).resolve() for folder in bundle_dirs]
+    try:
+        return _format(exc, [Path(folder).resolve() for folder in bundle_dirs])
+    except BaseException:  # noqa: BLE001 - user code raises SystemExit, too
+        return "its traceback cannot be shown: the exception's own attributes raise\n"
+
+
+def _format(exc: BaseException, folders: list[Path]) -> str:
     formatted = traceback.TracebackException.from_exception(exc)
     owned = [_rewrite(part, folders) for part in _chain(formatted)]
     own = next((frame for frame in owned if frame is not None), None)

@@ -146,3 +146,24 @@ def test_an_error_without_a_word_tells_its_place() -> None:
         r"AssertionError without a word, in line \d+ of test_wording.py, test_an_.*",
         found,
     )
+
+
+def test_words_are_plain_text_whatever_a_method_raises_or_returns() -> None:
+    """Neither SystemExit nor a string of a class of its own leaves a value."""
+
+    class Words(str):
+        __slots__ = ()
+
+        def __len__(self) -> int:
+            raise SystemExit
+
+    class Returning:
+        def __str__(self) -> str:
+            return Words("said")
+
+        def __repr__(self) -> str:
+            raise SystemExit
+
+    assert type(safe_str(Returning())) is str
+    assert safe_str(Returning()) == "said"
+    assert safe_str(Returning(), repr) == "(a Returning that cannot be shown)"
