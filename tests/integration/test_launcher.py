@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from textwrap import dedent
 from typing import TYPE_CHECKING, Any
@@ -597,19 +598,7 @@ def test_a_shared_fork_server_ends_what_one_of_its_forks_left(
     environment: dict[str, str],
 ) -> None:
     """A slot's fork server is killed: what a job left is ended by the one above it."""
-    program = ForkserverProgram(
-        mode="shared", preload=("puppet",), grace=GRACE, environment=environment
-    )
-    with (
-        _closing(program.start()) as shared,
-        Launcher(
-            mode="fork",
-            preload=(),
-            grace=GRACE,
-            environment=environment,
-            starter=_SharedForks(shared),
-        ) as launcher,
-    ):
+    with _sharing(environment) as launcher:
         puppet = Puppet(
             launcher,
             """
@@ -630,6 +619,49 @@ def test_a_shared_fork_server_ends_what_one_of_its_forks_left(
             with suppress(ProcessLookupError):
                 os.kill(left, signal.SIGKILL)
             puppet.end()
+
+
+@linux_only
+@pytest.mark.parametrize("shared", [True, False])
+def test_a_fork_server_that_a_job_stops_is_replaced(
+    shared: bool, environment: dict[str, str]
+) -> None:
+    """A signal to its runner is not lost, it stays nowhere, and the next one works."""
+    sharing = _sharing if shared else partial(_launcher, "fork")
+    with sharing(environment) as launcher:
+        puppet = Puppet(launcher, f"os.kill(os.getppid(), 19); {STAY}")
+        stopped = _parent(puppet.process.pid)
+        until(lambda: _stat(stopped)[0] == "T")
+        launcher.signal(puppet.process, signal.SIGKILL)
+        puppet.end(seconds=5)
+        assert not wait_until_gone({stopped, puppet.process.pid}, seconds=5)
+        puppet = Puppet(launcher, f"os.kill(os.getppid(), 19); {STAY}")
+        stopped = _parent(puppet.process.pid)
+        until(lambda: _stat(stopped)[0] == "T")
+        after = Puppet(launcher, "say(2)")
+        assert after.hear() == [2]
+        after.end()
+        puppet.end(seconds=5)
+        assert not wait_until_gone({stopped}, seconds=5)
+
+
+@contextmanager
+def _sharing(environment: dict[str, str]) -> Iterator[Launcher]:
+    """A launcher whose fork servers are forks of a shared one."""
+    program = ForkserverProgram(
+        mode="shared", preload=("puppet",), grace=GRACE, environment=environment
+    )
+    with (
+        _closing(program.start()) as shared,
+        Launcher(
+            mode="fork",
+            preload=(),
+            grace=GRACE,
+            environment=environment,
+            starter=_SharedForks(shared),
+        ) as launcher,
+    ):
+        yield launcher
 
 
 @contextmanager
@@ -656,8 +688,12 @@ class _SharedForks:
 
 
 def _parent(pid: int) -> int:
-    stat = Path(f"/proc/{pid}/stat").read_text()
-    return int(stat.rpartition(")")[2].split()[1])
+    return int(_stat(pid)[1])
+
+
+def _stat(pid: int) -> list[str]:
+    """What the kernel says of a process, from its state on."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
 
 
 def test_the_end_waits_for_no_process_that_is_asked_for(

@@ -68,10 +68,12 @@ class ForkserverReady:
     """Everything is imported.
 
     Attributes:
+        pid: The fork server's process.
         mode: How runners are made, ``fork`` or ``spawn``.
         why: Why they are not forked although they should be.
     """
 
+    pid: int
     mode: str
     why: str | None
 

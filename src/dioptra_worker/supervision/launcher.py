@@ -249,10 +249,11 @@ class Launcher:
     def _ensure_forkserver(self) -> ForkserverClient:
         if self._closed:
             raise RunnerError("the worker is about to end")
-        if self._forkserver is None or self._forkserver.ended:
-            if self._forkserver is not None:
+        present = self._forkserver
+        if present is None or present.ended or present.end_if_stopped():
+            if present is not None:
                 log.warning("the fork server has ended unexpectedly; starting another")
-                self._forkserver.close(wait=1.0)
+                present.close(wait=1.0)
                 self._forkserver = None
                 self._end_leftovers()
             try:
@@ -260,14 +261,14 @@ class Launcher:
             except OSError as error:
                 raise RunnerError(f"no fork server can be started: {error}") from error
             self.job_user = forkserver.user
-            self._forkserver = ForkserverClient(forkserver)
+            present = self._forkserver = ForkserverClient(forkserver)
             threading.Thread(
                 target=self._mind,
-                args=[self._forkserver],
+                args=[present],
                 name="dioptra-forkserver",
                 daemon=True,
             ).start()
-        return self._forkserver
+        return present
 
     def _end_leftovers(self) -> None:
         """End what jobs have left to us, as long as there is no fork server."""

@@ -39,8 +39,8 @@ def test_requests(request_: ForkserverRequest, descriptors: int | None) -> None:
 @pytest.mark.parametrize(
     "report",
     [
-        ForkserverReady(mode="fork", why=None),
-        ForkserverReady(mode="spawn", why="a thread"),
+        ForkserverReady(pid=7, mode="fork", why=None),
+        ForkserverReady(pid=7, mode="spawn", why="a thread"),
         ProcessStarted(pid=7),
         ProcessRefused(reason="[Errno 11]\nno"),
         ProcessEnded(pid=7, status=9, peak=1 << 40),

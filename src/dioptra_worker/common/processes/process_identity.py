@@ -40,6 +40,12 @@ class ProcessId:
         """Tell whether this very process still runs (a zombie does not)."""
         return _start_time_of(self.pid) == self.start_time
 
+    def is_stopped(self) -> bool:
+        """Tell whether a signal has stopped this very process; only with ``/proc``."""
+        if not _has_proc():  # `ps` costs too much to ask again and again
+            return False
+        return self.is_alive() and _stat_fields(self.pid)[:1] in (["T"], ["t"])
+
 
 def identify(pid: int) -> ProcessId | None:
     """Return who a running process is, or None if there is none."""
@@ -123,15 +129,20 @@ def _has_proc() -> bool:
     return (_PROC / "self" / "stat").exists()
 
 
-def _start_time_from_proc(pid: int) -> str | None:
+def _stat_fields(pid: int) -> list[str]:
+    """What the kernel tells of a process, from its state on; empty if nothing."""
     try:
         stat = (_PROC / str(pid) / "stat").read_text(errors="replace")
     except OSError:
-        return None
+        return []
     # proc(5): the second field is the name in parentheses and may hold anything;
     # after it come the state (field 3) and, as field 22, the start in ticks.
-    fields = stat.rpartition(")")[2].split()
-    if fields[0] in "ZX":
+    return stat.rpartition(")")[2].split()
+
+
+def _start_time_from_proc(pid: int) -> str | None:
+    fields = _stat_fields(pid)
+    if not fields or fields[0] in "ZX":
         return None
     return f"{boot_id()}:{fields[19]}"
 

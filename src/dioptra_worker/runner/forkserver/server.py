@@ -101,7 +101,9 @@ class Forkserver:
         with child_signals() as children, selectors.DefaultSelector() as selector:
             selector.register(self._sock, selectors.EVENT_READ)
             selector.register(children, selectors.EVENT_READ)
-            self._report(ForkserverReady(mode=self._maker.mode, why=self._why))
+            self._report(
+                ForkserverReady(pid=os.getpid(), mode=self._maker.mode, why=self._why)
+            )
             while self._handle_events(selector, children, timeout=None):
                 pass
             self._signal_all(signal.SIGTERM)

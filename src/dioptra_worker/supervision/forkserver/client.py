@@ -10,6 +10,7 @@ import threading
 from collections import deque
 from typing import TYPE_CHECKING
 
+from dioptra_worker.common.processes.process_identity import identify
 from dioptra_worker.common.processes.resource_trackers import kill_group
 from dioptra_worker.errors import RunnerError
 from dioptra_worker.protocol import codec
@@ -27,6 +28,7 @@ from dioptra_worker.supervision.forkserver.runner_process import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from dioptra_worker.common.processes.process_identity import ProcessId
     from dioptra_worker.protocol.forkserver import (
         ForkserverReport,
         ForkserverRequest,
@@ -68,6 +70,7 @@ class ForkserverClient:
         self._closing = False
         self.ready = threading.Event()
         self._is_over = threading.Event()
+        self._process: ProcessId | None = None
 
     @property
     def pid(self) -> int | None:
@@ -109,6 +112,8 @@ class ForkserverClient:
         A fork server that reads nothing, as a job may have stopped it, is ended: with
         it go its runners, and the next one is started when it is needed.
         """
+        if self.end_if_stopped():
+            return
         line = codec.encode(request)
         try:
             with self._sending:
@@ -120,6 +125,18 @@ class ForkserverClient:
         if sent < len(line):
             log.error("the fork server reads nothing any more, and is ended")
             self._forkserver.kill()
+
+    def end_if_stopped(self) -> bool:
+        """End it if a signal has stopped it: it would not do what it is asked.
+
+        Returns:
+            Whether it was stopped.
+        """
+        if self._process is None or not self._process.is_stopped():
+            return False
+        log.error("the fork server is stopped, as a job can do, and is ended")
+        self._forkserver.kill()
+        return True
 
     def close(self, *, wait: float) -> None:
         """Hang up, and wait until the fork server has ended its runners."""
@@ -168,7 +185,10 @@ class ForkserverClient:
 
     def _handle(self, report: ForkserverReport) -> None:
         match report:
-            case ForkserverReady(why=why):
+            case ForkserverReady(pid=pid, why=why):
+                self._process = identify(pid)
+                if self._process is not None:
+                    self._forkserver.recognise(self._process)
                 self.was_ready = True
                 self.ready.set()
                 log.debug("the fork server is ready: %s", report)

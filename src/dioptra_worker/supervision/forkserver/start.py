@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import signal
 import socket
 import subprocess
 import threading
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 from dioptra_worker.common.processes.interpreter import python, user_base
 from dioptra_worker.common.processes.job_user import homeless, receive_user
+from dioptra_worker.common.processes.process_identity import send
 from dioptra_worker.common.text.printable import spelt_out
 from dioptra_worker.homes import without_downloads
 from dioptra_worker.supervision.channel.line_splitter import LineSplitter
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from dioptra_worker.common.processes.job_user import JobUser
+    from dioptra_worker.common.processes.process_identity import ProcessId
     from dioptra_worker.supervision.job_users.assignment import JobUsers
 
 log = logging.getLogger("dioptra_worker.forkserver")
@@ -41,6 +44,10 @@ class ForkserverHandle(Protocol):
     sock: socket.socket
     pid: int | None
     user: JobUser | None
+
+    def recognise(self, process: ProcessId) -> None:
+        """Learn which process it is; it has said so itself."""
+        ...
 
     def kill(self) -> None:
         """End it at once, whatever becomes of its runners."""
@@ -168,6 +175,9 @@ class ChildForkserver:
         self.pid: int | None = child.pid
         self._child = child
 
+    def recognise(self, process: ProcessId) -> None:
+        """Nothing is to be learnt: it is our child."""
+
     def kill(self) -> None:
         """Kill it."""
         self._child.kill()
@@ -208,9 +218,16 @@ class PoolForkserver:
         self.sock = sock
         self.pid: int | None = None
         self.user = user
+        self._process: ProcessId | None = None
+
+    def recognise(self, process: ProcessId) -> None:
+        """Learn which process it is."""
+        self._process = process
 
     def kill(self) -> None:
-        """Hang up for good: it ends its runners and itself."""
+        """Kill it, and hang up for good: one that still imports ends by that."""
+        if self._process is not None:
+            send(self._process, signal.SIGKILL, group=False)
         with contextlib.suppress(OSError):
             self.sock.shutdown(socket.SHUT_RDWR)
 
