@@ -435,6 +435,62 @@ def test_where_a_redirect_may_lead(here: str, there: str, *, follows: bool) -> N
     assert bounded_http.may_follow(here, there) is follows
 
 
+def _cookies(count: int, size: int) -> list[str]:
+    return [f"Set-Cookie: c{number}={'x' * size}; Path=/" for number in range(count)]
+
+
+def test_cookies_make_no_request_too_large() -> None:
+    """A session's own cookie is kept, and of a flood no more than any request takes."""
+
+    def act(them: Conversation) -> None:
+        heads.append(them.head)
+        session = f"Set-Cookie: session=s{them.number}; Path=/"
+        them.answer(json.dumps(JOB).encode(), session, *_cookies(90, 500))
+
+    heads: list[str] = []
+    with hostile_server(act) as url, _api(url) as api:
+        for _ in range(3):
+            api.job(7)
+    assert "session=s1" in heads[2]
+    assert max(map(len, heads)) < bounded_http.MAX_COOKIE_BYTES + 1000
+
+
+def test_a_request_that_cookies_made_too_large_is_sent_anew() -> None:
+    """Whoever gave us the cookies does not cost a job its results: we log in again."""
+
+    def act(them: Conversation) -> None:
+        heads.append(them.head)
+        if "auth/login" in them.head:
+            them.answer(b"{}", "Set-Cookie: session=fresh; Path=/")
+        elif "c0=" in them.head:
+            them.answer(b"<html>", status="431 Request Header Fields Too Large")
+        else:
+            them.answer(json.dumps(JOB).encode(), *_cookies(5, 500))
+
+    heads: list[str] = []
+    with hostile_server(act) as url, _api(url) as api:
+        assert api.job(7).id == 7
+        assert api.job(7).id == 7
+    assert [head.split()[1] for head in heads] == [
+        "/api/v1/jobs/7",
+        "/api/v1/jobs/7",
+        "/api/v1/auth/login",
+        "/api/v1/jobs/7",
+    ]
+
+
+@pytest.mark.parametrize("status", ["421 M", "431 H"])
+def test_what_is_about_the_connection_is_no_refusal(status: str) -> None:
+    """Nothing is given up for it: it may be over at the next try."""
+    with (
+        hostile_server(lambda them: them.answer(b"<html>", status=status)) as url,
+        pytest.raises(ServiceError) as error,
+        _api(url) as api,
+    ):
+        api.set_status(3, 7, "finished")
+    assert isinstance(error.value, ServiceUnavailable)
+
+
 def test_a_plugins_cookies_go_to_the_api_only() -> None:
     """The worker's session is sent to the host of the API, and to no other."""
 

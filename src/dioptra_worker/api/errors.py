@@ -30,6 +30,8 @@ MAX_RETRY_AFTER = 60.0
 MAX_MESSAGE_CHARS = 2000
 """Of what the API says of a failure, for its sentence."""
 
+_NOT_NOW = {408, 421, 425, 429, 431}
+"""Statuses below 500 that are about the moment or the connection, not the request."""
 _OTHER_SHAPE = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 T = TypeVar("T")
 
@@ -120,7 +122,7 @@ def status_error(method: str, path: str, response: requests.Response) -> Service
     if status == requests.codes.not_found and not isinstance(body, dict):
         # The API says in JSON which job or the like it does not find.
         return PathUnknown(message, service=SERVICE, status=status, detail=body)
-    if status >= requests.codes.internal_server_error or status in {408, 425, 429}:
+    if status >= requests.codes.internal_server_error or status in _NOT_NOW:
         return ServiceUnavailable(
             message,
             service=SERVICE,

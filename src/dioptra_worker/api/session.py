@@ -57,6 +57,11 @@ MAX_CONNECTIONS = 8
 PAGE_LENGTH = 500
 MAX_PAGES = 20_000
 """Of a list; whoever sends more sends the same again and again."""
+_FORGOTTEN = {
+    requests.codes.unauthorized,
+    requests.codes.header_fields_too_large,  # by cookies that somebody has given us
+}
+"""Statuses that say that nothing was done, and that a new session helps against."""
 OnBytes = Callable[[int], object]
 """Is told how many bytes more of a download have arrived; may raise to give up."""
 
@@ -165,6 +170,7 @@ class ApiSession:
 
     def _login(self) -> None:
         body = {"username": self.username, "password": self._password}
+        self._http.cookies.clear()
         try:
             response = self._send("POST", "auth/login", json=body)
             self._raise_for_status("POST", "auth/login", response).close()
@@ -356,12 +362,12 @@ class ApiSession:
     ) -> requests.Response:
         """Send a request, logging in again once if the session was forgotten.
 
-        A 401 says that the API did nothing, so any request may be sent again after it,
-        also one that must not happen twice.
+        A 401 or 431 says that the API did nothing, so any request may be sent again
+        after it, also one that must not happen twice.
         """
         logins = self._logins
         response = self._send(method, path, **options)
-        if response.status_code == requests.codes.unauthorized:
+        if response.status_code in _FORGOTTEN:
             response.close()
             with self._login_lock:
                 if self._logins == logins:  # nobody else has meanwhile

@@ -15,6 +15,7 @@ import time
 import zlib
 from contextlib import contextmanager
 from contextvars import ContextVar
+from http.cookiejar import DefaultCookiePolicy
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
@@ -28,6 +29,7 @@ from dioptra_worker.common.text.humanize import size as shown_size
 
 if TYPE_CHECKING:
     import socket
+    import urllib.request
     from collections.abc import Iterator
     from http.cookiejar import Cookie
 
@@ -35,6 +37,9 @@ if TYPE_CHECKING:
 
 MAX_ANSWER_BYTES = 256 << 20
 """Of an answer that is kept in memory, as it comes and decompressed."""
+MAX_COOKIE_BYTES = 6 << 10
+"""Of names and values that a session keeps: each request sends them all again, and one
+that is too large by that is refused, whatever it asks."""
 MAX_REDIRECTS = 5
 MIN_DOWNLOAD_RATE = 16 << 10
 """Bytes a second below which a download, for all its time, is broken off."""
@@ -140,6 +145,7 @@ class BoundedSession(requests.Session):
         super().__init__()
         self.max_redirects = MAX_REDIRECTS
         self.headers["Accept-Encoding"] = "gzip, deflate"
+        self.cookies.set_policy(_FewCookies(self.cookies))
         if agent:
             self.headers["User-Agent"] = agent
         if not netrc:
@@ -171,6 +177,27 @@ class BoundedSession(requests.Session):
         self, prepared_request: requests.PreparedRequest, response: requests.Response
     ) -> None:
         """Keep who we are: redirects lead to the same origin only."""
+
+
+class _FewCookies(DefaultCookiePolicy):
+    """Takes a cookie while all that a session has are small together."""
+
+    def __init__(self, jar: requests.cookies.RequestsCookieJar) -> None:
+        super().__init__()
+        self._jar = jar
+
+    def set_ok(self, cookie: Cookie, request: urllib.request.Request) -> bool:
+        key = (cookie.domain, cookie.path, cookie.name)
+        size = _cookie_bytes(cookie) + sum(
+            _cookie_bytes(kept)
+            for kept in self._jar
+            if (kept.domain, kept.path, kept.name) != key  # which it replaces
+        )
+        return size <= MAX_COOKIE_BYTES and super().set_ok(cookie, request)
+
+
+def _cookie_bytes(cookie: Cookie) -> int:
+    return len(cookie.name) + len(cookie.value or "")
 
 
 def _unchanged(request: requests.PreparedRequest) -> requests.PreparedRequest:
