@@ -86,13 +86,56 @@ def mlflow_credentials(environment: Mapping[str, str]) -> dict[str, str]:
     return {name: found[name] for name in names if found[name]}
 
 
+def named_downloads(environment: Mapping[str, str]) -> Path | None:
+    """The folder for downloads, if it is not the operator's home.
+
+    Args:
+        environment: As of `outside_of_jobs`.
+    """
+    base = Path(environment.get(DOWNLOAD_DIR) or "/")
+    return None if base == Path(environment.get("HOME") or "/") else base
+
+
+def places_of_downloads(base: Path) -> list[Path]:
+    """The folders with downloads that there are in one."""
+    return [base / name for name in (*KEPT.values(), *LINKED) if (base / name).exists()]
+
+
+def downloads_to_miss(environment: Mapping[str, str]) -> Path | None:
+    """A folder of the operator's home that holds downloads, other than packages.
+
+    Args:
+        environment: As of `outside_of_jobs`.
+    """
+    if named_downloads(environment) is not None:
+        return None
+    for path in places_of_downloads(Path(environment.get("HOME") or "/")):
+        if path.name not in {"pip", "uv"} and path.is_dir() and any(path.iterdir()):
+            return path
+    return None
+
+
+def with_downloads_in(base: Path, environment: Mapping[str, str]) -> dict[str, str]:
+    """The same with downloads in another folder, but those that have one by name.
+
+    Args:
+        base: The folder.
+        environment: As of `outside_of_jobs`.
+    """
+    unnamed = environment.keys() - without_downloads(environment).keys()
+    moved = {name: str(base / KEPT[name]) for name in unnamed}
+    return {**environment, **moved, DOWNLOAD_DIR: str(base)}
+
+
 def without_downloads(environment: Mapping[str, str]) -> dict[str, str]:
-    """The same without the folders for downloads that nobody has asked for by name."""
+    """The same without the folders for downloads that nobody has asked for by name.
+
+    Args:
+        environment: As of `outside_of_jobs`.
+    """
     base = Path(environment.get(DOWNLOAD_DIR) or "/")
     ours = {name: str(base / place) for name, place in KEPT.items()}
-    kept = {n: v for n, v in environment.items() if ours.get(n) != v}
-    kept.pop(DOWNLOAD_DIR, None)
-    return kept
+    return {n: v for n, v in environment.items() if ours.get(n) != v}
 
 
 def link_downloads(home: Path, environment: Mapping[str, str]) -> None:

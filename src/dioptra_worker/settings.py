@@ -26,7 +26,12 @@ from pydantic import (
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from dioptra_worker import certificates, homes
-from dioptra_worker.credentials import SECRET_NAMES, WITHHELD_NAMES, secrets_in
+from dioptra_worker.credentials import (
+    PERSONAL_NAMES,
+    SECRET_NAMES,
+    WITHHELD_NAMES,
+    secrets_in,
+)
 from dioptra_worker.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -339,12 +344,13 @@ class Settings(BaseSettings):
         " machines ask.",
     )
     job_users: Annotated[str, AfterValidator(_job_users)] = _optional(
-        "none",
+        "auto",
         "DIOPTRA_WORKER_JOB_USERS",
         "Who jobs run as: 'auto' is a user for each slot, from 60706 on, where the"
-        " worker has the right to change users (Linux, as root), and else the worker's"
-        " own; 'none' is the worker's own; a number is the first of 2048 users that are"
-        " nobody else's, and it is an error if jobs cannot run as them.",
+        " worker has the right to change users (Linux, as root) and nothing is seen"
+        " that jobs would then miss, and else the worker's own; 'none' is the worker's"
+        " own; a number is the first of 2048 that are nobody else's, for users instead"
+        " of those, and it is an error if jobs cannot run as them.",
     )
     expose_credentials: bool = _optional(
         default=False,
@@ -471,6 +477,25 @@ def for_runners(settings: Settings, environment: Mapping[str, str]) -> dict[str,
     if settings.expose_credentials:
         kept["DIOPTRA_WORKER_PASSWORD"] = settings.password.get_secret_value()
     return {**RUNNER_DEFAULTS, **kept}
+
+
+def private_files(settings: Settings, environment: Mapping[str, str]) -> list[Path]:
+    """Files and folders that are the worker's alone, wherever they lie.
+
+    Args:
+        settings: The daemon's settings.
+        environment: The daemon's environment.
+    """
+    files = [
+        Path(path).absolute()
+        for name in (*SECRET_NAMES, *PERSONAL_NAMES, *WITHHELD_NAMES)
+        if (path := environment.get(f"{name}_FILE"))
+    ]
+    return [
+        settings.work_dir.absolute(),
+        settings.work_dir / settings.cache_dir,
+        *files,
+    ]
 
 
 def for_local_runs(environment: Mapping[str, str]) -> dict[str, str]:

@@ -5,7 +5,9 @@ with the password, the outbox and the cache; they look around in the work folder
 into the neighbour's folder, end its processes and the worker's, rewrite their own
 plugin, and leave processes, shared memory and semaphores behind.
 Promise: all of that is refused, or gone when the job has ended; what a job is for
-(artifacts in and out, its folder, its home) works as ever.
+(artifacts in and out, its folder, its home, downloads that all share) works as ever;
+what is refused to it, its log explains. Without a setting that is so where jobs would
+miss nothing that root has; elsewhere they are root, and the worker says why.
 """
 
 from __future__ import annotations
@@ -82,6 +84,7 @@ def make():
 def use(text, folder):
     Path("own").write_text(text)
     Path(os.environ["HOME"], "of the home").write_text("x")
+    print("USER", os.getuid(), "END")
     return [text, folder, os.getuid()]
 """
 
@@ -101,7 +104,7 @@ def _worker(
     secret.touch(mode=0o600)
     secret.write_text(environment.pop("DIOPTRA_WORKER_PASSWORD"))
     settings["DIOPTRA_WORKER_PASSWORD_FILE"] = str(secret)
-    settings.setdefault("DIOPTRA_WORKER_JOB_USERS", "auto")
+    settings.setdefault("DIOPTRA_WORKER_JOB_USERS", "70000")
     try:
         with worker(
             environment,
@@ -152,7 +155,7 @@ def test_neighbours_and_the_worker_are_out_of_reach(
         assert platform.wait(second) == "finished", platform.text(second)
         found = _said(platform.text(second), "FOUND")
         assert found.pop("uid") not in {0, uid}
-        assert found.pop("groups") == []
+        assert found.pop("groups") == [70000 + 2047]
         assert set(found.values()) <= {"PermissionError"}, found
         Path(neighbour, "go").touch()
         assert platform.wait(first) == "finished"
@@ -199,6 +202,75 @@ def test_a_job_does_what_jobs_do(
         assert "{'a/b.txt': 'deep', 'c.txt': 'flat'}" in result
         assert not list(running.work_dir.glob("job-*"))
         assert "did not come straight from its store" not in platform.text(used)
+
+
+DOWNLOAD = """
+@pyplugs.register
+def download():
+    folder = Path(os.environ["HF_HOME"], "hub")
+    folder.mkdir(parents=True, exist_ok=True)
+    with Path(folder, "refs").open("a") as file:
+        file.write(f"{os.getuid()} ")
+    print("REFS", Path(folder, "refs").read_text(), "END")
+    time.sleep(2)  # the other slot takes the next job
+
+
+@pyplugs.register
+def refused():
+    subprocess.run(["touch", "/etc/dioptra-worker-test"], check=True)
+"""
+
+
+def test_downloads_are_shared(stack: LocalStack, platform: Platform) -> None:
+    """What the user of one slot has downloaded, that of the other goes on with."""
+    with _worker(stack, platform, "--concurrency", "2") as (running, _):
+        until(lambda: running.log.count("listens on") == 2)
+        entrypoint = platform.entrypoint(DOWNLOAD, {"downloading": {"download": []}})
+        jobs = [platform.submit(entrypoint) for _ in range(2)]
+        assert [platform.wait(job) for job in jobs] == ["finished"] * 2
+        said = [platform.text(job) for job in jobs]
+        users = {
+            uid
+            for text in said
+            for found in re.findall(r"REFS ([0-9 ]+) END", text)
+            for uid in found.split()
+        }
+        assert len(users) == 2, said
+
+
+def test_a_job_that_is_refused_something_is_told_why(
+    stack: LocalStack, platform: Platform
+) -> None:
+    """Its log has the setting's name, in the worker's own voice."""
+    with _worker(stack, platform):
+        entrypoint = platform.entrypoint(DOWNLOAD, {"refusing": {"refused": []}})
+        job = platform.run(entrypoint, ends="failed")
+        said = [line for line in platform.log(job) if "JOB_USERS=none" in line.text]
+        assert [line.logger for line in said] == ["dioptra_worker"], platform.text(job)
+
+
+def test_without_a_setting(stack: LocalStack, platform: Platform) -> None:
+    """A job has a user of its own, unless this machine has something to miss."""
+    with _worker(stack, platform, DIOPTRA_WORKER_JOB_USERS="") as (running, _):
+        job = platform.run(platform.entrypoint(SOURCE, {"using": {"use": ["", {}]}}))
+        if _said(platform.text(job), "USER") == 0:
+            running.wait_for("jobs run as the worker's own user")
+            pytest.skip(running.log)
+
+
+def test_where_jobs_would_miss_something(stack: LocalStack, platform: Platform) -> None:
+    """Jobs are the worker's user as ever, and one line at the start says why."""
+    with tempfile.TemporaryDirectory() as closed:
+        kept = str(Path(closed, "data"))
+        Path(kept).write_text("only root reads it")
+        given = {"DATA": kept, "DIOPTRA_WORKER_JOB_USERS": "auto"}
+        with _worker(stack, platform, **given) as (running, _):
+            running.wait_for(f"cannot read {kept}, which DATA names: let others read")
+            job = platform.run(
+                platform.entrypoint(SOURCE, {"using": {"use": ["", {}]}})
+            )
+            assert running.log.count("jobs run as the worker's own user") == 1
+            assert "JOB_USERS" not in platform.text(job)
 
 
 LEAVE = """

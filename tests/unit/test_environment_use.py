@@ -31,7 +31,6 @@ ALLOWED = {
     "runner/forkserver/child_setup.py": "a runner sees its slot's GPUs",
     "runner/forkserver/main.py": "no home but its own is to be read",
     "runner/main.py": "it sets what plugins read, such as __JOB_ID",
-    "supervision/job_users/trial.py": "it tries the files that a runner's names",
     "sdk/auth_client.py": "plugins log in with these by the platform's contract",
     "sdk/client/client.py": "plugins find the API with it by the platform's contract",
     "sdk/spawned_children.py": "a task's children find the worker by it",

@@ -32,6 +32,7 @@ def decide_job_users(settings: Settings, *, slots: int) -> Choice:
         slots=slots,
         work_dir=settings.work_dir,
         environment=settings_module.for_runners(settings, os.environ),
+        private=settings_module.private_files(settings, os.environ),
     )
     if choice.is_surprise and settings.job_users != "auto":
         click.echo(
@@ -47,7 +48,7 @@ def warn_of(choice: Choice) -> None:
     """Log that jobs have no users of their own where one would expect it."""
     if choice.is_surprise:
         log.warning(
-            "jobs run as the worker's own user and can read its files, since %s; see"
-            " DIOPTRA_WORKER_JOB_USERS",
+            "jobs run as the worker's own user and can read its files, since %s (with"
+            " DIOPTRA_WORKER_JOB_USERS=none that is so without this line)",
             choice.reason,
         )

@@ -45,11 +45,11 @@ def run_pool(
     )
     log_unverified(settings)
     share = choose_mode(settings.isolation) == "fork" and settings.warm
-    users = None
-    if share:
-        choice = decide_job_users(settings, slots=settings.concurrency)
-        warn_of(choice)
-        users = choice.users
+    choice = decide_job_users(settings, slots=settings.concurrency)
+    warn_of(choice)
+    users = choice.users if share else None
+    if choice.users is None:  # slots that would decide for themselves know of one only
+        given = {**given, "DIOPTRA_WORKER_JOB_USERS": "none"}
     forkservers = ForkserverProgram(
         mode="shared" if settings.warm else "cold",
         preload=(*SERVER_MODULES, *settings.preload),

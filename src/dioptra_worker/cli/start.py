@@ -251,7 +251,6 @@ def _serve(
 ) -> ExitCode:
     from dioptra_worker.api.client import DioptraApi
     from dioptra_worker.cli.certificates import log_unverified
-    from dioptra_worker.cli.job_users import warn_of
     from dioptra_worker.common import log_setup
     from dioptra_worker.daemon.daemon import Daemon
     from dioptra_worker.daemon.options import DaemonOptions
@@ -262,11 +261,11 @@ def _serve(
         level=settings.log_level,
         secrets=settings.secrets(),
     )
-    if choice is not None:
-        warn_of(choice)
     if not is_slot:
         log_unverified(settings)
-    threading.Thread(target=_warn, args=[settings, launcher], daemon=True).start()
+    threading.Thread(
+        target=_warn, args=[settings, launcher, choice], daemon=True
+    ).start()
     api = DioptraApi(
         url=settings.api_url,
         username=settings.username,
@@ -338,12 +337,21 @@ def _unusable(work_dir: Path) -> str | None:
     )
 
 
-def _warn(settings: settings_module.Settings, launcher: Launcher) -> None:
-    """Log what the doctor's quick checks find, once the daemon has started."""
+def _warn(
+    settings: settings_module.Settings, launcher: Launcher, choice: Choice | None
+) -> None:
+    """Log who jobs are if one would not expect it, and what the doctor finds quickly.
+
+    That is once the daemon has started: one that cannot start says why, and no more.
+    """
+    ready = False
     with contextlib.suppress(RunnerError):
-        launcher.wait_until_ready(WARN_AFTER)  # which needs the processor more
+        ready = launcher.wait_until_ready(WARN_AFTER)  # which needs the processor more
+    from dioptra_worker.cli.job_users import warn_of
     from dioptra_worker.tools import doctor
 
+    if choice is not None and ready:
+        warn_of(choice)
     log = logging.getLogger("dioptra_worker.daemon")
     for finding in doctor.brief(settings, os.environ):
         log.warning("%s", finding)

@@ -7,8 +7,10 @@ device files ask for.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
+import resource
 import socket
 import sys
 from dataclasses import dataclass
@@ -119,6 +121,7 @@ def become(user: JobUser, *, stay_able_to_change: bool = False) -> None:
     """
     kept = sum(1 << NEEDED[name] for name in _KEPT) if stay_able_to_change else 0
     prctl(PR_SET_KEEPCAPS, int(stay_able_to_change))
+    _have_all_limits()
     os.setgroups(user.groups)
     os.setresgid(user.uid, user.uid, user.uid)
     os.setresuid(user.uid, user.uid, user.uid)
@@ -126,6 +129,14 @@ def become(user: JobUser, *, stay_able_to_change: bool = False) -> None:
     prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL)
     if not prctl(PR_SET_NO_NEW_PRIVS, 1):
         raise OSError("the system knows no way to renounce new rights")
+
+
+def _have_all_limits() -> None:
+    """Have as much as may be of what root has without limits."""
+    for limit in (resource.RLIMIT_NPROC, resource.RLIMIT_MEMLOCK):
+        _, most = resource.getrlimit(limit)
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(limit, (most, most))
 
 
 def _set_capabilities(held: int) -> None:

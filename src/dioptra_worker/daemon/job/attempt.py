@@ -27,6 +27,10 @@ from dioptra_worker.daemon.outbox.journal import Journals
 from dioptra_worker.engine.wording import format_exception
 from dioptra_worker.errors import ServiceUnavailable, WorkerError
 from dioptra_worker.protocol.messages import BatchClaimRequest, SessionRequest, Start
+from dioptra_worker.supervision.job_users.missing_rights import (
+    advice,
+    tells_of_missing_rights,
+)
 from dioptra_worker.supervision.supervisor import Supervisor
 from dioptra_worker.supervision.termination import GracePeriods, RunnerReport
 from dioptra_worker.supervision.time_limit import JobClock, SetupDeadline
@@ -250,6 +254,9 @@ class Attempt:
                 report = supervisor.run()
         # The runner says which step runs; the task graph knows whether it has it.
         outcome = context.mask.record(judge(replace(report, step=events.step)))
+        lacked = events.lacked_rights or tells_of_missing_rights(outcome.reason)
+        if job_user is not None and outcome.fate == "failed" and lacked:
+            job_log.say("WARNING", advice(job_user.uid))
         with contextlib.suppress(Stopped):  # the claims run out by themselves
             self._stop.call(partial(batch_claims.close, outcome.reason))
         context.health.job_peak(report.exit.peak)

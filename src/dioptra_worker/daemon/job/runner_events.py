@@ -19,6 +19,7 @@ from dioptra_worker.protocol.messages import (
 )
 from dioptra_worker.supervision.channel.message_limits import NotBelieved
 from dioptra_worker.supervision.channel.step_records import StepRecords
+from dioptra_worker.supervision.job_users.missing_rights import tells_of_missing_rights
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -40,6 +41,7 @@ class RunnerEvents:
         run_id: The job's MLflow run, once the runner has made it.
         has_waited_for_mlflow: Whether MLflow did not answer it at first. Then there may
             be a second run, of a request that was given up and arrived all the same.
+        lacked_rights: Whether something the job says is about what it may not do.
     """
 
     def __init__(
@@ -68,6 +70,7 @@ class RunnerEvents:
         """
         self.run_id: str | None = None
         self.has_waited_for_mlflow = False
+        self.lacked_rights = False
         self._log = job_log
         self._mask = mask
         self._outbox = outbox
@@ -94,7 +97,7 @@ class RunnerEvents:
         message = self._mask.record(message)
         match message:
             case Log():
-                self._log.put(message)
+                self._put(message)
             case Metric():
                 self._outbox.put(message)
             case ArtifactStored():
@@ -123,7 +126,11 @@ class RunnerEvents:
     def line(self, stream: OutputStream, text: str) -> None:
         """A line that the job or a process of it wrote."""
         severity: Severity = "INFO" if stream == "stdout" else "WARNING"
-        self._log.put(Log(severity=severity, logger=stream, message=text))
+        self._put(Log(severity=severity, logger=stream, message=text))
+
+    def _put(self, record: Log) -> None:
+        self.lacked_rights |= tells_of_missing_rights(record.message)
+        self._log.put(record)
 
     def _tell(self, record: Log | None) -> None:
         """Say of a step what is true of it."""

@@ -15,7 +15,7 @@ from dioptra_worker.common.processes.interpreter import python, user_base
 from dioptra_worker.common.processes.job_user import homeless, receive_user
 from dioptra_worker.common.processes.process_identity import send
 from dioptra_worker.common.text.printable import spelt_out
-from dioptra_worker.homes import without_downloads
+from dioptra_worker.homes import with_downloads_in
 from dioptra_worker.supervision.channel.line_splitter import LineSplitter
 
 if TYPE_CHECKING:
@@ -97,8 +97,10 @@ class ForkserverProgram:
         self._users = users
         self._user: JobUser | None = None
         if users is not None:
-            # What one of them has downloaded, another could not write to.
-            self._environment = without_downloads(self._environment)
+            if users.downloads is not None:
+                self._environment = with_downloads_in(
+                    users.downloads, self._environment
+                )
             self._environment |= homeless(environment)
 
     def start(self) -> ChildForkserver:

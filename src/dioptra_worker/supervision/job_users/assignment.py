@@ -35,14 +35,22 @@ _ROUNDS = 100
 _PAUSE = 0.01
 _CLEANUP_TIMEOUT = 10.0
 _ANYBODYS = ("/var/tmp", "/dev/shm")  # noqa: S108 - where jobs may have left files
-_GPU_DEVICES = ("nvidia*", "kfd", "dri/renderD*", "dxg")
 
 
 class JobUsers:
-    """The users that one worker gives to its fork servers."""
+    """The users that one worker gives to its fork servers.
+
+    Attributes:
+        downloads: The folder for what libraries download in jobs; None is none.
+    """
 
     def __init__(
-        self, numbers: Sequence[int], locks: Path, *, groups: tuple[int, ...] = ()
+        self,
+        numbers: Sequence[int],
+        locks: Path,
+        *,
+        groups: tuple[int, ...] = (),
+        downloads: Path | None = None,
     ) -> None:
         """Prepare; none is taken yet.
 
@@ -50,7 +58,9 @@ class JobUsers:
             numbers: Those that there are.
             locks: The folder that says which are taken, on this machine.
             groups: Further groups of each.
+            downloads: The folder that all may change, for what libraries download.
         """
+        self.downloads = downloads
         self._numbers = numbers
         self._locks = locks
         self._groups = groups
@@ -98,18 +108,6 @@ def has_account(uid: int) -> bool:
     except KeyError:
         return False
     return True
-
-
-def gpu_groups(devices: Path = Path("/dev")) -> tuple[int, ...]:
-    """The groups that may use the GPUs, where not everybody may."""
-    found = set()
-    for pattern in _GPU_DEVICES:
-        for device in devices.glob(pattern):
-            with contextlib.suppress(OSError):
-                status = device.stat()
-                if status.st_gid and status.st_mode & 0o066 == 0o060:
-                    found.add(status.st_gid)
-    return tuple(sorted(found))
 
 
 def lock_folder(otherwise: Path) -> Path:

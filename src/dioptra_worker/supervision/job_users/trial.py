@@ -1,75 +1,111 @@
-"""Tries, as another user, what a job needs; the first thing that fails is printed.
+"""Tries, as another user, what a job needs.
 
-A program of its own, since there is no way back from being another user.
+In a process of its own, since there is no way back from being another user: a fork,
+which takes milliseconds, where this process has one thread, and else a program.
 """
 
 from __future__ import annotations
 
+import json
 import os
+import subprocess
 import sys
 import tempfile
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dioptra_worker.common.processes.interpreter import python
 from dioptra_worker.common.processes.job_user import JobUser, become
+from dioptra_worker.supervision.job_users.needs import Need
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Sequence
 
-FILES = (
-    *("AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE", "AWS_WEB_IDENTITY_TOKEN_FILE"),
-    *("AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"),
-    *("MLFLOW_TRACKING_SERVER_CERT_PATH", "MLFLOW_TRACKING_CLIENT_CERT_PATH"),
-    *("GOOGLE_APPLICATION_CREDENTIALS", "SSL_CERT_DIR"),
-)
-"""Variables that name files which a job's libraries read."""
+TRIAL_TIMEOUT = 30.0
+"""Seconds that the program may take; it starts Python."""
 
 
-def main() -> None:
-    """Become the user of the first argument, and use the folder of the second."""
-    user, folder = JobUser.parse(sys.argv[1]), Path(sys.argv[2])
-    needed = list(_needed())  # looked for while everything can be seen
+def first_problem(
+    user: JobUser, needs: Sequence[Need], *, folders: Sequence[Path]
+) -> str:
+    """The first thing that fails, in words; nothing when all is well.
+
+    Args:
+        user: Who is to have what a job needs.
+        needs: What a job needs, with no more rights than we have ourselves.
+        folders: Where it must be able to write; they are there.
+    """
+    if threading.active_count() == 1:
+        return _forked(user, needs, folders)
+    order = [
+        str(user),
+        needs,
+        [str(folder) for folder in folders],
+    ]
+    try:
+        done = subprocess.run(
+            [*python(), "-m", "dioptra_worker.supervision.job_users.trial"],
+            input=json.dumps(order),
+            capture_output=True,
+            text=True,
+            timeout=TRIAL_TIMEOUT,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return f"to try it took longer than {TRIAL_TIMEOUT:.0f} s"
+    words = done.stdout.strip()
+    if done.returncode and not words:
+        words = (done.stderr.strip().splitlines() or ["without a word"])[-1]
+    return words
+
+
+def _forked(user: JobUser, needs: Sequence[Need], folders: Sequence[Path]) -> str:
+    reader, writer = os.pipe()
+    if not (child := os.fork()):
+        words = "without a word"
+        try:
+            words = _try(user, needs, folders)
+        except BaseException as error:  # noqa: BLE001 - this process ends here
+            words = repr(error)
+        finally:
+            os.write(writer, words.encode("utf-8", "replace")[: 1 << 12])
+            os._exit(0)
+    os.close(writer)
+    with os.fdopen(reader, "rb") as answer:
+        words = answer.read().decode("utf-8", "replace")
+    os.waitpid(child, 0)
+    return words
+
+
+def _try(user: JobUser, needs: Sequence[Need], folders: Sequence[Path]) -> str:
+    """Become the user, for good, and use what it needs."""
     try:
         become(user)
     except OSError as error:
-        print(f"the system does not let the worker become user {user.uid}: {error}")  # noqa: T201
-        return
-    print(_first_problem(user, folder, needed))  # noqa: T201
-
-
-def _first_problem(user: JobUser, folder: Path, needed: list[tuple[Path, int]]) -> str:
-    for path, rights in needed:
-        if not os.access(path, rights):
-            return (
-                f"user {user.uid} cannot read {path}, which jobs need: let others read"
-                f" it and enter each folder above it"
-            )
-    for writable in (folder, Path(tempfile.gettempdir())):
+        return f"the system does not let the worker become user {user.uid}: {error}"
+    for writable in folders:
         try:
             tempfile.TemporaryFile(dir=writable).close()
         except OSError as error:
-            return f"user {user.uid} cannot write to {writable}: {error.strerror}"
+            return (
+                f"user {user.uid} cannot write to {writable} ({error.strerror}): let"
+                " others enter each folder above it"
+            )
+    for need in needs:
+        if os.access(need.path, need.rights):
+            continue
+        may_read = os.access(need.path, need.rights & ~os.W_OK)
+        verb = "write to" if may_read else "read"
+        return f"user {user.uid} cannot {verb} {need.path}, {need.why}: {need.remedy}"
     return ""
 
 
-def _needed() -> Iterator[tuple[Path, int]]:
-    """What a job's process reads: Python, all that is installed, files named to it."""
-    yield Path(sys.executable).resolve(), os.R_OK | os.X_OK
-    yield Path(sys.executable), os.R_OK | os.X_OK
-    for place in map(Path, sys.path):
-        if place.is_dir():
-            yield place, os.R_OK | os.X_OK
-            for entry in place.iterdir():
-                yield entry, os.R_OK | (os.X_OK if entry.is_dir() else 0)
-        elif place.exists():
-            yield place, os.R_OK
-    for name in FILES:
-        path = os.environ.get(name)
-        if path and Path(path).exists():
-            yield Path(path), os.R_OK
-    credentials = Path.home() / ".aws" / "credentials"
-    if "AWS_ACCESS_KEY_ID" not in os.environ and credentials.exists():
-        yield credentials, os.R_OK
+def main() -> None:
+    """Try what standard input has, and print what fails."""
+    user, needs, folders = json.load(sys.stdin)
+    found = [Need(*each) for each in needs]
+    print(_try(JobUser.parse(user), found, [Path(folder) for folder in folders]))  # noqa: T201
 
 
 if __name__ == "__main__":

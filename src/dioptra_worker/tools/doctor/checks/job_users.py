@@ -37,6 +37,7 @@ def check(settings: Settings, environment: Mapping[str, str]) -> Iterator[Findin
         slots=settings.concurrency,
         work_dir=settings.work_dir,
         environment=settings_module.for_runners(settings, environment),
+        private=settings_module.private_files(settings, environment),
     )
     if choice.users is not None:
         yield ok(
