@@ -333,6 +333,9 @@ def test_a_thread_that_ends_by_itself_stops_no_worker(desk: Desk) -> None:
         def watch(self) -> None:
             """Nobody rings."""
 
+        def pause(self) -> None:
+            """Nobody would have."""
+
     parts: Any = {
         "api": desk.api,
         "rq": desk.rq,

@@ -21,6 +21,8 @@ USERS = "Where the worker may change users"
 SECRETS = "No secret of the worker"
 NUMBERS = "No two jobs draw the same random numbers"
 FOLDERS = "What another user could have changed"
+TOO_OLD = "No job is taken of a platform"
+WOKEN = "Of many idle workers a job wakes few"
 BOUNDS = "An answer of a service has a bound"
 VERDICTS = "A verdict on a task graph"
 
@@ -41,6 +43,7 @@ STOP = "tests/unit/common/test_stop.py"
 HANDLER = "tests/integration/test_handler.py"
 LEASES = "tests/integration/test_leases.py"
 RECOVERY = "tests/integration/test_recovery.py"
+WATCHERS = "tests/integration/test_queue_watchers.py"
 LAUNCHER = "tests/integration/test_launcher.py"
 
 MUTANTS = (
@@ -201,7 +204,7 @@ MUTANTS = (
         promise=LEFTOVERS,
         module="runner.forkserver.server",
         function="Forkserver._reap_children",
-        old="end_rest=self._end_rest if is_runner else None",
+        old="end_rest=self._end_rest if objects else None",
         new="end_rest=None",
         killers=(f"{LAUNCHER}::test_nothing_that_a_job_started_outlives_it",),
     ),
@@ -395,8 +398,8 @@ MUTANTS = (
         promise=LOST_WORKER,
         module="daemon.recovery.sweep",
         function="Recovery._sweep_rq",
-        old='if state == "dead" or (state == "free" and not worker_lives):',
-        new='if state == "free" and not worker_lives:',
+        old='self._requeue(name, queue, "its worker is gone")',
+        new="continue",
         killers=(f"{RECOVERY}::test_started_by_a_dead_process",),
     ),
     Mutant(
@@ -656,6 +659,44 @@ MUTANTS = (
         old="if left <= 0:",
         new="if left is None:",
         killers=(f"{ANSWERS}::test_an_answer_that_drips",),
+    ),
+    # -- platforms
+    Mutant(
+        name="the version of a platform is not looked at",
+        promise=TOO_OLD,
+        module="daemon.main_loop",
+        function="MainLoop._reach",
+        old="self._api.check_platform()",
+        new="pass",
+        killers=("tests/unit/daemon/test_main_loop.py",),
+    ),
+    # -- who is woken
+    Mutant(
+        name="every idle worker watches its queue",
+        promise=WOKEN,
+        module="broker.rq.watch_places",
+        function="_LOOK",
+        old="return {place and 1 or 0,",
+        new="return {1,",
+        killers=(f"{WATCHERS}::test_one_entry_wakes_few_of_many",),
+    ),
+    Mutant(
+        name="who has taken a job calls nobody",
+        promise=WOKEN,
+        module="broker.rq.watch_places",
+        function="WatchPlaces.give_up",
+        old="            self.call(1)\n",
+        new="            pass\n",
+        killers=(f"{WATCHERS}::test_one_entry_wakes_few_of_many",),
+    ),
+    Mutant(
+        name="who is not called never looks",
+        promise=WOKEN,
+        module="broker.rq.queue_watcher",
+        function="QueueWatcher._work_with",
+        old="elif entries and (is_called or was_there):",
+        new="elif entries and is_called:",
+        killers=(f"{WATCHERS}::test_workers_that_watch_and_are_lost",),
     ),
     # -- task graphs
     Mutant(

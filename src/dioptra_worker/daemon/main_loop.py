@@ -83,6 +83,7 @@ class MainLoop:
         while not self._wakeup.stopping:
             found = self._next()
             if found is not None:
+                self._queue_watcher.pause()
                 self._drive(found)
                 self._idle_since = time.monotonic()
                 self._jobs += 1

@@ -80,6 +80,10 @@ class Platform:
     def watch(self) -> None:
         """Wait for an entry."""
 
+    def pause(self) -> None:
+        """Wait for none."""
+        self.asked.append("pause")
+
 
 @pytest.fixture(autouse=True)
 def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -121,7 +125,7 @@ def test_an_entry_is_taken_and_handled() -> None:
     platform = Platform()
     with Running(platform):
         until(lambda: bool(platform.handled), seconds=SOON)
-    assert platform.asked == ["suspended", "reach", "version", "dequeue"]
+    assert platform.asked == ["suspended", "reach", "version", "dequeue", "pause"]
 
 
 def test_no_entry_is_taken_while_the_api_is_away() -> None:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import queue
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import redis
 
 from dioptra_worker.broker.rq import queue_watcher
 from dioptra_worker.broker.rq.queue_watcher import QueueWatcher
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 @pytest.mark.parametrize(
@@ -27,6 +30,13 @@ def test_goes_on(
         def blmove(self, *_: object) -> bytes:
             fail_once("looking")
             return b"1"
+
+        def llen(self, _key: str) -> int:
+            return 1
+
+        def register_script(self, _script: str) -> Callable[..., Any]:
+            """A place is had, and never given up."""
+            return lambda **given: [1, 1] if len(given["args"]) > 1 else 0
 
     def fail_once(here: str) -> None:
         if here == where and troubles:
