@@ -45,12 +45,13 @@ def test_interrupted(tmp_path: Path, service: str) -> None:
 
 
 def _using(folder: Path) -> list[bytes]:
-    """The processes that have been told of a folder; a stack's services are."""
+    """The processes that are in a folder, or were told of it, as a stack's services."""
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         try:
             command = (process / "cmdline").read_bytes()
-            if bytes(folder) in command + (process / "environ").read_bytes():
+            place = bytes((process / "cwd").readlink())
+            if bytes(folder) in command + place:
                 found.append(command)
         except OSError:  # it has just ended
             continue

@@ -162,7 +162,8 @@ def _end(services: Sequence[Service], started: Sequence[Future[None]]) -> None:
     """
     until = time.monotonic() + _END_TIMEOUT
     while True:
-        for service in services:
+        is_last = not wait(started, _END_INTERVAL).not_done or time.monotonic() > until
+        for service in services:  # also after the last: it may be well by now
             service.kill()
-        if not wait(started, _END_INTERVAL).not_done or time.monotonic() > until:
+        if is_last:
             return
