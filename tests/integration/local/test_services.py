@@ -16,6 +16,8 @@ from tests.plugins.stack import QUEUES
 from dioptra_worker.tools.local.config import BUCKET
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from mypy_boto3_s3 import S3Client
 
     from dioptra_worker.tools.local import LocalStack
@@ -68,6 +70,64 @@ def test_a_stranger_registers_nobody(
         assert answer.status_code in {403, 404}, answer.text
     assert api.get("/users/", search=f"username:{name}")["totalNumResults"] == 0
     api.post("/users/", account)
+
+
+def test_a_stranger_reaches_no_file_through_mlflow(
+    stack: LocalStack, tmp_path: Path
+) -> None:
+    """MLflow reads and writes its store only, wherever a client has it keep artifacts.
+
+    It asks for no password: any user of the machine could else link a run's folder to
+    a private one of the stack's owner, and read and write there.
+    """
+    url = stack.environment()["MLFLOW_TRACKING_URI"]
+    private = tmp_path / "private"
+    private.mkdir()
+    (private / "secret.txt").write_text("hush-hush")
+    for number, root in enumerate((f"file://{tmp_path}", str(tmp_path))):
+        body: dict[str, object] = {
+            "name": f"x{uuid.uuid4().hex}",
+            "artifact_location": root,
+        }
+        api = f"{url}/api/2.0/mlflow"
+        made = requests.post(f"{api}/experiments/create", json=body, timeout=30)
+        body = {"experiment_id": made.json()["experiment_id"], "start_time": 1}
+        made = requests.post(f"{api}/runs/create", json=body, timeout=30)
+        run = made.json()["run"]["info"]["run_id"]
+        (tmp_path / run).mkdir()
+        (tmp_path / run / "artifacts").symlink_to(private)
+        at = {"run_uuid": run, "path": "secret.txt"}
+        listed = requests.get(
+            f"{api}/artifacts/list", params={"run_id": run}, timeout=30
+        )
+        read = requests.get(f"{url}/get-artifact", params=at, timeout=30)
+        requests.post(
+            f"{url}/ajax-api/2.0/mlflow/upload-artifact",
+            params={"run_uuid": run, "path": f"written-{number}.txt"},
+            data=b"by a stranger",
+            headers={"Content-Type": "application/octet-stream"},
+            timeout=30,
+        )
+        assert "secret.txt" not in listed.text
+        assert "hush-hush" not in read.text
+    assert [path.name for path in private.iterdir()] == ["secret.txt"]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/ajax-api/3.0/mlflow/assistant/config",
+        "/ajax-api/3.0/mlflow/gateway/secrets/list",
+        "/ajax-api/3.0/jobs",
+        "/gateway/any/mlflow/invocations",
+        "/api/2.0/mlflow/webhooks",
+    ],
+)
+def test_mlflow_starts_no_program_for_a_stranger(stack: LocalStack, path: str) -> None:
+    """What of MLflow starts programs, or asks other hosts, is not served."""
+    url = stack.environment()["MLFLOW_TRACKING_URI"]
+    for method in ("GET", "POST", "PUT"):
+        assert requests.request(method, url + path, timeout=30).status_code == 403
 
 
 def test_many_clients_write_at_once(stack: LocalStack) -> None:
