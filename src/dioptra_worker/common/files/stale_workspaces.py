@@ -1,7 +1,8 @@
-"""Remove the job folders that lost workers left."""
+"""Remove the folders that lost workers and fork servers left."""
 
 from __future__ import annotations
 
+import os
 import re
 from typing import TYPE_CHECKING
 
@@ -15,25 +16,35 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _NAME = re.compile(
-    r"job-\d+-(?P<owner>(?P<host>[0-9a-f]{8})\.(?P<pid>\d+)\.[0-9a-f]{8})-\w+"
+    r"(?P<kind>[a-z-]+)(-\d+)?"
+    r"-(?P<owner>(?P<host>[0-9a-f]{8})\.(?P<pid>\d+)\.[0-9a-f]{8})-\w+"
 )
 
 
-def remove_stale(parent: Path) -> list[Path]:
-    """Remove the folders of jobs whose worker on this machine is dead.
+def remove_stale(parent: Path, *, kind: str = "job") -> list[Path]:
+    """Remove folders whose process on this machine is dead.
 
     Args:
-        parent: The folder for all jobs; other machines may use it too.
+        parent: The folder for all of them; other machines may use it too.
+        kind: What their names begin with.
 
     Returns:
         What was removed.
     """
     removed = []
-    for folder in parent.glob("job-*"):
+    for folder in parent.glob(f"{kind}-*"):
         found = _NAME.fullmatch(folder.name)
-        if found is None or found["host"] != host_token():
+        if found is None or (found["kind"], found["host"]) != (kind, host_token()):
             continue
         is_stale = found["owner"] != owner_token(int(found["pid"]))
-        if is_stale and remove_all(folder):
+        if is_stale and _is_removable(folder) and remove_all(folder):
             removed.append(folder)
     return removed
+
+
+def _is_removable(folder: Path) -> bool:
+    """Whether it is ours, or anybody's that the system lets us remove."""
+    try:
+        return os.geteuid() in (0, folder.lstat().st_uid)
+    except FileNotFoundError:
+        return False

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dioptra_worker.common.files.removal import remove
+from dioptra_worker.common.files.stale_workspaces import remove_stale
+from dioptra_worker.common.files.workspace import owner_token
 from dioptra_worker.common.processes import process_privacy
 from dioptra_worker.common.processes.job_user import JobUser, become
 from dioptra_worker.homes import link_downloads
@@ -25,6 +27,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from dioptra_worker.runner.forkserver.process_makers import ProcessMaker
+
+HOME = "dioptra-forkserver"
+"""What the names of fork servers' folders begin with."""
 
 
 def main() -> None:
@@ -80,7 +85,9 @@ def main() -> None:
 def home_of_its_own() -> Iterator[None]:
     """Be where no job has been: what libraries read in a home is nobody's there."""
     try:
-        home = Path(tempfile.mkdtemp(prefix="dioptra-forkserver-"))
+        remove_stale(Path(tempfile.gettempdir()), kind=HOME)
+        owner = owner_token(os.getpid())
+        home = Path(tempfile.mkdtemp(prefix=f"{HOME}-{owner}-"))
         home.chmod(0o711)  # forks may be other users
         link_downloads(home, os.environ)
     except OSError:  # no disk has room: imports do not need any

@@ -97,6 +97,16 @@ def test_temporary_files_of_a_lost_worker_go_with_its_folder(tmp_path: Path) -> 
         temporary_of(others).unlink()
 
 
+def test_each_kind_of_folder_is_removed_by_whom_it_concerns(tmp_path: Path) -> None:
+    """A fork server leaves workers' folders alone, and other programs' in any case."""
+    owner = f"{host_token()}.999999999.00000000-abc"
+    names = [f"fork-server-{owner}", f"job-7-{owner}", "fork-server-of-others"]
+    for name in names:
+        (tmp_path / name).mkdir()
+    assert remove_stale(tmp_path, kind="fork-server") == [tmp_path / names[0]]
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(names[1:])
+
+
 @pytest.mark.skipif(
     sys.platform != "linux" or os.geteuid() != 0,
     reason="only root can hand a folder over to another user",
