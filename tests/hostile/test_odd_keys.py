@@ -19,8 +19,9 @@ from tests.plugins.valkey import valkey
 
 from dioptra_worker.broker.batch_leases import ElementLeases
 from dioptra_worker.broker.connection import connect
-from dioptra_worker.broker.leases import UNKNOWN, Leases, PendingStatus, UnknownRun
+from dioptra_worker.broker.leases import Leases
 from dioptra_worker.broker.parking import LONGEST_PAUSE, Parking
+from dioptra_worker.broker.records import UNKNOWN, PendingStatus, UnknownRun
 from dioptra_worker.broker.rq.payload import FUNCTION
 from dioptra_worker.broker.rq.registries import Registries
 from dioptra_worker.broker.rq.rq_worker import RqWorker

@@ -12,7 +12,7 @@ from rq import Queue
 from tests.unit.daemon.outbox.simulated_api import EXPERIMENT, JOB, SimulatedApi
 
 from dioptra_worker.broker.connection import connect
-from dioptra_worker.broker.leases import LeaseHolder, Leases
+from dioptra_worker.broker.leases import Leases
 from dioptra_worker.broker.rq.payload import FUNCTION
 from dioptra_worker.broker.rq.registries import Registries
 from dioptra_worker.broker.rq.rq_worker import RqWorker
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     import redis
 
+    from dioptra_worker.broker.records import LeaseHolder
     from dioptra_worker.tools.local import LocalStack
 
 LONG = 60.0

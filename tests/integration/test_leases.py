@@ -14,14 +14,9 @@ from uuid import uuid4
 import pytest
 
 from dioptra_worker.broker.connection import connect
-from dioptra_worker.broker.leases import (
-    ATTEMPTS_TTL,
-    LeaseHolder,
-    Leases,
-    PendingStatus,
-    this_process,
-)
+from dioptra_worker.broker.leases import ATTEMPTS_TTL, Leases
 from dioptra_worker.broker.parking import Parking
+from dioptra_worker.broker.records import LeaseHolder, PendingStatus, this_process
 from dioptra_worker.common.processes.process_identity import identify
 from dioptra_worker.errors import ServiceUnavailable
 from dioptra_worker.settings import LEASE_TTL

@@ -21,7 +21,7 @@ from rq.utils import now
 from rq.worker import Worker
 
 from dioptra_worker.broker.connection import connect
-from dioptra_worker.broker.leases import dump_record, this_process
+from dioptra_worker.broker.records import dump_record, this_process
 from dioptra_worker.broker.rq.commands import CommandListener
 from dioptra_worker.broker.rq.payload import FUNCTION, PlainSerializer, read_request
 from dioptra_worker.broker.rq.queue_watcher import QueueWatcher

@@ -23,12 +23,8 @@ from tests.plugins.testbed import Platform
 
 from dioptra_worker.api.client import DioptraApi
 from dioptra_worker.broker.connection import connect
-from dioptra_worker.broker.leases import (
-    MAX_LOOKS,
-    Leases,
-    UnknownRun,
-    this_process,
-)
+from dioptra_worker.broker.leases import MAX_LOOKS, Leases
+from dioptra_worker.broker.records import UnknownRun, this_process
 from dioptra_worker.broker.rq.payload import JobRequest, PlainSerializer, read_request
 from dioptra_worker.broker.rq.registries import Registries
 from dioptra_worker.broker.rq.rq_worker import RqWorker

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dioptra_worker.broker.connection import texts
-from dioptra_worker.broker.leases import (
+from dioptra_worker.broker.records import (
     PendingStatus,
     dump_record,
     read_holder,

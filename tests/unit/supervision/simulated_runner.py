@@ -112,7 +112,9 @@ class Runner:
         self._at("begun")
         if conduct.has_run:
             with self._lock:
-                self.has_run = self._say(RunStarted(run_id=RUN))
+                self.has_run = self._say(
+                    RunStarted(run_id=RUN, artifact_uri=f"s3://b/{RUN}/artifacts")
+                )
             self._at("run")
         if not read():
             return

@@ -22,12 +22,8 @@ from rq.worker import BaseWorker
 from rq.worker.base import WorkerStatus
 
 from dioptra_worker.broker.connection import SERVICE, translate_errors
-from dioptra_worker.broker.leases import (
-    dump_record,
-    read_holder,
-    this_process,
-)
 from dioptra_worker.broker.odd_keys import tell
+from dioptra_worker.broker.records import dump_record, read_holder, this_process
 from dioptra_worker.broker.rq.entry import fetch_entry
 from dioptra_worker.broker.rq.payload import PlainSerializer
 from dioptra_worker.common.outcome import Outcome

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from dioptra_worker.broker.leases import UnknownRun
+from dioptra_worker.broker.records import UnknownRun
 from dioptra_worker.common.files.workspace import workspace
 from dioptra_worker.common.outcome import Outcome
 from dioptra_worker.common.stop import BOOKS_TIMEOUT, Stopped
@@ -39,7 +39,8 @@ from dioptra_worker.supervision.verdict import judge
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from dioptra_worker.broker.leases import Leases, PendingStatus
+    from dioptra_worker.broker.leases import Leases
+    from dioptra_worker.broker.records import PendingStatus
     from dioptra_worker.broker.rq.payload import JobRequest
     from dioptra_worker.common.stop import JobStop
     from dioptra_worker.daemon.job.completion import Completion

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from dioptra_worker.api.models import Job
-    from dioptra_worker.broker.leases import PendingStatus
+    from dioptra_worker.broker.records import PendingStatus
     from dioptra_worker.broker.rq.payload import JobRequest
     from dioptra_worker.common.stop import JobStop
     from dioptra_worker.settings import Settings

@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from dioptra_worker.broker.leases import PendingStatus
+from dioptra_worker.broker.records import PendingStatus
 from dioptra_worker.common.outcome import Outcome
 from dioptra_worker.common.stop import Stopped
 from dioptra_worker.daemon.job.heartbeat import taken_over

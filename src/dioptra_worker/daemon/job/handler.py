@@ -8,7 +8,7 @@ import uuid
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from dioptra_worker.broker.leases import UNKNOWN
+from dioptra_worker.broker.records import UNKNOWN
 from dioptra_worker.broker.rq.payload import read_request
 from dioptra_worker.common.stop import Stopped
 from dioptra_worker.common.text.humanize import duration

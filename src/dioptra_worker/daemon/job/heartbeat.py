@@ -13,7 +13,8 @@ from dioptra_worker.daemon.health.snapshot import REDIS
 from dioptra_worker.errors import ServiceUnavailable
 
 if TYPE_CHECKING:
-    from dioptra_worker.broker.leases import LeaseHolder, Leases
+    from dioptra_worker.broker.leases import Leases
+    from dioptra_worker.broker.records import LeaseHolder
     from dioptra_worker.broker.rq.rq_worker import ActiveJob, RqWorker
     from dioptra_worker.common.stop import JobStop
     from dioptra_worker.daemon.health.state import HealthState

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from dioptra_worker.broker.leases import PendingStatus
+    from dioptra_worker.broker.records import PendingStatus
     from dioptra_worker.settings import Settings
     from dioptra_worker.tracking.base import RunStatus
 

@@ -22,7 +22,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from dioptra_worker.broker.leases import PendingStatus
+from dioptra_worker.broker.records import PendingStatus
 from dioptra_worker.common.files.trusted_folder import make_private
 from dioptra_worker.daemon.outbox.buffer import Buffer
 from dioptra_worker.daemon.outbox.item_store import ItemStore

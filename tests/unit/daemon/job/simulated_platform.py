@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tests.unit.supervision.simulated_runner import Forkserver
 
     from dioptra_worker.api.models import Job
-    from dioptra_worker.broker.leases import LeaseHolder, PendingStatus, UnknownRun
+    from dioptra_worker.broker.records import LeaseHolder, PendingStatus, UnknownRun
     from dioptra_worker.common.stop import JobStop
     from dioptra_worker.settings import Times
 

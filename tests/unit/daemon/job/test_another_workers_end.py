@@ -16,7 +16,7 @@ from tests.unit.daemon.job.simulated_platform import (
 from tests.unit.daemon.outbox.simulated_api import EXPERIMENT, JOB, REFUSED, Fault
 from tests.unit.supervision.simulated_runner import Conduct, Forkserver
 
-from dioptra_worker.broker.leases import LeaseHolder, PendingStatus
+from dioptra_worker.broker.records import LeaseHolder, PendingStatus
 from dioptra_worker.broker.rq.payload import JobRequest
 from dioptra_worker.common.stop import JobStop, StopRequest
 from dioptra_worker.daemon.job.attempt import Attempt

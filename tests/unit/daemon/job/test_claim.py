@@ -16,7 +16,7 @@ from tests.unit.daemon.outbox.simulated_api import (
     SimulatedApi,
 )
 
-from dioptra_worker.broker.leases import PendingStatus
+from dioptra_worker.broker.records import PendingStatus
 from dioptra_worker.broker.rq.payload import JobRequest
 from dioptra_worker.common.stop import LEASE_LOST, JobStop, Stopped
 from dioptra_worker.daemon.job.claim import Claim, claim

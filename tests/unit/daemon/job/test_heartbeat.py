@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from tests.plugins.until import until
 
-from dioptra_worker.broker.leases import LeaseHolder
+from dioptra_worker.broker.records import LeaseHolder
 from dioptra_worker.common.stop import LEASE_LOST, JobStop, lease_clock
 from dioptra_worker.daemon.health.state import HealthState
 from dioptra_worker.daemon.job.heartbeat import Heartbeat

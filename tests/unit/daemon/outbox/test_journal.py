@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from dioptra_worker.broker.leases import PendingStatus
+from dioptra_worker.broker.records import PendingStatus
 from dioptra_worker.daemon.outbox.item_store import ItemStore
 from dioptra_worker.daemon.outbox.journal import Journal, Journals
 from dioptra_worker.protocol.messages import ArtifactStored, Log, Metric, RunStarted

@@ -26,7 +26,7 @@ from tests.unit.daemon.outbox.simulated_api import (
     SimulatedApi,
 )
 
-from dioptra_worker.broker.leases import PendingStatus
+from dioptra_worker.broker.records import PendingStatus
 from dioptra_worker.common.stop import JobStop
 from dioptra_worker.common.text.masking import Mask
 from dioptra_worker.daemon.outbox.buffer import Capacity

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 from tests.unit.daemon.outbox.simulated_api import EXPERIMENT, JOB, SimulatedApi
 
-from dioptra_worker.broker.leases import PendingStatus
+from dioptra_worker.broker.records import PendingStatus
 from dioptra_worker.common.text.masking import Mask
 from dioptra_worker.daemon.outbox.journal import Journal, Journals
 from dioptra_worker.daemon.recovery.orphaned_outboxes import OrphanedOutboxes
