@@ -63,9 +63,12 @@ for _name in [name for name in os.environ if name.startswith(FOREIGN)]:
     if _name not in OURS:
         del os.environ[_name]
 
-# A shell ignores Ctrl-C for what it runs in the background, and so would what we start.
+# A shell ignores Ctrl-C for what it runs in the background, nohup a hang-up, and so
+# would what we start. What a function heeds, the programs that we start do not ignore.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, lambda *_: None)
 
 settings.register_profile(  # a machine that is busy fails no test
     "patient", deadline=None, suppress_health_check=[HealthCheck.too_slow]
