@@ -409,10 +409,10 @@ class _BoundedResponse(http.client.HTTPResponse):
         if pace is not None:
             pace.begin()
             raw = self.fp.detach()
-            self.fp = io.BufferedReader(_PacedSocket(raw, sock, pace))
+            self.fp = io.BufferedReader(PacedSocket(raw, sock, pace))
 
 
-class _PacedSocket(io.RawIOBase):
+class PacedSocket(io.RawIOBase):
     """A socket's reading side that is closed to who sends too slowly."""
 
     def __init__(self, raw: io.RawIOBase, sock: socket.socket, pace: Pace) -> None:
@@ -422,9 +422,15 @@ class _PacedSocket(io.RawIOBase):
         self._silence = sock.gettimeout()
 
     def readable(self) -> bool:
+        """Yes."""
         return True
 
     def readinto(self, buffer: Any) -> int | None:
+        """Read what comes next.
+
+        Raises:
+            TimeoutError: Too slowly.
+        """
         left = self._pace.left
         if left <= 0:
             raise TimeoutError("the whole answer took too long")
@@ -441,6 +447,7 @@ class _PacedSocket(io.RawIOBase):
         return count
 
     def close(self) -> None:
+        """Close what is read, not the connection."""
         self._raw.close()
         super().close()
 

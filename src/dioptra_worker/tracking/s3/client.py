@@ -23,6 +23,7 @@ from botocore.exceptions import (
 from dioptra_worker import certificates
 from dioptra_worker.common.network.network_errors import cause
 from dioptra_worker.errors import ServiceRefused, ServiceUnavailable
+from dioptra_worker.tracking.s3.bounded_answers import bound_answers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -145,7 +146,7 @@ def _make(*, access_key: str | None = None, secret_key: str | None = None) -> S3
     checksums: Literal["when_required", "when_supported"]
     checksums = "when_required" if endpoint else "when_supported"
     session = _session()
-    return boto3.Session(botocore_session=session).client(
+    made: S3Client = boto3.Session(botocore_session=session).client(
         "s3",
         endpoint_url=endpoint,
         verify=_believed(session),
@@ -158,6 +159,8 @@ def _make(*, access_key: str | None = None, secret_key: str | None = None) -> S3
         aws_access_key_id=access_key,
         aws_secret_access_key=secret_key,
     )
+    bound_answers(made)
+    return made
 
 
 def _believed(session: botocore.session.Session) -> str | bool:
