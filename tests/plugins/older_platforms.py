@@ -15,7 +15,6 @@ from dioptra_worker.tools.local import ensure_peer
 from dioptra_worker.tools.local.rest_api.peer import PINS
 
 VERSIONS = {
-    "1.0.0": {"rq": "1.16.2"},
     "1.0.1": {"rq": "2.0.0"},
     "1.1.0": {"rq": "2.6.1"},
 }
