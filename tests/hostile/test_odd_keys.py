@@ -140,7 +140,7 @@ def _elements(client: redis.Redis) -> None:
 def _begun(client: redis.Redis) -> None:
     leases = _leases(client)
     assert leases.count_attempt(JOB, RUN) == 1
-    assert leases.is_unknown_run(RUN)
+    assert leases.unknown_run(RUN)
 
 
 def _looked_for(client: redis.Redis) -> None:

@@ -176,7 +176,7 @@ def test_text_for_people(doctor: Patient) -> None:
     place = next(i for i, line in enumerate(lines) if line.startswith("✗ queues"))
     assert "no queue 'locale'" in lines[place]
     assert lines[place + 1].strip().startswith("→ register it, or correct the name")
-    assert "did you mean 'local'?" in lines[place + 1]
+    assert "did you mean 'local'" in lines[place + 1]
     assert any(line.startswith("✓ Redis queue") for line in lines)
     assert lines[-1].endswith("1 to mend")
 

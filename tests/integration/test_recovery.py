@@ -506,7 +506,7 @@ def test_a_run_that_nobody_knows(place: Place) -> None:
     place.leases.acquire(job)
     place.leases.count_attempt(job, uuid4().hex)  # another start is no reason to wait
     assert set(_looked_for(place, token, times=MAX_LOOKS + 1)) == {"FAILED"}
-    assert not place.leases.is_unknown_run(token)
+    assert place.leases.unknown_run(token) is None
 
 
 def test_a_run_that_is_known(place: Place) -> None:

@@ -655,7 +655,7 @@ MUTANTS = (
         name="an answer may take for ever",
         promise=BOUNDS,
         module="common.network.bounded_http",
-        function="_PacedSocket.readinto",
+        function="PacedSocket.readinto",
         old="if left <= 0:",
         new="if left is None:",
         killers=(f"{ANSWERS}::test_an_answer_that_drips",),

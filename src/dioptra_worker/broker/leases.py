@@ -414,10 +414,11 @@ class Leases:
                 tell(f"{UNKNOWN_RUNS} {token[:100]!r}", "this field was removed")
         return runs
 
-    def is_unknown_run(self, token: str) -> bool:
-        """Whether it is not settled what became of a start's run."""
+    def unknown_run(self, token: str) -> UnknownRun | None:
+        """What is known of a start's run; None when it is settled what became of it."""
         with translate_errors():
-            return bool(self._redis.hexists(UNKNOWN_RUNS, token))
+            found = self._redis.hget(UNKNOWN_RUNS, token)
+        return None if found is None else _read_unknown_run(found)
 
     def record_unknown_run(self, token: str, run: UnknownRun) -> None:
         """Note what is known of such a run; one for which was looked enough is left."""

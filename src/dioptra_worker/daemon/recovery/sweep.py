@@ -167,11 +167,16 @@ class Recovery:
         """
         runs = list(self._leases.unknown_runs().items())
         random.shuffle(runs)
-        lost = (
-            (token, run)
+        over = (
+            token
             for token, run in runs
             if not self._leases.is_under_way(run.job_id, token)
-            and self._leases.is_unknown_run(token)  # it was perhaps settled just now
+        )
+        # Read anew: it was perhaps settled just now, or its end told.
+        lost = (
+            (token, run)
+            for token in over
+            if (run := self._leases.unknown_run(token)) is not None
         )
         for token, run in itertools.islice(lost, MAX_LOOKED_FOR):
             if not self._close_begun(token, run.status):

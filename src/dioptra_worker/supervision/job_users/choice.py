@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 import stat
@@ -132,8 +133,8 @@ class _Trial:
     ) -> None:
         self.users, self._shared = numbers[:-1], numbers[-1]
         self.groups = (self._shared, *gpu_groups())
-        ours = work_dir / f"downloads-{self._shared}"
-        self.downloads = named_downloads(environment) or ours
+        self._ours = work_dir / f"downloads-{self._shared}"
+        self.downloads = named_downloads(environment) or self._ours
         self._slots = slots
         self._work_dir = work_dir
         self._environment = environment
@@ -177,6 +178,8 @@ class _Trial:
         finally:
             if reason or sys.exc_info()[0]:
                 self._work_dir.chmod(mode)
+                with contextlib.suppress(OSError):  # it holds something, or is not ours
+                    self._ours.rmdir()
         return reason
 
     def _losses(self) -> Iterator[str]:
