@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from dioptra_worker.tools.local import LocalStack
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 SOURCE = """
 from dioptra_worker.batch import ElementsWorker
