@@ -11,21 +11,17 @@ from __future__ import annotations
 import contextlib
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from dioptra_worker.common.processes.ipc_objects import (
     SHARED_MEMORY,
     remove_system_v,
     system_v,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from dioptra_worker.common.processes.process_identity import pids, session_of
 
 _PROC = Path("/proc")
 _MAPPED_FIELDS = 6
-_SESSION_FIELD = 3
-"""Of what /proc says of a process after its name."""
 
 
 class _Block(NamedTuple):
@@ -56,7 +52,7 @@ class JobObjects:
         }
         if not new and not segments:  # as almost always
             return
-        processes = set(_session(session))
+        processes = _members(session)
         self._segments |= {n for n, maker in segments.items() if maker in processes}
         self._held |= new & _held_by(processes)
 
@@ -75,8 +71,8 @@ class JobObjects:
             removed.append(f"System V shm {number}")
         left = self._held & _blocks()
         if left:
-            own = set() if session is None else set(_session(session))
-            left -= _held_by(set(_all()) - own)
+            own = set() if session is None else _members(session)
+            left -= _held_by(set(pids()) - own)
         for block in left:
             with contextlib.suppress(OSError):
                 Path(block.path).unlink()
@@ -101,18 +97,9 @@ def _segments() -> dict[int, int]:
     return {int(row["shmid"]): int(row["cpid"]) for row in system_v("shm")}
 
 
-def _all() -> Iterator[int]:
-    return (int(folder.name) for folder in _PROC.glob("[0-9]*"))
-
-
-def _session(session: int) -> Iterator[int]:
+def _members(session: int) -> set[int]:
     """The processes of a session."""
-    for pid in _all():
-        with contextlib.suppress(OSError, ValueError, IndexError):
-            stat = (_PROC / str(pid) / "stat").read_text(errors="replace")
-            # A program's name may have any character, and ends at the last bracket.
-            if int(stat.rpartition(")")[2].split()[_SESSION_FIELD]) == session:
-                yield pid
+    return {pid for pid in pids() if session_of(pid) == session}
 
 
 def _held_by(processes: set[int]) -> set[_Block]:

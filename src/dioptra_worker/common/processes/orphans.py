@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dioptra_worker.common.processes.prctl import PR_SET_CHILD_SUBREAPER, prctl
+from dioptra_worker.common.processes.process_identity import session_of
 from dioptra_worker.common.processes.resource_trackers import (
     TRACKER_TIMEOUT,
     is_tracker,
@@ -120,14 +121,7 @@ def _orphans(session: int | None) -> set[int]:
         with contextlib.suppress(OSError):  # a thread that has just ended
             found |= {int(pid) for pid in task.read_text().split()}
     own = os.getsid(0)
-    sessions = {pid: _session(pid) or own for pid in found}
+    sessions = {pid: session_of(pid) or own for pid in found}
     return {
         pid for pid, its in sessions.items() if its != own and session in {None, its}
     }
-
-
-def _session(pid: int) -> int | None:
-    try:
-        return os.getsid(pid)
-    except OSError:  # another thread has reaped it
-        return None

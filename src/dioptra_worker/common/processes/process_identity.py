@@ -6,6 +6,7 @@ A process is known by its id and its start time, which the kernel keeps for it. 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import time
@@ -72,6 +73,22 @@ def pid_namespace() -> str:
         return str((_PROC / "self/ns/pid").readlink())
     except OSError:
         return ""
+
+
+def pids() -> Iterator[int]:
+    """Return the ids of all processes that are shown; only with ``/proc``."""
+    with contextlib.suppress(OSError):
+        for entry in _PROC.iterdir():
+            if entry.name.isdigit():
+                yield int(entry.name)
+
+
+def session_of(pid: int) -> int | None:
+    """Return the session of a process, or None if there is no such process."""
+    try:
+        return os.getsid(pid)
+    except OSError:
+        return None
 
 
 def find_by_environment(text: str) -> list[ProcessId]:
@@ -159,13 +176,12 @@ def _environments() -> Iterator[tuple[int, str]]:
     if not _has_proc():
         yield from _environments_from_ps()
         return
-    for entry in _PROC.iterdir():
-        if entry.name.isdigit():
-            try:
-                content = (entry / "environ").read_bytes()
-            except OSError:  # somebody else's, or gone
-                continue
-            yield int(entry.name), content.decode(errors="replace")
+    for pid in pids():
+        try:
+            content = (_PROC / str(pid) / "environ").read_bytes()
+        except OSError:  # somebody else's, or gone
+            continue
+        yield pid, content.decode(errors="replace")
 
 
 def _environments_from_ps() -> Iterator[tuple[int, str]]:

@@ -12,6 +12,8 @@ import os
 import signal
 from pathlib import Path
 
+from dioptra_worker.common.processes.process_identity import pids
+
 TRACKER_TIMEOUT = 1.0
 """Seconds for trackers to do their work, once nobody is left who could need them."""
 _PROC = Path("/proc")
@@ -51,10 +53,8 @@ def kill_group(group: int) -> None:
 def _members(group: int) -> set[int]:
     """The processes of a group; none where the system does not show them."""
     found = set()
-    for folder in _PROC.glob("[0-9]*"):
-        with contextlib.suppress(OSError, ValueError, IndexError):
-            stat = (folder / "stat").read_text(errors="replace")
-            # A program's name may have any character, and ends at the last bracket.
-            if int(stat.rpartition(")")[2].split()[2]) == group:
-                found.add(int(folder.name))
+    for pid in pids():
+        with contextlib.suppress(OSError):
+            if os.getpgid(pid) == group:
+                found.add(pid)
     return found

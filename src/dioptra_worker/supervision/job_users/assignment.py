@@ -21,6 +21,7 @@ from dioptra_worker.common.files.removal import remove
 from dioptra_worker.common.files.trusted_folder import make_private
 from dioptra_worker.common.processes.interpreter import python
 from dioptra_worker.common.processes.job_user import JobUser
+from dioptra_worker.common.processes.process_identity import pids
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -175,9 +176,9 @@ def _processes(*, nested: bool = True) -> Iterator[tuple[int, int]]:
     Args:
         nested: Also those of namespaces below this one, such as other containers.
     """
-    for folder in Path("/proc").glob("[0-9]*"):
+    for pid in pids():
         try:
-            lines = (folder / "status").read_text(errors="replace").splitlines()
+            lines = Path(f"/proc/{pid}/status").read_text(errors="replace").splitlines()
         except OSError:
             continue
         fields = dict(line.split(":", 1) for line in lines if ":" in line)
@@ -186,4 +187,4 @@ def _processes(*, nested: bool = True) -> Iterator[tuple[int, int]]:
         if not nested and len(fields.get("NSpid", "1").split()) > 1:
             continue
         for uid in set(map(int, fields["Uid"].split())):
-            yield int(folder.name), uid
+            yield pid, uid
