@@ -17,7 +17,7 @@ from dioptra_worker.errors import RunnerError
 from dioptra_worker.protocol import codec
 from dioptra_worker.protocol.messages import Message, Plan, RunnerMessage
 from dioptra_worker.sdk.child_link import ChildLink
-from dioptra_worker.sdk.questions import Questions, Reply
+from dioptra_worker.sdk.worker_link import Reply, WorkerLink
 from dioptra_worker.supervision.channel.line_splitter import LineSplitter
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ _HIGH_DESCRIPTOR = 200
 """Where code that closes low descriptors does not meet ours; 256 is macOS's limit."""
 
 
-class Channel(Questions):
+class Channel(WorkerLink):
     """One runner's conversation with the daemon; any thread may speak.
 
     A thread of its own reads, so that it notices when the daemon is gone. The socket is

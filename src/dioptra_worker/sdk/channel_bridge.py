@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, cast
 
 from dioptra_worker.protocol.messages import MAX_ELEMENT, MAX_ELEMENT_ERROR, Metric
 from dioptra_worker.sdk.bridge import JobContext, Session
@@ -13,35 +13,11 @@ if TYPE_CHECKING:
 
     from dioptra_worker.protocol.messages import (
         BatchElementState,
-        RunnerMessage,
-        SessionReply,
     )
+    from dioptra_worker.sdk.worker_link import WorkerLink
 
 SESSION_TIMEOUT = 120.0
 """Seconds that a plugin waits for a session while the API may be away."""
-
-
-class Channel(Protocol):
-    """A connection to the worker, of whatever kind."""
-
-    def send(self, message: RunnerMessage) -> None:
-        """Tell the worker something."""
-        ...
-
-    def session(self, *, renew: bool, timeout: float) -> SessionReply:
-        """Ask it for its session with the REST API."""
-        ...
-
-    def set_element_state(
-        self,
-        element: str,
-        state: BatchElementState,
-        *,
-        error: str = "",
-        last: bool = False,
-    ) -> str:
-        """Claim an element of a batch, or say what became of it."""
-        ...
 
 
 class ChannelBridge:
@@ -53,7 +29,7 @@ class ChannelBridge:
         context: What the job was given, once its plan is there.
     """
 
-    def __init__(self, channel: Channel, *, job_id: int) -> None:
+    def __init__(self, channel: WorkerLink, *, job_id: int) -> None:
         self.job_id = job_id
         self.store_metric: Callable[[str, float, int], None] | None = None
         self.context = JobContext()

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from dioptra_worker.errors import RunnerError
 from dioptra_worker.protocol import codec
 from dioptra_worker.protocol.messages import Log, Output
-from dioptra_worker.sdk.questions import Questions, Reply
+from dioptra_worker.sdk.worker_link import Reply, WorkerLink
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,7 +37,7 @@ _STREAMS = {"stdout": 1, "stderr": 2}
 _links: weakref.WeakSet[ChildLink] = weakref.WeakSet()
 
 
-class ChildLink(Questions):
+class ChildLink(WorkerLink):
     """One process's way to the worker; any thread may use it."""
 
     def __init__(

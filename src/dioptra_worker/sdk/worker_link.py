@@ -1,4 +1,4 @@
-"""What a process of a job asks the worker, however it is connected to it."""
+"""What a process of a job tells and asks the worker, however it is connected to it."""
 
 from __future__ import annotations
 
@@ -18,11 +18,17 @@ from dioptra_worker.protocol.messages import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from dioptra_worker.protocol.messages import RunnerMessage
+
 Reply = SessionReply | BatchClaimReply
 
 
-class Questions(ABC):
-    """Asks, and waits for the answers."""
+class WorkerLink(ABC):
+    """Tells, asks, and waits for the answers."""
+
+    @abstractmethod
+    def send(self, message: RunnerMessage) -> None:
+        """Tell the worker something."""
 
     @abstractmethod
     def ask(
