@@ -211,18 +211,23 @@ class Supervisor:
         self._await_reading()
         held = self._output.is_holding
         ready = self._selector.select(0.0 if held else timeout)
+        self._read(ready)
         # Of several processes, what one has said may lead to what another says. Of all
         # that was said until now, nothing is missing after the next look.
         now = time.monotonic_ns()
-        ready = self._selector.select(0.0) if ready else ready
+        if ready:
+            self._read(self._selector.select(0.0))
+        self._output.pass_on(now)
+        self._heed_messages()
+        return bool(ready) or held
+
+    def _read(self, ready: list[tuple[selectors.SelectorKey, int]]) -> None:
+        """Read from what is ready, and write to what takes more."""
         for key, events in ready:
             if events & selectors.EVENT_WRITE:
                 self._pipes.unread.flush()
             if events & selectors.EVENT_READ and not key.data():
                 self._selector.unregister(key.fileobj)
-        self._output.pass_on(now)
-        self._heed_messages()
-        return bool(ready) or held
 
     def _await_reading(self) -> None:
         """Notice when the runner reads on, if it has something to read."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
+from functools import partial
 from time import monotonic_ns
 from typing import TYPE_CHECKING, Protocol
 
@@ -33,6 +34,7 @@ from dioptra_worker.supervision.channel.message_limits import (
 
 if TYPE_CHECKING:
     import socket
+    from collections.abc import Callable
 
     from dioptra_worker.protocol.messages import OutputStream, RunnerMessage
 
@@ -86,7 +88,7 @@ class RunnerOutput:
         self._listener = listener
         self._checks = MessageChecks()
         self._messages: dict[int, LineSplitter] = {}
-        self._collected: list[tuple[int, int, bytes | None]] = []
+        self._collected: list[tuple[int, Callable[[], None]]] = []
         self._told_at = 0
         self._splitters: dict[tuple[str, OutputStream], LineSplitter] = {}
 
@@ -112,9 +114,10 @@ class RunnerOutput:
         for line in splitter.feed(data):
             time, rest = codec.split_time(line)
             said_at = said_at if time is None else time
-            self._collected.append((said_at, process, rest))
+            self._collected.append((said_at, partial(self._receive, rest, process)))
         if not is_open and process != RUNNER:
-            self._collected.append((monotonic_ns(), process, None))
+            end = partial(self._end_process, process)
+            self._collected.append((monotonic_ns(), end))
         if sum(map(len, self._messages.values())) > MAX_UNENDED_BYTES:
             self.over_limit = self.over_limit or (
                 "its processes began messages to the worker of more than"
@@ -136,12 +139,9 @@ class RunnerOutput:
         ready = [item for item in self._collected if not until < item[0] <= now]
         self._collected = [item for item in self._collected if until < item[0] <= now]
         ready.sort(key=lambda item: item[0])  # those of one process stay as they are
-        for said_at, process, line in ready:
+        for said_at, pass_on in ready:
             self._told_at = max(self._told_at, min(said_at, now))
-            if line is None:
-                self._end_process(process)
-            else:
-                self._receive(line, process)
+            pass_on()
 
     def _end_process(self, process: int) -> None:
         """Pass on what a process has left, which hung up, as if it had ended it."""
@@ -150,9 +150,15 @@ class RunnerOutput:
             self._finish(key)
 
     def read_pipe(self, descriptor: int, stream: OutputStream) -> bool:
-        """Read what there is of standard output or error; False at its end."""
+        """Read what there is of standard output or error; False at its end.
+
+        It is kept until `pass_on`, too. When it was written nobody knows, only that it
+        was before now: what a message said until then comes first.
+        """
         data = os.read(descriptor, _READ_SIZE)
-        self._pass_lines("pipe", stream, data)
+        if data:
+            pass_on = partial(self._pass_lines, "pipe", stream, data)
+            self._collected.append((monotonic_ns(), pass_on))
         return bool(data)
 
     def finish(self) -> None:

@@ -107,6 +107,26 @@ def test_what_may_come_too_early_waits() -> None:
     assert heard.messages == [_log("late"), _log("of the future")]
 
 
+def test_a_pipe_does_not_overtake() -> None:
+    """What was said before a line was read from a pipe comes before that line."""
+    heard = Listener()
+    output = RunnerOutput(heard)
+    with _connected(1) as (ours, theirs):
+        reader, writer = os.pipe()
+        said = [Output(stream="stdout", text=f"{name}\n") for name in ("a", "c")]
+        theirs[0].sendall(encode_at(said[0]))
+        os.write(writer, b"b\n")
+        assert output.read_pipe(reader, "stdout")
+        theirs[0].sendall(encode_at(said[1]))
+        output.read_messages(ours[0])
+        output.pass_on()
+        os.close(writer)
+        assert not output.read_pipe(reader, "stdout")
+        os.close(reader)
+    assert heard.lines == ["a", "b", "c"]
+    assert not output.is_holding
+
+
 def test_lines_of_processes_are_not_mixed() -> None:
     """Halves of lines come together by process; the last half when it hangs up."""
     heard = Listener()
