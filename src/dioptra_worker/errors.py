@@ -10,7 +10,8 @@
      ├─ RunnerError              a runner could not be started or spoken to
      └─ ServiceError             a service did not do what it was asked
          ├─ ServiceUnavailable   it may do so later: wait and try again
-         │   └─ PathUnknown      who answers knows no such path; is it the service?
+         │   └─ ForeignAnswer    not by the service: by what stands in front of it
+         │       └─ PathUnknown  who answers knows no such path; is it the service?
          └─ ServiceRefused       it will not: the request or our rights are wrong
              ├─ LoginRefused     the user or the password
              ├─ PlatformTooOld   its version lacks what a worker needs
@@ -104,7 +105,14 @@ class ServiceUnavailable(ServiceError):
         super().__init__(message, service=service, status=status, detail=detail)
 
 
-class PathUnknown(ServiceUnavailable):
+class ForeignAnswer(ServiceUnavailable):
+    """Something in front of the service has answered in its place, such as a proxy.
+
+    What the service itself would say is yet to be heard.
+    """
+
+
+class PathUnknown(ForeignAnswer):
     """Who answers knows no such path: an older API, or a proxy before one that is away.
 
     It is no `NotFound`, which only the API itself can say.

@@ -179,7 +179,7 @@ def test_config_that_is_none(
 def test_a_proxy_that_knows_no_api(
     scene: Scene, proxy: FaultProxy, witness: Witness, tmp_path: Path
 ) -> None:
-    """While the API is replaced, a proxy's 404 ends no job and empties no log."""
+    """While the API is replaced, a proxy's pages end no job and empty no log."""
     go = tmp_path / "go"
     source = f"""
 @pyplugs.register
@@ -189,24 +189,25 @@ def act():
     while not os.path.exists({str(go)!r}):
         time.sleep(0.02)
 """
+
+    def page(status: int) -> Callable[[Exchange], None]:
+        answer = Answered(status, [("Content-Type", "text/html")], b"<html>wait</html>")
+        return lambda exchange: exchange.reply(answer)
+
+    first = proxy.add(Rule("GET", CONFIG, page(403), times=2))
     job = scene.platform.submit(
         scene.platform.entrypoint(source, {"acting": {"act": []}})
     )
     scene.platform.wait_for_line(job, "line 99", seconds=PATIENCE)
-    answer = Answered(404, [("Content-Type", "text/plain")], b"404 page not found\n")
-
-    def absent(exchange: Exchange) -> None:
-        exchange.reply(answer)
-
     rules = [
-        proxy.add(Rule("GET", rf"/jobs/{job}$", absent, times=3)),
-        proxy.add(Rule("POST", rf"/jobs/{job}/log$", absent, times=2)),
-        proxy.add(Rule("PUT", rf"/jobs/{job}/status$", absent, times=2)),
+        proxy.add(Rule("GET", rf"/jobs/{job}$", page(404), times=3)),
+        proxy.add(Rule("POST", rf"/jobs/{job}/log$", page(410), times=2)),
+        proxy.add(Rule("PUT", rf"/jobs/{job}/status$", page(418), times=2)),
     ]
     until(lambda: rules[0].hits == 3, says=lambda: scene.daemon.log)
     go.touch()
     assert witness.outcome(job, says="the job finished").statuses == FINISHED
-    assert [rule.hits for rule in rules] == [3, 2, 2]
+    assert [rule.hits for rule in [first, *rules]] == [2, 3, 2, 2]
     assert scene.platform.text(job).count("the job finished") == 1
     scene.assert_clean()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import email.utils
+import json
 import time
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -13,6 +14,7 @@ from dioptra_worker.common.network.network_errors import cause
 from dioptra_worker.common.text import strict_json
 from dioptra_worker.errors import (
     Conflict,
+    ForeignAnswer,
     LoginRefused,
     NotFound,
     PathUnknown,
@@ -32,6 +34,8 @@ MAX_MESSAGE_CHARS = 2000
 
 _NOT_NOW = {408, 421, 425, 429, 431}
 """Statuses below 500 that are about the moment or the connection, not the request."""
+_REFUSED_BY_ANYBODY = {413}
+"""Statuses that settle a request whoever gives them: it is as large the next time."""
 _OTHER_SHAPE = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 T = TypeVar("T")
 
@@ -108,19 +112,21 @@ def unreachable_error(
 
 
 def status_error(method: str, path: str, response: requests.Response) -> ServiceError:
-    """The error that an HTTP status other than 2xx stands for."""
+    """The error that an HTTP status other than 2xx stands for.
+
+    What the API refuses, it says in JSON of its shape. Anything else below 500 is by
+    something in front of it, which decides nothing about a job.
+    """
     status = response.status_code
     try:
         body = strict_json.loads(response.content)
     except strict_json.NotJson:
         body = response.content[:500].decode("utf-8", "replace")
-    if isinstance(body, dict):
-        words = str(body.get("message"))[:MAX_MESSAGE_CHARS]
-    else:  # a page of a proxy, maybe, of which all stands in one line here
-        words = f"something that is not its JSON: {str(body)[:80]!r}"
+    own_words = _own_words(body)
+    words = own_words or f"something that is not its JSON: {str(body)[:80]!r}"
     message = f"the {SERVICE} answered {method} {path} with {status}: {words}"
-    if status == requests.codes.not_found and not isinstance(body, dict):
-        # The API says in JSON which job or the like it does not find.
+    retry_after = _retry_after(response.headers.get("Retry-After"))
+    if status == requests.codes.not_found and not _names_error(body):
         return PathUnknown(message, service=SERVICE, status=status, detail=body)
     if status >= requests.codes.internal_server_error or status in _NOT_NOW:
         return ServiceUnavailable(
@@ -128,11 +134,39 @@ def status_error(method: str, path: str, response: requests.Response) -> Service
             service=SERVICE,
             status=status,
             detail=body,
-            retry_after=_retry_after(response.headers.get("Retry-After")),
+            retry_after=retry_after,
+        )
+    if own_words is None and status not in _REFUSED_BY_ANYBODY:
+        return ForeignAnswer(
+            message,
+            service=SERVICE,
+            status=status,
+            detail=body,
+            retry_after=retry_after,
         )
     kinds: dict[int, type[ServiceRefused]] = {404: NotFound, 409: Conflict}
     kind = kinds.get(status, ServiceRefused)
     return kind(message, service=SERVICE, status=status, detail=body)
+
+
+def _own_words(body: object) -> str | None:
+    """What the API says of a failure; None of what is not its shape."""
+    if not isinstance(body, dict):
+        return None
+    message, errors = body.get("message"), body.get("errors")
+    if isinstance(message, str) and message:
+        return message[:MAX_MESSAGE_CHARS]
+    if isinstance(errors, dict) and errors:  # of the request's fields, by name
+        return json.dumps(errors)[:MAX_MESSAGE_CHARS]
+    return None
+
+
+def _names_error(body: object) -> bool:
+    """Whether it is said which error of the API's this is, as of what it has not.
+
+    Gateways have a message in JSON, too, for paths that they do not know.
+    """
+    return isinstance(body, dict) and isinstance(body.get("error"), str)
 
 
 def _retry_after(retry_after: str | None) -> float | None:

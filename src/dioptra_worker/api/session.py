@@ -37,6 +37,7 @@ from dioptra_worker.common.text import strict_json
 from dioptra_worker.common.text.humanize import size as shown_size
 from dioptra_worker.errors import (
     ArtifactError,
+    ForeignAnswer,
     LoginRefused,
     PathUnknown,
     ServiceRefused,
@@ -174,8 +175,8 @@ class ApiSession:
         try:
             response = self._send("POST", "auth/login", json=body)
             self._raise_for_status("POST", "auth/login", response).close()
-        except (ServiceRefused, PathUnknown) as error:
-            if isinstance(error, PathUnknown) and self._logins:
+        except (ServiceRefused, ForeignAnswer) as error:
+            if isinstance(error, ForeignAnswer) and self._logins:
                 raise  # it has been there, and will be again
             raise login_error(self.username, self.url, error) from None
         self._logins += 1
@@ -355,6 +356,15 @@ class ApiSession:
                 stream=True,
                 timeout=(CONNECT_TIMEOUT, timeout),
             )
+        kind = response.headers.get("Content-Type", "").partition(";")[0].strip()
+        if params and kind.lower() == "text/html":  # files may be of any kind
+            response.close()
+            raise ForeignAnswer(
+                f"the {SERVICE} answered GET {path} with a web page in place of an"
+                " archive",
+                service=SERVICE,
+                status=response.status_code,
+            )
         return DownloadStream(response, url=self.url, what=f"GET {path}")
 
     def _send_authenticated(
@@ -388,7 +398,7 @@ class ApiSession:
         self, method: str, path: str, response: requests.Response
     ) -> requests.Response:
         """Return the answer if it is a good one, and raise what it means if not."""
-        if response.ok:
+        if requests.codes.ok <= response.status_code < requests.codes.multiple_choices:
             return response
         # Its words may still be on their way.
         with response, translate_errors(self.url, f"{method} {path}"):

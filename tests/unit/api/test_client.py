@@ -19,6 +19,7 @@ from dioptra_worker.api.errors import MAX_RETRY_AFTER
 from dioptra_worker.api.models import Artifact, ArtifactParameter, Job
 from dioptra_worker.errors import (
     Conflict,
+    ForeignAnswer,
     LoginRefused,
     NotFound,
     PathUnknown,
@@ -243,19 +244,62 @@ def test_an_api_that_is_away_is_no_refusal(serve: Any) -> None:
         (504, ServiceUnavailable),
     ],
 )
-@pytest.mark.parametrize("body", [{"message": "its own words"}, b"its own words", []])
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"error": "EntityDoesNotExistError", "message": "its own words"},
+        {"error": "SomeError", "errors": {"name": ["its own words"]}},
+    ],
+)
 def test_statuses(status: int, kind: type[ServiceError], body: Any, serve: Any) -> None:
     """Each status is the error that tells whether to wait, with the API's words."""
     api, _ = serve(_always(Answer(status, body)))
-    if status == 404 and not isinstance(body, dict):
-        kind = PathUnknown  # the API says in JSON what it does not find
-    with pytest.raises(ServiceError) as caught:
+    with pytest.raises(ServiceError, match="its own words") as caught:
         api.job(7)
     assert type(caught.value) is kind
     assert caught.value.status == status
     assert f"GET jobs/7 with {status}" in str(caught.value)
-    if body:
-        assert "its own words" in str(caught.value)
+
+
+@pytest.mark.parametrize("status", [302, 304, 400, 402, 403, 405, 409, 410, 418, 451])
+@pytest.mark.parametrize(
+    "body", [b"<html>go away</html>", b"", [], {}, {"detail": 1}, {"message": None}]
+)
+def test_what_stands_before_the_api_refuses_nothing(
+    status: int, body: Any, serve: Any, tmp_path: Path
+) -> None:
+    """Whatever is not in the API's shape is an outage of the way to it."""
+    retry = {"Retry-After": "3"}
+    api, _ = serve(_always(Answer(status, body, headers=retry)))
+    with pytest.raises(ForeignAnswer, match=f"GET jobs/7 with {status}") as caught:
+        api.job(7)
+    assert type(caught.value) is ForeignAnswer
+    assert caught.value.retry_after == 3.0
+    with pytest.raises(ForeignAnswer):
+        api.plugin_bundle(1, 2, tmp_path / "bundle")
+
+
+@pytest.mark.parametrize("body", [b"no such page", [], {"message": "no Route matched"}])
+def test_only_the_api_says_what_is_not_there(body: Any, serve: Any) -> None:
+    """A gateway's 404 is none of the API's, which names its error in JSON."""
+    api, _ = serve(_always(Answer(404, body)))
+    with pytest.raises(PathUnknown):
+        api.job(7)
+
+
+def test_what_a_proxy_finds_too_large_is_refused(serve: Any) -> None:
+    """It is as large the next time, so that log records must be sent in parts."""
+    api, _ = serve(_always(Answer(413, b"<html>Request Entity Too Large</html>")))
+    with pytest.raises(ServiceRefused):
+        api.post_log(7, [Log(severity="INFO", logger="l", message="m")])
+
+
+def test_a_web_page_is_no_archive(serve: Any, tmp_path: Path) -> None:
+    """A page that says to wait, as if all were well, is an outage."""
+    page = {"Content-Type": "Text/HTML; charset=utf-8"}
+    api, _ = serve(_always(Answer(200, b"<html>back soon</html>", headers=page)))
+    with pytest.raises(ForeignAnswer, match="web page in place of an archive"):
+        api.plugin_bundle(1, 2, tmp_path / "bundle")
 
 
 def test_a_page_of_a_proxy_takes_one_line(serve: Any) -> None:
@@ -408,7 +452,7 @@ def test_setting_the_mlflow_run_twice(serve: Any) -> None:
 
 def test_a_known_artifact_is_left_as_it_is(serve: Any) -> None:
     """Registering an artifact that is known already is no error."""
-    api, server = serve(_always(Answer(409, {"detail": {"existing_id": 4}})))
+    api, server = serve(_always(Answer(409, {"message": "there", "detail": {"id": 4}})))
     api.register_artifact(
         group_id=1,
         job_id=7,

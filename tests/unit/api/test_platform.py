@@ -90,7 +90,7 @@ def test_a_description_of_something_else_says_nothing(serve: Any) -> None:
     "answer",
     [
         EMPTY_LOG,
-        Answer(404, {"message": "no job 0"}),
+        Answer(404, {"error": "EntityDoesNotExistError", "message": "no job 0"}),
         Answer(403, {"message": "not yours"}),
         Answer(400, {"message": "not so"}),
         Answer(500, {"message": "Internal Server Error"}),

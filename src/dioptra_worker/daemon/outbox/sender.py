@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from dioptra_worker.common.text.humanize import duration
 from dioptra_worker.errors import (
+    ForeignAnswer,
     LoginRefused,
     ServiceError,
     ServiceRefused,
@@ -29,7 +30,7 @@ P = TypeVar("P")
 LATE_ARRIVAL_WINDOW = 2.0
 """Seconds in which a request that was given up may still arrive."""
 POISON_TRIES = 8
-"""Answers of 500 in a row after which log records or a metric are given up."""
+"""Answers of 500, or of a filter, after which log records or a metric are given up."""
 ITEM_REJECTED = {
     HTTPStatus.BAD_REQUEST,
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
@@ -158,7 +159,7 @@ class ApiSender:
 
     def _fails_here_only(self, error: ServiceUnavailable) -> bool:
         """Whether the API has failed often at this while it works otherwise."""
-        if error.status != HTTPStatus.INTERNAL_SERVER_ERROR:
+        if not _may_be_alone(error):
             return False
         self._failures += 1
         if self._failures < POISON_TRIES:
@@ -174,13 +175,20 @@ def fails_here_only(error: ServiceUnavailable, probe: Callable[[], object]) -> b
         error: How it failed.
         probe: Asks it for something else.
     """
-    if error.status != HTTPStatus.INTERNAL_SERVER_ERROR:
+    if not _may_be_alone(error):
         return False
     try:
         probe()
     except ServiceError:
         return False
     return True
+
+
+def _may_be_alone(error: ServiceUnavailable) -> bool:
+    """Whether the API, or a filter before it, may fail at what was asked only."""
+    return error.status == HTTPStatus.INTERNAL_SERVER_ERROR or isinstance(
+        error, ForeignAnswer
+    )
 
 
 @contextlib.contextmanager

@@ -41,6 +41,7 @@ from dioptra_worker.daemon.outbox.outbox import Outbox
 from dioptra_worker.daemon.outbox.result_sender import ResultSender
 from dioptra_worker.daemon.outbox.sender import LATE_ARRIVAL_WINDOW, POISON_TRIES
 from dioptra_worker.errors import (
+    ForeignAnswer,
     LoginRefused,
     NotFound,
     ServiceError,
@@ -442,9 +443,15 @@ def test_depth() -> None:
         assert len(outbox) == 0
 
 
-def test_poisonous_metric() -> None:
-    """A metric that the API cannot digest is given up while the API works otherwise."""
-    api = SimulatedApi(fault=Script(POST_metric=[ERROR_500] * POISON_TRIES))
+@pytest.mark.parametrize(
+    "fault", [ERROR_500, ForeignAnswer("a filter", service="REST API", status=403)]
+)
+def test_poisonous_metric(fault: Fault | ServiceError) -> None:
+    """A metric that the API cannot digest is given up while the API works otherwise.
+
+    So is one that a filter before the API does not let pass.
+    """
+    api = SimulatedApi(fault=Script(POST_metric=[fault] * POISON_TRIES))
     scene = Scene(api)
     with scene.open() as outbox:
         outbox.put(_metric(1))

@@ -15,6 +15,7 @@ from dioptra_worker.api.user_client import UserClient
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+NOT_FOUND = Answer(404, {"error": "EntityDoesNotExistError", "message": "Not Found"})
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 
@@ -127,7 +128,7 @@ class Dioptra:
                 return self._job(request, int(id_), rest)
             case ["artifacts", id_, *rest] if int(id_) in self.artifacts:
                 return self._artifact(int(id_), rest)
-        return Answer(404, {"message": f"Not Found {request.path}"})
+        return NOT_FOUND
 
     def _artifact(self, artifact: int, rest: list[str]) -> Answer:
         body = self.artifacts[artifact]
@@ -137,7 +138,7 @@ class Dioptra:
             case ["snapshots", snapshot, "contents"]:
                 assert int(snapshot) == body["snapshot"]
                 return self.contents[artifact]
-        return Answer(404, {"message": "Not Found"})
+        return NOT_FOUND
 
     def _tags(self, request: Request, rest: list[str]) -> Answer:
         if not rest:
@@ -170,7 +171,7 @@ class Dioptra:
             case ["metrics", name, "snapshots"]:
                 values = enumerate(self.metrics[name])
                 return _page(request, [{"value": v, "step": s} for s, v in values])
-        return Answer(404, {"message": "Not Found"})
+        return NOT_FOUND
 
     def _sorted(self, request: Request) -> list[dict[str, Any]]:
         wanted = request.query.get("search", "").removeprefix("status:").strip('"')
