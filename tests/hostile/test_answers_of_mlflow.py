@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import os
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 RUN = "0123456789abcdef0123456789abcdef"
+TOKEN = "fedcba9876543210fedcba9876543210"
 
 
 @contextlib.contextmanager
@@ -47,7 +49,12 @@ def _mlflow(
 
 def _run(**info: Any) -> bytes:
     given = {"run_id": RUN, "artifact_uri": "s3://bucket/0/x", "status": "RUNNING"}
-    return json.dumps({"run": {"info": {**given, **info}, "data": {}}}).encode()
+    return _tagged({"dioptra.runner": TOKEN}, **given | info)
+
+
+def _tagged(tags: dict[str, str], **info: Any) -> bytes:
+    data = {"tags": [{"key": key, "value": value} for key, value in tags.items()]}
+    return json.dumps({"run": {"info": info, "data": data}}).encode()
 
 
 NO_RUNS = {
@@ -90,7 +97,47 @@ def test_artifacts_have_a_place(uri: str, monkeypatch: pytest.MonkeyPatch) -> No
         _mlflow(_run(artifact_uri=uri), monkeypatch) as tracking,
         pytest.raises(ServiceRefused, match="is no place for a run's artifacts"),
     ):
-        tracking.start(7)
+        tracking.start(7, TOKEN)
+
+
+OTHERS = {
+    "another job's": {"dioptra.runner": "0" * 32, "dioptra.jobId": "6"},
+    "a person's": {"mlflow.user": "ada"},
+    "of nobody": {},
+}
+
+
+@pytest.mark.parametrize("tags", OTHERS.values(), ids=OTHERS)
+def test_another_s_run_is_refused_at_once(
+    tags: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A job's results are not written to another's run, and no time is lost."""
+    answer = _tagged(tags, run_id=RUN, artifact_uri="s3://b/0/x", status="RUNNING")
+    whose = "job 6" if "dioptra.jobId" in tags else "somebody else"
+    with (
+        _mlflow(answer, monkeypatch) as tracking,
+        pytest.raises(ServiceRefused, match=f"which is of {whose} and not the one"),
+    ):
+        tracking.start(7, TOKEN)
+    assert active_run.VARIABLE not in os.environ
+
+
+def test_a_run_may_be_told_without_its_tags(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that does not repeat them is asked for the run."""
+    info = {"run_id": RUN, "artifact_uri": "s3://b/0/x", "status": "RUNNING"}
+    answers = {"POST": _tagged({}, **info), "GET": _run()}
+
+    def act(them: Conversation) -> None:
+        body = answers[them.head.partition(" ")[0]]
+        them.answer(body, "Content-Type: application/json")
+
+    with hostile_server(act) as url:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", url)
+        monkeypatch.delenv(active_run.VARIABLE, raising=False)
+        try:
+            assert MlflowTracking().start(7, TOKEN) == (RUN, "s3://b/0/x")
+        finally:
+            active_run.forget()
 
 
 PARTS = {

@@ -79,8 +79,8 @@ class MlflowTracking:
         Raises:
             ServiceUnavailable: If MLflow cannot be reached, or answers what is no run;
                 try again.
-            ServiceRefused: If MLflow does not want to, or would keep the artifacts at
-                what is no place.
+            ServiceRefused: If MLflow does not want to, answers with a run of somebody
+                else's, or would keep the artifacts at what is no place.
         """
         self._tries += 1
         os.environ.pop(active_run.VARIABLE, None)  # a run that somebody else has begun
@@ -89,6 +89,8 @@ class MlflowTracking:
             tags[JOB_ID] = str(job_id)
         with _fail_fast(), translate_errors("create a run"):
             found = _find_runs(tags[RUNNER_TAG]) if self._tries > 1 else []
+            for earlier in found:
+                _check_token(earlier, tags[RUNNER_TAG])
             run = (
                 mlflow.start_run(run_id=found[0].info.run_id)
                 if found
@@ -98,6 +100,12 @@ class MlflowTracking:
         if problem := run_id_problem(run_id):
             active_run.forget()
             raise _other_shape("create a run", problem)
+        try:
+            with _fail_fast(), translate_errors("show the run that it has made"):
+                _check_token(run, tags[RUNNER_TAG])
+        except ServiceError:
+            active_run.forget()
+            raise
         if problem := artifacts_problem(uri):
             with contextlib.suppress(ServiceError):
                 self.close(run_id, "FAILED")
@@ -191,6 +199,29 @@ class MlflowTracking:
         with _fail_fast(), translate_errors("close the run of a job that was stopped"):
             for run in _find_runs(token, everywhere=True, status="RUNNING"):
                 MlflowClient().set_terminated(run.info.run_id, status)
+
+
+def _check_token(run: Run, token: str) -> None:
+    """See that a run is the one that this start has begun.
+
+    What is written to another's run would count as another job's results, and the REST
+    API takes no run that has a job.
+
+    Raises:
+        ServiceRefused: It is somebody else's.
+    """
+    told = run.data.tags
+    if RUNNER_TAG not in told:  # a server need not repeat all that it was told
+        told = MlflowClient().get_run(run.info.run_id).data.tags
+    if told.get(RUNNER_TAG) != token:
+        job = str(told.get(JOB_ID, ""))
+        whose = f"job {job[:20]}" if job.isdecimal() else "somebody else"
+        raise ServiceRefused(
+            f"{SERVICE} answered with run {run.info.run_id}, which is of {whose} and"
+            " not the one that it was to make: check that MLFLOW_TRACKING_URI is the"
+            " address of an MLflow server, and that nothing before it keeps answers",
+            service=SERVICE,
+        )
 
 
 def _find_runs(
