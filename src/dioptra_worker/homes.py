@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 DOWNLOAD_DIR = "DIOPTRA_WORKER_DOWNLOAD_DIR"
 """The variable that names the folder."""
+IMPORT_PATH = "DIOPTRA_WORKER_IMPORT_PATH"
+"""The variable that names folders in which jobs find modules, too."""
 
 _CACHE = "Library/Caches" if sys.platform == "darwin" else ".cache"
 KEPT = {
@@ -68,6 +70,16 @@ def outside_of_jobs(environment: Mapping[str, str]) -> dict[str, str]:
         if (home / place).is_file():
             kept.setdefault(name, str(home / place))
     return {**mlflow_credentials(environment), **kept}
+
+
+def import_path(environment: Mapping[str, str]) -> list[str]:
+    """What the operator adds to the end of ``sys.path`` for jobs.
+
+    Args:
+        environment: A runner's.
+    """
+    named = environment.get(IMPORT_PATH, "").split(",")
+    return [folder.strip() for folder in named if folder.strip()]
 
 
 def mlflow_credentials(environment: Mapping[str, str]) -> dict[str, str]:

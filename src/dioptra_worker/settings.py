@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 
 LEASE_TTL = 90.0
 """Seconds after which a lease on a job that nobody renews runs out; see `Settings`."""
+_LEVELS = {"WARN": "WARNING", "FATAL": "CRITICAL", "NOTSET": "DEBUG"}
+"""Other names of severities that `logging` knows, as RQ takes them."""
 RUNNER_DEFAULTS = {
     "DO_NOT_TRACK": "true",
     "GIT_PYTHON_REFRESH": "quiet",  # or MLflow fills the log where there is no git
@@ -199,6 +201,12 @@ class Settings(BaseSettings):
         "DIOPTRA_WORKER_PRELOAD",
         "Modules, separated by commas, that the fork server imports once so that no job"
         " waits for them, such as 'torch,torchvision'.",
+    )
+    import_path: Annotated[tuple[str, ...], NoDecode] = _optional(
+        (),
+        homes.IMPORT_PATH,
+        "Folders, separated by commas, in which plugins find modules, after those where"
+        " packages are installed.",
     )
     warm: bool = _optional(
         default=True,
@@ -375,9 +383,10 @@ class Settings(BaseSettings):
     @field_validator("log_level", mode="before")
     @classmethod
     def _any_case(cls, value: object) -> object:
-        return value.strip().upper() if isinstance(value, str) else value
+        word = value.strip().upper() if isinstance(value, str) else value
+        return _LEVELS.get(word, word) if isinstance(word, str) else word
 
-    @field_validator("preload", "data_parameters", mode="before")
+    @field_validator("preload", "data_parameters", "import_path", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         if isinstance(value, str):
@@ -418,6 +427,11 @@ def load(overrides: Mapping[str, str] | None = None) -> Settings:
     Raises:
         SettingsError: Naming every variable that is missing or malformed.
     """
+    rq_names = ("RQ_REDIS_URI", "RQ_REDIS_URI_FILE")
+    if (address := os.environ.get("RQ_REDIS_URL")) and not any(
+        map(os.environ.get, rq_names)
+    ):
+        os.environ["RQ_REDIS_URI"] = address  # as RQ's own commands call it
     problems = _read_secret_files()
     for name, value in homes.mlflow_credentials(os.environ).items():
         os.environ.setdefault(name, value)
@@ -477,6 +491,10 @@ def for_runners(settings: Settings, environment: Mapping[str, str]) -> dict[str,
     kept = _for_jobs(environment)
     if settings.expose_credentials:
         kept["DIOPTRA_WORKER_PASSWORD"] = settings.password.get_secret_value()
+    if settings.import_path:  # a runner works in another folder
+        kept[homes.IMPORT_PATH] = ",".join(
+            str(Path(folder).absolute()) for folder in settings.import_path
+        )
     return {**RUNNER_DEFAULTS, **kept}
 
 

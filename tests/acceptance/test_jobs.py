@@ -360,3 +360,50 @@ def test_json_log(
         assert running.wait() == 0
     events = [json.loads(line) for line in running.log.splitlines()]
     assert any(event.get("job_id") == job for event in events)
+
+
+IMPORTS_A_MODULE = """
+import beside_the_worker
+
+
+@pyplugs.register
+def say():
+    print(beside_the_worker.WORD)
+"""
+
+
+@pytest.mark.parametrize("isolation", ["fork", "spawn"])
+def test_command_line_of_rq(
+    platform: Platform,
+    stack: LocalStack,
+    tmp_path_factory: pytest.TempPathFactory,
+    isolation: str,
+) -> None:
+    """A command line of ``rq worker`` works: modules of --path, a pid, and the rest."""
+    platform = Platform(platform.api)
+    folder = tmp_path_factory.mktemp("rq")
+    modules = folder / "modules"
+    modules.mkdir()
+    (modules / "beside_the_worker.py").write_text("WORD = 'found beside the worker'\n")
+    (modules / "rq_site_of_a_job.py").write_text(f"QUEUES = [{platform.queue!r}]\n")
+    pid = folder / "worker.pid"
+    job = platform.submit(platform.entrypoint(IMPORTS_A_MODULE, {"one": {"say": []}}))
+    rq = [
+        "-v",
+        "-s",
+        "-ds",
+        "round_robin",
+        "--worker-ttl",
+        "60",
+        "--max-jobs",
+        "1",
+        "-c",
+        "rq_site_of_a_job",
+    ]
+    rq += ["-P", str(modules), "--pid", str(pid), "--isolation", isolation]
+    with worker(stack.environment(), folder, *rq) as running:
+        assert platform.wait(job) == "finished"
+        assert running.wait() == 0
+    assert "found beside the worker" in platform.text(job)
+    assert pid.read_text() == str(running.process.pid)
+    assert "--with-scheduler changes nothing: Dioptra schedules nothing" in running.log

@@ -258,6 +258,27 @@ def test_redis_that_is_away_is_a_service_that_is_away(office: Office) -> None:
 # -- jobs --------------------------------------------------------------------------
 
 
+def test_queues_in_turn(office: Office) -> None:
+    """With --dequeue-strategy round_robin, queues that have jobs are taken in turn."""
+    worker = office.hire(None, strategy="round_robin")
+    for where in (office.urgent, office.urgent, office.later, office.later):
+        office.submit(where)
+    taken = [entry.queue.name for _ in range(4) if (entry := worker.dequeue())]
+    assert taken == office.names * 2
+    assert worker.dequeue() is None
+
+
+def test_queues_at_random(office: Office) -> None:
+    """With --dequeue-strategy random, no queue waits until the others are empty."""
+    worker = office.hire(None, strategy="random")
+    for _ in range(40):
+        office.submit(office.urgent)
+    office.submit(office.later)
+    taken = [entry.queue.name for _ in range(41) if (entry := worker.dequeue())]
+    assert sorted(taken) == sorted([office.names[0]] * 40 + [office.names[1]])
+    assert taken[-1] == office.names[0]
+
+
 def test_urgent_queues_first(office: Office) -> None:
     """Jobs are taken by the order of the queues, then by their age."""
     last = office.submit(office.later)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import uuid
 from typing import TYPE_CHECKING
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from dioptra_worker.daemon.options import DaemonOptions
     from dioptra_worker.settings import Settings
 
+log = logging.getLogger("dioptra_worker.daemon")
+
 
 def run_pool(
     settings: Settings, options: DaemonOptions, given: Mapping[str, str]
@@ -44,6 +47,8 @@ def run_pool(
         secrets=settings.secrets(),
     )
     log_unverified(settings)
+    for sentence in options.unused:
+        log.info("%s", sentence)
     share = choose_mode(settings.isolation) == "fork" and settings.warm
     choice = decide_job_users(settings, slots=settings.concurrency)
     warn_of(choice)
@@ -84,8 +89,7 @@ def _arguments(options: DaemonOptions, name: str, *, share: bool) -> tuple[str, 
         limits += ["--max-jobs", str(options.max_jobs)]
     if options.max_idle is not None:
         limits += ["--max-idle-time", str(options.max_idle)]
-    for address in options.wait_for:
-        limits += ["--wait-for", address]
+    limits += ["--dequeue-strategy", options.strategy]
     return (
         *("--name", name, "--results-ttl", str(options.result_ttl), *limits),
         *(["--share-forkserver"] if share else []),

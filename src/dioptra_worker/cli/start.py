@@ -11,6 +11,7 @@ import signal
 import socket
 import sys
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -24,6 +25,11 @@ with quiet_imports():
     from dioptra_worker.cli import terminal
     from dioptra_worker.cli.exit_codes import ExitCode
     from dioptra_worker.cli.help import settings_epilog
+    from dioptra_worker.cli.rq_options import (
+        epilog,
+        said_of_unused,
+        take_unused_options,
+    )
     from dioptra_worker.common.files.trusted_folder import make_private
     from dioptra_worker.common.processes import process_identity, process_privacy
     from dioptra_worker.common.processes.interpreter import what_python_lacks
@@ -35,8 +41,9 @@ with quiet_imports():
     )
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterator
 
+    from dioptra_worker.cli.rq_config import RqConfig
     from dioptra_worker.supervision.job_users.assignment import JobUsers
     from dioptra_worker.supervision.job_users.choice import Choice
     from dioptra_worker.supervision.launcher import Launcher
@@ -51,6 +58,7 @@ Examples:
   dioptra-worker-v1 --url redis://localhost:6379/0 --results-ttl 500 cpu gpu
   dioptra-worker-v1 --burst --max-jobs 1 tensorflow-cpu
   dioptra-worker-v1 --concurrency 4 pytorch-gpu
+  dioptra-worker-v1 --verbose --pid worker.pid --dequeue-strategy random a b
   dioptra-worker-v1 --wait-for redis:6379 --wait-for restapi:5000 pytorch-cpu
 """
 
@@ -66,11 +74,12 @@ def _addresses(
     return given
 
 
+@take_unused_options
 @click.command(
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog=EXAMPLES + settings_epilog(),
+    epilog=EXAMPLES + epilog() + settings_epilog(),
 )
-@click.argument("queues", nargs=-1, required=True, metavar="QUEUE...")
+@click.argument("queues", nargs=-1, metavar="QUEUE...")
 @click.option("--url", "-u", metavar="REDIS", help="Overrides RQ_REDIS_URI.")
 @click.option(
     "--results-ttl",
@@ -117,8 +126,42 @@ def _addresses(
 @click.option("--share-forkserver", is_flag=True, hidden=True)
 @click.option(
     "--logging-level",
+    "--logging_level",
+    "logging_level",
     metavar="LEVEL",
     help="Overrides DIOPTRA_RQ_WORKER_LOG_LEVEL.",
+)
+@click.option("--verbose", "-v", is_flag=True, help="The same as level DEBUG.")
+@click.option("--quiet", "-q", is_flag=True, help="The same as level WARNING.")
+@click.option("--pid", metavar="FILE", help="Write the process' number there.")
+@click.option(
+    "--path",
+    "-P",
+    multiple=True,
+    metavar="FOLDER",
+    help="Where plugins find modules, too; overrides DIOPTRA_WORKER_IMPORT_PATH.",
+)
+@click.option(
+    "--worker-ttl",
+    type=int,
+    help="Seconds without a sign of life after which a worker counts as lost;"
+    " overrides DIOPTRA_WORKER_LEASE_TTL.",
+)
+@click.option(
+    "--dequeue-strategy",
+    "-ds",
+    type=click.Choice(["default", "round_robin", "random"]),
+    default="default",
+    help="Which queue is looked at first: always the first one, the one behind that of"
+    " the last job, or any.",
+)
+@click.option(
+    "--config",
+    "-c",
+    envvar="RQ_CONFIG",
+    metavar="MODULE",
+    help="A module of RQ's settings, of which QUEUES, NAME and REDIS_... count where"
+    " the command line says nothing.",
 )
 @click.version_option(__version__, prog_name="dioptra-worker")
 def start(
@@ -136,6 +179,13 @@ def start(
     pool: int | None,
     share_forkserver: bool,
     logging_level: str | None,
+    verbose: bool,
+    quiet: bool,
+    pid: str | None,
+    path: tuple[str, ...],
+    worker_ttl: int | None,
+    dequeue_strategy: str,
+    config: str | None,
 ) -> None:
     """Run the worker daemon on one or more QUEUEs, the most urgent first.
 
@@ -151,12 +201,18 @@ def start(
     terminal.hide_secrets()
     # As process 1 of a container we would not hear SIGTERM until the daemon listens.
     _end_at_signals()
+    from_rq = _rq_config(config, path)
+    queues = queues or from_rq.queues
+    if not queues:
+        raise click.UsageError("Missing argument 'QUEUE...'.")
     given = {
-        "RQ_REDIS_URI": url,
+        "RQ_REDIS_URI": url or from_rq.redis_url,
         "DIOPTRA_WORKER_ISOLATION": isolation,
         "DIOPTRA_WORKER_CONCURRENCY": str(concurrency) if concurrency else None,
         "DIOPTRA_WORKER_WARM": "false" if no_warm else None,
-        "DIOPTRA_RQ_WORKER_LOG_LEVEL": logging_level,
+        "DIOPTRA_WORKER_IMPORT_PATH": ",".join(path),
+        "DIOPTRA_WORKER_LEASE_TTL": None if worker_ttl is None else str(worker_ttl),
+        "DIOPTRA_RQ_WORKER_LOG_LEVEL": _level(logging_level, verbose, quiet),
     }
     overrides = {name: value for name, value in given.items() if value}
     try:
@@ -166,7 +222,9 @@ def start(
         for problem in error.problems:
             click.echo(spelt_out(problem), err=True)
         sys.exit(ExitCode.USAGE)
-    if complaint := _unusable_python() or _unusable(settings.work_dir):
+    if complaint := (
+        _unusable_python() or _unusable(settings.work_dir) or _write_pid(pid)
+    ):
         click.echo(spelt_out(complaint), err=True)
         sys.exit(ExitCode.USAGE)
     for queue in queues:
@@ -186,12 +244,13 @@ def start(
 
     options = DaemonOptions(
         queues=queues,
-        name=name,
+        name=name or from_rq.name,
         burst=burst,
         max_jobs=max_jobs,
         max_idle=max_idle_time,
         result_ttl=results_ttl,
-        wait_for=wait_for,
+        strategy=dequeue_strategy,
+        unused=tuple(_unused(wait_for, from_rq)),
     )
     if settings.concurrency > 1:
         from dioptra_worker.cli.pool import run_pool
@@ -208,6 +267,39 @@ def start(
     )
     gc.freeze()  # at its end Python would look for garbage in all that it has imported
     sys.exit(code)
+
+
+def _level(given: str | None, verbose: bool, quiet: bool) -> str | None:
+    if verbose and quiet:
+        raise click.UsageError("--verbose and --quiet exclude each other.")
+    return "DEBUG" if verbose else "WARNING" if quiet else given
+
+
+def _rq_config(module: str | None, path: tuple[str, ...]) -> RqConfig:
+    from dioptra_worker.cli.rq_config import RqConfig, read_config
+
+    if module is None:
+        return RqConfig()
+    try:
+        return read_config(module, path=path)
+    except SettingsError as error:
+        click.echo(spelt_out(str(error)), err=True)
+        sys.exit(ExitCode.USAGE)
+
+
+def _unused(wait_for: tuple[str, ...], from_rq: RqConfig) -> Iterator[str]:
+    """One sentence for all that was given and changes nothing."""
+    if wait_for:
+        yield (
+            f"--wait-for {', '.join(wait_for)} changes nothing: the worker waits for"
+            " all services that it needs, however long that takes"
+        )
+    yield from said_of_unused(click.get_current_context())
+    if from_rq.unused:
+        yield (
+            f"{', '.join(from_rq.unused)} of --config change nothing: the log is the"
+            " worker's own, and nothing is reported to Sentry"
+        )
 
 
 def serve(
@@ -335,6 +427,18 @@ def _unusable(work_dir: Path) -> str | None:
         f"DIOPTRA_WORKER_WORK_DIR: {str(work_dir)!r} cannot be used: {reason}. Name a"
         f" folder that user {os.getuid()} may write to, or mount one there."
     )
+
+
+def _write_pid(file: str | None) -> str | None:
+    """Write the file of --pid; one sentence about what is wrong with it."""
+    if file is None:
+        return None
+    try:
+        Path(file).expanduser().write_text(str(os.getpid()), encoding="ascii")
+    except (OSError, RuntimeError) as error:  # the second: nobody has such a home
+        reason = getattr(error, "strerror", None) or error
+        return f"--pid {file!r} cannot be written: {reason}"
+    return None
 
 
 def _warn(

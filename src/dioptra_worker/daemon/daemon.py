@@ -241,12 +241,8 @@ class Daemon:
 
     def _prepare(self) -> bool:
         """Log in and look at the queues' names; False when told to stop meanwhile."""
-        if self._options.wait_for:
-            log.info(
-                "--wait-for %s changes nothing: the worker waits for all services that"
-                " it needs, however long that takes",
-                ", ".join(self._options.wait_for),
-            )
+        for sentence in self._options.unused:
+            log.info("%s", sentence)
         for call in (self._api.login, self._api.check_platform):
             if self._calls.wait_for(call, API) is STOPPED:
                 return False
@@ -274,6 +270,7 @@ class Daemon:
                 result_ttl=self._options.result_ttl,
                 ttl=self._settings.lease_ttl,
                 silence=SILENCE_OF_THE_DEAD,
+                strategy=self._options.strategy,
             )
 
     # -- from elsewhere --------------------------------------------------------

@@ -16,7 +16,9 @@ class DaemonOptions:
         max_jobs: End after this many jobs.
         max_idle: End after this many seconds without a job.
         result_ttl: Seconds that RQ keeps the record of a finished job.
-        wait_for: Addresses that somebody wants to be waited for; only said in the log.
+        strategy: Which queue is looked at first: ``default``, ``round_robin`` or
+            ``random``; see `dioptra_worker.broker.rq.rq_worker`.
+        unused: Sentences about what was given and changes nothing, for the log.
     """
 
     queues: tuple[str, ...]
@@ -25,4 +27,5 @@ class DaemonOptions:
     max_jobs: int | None = None
     max_idle: float | None = None
     result_ttl: int = 500
-    wait_for: tuple[str, ...] = ()
+    strategy: str = "default"
+    unused: tuple[str, ...] = ()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import math
 import os
+import random
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -93,6 +94,7 @@ class RqWorker(BaseWorker):  # type: ignore[misc] # RQ is not typed here
         result_ttl: int,
         ttl: float = LEASE_TTL,
         silence: float,
+        strategy: str = "default",
     ) -> None:
         """Prepare; nothing is registered yet.
 
@@ -104,6 +106,8 @@ class RqWorker(BaseWorker):  # type: ignore[misc] # RQ is not typed here
             ttl: Seconds after which we, or our job, count as lost without a heartbeat.
             silence: Seconds without a heartbeat after which a worker of our name, which
                 we cannot see, can be replaced.
+            strategy: Where a job is looked for first: ``default`` is the first queue,
+                ``round_robin`` the one behind that of the last job, ``random`` any.
         """
         self._ttl = math.ceil(ttl)
         super().__init__(
@@ -115,6 +119,8 @@ class RqWorker(BaseWorker):  # type: ignore[misc] # RQ is not typed here
             job_monitoring_interval=self._ttl - 60,  # to which RQ adds a minute
             serializer=PlainSerializer,
         )
+        self._strategy = strategy
+        self._in_turn = list(self.queues)
         self._namesake = _Namesake(self.hostname, silence)
         # Runs of which we do not know whether Redis has them: the answer was lost.
         self._unsure: dict[str, Execution] = {}
@@ -198,13 +204,21 @@ class RqWorker(BaseWorker):  # type: ignore[misc] # RQ is not typed here
         It lies in RQ's intermediate list until `start_job`, where recovery finds it if
         we die in between.
         """
+        if self._strategy == "random":
+            random.shuffle(self._in_turn)
         with translate_errors():
-            for queue in self.queues:
+            for place, queue in enumerate(self._in_turn, 1):
                 while (found := self._move(queue)) is not None:
                     job = self._fetch(found, queue)
                     if job is not None:
+                        self._put_behind(place)
                         return QueueEntry(job, queue)
         return None
+
+    def _put_behind(self, place: int) -> None:
+        """Where queues have their turns, have the first few wait for the others."""
+        if self._strategy == "round_robin":
+            self._in_turn = self._in_turn[place:] + self._in_turn[:place]
 
     def drop_duplicate(self, entry: QueueEntry, status: str | None) -> None:
         """Drop a second delivery of a job without a word about the first.

@@ -17,7 +17,7 @@ from dioptra_worker.common.files.stale_workspaces import remove_stale
 from dioptra_worker.common.files.workspace import owner_token
 from dioptra_worker.common.processes import process_privacy
 from dioptra_worker.common.processes.job_user import JobUser, become
-from dioptra_worker.homes import link_downloads
+from dioptra_worker.homes import import_path, link_downloads
 from dioptra_worker.runner.forkserver import shared
 from dioptra_worker.runner.forkserver.descriptors import open_descriptors
 from dioptra_worker.runner.forkserver.process_makers import ForkingMaker, SpawningMaker
@@ -119,7 +119,7 @@ def warm_up(names: str, *, sock: socket.socket) -> str | None:
 
     gc.disable()  # to look for garbage again and again is a tenth of what imports take
     wanted = [name for name in names.split(",") if name]
-    preload.preload(wanted)
+    preload.preload(wanted, path=import_path(os.environ))
     why = preload.reason_not_to_fork(ours={sock.fileno()})
     if why is None and wanted:  # what we import ourselves is covered, as a test shows
         why = randomness.shared(wanted)

@@ -34,13 +34,15 @@ _SHARED_WITH_FORKS = ("socket:", "pipe:", "anon_inode:")
 _PROC = Path("/proc/self")
 
 
-def preload(names: list[str]) -> None:
+def preload(names: list[str], *, path: Sequence[str] = ()) -> None:
     """Import what runners need; a module that cannot be had is told, not fatal.
 
     Args:
         names: Modules to import beside our own.
+        path: Folders to look for modules in, after all others.
     """
     sys.path.insert(0, str(compat.path()))
+    sys.path += path
     surroundings()  # read once, for all runners
     for name in (*ALWAYS_PRELOADED, *names):
         try:
