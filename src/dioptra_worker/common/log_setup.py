@@ -38,7 +38,10 @@ def configure(*, as_json: bool, level: str, mask: Mask, stream: TextIO) -> None:
         else [
             _in_one_line,
             structlog.dev.ConsoleRenderer(
-                colors=stream.isatty(), exception_formatter=_write_traceback
+                colors=stream.isatty(),
+                # All tracebacks are texts by then; older releases of structlog warn, at
+                # each of them, of any other formatter.
+                exception_formatter=structlog.dev.plain_traceback,
             ),
         ]
     )
@@ -111,12 +114,6 @@ class _Shown:
 
     def __repr__(self) -> str:
         return self._text
-
-
-def _write_traceback(stream: TextIO, exc_info: Any) -> None:
-    """Write a traceback that nobody has formatted yet."""
-    text = logging.Formatter().formatException(exc_info)
-    stream.write(_as_text("exception", text))
 
 
 class _MaskedHandler(logging.StreamHandler[TextIO]):

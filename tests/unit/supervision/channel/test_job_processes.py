@@ -31,7 +31,7 @@ from dioptra_worker.supervision.channel.job_processes import (
 from dioptra_worker.supervision.channel.runner_output import RunnerOutput
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from dioptra_worker.protocol.messages import OutputStream
@@ -165,8 +165,8 @@ def test_only_the_runner_ends_the_job() -> None:
 @contextmanager
 def _serving(
     folder: Path, *, limit: int = 10
-) -> Iterator[tuple[str, JobProcesses, threading.Event]]:
-    """Take connections until the end of the block, in a thread."""
+) -> Iterator[tuple[str, JobProcesses, Callable[[], None]]]:
+    """Take connections in a thread, until told to end it, or the end of the block."""
     processes = JobProcesses(limit=limit)
     address = processes.listen(folder / "worker")
     assert processes.listener is not None
@@ -177,12 +177,16 @@ def _serving(
             processes.accept()
 
     thread = threading.Thread(target=serve)
-    thread.start()
-    try:
-        yield address, processes, over
-    finally:
+
+    def end() -> None:
         over.set()
         thread.join()
+
+    thread.start()
+    try:
+        yield address, processes, end
+    finally:
+        end()
         processes.close()
 
 
@@ -232,13 +236,13 @@ def test_who_is_one_too_many_has_a_pipe(
 
 def test_a_closed_connection_is_made_again(tmp_path: Path) -> None:
     """A process that closes all its descriptors is heard all the same."""
-    with _serving(tmp_path) as (address, processes, over):
+    with _serving(tmp_path) as (address, processes, end):
         link = ChildLink(address)
         link.send(_log("first"))
         assert link._sock is not None
         os.close(link._sock.fileno())
         link.send(_log("second"))
-        over.set()
+        end()
         heard = Listener()
         output = RunnerOutput(heard)
         for number, sock in processes._connections.items():
