@@ -58,6 +58,10 @@ class RunnerError(WorkerError):
     """A runner process could not be started or spoken to."""
 
 
+class ForkserverLost(RunnerError):
+    """The fork server ended while it was asked for a process."""
+
+
 class ServiceError(WorkerError):
     """A service did not do what it was asked.
 

@@ -551,6 +551,25 @@ def test_a_fork_server_that_is_lost_is_replaced_before_a_job_asks(
         assert launcher.wait_until_ready(60)
 
 
+def test_a_fork_server_that_is_killed_when_it_is_asked(
+    environment: dict[str, str],
+) -> None:
+    """A job that waits for its runner gets one of the next fork server."""
+    with _launcher("fork", environment) as launcher:
+        assert launcher.wait_until_ready(60)
+        first = _forkserver_pid(launcher)
+        os.kill(first, signal.SIGSTOP)  # so that it is asked, and does not answer
+        client = launcher._forkserver
+        assert client is not None
+        client._process = None  # else it would be seen to be stopped
+        asked = in_background(launcher.start_runner, "asking")
+        until(lambda: client._pending)
+        os.kill(first, signal.SIGKILL)
+        process, pipes = asked.result(60)
+        assert _parent(process.pid) != first
+        pipes.close()
+
+
 @pytest.mark.parametrize("mode", ["fork", "spawn", "cold"])
 def test_a_launchers_own_variables(mode: Mode, environment: dict[str, str]) -> None:
     """Runners see the variables of their launcher, such as which GPUs are theirs."""

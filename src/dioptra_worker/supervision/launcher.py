@@ -12,7 +12,7 @@ import threading
 from typing import TYPE_CHECKING, Self
 
 from dioptra_worker.common.processes.orphans import adopt_orphans, kill_orphans
-from dioptra_worker.errors import RunnerError
+from dioptra_worker.errors import ForkserverLost, RunnerError
 from dioptra_worker.protocol.forkserver import (
     SignalProcess,
     StartCloseRun,
@@ -147,6 +147,17 @@ class Launcher:
         Raises:
             RunnerError: If none could be started.
         """
+        try:
+            return self._start_runner()
+        except ForkserverLost:
+            if self._closed:
+                raise
+        # No job was begun. Whoever killed it, such as a system that ran out of memory,
+        # seldom kills the next one, too. That one gets pipes of its own: of the first
+        # there may still be a runner, for a moment.
+        return self._start_runner()
+
+    def _start_runner(self) -> tuple[ProcessHandle, RunnerPipes]:
         ours, theirs = socket.socketpair()
         out, out_there = os.pipe()
         err, err_there = os.pipe()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from dioptra_worker.common.processes.process_identity import identify
 from dioptra_worker.common.processes.resource_trackers import kill_group
-from dioptra_worker.errors import RunnerError
+from dioptra_worker.errors import ForkserverLost, RunnerError
 from dioptra_worker.protocol import codec
 from dioptra_worker.protocol.forkserver import (
     ForkserverReady,
@@ -83,13 +83,14 @@ class ForkserverClient:
         """Have a process made.
 
         Raises:
+            ForkserverLost: If it has ended, so that another may be asked.
             RunnerError: If none was.
         """
         reply = _Reply()
         # Replies come in the order of the requests: the launcher sends one at a time.
         with self._lock:
             if self.ended:
-                raise RunnerError("the fork server process has ended")
+                raise ForkserverLost("the fork server process has ended")
             self._pending.append(reply)
         self.send(request, descriptors)
         if not reply.arrived.wait(START_TIMEOUT):
@@ -100,7 +101,7 @@ class ForkserverClient:
         if reply.refused:
             raise RunnerError(f"no process could be started: {reply.refused}")
         if reply.process is None:
-            raise RunnerError(
+            raise ForkserverLost(
                 "the fork server process ended before it gave a runner; its words are"
                 " in the worker's own log"
             )
