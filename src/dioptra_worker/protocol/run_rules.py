@@ -1,4 +1,4 @@
-"""What an MLflow run and the place of its artifacts may be called; asked on both sides.
+"""What an MLflow run, the place of its artifacts and these may be called.
 
 Whoever answers as MLflow says both, and they go into requests, records and paths: what
 is neither is told where it comes in.
@@ -7,6 +7,7 @@ is neither is told where it comes in.
 from __future__ import annotations
 
 import re
+import unicodedata
 from urllib.parse import unquote, urlsplit
 
 MAX_URI = 8000
@@ -42,4 +43,20 @@ def artifacts_problem(uri: str) -> str | None:
         return f"{shown}: there is '..' in it"
     if parts.scheme in {"", "file"} and not parts.path.startswith("/"):
         return f"{shown}: it is neither an address nor an absolute path"
+    return None
+
+
+def artifact_name_problem(name: str) -> str | None:
+    """What is wrong with the name of an artifact's file or folder; None if nothing is.
+
+    It is the end of the artifact's address, which the platform reads as a URL.
+    """
+    what = "the platform does not find an artifact whose name"
+    if set("?#") & set(name):
+        return f"{what} has '?' or '#' in it"
+    categories = {unicodedata.category(letter) for letter in name}
+    if "Cs" in categories:  # what Python makes of bytes that are none of UTF-8
+        return f"{what} is not UTF-8"
+    if "Cc" in categories:
+        return f"{what} has control characters in it"
     return None

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dioptra_worker import engine
-from dioptra_worker.engine.wording import format_exception
+from dioptra_worker.common.text.humanize import first_line
+from dioptra_worker.engine.wording import format_exception, safe_str
 from dioptra_worker.errors import ServiceError, WorkerError
 from dioptra_worker.protocol.messages import (
     ArtifactStored,
@@ -20,6 +21,7 @@ from dioptra_worker.protocol.messages import (
     StepEnded,
     StepStarted,
 )
+from dioptra_worker.protocol.run_rules import artifact_name_problem
 from dioptra_worker.runner.exit_handlers import end_children_here
 from dioptra_worker.runner.plugins.bundle import Bundle
 from dioptra_worker.runner.run_description import Describe, describing_run
@@ -195,7 +197,7 @@ class _Bundles:
         task = self.writer(output.task)
         with end_children_here(), self._tasks.active(), self._writers.active():
             path = task.serialize(folder, output.name, contents, **output.args)
-        return _checked_path(path, folder=folder, task=output.task, name=output.name)
+        return checked_path(path, folder=folder, task=output.task, name=output.name)
 
     def artifact_task_record(self, name: str) -> ArtifactTask:
         """What the API calls an artifact task."""
@@ -307,15 +309,22 @@ class _StepObserver:
         log.warning("%s", message)
 
 
-def _checked_path(path: object, *, folder: Path, task: str, name: str) -> Path:
+def checked_path(path: object, *, folder: Path, task: str, name: str) -> Path:
     """Check what a serialiser returned."""
     if not isinstance(path, str | Path):
         raise JobFailed(
             f"artifact task {task!r} must return the path of what it wrote for"
-            f" {name!r}, not {path!r}"
+            f" {name!r}, not {safe_str(path, repr)[:300]}"
         )
-    found = (folder / path).resolve()
-    if not found.exists():
+    try:
+        found = (folder / path).resolve()
+        exists = found.exists()
+    except (OSError, RuntimeError, ValueError) as error:  # NUL, too long, a loop
+        raise JobFailed(
+            f"artifact task {task!r} returned {str(path)[:300]!r} for {name!r}, which"
+            f" is no path: {first_line(error, limit=100)}"
+        ) from None
+    if not exists:
         raise JobFailed(
             f"artifact task {task!r} returned {str(path)!r} for {name!r}, which does"
             " not exist: return the path of the file or folder that it wrote"
@@ -330,9 +339,8 @@ def _checked_path(path: object, *, folder: Path, task: str, name: str) -> Path:
             f"artifact task {task!r} returned {str(path)!r} for {name!r}, which is"
             " neither a file nor a folder: the artifact store keeps nothing else"
         )
-    if set("?#") & set(found.name):  # the platform reads its address as a URL
+    if problem := artifact_name_problem(found.name):
         raise JobFailed(
-            f"artifact task {task!r} wrote {found.name!r} for {name!r}, and the"
-            " platform does not find an artifact whose name has '?' or '#' in it"
+            f"artifact task {task!r} wrote {found.name!r} for {name!r}, and {problem}"
         )
     return found

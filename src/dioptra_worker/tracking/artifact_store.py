@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import unquote, urlsplit
 
@@ -123,10 +124,17 @@ class MlflowStore:
 
 def _refuse_renamed(path: str) -> None:
     """Refuse what MLflow's client would store under another name: it quotes nothing."""
-    if unquote(path) != path or set("?#") & set(path):
+    parts = path.split("/")
+    if (
+        unquote(path) != path
+        or set("?#") & set(path)
+        or any(unicodedata.category(letter) == "Cc" for letter in path)
+        or any(part[:1].isspace() for part in parts)
+    ):
         raise ServiceRefused(
-            f"MLflow would keep {path!r} under another name, as it has '?', '#' or '%'"
-            " in it: have the artifact task choose another one",
+            f"MLflow would keep {path!r} under another name, as it has '?', '#', '%' or"
+            " a control character in it, or begins with a blank: have the artifact"
+            " task choose another one",
             service=SERVICE,
         )
 

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Protocol
 from dioptra_worker.errors import ArtifactError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
 
 MIN_RATE = 2 << 20
@@ -70,3 +71,25 @@ def disk_full_as_artifact_error() -> Iterator[None]:
 def disk_full_message(reason: str) -> str:
     """The sentence for a disk of this worker that does not take an artifact."""
     return f"this worker's disk has no room for it (DIOPTRA_WORKER_WORK_DIR): {reason}"
+
+
+def refuse_twins(files: Mapping[str, Path]) -> None:
+    """See that files which have come are as many as there should be.
+
+    Where a disk takes two names for one, as macOS does for ``a`` and ``A``, the last
+    one that was written is in the place of both.
+
+    Args:
+        files: Where they are, by their names in the store.
+
+    Raises:
+        ArtifactError: Two are one.
+    """
+    seen: dict[int, str] = {}
+    for name, file in files.items():
+        other = seen.setdefault(file.stat().st_ino, name)
+        if other != name:
+            raise ArtifactError(
+                f"{other!r} and {name!r} are one file on this disk: have the artifact"
+                " written with names that differ in more than case or accents"
+            )

@@ -16,7 +16,11 @@ from dioptra_worker.errors import (
     NotFound,
     ServiceUnavailable,
 )
-from dioptra_worker.tracking.limits import MIN_RATE, disk_full_as_artifact_error
+from dioptra_worker.tracking.limits import (
+    MIN_RATE,
+    disk_full_as_artifact_error,
+    refuse_twins,
+)
 from dioptra_worker.tracking.mlflow_timeouts import client_timeouts
 from dioptra_worker.tracking.store_address import refuse_unknown_store
 
@@ -58,6 +62,7 @@ def fetch(
                 if (found := (arriving / path).stat().st_size) != size:
                     words = f"{path!r} came with {found} bytes instead of {size}"
                     raise ServiceUnavailable(words, service=SERVICE)
+            refuse_twins({path: arriving / path for path in sizes})
             # What is at the target is whole: it gets there in one step, and last.
             (arriving / name).rename(target)
     except (MlflowException, OSError) as error:

@@ -26,9 +26,11 @@ def files_to_upload(path: Path, *, service: str) -> list[Path]:
 
     Raises:
         ServiceRefused: If there is none: nothing would be stored, and the platform
-            does not take an artifact that its store does not have.
+            does not take an artifact that its store does not have. Or if a name is no
+            text, which stores keep under another one or not at all.
     """
     if path.is_file():
+        _refuse_names([path], path.parent, service=service)
         return [path]
     found: list[Path] = []
     left_out: list[Path] = []
@@ -44,7 +46,28 @@ def files_to_upload(path: Path, *, service: str) -> list[Path]:
             " files only: have the artifact task write at least one",
             service=service,
         )
+    _refuse_names(found, path.parent, service=service)
     return sorted(found)
+
+
+def _refuse_names(files: list[Path], folder: Path, *, service: str) -> None:
+    for file in files:
+        name = str(file.relative_to(folder))
+        if not is_text(name):
+            raise ServiceRefused(
+                f"{os.fsencode(name)!r} cannot be stored: its name is not UTF-8; have"
+                " the artifact task choose another one",
+                service=service,
+            )
+
+
+def is_text(name: str) -> bool:
+    """Whether a name that the system gave has bytes that are UTF-8."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _warn_left_out(path: Path, left_out: list[Path]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import gzip
+import os
 import tarfile
 import zlib
 from pathlib import Path, PurePosixPath
@@ -64,6 +65,7 @@ def unpack(
     target.mkdir(parents=True, exist_ok=True)
     files = size = 0
     folders: _Folders = {}
+    written: set[int] = set()
     try:
         with (
             archive.open("rb") as raw,
@@ -80,9 +82,16 @@ def unpack(
                     raise BundleError(
                         f"{what} is larger than {max_bytes:,} bytes when unpacked"
                     )
-                _extract(
+                inode = _extract(
                     tar, member, target, what=what, check_cancelled=check_cancelled
                 )
+                if inode in written:  # by the same name, or one that is the same here
+                    raise BundleError(
+                        f"{what} holds {member.name[:200]!r} twice, or beside a name"
+                        " that is the same on this disk"
+                    )
+                if inode is not None:
+                    written.add(inode)
             # `tarfile` stops at its end mark. Only gzip's own end has the checksum of
             # all that came, so what follows is read, too.
             if len(plain.read(MAX_HEADER_BYTES)) == MAX_HEADER_BYTES:
@@ -162,7 +171,8 @@ def _extract(
     *,
     what: str,
     check_cancelled: Callable[[], object],
-) -> None:
+) -> int | None:
+    """Write a member; of a file, its number on the disk."""
     inside = PurePosixPath(member.name)
     if inside.is_absolute() or ".." in inside.parts or member.size < 0:
         raise BundleError(f"{what} holds something unsafe: {member.name[:200]!r}")
@@ -178,7 +188,7 @@ def _extract(
             " nor a folder"
         )
     try:
-        _write(source, target / inside, member.size, check_cancelled)
+        return _write(source, target / inside, member.size, check_cancelled)
     except OSError as error:
         if error.errno not in _NAMES_AT_ODDS:
             raise  # such as a full disk
@@ -193,11 +203,11 @@ def _write(
     path: Path,
     size: int,
     check_cancelled: Callable[[], object],
-) -> None:
+) -> int | None:
     """Write a file, or make a folder where there is nothing to write."""
     if source is None:
         path.mkdir(parents=True, exist_ok=True)
-        return
+        return None
     path.parent.mkdir(parents=True, exist_ok=True)
     with source, path.open("wb") as file:
         while chunk := source.read(_CHUNK_BYTES):
@@ -205,3 +215,4 @@ def _write(
             file.write(chunk)
         if file.tell() != size:
             raise tarfile.ReadError("it ends within a file")
+        return os.fstat(file.fileno()).st_ino

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from s3transfer.exceptions import S3DownloadFailedError
 
 from dioptra_worker.errors import ArtifactError, NotFound, ServiceUnavailable
-from dioptra_worker.tracking.limits import disk_full_as_artifact_error
+from dioptra_worker.tracking.limits import disk_full_as_artifact_error, refuse_twins
 from dioptra_worker.tracking.parallel import parallel_map
 from dioptra_worker.tracking.s3 import client as s3
 from dioptra_worker.tracking.s3.part_size import MULTIPART_THRESHOLD, TRANSFER
@@ -62,6 +62,7 @@ def fetch(
         for folder in {item.file.parent for item in objects}:
             folder.mkdir(parents=True, exist_ok=True)
         _Download(client, bucket, listener).get_all(objects)
+        refuse_twins({item.key: item.file for item in objects})
 
 
 class _Download:
