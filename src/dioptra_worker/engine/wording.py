@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
+    from types import TracebackType
 
 _MAX_QUOTED = 60
 """Characters of a value that an author wrote."""
 _MAX_ERROR = 2000
 """Characters of what an error says."""
+_MAX_TYPE_NAME = 200
 _MAX_NAMES = 12
 
 
@@ -64,8 +66,7 @@ def format_exception(error: BaseException) -> str:
     name, text = type_name(error), safe_str(error)
     if text.strip():
         return f"{name}: {text}"
-    # Past what user code's class says.
-    place = BaseException.__dict__["__traceback__"].__get__(error)
+    place = traceback_of(error)
     if place is None:
         return name
     while place.tb_next is not None:
@@ -73,6 +74,12 @@ def format_exception(error: BaseException) -> str:
     code = place.tb_frame.f_code
     file = PurePath(code.co_filename).name
     return f"{name} without a word, in line {place.tb_lineno} of {file}, {code.co_name}"
+
+
+def traceback_of(error: BaseException) -> TracebackType | None:
+    """Where an error was raised, past what user code's class says."""
+    found: TracebackType | None = BaseException.__dict__["__traceback__"].__get__(error)
+    return found
 
 
 def safe_str(value: object, show: Callable[[Any], str] = str) -> str:
@@ -90,7 +97,8 @@ def safe_str(value: object, show: Callable[[Any], str] = str) -> str:
 
 def type_name(value: object) -> str:
     """The name of a value's class, past what a metaclass of user code calls it."""
-    return str(type.__dict__["__name__"].__get__(type(value)))
+    name = str(type.__dict__["__name__"].__get__(type(value)))
+    return name if len(name) <= _MAX_TYPE_NAME else f"{name[:_MAX_TYPE_NAME]}..."
 
 
 def count(number: int, noun: str) -> str:

@@ -7,6 +7,8 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from dioptra_worker.engine.wording import format_exception, traceback_of
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
@@ -15,6 +17,8 @@ _PACKAGE: Final = Path(__file__).resolve().parents[1]
 _OURS: Final = tuple(
     f"{_PACKAGE / part}" for part in ("engine/", "runner/", "sdk/pyplugs.py")
 )
+MAX_TRACEBACK: Final = 1 << 18
+"""Characters of a traceback; user code can raise whole books."""
 _MACHINERY: Final = ("<frozen importlib", str(importlib.__file__))
 
 
@@ -30,23 +34,45 @@ def plugin_traceback(exc: BaseException, bundle_dirs: Iterable[Path | str]) -> s
         exc: The exception, with its traceback.
         bundle_dirs: The directories whose files are plugins.
     """
+    folders = [Path(folder).resolve() for folder in bundle_dirs]
     try:
-        return _format(exc, [Path(folder).resolve() for folder in bundle_dirs])
+        return _format(exc, folders)
     except BaseException:  # noqa: BLE001 - user code raises SystemExit, too
-        return "its traceback cannot be shown: the exception's own attributes raise\n"
+        return _without_its_words(exc, folders)
+
+
+def _without_its_words(exc: BaseException, folders: list[Path]) -> str:
+    """Where an exception was raised, when it cannot be asked for more."""
+    lines = [format_exception(exc)]
+    found = _last_frame(exc, folders)
+    if found is not None:
+        file, line, function = found
+        lines.append(f"raised at line {line} of plugin file {file!r}, in {function}")
+    lines.append("its traceback cannot be shown: the exception's own attributes raise")
+    return "\n".join([*lines, ""])
+
+
+def _shortened(text: str, limit: int) -> str:
+    """The beginning and the end of what is longer than anybody reads."""
+    left_out = len(text) - limit
+    if left_out <= 0:
+        return text
+    half = limit // 2
+    return f"{text[:half]}\n... ({left_out:,} characters)\n{text[-half:]}"
 
 
 def _format(exc: BaseException, folders: list[Path]) -> str:
     formatted = traceback.TracebackException.from_exception(exc)
     owned = [_rewrite(part, folders) for part in _chain(formatted)]
     own = next((frame for frame in owned if frame is not None), None)
-    head = "".join(formatted.format_exception_only())
+    head = _shortened("".join(formatted.format_exception_only()), MAX_TRACEBACK // 4)
     if own is not None:
         head += (
             f"raised at line {own.lineno} of plugin file {own.filename!r}, "
             f"in {own.name}:\n    {own.line}\n"
         )
-    return f"{head}\n{''.join(formatted.format())}"
+    whole = _shortened("".join(formatted.format()), MAX_TRACEBACK // 2)
+    return f"{head}\n{whole}"
 
 
 def plugin_frame(
@@ -58,12 +84,17 @@ def plugin_frame(
         exc: The exception, with its traceback.
         bundle_dirs: The directories whose files are plugins.
     """
-    folders = [Path(folder).resolve() for folder in bundle_dirs]
+    found = _last_frame(exc, [Path(folder).resolve() for folder in bundle_dirs])
+    return None if found is None else found[:2]
+
+
+def _last_frame(exc: BaseException, folders: list[Path]) -> tuple[str, int, str] | None:
+    """The innermost line of a plugin: its file, its number and its function."""
     found = None
-    for frame, line in traceback.walk_tb(exc.__traceback__):
+    for frame, line in traceback.walk_tb(traceback_of(exc)):
         relative = relative_to_any(frame.f_code.co_filename, folders)
         if relative is not None:
-            found = (relative, line)
+            found = (relative, line, frame.f_code.co_name)
     return found
 
 

@@ -152,15 +152,38 @@ def explain(
         label: The bundle's name for people, with its article.
         shared: All directories from which the bundle's packages may be loaded.
     """
-    if isinstance(error, ModuleNotFoundError) and error.name:
+    try:
+        explained = _explain_import_system(error, module, bundle, label, shared)
+    except BaseException:  # noqa: BLE001 - what user code raises may raise anything
+        explained = None
+    return explained or _import_failed(error, module, shared)
+
+
+_SYNTAX_ERRORS = {SyntaxError, IndentationError, TabError}
+
+
+def _explain_import_system(
+    error: BaseException,
+    module: str,
+    bundle: Path,
+    label: str,
+    shared: Collection[Path],
+) -> PluginError | None:
+    """Explain what the import system raises by itself; None of all else.
+
+    By the very type: a class of user code says what it likes of itself.
+    """
+    if type(error) is ModuleNotFoundError and isinstance(error.name, str):
         frame = plugin_frame(error, shared)
         if frame is not None:
             return _module_missing(error, error.name, frame, bundle, label, shared)
         if f"{module}.".startswith(f"{error.name}."):
             return not_found(module, bundle, label)
-    if isinstance(error, SyntaxError) and relative_to_any(error.filename or "", shared):
-        return _syntax_error(error, shared)
-    return _import_failed(error, module, shared)
+    if type(error) in _SYNTAX_ERRORS:
+        assert isinstance(error, SyntaxError)
+        if relative_to_any(error.filename or "", shared):
+            return _syntax_error(error, shared)
+    return None
 
 
 def _module_missing(
