@@ -106,7 +106,7 @@ def opened(
     environment = stack.environment()
     with (
         Account.read(environment).session() as session,
-        worker(environment, folder, queue),
+        worker(environment, folder, queue, full=True),
     ):
         bench = Bench(api=session, client=api, queue=queue, environment=environment)
         answer = bench.bring_in(*examples)

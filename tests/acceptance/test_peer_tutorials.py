@@ -35,7 +35,11 @@ def _daemon(
 ) -> Iterator[WorkerProcess]:
     folder = tmp_path_factory.mktemp("worker")
     with worker(
-        stack.environment(), folder, platform.queue, settings={"MPLBACKEND": "Agg"}
+        stack.environment(),
+        folder,
+        platform.queue,
+        settings={"MPLBACKEND": "Agg"},
+        full=True,
     ) as running:
         yield running
 

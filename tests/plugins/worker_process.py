@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tests.plugins.plain_install import plain_install
 from tests.plugins.until import until
 
 from dioptra_worker import settings as settings_module
@@ -20,7 +21,7 @@ from dioptra_worker import settings as settings_module
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-EXECUTABLE = Path(sys.executable).with_name("dioptra-worker-v1")
+PROGRAM = "dioptra-worker-v1"
 
 TIMES = {"sweep_interval": 2.0}
 """Seconds that workers wait in tests where they would wait for longer; see `Times`."""
@@ -91,6 +92,7 @@ def worker(
     ready: bool = True,
     settings: Mapping[str, str] | None = None,
     prefix: Sequence[str] = (),
+    full: bool = False,
 ) -> Iterator[WorkerProcess]:
     """Run ``dioptra-worker-v1`` until the end of the block.
 
@@ -101,10 +103,13 @@ def worker(
         ready: Wait until it listens.
         settings: More environment variables.
         prefix: A command that runs it, such as ``unshare``.
+        full: Give its jobs all that the tests have installed, such as the whole MLflow
+            and scikit-learn, not only what the package requires.
     """
+    programs = Path(sys.executable).parent if full else plain_install()
     work_dir = folder / "jobs"
     process = subprocess.Popen(
-        [*prefix, str(EXECUTABLE), *arguments],
+        [*prefix, str(programs / PROGRAM), *arguments],
         env={
             "PATH": os.environ["PATH"],
             "HOME": str(folder),
