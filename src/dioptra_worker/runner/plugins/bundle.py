@@ -21,7 +21,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from dioptra_worker.runner.plugins import errors
 from dioptra_worker.runner.plugins.errors import PluginError, PluginNotFound
-from dioptra_worker.runner.plugins.packages import packages, remove_modules
+from dioptra_worker.runner.plugins.packages import (
+    forget_mark,
+    mark_modules,
+    packages,
+    remove_modules,
+)
 from dioptra_worker.sdk import pyplugs
 
 if TYPE_CHECKING:
@@ -159,13 +164,20 @@ class Bundle:
         """Make another stack of bundles the active one, the last on top."""
         before, after = (list(dict.fromkeys(reversed(s))) for s in (cls._stack, stack))
         if before != after:
-            remove_modules(own for bundle in before for own in bundle.owned.values())
+            if before:
+                remove_modules(
+                    own for bundle in before for own in bundle.owned.values()
+                )
             for bundle in before:
                 bundle.remove_from_path()
             visible: dict[str, Package] = {}
             for bundle in reversed(after):
                 sys.path[:0] = bundle.path
                 visible |= bundle.owned
+            if after:
+                mark_modules(visible.values())
+            else:
+                forget_mark()
             for package in visible.values():
                 package.add_modules()
         cls._stack[:] = stack

@@ -7,12 +7,16 @@ import os
 import sys
 from importlib.machinery import ModuleSpec
 from importlib.util import module_from_spec
+from itertools import takewhile
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
-    from types import ModuleType
+
+_MARK = "dioptra_worker.modules_of_bundles_follow"
+"""What stands in ``sys.modules`` before the modules of the active bundles."""
 
 
 class Package:
@@ -114,14 +118,42 @@ def packages(
     return found
 
 
+def mark_modules(packages_to_come: Iterable[Package]) -> None:
+    """Note which modules there are, before those of some packages become importable.
+
+    A mark in ``sys.modules``, which keeps the order in which modules come, tells those
+    that come after it: there are thousands before, and to look at one copies its page
+    of what a runner shares with its fork server. Where something of a package's name is
+    loaded already there is no mark, and all are looked at.
+    """
+    sys.modules.pop(_MARK, None)
+    if not any(own.name in sys.modules for own in packages_to_come):
+        sys.modules[_MARK] = ModuleType(_MARK)
+
+
+def forget_mark() -> None:
+    """Leave nothing of ours in ``sys.modules``, once no bundle is active."""
+    sys.modules.pop(_MARK, None)
+
+
 def remove_modules(owners: Iterable[Package]) -> None:
-    """Remember the modules of some packages and take them from ``sys.modules``."""
+    """Remember the modules of some packages and take them from ``sys.modules``.
+
+    These are found among the modules that have come since `mark_modules`, and among
+    those that the packages are known to have.
+    """
     known = list(owners)
     roots = tuple({f"{place.parent}{os.sep}" for own in known for place in own.places})
+    # In one step of the interpreter: another thread may import meanwhile.
+    later = list(takewhile(_MARK.__ne__, reversed(sys.modules)))
+    names = dict.fromkeys(reversed(later))
+    for own in known:
+        names |= dict.fromkeys(own.modules)
     taken = {
         name: module
-        for name, module in list(sys.modules.items())
-        if (_location(module) or "").startswith(roots)
+        for name in names
+        if (module := sys.modules.get(name)) is not None
+        and (_location(module) or "").startswith(roots)
         and any(own.adopt(name, module) for own in known)
     }
     # Only now, since a nested namespace package looks its parent up there.

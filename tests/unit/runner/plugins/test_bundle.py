@@ -6,6 +6,7 @@ import importlib
 import pickle
 import sys
 from textwrap import dedent
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 import pytest
@@ -195,6 +196,71 @@ def test_modules_from_elsewhere_stay(make: Make, tmp_path: Path) -> None:
     finally:
         sys.path.remove(str(elsewhere))
         sys.modules.pop("some_framework", None)
+
+
+def test_modules_of_before_are_not_looked_at(make: Make) -> None:
+    """Thousands are loaded already: to look at each copies what forks share."""
+
+    class Path(list[str]):
+        looks = 0
+
+        def __iter__(self) -> Iterator[str]:
+            Path.looks += 1
+            return super().__iter__()
+
+    earlier = ModuleType("earlier")
+    earlier.__path__ = Path(["/elsewhere"])
+    sys.modules["earlier"] = earlier
+    try:
+        bundle = make("tasks", {"plug/tasks.py": TASK, "plug/helper.py": "value = 1"})
+        for _ in range(3):
+            bundle.function("plug.tasks.task")
+    finally:
+        del sys.modules["earlier"]
+    assert Path.looks == 0
+
+
+@pytest.mark.parametrize(
+    "deed",
+    [
+        "sys.modules.pop('plug.one')",
+        "sys.modules['plug_stand_in'] = sys.modules[__name__]",
+        "sys.modules['colorsys'] = sys.modules.pop('colorsys', sys)",
+        "[sys.modules.pop(n) for n in list(sys.modules) if 'modules_of' in n]",
+    ],
+)
+def test_whatever_a_plugin_does_to_the_loaded_modules_its_own_leave_with_it(
+    make: Make, deed: str
+) -> None:
+    """They are found wherever they stand, though the plugin has removed others."""
+    code = f"import sys\nimport plug.one\n{deed}\nimport plug.two\n"
+    bundle = make(
+        "tasks", {"plug/tasks.py": code, "plug/one.py": "", "plug/two.py": ""}
+    )
+    modules = dict(sys.modules)
+    try:
+        with bundle.active():
+            importlib.import_module("plug.two")
+            importlib.import_module("plug.tasks")
+        assert not sys.modules.keys() & {"plug", "plug.one", "plug.two", "plug.tasks"}
+        assert "plug_stand_in" not in sys.modules
+    finally:
+        sys.modules.clear()
+        sys.modules.update(modules)
+
+
+def test_modules_that_were_loaded_before_their_bundle_are_its_own(make: Make) -> None:
+    """A test may have imported what a bundle then calls: it is not loaded twice."""
+    files = {"__init__.py": "", "tasks.py": TASK, "helper.py": "value = 1"}
+    bundle = make("tasks", {f"plug/{name}": code for name, code in files.items()})
+    sys.path.insert(0, str(bundle.directory))
+    earlier = importlib.import_module("plug.tasks")
+    sys.path.remove(str(bundle.directory))
+    with bundle.active():
+        assert importlib.import_module("plug.tasks") is earlier
+    assert "plug.tasks" not in sys.modules
+    with bundle.active():
+        assert sys.modules["plug.tasks"] is earlier
 
 
 def test_a_namespace_from_elsewhere_is_shared_and_left_clean(
