@@ -157,9 +157,12 @@ def _join_threads(deadline: float) -> None:
 
 def _flush_files() -> None:
     """Write what is in the buffers of files that nobody has closed."""
-    files: list[Any] = [
-        found for found in gc.get_objects() if issubclass(type(found), io.IOBase)
-    ]
+    objects = gc.get_objects()
+    # Each type is asked once: an abstract class takes its time to say who is its own.
+    kinds_of_files = {
+        kind for kind in set(map(type, objects)) if issubclass(kind, io.IOBase)
+    }
+    files: list[Any] = [found for found in objects if type(found) in kinds_of_files]
     kinds: list[Any] = [
         getattr(sys.modules[module], name, ())
         for module, name in _ARCHIVES.items()
@@ -181,9 +184,20 @@ def _quietly(action: Callable[[], object]) -> None:
 
 def _end_trackers(deadline: float) -> None:
     """Let those end that remove what is left of shared memory and semaphores."""
+    if not _has_children():  # and so no tracker: there are thousands of modules
+        return
     for name, module in list(sys.modules.items()):
         if name.endswith(_TRACKER):
             _end_tracker(getattr(module, "_resource_tracker", None), deadline)
+
+
+def _has_children() -> bool:
+    """Whether this process has a child, alive or not; none is reaped."""
+    try:
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return False
+    return True
 
 
 def _end_tracker(tracker: Any, deadline: float) -> None:

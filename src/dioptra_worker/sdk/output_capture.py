@@ -211,11 +211,21 @@ def _route_logging(handler: logging.Handler, level: str) -> None:
         root.removeHandler(old)
     root.addHandler(handler)
     root.setLevel(level)
-    for name in QUIET_LOGGERS:
-        logging.getLogger(name).setLevel(logging.WARNING)
+    quiet_loggers()
     logging.captureWarnings(capture=True)
     warnings.simplefilter("default", DeprecationWarning)
     route_structlog(cache=True)
+
+
+def quiet_loggers() -> None:
+    """Let libraries say less; a fork server does it once for its runners.
+
+    Whenever a level is set, `logging` empties the cache of each logger that there is.
+    """
+    for name in QUIET_LOGGERS:
+        logger = logging.getLogger(name)
+        if logger.level != logging.WARNING:
+            logger.setLevel(logging.WARNING)
 
 
 class _OwnLogger(logging.Logger):

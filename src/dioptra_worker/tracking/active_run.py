@@ -57,6 +57,15 @@ def attach(run_id: str, run: Any = None) -> None:
     """
     _job.run_id, _job.run = run_id, run
     os.environ[VARIABLE] = run_id  # for those that are started
+    prepare()
+
+
+def prepare() -> None:
+    """Change MLflow's functions, now or as soon as it is imported.
+
+    What is changed does as always as long as there is no job's run, so that a fork
+    server can do it once for all of its runners.
+    """
     if (fluent := sys.modules.get(_FLUENT)) is not None:
         _patch(fluent)
     elif not any(isinstance(finder, _Finder) for finder in sys.meta_path):

@@ -246,10 +246,37 @@ def _find_runs(
 
 def warm_up_caches() -> None:
     """Do beforehand what makes the first `start` of a process slow; asks no service."""
+    active_run.prepare()
+    _leave_databricks_out()
     resolve_tags()  # imports GitPython, among others
-    importlib.import_module("mlflow.tracking.request_header.registry")
     if urlsplit(mlflow.get_tracking_uri()).scheme in {"http", "https"}:
         MlflowClient()
+
+
+def _leave_databricks_out() -> None:
+    """Have MLflow look for Databricks once, and not with each request again.
+
+    Where it is not, each look is a dozen imports that fail, each in all folders of
+    ``sys.path``. No process comes to be there while it runs.
+    """
+    for place, registry in _REGISTRIES.items():
+        for provider in getattr(importlib.import_module(place), registry, ()):
+            ours = type(provider).__module__.startswith(f"{place.rpartition('.')[0]}.")
+            if ours and "Databricks" in type(provider).__name__:
+                with contextlib.suppress(Exception):  # as MLflow itself goes on then
+                    if not provider.in_context():
+                        provider.in_context = _never
+
+
+def _never() -> bool:
+    return False
+
+
+_REGISTRIES = {
+    "mlflow.tracking.context.registry": "_run_context_provider_registry",
+    "mlflow.tracking.request_header.registry": "_request_header_provider_registry",
+}
+"""Where MLflow asks its providers whether they have something to say, by module."""
 
 
 def _set_name(client: MlflowClient, run_id: str, name: str) -> None:

@@ -14,6 +14,7 @@ from dioptra_worker.provenance.surroundings import surroundings
 from dioptra_worker.runner.forkserver.descriptors import STANDARD
 from dioptra_worker.runner.forkserver.warmup import warm_up_caches
 from dioptra_worker.sdk import compat
+from dioptra_worker.sdk.output_capture import quiet_loggers
 
 if TYPE_CHECKING:
     from collections.abc import Container, Sequence
@@ -49,6 +50,7 @@ def preload(names: list[str], *, path: Sequence[str] = ()) -> None:
             importlib.import_module(name)
         except Exception as error:  # noqa: BLE001 - a module raises what it likes
             print(f"preload: {name} cannot be imported: {error!r}", file=sys.stderr)  # noqa: T201
+    quiet_loggers()
     warm_up_caches()
 
 
