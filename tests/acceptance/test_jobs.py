@@ -119,6 +119,29 @@ def test_artifacts(
     assert daemon.process.poll() is None
 
 
+CHANGES_VARIABLES = """
+@pyplugs.register
+def make():
+    os.environ.update(AWS_ACCESS_KEY_ID="of-the-data", AWS_PROFILE="nowhere")
+    os.environ["MLFLOW_S3_ENDPOINT_URL"] = "http://127.0.0.1:9"
+    del os.environ["AWS_SECRET_ACCESS_KEY"]
+    return "kept all the same"
+"""
+
+
+def test_a_task_that_changes_variables(
+    platform: Platform, daemon: WorkerProcess
+) -> None:
+    """Variables that a task sets for data of its own are not those of its artifacts."""
+    outputs = {"note": {"contents": "$made", "task": {"name": "Text"}}}
+    graph: dict[str, object] = {"made": {"make": []}}
+    job = platform.run(
+        platform.entrypoint(CHANGES_VARIABLES, graph, artifact_outputs=outputs)
+    )
+    assert platform.content(platform.artifacts(job)["note"]) == b"kept all the same"
+    assert daemon.process.poll() is None
+
+
 METRICS = """
 import mlflow
 from dioptra.client import connect_json_dioptra_client

@@ -210,7 +210,8 @@ class _Bundles:
         """
         bundle = self._readers[item.bundle]
         started = time.monotonic()
-        with bundle.active():
+        # As when it was written: a pickle names classes of the entrypoint's plugins.
+        with self._tasks.active(), self._writers.active(), bundle.active():
             task: Any = bundle.artifact_task(item.package, item.module, item.task)
             try:
                 with end_children_here():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import unicodedata
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import unquote, urlsplit
@@ -11,6 +12,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
+from dioptra_worker.common.environment import environment_as_it_was
 from dioptra_worker.common.text.humanize import first_line
 from dioptra_worker.errors import ServiceError, ServiceRefused
 from dioptra_worker.tracking.parallel import parallel_map
@@ -87,6 +89,7 @@ class MlflowStore:
 
     def __init__(self, uri: str) -> None:
         self._uri = uri.rstrip("/")
+        self._environment = dict(os.environ)  # tasks may change theirs
         try:
             self._repository = get_artifact_repository(uri)
         except (MlflowException, ImportError, OSError, ValueError) as error:
@@ -98,6 +101,11 @@ class MlflowStore:
 
     def put(self, path: Path, folder: str) -> str:
         """Upload a file or folder; see `Store.put`."""
+        # MLflow's client reads its variables for each request.
+        with environment_as_it_was(self._environment):
+            return self._put_all(path, folder)
+
+    def _put_all(self, path: Path, folder: str) -> str:
         inside = f"{folder}/{path.name}" if folder else path.name
         try:
             if path.is_dir():

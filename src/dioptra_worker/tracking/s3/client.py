@@ -6,12 +6,13 @@ import contextlib
 import functools
 import json
 import os
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import boto3
 import botocore.session
 from boto3.exceptions import Boto3Error, S3UploadFailedError
+from botocore import UNSIGNED
 from botocore.config import Config
 from botocore.exceptions import (
     BotoCoreError,
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from botocore.loaders import Loader
+    from botocore.model import OperationModel
     from mypy_boto3_s3 import S3Client
 
 SERVICE = "S3"
@@ -87,20 +89,20 @@ def extra_arguments() -> dict[str, Any]:
 @contextlib.contextmanager
 def translate_errors(what: str) -> Iterator[None]:
     """Turn what boto3 raises into our errors."""
+    place = endpoint()  # which a task may change meanwhile
     try:
         yield
     except (Boto3Error, BotoCoreError, ClientError, OSError, ValueError) as error:
         kind = ServiceUnavailable if _is_transient(error) else ServiceRefused
-        raise kind(f"{what}: {_describe(error)}", service=SERVICE) from error
+        raise kind(f"{what}: {_describe(error, place)}", service=SERVICE) from error
 
 
-def _describe(error: Exception) -> str:
+def _describe(error: Exception, place: str) -> str:
     """What went wrong; of a connection that failed, where and why."""
     if isinstance(error, HTTPClientError | ConnectionError):
-        place = endpoint()
         at = f" at {place}" if place else ""
         return f"it cannot be reached{at} (MLFLOW_S3_ENDPOINT_URL): {cause(error)}"
-    return f"{error} (MLFLOW_S3_ENDPOINT_URL is {endpoint() or 'not set'})"
+    return f"{error} (MLFLOW_S3_ENDPOINT_URL is {place or 'not set'})"
 
 
 def _is_transient(error: BaseException) -> bool:
@@ -124,11 +126,15 @@ def _environment() -> tuple[tuple[str, str], ...]:
     """The variables that boto3 and MLflow's own S3 store read."""
     names = (
         "AWS_",
+        "MLFLOW_BOTO_",
+        "MLFLOW_EXPERIMENTAL_S3_",
         "MLFLOW_S3_",
-        "BOTO_",
+        "BOTO",
         "REQUESTS_",
         "HTTP",
         "http",
+        "ALL_PROXY",
+        "all_proxy",
         "NO_PROXY",
         "no_proxy",
     )
@@ -137,30 +143,62 @@ def _environment() -> tuple[tuple[str, str], ...]:
 
 
 def _make(*, access_key: str | None = None, secret_key: str | None = None) -> S3Client:
-    """Make a client, of the environment's user unless one is given.
+    """Make a client, of the environment's user unless one is given."""
+    session = _session()
+    made: S3Client = boto3.Session(botocore_session=session).client(
+        "s3",
+        endpoint_url=os.environ.get("MLFLOW_S3_ENDPOINT_URL") or None,
+        verify=_believed(session),
+        config=_config(session),
+        aws_access_key_id=access_key,
+        aws_secret_access_key=secret_key,
+    )
+    if owner := os.environ.get("MLFLOW_S3_EXPECTED_BUCKET_OWNER"):
+        expect = functools.partial(_expect_owner, owner)
+        made.meta.events.register("before-parameter-build.s3", expect)
+    bound_answers(made)
+    return made
+
+
+def _config(session: botocore.session.Session) -> Config:
+    """What MLflow's variables say, and what is ours where botocore's say nothing.
 
     Stores other than Amazon's often do not know the checksums that boto3 adds since
     1.36, so they are sent only where S3 requires them.
     """
-    endpoint = os.environ.get("MLFLOW_S3_ENDPOINT_URL") or None
-    checksums: Literal["when_required", "when_supported"]
-    checksums = "when_required" if endpoint else "when_supported"
-    session = _session()
-    made: S3Client = boto3.Session(botocore_session=session).client(
-        "s3",
-        endpoint_url=endpoint,
-        verify=_believed(session),
-        config=Config(
-            request_checksum_calculation=checksums,
-            response_checksum_validation=checksums,
-            max_pool_connections=MAX_CONNECTIONS,
-            retries={"mode": "standard", "max_attempts": MAX_RETRIES},
-        ),
-        aws_access_key_id=access_key,
-        aws_secret_access_key=secret_key,
-    )
-    bound_answers(made)
-    return made
+    chosen: dict[str, Any] = {}
+    if os.environ.get("MLFLOW_S3_ENDPOINT_URL"):
+        for name in ("request_checksum_calculation", "response_checksum_validation"):
+            if not _is_chosen(session, name):
+                chosen[name] = "when_required"
+    if not _is_chosen(session, "max_attempts") and not _is_chosen(
+        session, "retry_mode"
+    ):
+        chosen["retries"] = {"mode": "standard", "max_attempts": MAX_RETRIES}
+    if style := os.environ.get("MLFLOW_BOTO_CLIENT_ADDRESSING_STYLE"):
+        chosen["s3"] = {"addressing_style": style}
+    version = os.environ.get("MLFLOW_EXPERIMENTAL_S3_SIGNATURE_VERSION") or "s3v4"
+    chosen["signature_version"] = UNSIGNED if version.lower() == "unsigned" else version
+    return Config(max_pool_connections=MAX_CONNECTIONS, **chosen)
+
+
+def _is_chosen(session: botocore.session.Session, option: str) -> bool:
+    """Whether the operator says something, by a variable or in AWS' own file.
+
+    botocore tells its defaults from that nowhere. With a profile that is not there it
+    raises, here as anywhere.
+    """
+    variable = f"AWS_{option.upper()}"
+    return bool(os.environ.get(variable) or session.get_scoped_config().get(option))
+
+
+def _expect_owner(
+    owner: str, params: dict[str, Any], model: OperationModel, **_: object
+) -> None:
+    """Have S3 refuse whatever is asked of a bucket that is somebody else's."""
+    takes = model.input_shape
+    if takes is not None and "ExpectedBucketOwner" in takes.members:
+        params.setdefault("ExpectedBucketOwner", owner)
 
 
 def _believed(session: botocore.session.Session) -> str | bool:

@@ -6,10 +6,14 @@ of a large one a few parts at a time.
 
 from __future__ import annotations
 
+import contextlib
+import mimetypes
+import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from dioptra_worker.common.environment import environment_as_it_was
 from dioptra_worker.tracking.parallel import parallel_map
 from dioptra_worker.tracking.progress import Progress
 from dioptra_worker.tracking.s3 import client as s3
@@ -17,7 +21,7 @@ from dioptra_worker.tracking.s3.part_size import MULTIPART_THRESHOLD, TRANSFER
 from dioptra_worker.tracking.upload_files import files_to_upload
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from mypy_boto3_s3 import S3Client
@@ -43,40 +47,70 @@ class S3Store:
         self._bucket = parts.netloc
         self._prefix = parts.path.strip("/")
         self._uri = uri.rstrip("/")
+        self._environment = dict(os.environ)  # tasks may change theirs
 
     def put(self, path: Path, folder: str) -> str:
         """Upload a file or folder; see `tracking.artifact_store.Store`."""
         inside = f"{folder}/{path.name}" if folder else path.name
         base = f"{self._prefix}/{inside}" if self._prefix else inside
-        with s3.translate_errors(
-            f"S3 did not take {path.name!r} for {self._uri}/{inside}"
-        ):
-            uploads = list(_uploads(path, base))
-            _send(s3.client(), self._bucket, uploads, what=f"storing {path.name!r}")
+        what = f"S3 did not take {path.name!r} for {self._uri}/{inside}"
+        with contextlib.ExitStack() as stack:
+            with environment_as_it_was(self._environment):
+                stack.enter_context(s3.translate_errors(what))
+                client, extra = s3.client(), s3.extra_arguments()
+            upload = _Uploading(client, self._bucket, extra)
+            upload.send(list(_uploads(path, base)), what=f"storing {path.name!r}")
         return f"{self._uri}/{inside}"
 
 
-def _send(client: S3Client, bucket: str, uploads: list[_Upload], *, what: str) -> None:
-    progress = Progress(what, total=sum(upload.size for upload in uploads))
-    extra = s3.extra_arguments()
+@dataclass(frozen=True)
+class _Uploading:
+    """Uploads to one bucket.
 
-    def send(upload: _Upload) -> None:
+    Attributes:
+        client: Connected to the store.
+        bucket: Its name.
+        extra: What the operator adds to each upload.
+    """
+
+    client: S3Client
+    bucket: str
+    extra: Mapping[str, Any]
+
+    def send(self, uploads: list[_Upload], *, what: str) -> None:
+        """Send all; large files one after the other, in parts side by side."""
+        progress = Progress(what, total=sum(upload.size for upload in uploads))
+        small = [upload for upload in uploads if upload.size < MULTIPART_THRESHOLD]
+        parallel_map(
+            lambda upload: self._send_small(upload, progress),
+            small,
+            max_workers=s3.MAX_PARALLEL_FILES,
+        )
+        for upload in uploads:
+            if upload.size >= MULTIPART_THRESHOLD:
+                self.client.upload_file(
+                    str(upload.file),
+                    self.bucket,
+                    upload.key,
+                    ExtraArgs={**_content(upload.file), **self.extra},
+                    Callback=progress.add,
+                    Config=TRANSFER,
+                )
+
+    def _send_small(self, upload: _Upload, progress: Progress) -> None:
+        about = {**_content(upload.file), **self.extra}
         with upload.file.open("rb") as body:
-            client.put_object(Bucket=bucket, Key=upload.key, Body=body, **extra)
+            self.client.put_object(
+                Bucket=self.bucket, Key=upload.key, Body=body, **about
+            )
         progress.add(upload.size)
 
-    small = [upload for upload in uploads if upload.size < MULTIPART_THRESHOLD]
-    parallel_map(send, small, max_workers=s3.MAX_PARALLEL_FILES)
-    for upload in uploads:
-        if upload.size >= MULTIPART_THRESHOLD:
-            client.upload_file(
-                str(upload.file),
-                bucket,
-                upload.key,
-                ExtraArgs=extra,
-                Callback=progress.add,
-                Config=TRANSFER,
-            )
+
+def _content(file: Path) -> dict[str, str]:
+    """What a file holds, by its name, as MLflow's own store tells it to browsers."""
+    kind, encoding = mimetypes.guess_type(file.name)
+    found = {"ContentType": kind, "ContentEncoding": encoding}
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def _uploads(path: Path, base: str) -> Iterator[_Upload]:
