@@ -7,6 +7,7 @@ wanted one.
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import json
 import logging
 import os
@@ -17,15 +18,16 @@ import pytest
 from tests.plugins.hostile_server import Conversation, hostile_server
 
 from dioptra_worker.errors import ServiceRefused, ServiceUnavailable
-from dioptra_worker.tracking import active_run
+from dioptra_worker.tracking import active_run, system_metrics
 from dioptra_worker.tracking.artifact_store import store
 from dioptra_worker.tracking.mlflow_run import MlflowTracking
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 RUN = "0123456789abcdef0123456789abcdef"
 TOKEN = "fedcba9876543210fedcba9876543210"
+METRICS_SWITCH = "MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING"
 
 
 @contextlib.contextmanager
@@ -185,3 +187,46 @@ def test_a_store_that_cannot_be_reached(
         pytest.raises(ServiceRefused, match="knows no way to"),
     ):
         store(uri)
+
+
+def test_metrics_of_the_system_without_their_package(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A missing psutil is told once, and the job has its run; so has a task's own."""
+    monkeypatch.setattr(importlib.util, "find_spec", _without("psutil"))
+    monkeypatch.setenv(METRICS_SWITCH, "true")
+    with _mlflow(_run(), monkeypatch) as tracking:
+        assert tracking.start(7, TOKEN) == (RUN, "s3://bucket/0/x")
+    (record,) = [each for each in caplog.records if "psutil" in each.getMessage()]
+    assert "install dioptra-worker[system-metrics]" in record.getMessage()
+    assert system_metrics.missing_package() is None  # it is off by now
+
+
+VARIABLES = {
+    METRICS_SWITCH: ("perhaps", METRICS_SWITCH),
+    "MLFLOW_TRACKING_AWS_SIGV4": ("true", "requests_auth_aws_sigv4"),
+    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": ("slow", "MLFLOW_HTTP_REQUEST_BACKOFF"),
+}
+
+
+@pytest.mark.parametrize("name", VARIABLES)
+def test_a_variable_that_cannot_be_used(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is wrong here and not there is no outage that somebody waits for."""
+    value, words = VARIABLES[name]
+    monkeypatch.setenv(name, value)
+    with (
+        _mlflow(_run(), monkeypatch) as tracking,
+        pytest.raises(ServiceRefused, match=words),
+    ):
+        tracking.start(7, TOKEN)
+
+
+def _without(package: str) -> Callable[..., Any]:
+    find_spec = importlib.util.find_spec
+
+    def find(name: str, *more: Any) -> Any:
+        return None if name == package else find_spec(name, *more)
+
+    return find

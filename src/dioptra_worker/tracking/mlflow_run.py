@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 import mlflow
 from google.protobuf import json_format
+from mlflow import environment_variables
 from mlflow.entities import Param, Run, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
@@ -25,7 +26,7 @@ from dioptra_worker.errors import ServiceError, ServiceRefused, ServiceUnavailab
 from dioptra_worker.protocol.messages import NO_JOB
 from dioptra_worker.protocol.run_rules import artifacts_problem, run_id_problem
 from dioptra_worker.provenance.run_tags import JOB_ID
-from dioptra_worker.tracking import active_run, artifact_store
+from dioptra_worker.tracking import active_run, artifact_store, system_metrics
 from dioptra_worker.tracking.mlflow_timeouts import client_timeouts
 
 if TYPE_CHECKING:
@@ -88,6 +89,13 @@ class MlflowTracking:
         if job_id != NO_JOB:
             tags[JOB_ID] = str(job_id)
         with _fail_fast(), translate_errors("create a run"):
+            if missing := system_metrics.missing_package():
+                _log.warning(
+                    "no system metrics are logged: %s: %s",
+                    missing,
+                    system_metrics.WAY_OUT,
+                )
+                system_metrics.turn_off()
             found = _find_runs(tags[RUNNER_TAG]) if self._tries > 1 else []
             for earlier in found:
                 _check_token(earlier, tags[RUNNER_TAG])
@@ -341,8 +349,31 @@ def translate_errors(what: str) -> Iterator[None]:
         raise ServiceRefused(
             message, service=SERVICE, status=status, detail=error.error_code
         ) from error
+    except ImportError as error:
+        raise ServiceRefused(
+            f"{SERVICE} was not asked to {what}: a package is missing that one of its"
+            f" variables needs: {first_line(error)}: install it beside the worker, or"
+            " unset the variable",
+            service=SERVICE,
+        ) from error
     except _UNREADABLE as error:
+        if _is_of_a_variable(error):
+            raise ServiceRefused(
+                f"{SERVICE} was not asked to {what}: one of its variables cannot be"
+                f" used: {first_line(error)}",
+                service=SERVICE,
+            ) from error
         raise _other_shape(what, first_line(error)) from error
+
+
+def _is_of_a_variable(error: BaseException) -> bool:
+    """Whether MLflow's client has read a variable that makes no sense."""
+    traced = error.__traceback__
+    while traced is not None:
+        if traced.tb_frame.f_globals.get("__name__") == environment_variables.__name__:
+            return True
+        traced = traced.tb_next
+    return False
 
 
 def _other_shape(what: str, why: str) -> ServiceUnavailable:

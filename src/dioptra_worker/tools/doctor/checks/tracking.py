@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from dioptra_worker.common.network.network_errors import cause, is_connection_failure
 from dioptra_worker.common.text.humanize import first_line
 from dioptra_worker.tools.doctor.addresses import shown
-from dioptra_worker.tools.doctor.finding import Finding, fail, ok
+from dioptra_worker.tools.doctor.finding import Finding, fail, ok, warn
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,9 +47,22 @@ def check(uri: str, trial: Trial, *, timeout: float) -> Iterator[Finding]:
     """
     from mlflow.exceptions import MlflowException  # noqa: PLC0415 - seconds
 
+    from dioptra_worker.tracking import system_metrics  # noqa: PLC0415 - seconds
+
     _fail_fast(timeout)
     try:
+        missing = system_metrics.missing_package()
+    except ValueError as error:
+        yield fail(NAME, first_line(error), "correct the variable, or unset it")
+        return
+    if missing:
+        words = f"{missing}: jobs run without system metrics"
+        yield warn("system metrics", words, system_metrics.WAY_OUT)
+    try:
         yield _round_trip(uri, trial)
+    except ImportError as error:
+        words = f"a variable of MLflow's needs a package: {first_line(error)}"
+        yield fail(NAME, words, "install it beside the worker, or unset the variable")
     except MlflowException as error:
         yield _refused(uri, error)
 
@@ -60,7 +73,9 @@ def _round_trip(uri: str, trial: Trial) -> Finding:
     value = uuid.uuid4().hex
     client = mlflow.MlflowClient()
     # The fluent call, since it picks the experiment as a job's runner does.
-    run_id = mlflow.start_run(run_name="dioptra-worker doctor").info.run_id
+    run_id = mlflow.start_run(
+        run_name="dioptra-worker doctor", log_system_metrics=False
+    ).info.run_id
     try:
         client.set_tag(run_id, TAG, value)
         run = client.get_run(run_id)
