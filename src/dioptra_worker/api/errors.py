@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import requests
 
 from dioptra_worker.common.network.network_errors import cause
+from dioptra_worker.common.network.proxies import check_proxy, via_proxy
 from dioptra_worker.common.text import strict_json
 from dioptra_worker.errors import (
     Conflict,
@@ -103,8 +104,8 @@ def unreachable_error(
         silence: Seconds that it was silent for.
     """
     return ServiceUnavailable(
-        f"the {SERVICE} cannot be reached at {url} (DIOPTRA_API){asked}:"
-        f" {cause(error)}",
+        f"the {SERVICE} cannot be reached at {url} (DIOPTRA_API){asked}"
+        f"{via_proxy(url)}: {cause(error)}{check_proxy(url)}",
         service=SERVICE,
         detail=str(error),
         silence=silence,
@@ -123,7 +124,9 @@ def status_error(method: str, path: str, response: requests.Response) -> Service
     except strict_json.NotJson:
         body = response.content[:500].decode("utf-8", "replace")
     own_words = _own_words(body)
-    words = own_words or f"something that is not its JSON: {str(body)[:80]!r}"
+    words = own_words or (
+        f"something that is not its JSON: {str(body)[:80]!r}{_by_a_proxy(response)}"
+    )
     message = f"the {SERVICE} answered {method} {path} with {status}: {words}"
     retry_after = _retry_after(response.headers.get("Retry-After"))
     if status == requests.codes.not_found and not _names_error(body):
@@ -147,6 +150,12 @@ def status_error(method: str, path: str, response: requests.Response) -> Service
     kinds: dict[int, type[ServiceRefused]] = {404: NotFound, 409: Conflict}
     kind = kinds.get(status, ServiceRefused)
     return kind(message, service=SERVICE, status=status, detail=body)
+
+
+def _by_a_proxy(response: requests.Response) -> str:
+    """Who has perhaps answered in its place."""
+    via = via_proxy(response.url)
+    return via and f", {via.strip()}{check_proxy(response.url)}"
 
 
 def _own_words(body: object) -> str | None:
@@ -217,6 +226,6 @@ def _login_message(username: str, url: str, error: ServiceError) -> str:
             " DIOPTRA_WORKER_USERNAME and DIOPTRA_WORKER_PASSWORD"
         )
     return (
-        f"{url} does not log anybody in ({error.status}): check that DIOPTRA_API is"
-        " the address of a Dioptra REST API"
+        f"{url} does not log anybody in{via_proxy(url)} ({error.status}): check that"
+        f" DIOPTRA_API is the address of a Dioptra REST API{check_proxy(url)}"
     )

@@ -33,6 +33,7 @@ from dioptra_worker.common.network.bounded_http import (
     is_encoded,
     pieces,
 )
+from dioptra_worker.common.network.proxies import check_proxy, via_proxy
 from dioptra_worker.common.text import strict_json
 from dioptra_worker.common.text.humanize import size as shown_size
 from dioptra_worker.errors import (
@@ -312,7 +313,8 @@ class ApiSession:
                 start = response.content[:80].decode("utf-8", "replace")
                 raise ServiceUnavailable(
                     f"the {SERVICE} answered {method} {path} with something that is"
-                    f" not JSON: {start!r} ({error})",
+                    f" not JSON: {start!r} ({error}){via_proxy(self.url)}"
+                    f"{check_proxy(self.url)}",
                     service=SERVICE,
                     status=response.status_code,
                 ) from error

@@ -21,6 +21,7 @@ from mlflow.tracking import MlflowClient
 from mlflow.tracking.context.registry import resolve_tags
 
 from dioptra_worker.common.network.network_errors import cause, is_connection_failure
+from dioptra_worker.common.network.proxies import check_proxy, via_proxy
 from dioptra_worker.common.text.humanize import first_line
 from dioptra_worker.errors import ServiceError, ServiceRefused, ServiceUnavailable
 from dioptra_worker.protocol.messages import NO_JOB
@@ -387,8 +388,12 @@ def _other_shape(what: str, why: str) -> ServiceUnavailable:
 
 def _describe_error(error: Exception) -> str:
     """What went wrong; of a connection that failed, where and why."""
-    if not is_connection_failure(error):
-        return first_line(error)
     parts = urlsplit(mlflow.get_tracking_uri())
     place = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
-    return f"it cannot be reached at {place} (MLFLOW_TRACKING_URI): {cause(error)}"
+    via, check = via_proxy(place), check_proxy(place)
+    if not is_connection_failure(error):
+        return f"{first_line(error)}{via}{check}"
+    return (
+        f"it cannot be reached at {place} (MLFLOW_TRACKING_URI){via}:"
+        f" {cause(error)}{check}"
+    )

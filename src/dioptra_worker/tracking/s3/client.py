@@ -23,6 +23,7 @@ from botocore.exceptions import (
 
 from dioptra_worker import certificates
 from dioptra_worker.common.network.network_errors import cause
+from dioptra_worker.common.network.proxies import check_proxy, via_proxy
 from dioptra_worker.errors import ServiceRefused, ServiceUnavailable
 from dioptra_worker.tracking.s3.bounded_answers import bound_answers
 
@@ -101,8 +102,12 @@ def _describe(error: Exception, place: str) -> str:
     """What went wrong; of a connection that failed, where and why."""
     if isinstance(error, HTTPClientError | ConnectionError):
         at = f" at {place}" if place else ""
-        return f"it cannot be reached{at} (MLFLOW_S3_ENDPOINT_URL): {cause(error)}"
-    return f"{error} (MLFLOW_S3_ENDPOINT_URL is {place or 'not set'})"
+        return (
+            f"it cannot be reached{at} (MLFLOW_S3_ENDPOINT_URL){via_proxy(place)}:"
+            f" {cause(error)}{check_proxy(place)}"
+        )
+    told = f"{place}{via_proxy(place)}" if place else "not set"
+    return f"{error} (MLFLOW_S3_ENDPOINT_URL is {told}){check_proxy(place)}"
 
 
 def _is_transient(error: BaseException) -> bool:

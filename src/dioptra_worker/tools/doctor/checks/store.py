@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from dioptra_worker.common.network.proxies import check_proxy, via_proxy
 from dioptra_worker.errors import ServiceRefused
 from dioptra_worker.tools.doctor.addresses import shown
 from dioptra_worker.tools.doctor.finding import Finding, fail, ok, warn
@@ -71,6 +72,10 @@ def check(endpoint: str, trial: Trial) -> Iterator[Finding]:
         yield _through_mlflow(uri)
 
 
+def _reach(endpoint: str) -> str:
+    return check_proxy(endpoint).removeprefix("; ") or REACH
+
+
 def _direct(uri: str, endpoint: str) -> Finding:
     from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - slow
 
@@ -88,10 +93,11 @@ def _direct(uri: str, endpoint: str) -> Finding:
             removed = _removed(lambda: client.delete_object(Bucket=bucket, Key=key))
     except ClientError as error:
         code = str(error.response.get("Error", {}).get("Code", ""))
-        return fail(NAME, f"s3://{bucket}: {error}", _FIXES.get(code, REACH))
+        words = f"s3://{bucket}{via_proxy(endpoint)}: {error}"
+        return fail(NAME, words, _FIXES.get(code) or _reach(endpoint))
     except BotoCoreError as error:
-        fix = _KEYS if "credentials" in str(error).lower() else REACH
-        return fail(NAME, f"{shown(endpoint)}: {error}", fix)
+        fix = _KEYS if "credentials" in str(error).lower() else _reach(endpoint)
+        return fail(NAME, f"{shown(endpoint)}{via_proxy(endpoint)}: {error}", fix)
     return _verdict(f"s3://{bucket} at {shown(endpoint)}", content, back, removed)
 
 
@@ -146,7 +152,8 @@ def _without_mlflow(endpoint: str) -> Finding:
     except ClientError:
         pass  # an answer is an answer; the keys need no right to list
     except BotoCoreError as error:
-        return fail(NAME, f"{shown(endpoint)}: {error}", REACH)
+        words = f"{shown(endpoint)}{via_proxy(endpoint)}: {error}"
+        return fail(NAME, words, _reach(endpoint))
     return warn(
         NAME,
         f"S3 answers at {shown(endpoint)}; nothing was stored, since MLflow did not say"
