@@ -13,7 +13,7 @@ import math
 import os
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypedDict, cast
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypedDict, cast, get_args
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -43,6 +43,9 @@ LEASE_TTL = 90.0
 """Seconds after which a lease on a job that nobody renews runs out; see `Settings`."""
 _LEVELS = {"WARN": "WARNING", "FATAL": "CRITICAL", "NOTSET": "DEBUG"}
 """Other names of severities that `logging` knows, as RQ takes them."""
+LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
+_LOG_LEVEL = "DIOPTRA_RQ_WORKER_LOG_LEVEL"
+
 RUNNER_DEFAULTS = {
     "DO_NOT_TRACK": "true",
     "GIT_PYTHON_REFRESH": "quiet",  # or MLflow fills the log where there is no git
@@ -184,9 +187,9 @@ class Settings(BaseSettings):
         name="DIOPTRA_RQ_WORKER_LOG_AS_JSON",
         description="Write the daemon's own log as JSON lines instead of for people.",
     )
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = _optional(
+    log_level: LogLevel = _optional(
         "INFO",
-        "DIOPTRA_RQ_WORKER_LOG_LEVEL",
+        _LOG_LEVEL,
         "The least severity that the daemon logs: DEBUG, INFO, WARNING, ERROR or"
         " CRITICAL.",
     )
@@ -524,6 +527,23 @@ def for_local_runs(environment: Mapping[str, str]) -> dict[str, str]:
         environment: That of whoever wants the run.
     """
     return {**RUNNER_DEFAULTS, **_for_jobs(environment)}
+
+
+def log_level(environment: Mapping[str, str]) -> str:
+    """The least severity that the log of a run without a daemon has, as a job's.
+
+    Args:
+        environment: That of whoever wants the run.
+
+    Raises:
+        SettingsError: It is none.
+    """
+    word = environment.get(_LOG_LEVEL, "").strip().upper() or "INFO"
+    level = _LEVELS.get(word, word)
+    if level not in get_args(LogLevel):
+        known = ", ".join(get_args(LogLevel))
+        raise SettingsError([f"{_LOG_LEVEL} is {level!r}: set it to one of {known}"])
+    return level
 
 
 def _for_jobs(environment: Mapping[str, str]) -> dict[str, str]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, get_args
 import click
 
 from dioptra_worker.cli.exit_codes import ExitCode
-from dioptra_worker.common.text.printable import record_lines
+from dioptra_worker.common.text.printable import one_line, record_lines
 from dioptra_worker.errors import LoginRefused, ServiceError, SettingsError
 from dioptra_worker.tools.resources.errors import ResourceError
 from dioptra_worker.tools.resources.importing import PUBLIC_GROUP, Strategy
@@ -74,7 +74,8 @@ def import_command(
     """Import plugins and entrypoints into a Dioptra.
 
     A FOLDER has a dioptra.toml, or holds folders that have one. Each is imported as a
-    whole or not at all; the first that is wrong ends the command.
+    whole or not at all; the first that is wrong ends the command. Of a plugin the
+    platform keeps Python files only; the other files are named, and no job has them.
     """
     done: list[Imported] = []
     try:
@@ -124,6 +125,11 @@ def _lines(imported: Imported) -> str:
         for kind, ids in kinds.items()
         if ids
     ]
+    if imported.left_out:
+        rows.append(
+            f"  {'left out':<12}{', '.join(map(one_line, imported.left_out))}: the"
+            " platform keeps only Python files of a plugin"
+        )
     return "\n".join([f"imported {imported.folder.name}", *rows])
 
 
@@ -133,4 +139,5 @@ def _record(imported: Imported) -> dict[str, object]:
         "entrypoints": dict(imported.entrypoints),
         "plugins": dict(imported.plugins),
         "types": dict(imported.types),
+        "left_out": list(imported.left_out),
     }

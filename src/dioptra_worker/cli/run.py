@@ -14,7 +14,7 @@ import click
 from dioptra_worker.cli.exit_codes import ExitCode
 from dioptra_worker.cli.pairs import pairs
 from dioptra_worker.common.text.printable import record_lines
-from dioptra_worker.errors import WorkerError
+from dioptra_worker.errors import SettingsError, WorkerError
 
 if TYPE_CHECKING:
     from dioptra_worker.tools.workbench.planning.run_plan import RunPlan
@@ -35,6 +35,7 @@ Environment (optional):
   MLFLOW_TRACKING_URI  the MLflow to keep runs in, unless --store is given
   DIOPTRA_API, DIOPTRA_WORKER_USERNAME, DIOPTRA_WORKER_PASSWORD
                        a Dioptra, for plugins that ask for it
+  DIOPTRA_RQ_WORKER_LOG_LEVEL  the least severity that the log has, as a job's
 
 \b
 Exit codes:
@@ -165,6 +166,7 @@ def run_command(
     from dioptra_worker.cli.certificates import print_unverified
     from dioptra_worker.common.files.trusted_folder import make_private
     from dioptra_worker.common.files.workspace import temporary_work_dir
+    from dioptra_worker.settings import log_level
     from dioptra_worker.tools.workbench.planning.run_request import RunRequest
 
     make_private(temporary_work_dir())
@@ -179,6 +181,10 @@ def run_command(
     if store is None and not os.environ.get("MLFLOW_TRACKING_URI"):
         store = Path("mlruns")
     store = store.absolute() if store else None
+    try:
+        log_level(os.environ)
+    except SettingsError as error:
+        raise click.UsageError(str(error)) from error
     # Whatever asks it to end is to leave no process and no folder of the run behind.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     if debug:
@@ -206,7 +212,7 @@ def _supervised(
     isolation: str,
     preload: tuple[str, ...],
 ) -> ExitCode:
-    from dioptra_worker.settings import for_local_runs
+    from dioptra_worker.settings import for_local_runs, log_level
     from dioptra_worker.tools.workbench.running.api_sessions import sessions
     from dioptra_worker.tools.workbench.running.display import Display, Reporter, record
     from dioptra_worker.tools.workbench.running.loop import keep_running
@@ -219,6 +225,7 @@ def _supervised(
         preload=preload,
         environment=for_local_runs(os.environ),
         session=sessions(os.environ),
+        log_level=log_level(os.environ),
         adopts_orphans=True,
     )
     with runner:
@@ -253,7 +260,7 @@ def _supervised(
 
 def _debug(request: RunRequest, store: Path | None) -> ExitCode:
     from dioptra_worker.common.environment import set_defaults
-    from dioptra_worker.settings import RUNNER_DEFAULTS
+    from dioptra_worker.settings import RUNNER_DEFAULTS, log_level
     from dioptra_worker.tools.workbench.running.api_sessions import sessions
     from dioptra_worker.tools.workbench.running.debugging import open_debugger
     from dioptra_worker.tools.workbench.running.display import Display, Reporter
@@ -270,6 +277,7 @@ def _debug(request: RunRequest, store: Path | None) -> ExitCode:
             listener=Display(),
             sessions=sessions(os.environ),
             on_failure=open_debugger,
+            log_level=log_level(os.environ),
         )
     except WorkerError as error:
         click.echo(record_lines(str(error)), err=True)

@@ -93,6 +93,7 @@ def main(sock: socket.socket, *, seed: int) -> NoReturn:
     # starts would inherit that.
     signal.signal(signal.SIGINT, lambda *_: None)
     prepare_children()
+    del sys.argv[1:]  # the fork server's arguments, which are no plugin's
     os.environ["__JOB_ID"] = str(start.job_id)
     announce(os.environ, address=start.address, log_level=start.log_level)
     if Path(start.temporary).is_dir():

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import gzip
 import io
+import os
 import tarfile
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -18,10 +20,9 @@ import yaml
 from dioptra_worker import engine
 from dioptra_worker.tools.resources.errors import BadResources
 from dioptra_worker.tools.resources.folders import CONFIG
+from dioptra_worker.tools.resources.plugin_files import plugin_files
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from dioptra_worker.tools.resources.folders import ResourceFolder
 
 
@@ -41,7 +42,8 @@ def pack(folder: ResourceFolder) -> bytes:
     files = {path: _import_form(folder.path / path) for path in folder.graphs}
     files[CONFIG] = (folder.path / CONFIG).read_bytes()
     for plugin in folder.plugins:
-        for file in sorted((folder.path / plugin).rglob("*.py")):
+        for name in plugin_files(folder.path / plugin).code:
+            file = folder.path / plugin / name
             files[_inside(file, folder)] = file.read_bytes()
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
@@ -54,11 +56,12 @@ def pack(folder: ResourceFolder) -> bytes:
 
 
 def _inside(file: Path, folder: ResourceFolder) -> str:
-    try:
-        return file.resolve().relative_to(folder.path).as_posix()
-    except ValueError:
+    """The name of a file in the archive, which a link has by its own place."""
+    place = Path(os.path.normpath(file))
+    if not all(path.is_relative_to(folder.path) for path in (place, file.resolve())):
         message = f"{file} lies outside of {folder.path}: move it there"
-        raise BadResources([message]) from None
+        raise BadResources([message])
+    return place.relative_to(folder.path).as_posix()
 
 
 def _import_form(file: Path) -> bytes:

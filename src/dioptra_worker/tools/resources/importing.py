@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from dioptra_worker.errors import LoginRefused, ServiceRefused
 from dioptra_worker.tools.resources.archive import pack
 from dioptra_worker.tools.resources.errors import ResourceError
+from dioptra_worker.tools.resources.plugin_files import left_out_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,12 +33,14 @@ class Imported:
         entrypoints: Its entrypoints.
         plugins: Its plugins.
         types: Its types of plugin parameters.
+        left_out: The files of its plugins that the platform does not keep.
     """
 
     folder: Path
     entrypoints: Mapping[str, int]
     plugins: Mapping[str, int]
     types: Mapping[str, int]
+    left_out: tuple[str, ...] = ()
 
 
 def import_folder(
@@ -73,6 +76,7 @@ def import_folder(
         entrypoints=found.get("entrypoints", {}),
         plugins=found.get("plugins", {}),
         types=found.get("plugin_param_types", {}),
+        left_out=tuple(left_out_of([folder.path / name for name in folder.plugins])),
     )
 
 

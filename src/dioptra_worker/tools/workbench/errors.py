@@ -5,6 +5,7 @@
     WorkerError
      └─ WorkbenchError
          ├─ InvalidRequest     what is asked for cannot be run: names, values, files
+         │   └─ NoPlugins      there is no folder of plugins beside a file on its own
          └─ InvalidEntrypoint  the task graph is wrong
 """
 
@@ -35,6 +36,10 @@ class InvalidRequest(WorkbenchError):
     def __init__(self, *problems: str) -> None:
         self.problems = problems
         super().__init__("\n".join(problems))
+
+
+class NoPlugins(InvalidRequest):
+    """There is no folder of plugins beside a task graph's file on its own."""
 
 
 class InvalidEntrypoint(WorkbenchError):

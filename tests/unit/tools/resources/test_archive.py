@@ -113,3 +113,20 @@ def test_code_from_elsewhere(
     (folder / "plugins/greet/private.py").symlink_to(outside)
     with pytest.raises(BadResources, match="lies outside"):
         _packed(folder)
+
+
+def test_a_link_has_its_own_name(folder: Path) -> None:
+    """A file that is a link is packed where it lies, with what it leads to."""
+    shared = folder / "shared.py"
+    shared.write_text("shared = True\n")
+    (folder / "plugins/greet/linked.py").symlink_to(shared)
+    assert _packed(folder)["plugins/greet/linked.py"] == shared.read_bytes()
+
+
+def test_hidden_files_stay(folder: Path) -> None:
+    """What editors leave beside code is not sent: the API would refuse all of it."""
+    before = _packed(folder).keys()
+    hidden = folder / "plugins/greet/.ipynb_checkpoints/tasks-checkpoint.py"
+    hidden.parent.mkdir()
+    hidden.touch()
+    assert _packed(folder).keys() == before

@@ -40,6 +40,34 @@ def artifact_tasks(plugins: tuple[Path, ...]) -> tuple[ArtifactTask, ...]:
     )
 
 
+def names(file: Path) -> set[str] | None:
+    """The names that a file's top level binds, as far as they can be told.
+
+    Returns:
+        The names; None where it takes more than a look, or the file is no Python.
+    """
+    tree = _parsed(file)
+    found: set[str] = set()
+    for node in tree.body if tree else ():
+        if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            found.add(node.name)
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            found |= {(one.asname or one.name).partition(".")[0] for one in node.names}
+        elif isinstance(node, ast.Assign):
+            targets = [name for one in node.targets for name in ast.walk(one)]
+            found |= {one.id for one in targets if isinstance(one, ast.Name)}
+        elif not isinstance(node, ast.Expr | ast.AnnAssign | ast.AugAssign):
+            return None  # under a condition, say
+    return None if tree is None or "*" in found else found
+
+
+def _parsed(file: Path) -> ast.Module | None:
+    try:
+        return ast.parse(file.read_bytes())
+    except (SyntaxError, ValueError):
+        return None  # importing it says what is wrong with it
+
+
 def _has_code(folder: Path) -> bool:
     return any(folder.rglob("*.py"))
 
@@ -53,11 +81,8 @@ def _modules(plugin: Path) -> Iterator[tuple[str, Path]]:
 
 
 def _classes(file: Path) -> Iterator[str]:
-    try:
-        tree = ast.parse(file.read_bytes())
-    except (SyntaxError, ValueError):
-        return  # importing it says what is wrong with it
-    for node in tree.body:
+    tree = _parsed(file)
+    for node in tree.body if tree else ():
         if isinstance(node, ast.ClassDef):
             methods = {
                 item.name for item in node.body if isinstance(item, ast.FunctionDef)

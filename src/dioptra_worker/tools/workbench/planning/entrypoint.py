@@ -10,7 +10,11 @@ from dioptra_worker import engine
 from dioptra_worker.engine.wording import listing, suggestion
 from dioptra_worker.tools.resources.errors import BadResources
 from dioptra_worker.tools.resources.folders import CONFIG, find_folders
-from dioptra_worker.tools.workbench.errors import InvalidEntrypoint, InvalidRequest
+from dioptra_worker.tools.workbench.errors import (
+    InvalidEntrypoint,
+    InvalidRequest,
+    NoPlugins,
+)
 from dioptra_worker.tools.workbench.planning import declared, discovered, values
 from dioptra_worker.tools.workbench.planning.declared import Reader
 
@@ -36,6 +40,7 @@ class Entrypoint:
         kinds: How the text of a parameter is read, by its name; see `values`.
         plugins: The plugins of its tasks, each a folder or a file.
         artifact_plugins: The plugins that write and read its artifacts.
+        sources: The folder that its tasks are looked up in; None where there are many.
         writers: The artifact tasks that the task graph may name.
         readers: The artifact tasks that may read an input.
     """
@@ -47,6 +52,7 @@ class Entrypoint:
     kinds: Mapping[str, str]
     plugins: tuple[Path, ...]
     artifact_plugins: tuple[Path, ...]
+    sources: Path | None
     writers: tuple[ArtifactTask, ...]
     readers: tuple[Reader, ...]
 
@@ -74,7 +80,7 @@ def find(path: Path, *, plugins: Path | None = None) -> Entrypoint:
         raise InvalidRequest(_no_such(path))
     path = path.resolve()
     if path.is_dir() and not (path / CONFIG).is_file():
-        path = _only(path)
+        path = only_graph(path)
     if path.is_file():
         folder = path.parent
         if plugins is None and (folder / CONFIG).is_file():
@@ -109,8 +115,12 @@ def _no_such(path: Path) -> str:
     return f"{str(path)!r} does not exist.{suggestion(path.name, names)}"
 
 
-def _only(folder: Path) -> Path:
-    """The one YAML file in a folder."""
+def only_graph(folder: Path) -> Path:
+    """The one YAML file in a folder.
+
+    Raises:
+        InvalidRequest: There is none, or more than one.
+    """
     files = sorted(file for file in folder.iterdir() if file.suffix in SUFFIXES)
     if len(files) == 1:
         return files[0]
@@ -179,6 +189,8 @@ def _declared(folder: ResourceFolder, entry: dict[str, Any]) -> Entrypoint:
         return tuple(folder.path / own[name] for name in names)
 
     readers = declared.readers(folder)
+    plugins = paths("plugins")
+    parents = {plugin.parent for plugin in plugins}
     return Entrypoint(
         name=str(entry.get("name", file.stem)),
         file=file,
@@ -186,7 +198,7 @@ def _declared(folder: ResourceFolder, entry: dict[str, Any]) -> Entrypoint:
         document=document if "tasks" in document.data else config,
         config=config,
         kinds=declared.kinds(entry),
-        plugins=paths("plugins"),
+        plugins=plugins,
         artifact_plugins=tuple(
             dict.fromkeys(
                 (
@@ -195,6 +207,7 @@ def _declared(folder: ResourceFolder, entry: dict[str, Any]) -> Entrypoint:
                 )
             )
         ),
+        sources=parents.pop() if len(parents) == 1 else None,
         writers=declared.writers(folder, entry),
         readers=readers,
     )
@@ -209,7 +222,7 @@ def _bare(file: Path, plugins: Path) -> Entrypoint:
             " them: write the whole task graph, or add one"
         )
     if not plugins.is_dir():
-        raise InvalidRequest(
+        raise NoPlugins(
             f"there is no folder {str(plugins)!r} with the plugins: give one with"
             " --plugins"
         )
@@ -223,6 +236,7 @@ def _bare(file: Path, plugins: Path) -> Entrypoint:
         kinds=values.kinds(document.data),
         plugins=packages,
         artifact_plugins=packages,
+        sources=plugins,
         writers=tasks,
         readers=tuple(Reader(task=task, types=None) for task in tasks),
     )

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 from dioptra_worker import engine
 from dioptra_worker.engine.wording import listing, suggestion
 from dioptra_worker.protocol.messages import NO_JOB, InputArtifact, Plan
+from dioptra_worker.tools.resources.plugin_files import plugin_files
 from dioptra_worker.tools.workbench.errors import InvalidEntrypoint, InvalidRequest
 from dioptra_worker.tools.workbench.planning import values
+from dioptra_worker.tools.workbench.planning.checking import errors, issues_of
 from dioptra_worker.tools.workbench.planning.inputs import Given, reader
 
 if TYPE_CHECKING:
@@ -20,8 +22,6 @@ if TYPE_CHECKING:
 
     from dioptra_worker.common.files.workspace import Workspace
     from dioptra_worker.tools.workbench.planning.entrypoint import Entrypoint
-
-_NOT_CODE = shutil.ignore_patterns("__pycache__", ".*")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +45,8 @@ class RunPlan:
     def stage(self, space: Workspace) -> Plan:
         """Put what the run needs into its folder.
 
-        Plugins are copied, so that editing them does no harm to a run that has begun;
+        Plugins are copied, so that editing them does no harm to a run that has begun,
+        and so that their folders have no more in them than in a job of the platform;
         artifacts are linked.
 
         Args:
@@ -61,7 +62,8 @@ class RunPlan:
     def stage_in_place(self, space: Workspace) -> Plan:
         """As `stage`, but with the plugins where they are, where they lie side by side.
 
-        Debuggers and coverage see the author's own files then.
+        Debuggers and coverage see the author's own files then, and plugins see files
+        that no job of the platform has, which the warnings name.
         """
         return self._plan(
             space,
@@ -117,34 +119,17 @@ def prepare(
         InvalidEntrypoint: The task graph is wrong.
         InvalidRequest: What is given does not fit it.
     """
-    warnings = _checked(entrypoint)
+    issues = issues_of(entrypoint, refused=engine.Severity.WARNING)
+    if errors(issues):
+        raise InvalidEntrypoint(entrypoint.file, issues)
     config = choose(entrypoint.config, swaps)
     return RunPlan(
         entrypoint=entrypoint,
         config=config,
         parameters=values.values(parameters, config, entrypoint.kinds),
         inputs=_inputs(entrypoint, config, artifacts),
-        warnings=warnings,
+        warnings=tuple(issues),
     )
-
-
-def _checked(entrypoint: Entrypoint) -> tuple[engine.Issue, ...]:
-    """Find all that can be said before anything runs."""
-    issues = engine.validate(entrypoint.document)
-    if not _errors(issues):
-        folders = {plugin.parent for plugin in entrypoint.plugins}
-        if len(folders) == 1:
-            sources = engine.Sources(folders.pop())
-            issues = engine.validate(entrypoint.document, plugins=sources)
-    if not _errors(issues):  # what is declared beside the file can be wrong, too
-        issues += _errors(engine.validate(entrypoint.config))
-    if _errors(issues):
-        raise InvalidEntrypoint(entrypoint.file, issues)
-    return tuple(issues)
-
-
-def _errors(issues: Iterable[engine.Issue]) -> list[engine.Issue]:
-    return [issue for issue in issues if issue.severity is engine.Severity.ERROR]
 
 
 def choose(config: Mapping[str, Any], swaps: Mapping[str, str]) -> dict[str, Any]:
@@ -233,8 +218,12 @@ def _shared(plugins: Iterable[Path], target: Path) -> Path:
 
 
 def _copy(plugins: Iterable[Path], target: Path) -> None:
+    """Copy what the platform would keep of plugins, and so what a job would have."""
     for plugin in plugins:
-        if plugin.is_dir():
-            shutil.copytree(plugin, target / plugin.name, ignore=_NOT_CODE)
-        else:
-            shutil.copy2(plugin, target / plugin.name)
+        folder = target / plugin.name if plugin.is_dir() else target
+        folder.mkdir(parents=True, exist_ok=True)
+        source = plugin if plugin.is_dir() else plugin.parent
+        for name in plugin_files(plugin).code:
+            place = folder / name
+            place.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(source / name, place)

@@ -166,6 +166,7 @@ def record(
         "artifacts": dict(result.artifacts),
         "run": result.run_id,
         "store": None if store is None else str(store),
+        "warnings": [issue.message for issue in run_plan.warnings],
         "log": [
             {"severity": line.severity, "logger": line.logger, "message": line.message}
             for line in result.lines

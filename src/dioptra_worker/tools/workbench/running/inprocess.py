@@ -50,6 +50,7 @@ def run(
     sessions: Sessions,
     listener: RunnerListener | None = None,
     on_failure: OnFailure | None = None,
+    log_level: str = "INFO",
     capture: bool = False,
 ) -> Result:
     """Run an entrypoint in this process.
@@ -60,6 +61,7 @@ def run(
         sessions: Answers plugins that ask for a session with the REST API.
         listener: Hears what the run says, but for what it prints.
         on_failure: Called with what a plugin raised and the folders of the plugins.
+        log_level: The least severity of log records that the run is to have.
         capture: Note what the run prints, and still let it be printed.
 
     Returns:
@@ -90,6 +92,7 @@ def run(
                 space.root,
                 recorder,
                 _Bridge(plan, tracking, run_id, recorder, sessions),
+                log_level=log_level,
                 capture=capture,
             ):
                 try:
@@ -175,7 +178,12 @@ class _Bridge:
 
 @contextlib.contextmanager
 def _as_in_a_runner(
-    directory: Path, recorder: Recorder, bridge: _Bridge, *, capture: bool
+    directory: Path,
+    recorder: Recorder,
+    bridge: _Bridge,
+    *,
+    log_level: str,
+    capture: bool,
 ) -> Iterator[None]:
     """Have what plugins rely on, folder and logging included; then as before."""
     path, modules = list(sys.path), dict(sys.modules)
@@ -185,7 +193,7 @@ def _as_in_a_runner(
         with (
             environment_variables({"__JOB_ID": str(NO_JOB)}),
             contextlib.chdir(directory),
-            _logging(recorder),
+            _logging(recorder, logging.getLevelNamesMapping()[log_level]),
             _printing(recorder, capture),
         ):
             yield
@@ -197,14 +205,15 @@ def _as_in_a_runner(
 
 
 @contextlib.contextmanager
-def _logging(recorder: Recorder) -> Iterator[None]:
+def _logging(recorder: Recorder, wanted: int) -> Iterator[None]:
     """Note log records, beside whoever logs already."""
     handler = output_capture.MessageHandler(recorder.message)
+    handler.setLevel(wanted)
     handler.setFormatter(output_capture.formatter())
     root = logging.getLogger()
     level, config = root.level, structlog.get_config()
     root.addHandler(handler)
-    root.setLevel(min(level, logging.INFO) or logging.INFO)
+    root.setLevel(min(level, wanted) or wanted)
     output_capture.route_structlog(cache=False)
     try:
         yield

@@ -71,6 +71,7 @@ class LocalRunner:
         preload: tuple[str, ...],
         environment: Mapping[str, str],
         session: Callable[[SessionRequest], SessionReply],
+        log_level: str = "INFO",
         adopts_orphans: bool = False,
     ) -> None:
         """Prepare; nothing is started yet.
@@ -81,11 +82,13 @@ class LocalRunner:
             preload: Modules to import once for all runs.
             environment: What runs see.
             session: Answers plugins that ask for a session with the REST API.
+            log_level: The least severity that the runs' logs have.
             adopts_orphans: Whether this process is for runs alone, and ends what a
                 fork server that was killed leaves behind.
         """
         self._folder = folder
         self._session = session
+        self._log_level = log_level
         self._launcher = Launcher(
             mode=choose_mode(isolation),
             preload=preload,
@@ -206,7 +209,7 @@ class LocalRunner:
             job_id=NO_JOB,
             directory=str(space.root),
             api_url="",
-            log_level="INFO",
+            log_level=self._log_level,
             grace=GRACE_PERIOD,
             folder=None if self._folder is None else str(self._folder),
             token=token,
