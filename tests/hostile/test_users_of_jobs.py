@@ -13,6 +13,7 @@ miss nothing that root has; elsewhere they are root, and the worker says why.
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import stat
@@ -286,6 +287,12 @@ def leave(kills):
     block = SharedMemory(create=True, size=1 << 20)
     raw = f"raw-of-job-{os.getpid()}"
     Path("/dev/shm", raw).write_bytes(b"x")
+    left = Path("/tmp", raw)
+    (left / "deep" / "er").mkdir(parents=True)
+    (left / "link").symlink_to("/etc/hostname")
+    (left / "deep" / "folder").symlink_to("/etc")
+    (left / "deep").chmod(0)
+    Path("/var/tmp", raw).symlink_to("/etc")
     reader, writer = os.pipe()
     if not os.fork():
         os.setsid()
@@ -316,8 +323,12 @@ def test_nothing_of_a_job_stays(
         numbers, pid, names = _said(platform.text(job), "LEFT")
         assert min(numbers) >= 0
         left = [Path("/dev/shm", name) for name in names]  # noqa: S108 - as Linux
+        left += [Path(folder, names[1]) for folder in ("/tmp", "/var/tmp")]  # noqa: S108
         until(lambda: not alive(pid), seconds=10)
-        until(lambda: not any(path.exists() for path in left), seconds=10)
+        until(lambda: not any(map(os.path.lexists, left)), seconds=10)
+        assert Path("/etc/hostname").exists()
+        words = f"removed what the job left where anybody writes: '{left[2]}'"
+        assert kills or words in platform.text(job)
         for kind, number in zip(("shm", "sem"), numbers, strict=True):
             until(partial(_is_removed, kind, number), seconds=10)
         platform.run(platform.entrypoint(SOURCE, {"using": {"use": ["x", {}]}}))

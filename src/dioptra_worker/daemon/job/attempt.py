@@ -27,6 +27,11 @@ from dioptra_worker.daemon.outbox.journal import Journals
 from dioptra_worker.engine.wording import format_exception
 from dioptra_worker.errors import ServiceUnavailable, WorkerError
 from dioptra_worker.protocol.messages import BatchClaimRequest, SessionRequest, Start
+from dioptra_worker.supervision.job_users.left_files import (
+    LeftFiles,
+    named,
+    remove_files,
+)
 from dioptra_worker.supervision.job_users.missing_rights import (
     advice,
     tells_of_missing_rights,
@@ -38,6 +43,7 @@ from dioptra_worker.supervision.verdict import judge
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from dioptra_worker.broker.leases import Leases
     from dioptra_worker.broker.records import PendingStatus
@@ -194,6 +200,10 @@ class Attempt:
                 user=None if job_user is None else job_user.uid,
             )
         )
+        left_files = None
+        # A spawned standby imports for the next job meanwhile, as the same user.
+        if job_user is not None and settings.isolation != "spawn":
+            left_files = LeftFiles(job_user.uid)
         setup = SetupDeadline(settings.setup_deadline)
         clock = JobClock(setup, limit=self.request.time_limit)
         with Preparation(
@@ -265,6 +275,10 @@ class Attempt:
             job_log.say("WARNING", report.leftovers)
         if words := space.leftovers():
             job_log.log_job_only("INFO", words)
+        if left_files is not None and (paths := left_files.find()):
+            words = f"removed what the job left where anybody writes: {named(paths)}"
+            job_log.log_job_only("INFO", words)
+            self._cleanup.callback(self._remove_files, paths)
         self._close_open_run(report, outcome, events.run_id, job_log)
         if events.run_id is None or events.has_waited_for_mlflow:
             self._cleanup.callback(self._leave_unknown_run, outcome.mlflow)
@@ -293,6 +307,17 @@ class Attempt:
                 f"MLflow run {run_id} is not closed yet; it will be when MLflow is back"
             )
             job_log.say("WARNING", words)
+
+    def _remove_files(self, paths: list[Path]) -> None:
+        """Remove what the job's user has left, before the next job can see it."""
+        if self._stop.time_left is not None:
+            return  # the fork server ends, and all that its user has goes
+        if stuck := remove_files(paths):
+            log.warning(
+                "job %d: what it left could not be removed: %s",
+                self.request.job_id,
+                named(stuck),
+            )
 
     @property
     def settled(self) -> str:

@@ -12,16 +12,16 @@ import os
 import pwd
 import signal
 import subprocess
-import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dioptra_worker.common.files.removal import remove
+from dioptra_worker.common.files.removal import REMOVAL_TIMEOUT
 from dioptra_worker.common.files.trusted_folder import make_private
 from dioptra_worker.common.processes.interpreter import python
 from dioptra_worker.common.processes.job_user import JobUser
 from dioptra_worker.common.processes.process_identity import pids
+from dioptra_worker.supervision.job_users.left_files import files_of, remove_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -35,7 +35,6 @@ LOCKS = Path("/run/dioptra-worker-users")
 _ROUNDS = 100
 _PAUSE = 0.01
 _CLEANUP_TIMEOUT = 10.0
-_ANYBODYS = ("/var/tmp", "/dev/shm")  # noqa: S108 - where jobs may have left files
 
 
 class JobUsers:
@@ -147,7 +146,7 @@ def clean_up_after(user: JobUser) -> int:
                 os.kill(pid, signal.SIGKILL)
         ended |= found
         time.sleep(_PAUSE)
-    _remove_files(user.uid)
+    remove_files([path for path, _ in files_of(user.uid)], timeout=REMOVAL_TIMEOUT)
     with contextlib.suppress(OSError, subprocess.TimeoutExpired):
         subprocess.run(
             [
@@ -160,14 +159,6 @@ def clean_up_after(user: JobUser) -> int:
             check=False,
         )
     return len(ended)
-
-
-def _remove_files(uid: int) -> None:
-    for folder in {tempfile.gettempdir(), *_ANYBODYS}:
-        with contextlib.suppress(OSError):
-            for entry in os.scandir(folder):
-                if entry.stat(follow_symlinks=False).st_uid == uid:
-                    remove(Path(entry.path))
 
 
 def _processes(*, nested: bool = True) -> Iterator[tuple[int, int]]:
