@@ -16,7 +16,7 @@ from click.core import ParameterSource
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_SAID = "dioptra_worker.unused"
+_GIVEN = "dioptra_worker.unused"
 _NO_SENTRY = "nothing is reported to Sentry"
 _OWN_CLASSES = "the worker reads and runs what Dioptra enqueues, and nothing else"
 _OWN_VERDICT = "how a job ended is told in its own log, and decided by the worker"
@@ -99,8 +99,16 @@ def take_unused_options(command: click.Command) -> click.Command:
 
 def said_of_unused(context: click.Context) -> list[str]:
     """One sentence for each of `UNUSED` that was given."""
-    sentences: list[str] = context.meta.get(_SAID, [])
-    return sentences
+    given: list[tuple[UnusedOption, str]] = context.meta.get(_GIVEN, [])
+    return [
+        _sentence(option, context.get_parameter_source(name)) for option, name in given
+    ]
+
+
+def _sentence(option: UnusedOption, source: ParameterSource | None) -> str:
+    by_variable = source is ParameterSource.ENVIRONMENT and option.variable
+    name = option.variable if by_variable else option.flags[-1]
+    return f"{name} changes nothing: {option.why}"
 
 
 def epilog() -> str:
@@ -119,11 +127,6 @@ def _noting(
         if not value:
             return
         assert parameter.name is not None
-        source = context.get_parameter_source(parameter.name)
-        given = option.flags[-1]
-        if source is ParameterSource.ENVIRONMENT and option.variable:
-            given = option.variable
-        sentence = f"{given} changes nothing: {option.why}"
-        context.meta.setdefault(_SAID, []).append(sentence)
+        context.meta.setdefault(_GIVEN, []).append((option, parameter.name))
 
     return note

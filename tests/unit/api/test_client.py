@@ -269,8 +269,9 @@ def test_what_stands_before_the_api_refuses_nothing(
     status: int, body: Any, serve: Any, tmp_path: Path
 ) -> None:
     """Whatever is not in the API's shape is an outage of the way to it."""
-    retry = {"Retry-After": "3"}
-    api, _ = serve(_always(Answer(status, body, headers=retry)))
+    # With a body that has no business there, a connection is good for nothing more.
+    headers = {"Retry-After": "3", "Connection": "close"}
+    api, _ = serve(_always(Answer(status, body, headers=headers)))
     with pytest.raises(ForeignAnswer, match=f"GET jobs/7 with {status}") as caught:
         api.job(7)
     assert type(caught.value) is ForeignAnswer
