@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from dioptra_worker.batch.base import BaseWorker
 from dioptra_worker.batch.errors import BadBatch, MissingDatasetArchive
 from dioptra_worker.common.files.archives import MAX_ARTIFACT_BYTES, unpack
 from dioptra_worker.common.files.removal import remove
+from dioptra_worker.errors import WorkerError
 from dioptra_worker.sdk.auth_client import get_authenticated_worker_client
 from dioptra_worker.sdk.client.errors import StatusCodeError
 from dioptra_worker.sdk.client.files import FileTypes
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("dioptra_worker.batch")
 
+CONTENTS = "contents"
 COMPLETE = "finished"
 """The status of the job that made a data set, when the data set is whole."""
 
@@ -105,13 +108,18 @@ class DatasetWorker(BaseWorker):
 
     def list_sets(self) -> Iterator[Set]:
         """What to process when `run` is not told: the job's inputs, and ``--set``."""
-        if self.bridge is not None:
-            for item in self.bridge.context.inputs.values():
-                if item.path.is_dir():
-                    dataset = Dataset(item.artifact_id, item.path)
-                    folders = (entry for entry in item.path.iterdir() if entry.is_dir())
-                    yield from (Set(entry.name, dataset) for entry in sorted(folders))
+        yield from self.list_process_sets()
         yield from self.args.set
+
+    def list_process_sets(self) -> Iterator[Set]:
+        """The sets of every folder among the job's input artifacts; none elsewhere."""
+        if self.bridge is None:
+            return
+        for item in self.bridge.context.inputs.values():
+            if item.path.is_dir():
+                dataset = Dataset(item.artifact_id, item.path)
+                folders = (entry for entry in item.path.iterdir() if entry.is_dir())
+                yield from (Set(entry.name, dataset) for entry in sorted(folders))
 
     def run(self, sets: Iterable[str] | None = None) -> dict[str, int]:
         """Process every set that nobody else has, and go on whatever fails.
@@ -133,31 +141,34 @@ class DatasetWorker(BaseWorker):
         finally:
             self.cleanup_downloaded_artifact()
 
-    def cleanup_downloaded_artifact(self) -> None:
-        """Remove the data set that was downloaded last, if any."""
-        if self._downloaded is not None:
-            remove(self._downloaded[1])
-            self._downloaded = None
+    def download_dataset_artifact(self, dataset: Dataset) -> None:
+        """Have a data set on disk; the one that was downloaded before it is removed.
 
-    def _process(self, item: Set) -> None:
-        path = self._dataset_folder(item.dataset) / item.name
-        if not path.is_dir():
-            raise MissingDatasetArchive(
-                f"data set {item.dataset.id} has no set {item.name!r}"
-            )
-        self.process_set(Set(item.name, item.dataset, path))
+        Nothing is downloaded where the folder for what is downloaded (``--extras-dir``)
+        has it: as the folder ``dataset-12``, or as the archive ``dataset-12.tar.gz``,
+        which is unpacked. These stay.
 
-    def _dataset_folder(self, dataset: Dataset) -> Path:
-        """A data set's folder on disk: downloaded, unless it is there already."""
-        if dataset.path is not None:
-            return dataset.path
+        Raises:
+            MissingDatasetArchive: It is no whole folder, was deleted, or the archive
+                that is there cannot be unpacked.
+        """
         if self._downloaded is not None and self._downloaded[0] == dataset:
-            return self._only_folder(dataset)
+            return
         self.cleanup_downloaded_artifact()
-        self._check_complete(dataset)
-        folder = self.extras_directory() / f"dataset-{dataset.id}"
-        folder.mkdir()
+        extras = self.extras_directory()
+        kept = _kept_folder(extras, dataset)
+        if dataset.path is not None or kept is not None:
+            return
+        archive = _kept_archive(extras, dataset)
+        if archive is None:
+            self._check_complete(dataset)
+        # Nobody else finds it there half done, nor takes it for what was kept.
+        folder = Path(tempfile.mkdtemp(prefix=f".dataset-{dataset.id}-", dir=extras))
         self._downloaded = (dataset, folder)
+        if archive is not None:
+            log.info("Unpacking data set %d from %s", dataset.id, archive)
+            self._unpack_kept(archive, dataset, folder)
+            return
         log.info("Downloading data set %d", dataset.id)
         archive = self._api().artifacts.get_contents(
             dataset.id,
@@ -165,24 +176,48 @@ class DatasetWorker(BaseWorker):
             output_dir=folder,
             file_stem="contents",
         )
-        unpack(
-            archive,
-            folder / "contents",
-            what=f"data set {dataset.id}",
-            max_bytes=MAX_ARTIFACT_BYTES,
-        )
+        _unpack(archive, dataset, folder)
         archive.unlink()
-        return self._only_folder(dataset)
 
-    def _only_folder(self, dataset: Dataset) -> Path:
-        """The artifact's own folder within its archive."""
-        assert self._downloaded is not None
-        entries = list((self._downloaded[1] / "contents").iterdir())
-        if len(entries) != 1 or not entries[0].is_dir():
+    @property
+    def downloaded_dataset_artifact(self) -> Path | None:
+        """The folder of the data set that was downloaded last; None without one."""
+        return None if self._downloaded is None else self._downloaded[1]
+
+    def cleanup_downloaded_artifact(self) -> None:
+        """Remove the data set that was downloaded last, if any."""
+        if self._downloaded is not None:
+            remove(self._downloaded[1])
+            self._downloaded = None
+
+    def _process(self, item: Set) -> None:
+        path = self._dataset_folder(item.dataset, item.name)
+        if not path.is_dir():
             raise MissingDatasetArchive(
-                f"the archive of data set {dataset.id} is empty"
+                f"data set {item.dataset.id} has no set {item.name!r}"
             )
-        return entries[0]
+        self.process_set(Set(item.name, item.dataset, path))
+
+    def _dataset_folder(self, dataset: Dataset, name: str) -> Path:
+        """A set's folder on disk, where it should be at least."""
+        if dataset.path is not None:
+            return dataset.path / name
+        self.download_dataset_artifact(dataset)
+        if self._downloaded is None:
+            kept = _kept_folder(self.extras_directory(), dataset)
+            assert kept is not None
+            inner = kept / name
+            return inner if inner.is_dir() else _only_folder(kept, dataset) / name
+        return _only_folder(self._downloaded[1] / CONTENTS, dataset) / name
+
+    def _unpack_kept(self, archive: Path, dataset: Dataset, folder: Path) -> None:
+        try:
+            _unpack(archive, dataset, folder)
+        except (WorkerError, OSError) as error:
+            raise MissingDatasetArchive(
+                f"{str(archive)!r} cannot be unpacked: {error}. Remove it to have data"
+                f" set {dataset.id} downloaded"
+            ) from error
 
     def _check_complete(self, dataset: Dataset) -> None:
         """Refuse what is no folder, was deleted, or is not finished."""
@@ -211,6 +246,41 @@ class DatasetWorker(BaseWorker):
         if self._client is None:
             self._client = get_authenticated_worker_client(log, "json")
         return self._client
+
+
+def _kept_folder(extras: Path, dataset: Dataset) -> Path | None:
+    """The folder of a data set that somebody has put there; an empty one is none."""
+    folder = extras / f"dataset-{dataset.id}"
+    for place in (folder / CONTENTS, folder):
+        if place.is_dir() and any(entry.is_dir() for entry in place.iterdir()):
+            return place
+    return None
+
+
+def _kept_archive(extras: Path, dataset: Dataset) -> Path | None:
+    """The archive of a data set that is there already."""
+    folder = extras / f"dataset-{dataset.id}"
+    for place in (Path(f"{folder}.tar.gz"), folder / f"{CONTENTS}.tar.gz"):
+        if place.is_file():
+            return place
+    return None
+
+
+def _unpack(archive: Path, dataset: Dataset, folder: Path) -> None:
+    unpack(
+        archive,
+        folder / CONTENTS,
+        what=f"data set {dataset.id}",
+        max_bytes=MAX_ARTIFACT_BYTES,
+    )
+
+
+def _only_folder(folder: Path, dataset: Dataset) -> Path:
+    """The artifact's own folder within its archive."""
+    entries = list(folder.iterdir())
+    if len(entries) != 1 or not entries[0].is_dir():
+        raise MissingDatasetArchive(f"the archive of data set {dataset.id} is empty")
+    return entries[0]
 
 
 def _parse_set(text: str) -> Set:
