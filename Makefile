@@ -39,7 +39,7 @@ PEER := import os, pathlib; from dioptra_worker.tools.local import ensure_peer; 
 
 .NOTPARALLEL:
 
-.PHONY: help demo bench test test-all unit process services faults mutants bounds \
+.PHONY: help demo bench test test-all unit process services faults soak mutants bounds \
   containers check lint types imports docs format pages constraints pins arm64 setup clean distclean
 
 help:
@@ -53,6 +53,8 @@ help:
 	@echo 'make test-all     the same three, with what is slow by nature'
 	@echo 'make faults       the tests of faults only; what they see becomes a page of the'
 	@echo '                  documentation'
+	@echo 'make soak         many jobs while everything fails now and then, for hours; what'
+	@echo '                  comes of them becomes a page: JOBS=10000 SEED=7 MINUTES=60'
 	@echo 'make mutants      break the worker on purpose, promise by promise, in a copy, and'
 	@echo '                  see that a test notices; K=lease tries those named so'
 	@echo 'make bounds       the tests in tests/unit with the oldest and with the newest'
@@ -109,6 +111,15 @@ faults: $(READY)test $(READY)docs
 	    tests --ignore=tests/unit --fault-report=.cache/faults.json
 	@mv .cache/faults.json docs/reference/faults.json
 	@$(BIN)/python docs/generate.py
+
+# Stops by itself, after so many jobs or minutes. A job takes about two seconds of a
+# processor, most of them the REST API's and the workers'.
+soak: $(READY)test $(READY)docs
+	@DIOPTRA_WORKER_PEER_PYTHON=$$($(BIN)/python -c '$(PEER)') && \
+	  export DIOPTRA_WORKER_PEER_PYTHON && \
+	  $(BIN)/python -m tests.soak --jobs $(or $(JOBS),10000) --seed $(or $(SEED),7) \
+	    --minutes $(or $(MINUTES),inf) --report docs/reference/soak.json; \
+	  ended=$$?; $(BIN)/python docs/generate.py && exit $$ended
 
 # The services are brought up once, for all mutants.
 mutants: $(READY)test

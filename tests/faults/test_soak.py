@@ -1,31 +1,35 @@
-"""Kills at random: every job ends, with a cause, and none runs twice at once."""
+"""Faults at random: every job ends as it has to, and nothing is left."""
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.faults.soak import Soak
 from tests.plugins.stack import fresh_stack
+from tests.soak.report import report
+from tests.soak.soak import Plan, run
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.plugins.fault_report import FaultReport
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
 
 def test_soak(fault_report: FaultReport, tmp_path: Path) -> None:
-    """Twenty jobs survive kills and restarts; the long form has two hundred."""
+    """Twenty jobs survive faults of all kinds; ``make soak`` has ten thousand."""
+    plan = Plan(jobs=20, seed=7, seconds=90, fault_interval=1.5, longest_calm=5.0)
     with fresh_stack(tmp_path / "stack") as stack:
-        soak = Soak(stack, tmp_path, seed=7)
-        problems = soak.run(20, seconds=150, calm_after=18)
-    assert problems == [], soak.events
-    assert soak.events
+        result = run(stack, tmp_path / "soak", plan)
+    found = report(result)
+    details = json.dumps(result.details, indent=1)
+    assert found["problems"] == [], details
+    assert result.faults
     fault_report.worker(
         "20",
-        f"two workers, 20 jobs, {len(soak.events)} kills and restarts of all kinds",
+        f"four workers, {found['jobs']} jobs, {len(result.faults)} faults of all kinds",
         "every job finished, or failed with its cause; none ran twice at once",
         says="",
     )

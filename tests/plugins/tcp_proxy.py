@@ -55,7 +55,7 @@ class TcpProxy:
         self._rate: float | None = None
         self._pace = threading.Lock()
         self._connections: set[socket.socket] = set()
-        self._threads: list[threading.Thread] = []
+        self._threads: set[threading.Thread] = set()
         self.accepted = 0
 
     def pass_on(self) -> None:
@@ -108,7 +108,7 @@ class TcpProxy:
                 continue
             self.accepted += 1
             thread = threading.Thread(target=self._serve, args=[connection])
-            self._threads.append(thread)
+            self._threads.add(thread)
             thread.start()
 
     def close(self) -> None:
@@ -116,12 +116,13 @@ class TcpProxy:
         self._closed.set()
         self._passing.set()
         self.drop()
-        for thread in self._threads:
+        for thread in list(self._threads):
             thread.join()
         self._door.close()
 
     def _serve(self, client: socket.socket) -> None:
         with contextlib.ExitStack() as closing:
+            closing.callback(self._threads.discard, threading.current_thread())
             closing.enter_context(contextlib.suppress(OSError))
             closing.callback(client.close)
             if self._tls is not None:

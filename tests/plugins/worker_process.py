@@ -52,6 +52,12 @@ class WorkerProcess:
         """What the worker has written so far."""
         return "\n".join(self._lines)
 
+    def take_lines(self) -> list[str]:
+        """The lines that came since the last time; they are kept no longer."""
+        taken = self._lines[:]
+        del self._lines[: len(taken)]  # others may have come meanwhile
+        return taken
+
     def wait_for(self, text: str, *, seconds: float = 30.0) -> None:
         """Wait until the worker has written a text."""
         until(
@@ -76,7 +82,7 @@ class WorkerProcess:
 
     def descendants(self) -> set[int]:
         """The pids of all processes below the daemon."""
-        return _descendants(self.process.pid)
+        return descendants_of(self.process.pid)
 
     def _read(self) -> None:
         assert self.process.stderr is not None
@@ -173,10 +179,11 @@ def _children(pid: int) -> set[int]:
     return found
 
 
-def _descendants(pid: int) -> set[int]:
+def descendants_of(pid: int) -> set[int]:
+    """The pids of all processes below one."""
     found = _children(pid)
     for child in list(found):
-        found |= _descendants(child)
+        found |= descendants_of(child)
     return found
 
 
