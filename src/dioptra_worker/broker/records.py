@@ -70,19 +70,26 @@ def this_process(worker: str) -> LeaseHolder:
 
 @dataclass(frozen=True)
 class PendingStatus:
-    """A final status that the API has yet to be told.
+    """A final status that the API has yet to be told, and what goes with it.
 
     Attributes:
         job_id: The job.
         experiment_id: Its experiment.
         status: ``finished`` or ``failed``.
         reason: Why, for the job's log.
+        line: The last line of that log, with its time, by which it is known again.
+        run_id: The MLflow run that the API is to know.
+        artifacts: The output artifacts to be registered, a line each, as
+            `dioptra_worker.protocol.codec` writes them.
     """
 
     job_id: int
     experiment_id: int
     status: str
     reason: str
+    line: str = ""
+    run_id: str = ""
+    artifacts: str = ""
 
 
 @dataclass(frozen=True)

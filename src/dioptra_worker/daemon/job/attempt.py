@@ -135,11 +135,14 @@ class Attempt:
             ) as completion,
             self._cleanup,
         ):
+            known = claimed.pending
             if claimed.kind == "lost":
                 outcome = _told_late(claimed)
                 if waited > self._context.settings.delivery_deadline:
                     words = f"the REST API failed at it for {duration(waited)}"
-                    outcome = completion.give_up_results(words) or outcome
+                    given_up = completion.give_up_results(words)
+                    if given_up is not None:  # there is another end now
+                        outcome, known = given_up, None
             else:
                 if claimed.words:
                     completion.job_log.say("WARNING", claimed.words)
@@ -151,7 +154,7 @@ class Attempt:
                 case "dropped":
                     completion.drop()
                 case _:
-                    delivered = completion.conclude(outcome)
+                    delivered = completion.conclude(outcome, known)
                     outcome = self._unless_gone(outcome)
                     if not delivered and outcome.fate != "dropped":
                         return undelivered(outcome, completion.outbox.parked_for)

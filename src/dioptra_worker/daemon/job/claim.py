@@ -42,11 +42,16 @@ class Claim:
             too often, or one was lost before it could deliver the end.
         status: The job's status, where it is over; what it has to become, where lost.
         words: For the job's log.
+        run_id: The MLflow run of the attempt that counts, where lost; empty if it had
+            none, or nobody knows.
+        pending: The end that one of its workers could not deliver, where lost.
     """
 
     kind: Kind
     status: str = ""
     words: str = ""
+    run_id: str = ""
+    pending: PendingStatus | None = None
 
 
 class Api(Protocol):
@@ -132,9 +137,10 @@ class _Claiming:
     def _interrupted(self) -> Claim:
         """Take over a job that is started and that nobody runs."""
         request = self.request
+        run_id: str | None
         pending = self.stop.call(lambda: self.leases.pending_status(request.job_id))
         if pending is not None:
-            decided = end_of(pending)
+            decided, run_id = end_of(pending), pending.run_id
         else:
             run_id = self._retry(lambda: self.api.mlflow_run(request.job_id))
             decided = next_attempt(
@@ -143,7 +149,13 @@ class _Claiming:
             if run_id is not None and decided.run_status is not None:
                 self.close_run(run_id, decided.run_status)
         if decided.status:
-            return Claim(kind="lost", status=decided.status, words=decided.words)
+            return Claim(
+                kind="lost",
+                status=decided.status,
+                words=decided.words,
+                run_id=run_id or "",
+                pending=pending,
+            )
         if not decided.words:
             return Claim(kind="ours")
         for status, reached in (("reset", "queued"), ("started", "started")):

@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from dioptra_worker.broker.records import PendingStatus
+from dioptra_worker.common.network.backoff import FOREVER, retry_until_available
 from dioptra_worker.common.outcome import Outcome
 from dioptra_worker.common.stop import Stopped
 from dioptra_worker.daemon.job.heartbeat import taken_over
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from dioptra_worker.daemon.job.claim import Claim
     from dioptra_worker.daemon.job.context import AttemptContext
     from dioptra_worker.daemon.outbox.journal import Journal, Journals
+    from dioptra_worker.protocol.messages import Severity
 
 log = logging.getLogger("dioptra_worker.delivery")
 
@@ -61,6 +63,9 @@ def completing(
         worker=request.worker,
     )
     pace = context.times.get("retry_pace", 1.0)
+    pending = claimed.pending
+    # What the journal itself has of that end is not to be delivered twice.
+    is_ours_only = journal is not None and journal.final_status is not None
     # Before the queues are made: they begin with what the journal has.
     words = "" if journal is None else _take_over(journal, request, claimed)
     with (
@@ -87,6 +92,8 @@ def completing(
         context.health.outbox(outbox)
         if words:
             job_log.say("WARNING", words)
+        if pending is not None and not is_ours_only:
+            outbox.put_results(pending)
         yield Completion(request, context, stop, journal, job_log, outbox)
 
 
@@ -114,40 +121,84 @@ class Completion:
         self._stop = stop
         self._journal = journal
 
-    def conclude(self, outcome: Outcome) -> bool:
+    def conclude(self, outcome: Outcome, known: PendingStatus | None = None) -> bool:
         """Deliver the rest and the status, having noted that it is under way.
 
         Args:
             outcome: How the job ended.
+            known: That end, if another worker noted it and could not deliver it.
 
         Returns:
             Whether all of it is delivered.
         """
-        request = self._request
-        pending = PendingStatus(
-            job_id=request.job_id,
-            experiment_id=request.experiment_id,
-            status="finished" if outcome.fate == "finished" else "failed",
-            reason=outcome.reason,
+        # Both places know the end, with its last line and its artifacts, before any of
+        # it is told: a worker that is lost meanwhile has not ended the job in vain, and
+        # whoever tells it tells the same. And nobody makes another attempt at a job
+        # with an end, so what is registered from now on is registered of one only.
+        severity: Severity = "INFO" if outcome.fate == "finished" else "ERROR"
+        is_known = known is not None and known.line != ""
+        end = known if known is not None and is_known else self._end(outcome, severity)
+        if self._journal is not None:
+            self._journal.record_final_status(end)
+        if self._is_recorded(end):
+            self.outbox.release_artifacts()
+        elif self.outbox.holds_artifacts:
+            self._finish(None)
+            return False
+        return self._finish(
+            end.status,
+            partial(self.job_log.put_end, severity, end.line, again=is_known),
         )
-        # In this order: the last line is in the journal before the end is, so that who
-        # finds the end delivers all of the log; and both places know the end before the
-        # API is told, so that a worker that is lost meanwhile has not ended it in vain.
-        journal = self._journal
-        if journal is None or journal.final_status is None:  # else it is said already
-            self._say_end(outcome)
-        if journal is not None:
-            journal.record_final_status(pending)
+
+    def _end(self, outcome: Outcome, severity: Severity) -> PendingStatus:
+        """What becomes of the job, and all that goes with it."""
+        match outcome.fate:
+            case "finished":
+                words = "the job finished"
+            case "stopped":
+                words = f"the job was stopped: {outcome.reason}"
+            case _:
+                words = f"the job failed: {outcome.reason}"
+        return self.outbox.add_results(
+            PendingStatus(
+                job_id=self._request.job_id,
+                experiment_id=self._request.experiment_id,
+                status="finished" if outcome.fate == "finished" else "failed",
+                reason=outcome.reason,
+                line=self.job_log.end_line(severity, words),
+            )
+        )
+
+    def _is_recorded(self, end: PendingStatus) -> bool:
+        """Whether Redis knows an end, and that the job is ours.
+
+        For artifacts it is waited for that, as long as the job can be ours.
+        """
+        record = partial(self._context.leases.record_pending_status, end, self._stop)
+        pace = self._context.times.get("retry_pace", 1.0)
+
+        def pause(seconds: float) -> None:
+            self._stop.pause(min(seconds * pace, self._stop.lease_left))
+            if self._stop.superseded is not None:
+                raise Stopped
+
         try:
-            holder = self._stop.call(
-                partial(self._context.leases.record_pending_status, pending, self._stop)
+            holder = retry_until_available(
+                lambda: self._stop.call(record),
+                seconds=FOREVER if self.outbox.holds_artifacts else 0.0,
+                sleep=pause,
+                on_wait=self._say_what_waits,
             )
         except (ServiceUnavailable, Stopped) as error:
             log.debug("the status is on this machine only: %s", error)
-        else:
-            if holder is not None:
-                self._stop.request(taken_over(holder))
-        return self._finish(pending.status)
+            return False
+        if holder is not None:
+            self._stop.request(taken_over(holder))
+        return holder is None
+
+    def _say_what_waits(self, error: ServiceUnavailable) -> None:
+        words = "artifacts are registered once Redis knows that the job has ended"
+        self.job_log.say("WARNING", f"{words}: {error}")
 
     def give_up_results(self, words: str) -> Outcome | None:
         """Give up what could not be delivered for too long; how the job ends then.
@@ -169,6 +220,7 @@ class Completion:
             outcome = replace(outcome, fate="failed")
             delivered = self.conclude(outcome)
         else:
+            self.outbox.discard_artifacts()
             words = f"the job is given back: {outcome.reason}"
             self.job_log.say("WARNING", words)
             delivered = self._finish("reset")
@@ -180,22 +232,18 @@ class Completion:
         Of a job that another worker may have nothing is delivered: what is in the
         journal is another's to judge (`daemon.recovery.orphaned_outboxes`).
         """
+        if self._stop.superseded is None:
+            self.outbox.discard_artifacts()
         self._finish(None)
 
-    def _finish(self, status: str | None) -> bool:
-        delivered = self.outbox.finish(status)
+    def _finish(
+        self, status: str | None, last_line: Callable[[], object] = lambda: None
+    ) -> bool:
+        delivered = self.outbox.finish(status, last_line=last_line)
         over = delivered or self._stop.superseded is not None
         if over and self._journal is not None:
             self._journal.ack_final_status()
         return delivered
-
-    def _say_end(self, outcome: Outcome) -> None:
-        """The last line of the log."""
-        if outcome.fate == "finished":
-            self.job_log.say("INFO", "the job finished")
-        else:
-            word = "was stopped" if outcome.fate == "stopped" else "failed"
-            self.job_log.say("ERROR", f"the job {word}: {outcome.reason}")
 
 
 def _take_over(journal: Journal, request: JobRequest, claimed: Claim) -> str:
@@ -203,6 +251,8 @@ def _take_over(journal: Journal, request: JobRequest, claimed: Claim) -> str:
     before, lines = journal.about, journal.log.waiting
     if claimed.kind == "ours":
         journal.hand_over(attempt=request.attempt, worker=request.worker)
+    elif claimed.run_id not in {"", before.run_id}:  # of yet another attempt
+        journal.discard_results()
     if not lines:
         return ""
     return (

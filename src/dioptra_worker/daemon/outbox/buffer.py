@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import logging
+import sys
 import threading
 from collections import deque
 from dataclasses import dataclass
@@ -163,6 +164,17 @@ class Buffer(Generic[P]):
                     found.append((number, item))
             # What the disk should have and does not give back is lost.
             return Reading(found, found[-1][0] if found else max(after, self._written))
+
+    def waiting_items(self) -> list[P]:
+        """All that waits, in order."""
+        self.flush()
+        found: list[P] = []
+        after = self.acked
+        while after < self.last:
+            reading = self.read(after, most=sys.maxsize, weight=sys.maxsize)
+            found += [item for _, item in reading.items]
+            after = reading.upto
+        return found
 
     def ack(self, number: int) -> None:
         """Note that all items up to a number are delivered or given up."""

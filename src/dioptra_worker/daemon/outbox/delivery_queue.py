@@ -142,6 +142,12 @@ class DeliveryQueue(Generic[P]):
             if waiting in (1, self._batch.enough):
                 self._changed.notify_all()
 
+    def put_again(self, item: P) -> None:
+        """Leave an item that is perhaps delivered already, when nothing else waits."""
+        with self._changed:
+            self._maybe_delivered, self._late_window = True, LATE_ARRIVAL_WINDOW
+        self.put(item)
+
     def drain(self, timeout: float | None = None) -> bool:
         """Wait until everything is delivered or given up, or there is no more time.
 

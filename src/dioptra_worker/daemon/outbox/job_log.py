@@ -85,9 +85,17 @@ class JobLog:
         self._losses: Counter[str] = Counter()
         self._latest = dt.datetime.min.replace(tzinfo=dt.UTC)
         self.ending = False
+        sender = LogSender(
+            api,
+            job_id,
+            self,
+            prefix=prefix,
+            notable=notable,
+            end_line="" if journal is None else journal.end_line,
+        )
         self._queue = DeliveryQueue(
             "log",
-            LogSender(api, job_id, self, prefix=prefix, notable=notable),
+            sender,
             batch=batch,
             capacity=capacity,
             buffer=journal.log if journal else None,
@@ -138,6 +146,32 @@ class JobLog:
         """Add a line of the worker's own."""
         self.put_own(Log(severity=severity, logger=OWN_LOGGER, message=text))
 
+    def end_line(self, severity: Severity, text: str) -> str:
+        """A last line with its time, which is yet to be put; said in the worker's log.
+
+        Args:
+            severity: That in the worker's log.
+            text: What it says.
+        """
+        level = logging.getLevelNamesMapping()[severity]
+        _worker_log.log(level, "job %d: %s", self._job_id, text)
+        with self._lock:
+            return f"{self._stamp()} {_sendable(self._mask(spelt_out(text)))}"
+
+    def put_end(self, severity: Severity, line: str, *, again: bool) -> None:
+        """Add the last line.
+
+        Args:
+            severity: What it is.
+            line: The line, with its time.
+            again: Whether somebody else has perhaps delivered it.
+        """
+        record = Log(severity=severity, logger=OWN_LOGGER, message=line)
+        if again:
+            self._queue.put_again(record)
+        else:
+            self._queue.put(record)
+
     def note_loss(self, words: str, count: int = 1) -> None:
         """Have it said, with the next line or at the end, that something is lost."""
         with self._lock:
@@ -175,11 +209,16 @@ class JobLog:
         """Put a record into its queue with the time, which tells equal ones apart.
 
         No two of a job have the same: else a batch that was refused would look like
-        the one before it, which arrived.
+        the one before it, which arrived. They are in the log's order, but for the last
+        line, which has the time of the job's end and comes after what tells of results
+        that were late.
         """
+        self._queue.put(replace(record, message=f"{self._stamp()} {record.message}"))
+
+    def _stamp(self) -> str:
         self._latest = max(dt.datetime.now(dt.UTC), self._latest + _TICK)
         stamp = self._latest.replace(tzinfo=None).isoformat(timespec="microseconds")
-        self._queue.put(replace(record, message=f"{stamp}Z {record.message}"))
+        return f"{stamp}Z"
 
 
 def _sendable(text: str) -> str:

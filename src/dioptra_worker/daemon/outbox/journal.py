@@ -77,14 +77,18 @@ class Journal:
     Attributes:
         about: Whose it is; of one that was left, whose it was.
         final_status: The job's final status, if it is known and the API was not told.
+        end_line: The last line of the log of one that was left, if it is known: it is
+            not in the log's place to say it, but for who tells the end.
         log: The job's log.
-        results: All else.
+        results: The MLflow run and metrics.
+        artifacts: Output artifacts, which are held until the job has an end.
     """
 
     def __init__(self, folder: Path, about: About, lock: int) -> None:
         """Open the files in a folder that is ours; see `Journals`."""
         self.about = about
         self.final_status = _read_final_status(folder)
+        self.end_line = "" if self.final_status is None else self.final_status.line
         self._folder = folder
         self._lock = lock
         self._is_about_written = True
@@ -94,9 +98,13 @@ class Journal:
         log_codec, result_codec = ItemCodec(Log), ItemCodec(*RESULTS)
         log_store = ItemStore(folder / "log.sqlite", log_codec)
         result_store = ItemStore(folder / "results.sqlite", result_codec)
+        artifact_store = ItemStore(folder / "artifacts.sqlite", result_codec)
         wake = self._dirty.set
         self.log: Buffer[Log] = Buffer(log_codec.weight, log_store, wake)
         self.results: Buffer[Result] = Buffer(result_codec.weight, result_store, wake)
+        self.artifacts: Buffer[Result] = Buffer(
+            result_codec.weight, artifact_store, wake
+        )
         self._thread = threading.Thread(
             target=self._flush_repeatedly, name="dioptra-journal", daemon=True
         )
@@ -110,8 +118,8 @@ class Journal:
         self._done.set()
         self._dirty.set()
         self._thread.join()
-        self.log.close()
-        self.results.close()
+        for buffer in self._buffers:
+            buffer.close()
         if self.is_empty:
             _remove(self._folder)
         os.close(self._lock)  # last: whoever gets the lock opens the stores
@@ -124,13 +132,22 @@ class Journal:
     @property
     def waiting(self) -> int:
         """How many items wait."""
-        return self.log.waiting + self.results.waiting
+        return sum(buffer.waiting for buffer in self._buffers)
+
+    @property
+    def _buffers(self) -> tuple[Buffer[Log] | Buffer[Result], ...]:
+        return self.log, self.results, self.artifacts
 
     def discard(self) -> None:
         """Nobody wants what is in it."""
         self.log.ack(self.log.last)
-        self.results.ack(self.results.last)
+        self.discard_results()
         self.ack_final_status()
+
+    def discard_results(self) -> None:
+        """Nobody wants what is in it but for the log: another attempt's counts."""
+        self.results.ack(self.results.last)
+        self.artifacts.ack(self.artifacts.last)
 
     def record_final_status(self, end: PendingStatus) -> None:
         """Note how the job ended, after everything that it produced."""
@@ -152,7 +169,7 @@ class Journal:
         """
         self.about = replace(self.about, attempt=attempt, worker=worker, run_id="")
         self._write_about()
-        self.results.ack(self.results.last)
+        self.discard_results()
         self.ack_final_status()
 
     def record_run(self, run_id: str) -> None:
@@ -172,8 +189,8 @@ class Journal:
         """Write what is yet to be written."""
         if not self._is_about_written:
             self._write_about()
-        self.log.flush()
-        self.results.flush()
+        for buffer in self._buffers:
+            buffer.flush()
 
     def _flush_repeatedly(self) -> None:
         while not self._done.is_set():

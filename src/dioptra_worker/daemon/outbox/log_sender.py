@@ -80,8 +80,22 @@ class LogSender(ApiSender):
         *,
         prefix: str,
         notable: float,
+        end_line: str = "",
     ) -> None:
+        """Prepare.
+
+        Args:
+            api: Where to deliver.
+            job_id: The job.
+            own_lines: Where to say what became of the log.
+            prefix: What each line begins with.
+            notable: Seconds without the API after which the log says that its lines
+                came late.
+            end_line: A line that is left out wherever it stands, since who tells the
+                job's end says it.
+        """
         super().__init__(api, job_id)
+        self._end_line = end_line
         self._own_lines = own_lines
         self._prefix = prefix
         self._notable = notable
@@ -109,8 +123,10 @@ class LogSender(ApiSender):
 
     def deliver(self, items: list[Log]) -> None:
         """Deliver, or raise why not."""
-        with refused_login_is_unavailable():
-            self._api.post_log(self._job_id, [self._prefixed(one) for one in items])
+        wanted = [one for one in items if one.message != self._end_line]
+        if wanted:
+            with refused_login_is_unavailable():
+                self._api.post_log(self._job_id, [*map(self._prefixed, wanted)])
         self._failures = 0
 
     def count_delivered(self, items: list[Log]) -> int:
@@ -118,6 +134,8 @@ class LogSender(ApiSender):
         stamps = [_stamp(record.message) for record in items]
         with refused_login_is_unavailable():
             there = self._stamps_since(stamps[0], len(items) + MAX_FOREIGN_RECORDS)
+        if self._end_line:
+            there.add(_stamp(self._end_line))
         found = 0
         while found < len(stamps) and stamps[found] in there:
             found += 1

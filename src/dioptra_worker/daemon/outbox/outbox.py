@@ -1,22 +1,28 @@
 """The outbox of one job: delivers what it produced to the REST API.
 
 Log records and results travel in two queues, so that the log can say what a result
-waits for. The job's status goes last, when both queues are empty. A job and its
+waits for. Output artifacts are held in a third until they are released: there is no way
+to take one back from the API, so none is registered while another attempt may yet be
+made at the job. The job's status goes last, when all queues are empty. A job and its
 supervisor never wait for the network or the disk. What is not delivered is in the
 job's journal, too, if it has one: another process may have to deliver it.
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Self
 
 from dioptra_worker.common.network.backoff import FOREVER, retry_until_available
 from dioptra_worker.common.stop import JOB_DELETED, Stopped
+from dioptra_worker.daemon.outbox.buffer import Buffer
 from dioptra_worker.daemon.outbox.delivery_queue import Batch, DeliveryQueue
+from dioptra_worker.daemon.outbox.items import ItemCodec, Result, weight
 from dioptra_worker.daemon.outbox.result_sender import ResultSender
 from dioptra_worker.daemon.outbox.sender import (
     fails_here_only,
@@ -30,20 +36,22 @@ from dioptra_worker.errors import (
     ServiceRefused,
     ServiceUnavailable,
 )
-from dioptra_worker.protocol.messages import Metric, RunStarted
+from dioptra_worker.protocol.messages import ArtifactStored, Metric, RunStarted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from dioptra_worker.broker.records import PendingStatus
     from dioptra_worker.common.stop import JobStop
     from dioptra_worker.daemon.outbox.buffer import Capacity
-    from dioptra_worker.daemon.outbox.items import Result
     from dioptra_worker.daemon.outbox.job_log import JobLog
     from dioptra_worker.daemon.outbox.journal import Journal
     from dioptra_worker.daemon.outbox.sender import Api
 
 log = logging.getLogger("dioptra_worker.courier")
 
+
+_ARTIFACTS = ItemCodec[Result](ArtifactStored)
 
 PARK_AFTER = 5.0
 """Seconds that a job's end waits for an API which fails at it alone before another job
@@ -97,37 +105,82 @@ class Outbox:
         self._finishing = False
         self._blocked_since: float | None = None
         self._parked_for: ServiceUnavailable | None = None
-        self._results = DeliveryQueue(
-            "results",
-            ResultSender(api, job_id, job_log),
-            batch=Batch(),
-            capacity=capacity,
-            buffer=journal.results if journal else None,
-            stop=stop,
-            on_blocked=self._note_blocked,
-            pace=pace,
+        self._held = journal.artifacts if journal else Buffer[Result](weight)
+        self._run_id = journal.about.run_id if journal else ""
+        self._results, self._artifacts = (
+            DeliveryQueue(
+                name,
+                ResultSender(api, job_id, job_log),
+                batch=Batch(),
+                capacity=capacity,
+                buffer=buffer,
+                stop=stop,
+                on_blocked=self._note_blocked,
+                pace=pace,
+            )
+            for name, buffer in (
+                ("results", journal.results if journal else None),
+                ("artifacts", self._held),
+            )
         )
+        self._released = False
+        self._queues = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
-        self._results.__enter__()
+        self._queues.enter_context(self._results)
         return self
 
-    def __exit__(self, *error: object) -> None:
-        self._results.__exit__(*error)
+    def __exit__(self, *_: object) -> None:
+        self._queues.close()
 
     def __len__(self) -> int:
-        """How many items wait, lines of the log among them."""
-        return len(self._log) + len(self._results)
+        """How many items wait for the API, lines of the log among them."""
+        released = len(self._artifacts) if self._released else 0
+        return len(self._log) + len(self._results) + released
 
     def put(self, item: Result) -> None:
         """Leave an item; returns at once."""
-        if isinstance(item, RunStarted) and self._journal is not None:
-            self._journal.record_run(item.run_id)
+        if isinstance(item, RunStarted):
+            self._run_id = item.run_id
+            if self._journal is not None:
+                self._journal.record_run(item.run_id)
         with self._lock:  # two metrics must not both take the last place
             if isinstance(item, Metric) and not self._results.has_capacity:
                 self._log.note_loss("metrics were dropped here: the outbox was full")
+            elif isinstance(item, ArtifactStored):
+                self._artifacts.put(item)
             else:
                 self._results.put(item)
+
+    # -- what is held ----------------------------------------------------------
+
+    @property
+    def holds_artifacts(self) -> bool:
+        """Whether there are artifacts that are not released."""
+        return not self._released and len(self._artifacts) > 0
+
+    def add_results(self, end: PendingStatus) -> PendingStatus:
+        """An end with what has to be delivered before it, for who cannot see us."""
+        artifacts = b"".join(map(_ARTIFACTS.encode, self._held.waiting_items()))
+        return replace(end, run_id=self._run_id, artifacts=artifacts.decode())
+
+    def put_results(self, end: PendingStatus) -> None:
+        """Leave the results that go with an end that another worker could not tell."""
+        if end.run_id:
+            self.put(RunStarted(run_id=end.run_id))
+        for line in end.artifacts.splitlines():
+            with contextlib.suppress(ValueError):  # no worker wrote that
+                self.put(_ARTIFACTS.decode(line.encode()))
+
+    def release_artifacts(self) -> None:
+        """Deliver artifacts from now on: this attempt at the job is the last."""
+        if self.holds_artifacts:
+            self._released = True
+            self._queues.enter_context(self._artifacts)
+
+    def discard_artifacts(self) -> None:
+        """Forget the artifacts that are held: this attempt does not count."""
+        self._artifacts.clear()
 
     @property
     def parked_for(self) -> ServiceUnavailable | None:
@@ -140,10 +193,11 @@ class Outbox:
         Args:
             words: Why, for the job's log.
         """
-        count = len(self._results)
+        count = len(self._results) + len(self._artifacts)
         if count:
             self._log.say("ERROR", f"{count:,} results could not be delivered: {words}")
             self._results.clear()
+            self._artifacts.clear()
         return count
 
     def _note_blocked(self, error: ServiceUnavailable) -> None:
@@ -160,26 +214,37 @@ class Outbox:
         if fails_here_only(error, self._api.ping) and self._may_park():
             self._parked_for = error
             self._results.leave()
+            self._artifacts.leave()
 
-    def finish(self, status: str | None, timeout: float | None = None) -> bool:
+    def finish(
+        self,
+        status: str | None,
+        timeout: float | None = None,
+        *,
+        last_line: Callable[[], object] = lambda: None,
+    ) -> bool:
         """Deliver everything, and the status last.
 
-        Results go before the rest of the log, which says what became of them.
+        The run and metrics go before artifacts, which need the run, and all of them
+        before the rest of the log, which says what became of them.
 
         Args:
             status: The job's new status; None leaves it as it is.
             timeout: Seconds to wait at most for each part; None waits as long as there
                 is time.
+            last_line: Puts the last line of the log into it.
 
         Returns:
             Whether all of it is delivered, or nobody wants it any more.
         """
         self._finishing = True
-        if not self._results.drain(timeout):
+        queues = [self._results, *([self._artifacts] if self._released else [])]
+        if not all(queue.drain(timeout) for queue in queues):
             if self._parked_for is not None:
                 self._log.say("WARNING", f"{_PARKED}: {self._parked_for}")
                 self._log.drain(PARK_AFTER)
             return False
+        last_line()
         if not self._log.drain(timeout):
             return False
         if status is None:
@@ -197,6 +262,7 @@ class Outbox:
         except NotFound:
             self._log.clear()
             self._results.clear()
+            self._artifacts.clear()
             self._stop.request(JOB_DELETED)
         except (ServiceUnavailable, Stopped):
             return False

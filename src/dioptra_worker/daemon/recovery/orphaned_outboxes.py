@@ -105,7 +105,7 @@ class OrphanedOutboxes:
         journal.ack_final_status()
         counts = job.status in TERMINAL and self._is_its_run(about)
         if not counts:
-            journal.results.ack(journal.results.last)
+            journal.discard_results()
         waiting = journal.waiting
         if not waiting:
             return
@@ -136,4 +136,5 @@ class OrphanedOutboxes:
             ) as outbox,
         ):
             job_log.log_job_only("INFO", words)
+            outbox.release_artifacts()
             outbox.finish(None, JOURNAL_TIMEOUT)

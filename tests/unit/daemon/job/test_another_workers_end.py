@@ -14,9 +14,9 @@ from tests.unit.daemon.job.simulated_platform import (
     attempt_context,
 )
 from tests.unit.daemon.outbox.simulated_api import EXPERIMENT, JOB, REFUSED, Fault
-from tests.unit.supervision.simulated_runner import Conduct, Forkserver
+from tests.unit.supervision.simulated_runner import RUN, Conduct, Forkserver
 
-from dioptra_worker.broker.records import LeaseHolder, PendingStatus
+from dioptra_worker.broker.records import LeaseHolder
 from dioptra_worker.broker.rq.payload import JobRequest
 from dioptra_worker.common.stop import JobStop, StopRequest
 from dioptra_worker.daemon.job.attempt import Attempt
@@ -92,7 +92,10 @@ def test_another_worker_delivers_a_final_status(tmp_path: Path) -> None:
     api.fault = away_at_the_end
     _, outcome = first.take()
     assert (outcome.fate, api.status) == ("left", "started")
-    assert leases.held == PendingStatus(JOB, EXPERIMENT, "finished", "")
+    held = leases.held
+    assert held is not None
+    assert (held.status, held.run_id) == ("finished", RUN)
+    assert held.line.endswith("Z the job finished")
     api.fault = lambda _: None
     second = Worker(api, leases, tmp_path / "second", attempt=2)
     claimed, outcome = second.take()
@@ -100,6 +103,7 @@ def test_another_worker_delivers_a_final_status(tmp_path: Path) -> None:
     assert second.begun == []
     assert [status for status, _ in api.statuses] == ["started", "finished"]
     assert api.messages()[-1] == "the job finished"
+    assert api.messages().count("the job finished") == 1
 
 
 def test_an_end_of_who_has_lost_the_job_is_not_told(tmp_path: Path) -> None:

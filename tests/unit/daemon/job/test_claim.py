@@ -177,7 +177,9 @@ def test_pending(status: str, reason: str, words: str) -> None:
         attempt=2,
         book=_pending(status, reason),
     )
-    assert case.claim() == Claim(kind="lost", status=status, words=words)
+    assert case.claim() == Claim(
+        kind="lost", status=status, words=words, pending=case.book.held
+    )
     assert case.api.status == "started"
     assert case.closed == []
 

@@ -132,6 +132,7 @@ def scene_of(
     with job_log, outbox:
         yield Scene(events, job_log, completion, clock, health, prepared, answers)
         sessions.close()
+        outbox.release_artifacts()
         assert outbox.finish(None, SOON)
 
 

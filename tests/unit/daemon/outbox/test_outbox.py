@@ -91,6 +91,12 @@ class LogAndResults(Outbox):
         else:
             super().put(item)
 
+    def finish(self, status: str | None, *args: Any, **kwargs: Any) -> bool:
+        """Deliver everything; a job that has an end is not attempted again."""
+        if status is not None:
+            self.release_artifacts()
+        return super().finish(status, *args, **kwargs)
+
 
 @dataclass
 class Scene:
