@@ -11,6 +11,7 @@ LEFTOVERS = "Nothing of a job outlives it"
 ENDS_WITH_DAEMON = "The runner does not outlive the daemon"
 PLAIN = "Nothing untrusted is unpickled"
 ONE_OWNER = "Of two workers that both believe"
+ONE_ATTEMPT = "However often a job is attempted"
 TWICE = "A job that is delivered twice"
 PARKED = "A job at which the API fails alone"
 LOST_WORKER = "No job waits for a worker"
@@ -27,6 +28,9 @@ BOUNDS = "An answer of a service has a bound"
 VERDICTS = "A verdict on a task graph"
 
 ATTEMPT_MODEL = "tests/unit/daemon/job/test_attempt_model.py"
+WORKERS_MODEL = "tests/unit/daemon/job/test_two_workers_model.py"
+ANOTHER = "tests/unit/daemon/job/test_another_workers_end.py"
+ORPHANED = "tests/unit/daemon/recovery/test_orphaned_outboxes.py"
 CLAIM = "tests/unit/daemon/job/test_claim.py"
 OUTBOX = "tests/unit/daemon/outbox/test_outbox.py"
 QUEUE = "tests/unit/daemon/outbox/test_delivery_queue.py"
@@ -317,6 +321,97 @@ MUTANTS = (
         old="if self.stop.superseded is not None:",
         new="if self.stop.superseded is self:",
         killers=(f"{CLAIM}::test_lost_while_it_is_claimed",),
+    ),
+    # -- of many attempts one is seen, with one end
+    Mutant(
+        name="an artifact is registered as it is stored",
+        promise=ONE_ATTEMPT,
+        module="daemon.outbox.outbox",
+        function="Outbox.put",
+        old="elif isinstance(item, ArtifactStored):",
+        new="elif item is self:",
+        killers=(WORKERS_MODEL,),
+    ),
+    Mutant(
+        name="artifacts are registered though Redis does not know the end",
+        promise=ONE_ATTEMPT,
+        module="daemon.job.completion",
+        function="Completion.conclude",
+        old="if self._is_recorded(end):",
+        new="if self._is_recorded(end) is not None:",
+        killers=(f"{ANOTHER}::test_artifacts_of_who_may_have_lost_the_job",),
+    ),
+    Mutant(
+        name="artifacts are registered before Redis knows the end",
+        promise=ONE_ATTEMPT,
+        module="daemon.job.completion",
+        function="Completion._is_recorded",
+        old="seconds=FOREVER if self.outbox.holds_artifacts else 0.0,",
+        new="seconds=0.0,",
+        killers=(f"{ANOTHER}::test_artifacts_wait_until_redis_knows_the_end",),
+    ),
+    Mutant(
+        name="artifacts do not go with the end",
+        promise=ONE_ATTEMPT,
+        module="daemon.job.completion",
+        function="completing",
+        old="outbox.put_results(pending)",
+        new="pass",
+        killers=(f"{ANOTHER}::test_another_worker_delivers_a_final_status",),
+    ),
+    Mutant(
+        name="the end of another attempt is taken for that of a journal",
+        promise=ONE_ATTEMPT,
+        module="daemon.job.completion",
+        function="completing",
+        old="journal.final_status == pending",
+        new="journal.final_status is not None",
+        killers=(WORKERS_MODEL,),
+    ),
+    Mutant(
+        name="what an attempt has left that does not count is registered",
+        promise=ONE_ATTEMPT,
+        module="daemon.recovery.orphaned_outboxes",
+        function="OrphanedOutboxes._deliver",
+        old="            journal.discard_results()\n",
+        new="            pass\n",
+        killers=(f"{ORPHANED}::test_of_an_attempt_that_does_not_count",),
+    ),
+    Mutant(
+        name="artifacts of a job that is given back are kept",
+        promise=ONE_ATTEMPT,
+        module="daemon.job.completion",
+        function="Completion.requeue",
+        old="self.outbox.discard_artifacts()",
+        new="pass",
+        killers=(f"{ANOTHER}::test_artifacts_of_a_job_that_is_given_back",),
+    ),
+    Mutant(
+        name="another worker says the last line anew",
+        promise=ONE_ATTEMPT,
+        module="daemon.job.completion",
+        function="Completion.conclude",
+        old='is_known = known is not None and known.line != ""',
+        new="is_known = False",
+        killers=(WORKERS_MODEL,),
+    ),
+    Mutant(
+        name="another worker does not look for the last line",
+        promise=ONE_ATTEMPT,
+        module="daemon.job.completion",
+        function="Completion.conclude",
+        old="again=is_known",
+        new="again=False",
+        killers=(WORKERS_MODEL,),
+    ),
+    Mutant(
+        name="a journal says the last line that another has said",
+        promise=ONE_ATTEMPT,
+        module="daemon.outbox.log_sender",
+        function="LogSender.deliver",
+        old="if one.message != self.left_out",
+        new="if one.message",
+        killers=(ORPHANED,),
     ),
     # -- delivered twice
     Mutant(

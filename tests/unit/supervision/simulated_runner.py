@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Literal
 from dioptra_worker.protocol.codec import encode
 from dioptra_worker.protocol.messages import (
     EXIT_DISCONNECTED,
+    ArtifactStored,
     Ending,
     Log,
     Message,
@@ -45,6 +46,7 @@ class Conduct:
         on_sigterm: What it says before it ends by SIGTERM; None is deaf to that.
         closes_run: Whether it closes its MLflow run before its last word.
         code: What it exits with after that.
+        artifacts: The output artifacts that it stores before it ends.
     """
 
     has_run: bool
@@ -52,6 +54,7 @@ class Conduct:
     on_sigterm: Ending | Literal["nothing"] | None
     closes_run: bool
     code: int = 0
+    artifacts: tuple[str, ...] = ()
 
 
 class Runner:
@@ -66,14 +69,19 @@ class Runner:
         run_closed: Whether that says that the run is closed.
     """
 
-    def __init__(self, conduct: Conduct, pid: int, at: Callable[[str], None]) -> None:
+    def __init__(
+        self, conduct: Conduct, pid: int, at: Callable[[str], None], run: str = RUN
+    ) -> None:
         """Begin.
 
         Args:
             conduct: How it behaves.
             pid: Its process id.
-            at: Told when it comes to ``begun``, ``run``, ``planned`` and ``ending``.
+            at: Told when it comes to ``begun``, ``run``, ``planned``, ``stored``
+                where it has artifacts, and ``ending``.
+            run: Its MLflow run.
         """
+        self._run = run
         self.process = ProcessHandle(pid)
         self.word: Ending | None = None
         self.run_closed = False
@@ -113,7 +121,7 @@ class Runner:
         if conduct.has_run:
             with self._lock:
                 self.has_run = self._say(
-                    RunStarted(run_id=RUN, artifact_uri=f"s3://b/{RUN}/artifacts")
+                    RunStarted(run_id=self._run, artifact_uri=f"s3://b/{self._run}")
                 )
             self._at("run")
         if not read():
@@ -121,6 +129,17 @@ class Runner:
         self._at("planned")
         with self._lock:
             self._say(Log(severity="INFO", logger="job", message="at work"))
+            for name in conduct.artifacts:
+                self._say(
+                    ArtifactStored(
+                        name=name,
+                        uri=f"s3://b/{self._run}/{name}",
+                        plugin_snapshot_id=1,
+                        task_id=1,
+                    )
+                )
+        if conduct.artifacts:
+            self._at("stored")
         match conduct.end:
             case "waits":
                 read()
@@ -174,6 +193,7 @@ class Forkserver:
         mlflow_away: Whether MLflow runs cannot be closed.
         runners: Those that it has handed out.
         closed: The MLflow runs that it was to close, with their status.
+        run: The MLflow run of the next runner.
         job_user: Who they are: our own user.
     """
 
@@ -182,13 +202,15 @@ class Forkserver:
     mlflow_away: bool = False
     runners: list[Runner] = field(default_factory=list)
     closed: list[tuple[str, str]] = field(default_factory=list)
+    run: str = RUN
     job_user: None = None
 
     def start_runner(self) -> tuple[ProcessHandle, RunnerPipes]:
         """A runner."""
         if isinstance(self.conduct, Exception):
             raise self.conduct
-        runner = Runner(self.conduct, 4711 + len(self.runners), self.at)
+        number = 4711 + len(self.runners)
+        runner = Runner(self.conduct, number, self.at, self.run)
         self.runners.append(runner)
         return runner.process, runner.pipes
 

@@ -64,8 +64,8 @@ def completing(
     )
     pace = context.times.get("retry_pace", 1.0)
     pending = claimed.pending
-    # What the journal itself has of that end is not to be delivered twice.
-    is_ours_only = journal is not None and journal.final_status is not None
+    # A journal that has that end has what goes with it, too, but for what is delivered.
+    is_known_here = journal is not None and journal.final_status == pending
     # Before the queues are made: they begin with what the journal has.
     words = "" if journal is None else _take_over(journal, request, claimed)
     with (
@@ -92,7 +92,7 @@ def completing(
         context.health.outbox(outbox)
         if words:
             job_log.say("WARNING", words)
-        if pending is not None and not is_ours_only:
+        if pending is not None and not is_known_here:
             outbox.put_results(pending)
         yield Completion(request, context, stop, journal, job_log, outbox)
 
@@ -248,7 +248,7 @@ class Completion:
 
 def _take_over(journal: Journal, request: JobRequest, claimed: Claim) -> str:
     """Go on with what a lost worker left; what to say of it."""
-    before, lines = journal.about, journal.log.waiting
+    before, lines = journal.about, journal.lines
     if claimed.kind == "ours":
         journal.hand_over(attempt=request.attempt, worker=request.worker)
     elif claimed.run_id not in {"", before.run_id}:  # of yet another attempt

@@ -85,17 +85,17 @@ class JobLog:
         self._losses: Counter[str] = Counter()
         self._latest = dt.datetime.min.replace(tzinfo=dt.UTC)
         self.ending = False
-        sender = LogSender(
+        self._sender = LogSender(
             api,
             job_id,
             self,
             prefix=prefix,
             notable=notable,
-            end_line="" if journal is None else journal.end_line,
+            left_out="" if journal is None else journal.end_line,
         )
         self._queue = DeliveryQueue(
             "log",
-            sender,
+            self._sender,
             batch=batch,
             capacity=capacity,
             buffer=journal.log if journal else None,
@@ -164,13 +164,15 @@ class JobLog:
         Args:
             severity: What it is.
             line: The line, with its time.
-            again: Whether somebody else has perhaps delivered it.
+            again: Whether somebody else has perhaps delivered it. Then it is looked
+                for, once all before it is delivered.
         """
         record = Log(severity=severity, logger=OWN_LOGGER, message=line)
-        if again:
-            self._queue.put_again(record)
-        else:
+        if not again:
             self._queue.put(record)
+        elif self._queue.drain():
+            self._sender.left_out = ""
+            self._queue.put_again(record)
 
     def note_loss(self, words: str, count: int = 1) -> None:
         """Have it said, with the next line or at the end, that something is lost."""

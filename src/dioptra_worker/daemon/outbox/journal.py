@@ -77,8 +77,8 @@ class Journal:
     Attributes:
         about: Whose it is; of one that was left, whose it was.
         final_status: The job's final status, if it is known and the API was not told.
-        end_line: The last line of the log of one that was left, if it is known: it is
-            not in the log's place to say it, but for who tells the end.
+        end_line: The last line of the log of one that was left, if it is known. It may
+            be in the log, too, and is for who tells the end to say.
         log: The job's log.
         results: The MLflow run and metrics.
         artifacts: Output artifacts, which are held until the job has an end.
@@ -137,6 +137,14 @@ class Journal:
     @property
     def _buffers(self) -> tuple[Buffer[Log] | Buffer[Result], ...]:
         return self.log, self.results, self.artifacts
+
+    @property
+    def lines(self) -> int:
+        """How many lines of the log wait, but for the last one of a job that ended."""
+        log = self.log
+        found = log.read(log.last - 1, most=1, weight=1).items if log.waiting else []
+        has_end = any(record.message == self.end_line for _, record in found)
+        return log.waiting - has_end
 
     def discard(self) -> None:
         """Nobody wants what is in it."""

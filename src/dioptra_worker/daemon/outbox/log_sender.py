@@ -70,7 +70,12 @@ SURELY_NOT_ARRIVED = {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILAB
 
 
 class LogSender(ApiSender):
-    """Delivers log records: in batches, each exactly once."""
+    """Delivers log records: in batches, each exactly once.
+
+    Attributes:
+        left_out: A line that is left out wherever it stands: the last one of a lost
+            worker's log, which is for who tells the job's end to say.
+    """
 
     def __init__(
         self,
@@ -80,7 +85,7 @@ class LogSender(ApiSender):
         *,
         prefix: str,
         notable: float,
-        end_line: str = "",
+        left_out: str = "",
     ) -> None:
         """Prepare.
 
@@ -91,11 +96,10 @@ class LogSender(ApiSender):
             prefix: What each line begins with.
             notable: Seconds without the API after which the log says that its lines
                 came late.
-            end_line: A line that is left out wherever it stands, since who tells the
-                job's end says it.
+            left_out: A line that is left out wherever it stands.
         """
         super().__init__(api, job_id)
-        self._end_line = end_line
+        self.left_out = left_out
         self._own_lines = own_lines
         self._prefix = prefix
         self._notable = notable
@@ -123,7 +127,7 @@ class LogSender(ApiSender):
 
     def deliver(self, items: list[Log]) -> None:
         """Deliver, or raise why not."""
-        wanted = [one for one in items if one.message != self._end_line]
+        wanted = [one for one in items if one.message != self.left_out]
         if wanted:
             with refused_login_is_unavailable():
                 self._api.post_log(self._job_id, [*map(self._prefixed, wanted)])
@@ -134,8 +138,8 @@ class LogSender(ApiSender):
         stamps = [_stamp(record.message) for record in items]
         with refused_login_is_unavailable():
             there = self._stamps_since(stamps[0], len(items) + MAX_FOREIGN_RECORDS)
-        if self._end_line:
-            there.add(_stamp(self._end_line))
+        if self.left_out:
+            there.add(_stamp(self.left_out))
         found = 0
         while found < len(stamps) and stamps[found] in there:
             found += 1

@@ -123,7 +123,7 @@ class Outbox:
                 ("artifacts", self._held),
             )
         )
-        self._released = False
+        self._released = self._delivers_artifacts = False
         self._queues = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
@@ -174,9 +174,7 @@ class Outbox:
 
     def release_artifacts(self) -> None:
         """Deliver artifacts from now on: this attempt at the job is the last."""
-        if self.holds_artifacts:
-            self._released = True
-            self._queues.enter_context(self._artifacts)
+        self._released = True
 
     def discard_artifacts(self) -> None:
         """Forget the artifacts that are held: this attempt does not count."""
@@ -238,8 +236,7 @@ class Outbox:
             Whether all of it is delivered, or nobody wants it any more.
         """
         self._finishing = True
-        queues = [self._results, *([self._artifacts] if self._released else [])]
-        if not all(queue.drain(timeout) for queue in queues):
+        if not (self._results.drain(timeout) and self._drain_artifacts(timeout)):
             if self._parked_for is not None:
                 self._log.say("WARNING", f"{_PARKED}: {self._parked_for}")
                 self._log.drain(PARK_AFTER)
@@ -269,6 +266,15 @@ class Outbox:
         except ServiceRefused as error:
             log.error("job %d: %s", self._job_id, error)
         return True
+
+    def _drain_artifacts(self, timeout: float | None) -> bool:
+        """Deliver the artifacts that are released, which need the run to be known."""
+        if not self._released or not self._artifacts:
+            return True
+        if not self._delivers_artifacts:
+            self._delivers_artifacts = True
+            self._queues.enter_context(self._artifacts)
+        return self._artifacts.drain(timeout)
 
     def _set_status(self, status: str) -> None:
         """Set the status; that it is set already is as good."""

@@ -106,8 +106,9 @@ class OrphanedOutboxes:
         counts = job.status in TERMINAL and self._is_its_run(about)
         if not counts:
             journal.discard_results()
-        waiting = journal.waiting
+        waiting = journal.lines + journal.waiting - journal.log.waiting
         if not waiting:
+            journal.discard()
             return
         words = (
             f"delivered late: {waiting:,} log records and results of attempt"

@@ -31,6 +31,20 @@ TROUBLES: dict[str, Exception] = {
     "a bug": RuntimeError("who knows"),
 }
 
+OUTPUTS = ("kept", "more")
+"""The output artifacts of the job."""
+GRAPH = {
+    "graph": {},
+    "artifact_outputs": {name: {"task": {"name": "Text"}} for name in OUTPUTS},
+}
+PLUGIN = {
+    "name": "texts",
+    "snapshotId": 1,
+    "files": [
+        {"filename": "text.py", "tasks": {"artifacts": [{"name": "Text", "id": 1}]}}
+    ],
+}
+
 
 @dataclass
 class PlanningApi(SimulatedApi):
@@ -47,7 +61,7 @@ class PlanningApi(SimulatedApi):
     def config(self, job: Job) -> dict[str, Any]:
         """The task graph."""
         assert job.id == JOB
-        graph: dict[str, Any] = self._request("GET config", lambda: {"graph": {}})
+        graph: dict[str, Any] = self._request("GET config", lambda: GRAPH)
         if self.trouble is not None:
             raise TROUBLES[self.trouble]
         return graph
@@ -70,7 +84,7 @@ class PlanningApi(SimulatedApi):
     def artifact_plugins(self, job: Job) -> list[Any]:
         """The plugins that write artifacts."""
         assert job.id == JOB
-        return []
+        return [PLUGIN]
 
     def plugins_bundle(self, job: Job, target: Path, arrived: object) -> None:
         """An archive of plugins, which is empty."""

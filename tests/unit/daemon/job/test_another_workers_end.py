@@ -6,9 +6,11 @@ and Redis are simulated.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 from tests.unit.daemon.job.simulated_platform import (
+    OUTPUTS,
     Leases,
     PlanningApi,
     attempt_context,
@@ -18,16 +20,22 @@ from tests.unit.supervision.simulated_runner import RUN, Conduct, Forkserver
 
 from dioptra_worker.broker.records import LeaseHolder
 from dioptra_worker.broker.rq.payload import JobRequest
-from dioptra_worker.common.stop import JobStop, StopRequest
+from dioptra_worker.common.stop import JobStop, StopRequest, lease_clock
 from dioptra_worker.daemon.job.attempt import Attempt
+from dioptra_worker.errors import ServiceUnavailable
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from dioptra_worker.common.outcome import Outcome
     from dioptra_worker.daemon.job.claim import Claim
 
-SWIFT = Conduct(has_run=True, end="finished", on_sigterm=None, closes_run=True)
+SWIFT = Conduct(
+    has_run=True, end="finished", on_sigterm=None, closes_run=True, artifacts=OUTPUTS
+)
+PATIENT = replace(SWIFT, end="waits", on_sigterm="stopped")
+REGISTERED = [f"s3://b/{RUN}/{name}" for name in OUTPUTS]
 
 
 class Worker:
@@ -41,6 +49,7 @@ class Worker:
         *,
         attempt: int = 1,
         others_wait: bool = False,
+        conduct: Conduct = SWIFT,
     ) -> None:
         """Prepare.
 
@@ -50,12 +59,14 @@ class Worker:
             folder: The worker's own folder.
             attempt: Which attempt at the job it is, from 1.
             others_wait: Whether another job waits for this one's end.
+            conduct: How its runner behaves.
         """
         self.begun: list[str] = []
+        self.on_moment: dict[str, Callable[[], object]] = {}
         self.stop = JobStop()
         context = attempt_context(
             api,
-            Forkserver(SWIFT, self.begun.append),
+            Forkserver(conduct, self._at),
             leases,
             folder,
             times={"retry_pace": 0.01},
@@ -71,6 +82,10 @@ class Worker:
             request, context, stop=self.stop, may_park=lambda: others_wait
         )
 
+    def _at(self, moment: str) -> None:
+        self.begun.append(moment)
+        self.on_moment.get(moment, lambda: None)()
+
     def take(self, *, waited: float = 0.0) -> tuple[Claim, Outcome]:
         """Claim the job and see it through."""
         claimed = self.attempt.claim()
@@ -84,7 +99,7 @@ def test_another_worker_delivers_a_final_status(tmp_path: Path) -> None:
     first = Worker(api, leases, tmp_path / "first")
 
     def away_at_the_end(what: str) -> Fault | None:
-        if what != "PUT finished":
+        if what not in {"POST artifact", "PUT finished"}:
             return None
         first.stop.request(StopRequest("shutdown", "the worker was shut down"))
         return REFUSED
@@ -96,6 +111,7 @@ def test_another_worker_delivers_a_final_status(tmp_path: Path) -> None:
     assert held is not None
     assert (held.status, held.run_id) == ("finished", RUN)
     assert held.line.endswith("Z the job finished")
+    assert api.artifacts == []
     api.fault = lambda _: None
     second = Worker(api, leases, tmp_path / "second", attempt=2)
     claimed, outcome = second.take()
@@ -104,6 +120,61 @@ def test_another_worker_delivers_a_final_status(tmp_path: Path) -> None:
     assert [status for status, _ in api.statuses] == ["started", "finished"]
     assert api.messages()[-1] == "the job finished"
     assert api.messages().count("the job finished") == 1
+    assert api.artifacts == REGISTERED
+
+
+def test_artifacts_wait_until_redis_knows_the_end(tmp_path: Path) -> None:
+    """Nothing of an attempt is registered while another one may yet be made."""
+    seen: list[int] = []
+
+    class Forgetful(Leases):
+        def record_pending_status(self, *args: Any) -> LeaseHolder | None:
+            seen.append(len(api.artifacts))
+            if len(seen) < 4:
+                raise ServiceUnavailable("away", service="Redis")
+            return super().record_pending_status(*args)
+
+    api = PlanningApi(status="queued")
+    _, outcome = Worker(api, Forgetful(), tmp_path).take()
+    assert (outcome.fate, api.artifacts) == ("finished", REGISTERED)
+    assert seen == [0] * 4
+    assert "once Redis knows that the job has ended" in "".join(api.messages())
+
+
+def test_artifacts_of_who_may_have_lost_the_job(tmp_path: Path) -> None:
+    """Without Redis until the lease is over, an attempt is not seen at all."""
+
+    class Away(Leases):
+        def record_pending_status(self, *_: Any) -> LeaseHolder | None:
+            worker.stop.own_until(lease_clock() + 0.05)
+            raise ServiceUnavailable("away", service="Redis")
+
+    api = PlanningApi(status="queued")
+    worker = Worker(api, Away(), tmp_path)
+    _, outcome = worker.take()
+    assert outcome.fate == "dropped"
+    assert api.artifacts == []
+    assert [status for status, _ in api.statuses] == ["started"]
+
+
+def test_artifacts_of_a_job_that_is_given_back(tmp_path: Path) -> None:
+    """What an attempt has stored that a shutdown ends is not registered."""
+    api = PlanningApi(status="queued")
+    worker = Worker(api, Leases(), tmp_path, conduct=PATIENT)
+    worker.on_moment["stored"] = lambda: worker.stop.request(
+        StopRequest("shutdown", "the worker was shut down")
+    )
+    _, outcome = worker.take()
+    assert (outcome.fate, api.status, api.artifacts) == ("given back", "queued", [])
+    assert list(tmp_path.glob("outbox/*")) == []
+
+
+def test_artifacts_of_a_job_that_fails(tmp_path: Path) -> None:
+    """What a job has stored before it failed is registered."""
+    api = PlanningApi(status="queued")
+    worker = Worker(api, Leases(), tmp_path, conduct=replace(SWIFT, end="failed"))
+    _, outcome = worker.take()
+    assert (outcome.fate, api.artifacts) == ("failed", REGISTERED)
 
 
 def test_an_end_of_who_has_lost_the_job_is_not_told(tmp_path: Path) -> None:
@@ -130,4 +201,4 @@ def test_what_is_not_taken_for_too_long_is_given_up(tmp_path: Path) -> None:
     again = Worker(api, leases, tmp_path, attempt=2, others_wait=True)
     claimed, outcome = again.take(waited=10_000.0)
     assert (claimed.kind, outcome.fate, api.status) == ("lost", "failed", "failed")
-    assert outcome.reason.startswith("1 results of the job could not be delivered: ")
+    assert outcome.reason.startswith("3 results of the job could not be delivered: ")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
@@ -53,7 +53,7 @@ class Place:
                 text = f"2026-01-01T00:00:00.00000{number}Z line {number}"
                 journal.log.put(Log(severity="INFO", logger="stdout", message=text))
             journal.results.put(Metric(name="loss", value=1.0, step=1))
-            journal.results.put(
+            journal.artifacts.put(
                 ArtifactStored(
                     name="a", uri="s3://b/a", plugin_snapshot_id=1, task_id=2
                 )
@@ -90,6 +90,30 @@ def test_of_a_job_that_is_over(place: Place) -> None:
     assert place.api.artifacts == ["s3://b/a"]
     assert place.api.statuses == []
     assert not place.is_left
+
+
+def test_of_a_job_whose_end_another_has_told(place: Place) -> None:
+    """The last line of a journal is not said again, and nothing of it alone."""
+    line = "2026-01-01T00:00:00.000009Z the job finished"
+    for taken in (True, False):
+        with place.open() as journal:
+            if taken:
+                journal.discard()
+            record = Log(severity="INFO", logger="dioptra_worker", message=line)
+            if not taken:
+                journal.log.put(replace(record, message=f"{line[:-21]}8Z a line"))
+            journal.log.put(record)
+            journal.record_run("abc")
+            journal.record_final_status(
+                PendingStatus(JOB, EXPERIMENT, "finished", "", line=line)
+            )
+        place.orphaned_outboxes.sweep()
+        assert not place.is_left
+        if taken:
+            assert place.api.log == []
+    said, note = place.api.messages()
+    assert said == "a line"
+    assert "delivered late: 1 log records" in note
 
 
 def test_of_an_attempt_that_does_not_count(place: Place) -> None:
