@@ -339,7 +339,7 @@ MUTANTS = (
         function="Completion.conclude",
         old="if self._is_recorded(end):",
         new="if self._is_recorded(end) is not None:",
-        killers=(f"{ANOTHER}::test_artifacts_of_who_may_have_lost_the_job",),
+        killers=(f"{ANOTHER}::test_artifacts_of_who_may_lose_the_job",),
     ),
     Mutant(
         name="artifacts are registered before Redis knows the end",

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from tests.unit.daemon.job.simulated_platform import (
     OUTPUTS,
     Leases,
@@ -141,18 +142,24 @@ def test_artifacts_wait_until_redis_knows_the_end(tmp_path: Path) -> None:
     assert "once Redis knows that the job has ended" in "".join(api.messages())
 
 
-def test_artifacts_of_who_may_have_lost_the_job(tmp_path: Path) -> None:
-    """Without Redis until the lease is over, an attempt is not seen at all."""
+@pytest.mark.parametrize(
+    ("how", "fate"), [("the lease is over", "dropped"), ("a shutdown", "left")]
+)
+def test_artifacts_of_who_may_lose_the_job(how: str, fate: str, tmp_path: Path) -> None:
+    """Without Redis for as long as there is time, an attempt is not seen at all."""
 
     class Away(Leases):
         def record_pending_status(self, *_: Any) -> LeaseHolder | None:
-            worker.stop.own_until(lease_clock() + 0.05)
+            if how == "a shutdown":
+                worker.stop.request(StopRequest("shutdown", "the worker was shut down"))
+            else:
+                worker.stop.own_until(lease_clock() + 0.05)
             raise ServiceUnavailable("away", service="Redis")
 
     api = PlanningApi(status="queued")
     worker = Worker(api, Away(), tmp_path)
     _, outcome = worker.take()
-    assert outcome.fate == "dropped"
+    assert outcome.fate == fate
     assert api.artifacts == []
     assert [status for status, _ in api.statuses] == ["started"]
 
