@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import pytest
 
 from dioptra_worker.sdk import compat
+from dioptra_worker.sdk.missing_names import explain_missing_names
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -73,6 +74,7 @@ def _show_names() -> None:
     names = str(compat.path())
     if names not in sys.path:
         sys.path.insert(0, names)
+    explain_missing_names()
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import re
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from dioptra_worker.api.errors import expect_shape, of_kind
+from dioptra_worker.api.errors import SERVICE, expect_shape, of_kind
 from dioptra_worker.api.models import Artifact, ArtifactParameter, Job, resource_id
 from dioptra_worker.api.session import MAX_PAGES, STORE_TIMEOUT, ApiSession
 from dioptra_worker.common.files.archives import MAX_ARTIFACT_BYTES, MAX_BUNDLE_BYTES
@@ -47,11 +47,16 @@ class DioptraApi(ApiSession):
     # -- a job's life ----------------------------------------------------------
 
     def job(self, job_id: int) -> Job:
-        """Fetch a job; `NotFound` when it was deleted."""
+        """Fetch a job; `NotFound` when it was deleted, also if the API still has it."""
         path = f"jobs/{job_id}"
         body = self._json("GET", path)
         with expect_shape(path):
-            return Job.read(body)
+            job = Job.read(body)
+            deleted = body.get("deleted") is True
+        if deleted:
+            words = f"the {SERVICE} says that job {job_id} is deleted"
+            raise NotFound(words, service=SERVICE)
+        return job
 
     def jobs_with_status(
         self, status: str, *, index: int = 0

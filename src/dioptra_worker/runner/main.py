@@ -48,6 +48,7 @@ from dioptra_worker.runner.job import JobFailed, plugin_folders, run_job
 from dioptra_worker.runner.job_context import job_context
 from dioptra_worker.runner.outage_messages import outage_callbacks
 from dioptra_worker.runner.stop import JobStopped, StopSignal
+from dioptra_worker.runner.withheld_variables import tell_of_withheld
 from dioptra_worker.sdk import bridge as sdk_bridge
 from dioptra_worker.sdk import output_capture
 from dioptra_worker.sdk.channel_bridge import ChannelBridge
@@ -107,6 +108,7 @@ def main(sock: socket.socket, *, seed: int) -> NoReturn:
     link_downloads(Path(start.directory), os.environ)
     bridge = ChannelBridge(channel, job_id=start.job_id)
     sdk_bridge.install(bridge)
+    tell_of_withheld(start.job_id)
     begin_handlers()
     objects = JobObjects()
     tracking = backend(start.folder)

@@ -13,6 +13,8 @@ from importlib.util import module_from_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dioptra_worker.sdk.missing_names import WAY_OUT
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from importlib.machinery import ModuleSpec
@@ -32,7 +34,9 @@ def hidden(spec: ModuleSpec) -> Callable[[str], Any]:
             found.append(_load(spec))
         module = found[0] if found else None
         if module is None or not hasattr(module, name):
-            raise AttributeError(f"module {spec.name!r} has no attribute {name!r}")
+            words = f"module {spec.name!r} has no attribute {name!r}"
+            hint = "" if found and module is not None else f": {WAY_OUT}"
+            raise AttributeError(words + hint)
         return getattr(module, name)
 
     return lookup

@@ -540,6 +540,15 @@ def test_lists_are_read_page_by_page(serve: Any) -> None:
     assert len(server.requests) == 4
 
 
+def test_a_job_that_says_it_is_deleted(serve: Any) -> None:
+    """A job that the API still has, and calls deleted, counts as one that is gone."""
+    api, _ = serve(_always(Answer(body={**JOB, "deleted": True})))
+    with pytest.raises(NotFound, match="job 7 is deleted"):
+        api.job(7)
+    api, _ = serve(_always(Answer(body={**JOB, "deleted": False})))
+    assert api.job(7).id == JOB["id"]
+
+
 def test_jobs_with_a_status(serve: Any) -> None:
     """One page of them, the oldest first, and how many there are."""
     rows = [{"id": 1}, {"id": 2}]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from typing import TYPE_CHECKING
 
 import pytest
@@ -68,6 +69,30 @@ def test_links_in_a_circle_are_refused(folder: Path) -> None:
     (folder / "deep" / "up").symlink_to("..")
     with pytest.raises(ValueError, match="leads to a folder above"):
         select_files_in_directory(folder, recursive=True, follow_symlinks=True)
+
+
+@pytest.mark.parametrize("recursive", [False, True])
+def test_links_that_lead_nowhere_are_refused(folder: Path, recursive: bool) -> None:
+    """A link to nothing, and one to itself, are errors, as on the platform."""
+    (folder / "lost.py").symlink_to("nowhere.py")
+    assert "lost.py" not in names(select_files_in_directory(folder))
+    with pytest.raises(FileNotFoundError, match=r"'lost\.py' leads to nothing"):
+        select_files_in_directory(folder, recursive, follow_symlinks=True)
+    chosen = select_files_in_directory(folder, recursive, "[ab]", follow_symlinks=True)
+    assert names(chosen) == ["a.py", "b.txt"]
+    (folder / "lost.py").unlink()
+    (folder / "one.py").symlink_to("two.py")
+    (folder / "two.py").symlink_to("one.py")
+    with pytest.raises(ValueError, match=r"'(one|two)\.py' leads to itself"):
+        select_files_in_directory(folder, recursive, follow_symlinks=True)
+
+
+def test_what_is_no_file_is_passed_over(folder: Path) -> None:
+    """A pipe is no file to upload, and neither is a link to one."""
+    os.mkfifo(folder / "pipe.py")
+    (folder / "to-pipe.py").symlink_to("pipe.py")
+    chosen = select_files_in_directory(folder, follow_symlinks=True)
+    assert names(chosen) == ["a.py", "b.txt", "link.py"]
 
 
 def test_what_is_no_directory_is_refused(folder: Path) -> None:

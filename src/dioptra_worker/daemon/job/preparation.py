@@ -11,7 +11,7 @@ from dioptra_worker.api.session import MAX_CONNECTIONS
 from dioptra_worker.common.background import Background
 from dioptra_worker.common.network.backoff import FOREVER, retry_until_available
 from dioptra_worker.common.network.outage_log import OutageLog
-from dioptra_worker.common.stop import Stopped, StopRequest
+from dioptra_worker.common.stop import JOB_DELETED, Stopped, StopRequest
 from dioptra_worker.daemon.job.provenance_tags import run_tags
 from dioptra_worker.daemon.staging.plan import PlanBuilder
 from dioptra_worker.daemon.staging.transfer import TransferContext
@@ -134,7 +134,11 @@ class Preparation:
         outages = OutageLog(self._log.log_job_only)
         job: Job | None = self._prefetch.job()
         if job is None:
-            job = self._retry(lambda: self._api.job(self._request.job_id), outages)
+            try:
+                job = self._retry(lambda: self._api.job(self._request.job_id), outages)
+            except NotFound:
+                self._stop.request(JOB_DELETED)
+                raise Stopped from None
         self._log.say(
             "INFO",
             f"worker {self._request.worker!r} runs entrypoint {job.entrypoint_name!r}",

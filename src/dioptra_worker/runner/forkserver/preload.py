@@ -14,6 +14,7 @@ from dioptra_worker.provenance.surroundings import surroundings
 from dioptra_worker.runner.forkserver.descriptors import STANDARD
 from dioptra_worker.runner.forkserver.warmup import warm_up_caches
 from dioptra_worker.sdk import compat
+from dioptra_worker.sdk.missing_names import explain_missing_names
 from dioptra_worker.sdk.output_capture import quiet_loggers
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ def preload(names: list[str], *, path: Sequence[str] = ()) -> None:
         path: Folders to look for modules in, after all others.
     """
     sys.path.insert(0, str(compat.path()))
+    explain_missing_names()
     sys.path += path
     surroundings()  # read once, for all runners
     for name in (*ALWAYS_PRELOADED, *names):

@@ -8,6 +8,7 @@ import os
 import socket
 
 from dioptra_worker.common.processes import process_privacy
+from dioptra_worker.homes import import_path
 from dioptra_worker.protocol.forkserver import StartRunner
 from dioptra_worker.runner.forkserver.child_setup import become_runner
 from dioptra_worker.runner.forkserver.preload import preload
@@ -22,7 +23,8 @@ def main() -> None:
     parser.add_argument("--preload", default="")
     options = parser.parse_args()
     process_privacy.hide_memory()  # from the job that runs while this one waits
-    preload([name for name in options.preload.split(",") if name])
+    wanted = [name for name in options.preload.split(",") if name]
+    preload(wanted, path=import_path(os.environ))
     with socket.socket(fileno=options.fd) as waiting:
         line, descriptors, _, _ = socket.recv_fds(
             waiting, _READ_SIZE, StartRunner.descriptors

@@ -19,7 +19,8 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Final
 
 from dioptra_worker.errors import WorkerError
-from dioptra_worker.sdk import pyplugs
+from dioptra_worker.sdk import missing_names, pyplugs
+from dioptra_worker.sdk.missing_names import WAY_OUT
 from dioptra_worker.sdk.tracebacks import (
     plugin_frame,
     plugin_traceback,
@@ -179,6 +180,9 @@ def _explain_import_system(
             return _module_missing(error, error.name, frame, bundle, label, shared)
         if f"{module}.".startswith(f"{error.name}."):
             return not_found(module, bundle, label)
+    if type(error) is ImportError and str(error.name).startswith("dioptra."):
+        failed = _import_failed(error, module, shared)
+        return PluginImportError(f"{failed}\n{WAY_OUT}")
     if type(error) in _SYNTAX_ERRORS:
         assert isinstance(error, SyntaxError)
         if relative_to_any(error.filename or "", shared):
@@ -240,6 +244,8 @@ def _remedy(top: str, file: str, files: list[str]) -> str:
             f"There is {beside + '.py'!r} beside it: "
             f"write 'from {package} import {top}' or 'from . import {top}'"
         )
+    if top == "dioptra":
+        return WAY_OUT[:1].upper() + WAY_OUT[1:]
     return "Install it in the worker's environment, or choose a queue that has it"
 
 
@@ -248,7 +254,8 @@ def _importing_file(error: BaseException, shared: Collection[Path]) -> str | Non
     frames = [
         frame.f_code.co_filename for frame, _ in traceback.walk_tb(error.__traceback__)
     ]
-    python = [name for name in frames if not name.startswith("<")]
+    ours = missing_names.__file__  # which says that there is no such module
+    python = [name for name in frames if not name.startswith("<") and name != ours]
     return python[-1] if python and not relative_to_any(python[-1], shared) else None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import errno
 import re
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -87,7 +88,7 @@ def select_files_in_directory(
         Open files; the caller closes their streams.
 
     Raises:
-        FileNotFoundError: There is no such directory.
+        FileNotFoundError: There is no such directory, or a link leads to nothing.
         NotADirectoryError: It is not a directory.
         ValueError: A link leads out of the directory or into a cycle.
     """
@@ -159,11 +160,23 @@ class _Walk:
                     yield from self.files(
                         self._inside(entry, path), path, (*above, folder)
                     )
-            elif entry.is_file() and self.pattern.match(entry.name):
-                yield path, self._inside(entry, path)
+            elif self.pattern.match(entry.name):
+                target = self._inside(entry, path)
+                if target.is_file():
+                    yield path, target
 
     def _inside(self, entry: Path, name: Path) -> Path:
-        target = entry.resolve(strict=True)
+        try:
+            target = entry.resolve(strict=True)
+        except FileNotFoundError:
+            raise FileNotFoundError(
+                f"the link {str(name)!r} leads to nothing: remove it, or select with"
+                " follow_symlinks=False"
+            ) from None
+        except (RuntimeError, OSError) as error:  # the first before Python 3.13
+            if isinstance(error, OSError) and error.errno != errno.ELOOP:
+                raise
+            raise ValueError(f"the link {str(name)!r} leads to itself") from None
         if not target.is_relative_to(self.root):
             raise ValueError(
                 f"the link {str(name)!r} leads out of {str(self.root)!r}: "

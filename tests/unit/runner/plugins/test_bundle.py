@@ -20,8 +20,9 @@ from dioptra_worker.runner.plugins.errors import (
     PluginNotFound,
     PluginSyntaxError,
 )
-from dioptra_worker.sdk import pyplugs
+from dioptra_worker.sdk import compat, pyplugs
 from dioptra_worker.sdk.artifact import ArtifactTaskInterface
+from dioptra_worker.sdk.missing_names import explain_missing_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -488,3 +489,37 @@ def test_artifact_tasks_are_classes_of_the_file(make: Make) -> None:
         bundle.artifact_task("plug", "tasks", "TextTsk")
     with pytest.raises(FunctionNotFound, match=r"'helper' .* is no artifact task"):
         bundle.artifact_task("plug", "tasks", "helper")
+
+
+@pytest.fixture(name="platform_names")
+def _platform_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have what plugins import in a runner, without the platform beside it."""
+    before = [name for name in sys.modules if name.partition(".")[0] == "dioptra"]
+    for name in before:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setattr(sys, "meta_path", list(sys.meta_path))
+    monkeypatch.syspath_prepend(str(compat.path()))
+    explain_missing_names()
+
+
+@pytest.mark.usefixtures("platform_names")
+@pytest.mark.parametrize(
+    ("line", "wanted"),
+    [
+        ("import dioptra.restapi.db", "'dioptra.restapi'"),
+        ("from dioptra.sdk.generics import fit_estimator", "'dioptra.sdk.generics'"),
+        ("from dioptra.client import nothing_such", "'nothing_such'"),
+    ],
+)
+def test_names_of_the_platform_that_are_not_there(
+    make: Make, line: str, wanted: str
+) -> None:
+    """What is below `dioptra.` and not there is told with the package that has it."""
+    bundle = make("tasks", {"plug/tasks.py": f"{line}\n"})
+    with pytest.raises(PluginError) as caught:
+        bundle.function("plug.tasks.task")
+    words = str(caught.value)
+    assert wanted in words
+    assert "package dioptra-platform: install it beside the worker" in words
+    assert "plug/tasks.py" in words
+    assert "missing_names.py" not in words

@@ -25,6 +25,7 @@ from dioptra_worker.runner.job import JobFailed, run_job
 from dioptra_worker.runner.job_context import job_context
 from dioptra_worker.sdk import bridge as sdk_bridge
 from dioptra_worker.sdk import compat, output_capture
+from dioptra_worker.sdk.missing_names import explain_missing_names
 from dioptra_worker.tools.workbench.running.results import Recorder
 from dioptra_worker.tools.workbench.running.run_record import complete
 from dioptra_worker.tracking.backend import backend
@@ -188,6 +189,7 @@ def _as_in_a_runner(
     """Have what plugins rely on, folder and logging included; then as before."""
     path, modules = list(sys.path), dict(sys.modules)
     sys.path.insert(0, str(compat.path()))
+    explain_missing_names()
     sdk_bridge.install(bridge)
     try:
         with (
