@@ -114,8 +114,13 @@ def lasting_keys(client: redis.Redis) -> list[str]:
 
 
 def files_below(folder: Path) -> list[Path]:
-    """Files and folders of a worker, without its log."""
-    return [path for path in folder.rglob("*") if path.name != "log.txt"]
+    """Files and folders of a worker, without its log; some may go meanwhile."""
+    return [
+        Path(place, name)
+        for place, folders, files in os.walk(folder)
+        for name in (*folders, *files)
+        if name != "log.txt"
+    ]
 
 
 def window(
