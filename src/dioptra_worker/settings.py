@@ -314,8 +314,7 @@ class Settings(BaseSettings):
         3600.0,
         "DIOPTRA_WORKER_DELIVERY_DEADLINE",
         "Seconds after which results are given up, and their job fails, at which the"
-        " API answers 500, or a proxy before it something else, while it works"
-        " otherwise. Other jobs run meanwhile.",
+        " API fails while it works otherwise. Other jobs run meanwhile.",
     )
     setup_deadline: Annotated[float, Field(gt=0)] = _optional(
         300.0,

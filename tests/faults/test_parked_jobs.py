@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from tests.plugins.fault_proxy import Rule, answer, fault_proxy
+from tests.plugins.people import Person
 from tests.plugins.stepwise import StepwiseJob
 from tests.plugins.testbed import Platform
 from tests.plugins.until import until
@@ -80,6 +81,25 @@ def _fails_for(job: StepwiseJob, what: str) -> Rule:
     return Rule(method, path, answer(500), times=ALWAYS, body=body)
 
 
+def _is_seen(job: int, person: Person, daemon: WorkerProcess) -> None:
+    """Who asks for a parked job is told why it is parked, and until when."""
+    shown = person.json("jobs", "show", "--json", str(job))["parked"]
+    assert "500" in shown["why"]
+    assert shown["since"] < shown["next_try"] < shown["given_up"]
+    [listed] = [it for it in person.json("jobs", "list", "--json") if it["id"] == job]
+    assert listed["parked"]["tries"] >= 1
+    text = person.told("jobs", "show", str(job))
+    assert "since the API fails at it and works otherwise" in text
+
+    def health() -> list[dict[str, object]]:
+        [file] = daemon.work_dir.glob("health-*.json")
+        found: list[dict[str, object]] = json.loads(file.read_bytes())["parked"]
+        return found
+
+    until(lambda: [each["job_id"] for each in health()] == [job], seconds=30)
+    assert "500" in str(health()[0]["why"])
+
+
 def _two_jobs(
     platform: Platform, proxy: FaultProxy, what: str, folder: Path
 ) -> tuple[StepwiseJob, Rule, StepwiseJob]:
@@ -99,6 +119,7 @@ def test_a_result(
     start: Callable[..., WorkerProcess],
     redis_client: redis.Redis,
     mlflow_reader: MlflowReader,
+    stack: LocalStack,
     tmp_path: Path,
 ) -> None:
     """A job whose result is not taken waits; it is as it should be when it is."""
@@ -106,8 +127,9 @@ def test_a_result(
     daemon = start()
     assert platform.wait(good.job, seconds=60) == "finished"
     assert platform.status(bad.job) == "started"
-    daemon.wait_for(f"job {bad.job} waits for")
-    platform.wait_for_line(bad.job, "other jobs are run until")
+    daemon.wait_for(f"job {bad.job} is parked for")
+    platform.wait_for_line(bad.job, "this job is parked and others are run")
+    _is_seen(bad.job, Person(stack.environment(), tmp_path), daemon)
     proxy.clear()
     _try_again(redis_client, bad.job)
     assert platform.wait(bad.job, seconds=60) == "finished"
@@ -129,7 +151,8 @@ def test_a_job_that_cannot_begin(
     assert platform.wait(good.job, seconds=60) == "finished"
     assert platform.status(bad.job) == "queued"
     assert rule.hits < 20
-    daemon.wait_for(f"job {bad.job} waits for")
+    daemon.wait_for(f"job {bad.job} is parked for")
+    platform.wait_for_line(bad.job, "this job is parked and others are run")
     proxy.clear()
     _try_again(redis_client, bad.job)
     assert platform.wait(bad.job, seconds=60) == "finished"
@@ -146,9 +169,53 @@ def test_a_result_that_is_given_up(
     """After its time a job fails, and says what of it could not be delivered."""
     bad, _, _ = _two_jobs(platform, proxy, "artifact", tmp_path)
     daemon = start(DIOPTRA_WORKER_DELIVERY_DEADLINE="0")
-    daemon.wait_for(f"job {bad.job} waits for", seconds=60)
+    daemon.wait_for(f"job {bad.job} is parked for", seconds=60)
     _try_again(redis_client, bad.job)
     assert platform.wait(bad.job, seconds=60) == "failed"
     text = platform.text(bad.job)
     assert "1 results could not be delivered: the REST API failed" in text
     assert text.splitlines()[-1].startswith("the job failed: 1 results of the job")
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_other_answers(
+    status: int,
+    platform: Platform,
+    proxy: FaultProxy,
+    start: Callable[..., WorkerProcess],
+    redis_client: redis.Redis,
+    mlflow_reader: MlflowReader,
+    tmp_path: Path,
+) -> None:
+    """However the API fails at one job, the job behind it runs."""
+    bad, good = (StepwiseJob(platform, tmp_path / name) for name in ("bad", "good"))
+    rule = _fails_for(bad, "started" if status == 429 else "artifact")
+    rule.action = answer(status)
+    proxy.add(rule)
+    bad.go_on()
+    good.go_on()
+    daemon = start()
+    assert platform.wait(good.job, seconds=60) == "finished"
+    daemon.wait_for(f"job {bad.job} is parked for")
+    proxy.clear()
+    _try_again(redis_client, bad.job)
+    assert platform.wait(bad.job, seconds=60) == "finished"
+    bad.check(mlflow_reader)
+
+
+def test_a_job_that_is_cancelled(
+    platform: Platform,
+    proxy: FaultProxy,
+    start: Callable[..., WorkerProcess],
+    redis_client: redis.Redis,
+    stack: LocalStack,
+    tmp_path: Path,
+) -> None:
+    """A parked job that somebody ends is not parked any more, for anybody."""
+    bad, _, good = _two_jobs(platform, proxy, "artifact", tmp_path)
+    daemon = start()
+    assert platform.wait(good.job, seconds=60) == "finished"
+    daemon.wait_for(f"job {bad.job} is parked for")
+    Person(stack.environment(), tmp_path).told("jobs", "cancel", str(bad.job))
+    assert platform.status(bad.job) == "failed"
+    assert not redis_client.hexists(PARKED, str(bad.job))

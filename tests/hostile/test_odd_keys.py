@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import math
+from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -20,7 +21,7 @@ from tests.plugins.valkey import valkey
 from dioptra_worker.broker.batch_leases import ElementLeases
 from dioptra_worker.broker.connection import connect
 from dioptra_worker.broker.leases import Leases
-from dioptra_worker.broker.parking import LONGEST_PAUSE, Parking
+from dioptra_worker.broker.parking import LONGEST_PAUSE, Parking, Trouble
 from dioptra_worker.broker.records import UNKNOWN, PendingStatus, UnknownRun
 from dioptra_worker.broker.rq.payload import FUNCTION
 from dioptra_worker.broker.rq.registries import Registries
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 JOB = 7
 TTL = 3.0
 """Of leases, in seconds."""
+TROUBLE = Trouble(why="an answer of 500", queue="q", worker="w", patience=60.0)
 RUN = "0123456789abcdef0123456789abcdef"
 
 TYPES: dict[str, Callable[[redis.Redis, str], object]] = {
@@ -111,10 +113,11 @@ def _opened(client: redis.Redis) -> None:
 def _parked(client: redis.Redis) -> None:
     parking = Parking(client)
     assert parking.look(JOB) is None
-    assert 0 < parking.park(JOB) <= LONGEST_PAUSE
+    assert 0 < parking.park(JOB, TROUBLE).left <= LONGEST_PAUSE
     parked = parking.look(JOB)
     assert parked is not None
     assert 0 < parked.left <= LONGEST_PAUSE
+    assert [found.job_id for found in parking.all()] == [JOB]
     parking.forget(JOB)
     assert parking.look(JOB) is None
 
@@ -242,12 +245,33 @@ def test_shared_fields(client: redis.Redis, key: str, field: str) -> None:
         '{"since": -1e300, "until_": 1, "tries": 1}',
         '{"since": 1, "until_": 1, "tries": 1e300}',
         '{"since": 1, "until_": 1, "tries": -5}',
+        '{"since": 1, "until_": 1, "tries": "1"}',
     ],
 )
 def test_a_pause_without_end(client: redis.Redis, entry: str) -> None:
     """A job is not parked for longer than any is, whatever its entry says."""
     client.hset("dioptra-worker:parked", str(JOB), entry)
     _parked(client)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        '"gives_up": 1e999, "why": 7, "queue": [[]], "worker": null',
+        '"gives_up": "soon", "why": "\\u0000", "more": {"a": 1e999}',
+        '"gives_up": -1, "why": {"a": {}}, "queue": true, "worker": 1e300',
+    ],
+)
+def test_words_that_are_none(client: redis.Redis, more: str) -> None:
+    """What is written beside a parked job is text and a time, or nothing."""
+    entry = f'{{"since": 1, "until_": 1, "tries": 3, {more}}}'
+    client.hset("dioptra-worker:parked", str(JOB), entry)
+    parking = Parking(client)
+    [found] = parking.all()
+    assert (found.queue, found.worker, found.given_up_in) == ("", "", None)
+    found.dump(datetime.now(UTC))
+    assert parking.park(JOB, TROUBLE).tries == 4
+    parking.forget(JOB)
 
 
 @pytest.mark.parametrize(
@@ -443,7 +467,7 @@ def test_all_keys_are_tried(client: redis.Redis) -> None:
     leases.record_pending_status(PendingStatus(JOB, 3, "failed", "why"))
     leases.record_open_run(RUN, "FAILED")
     leases.try_become_sweeper("runs", 60)
-    Parking(client).park(JOB)
+    Parking(client).park(JOB, TROUBLE)
     ElementLeases(client, "run").acquire("a", job=JOB, token="x")
     registries = Registries(client)
     queue = registries.queue("q")

@@ -15,7 +15,7 @@ import pytest
 
 from dioptra_worker.broker.connection import connect
 from dioptra_worker.broker.leases import ATTEMPTS_TTL, Leases
-from dioptra_worker.broker.parking import Parking
+from dioptra_worker.broker.parking import Parking, Trouble
 from dioptra_worker.broker.records import LeaseHolder, PendingStatus, this_process
 from dioptra_worker.common.processes.process_identity import identify
 from dioptra_worker.errors import ServiceUnavailable
@@ -195,14 +195,44 @@ def test_parked(client: redis.Redis, job: int) -> None:
     """A job waits longer each time, up to a limit, until it is forgotten."""
     parking = Parking(client)
     assert parking.look(job) is None
-    pauses = [parking.park(job) for _ in range(9)]
+    trouble = Trouble(why="an answer of 500 ö", queue="q", worker="w", patience=3600)
+    pauses = [round(parking.park(job, trouble).left) for _ in range(9)]
     assert pauses == [10, 20, 40, 80, 160, 320, 600, 600, 600]
     parked = parking.look(job)
     assert parked is not None
     assert 0 <= parked.age < 60
     assert 500 < parked.left <= 600
+    assert (parked.tries, parked.queue, parked.worker) == (9, "q", "w")
+    assert parked.why == "an answer of 500 ö"
+    assert parked.given_up_in is not None
+    assert round(parked.given_up_in + parked.age) == 3600
+    assert [found.job_id for found in parking.all() if found.job_id == job] == [job]
     parking.forget(job)
     assert parking.look(job) is None
+    assert not [found for found in parking.all() if found.job_id == job]
+
+
+def test_parked_for_ever(client: redis.Redis, job: int) -> None:
+    """A job without results is tried again for as long as it takes."""
+    parking = Parking(client)
+    parked = parking.park(job, Trouble(why="x" * 5000, queue="q", worker="w"))
+    assert parked.given_up_in is None
+    assert parked.why == "x" * 1000
+    parking.forget(job)
+
+
+def test_parked_by_an_earlier_version(client: redis.Redis, job: int) -> None:
+    """An entry that does not say why counts all the same."""
+    parking = Parking(client)
+    now, _ = client.time()
+    entry = {"since": now - 30, "until_": now + 30, "tries": 2}
+    client.hset("dioptra-worker:parked", str(job), json.dumps(entry))
+    parked = parking.look(job)
+    assert parked is not None
+    assert (round(parked.age), parked.tries, parked.why) == (30, 2, "")
+    again = parking.park(job, Trouble(why="why", queue="q", worker="w"))
+    assert (round(again.age), round(again.left), again.tries) == (30, 40, 3)
+    parking.forget(job)
 
 
 @pytest.mark.parametrize("entry", ["", "{", "[]", "7", '{"since": 1}', b"\xff"])
@@ -211,7 +241,9 @@ def test_parked_by_nobody(client: redis.Redis, job: int, entry: str | bytes) -> 
     parking = Parking(client)
     client.hset("dioptra-worker:parked", str(job), entry)
     assert parking.look(job) is None
-    assert parking.park(job) == 10
+    assert not [found for found in parking.all() if found.job_id == job]
+    parked = parking.park(job, Trouble(why="why", queue="q", worker="w"))
+    assert round(parked.left) == 10
     parking.forget(job)
 
 

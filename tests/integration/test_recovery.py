@@ -24,6 +24,7 @@ from tests.plugins.testbed import Platform
 from dioptra_worker.api.client import DioptraApi
 from dioptra_worker.broker.connection import connect
 from dioptra_worker.broker.leases import MAX_LOOKS, Leases
+from dioptra_worker.broker.parking import Trouble
 from dioptra_worker.broker.records import UnknownRun, this_process
 from dioptra_worker.broker.rq.payload import JobRequest, PlainSerializer, read_request
 from dioptra_worker.broker.rq.registries import Registries
@@ -363,7 +364,8 @@ def test_parked(place: Place) -> None:
     name = place.submit()
     with place.worker() as rq:
         rq.dequeue()
-        parking.park(int(name))
+        trouble = Trouble(why="an answer of 500", queue=place.queue.name, worker="w")
+        parking.park(int(name), trouble)
         for _ in range(3):
             place.sweep(lost_after=3600)
         assert place.waiting == []

@@ -44,6 +44,7 @@ ANSWERS = "tests/hostile/test_answers_of_services.py"
 PAYLOAD = "tests/unit/broker/rq/test_payload.py"
 MESSAGES = "tests/unit/supervision/test_hostile_messages.py"
 STOP = "tests/unit/common/test_stop.py"
+ANOTHERS_END = "tests/unit/daemon/job/test_another_workers_end.py"
 HANDLER = "tests/integration/test_handler.py"
 LEASES = "tests/integration/test_leases.py"
 RECOVERY = "tests/integration/test_recovery.py"
@@ -137,7 +138,7 @@ MUTANTS = (
         function="Completion._is_recorded",
         old="self._stop.call(record)",
         new="record.keywords.get('nobody')",
-        killers=("tests/unit/daemon/job/test_another_workers_end.py",),
+        killers=(ANOTHERS_END,),
     ),
     Mutant(
         name="a pending status stays in a worker's memory",
@@ -311,7 +312,7 @@ MUTANTS = (
         function="Completion._is_recorded",
         old="self._stop.request(taken_over(holder))",
         new="del holder",
-        killers=("tests/unit/daemon/job/test_another_workers_end.py",),
+        killers=(ANOTHERS_END,),
     ),
     Mutant(
         name="a job is claimed by who has lost it",
@@ -454,11 +455,38 @@ MUTANTS = (
     Mutant(
         name="a job at which the API fails holds up the next",
         promise=PARKED,
-        module="daemon.outbox.outbox",
-        function="Outbox._note_blocked",
-        old="if fails_here_only(error, self._api.ping) and self._may_park():",
-        new="if self._may_park() is None:",
+        module="daemon.outbox.patience",
+        function="Patience.is_over",
+        old="self.parked_for = error",
+        new="return False",
         killers=(f"{OUTBOX}::test_a_result_at_which_the_api_fails",),
+    ),
+    Mutant(
+        name="an outage parks jobs",
+        promise=PARKED,
+        module="daemon.outbox.sender",
+        function="LoneTrouble.is_seen_in",
+        old="return self._worked and (may_be_alone(error) or worked_before)",
+        new="return may_be_alone(error) or worked_before",
+        killers=(f"{OUTBOX}::test_an_outage_parks_nothing",),
+    ),
+    Mutant(
+        name="a job that holds up nobody is tried for ever",
+        promise=PARKED,
+        module="daemon.outbox.patience",
+        function="Patience.is_over",
+        old="waited < self._anyway and not self._may_park()",
+        new="not self._may_park()",
+        killers=(f"{OUTBOX}::test_nobody_waits",),
+    ),
+    Mutant(
+        name="a parked job does not say why",
+        promise=PARKED,
+        module="daemon.job.attempt",
+        function="Attempt.run",
+        old="completion.say_parked(tries=tries, patience=patience)",
+        new="del tries",
+        killers=(ANOTHERS_END,),
     ),
     Mutant(
         name="a parked job is tried at once, again and again",
@@ -474,8 +502,8 @@ MUTANTS = (
         promise=PARKED,
         module="broker.parking",
         function="_PARK",
-        old="entry.tries = entry.tries + 1\n",
-        new="",
+        old="tries = last.tries + 1,",
+        new="tries = last.tries,",
         killers=(f"{LEASES}::test_parked",),
     ),
     Mutant(
@@ -483,9 +511,9 @@ MUTANTS = (
         promise=PARKED,
         module="daemon.job.attempt",
         function="Attempt.run",
-        old="if waited > self._context.settings.delivery_deadline:",
-        new="if waited < 0:",
-        killers=("tests/unit/daemon/job/test_another_workers_end.py",),
+        old="if patience <= 0:",
+        new="if patience is None:",
+        killers=(ANOTHERS_END,),
     ),
     # -- no job waits for who is gone
     Mutant(

@@ -230,6 +230,7 @@ class Daemon:
             orphaned_outboxes=orphaned_outboxes,
             interval=self._times.get("sweep_interval", SWEEP_INTERVAL),
             heartbeat=self._heartbeat_interval,
+            health=self._health,
         )
         in_background(recovery.run, "dioptra-recovery")
         try:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from dioptra_worker.api.user_client import UserClient
     from dioptra_worker.tools.jobs.control.actions import Actions
     from dioptra_worker.tools.jobs.listing import Listing
+    from dioptra_worker.tools.jobs.parked import ParkedJobs
 
 _PERSON = "DIOPTRA_USERNAME"
 _PASSWORD = "DIOPTRA_PASSWORD"  # noqa: S105 - a variable's name
@@ -43,6 +44,8 @@ Environment:
                           DIOPTRA_PASSWORD_FILE; without them the worker's
                           user, DIOPTRA_WORKER_USERNAME and
                           DIOPTRA_WORKER_PASSWORD
+  RQ_REDIS_URI            the queues: to cancel and requeue, and to tell which
+                          jobs are parked
 """
 
 EXIT_CODES = """\b
@@ -71,6 +74,15 @@ class CommandContext:
     listing: Listing
     mlflow: str | None
     environment: Mapping[str, str]
+
+    def parked_jobs(self) -> ParkedJobs:
+        """Which jobs are parked; where that cannot be known, it is said."""
+        from dioptra_worker.tools.jobs.parked import ParkedReader
+
+        found = ParkedReader(self.environment).read()
+        if found.trouble:
+            click.echo(record_lines(found.trouble), err=True)
+        return found
 
     @contextmanager
     def actions(self, *, seconds: float) -> Iterator[Actions]:

@@ -25,8 +25,10 @@ from dioptra_worker.tools.jobs.job_row import STATUSES
 from dioptra_worker.tools.jobs.job_types import JOB_TYPES
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
 
+    from dioptra_worker.broker.parking import Parked
     from dioptra_worker.tools.jobs.listing import Listed
 
 _HEADERS = ("ID", "STATUS", "NAME", "TYPE", "USER", "OBJECT", "AGE", "TOOK")
@@ -99,18 +101,31 @@ def list_command(
     )
     found = context.listing.find(wanted, limit=limit)
     time = now()
+    are_over = all(listed.job.has_ended for listed in found.jobs)
+    parked = {} if are_over else context.parked_jobs().among(found)
     if as_json:
-        print_json([dump_listed(listed, time) for listed in found.jobs])
+        print_json([dump_listed(it, time, parked.get(it.job.id)) for it in found.jobs])
         return
     rows = [_HEADERS, *(_cells(listed, time) for listed in found.jobs)]
     if not for_people():
         click.echo("\n".join(tabbed(rows)))
+        _tell_parked(parked)
         return
     _print(rows, [listed.job.status for listed in found.jobs])
     if not found.jobs:
         click.secho("no such jobs", dim=True)
     if found.more:
         click.secho(f"more than these {limit}: see --limit", dim=True)
+    _tell_parked(parked)
+
+
+def _tell_parked(parked: Mapping[int, Parked]) -> None:
+    """Say which of the jobs are parked, beside the table, which programs read."""
+    for job_id, found in parked.items():
+        from dioptra_worker.tools.jobs.parked import parked_lines
+
+        words = "; ".join(map(one_line, parked_lines(found)))
+        click.secho(f"job {job_id} is parked {words}", err=True)
 
 
 def _cells(listed: Listed, time: datetime) -> tuple[str, ...]:

@@ -63,6 +63,7 @@ def serve_command(context: CommandContext, *, host: str, port: int) -> None:
     from dioptra_worker.tools.jobs.page.log_section import Logs
     from dioptra_worker.tools.jobs.page.routes import Routes
     from dioptra_worker.tools.jobs.page.server import LOOPBACK, serving
+    from dioptra_worker.tools.jobs.parked import ParkedReader
 
     def actions(seconds: float) -> AbstractContextManager[Actions]:
         return context.actions(seconds=seconds)
@@ -76,6 +77,7 @@ def serve_command(context: CommandContext, *, host: str, port: int) -> None:
         token=secrets.token_urlsafe(32),
         logs=Logs(context.client),
         mask=Mask(secrets_in(context.environment)),
+        parked=ParkedReader(context.environment).read,
     )
     logging.basicConfig(format="%(message)s")
     try:

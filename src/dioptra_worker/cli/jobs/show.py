@@ -48,10 +48,11 @@ def show_command(context: CommandContext, *, job_id: int, as_json: bool) -> None
     from dioptra_worker.tools.jobs.details import dump_details, read_details
 
     details = read_details(context.api, context.client, job_id, mlflow=context.mlflow)
-    if as_json:
-        print_json(dump_details(details, now()))
-        return
     job = details.job
+    parked = None if job.has_ended else context.parked_jobs().of(job)
+    if as_json:
+        print_json(dump_details(details, now(), parked))
+        return
     mark = click.style(
         f"{MARKS.get(job.status, '')} {job.status}",
         fg=COLOURS.get(job.status),
@@ -59,6 +60,10 @@ def show_command(context: CommandContext, *, job_id: int, as_json: bool) -> None
     )
     click.secho(f"Job {job.id}: {one_line(job.name)}  ", bold=True, nl=False)
     click.echo(mark)
+    if parked is not None:
+        from dioptra_worker.tools.jobs.parked import parked_lines
+
+        _print_part("parked", [one_line(line) for line in parked_lines(parked)])
     print_parts(details)
 
 
@@ -67,9 +72,13 @@ def print_parts(details: Details, *, only: Collection[str] | None = None) -> Non
     for title, lines in _parts(details):
         if only is not None and title not in only:
             continue
-        for number, line in enumerate(lines):
-            head = f"  {'' if number else title:<{_WIDTH}}"
-            click.echo(click.style(head, dim=True) + line)
+        _print_part(title, lines)
+
+
+def _print_part(title: str, lines: list[str]) -> None:
+    for number, line in enumerate(lines):
+        head = f"  {'' if number else title:<{_WIDTH}}"
+        click.echo(click.style(head, dim=True) + line)
 
 
 def _parts(details: Details) -> Iterator[tuple[str, list[str]]]:

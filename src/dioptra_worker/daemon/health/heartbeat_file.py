@@ -23,6 +23,8 @@ WRITE_INTERVAL = 5.0
 """Seconds between two writes."""
 MAX_AGE = 30.0
 """Seconds after which a heartbeat counts as missing."""
+MAX_SHOWN = 5
+"""Jobs that are named where there may be many."""
 _NAME = "{name}"
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 
@@ -44,6 +46,7 @@ class Heartbeat:
         since: Since when.
         job_id: The job that it runs.
         waiting_for: The services that do not answer.
+        parked: The jobs of its queues that are parked.
     """
 
     written: datetime
@@ -54,6 +57,7 @@ class Heartbeat:
     since: datetime
     job_id: int | None
     waiting_for: tuple[str, ...]
+    parked: tuple[int, ...] = ()
 
     @classmethod
     def read(cls, path: Path) -> Self:
@@ -73,6 +77,7 @@ class Heartbeat:
                 since=datetime.fromisoformat(body["since"]),
                 job_id=body["job_id"],
                 waiting_for=tuple(body["waiting_for"]),
+                parked=tuple(int(job["job_id"]) for job in body.get("parked", ())),
             )
         except OSError as error:
             reason = error.strerror or type(error).__name__
@@ -91,7 +96,20 @@ class Heartbeat:
         away = f", waiting for {' and '.join(self.waiting_for)}"
         seconds = max(0.0, (now() - self.since).total_seconds())
         since = f" for {seconds:.0f} s"
-        return f"{self.state}{job}{since}{away if self.waiting_for else ''}"
+        return (
+            f"{self.state}{job}{since}{away if self.waiting_for else ''}"
+            f"{_parked(self.parked)}"
+        )
+
+
+def _parked(jobs: tuple[int, ...]) -> str:
+    """Say which jobs are parked, of many some."""
+    if not jobs:
+        return ""
+    shown = ", ".join(map(str, jobs[:MAX_SHOWN]))
+    more = ", ..." if len(jobs) > MAX_SHOWN else ""
+    word = "job is" if len(jobs) == 1 else "jobs are"
+    return f"; {len(jobs)} {word} parked: {shown}{more}"
 
 
 def place(pattern: Path, *, work_dir: Path, name: str) -> Path:

@@ -56,6 +56,7 @@ def render(health: Snapshot) -> str:
             [({}, health.since)],
         ),
         *_services(health),
+        *_parked(health),
         *_jobs(health),
     )
     return "".join(itertools.chain.from_iterable(families))
@@ -85,6 +86,31 @@ def _services(health: Snapshot) -> Iterable[list[str]]:
         "What the running job has for the API that is not delivered yet.",
         [({}, health.outbox)],
     )
+
+
+def _parked(health: Snapshot) -> Iterable[list[str]]:
+    jobs, seen = health.parked.jobs, health.parked.seen
+    yield _family(
+        "parked_jobs",
+        "gauge",
+        "Jobs of this worker's queues that are parked, whoever has parked them.",
+        [({}, len(jobs))],
+    )
+    times: tuple[tuple[str, str, list[float]], ...] = (
+        (
+            "parked_since_seconds",
+            "Since when the first of them is, in seconds since the epoch.",
+            [seen - job.age for job in jobs],
+        ),
+        (
+            "parked_given_up_seconds",
+            "When the first of them is given up, in seconds since the epoch.",
+            [seen + job.given_up_in for job in jobs if job.given_up_in is not None],
+        ),
+    )
+    for name, text, moments in times:
+        samples: list[Sample] = [({}, min(moments))] if moments else []
+        yield _family(name, "gauge", text, samples)
 
 
 def _jobs(health: Snapshot) -> Iterable[list[str]]:

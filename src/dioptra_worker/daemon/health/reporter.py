@@ -13,6 +13,7 @@ import logging
 import os
 import socket
 import threading
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Self
 
 from dioptra_worker.common.processes.process_identity import ProcessId, identify
@@ -145,6 +146,7 @@ def is_dead(path: Path) -> bool:
 
 
 def _body(health: Snapshot, process: ProcessId) -> dict[str, Any]:
+    seen = datetime.fromtimestamp(health.parked.seen, UTC)
     return {
         "written": moment(health.now),
         "pid": process.pid,
@@ -164,4 +166,7 @@ def _body(health: Snapshot, process: ProcessId) -> dict[str, Any]:
             for name, contact in sorted(health.contacts.items())
         },
         "outbox": health.outbox,
+        "parked": [
+            {"job_id": job.job_id, **job.dump(seen)} for job in health.parked.jobs
+        ],
     }

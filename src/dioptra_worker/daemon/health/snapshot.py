@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from dioptra_worker.broker.parking import Parked
+
 Phase = Literal["starting", "serving", "suspended", "ending"]
 State = Literal["starting", "idle", "busy", "waiting", "suspended", "ending"]
 
@@ -67,6 +69,19 @@ class Peaks:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ParkedJobs:
+    """The jobs of the daemon's queues that are parked, whoever has parked them.
+
+    Attributes:
+        jobs: The jobs.
+        seen: When that was so, in seconds since the epoch.
+    """
+
+    jobs: tuple[Parked, ...] = ()
+    seen: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
 class Snapshot:
     """The daemon's health at one moment; times are seconds since the epoch.
 
@@ -83,6 +98,7 @@ class Snapshot:
         waiting_for: The services that do not answer.
         contacts: How it stands with each service, by name.
         outbox: Items for the API that are not delivered yet.
+        parked: The jobs at which the API fails alone.
         jobs: How many jobs ended, by result.
         durations: How long they took.
         peaks: How much memory they took.
@@ -100,6 +116,7 @@ class Snapshot:
     waiting_for: tuple[str, ...]
     contacts: Mapping[str, Contact]
     outbox: int
+    parked: ParkedJobs
     jobs: Mapping[str, int]
     durations: Durations
     peaks: Peaks

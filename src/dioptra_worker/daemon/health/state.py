@@ -15,6 +15,7 @@ from dioptra_worker.daemon.health.snapshot import (
     NEEDED,
     Contact,
     Durations,
+    ParkedJobs,
     Peaks,
     Snapshot,
 )
@@ -23,6 +24,7 @@ from dioptra_worker.errors import ServiceRefused, ServiceUnavailable
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence, Sized
 
+    from dioptra_worker.broker.parking import Parked
     from dioptra_worker.daemon.health.snapshot import Phase, State
 
 START_TIMEOUT = 120.0
@@ -57,6 +59,7 @@ class HealthState:
         self._job_id: int | None = None
         self._contacts: dict[str, Contact] = {}
         self._outbox: Sized = ()
+        self._parked = ParkedJobs()
         self._jobs: dict[str, int] = {}
         self._durations = Durations()
         self._peaks = Peaks()
@@ -157,6 +160,11 @@ class HealthState:
         with self._lock:
             self._outbox = outbox
 
+    def parked(self, jobs: Sequence[Parked]) -> None:
+        """Say which jobs of our queues are parked now."""
+        with self._lock:
+            self._parked = ParkedJobs(jobs=tuple(jobs), seen=self._now())
+
     # -- for whoever shows it --------------------------------------------------
 
     @property
@@ -181,6 +189,7 @@ class HealthState:
                 waiting_for=self._away(),
                 contacts=dict(self._contacts),
                 outbox=len(self._outbox),
+                parked=self._parked,
                 jobs=dict(self._jobs),
                 durations=self._durations,
                 peaks=self._peaks,

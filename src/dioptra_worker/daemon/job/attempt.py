@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from dioptra_worker.broker.leases import Leases
+    from dioptra_worker.broker.parking import Parked
     from dioptra_worker.broker.records import PendingStatus
     from dioptra_worker.broker.rq.payload import JobRequest
     from dioptra_worker.common.stop import JobStop
@@ -60,7 +61,11 @@ CLOSE_RUN_TIMEOUT = 15.0
 
 
 class Attempt:
-    """Drives one job, in one thread; its `JobStop` is for any other."""
+    """Drives one job, in one thread; its `JobStop` is for any other.
+
+    Attributes:
+        gives_up: Of a job that is parked, whether what waits is given up some time.
+    """
 
     def __init__(
         self,
@@ -79,6 +84,7 @@ class Attempt:
             may_park: Whether another job waits for this one's end to be delivered.
         """
         self._may_park = may_park
+        self.gives_up = False
         self._run_is_known = True
         self.request = request
         self._context = context
@@ -113,16 +119,18 @@ class Attempt:
         self._prefetch = self._cleanup.enter_context(prefetch)
         return claimed
 
-    def run(self, claimed: Claim, *, waited: float = 0.0) -> Outcome:
+    def run(self, claimed: Claim, *, parked: Parked | None = None) -> Outcome:
         """Run the job and deliver everything.
 
         Args:
             claimed: What `claim` said; the job is ours.
-            waited: Seconds for which its end could not be delivered so far.
+            parked: Since when its end could not be delivered, if that is so.
 
         Returns:
             How it ended. The API knows already, unless the job was given back.
         """
+        waited = 0.0 if parked is None else parked.age
+        patience = self._context.settings.delivery_deadline - waited
         # The outbox is closed last: what is cleaned up may still have something to say.
         with (
             completing(
@@ -138,7 +146,7 @@ class Attempt:
             known = claimed.pending
             if claimed.kind == "lost":
                 outcome = _told_late(claimed)
-                if waited > self._context.settings.delivery_deadline:
+                if patience <= 0:
                     words = f"the REST API failed at it for {duration(waited)}"
                     given_up = completion.give_up_results(words)
                     if given_up is not None:  # there is another end now
@@ -150,14 +158,21 @@ class Attempt:
             outcome = self._context.mask.record(outcome)
             match outcome.fate:
                 case "given back":
-                    return completion.requeue(outcome)
+                    outcome = completion.requeue(outcome)
                 case "dropped":
                     completion.drop()
                 case _:
                     delivered = completion.conclude(outcome, known)
+                    if not delivered and patience <= 0 and completion.give_up_log():
+                        delivered = completion.conclude(outcome, known)
                     outcome = self._unless_gone(outcome)
                     if not delivered and outcome.fate != "dropped":
-                        return undelivered(outcome, completion.outbox.parked_for)
+                        parked_for = completion.outbox.parked_for
+                        outcome = undelivered(outcome, parked_for)
+            if outcome.fate == "parked":
+                tries = 0 if parked is None else parked.tries
+                completion.say_parked(tries=tries, patience=patience)
+                self.gives_up = len(completion.outbox) > 0
         return outcome
 
     def _unless_gone(self, outcome: Outcome) -> Outcome:

@@ -8,13 +8,16 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+from dioptra_worker.broker.parking import pause
 from dioptra_worker.broker.records import PendingStatus
 from dioptra_worker.common.network.backoff import FOREVER, retry_until_available
 from dioptra_worker.common.outcome import Outcome
 from dioptra_worker.common.stop import Stopped
+from dioptra_worker.common.text.humanize import duration
 from dioptra_worker.daemon.job.heartbeat import taken_over
 from dioptra_worker.daemon.outbox.job_log import JobLog
 from dioptra_worker.daemon.outbox.outbox import Outbox
+from dioptra_worker.daemon.outbox.patience import PARK_AFTER, Patience
 from dioptra_worker.errors import ServiceUnavailable
 
 if TYPE_CHECKING:
@@ -63,6 +66,7 @@ def completing(
         worker=request.worker,
     )
     pace = context.times.get("retry_pace", 1.0)
+    patience = Patience(context.api.ping, may_park=may_park, pace=pace)
     pending = claimed.pending
     # A journal that has that end has what goes with it, too, but for what is delivered.
     is_known_here = journal is not None and journal.final_status == pending
@@ -75,6 +79,7 @@ def completing(
             request.job_id,
             mask=context.mask,
             stop=stop,
+            patience=patience,
             journal=journal,
             pace=pace,
         ) as job_log,
@@ -84,8 +89,8 @@ def completing(
             job_id=request.job_id,
             experiment_id=request.experiment_id,
             stop=stop,
+            patience=patience,
             journal=journal,
-            may_park=may_park,
             pace=pace,
         ) as outbox,
     ):
@@ -206,13 +211,20 @@ class Completion:
         Args:
             words: Why.
         """
-        count = self.outbox.give_up(words)
+        count = self.outbox.give_up_results(words)
         if not count:
             return None
         if self._journal is not None:
             self._journal.ack_final_status()  # there is another one now
         reason = f"{count:,} results of the job could not be delivered: {words}"
         return Outcome(fate="failed", reason=reason, mlflow="FAILED")
+
+    def give_up_log(self) -> bool:
+        """Give up the log if it is what the API fails at; whether it is."""
+        if self.outbox.parked_for is None or not len(self.job_log):
+            return False
+        self.outbox.give_up_log(str(self.outbox.parked_for))
+        return True
 
     def requeue(self, outcome: Outcome) -> Outcome:
         """Set the job back to ``queued``, or fail it where the settings say so."""
@@ -225,6 +237,20 @@ class Completion:
             self.job_log.say("WARNING", words)
             delivered = self._finish("reset")
         return outcome if delivered else undelivered(outcome, self.outbox.parked_for)
+
+    def say_parked(self, *, tries: int, patience: float) -> None:
+        """Say why the job is parked and what becomes of it, where that can be said.
+
+        Args:
+            tries: How often it was parked before.
+            patience: Seconds until what waits is given up.
+        """
+        words = parked_words(self.outbox.parked_for, tries=tries)
+        if len(self.outbox):
+            left = duration(max(0.0, patience))
+            words += f"; what is not taken in {left} is given up"
+        self.job_log.log_job_only("WARNING", words)
+        self.job_log.drain(PARK_AFTER)
 
     def drop(self) -> None:
         """Deliver the rest and leave the status alone: it is another's.
@@ -258,6 +284,19 @@ def _take_over(journal: Journal, request: JobRequest, claimed: Claim) -> str:
     return (
         f"{lines:,} log records of attempt {before.attempt} stand above that worker"
         f" {before.worker!r} was lost with"
+    )
+
+
+def parked_words(error: object, *, tries: int) -> str:
+    """What the log of a job that is parked says.
+
+    Args:
+        error: At what the API fails.
+        tries: How often it was parked before.
+    """
+    return (
+        f"this job is parked and others are run: the REST API fails at it and works"
+        f" otherwise ({error}); it is tried again in {duration(pause(tries))}"
     )
 
 

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 import uuid
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from dioptra_worker.broker.parking import Trouble
 from dioptra_worker.broker.records import UNKNOWN
 from dioptra_worker.broker.rq.payload import read_request
+from dioptra_worker.common.background import in_background
 from dioptra_worker.common.stop import Stopped
 from dioptra_worker.common.text.humanize import duration
 from dioptra_worker.daemon.job.attempt import Attempt
-from dioptra_worker.daemon.outbox.sender import fails_here_only
+from dioptra_worker.daemon.job.completion import parked_words
+from dioptra_worker.daemon.outbox.job_log import JobLog
+from dioptra_worker.daemon.outbox.sender import LoneTrouble
 from dioptra_worker.daemon.service_calls import RedisRetries
 from dioptra_worker.errors import PayloadError, ServiceUnavailable
 
@@ -21,17 +26,19 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from dioptra_worker.broker.leases import Leases
-    from dioptra_worker.broker.parking import Parking
+    from dioptra_worker.broker.parking import Parked, Parking
     from dioptra_worker.broker.rq.payload import JobRequest
     from dioptra_worker.broker.rq.registries import Registries
     from dioptra_worker.broker.rq.rq_worker import ActiveJob, QueueEntry, RqWorker
     from dioptra_worker.common.outcome import Outcome
     from dioptra_worker.common.stop import JobStop, StopRequests
-    from dioptra_worker.daemon.job.claim import Claim
     from dioptra_worker.daemon.job.context import AttemptContext
     from dioptra_worker.daemon.job.heartbeat import Heartbeat
 
 log = logging.getLogger("dioptra_worker.handler")
+
+TELL_TIMEOUT = 2.0
+"""Seconds that the API has to hear a line in the log of a job that is not begun."""
 
 
 class Handler:
@@ -61,6 +68,8 @@ class Handler:
         self._heartbeat = heartbeat
         self._stops = stops
         self._retries = RedisRetries(context.health)
+        # That of the job which was put back last: it comes back at once.
+        self._lone_trouble = (0, LoneTrouble(context.api.ping))
 
     def handle(self, entry: QueueEntry, stop: JobStop) -> bool:
         """Handle an entry to its end.
@@ -93,10 +102,16 @@ class Handler:
             parking=self._retries.wrap(self._registries.parking, stop),
             leases=self._retries.wrap(self._context.leases, stop),
             has_waiting=self._has_waiting,
+            lone_trouble=self._lone_trouble_of(request.job_id),
             context=self._context,
             heartbeat=self._heartbeat,
         )
         return handling.run()
+
+    def _lone_trouble_of(self, job_id: int) -> LoneTrouble:
+        if self._lone_trouble[0] != job_id:
+            self._lone_trouble = (job_id, LoneTrouble(self._context.api.ping))
+        return self._lone_trouble[1]
 
     def _has_waiting(self) -> bool:
         try:
@@ -123,6 +138,7 @@ class _Handling:
         parking: Parking,
         leases: Leases,
         has_waiting: Callable[[], bool],
+        lone_trouble: LoneTrouble,
         context: AttemptContext,
         heartbeat: Heartbeat,
     ) -> None:
@@ -134,6 +150,7 @@ class _Handling:
         self._parking = parking
         self._leases = leases
         self._has_waiting = has_waiting
+        self._lone_trouble = lone_trouble
         self._context = context
         self._heartbeat = heartbeat
         self._attempt: Attempt | None = None
@@ -196,19 +213,21 @@ class _Handling:
                 self._rq.drop_duplicate(entry, None)
             return True
         except ServiceUnavailable as error:
-            if fails_here_only(error, self._context.api.ping):
+            if self._lone_trouble.is_seen_in(error):
                 self._hand_on()
-                self._park(str(error))
+                tries = self._park(str(error)).tries - 1
+                self._tell_job(parked_words(error, tries=tries))
                 return True
             self._put_back(str(error))
             return False
-        if claimed.kind != "lost":  # an end that was never settled is of another run
+        if claimed.kind != "lost":
+            # An end that was never settled, and trouble with it, are of another run.
             self._leases.clear_pending_status(job_id)
+            self._parking.forget(job_id)
         if claimed.kind in {"over", "gone"}:
             log.info("job %d is not ours to run: %s", job_id, claimed.words)
             self._rq.drop_duplicate(entry, claimed.status)
             self._leases.forget_attempts(job_id)
-            self._parking.forget(job_id)
             return True
         active = self._rq.start_job(entry)
         self._stop.begin()
@@ -217,7 +236,9 @@ class _Handling:
         log.info("job %d started", job_id, extra={"job_id": job_id})
         started = time.monotonic()
         try:
-            outcome = attempt.run(claimed, waited=self._waited(claimed))
+            is_late = claimed.kind == "lost"  # any other has no end yet
+            parked = self._parking.look(job_id) if is_late else None
+            outcome = attempt.run(claimed, parked=parked)
             self._heartbeat.end()
             self._close(active, outcome)
         except Exception:  # RQ's books would have it run for as long as we live
@@ -235,13 +256,6 @@ class _Handling:
         )
         return True
 
-    def _waited(self, claimed: Claim) -> float:
-        """Seconds for which a job's end could not be delivered so far."""
-        if claimed.kind != "lost":  # it has no end yet
-            return 0.0
-        parked = self._parking.look(self._request.job_id)
-        return 0.0 if parked is None else parked.age
-
     def _close(self, active: ActiveJob, outcome: Outcome) -> None:
         """Write into RQ's and our own books how it ended."""
         job_id = self._request.job_id
@@ -255,7 +269,8 @@ class _Handling:
             self._hand_on()
         if outcome.fate == "parked":
             self._rq.park(active)
-            self._park(outcome.reason)
+            gives_up = self._attempt is not None and self._attempt.gives_up
+            self._park(outcome.reason, gives_up=gives_up)
             return
         self._rq.end_job(active, outcome)
         if outcome.fate in {"given back", "left"}:
@@ -268,15 +283,46 @@ class _Handling:
         self._leases.forget_attempts(job_id)
         self._parking.forget(job_id)
 
-    def _park(self, why: str) -> None:
+    def _park(self, why: str, *, gives_up: bool = False) -> Parked:
         """Have a job wait at which the API fails, and let the next one pass.
 
         It lies among what was taken and not begun, where recovery finds it.
+
+        Args:
+            why: At what it fails.
+            gives_up: Whether that is given up some time.
         """
-        job_id = self._request.job_id
-        pause = self._parking.park(job_id)
-        words = "job %d waits for %s, and others run: the API fails at it alone: %s"
-        log.warning(words, job_id, duration(pause), why, extra={"event": "parked"})
+        patience = self._context.settings.delivery_deadline
+        trouble = Trouble(
+            why=self._context.mask(why),
+            queue=self._entry.queue.name,
+            worker=self._rq.name,
+            patience=patience if gives_up else None,
+        )
+        parked = self._parking.park(self._request.job_id, trouble)
+        words = "job %d is parked for %s, and others run: the API fails at it alone: %s"
+        log.warning(
+            words,
+            self._request.job_id,
+            duration(parked.left),
+            trouble.why,
+            extra={"event": "parked"},
+        )
+        return parked
+
+    def _tell_job(self, words: str) -> None:
+        """Say something in the log of a job that has not begun, if that can be done."""
+        context, job_id = self._context, self._request.job_id
+
+        def tell() -> None:
+            with JobLog(
+                context.api, job_id, mask=context.mask, stop=self._stop
+            ) as job_log:
+                job_log.log_job_only("WARNING", words)
+                job_log.drain(TELL_TIMEOUT)
+
+        with contextlib.suppress(TimeoutError):
+            in_background(tell, "dioptra-call").result(TELL_TIMEOUT)
 
     def _put_back(self, reason: str) -> None:
         log.warning("job %d is put back: %s", self._request.job_id, reason)

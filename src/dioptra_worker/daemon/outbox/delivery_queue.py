@@ -63,7 +63,7 @@ class DeliveryQueue(Generic[P]):
         capacity: Capacity | None = None,
         buffer: Buffer[P] | None = None,
         stop: JobStop | None = None,
-        on_blocked: Callable[[ServiceUnavailable], object] = lambda _: None,
+        is_over: Callable[[ServiceUnavailable], bool] = lambda _: False,
         pace: float = 1.0,
     ) -> None:
         """Prepare; entering starts the thread.
@@ -75,14 +75,14 @@ class DeliveryQueue(Generic[P]):
             capacity: What may wait.
             buffer: Where items wait; what it has is delivered first.
             stop: How long the delivery may take; None is no limit.
-            on_blocked: Told, from the thread, each time that the head of the queue has
-                to wait for the service.
+            is_over: Asked, from the thread, each time that the head of the queue has to
+                wait for the service, whether all that waits is left for later.
             pace: What pauses between two tries are multiplied with.
         """
         self._sender = sender
         self._batch = batch
         self._stop = stop or JobStop()
-        self._on_blocked = on_blocked
+        self._is_patience_over = is_over
         self._left = False
         self._pace = pace
         self._capacity = capacity or Capacity()
@@ -170,7 +170,7 @@ class DeliveryQueue(Generic[P]):
             self._draining = False
             return self._is_empty()
 
-    def leave(self) -> None:
+    def _leave(self) -> None:
         """Let whoever drains go, now and later; what waits stays where it is."""
         with self._changed:
             self._left = True
@@ -183,7 +183,7 @@ class DeliveryQueue(Generic[P]):
     def clear(self) -> None:
         """Throw everything away, now and later."""
         with self._changed:
-            self._cleared = True
+            self._cleared, self._left = True, False
             self._taken = self._buffer.last
             self._to_retry.clear()
             self._changed.notify_all()
@@ -272,9 +272,13 @@ class DeliveryQueue(Generic[P]):
             self._sender.on_wait(error)
         if not error.silence:  # what was on its way ended with who had taken it
             self._late_window = min(self._late_window, LATE_ARRIVAL_WINDOW)
-        if not self._sender.is_poison(_items(entries), error):
+        items = _items(entries)
+        if not self._sender.is_poison(items, error):
             self._requeue(entries)
-            self._on_blocked(error)
+            # What may be given up by itself, and soon, parks no job.
+            own = self._sender.may_be_poison(items, error)
+            if not own and self._is_patience_over(error):
+                self._leave()
             self._sleep(max(next(self._delays), error.retry_after or 0.0) * self._pace)
             return
         self._on_recovered()

@@ -17,6 +17,7 @@ from dioptra_worker.common.job_loggers import name_of_job
 from dioptra_worker.common.text.printable import spelt_out
 from dioptra_worker.daemon.outbox.delivery_queue import DeliveryQueue
 from dioptra_worker.daemon.outbox.log_sender import LOG_BATCH, LogSender
+from dioptra_worker.daemon.outbox.patience import Patience
 from dioptra_worker.protocol.messages import OWN_LOGGER, Log
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ class JobLog:
         *,
         mask: Mask,
         stop: JobStop,
+        patience: Patience | None = None,
         journal: Journal | None = None,
         prefix: str = "",
         batch: Batch = LOG_BATCH,
@@ -71,6 +73,8 @@ class JobLog:
             mask: Hides secrets in text.
             stop: How long the delivery may take; told when the API no longer knows
                 the job.
+            patience: How long the lines wait for an API that fails at them alone once
+                the job has ended; None is for ever.
             journal: Keeps lines on disk; what it has is delivered first.
             prefix: What each line begins with.
             batch: Which lines go out together.
@@ -100,6 +104,7 @@ class JobLog:
             capacity=capacity,
             buffer=journal.log if journal else None,
             stop=stop,
+            is_over=(patience or Patience(api.ping)).is_over,
             pace=pace,
         )
 

@@ -15,6 +15,7 @@ from dioptra_worker.daemon.outbox.sender import (
     ApiSender,
     log_delivery_goes_on,
     log_delivery_waits,
+    may_be_alone,
     refused_login_is_unavailable,
 )
 from dioptra_worker.protocol.messages import OWN_LOGGER
@@ -168,9 +169,14 @@ class LogSender(ApiSender):
             return 0.0
         return max(LATE_ARRIVAL_WINDOW, error.silence * SLOW_ARRIVAL)
 
+    def may_be_poison(self, items: list[Log], error: ServiceUnavailable) -> bool:
+        """Whether these items may be to blame."""
+        del items
+        return may_be_alone(error)
+
     def is_poison(self, items: list[Log], error: ServiceUnavailable) -> bool:
         """Whether these items are to blame, and not the API."""
-        poisonous = self._fails_here_only(error)
+        poisonous = self.may_be_poison(items, error) and self._fails_here_only(error)
         if poisonous and len(items) > 1:
             self._failures = POISON_TRIES - TRIES_OF_A_PART
         return poisonous

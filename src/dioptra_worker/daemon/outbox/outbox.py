@@ -13,7 +13,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
-import time
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Self
@@ -23,9 +22,9 @@ from dioptra_worker.common.stop import JOB_DELETED, Stopped
 from dioptra_worker.daemon.outbox.buffer import Buffer
 from dioptra_worker.daemon.outbox.delivery_queue import Batch, DeliveryQueue
 from dioptra_worker.daemon.outbox.items import ItemCodec, Result, weight
+from dioptra_worker.daemon.outbox.patience import Patience
 from dioptra_worker.daemon.outbox.result_sender import ResultSender
 from dioptra_worker.daemon.outbox.sender import (
-    fails_here_only,
     log_delivery_goes_on,
     log_delivery_waits,
     refused_login_is_unavailable,
@@ -53,15 +52,6 @@ log = logging.getLogger("dioptra_worker.courier")
 
 _ARTIFACTS = ItemCodec[Result](ArtifactStored)
 
-PARK_AFTER = 5.0
-"""Seconds that a job's end waits for an API which fails at it alone before another job
-is let pass."""
-
-_PARKED = (
-    "other jobs are run until the REST API, which works otherwise, takes what it fails"
-    " at; it is tried again and again"
-)
-
 
 class Outbox:
     """One job's outbox; its methods may be called from any thread."""
@@ -76,7 +66,7 @@ class Outbox:
         stop: JobStop,
         journal: Journal | None = None,
         capacity: Capacity | None = None,
-        may_park: Callable[[], bool] = lambda: False,
+        patience: Patience | None = None,
         pace: float = 1.0,
     ) -> None:
         """Prepare; entering starts the results' queue.
@@ -90,7 +80,8 @@ class Outbox:
                 the job.
             journal: Keeps results on disk; what it has is delivered first.
             capacity: What may wait; beyond it, metrics are dropped, counted and said.
-            may_park: Whether another job waits for this one's end to be delivered.
+            patience: How long the end of the job waits for an API that fails at it
+                alone, the log's too; None is for ever.
             pace: What pauses between two tries are multiplied with.
         """
         self._api = api
@@ -101,10 +92,7 @@ class Outbox:
         self._journal = journal
         self._pace = pace
         self._lock = threading.Lock()
-        self._may_park = may_park
-        self._finishing = False
-        self._blocked_since: float | None = None
-        self._parked_for: ServiceUnavailable | None = None
+        self._patience = patience or Patience(api.ping)
         self._held = journal.artifacts if journal else Buffer[Result](weight)
         self._run_id = journal.about.run_id if journal else ""
         self._results, self._artifacts = (
@@ -115,7 +103,7 @@ class Outbox:
                 capacity=capacity,
                 buffer=buffer,
                 stop=stop,
-                on_blocked=self._note_blocked,
+                is_over=self._patience.is_over,
                 pace=pace,
             )
             for name, buffer in (
@@ -183,9 +171,9 @@ class Outbox:
     @property
     def parked_for(self) -> ServiceUnavailable | None:
         """At what the API failed, and only at that, when `finish` left it for later."""
-        return self._parked_for
+        return self._patience.parked_for
 
-    def give_up(self, words: str) -> int:
+    def give_up_results(self, words: str) -> int:
         """Give up every result that waits; how many.
 
         Args:
@@ -198,21 +186,21 @@ class Outbox:
             self._artifacts.clear()
         return count
 
-    def _note_blocked(self, error: ServiceUnavailable) -> None:
-        """Leave the end of a job for later when only this job is in trouble.
+    def give_up_log(self, words: str) -> None:
+        """Give up every line of the log that waits.
 
-        While nobody waits for that, to go on trying is as good, and sooner done.
+        Args:
+            words: Why.
         """
-        if not self._finishing:
-            return
-        now = time.monotonic()
-        self._blocked_since = self._blocked_since or now
-        if now - self._blocked_since < PARK_AFTER * self._pace:
-            return
-        if fails_here_only(error, self._api.ping) and self._may_park():
-            self._parked_for = error
-            self._results.leave()
-            self._artifacts.leave()
+        if count := len(self._log):
+            log.error(
+                "job %d: %d log records: %s",
+                self._job_id,
+                count,
+                words,
+                extra={"event": "refused"},
+            )
+            self._log.clear()
 
     def finish(
         self,
@@ -235,11 +223,8 @@ class Outbox:
         Returns:
             Whether all of it is delivered, or nobody wants it any more.
         """
-        self._finishing = True
+        self._patience.begin()
         if not (self._results.drain(timeout) and self._drain_artifacts(timeout)):
-            if self._parked_for is not None:
-                self._log.say("WARNING", f"{_PARKED}: {self._parked_for}")
-                self._log.drain(PARK_AFTER)
             return False
         last_line()
         if not self._log.drain(timeout):
@@ -284,8 +269,7 @@ class Outbox:
             try:
                 self._api.set_status(self._experiment_id, self._job_id, status)
             except ServiceUnavailable as error:
-                self._note_blocked(error)
-                if self._parked_for is not None:
+                if self._patience.is_over(error):
                     raise Stopped from error
                 raise
             except (NotFound, LoginRefused):

@@ -11,6 +11,7 @@ from dioptra_worker.daemon.outbox.items import Result, describe
 from dioptra_worker.daemon.outbox.sender import (
     LATE_ARRIVAL_WINDOW,
     ApiSender,
+    may_be_alone,
     refused_login_is_unavailable,
 )
 from dioptra_worker.errors import NotFound, ServiceRefused, ServiceUnavailable
@@ -148,10 +149,14 @@ class ResultSender(ApiSender):
             return 0.0
         return max(LATE_ARRIVAL_WINDOW, error.silence * SILENT_REGISTRATION)
 
+    def may_be_poison(self, items: list[Result], error: ServiceUnavailable) -> bool:
+        """Whether these items may be to blame."""
+        ones_own = isinstance(items[0], Metric) or NOT_STORED in str(error)
+        return ones_own and may_be_alone(error)
+
     def is_poison(self, items: list[Result], error: ServiceUnavailable) -> bool:
         """Whether these items are to blame, and not the API."""
-        ones_own = isinstance(items[0], Metric) or NOT_STORED in str(error)
-        return ones_own and self._fails_here_only(error)
+        return self.may_be_poison(items, error) and self._fails_here_only(error)
 
     def on_refusal(self, items: list[Result], words: str) -> None:
         """Have it said what will never be delivered."""

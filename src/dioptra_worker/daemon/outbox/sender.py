@@ -59,6 +59,10 @@ class Sender(Protocol[P]):
         """Seconds in which what failed may still arrive, and would be there twice."""
         ...
 
+    def may_be_poison(self, items: list[P], error: ServiceUnavailable) -> bool:
+        """Whether a failure may be these items' fault; `is_poison` finds that out."""
+        ...
+
     def is_poison(self, items: list[P], error: ServiceUnavailable) -> bool:
         """Whether the failure is these items' fault and not the service's."""
         ...
@@ -159,32 +163,48 @@ class ApiSender:
 
     def _fails_here_only(self, error: ServiceUnavailable) -> bool:
         """Whether the API has failed often at this while it works otherwise."""
-        if not _may_be_alone(error):
-            return False
         self._failures += 1
         if self._failures < POISON_TRIES:
             return False
         self._failures = 0
-        return fails_here_only(error, partial(self._api.job, self._job_id))
+        return LoneTrouble(partial(self._api.job, self._job_id)).is_seen_in(error)
 
 
-def fails_here_only(error: ServiceUnavailable, probe: Callable[[], object]) -> bool:
-    """Whether a service fails at what it was asked, and otherwise works.
+class LoneTrouble:
+    """Tells a service that fails at one thing from one that does not work.
 
-    Args:
-        error: How it failed.
-        probe: Asks it for something else.
+    Some answers say so at once, if the service answers a probe. Whatever else goes
+    wrong may have been an outage that has just ended: it has to go wrong again after
+    the service was seen to work.
     """
-    if not _may_be_alone(error):
-        return False
-    try:
-        probe()
-    except ServiceError:
-        return False
-    return True
+
+    def __init__(self, probe: Callable[[], object]) -> None:
+        """Prepare.
+
+        Args:
+            probe: Asks the service for something else.
+        """
+        self._probe = probe
+        self._worked = False
+
+    def is_seen_in(self, error: ServiceUnavailable) -> bool:
+        """Whether a service fails at what it was asked, and otherwise works.
+
+        Args:
+            error: How it failed.
+        """
+        worked_before, self._worked = self._worked, self._works()
+        return self._worked and (may_be_alone(error) or worked_before)
+
+    def _works(self) -> bool:
+        try:
+            self._probe()
+        except ServiceError:
+            return False
+        return True
 
 
-def _may_be_alone(error: ServiceUnavailable) -> bool:
+def may_be_alone(error: ServiceUnavailable) -> bool:
     """Whether the API, or a filter before it, may fail at what was asked only."""
     return error.status == HTTPStatus.INTERNAL_SERVER_ERROR or isinstance(
         error, ForeignAnswer

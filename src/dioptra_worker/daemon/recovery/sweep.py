@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from dioptra_worker.api.client import DioptraApi
     from dioptra_worker.broker.leases import Leases
     from dioptra_worker.broker.rq.registries import Queue, Registries
+    from dioptra_worker.daemon.health.state import HealthState
     from dioptra_worker.daemon.recovery.orphaned_outboxes import OrphanedOutboxes
 
 log = logging.getLogger("dioptra_worker.recovery")
@@ -54,6 +55,7 @@ class Recovery:
         orphaned_outboxes: OrphanedOutboxes | None = None,
         interval: float = SWEEP_INTERVAL,
         heartbeat: float = 0.0,
+        health: HealthState | None = None,
     ) -> None:
         """Prepare; nothing is looked at yet.
 
@@ -69,6 +71,7 @@ class Recovery:
             orphaned_outboxes: What lost workers of this machine left undelivered.
             interval: Seconds between two looks at RQ's books, at most.
             heartbeat: Seconds in which a worker that lives renews its lease.
+            health: Is told which jobs are parked.
         """
         self._api = api
         self._leases = leases
@@ -80,6 +83,7 @@ class Recovery:
         self._orphaned_outboxes = orphaned_outboxes
         self._interval = min(interval, lost_after)
         self._heartbeat = heartbeat
+        self._health = health
         self._done = threading.Event()
         self._looked_at: dict[str, int] = {}
 
@@ -111,6 +115,7 @@ class Recovery:
             self._sweep_api_in_turn,
             self._sweep_runs_in_turn,
             self._sweep_outboxes,
+            self._tell_parked,
         ]
         for step in steps:
             try:
@@ -141,6 +146,12 @@ class Recovery:
     def _sweep_outboxes(self) -> None:
         if self._orphaned_outboxes is not None:  # nobody else can look there
             self._orphaned_outboxes.sweep()
+
+    def _tell_parked(self) -> None:
+        if self._health is not None:
+            ours = {queue.name for queue in self._queues}
+            parked = self._registries.parking.all()
+            self._health.parked([job for job in parked if job.queue in ours])
 
     def _sweep_runs(self) -> bool:
         """Close the MLflow runs that are to be, in any order, until one is not.

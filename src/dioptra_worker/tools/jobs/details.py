@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from dioptra_worker.api.client import DioptraApi
     from dioptra_worker.api.models import Artifact, ArtifactParameter, MetricPoint
     from dioptra_worker.api.user_client import UserClient
+    from dioptra_worker.broker.parking import Parked
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,18 +103,35 @@ def read_details(
         )
 
 
-def dump_listed(listed: Listed, now: datetime) -> dict[str, Any]:
-    """A job of a list in JSON's types."""
+def dump_listed(
+    listed: Listed, now: datetime, parked: Parked | None = None
+) -> dict[str, Any]:
+    """A job of a list in JSON's types.
+
+    Args:
+        listed: The job.
+        now: The time.
+        parked: Why it is parked, if it is.
+    """
     return listed.job.dump() | {
         "type": listed.job_type,
         "age_seconds": listed.age(now),
         "took_seconds": listed.took(now),
+        "parked": None if parked is None else parked.dump(now),
     }
 
 
-def dump_details(details: Details, now: datetime) -> dict[str, Any]:
-    """All of a job in JSON's types."""
-    return dump_listed(details.listed, now) | {
+def dump_details(
+    details: Details, now: datetime, parked: Parked | None = None
+) -> dict[str, Any]:
+    """All of a job in JSON's types.
+
+    Args:
+        details: The job.
+        now: The time.
+        parked: Why it is parked, if it is.
+    """
+    return dump_listed(details.listed, now, parked) | {
         "entrypoint_snapshot_id": details.snapshot_id,
         "timeout": details.timeout,
         "waited_seconds": details.listed.timeline.waited,

@@ -19,6 +19,7 @@ import pytest
 from click.testing import CliRunner, Result
 from tests.plugins.small_disk import may_mount, small_disk
 
+from dioptra_worker.broker.parking import Parked
 from dioptra_worker.cli.health import default_work_dir, health_command
 from dioptra_worker.daemon.health import heartbeat_file, metrics, probes
 from dioptra_worker.daemon.health.heartbeat_file import Heartbeat, NoHeartbeat
@@ -317,9 +318,37 @@ def test_metrics_say_what_was_asked_for(health: HealthState, clock: Clock) -> No
         f'{LAST_CONTACT}{{service="Redis"}} {clock.time:.0f}',
         "dioptra_worker_outbox_depth 3",
         "dioptra_worker_job_peak_memory_bytes 4096",
+        "dioptra_worker_parked_jobs 0",
     ):
         assert line + "\n" in text
     assert "dioptra_worker_build_info{version=" in text
+
+
+def test_parked_jobs(health: HealthState, clock: Clock, tmp_path: Path) -> None:
+    """How many jobs are parked, since when and until when, is told everywhere."""
+    _serving(health).parked(
+        [
+            Parked(job_id=17, age=300.0, left=-1.0, given_up_in=60.0, why="<500>"),
+            Parked(job_id=23, age=20.0, left=5.0, given_up_in=600.0, tries=2),
+            Parked(job_id=24, age=10.0, left=5.0),
+        ]
+    )
+    then = clock.time
+    clock.time += 7
+    text = metrics.render(health.snapshot())
+    assert "dioptra_worker_parked_jobs 3\n" in text
+    assert f"dioptra_worker_parked_since_seconds {then - 300:.0f}\n" in text
+    assert f"dioptra_worker_parked_given_up_seconds {then + 60:.0f}\n" in text
+    with HealthReporter(health, _settings(tmp_path), name="w") as reporter:
+        first, second, third = json.loads(reporter.path.read_bytes())["parked"]
+        heartbeat = Heartbeat.read(reporter.path)
+    assert (first["job_id"], first["why"], first["tries"]) == (17, "<500>", 1)
+    assert first["since"] == heartbeat_file.moment(then - 300).replace("Z", "+00:00")
+    assert (second["given_up"], third["given_up"]) == (
+        heartbeat_file.moment(then + 600),
+        None,
+    )
+    assert heartbeat.words.endswith("; 3 jobs are parked: 17, 23, 24")
 
 
 # -- the port --------------------------------------------------------------------

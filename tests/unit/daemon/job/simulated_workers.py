@@ -24,7 +24,7 @@ from tests.unit.daemon.job.simulated_platform import (
 from tests.unit.daemon.outbox.simulated_api import EXPERIMENT, JOB
 from tests.unit.supervision.simulated_runner import Conduct, Forkserver
 
-from dioptra_worker.broker.parking import Parked
+from dioptra_worker.broker.parking import Parked, Trouble
 from dioptra_worker.broker.records import LeaseHolder
 from dioptra_worker.broker.rq.payload import FUNCTION
 from dioptra_worker.common.stop import LEASE_LOST, JobStop, StopRequest
@@ -292,7 +292,10 @@ class Worker:
             instance=None,
             timeout=None,
         )
-        entry: Any = SimpleNamespace(job=job, queue=None, id=str(JOB), worker_name=None)
+        queue = SimpleNamespace(name="q")
+        entry: Any = SimpleNamespace(
+            job=job, queue=queue, id=str(JOB), worker_name=None
+        )
         try:
             self._handler.handle(entry, self._stop)
         except Killed:
@@ -430,12 +433,12 @@ class _Parking:
     def look(self, job_id: int) -> Parked | None:
         """How long it has waited."""
         del job_id
-        return Parked(age=LONG_AGO if self.life.waited else 0.0, left=0.0)
+        return Parked(job_id=JOB, age=LONG_AGO if self.life.waited else 0.0, left=0.0)
 
-    def park(self, job_id: int) -> float:
+    def park(self, job_id: int, trouble: Trouble) -> Parked:
         """Have it wait."""
-        del job_id
-        return 1.0
+        del trouble
+        return Parked(job_id=job_id, age=0.0, left=1.0)
 
     def forget(self, job_id: int) -> None:
         """It has ended."""

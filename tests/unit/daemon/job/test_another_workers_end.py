@@ -19,6 +19,7 @@ from tests.unit.daemon.job.simulated_platform import (
 from tests.unit.daemon.outbox.simulated_api import EXPERIMENT, JOB, REFUSED, Fault
 from tests.unit.supervision.simulated_runner import RUN, Conduct, Forkserver
 
+from dioptra_worker.broker.parking import Parked
 from dioptra_worker.broker.records import LeaseHolder
 from dioptra_worker.broker.rq.payload import JobRequest
 from dioptra_worker.common.stop import JobStop, StopRequest, lease_clock
@@ -87,10 +88,10 @@ class Worker:
         self.begun.append(moment)
         self.on_moment.get(moment, lambda: None)()
 
-    def take(self, *, waited: float = 0.0) -> tuple[Claim, Outcome]:
+    def take(self, *, parked: Parked | None = None) -> tuple[Claim, Outcome]:
         """Claim the job and see it through."""
         claimed = self.attempt.claim()
-        return claimed, self.attempt.run(claimed, waited=waited)
+        return claimed, self.attempt.run(claimed, parked=parked)
 
 
 def test_another_worker_delivers_a_final_status(tmp_path: Path) -> None:
@@ -206,6 +207,40 @@ def test_what_is_not_taken_for_too_long_is_given_up(tmp_path: Path) -> None:
     _, outcome = Worker(api, leases, tmp_path, others_wait=True).take()
     assert (outcome.fate, api.status) == ("parked", "started")
     again = Worker(api, leases, tmp_path, attempt=2, others_wait=True)
-    claimed, outcome = again.take(waited=10_000.0)
+    claimed, outcome = again.take(parked=Parked(job_id=JOB, age=10_000.0, left=-1.0))
     assert (claimed.kind, outcome.fate, api.status) == ("lost", "failed", "failed")
     assert outcome.reason.startswith("3 results of the job could not be delivered: ")
+
+
+def test_the_log_of_a_parked_job(tmp_path: Path) -> None:
+    """It says why the job is parked, when it is tried again, and when given up."""
+    failing = Fault(status=500, words="<broken>")
+    api = PlanningApi(
+        status="queued",
+        fault=lambda what: failing if what == "POST mlflowRun" else None,
+    )
+    leases = Leases()
+    first = Worker(api, leases, tmp_path, others_wait=True)
+    _, outcome = first.take()
+    assert (outcome.fate, first.attempt.gives_up) == ("parked", True)
+    line = api.messages()[-1]
+    assert line.startswith("this job is parked and others are run: the REST API fails")
+    assert "it is tried again in 10 s; what is not taken in 1 h is given up" in line
+    again = Worker(api, leases, tmp_path, attempt=2, others_wait=True)
+    again.take(parked=Parked(job_id=JOB, age=1800.0, left=-1.0, tries=3))
+    line = api.messages()[-1]
+    assert "it is tried again in 1 min 20 s; what is not taken in 30 min is" in line
+
+
+def test_a_log_that_is_not_taken_for_too_long(tmp_path: Path) -> None:
+    """A log at which the API fails alone is given up, and the job ends as it ended."""
+    leases = Leases()
+    api = PlanningApi(
+        status="queued",
+        fault=lambda what: Fault(status=503) if what == "POST log" else None,
+    )
+    _, outcome = Worker(api, leases, tmp_path, others_wait=True).take()
+    assert (outcome.fate, api.status) == ("parked", "started")
+    again = Worker(api, leases, tmp_path, attempt=2, others_wait=True)
+    _, outcome = again.take(parked=Parked(job_id=JOB, age=10_000.0, left=-1.0))
+    assert (outcome.fate, api.status) == ("finished", "finished")

@@ -38,14 +38,20 @@ from dioptra_worker.daemon.outbox.item_store import ItemStore
 from dioptra_worker.daemon.outbox.job_log import NOTABLE_OUTAGE, JobLog
 from dioptra_worker.daemon.outbox.journal import Journal, Journals
 from dioptra_worker.daemon.outbox.outbox import Outbox
+from dioptra_worker.daemon.outbox.patience import PARK_ANYWAY_AFTER, Patience
 from dioptra_worker.daemon.outbox.result_sender import ResultSender
-from dioptra_worker.daemon.outbox.sender import LATE_ARRIVAL_WINDOW, POISON_TRIES
+from dioptra_worker.daemon.outbox.sender import (
+    LATE_ARRIVAL_WINDOW,
+    POISON_TRIES,
+    LoneTrouble,
+)
 from dioptra_worker.errors import (
     ForeignAnswer,
     LoginRefused,
     NotFound,
     ServiceError,
     ServiceRefused,
+    ServiceUnavailable,
 )
 from dioptra_worker.protocol.messages import ArtifactStored, Log, Metric, RunStarted
 
@@ -109,14 +115,22 @@ class Scene:
     stop: JobStop = field(default_factory=JobStop)
     notable: float = NOTABLE_OUTAGE
     others_wait: bool = False
+    park_anyway_after: float = PARK_ANYWAY_AFTER
     log: HeardLog = field(init=False)
 
     @contextlib.contextmanager
     def open(self) -> Iterator[LogAndResults]:
         """Run the outbox."""
+        patience = Patience(
+            self.api.ping,
+            may_park=lambda: self.others_wait,
+            pace=0.001,
+            anyway=self.park_anyway_after,
+        )
         self.log = HeardLog(
             self.api,
             JOB,
+            patience=patience,
             mask=Mask([]),
             stop=self.stop,
             journal=self.journal,
@@ -133,7 +147,7 @@ class Scene:
             stop=self.stop,
             journal=self.journal,
             capacity=self.capacity,
-            may_park=lambda: self.others_wait,
+            patience=patience,
             pace=0.001,
         )
         with self.log, outbox:
@@ -365,10 +379,63 @@ def test_a_result_at_which_the_api_fails(*, others_wait: bool) -> None:
     scene = Scene(api, others_wait=others_wait)
     with scene.open() as outbox:
         outbox.put(RunStarted(run_id="abc"))
-        assert not outbox.finish("finished", SOON if others_wait else 0.2)
+        assert not outbox.finish("finished", SOON if others_wait else 0.03)
         assert (outbox.parked_for is not None) == others_wait
     assert api.status == "started"
-    assert any("other jobs are run until" in text for text in scene.said) == others_wait
+
+
+@pytest.mark.parametrize(
+    "what", ["POST mlflowRun", "POST log", "PUT finished"], ids=["result", "log", "end"]
+)
+@pytest.mark.parametrize("fault", [ERROR_500, Fault(status=503), Fault(), REFUSED])
+def test_whatever_the_api_fails_at(what: str, fault: Fault) -> None:
+    """However the API fails, and at whatever of one job, another is let pass."""
+    api = SimulatedApi(fault=lambda asked: fault if asked == what else None)
+    scene = Scene(api, others_wait=True)
+    with scene.open() as outbox:
+        if what != "PUT finished":
+            outbox.put(RunStarted(run_id="abc"))
+        outbox.put_own("a line")
+        delivered = outbox.finish("finished", SOON)
+        # Lines at which the API fails with 500 are given up sooner, and only they.
+        assert delivered == (what == "POST log" and fault.status == 500)
+        assert (outbox.parked_for is None) == delivered
+    assert api.status == ("finished" if delivered else "started")
+
+
+def test_an_outage_parks_nothing() -> None:
+    """While the API answers nothing, no job is let pass, however long that takes."""
+    api = SimulatedApi(fault=lambda _: Fault(status=500))
+    with Scene(api, others_wait=True).open() as outbox:
+        outbox.put(RunStarted(run_id="abc"))
+        assert not outbox.finish("finished", 0.3)
+        assert outbox.parked_for is None
+
+
+def test_a_failure_that_was_an_outage() -> None:
+    """One that came while the API was away is no sign of trouble with a job."""
+    answers = iter([False, True, True])
+    trouble = LoneTrouble(lambda: _answer(works=next(answers)))
+    error = ServiceUnavailable("away", service="API", status=503)
+    assert [trouble.is_seen_in(error) for _ in range(3)] == [False, False, True]
+
+
+def _answer(*, works: bool) -> None:
+    if not works:
+        raise ServiceUnavailable("away", service="API")
+
+
+def test_nobody_waits() -> None:
+    """A job that holds up nobody is parked, too, after a minute."""
+    api = SimulatedApi(
+        fault=lambda what: ERROR_500 if what == "POST mlflowRun" else None
+    )
+    with Scene(api, park_anyway_after=0.1).open() as outbox:
+        outbox.put(RunStarted(run_id="abc"))
+        began = time.monotonic()
+        assert not outbox.finish("finished", SOON)
+        assert outbox.parked_for is not None
+    assert time.monotonic() - began >= 0.1
 
 
 def test_a_registration_that_never_was() -> None:

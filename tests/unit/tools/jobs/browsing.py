@@ -17,6 +17,7 @@ from dioptra_worker.tools.jobs.listing import Listing
 from dioptra_worker.tools.jobs.page.log_section import Logs
 from dioptra_worker.tools.jobs.page.routes import Routes
 from dioptra_worker.tools.jobs.page.server import PageServer, serving
+from dioptra_worker.tools.jobs.parked import ParkedJobs
 from dioptra_worker.tools.jobs.timeline_cache import TimelineCache
 
 if TYPE_CHECKING:
@@ -77,8 +78,10 @@ class Browser:
 
 
 @contextmanager
-def serving_page(dioptra: Dioptra) -> Iterator[Browser]:
-    """Serve the page of some jobs until the end of the block."""
+def serving_page(
+    dioptra: Dioptra, parked: ParkedJobs | None = None
+) -> Iterator[Browser]:
+    """Serve the page of some jobs, of which some are parked, for a block's time."""
 
     def no_queues(_seconds: float) -> AbstractContextManager[Actions]:
         raise SettingsError(
@@ -97,6 +100,7 @@ def serving_page(dioptra: Dioptra) -> Iterator[Browser]:
             token=TOKEN,
             logs=Logs(client),
             mask=Mask([SECRET]),
+            parked=lambda: parked or ParkedJobs(),
         )
         with serving(routes, host="127.0.0.1", port=0) as server:
             thread = threading.Thread(target=server.serve_forever, args=[0.01])

@@ -12,10 +12,12 @@ from tests.unit.tools.jobs.browsing import TOKEN, Browser, serving_page
 from tests.unit.tools.jobs.dioptra import Dioptra
 
 from dioptra_worker.api.models import MetricPoint
+from dioptra_worker.broker.parking import Parked
 from dioptra_worker.tools.jobs.page.charts import charts
 from dioptra_worker.tools.jobs.page.html import Html, fill, join
 from dioptra_worker.tools.jobs.page.log_section import MAX_LOGS, Logs
 from dioptra_worker.tools.jobs.page.server import CannotListen, serving
+from dioptra_worker.tools.jobs.parked import ParkedJobs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -66,6 +68,20 @@ def test_list(browser: Browser) -> None:
     assert 'data-job="7"' not in some.text
     assert "No such jobs" in browser.get("/rows?user=nobody").text
     assert browser.get("/?status=%22nonsense&skip=-3&type=x&other=1").status == 200
+
+
+def test_parked(dioptra: Dioptra) -> None:
+    """A parked job is told in the list and on its page, and one that has ended not."""
+    parked = {
+        job: Parked(job_id=job, age=120, left=30, given_up_in=3480, why=EVIL)
+        for job in (7, 8)
+    }
+    with serving_page(dioptra, ParkedJobs(parked)) as browser:
+        pages = [browser.get(path).text for path in ("/", "/jobs/7", "/jobs/8")]
+    assert [page.lower().count("parked") for page in pages] == [1, 1, 0]
+    assert all("<script>alert" not in page for page in pages)
+    assert "for 2 min, since the API fails at it and works otherwise: " in pages[1]
+    assert "tried 1 time, again in 30 s; given up in 58 min" in pages[1]
 
 
 def test_pages_of_the_list(dioptra: Dioptra, browser: Browser) -> None:

@@ -215,10 +215,11 @@ class Actions:
                 self._leases.release(job.id)
 
     def _remove(self, job: JobRow) -> None:
-        """Take a job that nobody runs out of its queue, and forget its attempts."""
+        """Take a job that nobody runs out of all books, as if it were a new one."""
         self._registries.remove(str(job.id), self._queue(job))
         self._leases.forget_attempts(job.id)
         self._leases.clear_pending_status(job.id)
+        self._registries.parking.forget(job.id)
 
     def _queue(self, job: JobRow) -> Queue:
         return self._registries.queue(job.queue)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dioptra_worker.broker.connection import connect
 from dioptra_worker.errors import SettingsError
@@ -17,12 +17,20 @@ if TYPE_CHECKING:
 URL = "RQ_REDIS_URI"
 
 
+def has_queues(environment: Mapping[str, str]) -> bool:
+    """Whether the environment has the queues' address, right or wrong."""
+    return bool(environment.get(URL) or environment.get(f"{URL}_FILE"))
+
+
 @contextlib.contextmanager
-def open_queues(environment: Mapping[str, str]) -> Iterator[redis.Redis]:
+def open_queues(
+    environment: Mapping[str, str], **options: Any
+) -> Iterator[redis.Redis]:
     """Connect to the queues.
 
     Args:
         environment: Has their address.
+        **options: How, as `broker.connection.connect` takes it.
 
     Raises:
         SettingsError: It has not, or the address is none.
@@ -31,5 +39,5 @@ def open_queues(environment: Mapping[str, str]) -> Iterator[redis.Redis]:
     if not url:
         wanted = "the Redis that holds the job queues, such as redis://localhost:6379/0"
         raise SettingsError([f"{URL} is missing: {wanted}"])
-    with contextlib.closing(connect(url)) as connection:
+    with contextlib.closing(connect(url, **options)) as connection:
         yield connection

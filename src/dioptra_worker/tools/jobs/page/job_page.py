@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode, urlsplit
 
@@ -11,13 +12,16 @@ from dioptra_worker.tools.jobs.formatting import extent, maybe
 from dioptra_worker.tools.jobs.page.charts import charts
 from dioptra_worker.tools.jobs.page.html import NOTHING, Html, fill, join
 from dioptra_worker.tools.jobs.page.layout import pill
+from dioptra_worker.tools.jobs.parked import parked_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
 
     from dioptra_worker.api.models import Artifact
+    from dioptra_worker.broker.parking import Parked
     from dioptra_worker.tools.jobs.details import Details
+    from dioptra_worker.tools.jobs.job_row import JobRow
 
 _PAGE = """\
 <p class="crumbs"><a href="/">All jobs</a></p>
@@ -59,9 +63,27 @@ _DOWNLOAD = """\
  aria-label="Download {name}">Download</a>"""
 
 
-def job_page(details: Details, log: Html, *, token: str, now: datetime) -> Html:
+@dataclass(frozen=True)
+class Shown:
+    """What the page of a job shows, but for its log.
+
+    Attributes:
+        details: What the API tells of it.
+        parked: Why it is parked, if it is.
+    """
+
+    details: Details
+    parked: Parked | None = None
+
+    @property
+    def job(self) -> JobRow:
+        """What a list tells of it."""
+        return self.details.job
+
+
+def job_page(shown: Shown, log: Html, *, token: str, now: datetime) -> Html:
     """The whole page of a job."""
-    job = details.job
+    job = shown.job
     return fill(
         _PAGE,
         id=job.id,
@@ -69,23 +91,29 @@ def job_page(details: Details, log: Html, *, token: str, now: datetime) -> Html:
         status=job.status,
         token=token,
         cancel=Html(" hidden") if job.has_ended else NOTHING,
-        parts=parts(details, now=now),
+        parts=parts(shown, now=now),
         log=log,
     )
 
 
-def parts(details: Details, *, now: datetime) -> Html:
+def parts(shown: Shown, *, now: datetime) -> Html:
     """What changes while the job runs, which the page asks for again and again."""
-    job = details.job
+    details, job = shown.details, shown.job
     about = fill(' <span class="about">{text}</span>', text=job.description)
     return fill(
         _PARTS,
         pill=pill(job.status),
         about=about if job.description else NOTHING,
-        facts=join(_facts(details, now)),
+        facts=join([*_parked(shown.parked), *_facts(details, now)]),
         timeline=_timeline(details),
         more=join(_more(details)),
     )
+
+
+def _parked(parked: Parked | None) -> Iterable[Html]:
+    if parked is not None:
+        why, times = parked_lines(parked)
+        yield _fact("Parked", f"{why}. It was {times}.")
 
 
 def _facts(details: Details, now: datetime) -> Iterable[Html]:

@@ -11,12 +11,15 @@ from dioptra_worker.tools.jobs.job_row import STATUSES
 from dioptra_worker.tools.jobs.job_types import JOB_TYPES
 from dioptra_worker.tools.jobs.page.html import NOTHING, Html, fill, join
 from dioptra_worker.tools.jobs.page.layout import pill
+from dioptra_worker.tools.jobs.parked import parked_lines
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
+    from dioptra_worker.broker.parking import Parked
     from dioptra_worker.tools.jobs.listing import Found, Listed
+    from dioptra_worker.tools.jobs.parked import ParkedJobs
 
 ROWS = 25
 _TEXTS = ("queue", "experiment", "user")
@@ -62,7 +65,9 @@ _ROW = """\
 <td data-label="Took" class="number">{took}</td></tr>"""
 
 
-def list_page(found: Found, query: Mapping[str, str], *, now: datetime) -> Html:
+def list_page(
+    found: Found, query: Mapping[str, str], *, parked: ParkedJobs, now: datetime
+) -> Html:
     """The whole list with its filters."""
     return fill(
         _LIST,
@@ -71,18 +76,20 @@ def list_page(found: Found, query: Mapping[str, str], *, now: datetime) -> Html:
         texts=join(_text(name, query.get(name, "")) for name in _TEXTS),
         clear=Html('<a class="button" href="/">Clear</a>') if query else NOTHING,
         source="/rows?" + urlencode(query),
-        rows=rows(found, query, now=now),
+        rows=rows(found, query, parked=parked, now=now),
     )
 
 
-def rows(found: Found, query: Mapping[str, str], *, now: datetime) -> Html:
+def rows(
+    found: Found, query: Mapping[str, str], *, parked: ParkedJobs, now: datetime
+) -> Html:
     """The table alone, which the page asks for again and again."""
     if not found.jobs:
         return Html('<p class="card message">No such jobs.</p>')
     skip = skipped(query)
     newer = _link("← Newer", query, max(0, skip - ROWS)) if skip else NOTHING
     older = _link("Older →", query, skip + ROWS) if found.more else NOTHING
-    lines = join(_row(listed, now) for listed in found.jobs)
+    lines = join(_row(listed, parked.of(listed.job), now) for listed in found.jobs)
     return fill(_TABLE, rows=lines, newer=newer, older=older)
 
 
@@ -92,13 +99,12 @@ def skipped(query: Mapping[str, str]) -> int:
     return int(text) if text.isascii() and text.isdigit() and len(text) < 8 else 0
 
 
-def _row(listed: Listed, now: datetime) -> Html:
+def _row(listed: Listed, parked: Parked | None, now: datetime) -> Html:
     job = listed.job
-    about = (
-        fill('<span class="about">{text}</span>', text=job.description)
-        if job.description
-        else NOTHING
-    )
+    texts = [job.description] if job.description else []
+    if parked is not None:
+        texts.append(f"Parked {parked_lines(parked)[0]}")
+    about = join(fill('<span class="about">{text}</span>', text=it) for it in texts)
     return fill(
         _ROW,
         id=job.id,

@@ -22,7 +22,9 @@ from dioptra_worker.tools.jobs.job_types import JOB_TYPES
 from dioptra_worker.tools.jobs.listing import Filter
 from dioptra_worker.tools.jobs.page import job_page, layout, list_page
 from dioptra_worker.tools.jobs.page.http import Answer, Request
+from dioptra_worker.tools.jobs.page.job_page import Shown
 from dioptra_worker.tools.jobs.page.log_section import Logs, log_section, new_records
+from dioptra_worker.tools.jobs.parked import ParkedJobs
 from dioptra_worker.tools.resources.errors import ResourceError, Unknown
 
 if TYPE_CHECKING:
@@ -32,7 +34,6 @@ if TYPE_CHECKING:
     from dioptra_worker.api.client import DioptraApi
     from dioptra_worker.api.user_client import UserClient
     from dioptra_worker.tools.jobs.control.actions import Actions
-    from dioptra_worker.tools.jobs.details import Details
     from dioptra_worker.tools.jobs.listing import Found, Listing
     from dioptra_worker.tools.jobs.page.html import Html
 
@@ -61,6 +62,7 @@ class Routes:
         token: What a change must bring.
         logs: The logs that were looked at.
         mask: Takes secrets out of what went wrong.
+        parked: Which jobs are parked.
     """
 
     api: DioptraApi
@@ -71,6 +73,7 @@ class Routes:
     token: str
     logs: Logs
     mask: Callable[[str], str] = str
+    parked: Callable[[], ParkedJobs] = ParkedJobs
 
     def answer(self, request: Request) -> Answer:
         """Answer a request; a mistake, too, is answered with a sentence."""
@@ -109,20 +112,21 @@ class Routes:
             case None:
                 return self._job(request, job_id)
             case "/parts":
-                details = self._details(job_id)
-                return _html(job_page.parts(details, now=_now()))
+                return _html(job_page.parts(self._details(job_id), now=_now()))
             case "/log":
                 return self._log(request, job_id)
         return self._sentence_page("There is no such page.", HTTPStatus.NOT_FOUND)
 
     def _list(self, request: Request) -> Answer:
         query = _filters_of(request.query)
-        body = list_page.list_page(self._found(query), query, now=_now())
+        found, parked = self._found(query), self.parked()
+        body = list_page.list_page(found, query, parked=parked, now=_now())
         return self._page("Jobs", body)
 
     def _rows(self, request: Request) -> Html:
         query = _filters_of(request.query)
-        return list_page.rows(self._found(query), query, now=_now())
+        found, parked = self._found(query), self.parked()
+        return list_page.rows(found, query, parked=parked, now=_now())
 
     def _found(self, query: Mapping[str, str]) -> Found:
         wanted = Filter(
@@ -137,19 +141,20 @@ class Routes:
         )
 
     def _job(self, request: Request, job_id: int) -> Answer:
-        details = self._details(job_id)
+        shown = self._details(job_id)
         severity = request.query.get("severity", "")
         log = log_section(
             job_id,
             self.logs.read(job_id),
-            ended=details.job.has_ended,
+            ended=shown.job.has_ended,
             severity=severity if severity in SEVERITIES else SEVERITIES[0],
         )
-        body = job_page.job_page(details, log, token=self.token, now=_now())
-        return self._page(f"{details.job.name} #{job_id}", body)
+        body = job_page.job_page(shown, log, token=self.token, now=_now())
+        return self._page(f"{shown.job.name} #{job_id}", body)
 
-    def _details(self, job_id: int) -> Details:
-        return read_details(self.api, self.client, job_id, mlflow=self.mlflow)
+    def _details(self, job_id: int) -> Shown:
+        details = read_details(self.api, self.client, job_id, mlflow=self.mlflow)
+        return Shown(details, self.parked().of(details.job))
 
     def _log(self, request: Request, job_id: int) -> Answer:
         """The records that a page has yet to show; the status was told before them."""
