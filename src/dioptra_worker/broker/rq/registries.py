@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import redis
 from rq import Queue
 from rq.job import Job, JobStatus
 
-from dioptra_worker.broker.connection import texts, translate_errors
-from dioptra_worker.broker.odd_keys import OddKeys, tell
+from dioptra_worker.broker.connection import texts
+from dioptra_worker.broker.odd_keys import tell
 from dioptra_worker.broker.parking import Parking
+from dioptra_worker.broker.rq.odd_books import OddBooks
 from dioptra_worker.broker.rq.payload import FUNCTION, PlainSerializer
 
 if TYPE_CHECKING:
-    import redis
-
     from dioptra_worker.broker.rq.payload import JobRequest
 
 __all__ = ["INTERMEDIATE_TIMEOUT", "Queue", "Registries"]
@@ -41,7 +41,7 @@ class Registries:
                 as lost.
         """
         self.connection = connection
-        self._odd = OddKeys(connection)
+        self._books = OddBooks(connection)
         self.parking = Parking(connection)
         self._lost_after = intermediate
 
@@ -51,13 +51,13 @@ class Registries:
 
     def worker_of(self, job_id: str) -> str | None:
         """The worker that RQ's record of a job names."""
-        with translate_errors():
-            name: Any = self.connection.hget(Job.key_for(job_id), "worker_name")
+        with self._books.opened():
+            name = self._worker_of(job_id)
         return name.decode("utf-8", "backslashreplace") if name else None
 
     def started(self, queue: Queue) -> dict[str, bool]:
         """The jobs that count as running, and whether their worker seems alive."""
-        with translate_errors():
+        with self._books.opened([queue]):
             return {
                 job_id: self._worker_lives(job_id) for job_id in self._entries(queue)
             }
@@ -67,13 +67,13 @@ class Registries:
 
         Each is looked at twice, some seconds apart: its taker may be alive.
         """
-        with translate_errors():
+        with self._books.opened([queue]):
             found = self.connection.lrange(queue.intermediate_queue_key, 0, -1)
             return [name for name in texts(found) if self._seen_before(name)]
 
     def waiting(self, queue: Queue) -> set[str]:
         """Every job that RQ knows to be on its way: waiting, taken, or scheduled."""
-        with translate_errors():
+        with self._books.opened([queue]):
             listed: list[Any] = self.connection.lrange(queue.key, 0, -1)
             listed += self.connection.lrange(queue.intermediate_queue_key, 0, -1)
             for registry in (queue.scheduled_job_registry, queue.deferred_job_registry):
@@ -88,7 +88,7 @@ class Registries:
             queue: Where to.
             timeout: Its time limit as RQ writes it.
         """
-        with translate_errors():
+        with self._books.opened([queue], str(request.job_id)):
             queue.enqueue_call(
                 FUNCTION,
                 kwargs={
@@ -108,13 +108,23 @@ class Registries:
             found.setdefault(entry.partition(":")[0], []).append(entry)
         return found
 
+    def _worker_of(self, job_id: str) -> bytes | None:
+        """The worker that RQ's record of a job names; a key that is none names none."""
+        try:
+            name: Any = self.connection.hget(Job.key_for(job_id), "worker_name")
+        except redis.ResponseError as error:
+            if "WRONGTYPE" not in str(error):
+                raise
+            return None
+        return name or None
+
     def _worker_lives(self, job_id: str) -> bool:
-        name: Any = self.connection.hget(Job.key_for(job_id), "worker_name")
+        name = self._worker_of(job_id)
         if not name:
             return False
         key = b"rq:worker:" + name
         # For a minute after a worker's good end its record is there, and says so.
-        return bool(self.connection.exists(key)) and not self.connection.hexists(
+        return self.connection.type(key) == b"hash" and not self.connection.hexists(
             key, "death"
         )
 
@@ -137,7 +147,8 @@ class Registries:
 
     def requeue(self, job_id: str, queue: Queue) -> None:
         """Put a job that nobody runs back to the head of its queue."""
-        with translate_errors(), self.connection.pipeline() as pipeline:
+        books = self._books.opened([queue], job_id)
+        with books, self.connection.pipeline() as pipeline:
             self._take_out(job_id, queue, pipeline)
             pipeline.lpush(queue.key, job_id)
             pipeline.hset(Job.key_for(job_id), "status", JobStatus.QUEUED)
@@ -146,7 +157,8 @@ class Registries:
     def remove(self, job_id: str, queue: Queue) -> None:
         """Take a job that nobody runs out of RQ's books, as if it had never been."""
         others = (queue.scheduled_job_registry, queue.deferred_job_registry)
-        with translate_errors(), self.connection.pipeline() as pipeline:
+        books = self._books.opened([queue], job_id)
+        with books, self.connection.pipeline() as pipeline:
             self._take_out(job_id, queue, pipeline)
             for registry in others:
                 pipeline.zrem(registry.key, job_id)

@@ -26,6 +26,7 @@ from dioptra_worker.broker.connection import SERVICE, translate_errors
 from dioptra_worker.broker.odd_keys import tell
 from dioptra_worker.broker.records import dump_record, read_holder, this_process
 from dioptra_worker.broker.rq.entry import fetch_entry
+from dioptra_worker.broker.rq.odd_books import OddBooks
 from dioptra_worker.broker.rq.payload import PlainSerializer
 from dioptra_worker.common.outcome import Outcome
 from dioptra_worker.common.processes.process_identity import identify
@@ -121,6 +122,7 @@ class RqWorker(BaseWorker):  # type: ignore[misc] # RQ is not typed here
         )
         self._strategy = strategy
         self._in_turn = list(self.queues)
+        self._books = OddBooks(connection, worker=self.key)
         self._namesake = _Namesake(self.hostname, silence)
         # Runs of which we do not know whether Redis has them: the answer was lost.
         self._unsure: dict[str, Execution] = {}
@@ -137,15 +139,17 @@ class RqWorker(BaseWorker):  # type: ignore[misc] # RQ is not typed here
             ServiceUnavailable: If Redis is away, or a worker of our name is alive: it
                 may be about to end, so this can be tried again.
         """
-        with translate_errors():
+        with self._books.opened(self.queues):
             found = self.connection.hgetall(self.key)
             record = {as_text(key): as_text(value) for key, value in found.items()}
             host = record.get("hostname", "?")
             if self._namesake.is_dead(record):
                 self.connection.hset(self.key, "death", "replaced")
+            self._namesake.is_perhaps_us = True
             try:
                 self.register_birth()
             except ValueError as error:
+                self._namesake.is_perhaps_us = False
                 raise ServiceUnavailable(
                     f"there is a worker named {self.name!r} already, on"
                     f" {host}: stop it, or choose another --name",
@@ -169,12 +173,12 @@ class RqWorker(BaseWorker):  # type: ignore[misc] # RQ is not typed here
 
     def unregister(self) -> None:
         """Disappear from RQ's list of workers."""
-        with translate_errors():
+        with self._books.opened(self.queues):
             self.register_death()
 
     def send_heartbeat(self, taken: ActiveJob | None) -> None:
         """Tell RQ that we live, and with us the job that we run."""
-        with translate_errors():
+        with self._books.opened(self.queues, "" if taken is None else taken.id):
             if taken is not None:
                 self.maintain_heartbeats(taken.job, taken.execution)
                 return
@@ -188,7 +192,7 @@ class RqWorker(BaseWorker):  # type: ignore[misc] # RQ is not typed here
 
     def has_waiting(self) -> bool:
         """Whether a job waits in one of our queues."""
-        with translate_errors():
+        with self._books.opened(self.queues):
             return any(self.connection.llen(queue.key) for queue in self.queues)
 
     def suspended(self) -> bool:
@@ -228,7 +232,8 @@ class RqWorker(BaseWorker):  # type: ignore[misc] # RQ is not typed here
             status: How the job ended according to the API, if it has.
         """
         job, queue = entry.job, entry.queue
-        with translate_errors(), self.connection.pipeline() as pipeline:
+        books = self._books.opened([queue], job.id)
+        with books, self.connection.pipeline() as pipeline:
             pipeline.lrem(queue.intermediate_queue_key, 1, job.id)
             if status in {"finished", "failed"} and job.get_status() == "queued":
                 job.set_status(JobStatus(status), pipeline=pipeline)
@@ -241,7 +246,8 @@ class RqWorker(BaseWorker):  # type: ignore[misc] # RQ is not typed here
         written down is replaced.
         """
         job, queue = entry.job, entry.queue
-        with translate_errors(), self.connection.pipeline() as pipeline:
+        books = self._books.opened([queue], job.id)
+        with books, self.connection.pipeline() as pipeline:
             if job.id in self._unsure:
                 self._unsure[job.id].delete(job, pipeline)
             execution = Execution.create(
@@ -264,7 +270,7 @@ class RqWorker(BaseWorker):  # type: ignore[misc] # RQ is not typed here
         job.ended_at = now()
         job.webhooks = []  # addresses from Redis are nobody's to call
         job.retries_left = None  # the API, not RQ, knows whether a job runs again
-        with translate_errors():
+        with self._books.opened([queue], job.id):
             match verdict.fate:
                 case "finished":
                     job._result = None  # noqa: SLF001 - RQ has no public way
@@ -290,7 +296,7 @@ class RqWorker(BaseWorker):  # type: ignore[misc] # RQ is not typed here
     def park(self, taken: ActiveJob) -> None:
         """Put a job that we began and cannot handle where recovery finds it later."""
         job, queue = taken.job, taken.queue
-        with translate_errors():
+        with self._books.opened([queue], job.id):
             with self.connection.pipeline() as pipeline:
                 self.cleanup_execution(job, pipeline, taken.execution)
                 pipeline.lrem(queue.intermediate_queue_key, 0, job.id)
@@ -353,11 +359,16 @@ class RqWorker(BaseWorker):  # type: ignore[misc] # RQ is not typed here
 
 
 class _Namesake:
-    """A worker of our name that RQ knows, and whether it still lives."""
+    """A worker of our name that RQ knows, and whether it still lives.
+
+    Attributes:
+        is_perhaps_us: Whether we may be registered by a call that failed.
+    """
 
     def __init__(self, hostname: str, silence: float) -> None:
         self._hostname = hostname
         self._silence = silence
+        self.is_perhaps_us = False
         self._last_heartbeat: str | None = None
         self._since = 0.0
 
@@ -372,8 +383,10 @@ class _Namesake:
         if PROCESS_FIELD not in record:
             same_host = record.get("hostname") == self._hostname
             return same_host and _ended_here(record)
-        if (process := read_holder(record[PROCESS_FIELD])).is_local:
-            return process.is_dead()
+        process = read_holder(record[PROCESS_FIELD])
+        if process.is_local:
+            is_us = self.is_perhaps_us and process == this_process(process.worker)
+            return is_us or process.is_dead()
         heartbeat = record.get("last_heartbeat", "")
         if heartbeat != self._last_heartbeat:
             self._last_heartbeat, self._since = heartbeat, time.monotonic()
