@@ -302,12 +302,16 @@ class Platform:
         return str(self.job(job_id)["status"])
 
     def wait(
-        self, job_id: int, *wanted: str, seconds: float = 60.0, every: float = 0.25
+        self, job_id: int, *wanted: str, seconds: float = 60.0, every: float = 0.5
     ) -> str:
-        """Wait until a job has one of the statuses (default: finished or failed)."""
+        """Wait until a job has one of the statuses (default: finished or failed).
+
+        To look takes the REST API a hundredth of a second of the processor: no other
+        request is sent that often.
+        """
         ends = wanted or ("finished", "failed")
         deadline = time.monotonic() + seconds
-        for pause in pauses(every):
+        for pause in pauses(first=0.1, longest=every):
             if (status := self.status(job_id)) in ends:
                 return status
             if time.monotonic() > deadline:

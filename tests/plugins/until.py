@@ -33,13 +33,13 @@ def until(
         time.sleep(pause)
 
 
-def pauses(longest: float = 0.25) -> Iterator[float]:
+def pauses(first: float = 0.02, longest: float = 0.25) -> Iterator[float]:
     """Seconds between two looks: short ones at first, so that no look comes late.
 
     Looking costs what is looked at the time in which it could do something, such as
     the REST API, and other tests the processor.
     """
-    pause = 0.02
+    pause = min(first, longest)
     while True:
         yield pause
-        pause = min(longest, 1.2 * pause)
+        pause = min(longest, 1.4 * pause)
