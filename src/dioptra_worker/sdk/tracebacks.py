@@ -12,7 +12,8 @@ from dioptra_worker.engine.wording import format_exception, traceback_of
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-_PACKAGE: Final = Path(__file__).resolve().parents[1]
+# As Python names our files in tracebacks, where a link led to them, too.
+_PACKAGE: Final = Path(__file__).parents[1]
 # What calls a plugin. The client (sdk/client) stays: how a plugin called it matters.
 _OURS: Final = tuple(
     f"{_PACKAGE / part}" for part in ("engine/", "runner/", "sdk/pyplugs.py")

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 import sys
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
+import dioptra_worker
 from dioptra_worker.runner.plugins.bundle import Bundle
 from dioptra_worker.sdk.tracebacks import plugin_frame, plugin_traceback
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 CODE = """
 import json
@@ -130,3 +130,39 @@ def test_endless_recursion_is_shown_in_short(bundle: Bundle) -> None:
     text = plugin_traceback(caught.value, [bundle.directory])
     assert "more times" in text
     assert len(text.splitlines()) < sys.getrecursionlimit() / 10
+
+
+BEHIND_A_LINK = """
+from dioptra_worker.sdk import pyplugs
+from dioptra_worker.sdk.tracebacks import plugin_traceback
+
+try:
+    pyplugs.call("failing_plugin", "tasks", "parse", text="{nonsense")
+except ValueError as error:
+    print(pyplugs.__file__)
+    print(plugin_traceback(error, []))
+"""
+
+
+@pytest.mark.process
+def test_our_frames_are_left_out_where_a_link_leads_to_us(
+    bundle: Bundle, tmp_path: Path
+) -> None:
+    """Also in an environment whose folder, or the package's, is a link."""
+    link = tmp_path / "dioptra_worker"
+    link.symlink_to(Path(dioptra_worker.__file__).parent)
+    said = subprocess.run(
+        [sys.executable, "-c", BEHIND_A_LINK],
+        env={
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": f"{tmp_path}:{bundle.directory}",
+        },
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    ).stdout
+    ours, _, text = said.partition("\n")
+    assert ours.startswith(str(link))
+    assert "failing_plugin/tasks.py" in text
+    assert "pyplugs.py" not in text
