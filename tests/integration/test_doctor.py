@@ -6,28 +6,27 @@ import json
 import os
 import socket
 import subprocess
-import sys
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import pytest
 import redis
 import requests
+from tests.plugins.plain_install import plain_install
 
 from dioptra_worker.tools.doctor.checks import broker
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from mypy_boto3_s3 import S3Client
 
     from dioptra_worker.tools.local import LocalStack
 
-EXECUTABLE = Path(sys.executable).with_name("dioptra-worker")
 CLOSED = "127.0.0.1:9"
 
 
@@ -75,7 +74,7 @@ class Patient:
         """Run ``dioptra-worker doctor``."""
         started = time.monotonic()
         answer = subprocess.run(
-            [str(EXECUTABLE), "doctor", *arguments],
+            [plain_install() / "dioptra-worker", "doctor", *arguments],
             env={**self.environment, **changes},
             capture_output=True,
             text=True,
