@@ -107,14 +107,18 @@ def _ends_within(running: WorkerProcess, seconds: float) -> Iterator[None]:
 def test_a_suspended_worker_ends(
     signum: signal.Signals,
     platform: Platform,
-    own: LocalStack,
+    stack: LocalStack,
     tmp_path: Path,
 ) -> None:
     """``rq suspend`` holds back jobs, not the end."""
-    with redis.Redis.from_url(own.environment()["RQ_REDIS_URI"]) as client:
+    environment = stack.environment()
+    url = environment["RQ_REDIS_URI"].removesuffix("/0") + "/6"  # nobody else's
+    with redis.Redis.from_url(url) as client:
         client.set("rq:suspended", 1)
         try:
-            with worker(own.environment(), tmp_path, platform.queue) as running:
+            with worker(
+                {**environment, "RQ_REDIS_URI": url}, tmp_path, platform.queue
+            ) as running:
                 running.wait_for("suspended by")
                 with _ends_within(running, IDLE_LIMIT):
                     running.send(signum)
