@@ -97,25 +97,47 @@ class Scene:
         return outcome
 
 
+@pytest.fixture(scope="module", name="queue")
+def _queue(stack_of_this_process: LocalStack) -> str:
+    """The queue of the worker that lives through one outage after the other."""
+    api = ApiClient(stack_of_this_process.environment())
+    queue = Platform(api).queue
+    api.close()
+    return queue
+
+
+@pytest.fixture(scope="module", name="daemon")
+def _daemon(
+    stack_of_this_process: LocalStack,
+    queue: str,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[WorkerProcess]:
+    folder = tmp_path_factory.mktemp("worker")
+    with worker(
+        stack_of_this_process.environment(), folder, queue, settings=SETTINGS
+    ) as running:
+        yield running
+
+
 @pytest.fixture(name="scene")
 def _scene(
     own: LocalStack,
-    platform: Platform,
+    own_api: ApiClient,
+    queue: str,
+    daemon: WorkerProcess,
     mlflow: MlflowReader,
     observer: Witness,
     tmp_path: Path,
-) -> Iterator[Scene]:
-    with worker(
-        own.environment(), tmp_path, platform.queue, settings=SETTINGS
-    ) as daemon:
-        yield Scene(
-            stack=own,
-            platform=platform,
-            daemon=daemon,
-            mlflow=mlflow,
-            observer=observer,
-            folder=tmp_path,
-        )
+) -> Scene:
+    assert daemon.process.poll() is None, daemon.log
+    return Scene(
+        stack=own,
+        platform=Platform(own_api, queue),
+        daemon=daemon,
+        mlflow=mlflow,
+        observer=observer,
+        folder=tmp_path,
+    )
 
 
 @pytest.mark.parametrize(

@@ -109,10 +109,17 @@ class LogLine:
 class Platform:
     """The platform as a test's author sees it, with a queue that nobody else uses."""
 
-    def __init__(self, api: ApiClient) -> None:
+    def __init__(self, api: ApiClient, queue: str | None = None) -> None:
+        """Prepare.
+
+        Args:
+            api: Its REST API.
+            queue: A queue that the API knows; without one it gets a new one.
+        """
         self.api = api
-        self.queue = f"q{uuid.uuid4().hex[:10]}"
-        self.add_queue(self.queue)
+        self.queue = queue or f"q{uuid.uuid4().hex[:10]}"
+        if queue is None:
+            self.add_queue(self.queue)
         self._experiment: int | None = None
 
     def entrypoint(
