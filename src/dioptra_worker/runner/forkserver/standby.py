@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import os
 import socket
@@ -24,7 +25,10 @@ def main() -> None:
     options = parser.parse_args()
     process_privacy.hide_memory()  # from the job that runs while this one waits
     wanted = [name for name in options.preload.split(",") if name]
+    gc.disable()  # as a fork server does, and for the same reasons
     preload(wanted, path=import_path(os.environ))
+    gc.freeze()
+    gc.enable()
     with socket.socket(fileno=options.fd) as waiting:
         line, descriptors, _, _ = socket.recv_fds(
             waiting, _READ_SIZE, StartRunner.descriptors

@@ -34,6 +34,7 @@ def _share_the_database(connection: Any, _record: Any) -> None:
 attach_stdout_stream_handler(False)
 set_logging_level("INFO")
 configure_structlog()
+gc.disable()  # to look for garbage is a quarter of what it takes
 app = create_app(env="prod")
 
 
@@ -57,3 +58,4 @@ app.before_request(_know_who_registers)
 # All of it stays: no collection looks through it, nor writes to pages that the
 # processes which answer share.
 gc.freeze()
+gc.enable()

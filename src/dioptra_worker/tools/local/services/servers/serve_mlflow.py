@@ -14,6 +14,7 @@ Usage: serve_mlflow.py --host … --port … --backend-store-uri …
 """
 
 import argparse
+import gc
 import os
 import re
 from typing import Any
@@ -46,6 +47,7 @@ def main() -> None:
         "_MLFLOW_SERVER_ARTIFACT_DESTINATION": options.artifacts_destination,
         "_MLFLOW_SERVER_SERVE_ARTIFACTS": "true",
     }
+    gc.disable()  # to look for garbage is a quarter of what the imports take
     _keep_to_the_store()
     try:
         import uvicorn  # noqa: PLC0415
@@ -53,14 +55,22 @@ def main() -> None:
     except ImportError:  # an older MLflow, which has none of what is closed below
         from mlflow.server import app as flask_app  # noqa: PLC0415
 
+        _collect_from_now_on()
         flask_app.run(host=options.host, port=int(options.port), threaded=True)
         return
+    _collect_from_now_on()
     uvicorn.run(
         _Closed(app),
         host=options.host,
         port=int(options.port),
         timeout_graceful_shutdown=2,
     )
+
+
+def _collect_from_now_on() -> None:
+    """Look for garbage again, but not in what is imported: all of that stays."""
+    gc.freeze()
+    gc.enable()
 
 
 def _keep_to_the_store() -> None:
