@@ -9,9 +9,9 @@ ARCHITECTURE.md has the whole.
 Imports run one way, and a contract in ``pyproject.toml`` proves it; ``|`` are siblings,
 which do not import each other::
 
-    cli | pytest_plugin
+    cli | pytest_plugin | batch
     tools
-    daemon | runner | batch
+    daemon | runner
     supervision | sdk
     broker | tracking | api
     provenance | common

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from tests.plugins.people import Person
 from tests.plugins.worker_process import WorkerProcess, worker
+from tests.unit.tools.workbench.folders import sums
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -344,6 +345,110 @@ def test_personal(
     nothing = person.call(*publish)
     assert nothing.returncode == 2
     assert "give a PATH or a --metric to publish" in nothing.stderr
+
+
+BATCH = """
+import sys
+from pathlib import Path
+
+from dioptra_worker.batch import ElementsWorker
+
+
+class Notes(ElementsWorker):
+    def process_element(self, element):
+        if element.id == "bad":
+            raise ValueError("no good")
+        print("done", element.id, self.config["name"], flush=True)
+
+
+worker = Notes()
+worker.run()
+report = Path("report.txt")
+report.write_text("good")
+print("artifact", worker.publish(report))
+"""
+
+
+def test_a_batch_on_a_laptop(
+    platform: Platform,
+    greeter: Entrypoint,
+    person: Person,
+    other: Person,
+    tmp_path: Path,
+) -> None:
+    """With a personal worker run, a script claims, records and publishes as it."""
+    made = person.json(
+        *("worker-runs", "create", "--entrypoint", greeter.name, "--json"),
+        *("--experiment", _experiment(platform), "-P", "name=Ada"),
+    )
+    (tmp_path / "notes.py").write_text(BATCH)
+
+    def script(who: Person, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "notes.py", *arguments],
+            cwd=tmp_path,
+            env=who.environment | {"DIOPTRA_WORKER_RUN_ID": made["id"]},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=100,
+        )
+
+    first = script(person, "--element", "a", "bad", "b")
+    assert first.returncode == 0, first.stderr
+    assert "done a Ada" in first.stdout
+    assert f"Signing as worker run {made['id']}" in first.stderr
+    assert "Ran on 3 elements: 2 completed, 1 failed" in first.stderr
+    id_ = int(first.stdout.rpartition("artifact ")[2])
+    assert made["id"] in platform.api.get(f"/artifacts/{id_}")["description"]
+    listed = person.json("activities", "list", made["id"], "--json")
+    states = {one["element"]: one["state"] for one in listed}
+    assert states == {"a": "processed", "b": "processed", "bad": "error"}
+    metrics = platform.api.get(f"/jobs/{made['job']}/metrics")
+    assert {m["name"]: m["value"] for m in metrics}["elements_processed"] == 2
+
+    again = script(person, "--element", "a", "c")
+    assert "1 completed, 1 skipped" in again.stderr
+    tried = script(person, "--dev", "--element", "a", "-c", "/dev/null")
+    assert tried.returncode == 1  # a configuration without a name fails the element
+    assert "artifact None" not in tried.stdout
+    both = script(person, "--element", "a", "-c", "/dev/null")
+    assert both.returncode == 2
+    assert "give --config or DIOPTRA_WORKER_RUN_ID, not both" in both.stderr
+    foreign = script(other, "--element", "d")
+    assert foreign.returncode == 1
+    assert "is personal and belongs to" in foreign.stderr
+    assert "Traceback" not in foreign.stderr
+
+
+def test_a_run_without_a_queue_that_is_published(
+    platform: Platform,
+    greeter: Entrypoint,
+    person: Person,
+    other: Person,
+    tmp_path: Path,
+) -> None:
+    """What ``run --publish-as`` makes is signed by the owner's worker run only."""
+    made = person.json(
+        *("worker-runs", "create", "--entrypoint", greeter.name, "--json"),
+        *("--experiment", _experiment(platform)),
+    )
+    file = sums(tmp_path)
+    run = ("run", file, "--store", tmp_path / "runs", "--publish-as", made["id"])
+    found = person.json(*run, "--json")
+    (id_,) = found["published"].values()
+    artifact = platform.api.get(f"/artifacts/{id_}")
+    assert made["id"] in artifact["description"]
+    assert platform.content(artifact) == b"12"
+    assert f"published total as artifact {id_}" in person.told(*run)
+    foreign = other.call(*run)
+    assert foreign.returncode == 1
+    assert "is personal and belongs to" in foreign.stderr
+    failing = tmp_path / "plugins/sums/tasks.py"
+    failing.write_text(failing.read_text().replace("return a + b", "raise OSError"))
+    failed = person.call(*run)
+    assert failed.returncode == 1
+    assert "nothing is published: the run failed" in failed.stderr
 
 
 @pytest.mark.usefixtures("daemon")

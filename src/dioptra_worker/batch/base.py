@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import json
 import logging
+import os
 import sys
 import tempfile
 from pathlib import Path
@@ -17,6 +18,7 @@ from dioptra_worker.batch.claims import ElementClaims
 from dioptra_worker.batch.errors import BadBatch, WorkerFailed
 from dioptra_worker.batch.loop import Loop, T
 from dioptra_worker.batch.progress import Progress
+from dioptra_worker.errors import WorkerError
 from dioptra_worker.provenance import differences
 from dioptra_worker.sdk import bridge
 from dioptra_worker.sdk.client.errors import StatusCodeError
@@ -25,9 +27,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from dioptra_worker.batch.loop import Item
+    from dioptra_worker.tools.lineage.signing import Signer
 
 log = logging.getLogger("dioptra_worker.batch")
 
+RUN_VARIABLE = "DIOPTRA_WORKER_RUN_ID"
+"""Names the personal worker run that signs what is made on a laptop."""
 MODEL_CONFIGURATION = "configuration.json"
 """A file at the root of an input artifact that configures what works with it."""
 
@@ -50,6 +55,8 @@ class BaseWorker:
         self.support_cache = support_cache
         self.config: dict[str, Any] = {}
         self.args = argparse.Namespace()
+        self._signer: Signer | None = None
+        self._claims: ElementClaims | None = None
         self.parser = argparse.ArgumentParser(description=description)
         self.parser.add_argument(
             "-c", "--config", type=Path, help="YAML file with the configuration"
@@ -64,7 +71,8 @@ class BaseWorker:
         self.parser.add_argument(
             "--dev",
             action="store_true",
-            help="publish nothing and record nothing; always so outside a job",
+            help="publish nothing and record nothing; outside a job always so unless"
+            f" {RUN_VARIABLE} names a worker run of yours",
         )
         self.parser.add_argument(
             "--extras-dir",
@@ -86,12 +94,24 @@ class BaseWorker:
 
     @property
     def bridge(self) -> bridge.Bridge | None:
-        """The way to the daemon; None outside a job."""
-        return bridge.installed()
+        """The way to the platform.
+
+        In a job that is the daemon, and on a laptop the personal worker run that
+        ``DIOPTRA_WORKER_RUN_ID`` names; None without one.
+        """
+        return bridge.installed() or self._signer
+
+    @property
+    def in_job(self) -> bool:
+        """Whether this process is a job's, and not a person's."""
+        return bridge.installed() is not None
 
     @property
     def is_read_only(self) -> bool:
-        """Whether nothing may be published: outside a job, and with ``--dev``."""
+        """Whether nothing may be published.
+
+        So it is with ``--dev``, and on a laptop without a personal worker run.
+        """
         return self.bridge is None or bool(getattr(self.args, "dev", False))
 
     @property
@@ -102,20 +122,51 @@ class BaseWorker:
     def configure(self) -> None:
         """Read the arguments and the configuration.
 
-        In a job there are no arguments: ``sys.argv`` is the daemon's.
+        In a job there are no arguments. On a laptop with a personal worker run, the
+        configuration is that of the run, which signs what is made with it.
 
         Raises:
             BadBatch: If the configuration cannot be read.
+            WorkerError: If the personal worker run cannot be had, or is not yours.
         """
-        running = self.bridge
-        self.args = self.parser.parse_args([] if running is not None else None)
-        if running is None:
+        self.args = self.parser.parse_args([] if self.in_job else None)
+        self._claims = None
+        if not self.in_job:
             logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
+            if os.environ.get(RUN_VARIABLE) and not self.args.dev:
+                self._open_signer()
+        if self.bridge is None:
             self.config = _read_yaml(self.args.config) if self.args.config else {}
         else:
-            self.config = _merged_config(running.context)
+            self.config = _merged_config(self.bridge.context)
         if self.verbose:
             log.setLevel(logging.DEBUG)
+
+    def publish(self, path: str | Path, name: str | None = None) -> int | None:
+        """Publish a file or folder, signed by the personal worker run.
+
+        To publish the same name again replaces it.
+
+        Args:
+            path: The file or folder.
+            name: What to call it; by default its own name.
+
+        Returns:
+            The artifact's id; None where nothing may be published, which is logged.
+
+        Raises:
+            WorkerFailed: In a job, whose artifacts are outputs of its task graph.
+            WorkerError: There is nothing at *path*, or the API or the store refused.
+        """
+        if self.in_job:
+            raise WorkerFailed(
+                "a job's artifacts are outputs of its task graph: return what is to be"
+                " kept from the task"
+            )
+        if self._signer is None or self.is_read_only:
+            log.warning("%s is not published: set %s for that", path, RUN_VARIABLE)
+            return None
+        return self._signer.publish(Path(path), name)
 
     def run_batch(
         self, items: Sequence[T], work: Callable[[T], None], *, noun: str
@@ -138,19 +189,22 @@ class BaseWorker:
             words = f"No {noun}s to process, stopping."
             log.warning("%s", words)
             self._fail(words)
-        recorded = not self.is_read_only and not self.args.no_worker_activity
-        if not recorded:
+        if not self.store_activity:
             log.info("No activity is recorded.")
         progress = Progress(
             None if self.is_read_only else self.bridge, noun=noun, total=len(items)
         )
         loop = Loop(
             work,
-            claims=ElementClaims(self.bridge if recorded else None),
+            claims=self.claims,
             progress=progress,
             log_failure=self._log_failure,
         )
-        loop.run(items)
+        try:
+            loop.run(items)
+        finally:
+            if self._signer is not None:
+                self._signer.close()
         progress.report(now=True)
         if self.bridge is not None and self.bridge.context.worker_run:
             log.info("Worker run %s", self.bridge.context.worker_run)
@@ -162,11 +216,43 @@ class BaseWorker:
                 self._fail(progress.summary())
         return progress.counts()
 
+    @property
+    def store_activity(self) -> bool:
+        """Whether it is recorded who works on what, and what is done."""
+        return not self.is_read_only and not self.args.no_worker_activity
+
+    @property
+    def claims(self) -> ElementClaims:
+        """The claims of this run."""
+        if self._claims is None:
+            self._claims = ElementClaims(self.bridge if self.store_activity else None)
+        return self._claims
+
+    def _open_signer(self) -> None:
+        """Work in the name of the personal worker run.
+
+        Raises:
+            BadBatch: Another configuration is given than the run's own.
+            WorkerError: It cannot be had, or is not yours.
+        """
+        # Here and not above: a job has no use for it, and it brings Redis with it.
+        from dioptra_worker.tools.lineage.signing import (  # noqa: PLC0415
+            open_signer,
+        )
+
+        if self.args.config is not None:
+            raise BadBatch(
+                f"give --config or {RUN_VARIABLE}, not both: the configuration is that"
+                " of the worker run, which signs what is made with it"
+            )
+        self._signer = open_signer(os.environ)
+        log.info("Signing as worker run %s", self._signer.context.worker_run)
+
     def extras_directory(self) -> Path:
         """The folder for what is downloaded; in a job, one that goes with the job."""
         given: Path | None = self.args.extras_dir
         if given is None:
-            parent = Path.cwd() if self.bridge is not None else None
+            parent = Path.cwd() if self.in_job else None
             given = Path(tempfile.mkdtemp(prefix="extras-", dir=parent))
             self.args.extras_dir = given
         given.mkdir(parents=True, exist_ok=True)
@@ -176,7 +262,8 @@ class BaseWorker:
     def preparation(self) -> Iterator[None]:
         """Read the configuration, then what to work on, within this block.
 
-        On a laptop what is wrong with either is one sentence and exit code 2.
+        On a laptop what is wrong with either is one sentence and exit code 2, and what
+        is wrong with the personal worker run one with exit code 1.
 
         Raises:
             BadBatch: In a job.
@@ -184,10 +271,13 @@ class BaseWorker:
         try:
             self.configure()
             yield
-        except BadBatch as error:
-            if self.bridge is not None:
+        except WorkerError as error:
+            if self.in_job:
                 raise
-            self.parser.error(str(error))
+            if isinstance(error, BadBatch):
+                self.parser.error(str(error))
+            log.error("%s", error)
+            sys.exit(1)
 
     def _log_failure(self, item: Item, error: Exception) -> str:
         """Log why one item failed, and return it."""
@@ -200,7 +290,7 @@ class BaseWorker:
 
     def _fail(self, words: str) -> NoReturn:
         """End a run that did nothing."""
-        if self.bridge is not None:
+        if self.in_job:
             raise WorkerFailed(words)
         sys.exit(1)
 

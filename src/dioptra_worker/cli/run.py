@@ -13,13 +13,15 @@ import click
 
 from dioptra_worker.cli.exit_codes import ExitCode
 from dioptra_worker.cli.pairs import pairs
-from dioptra_worker.common.text.printable import record_lines
-from dioptra_worker.errors import SettingsError, WorkerError
+from dioptra_worker.common.text.printable import one_line, record_lines
+from dioptra_worker.errors import LoginRefused, SettingsError, WorkerError
 
 if TYPE_CHECKING:
+    from dioptra_worker.tools.lineage.signing import Signer
     from dioptra_worker.tools.workbench.planning.run_plan import RunPlan
     from dioptra_worker.tools.workbench.planning.run_request import RunRequest
     from dioptra_worker.tools.workbench.running.display import Reporter
+    from dioptra_worker.tools.workbench.running.results import Result
 
 _EPILOG = """\b
 Examples:
@@ -34,7 +36,8 @@ Examples:
 Environment (optional):
   MLFLOW_TRACKING_URI  the MLflow to keep runs in, unless --store is given
   DIOPTRA_API, DIOPTRA_WORKER_USERNAME, DIOPTRA_WORKER_PASSWORD
-                       a Dioptra, for plugins that ask for it
+                       a Dioptra, for plugins that ask, and for --publish-as
+  RQ_REDIS_URI         the record of batches, for --publish-as
   DIOPTRA_RQ_WORKER_LOG_LEVEL  the least severity that the log has, as a job's
 
 \b
@@ -122,6 +125,13 @@ class _Duration(click.ParamType[float]):
     is_flag=True,
     help="Run in this process, and open the debugger where a plugin fails.",
 )
+@click.option(
+    "--publish-as",
+    metavar="WORKER_RUN",
+    help="Publish artifacts and metrics, and record the elements of batches, under your"
+    " personal worker run, if the run finishes. It is kept in 'mlruns' unless --store"
+    " is given.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead.")
 @click.option(
     "--preload",
@@ -146,6 +156,7 @@ def run_command(
     timeout: float | None,
     watch: bool,
     debug: bool,
+    publish_as: str | None,
     as_json: bool,
     preload: str,
     isolation: str,
@@ -161,6 +172,8 @@ def run_command(
         raise click.UsageError(
             "--debug goes with neither --watch, --timeout nor --json"
         )
+    if publish_as and (watch or debug):
+        raise click.UsageError("--publish-as goes with neither --watch nor --debug")
     if watch and as_json:
         raise click.UsageError("--watch does not go with --json")
     from dioptra_worker.cli.certificates import print_unverified
@@ -178,7 +191,7 @@ def run_command(
         artifacts=artifacts,
         swaps=swaps,
     )
-    if store is None and not os.environ.get("MLFLOW_TRACKING_URI"):
+    if store is None and (publish_as or not os.environ.get("MLFLOW_TRACKING_URI")):
         store = Path("mlruns")
     store = store.absolute() if store else None
     try:
@@ -195,6 +208,7 @@ def run_command(
             store,
             watch=watch,
             timeout=timeout,
+            publish_as=publish_as,
             as_json=as_json,
             isolation=isolation,
             preload=tuple(name.strip() for name in preload.split(",") if name.strip()),
@@ -208,6 +222,7 @@ def _supervised(
     *,
     watch: bool,
     timeout: float | None,
+    publish_as: str | None,
     as_json: bool,
     isolation: str,
     preload: tuple[str, ...],
@@ -219,12 +234,14 @@ def _supervised(
     from dioptra_worker.tools.workbench.running.supervised import LocalRunner
 
     reporter = Reporter(store)
+    signer = _signer(publish_as) if publish_as else None
     runner = LocalRunner(
         folder=store,
         isolation=isolation,
         preload=preload,
         environment=for_local_runs(os.environ),
         session=sessions(os.environ),
+        claims=signer.claim if signer else None,
         log_level=log_level(os.environ),
         adopts_orphans=True,
     )
@@ -251,11 +268,55 @@ def _supervised(
         except (WorkerError, OSError) as error:
             click.echo(record_lines(f"the run could not be started: {error}"), err=True)
             return ExitCode.FAILED
-    if as_json:
-        click.echo(json.dumps(record(run_plan, result, store=store), indent=2))
-    else:
+    if not as_json:
         reporter.closing(result)
-    return ExitCode.INTERRUPTED if runner.interrupted else _code(result.finished)
+    published = _publish(signer, result) if signer else {}
+    if as_json:
+        found = record(run_plan, result, store=store)
+        more = {"published": published} if signer else {}
+        click.echo(json.dumps({**found, **more}, indent=2))
+    else:
+        for name, id_ in (published or {}).items():
+            click.echo(f"published {one_line(name)} as artifact {id_}")
+    if runner.interrupted:
+        return ExitCode.INTERRUPTED
+    return _code(result.finished and published is not None)
+
+
+def _signer(worker_run: str) -> Signer:
+    """What publishes in the person's name, before anything is run."""
+    from dioptra_worker.tools.lineage.signing import open_signer
+
+    try:
+        return open_signer(os.environ, worker_run)
+    except SettingsError as error:
+        click.echo(record_lines(str(error)), err=True)
+        sys.exit(ExitCode.USAGE)
+    except LoginRefused as error:
+        click.echo(record_lines(str(error)), err=True)
+        sys.exit(ExitCode.REFUSED)
+    except WorkerError as error:
+        click.echo(record_lines(str(error)), err=True)
+        sys.exit(ExitCode.FAILED)
+
+
+def _publish(signer: Signer, result: Result) -> dict[str, int] | None:
+    """Publish what a run has made; None if nothing is, which is said."""
+    from dioptra_worker.tools.lineage.signing import publish_results
+
+    signer.close(result.reason or "the run ended")
+    if not result.finished:
+        click.echo("nothing is published: the run failed", err=True)
+        return None
+    try:
+        return publish_results(
+            signer,
+            artifacts={name: result.artifact(name) for name in result.artifacts},
+            metrics={k: (one.value, one.step) for k, one in result.metrics.items()},
+        )
+    except WorkerError as error:
+        click.echo(record_lines(str(error)), err=True)
+        return None
 
 
 def _debug(request: RunRequest, store: Path | None) -> ExitCode:

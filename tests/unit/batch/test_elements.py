@@ -340,3 +340,40 @@ def test_lists_on_a_laptop(tmp_path: Path) -> None:
     assert missing.returncode == 2
     assert "--elements-list 'nowhere.json' cannot be read" in missing.stderr
     assert "Traceback" not in missing.stderr
+
+
+def test_nothing_is_published_without_a_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """On a laptop without a worker run, what is to be published is named and stays."""
+    monkeypatch.delenv("DIOPTRA_WORKER_RUN_ID", raising=False)
+    monkeypatch.setattr("sys.argv", ["worker"])
+    worker = Picky()
+    worker.configure()
+    assert worker.is_read_only
+    assert not worker.store_activity
+    assert worker.publish(tmp_path / "report.txt") is None
+    assert "report.txt is not published: set DIOPTRA_WORKER_RUN_ID" in caplog.text
+
+
+@pytest.mark.usefixtures("desk")
+def test_a_job_publishes_by_its_graph(tmp_path: Path) -> None:
+    """In a job, nothing is published past the task graph."""
+    with pytest.raises(WorkerFailed, match="outputs of its task graph"):
+        Picky().publish(tmp_path)
+
+
+def test_a_run_that_cannot_be_had(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A worker run without an account is one sentence, and nothing is processed."""
+    for name in ("DIOPTRA_API", "DIOPTRA_USERNAME", "DIOPTRA_WORKER_USERNAME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("DIOPTRA_WORKER_RUN_ID", "465a8320")
+    monkeypatch.setattr("sys.argv", ["worker", "--element", "a"])
+    worker = Picky()
+    with pytest.raises(SystemExit) as caught:
+        worker.run()
+    assert caught.value.code == 1
+    assert "DIOPTRA_API is missing" in caplog.text
+    assert worker.seen == []

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from dioptra_worker.tools.lineage.runs import FoundRun
 
 VARIABLE = "DIOPTRA_WORKER_RUN_ID"
+"""Names the personal worker run of whoever works on a laptop."""
 
 
 class PersonalRun:

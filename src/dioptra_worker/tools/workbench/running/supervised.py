@@ -45,6 +45,8 @@ if TYPE_CHECKING:
     from dioptra_worker.tools.workbench.planning.run_plan import RunPlan
     from dioptra_worker.tools.workbench.running.results import Result
 
+    Claims = Callable[[BatchClaimRequest], BatchClaimReply]
+
 GRACE_PERIOD = 5.0
 """Seconds between telling a run to stop and killing it."""
 SETUP_TIMEOUT = 60.0
@@ -71,6 +73,7 @@ class LocalRunner:
         preload: tuple[str, ...],
         environment: Mapping[str, str],
         session: Callable[[SessionRequest], SessionReply],
+        claims: Claims | None = None,
         log_level: str = "INFO",
         adopts_orphans: bool = False,
     ) -> None:
@@ -82,12 +85,15 @@ class LocalRunner:
             preload: Modules to import once for all runs.
             environment: What runs see.
             session: Answers plugins that ask for a session with the REST API.
+            claims: Answers what batch workers ask about their elements; without it
+                nothing is recorded.
             log_level: The least severity that the runs' logs have.
             adopts_orphans: Whether this process is for runs alone, and ends what a
                 fork server that was killed leaves behind.
         """
         self._folder = folder
         self._session = session
+        self._claims = claims
         self._log_level = log_level
         self._launcher = Launcher(
             mode=choose_mode(isolation),
@@ -146,6 +152,7 @@ class LocalRunner:
                 clock=clock,
                 send=pipes.send,
                 session=self._session,
+                claims=self._claims,
             )
             stop = JobStop()
             token = uuid.uuid4().hex
@@ -249,6 +256,7 @@ class _Recorder(Recorder):
         clock: JobClock,
         send: Callable[[Message], object],
         session: Callable[[SessionRequest], SessionReply],
+        claims: Claims | None,
     ) -> None:
         super().__init__(listener=listener, config=config)
         self._clock = clock
@@ -256,6 +264,11 @@ class _Recorder(Recorder):
         self._sessions: Answering[SessionRequest] = Answering(
             lambda request: send(session(request)), name="dioptra-sessions"
         )
+        self._claims: Answering[BatchClaimRequest] | None = None
+        if claims is not None:
+            self._claims = Answering(
+                lambda request: send(claims(request)), name="dioptra-claims"
+            )
 
     def message(self, message: RunnerMessage) -> None:
         """Take a message from the runner.
@@ -266,6 +279,9 @@ class _Recorder(Recorder):
         """
         if isinstance(message, SessionRequest):
             self._sessions.ask(message)
+            return
+        if isinstance(message, BatchClaimRequest) and self._claims is not None:
+            self._claims.ask(message)
             return
         if isinstance(message, BatchClaimRequest):  # no other run shares its batch
             answer = BatchClaimReply(request_id=message.request_id, outcome="off")
@@ -278,3 +294,5 @@ class _Recorder(Recorder):
     def close(self) -> None:
         """Answer no more."""
         self._sessions.close()
+        if self._claims is not None:
+            self._claims.close()
