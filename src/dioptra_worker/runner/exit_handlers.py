@@ -19,6 +19,7 @@ import sys
 import threading
 import traceback
 import weakref
+from _thread import allocate_lock, start_new_thread
 from os import _exit  # as it was before user code could replace it
 from time import monotonic, sleep  # bound here: plugin code may replace them
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -68,11 +69,12 @@ def run_exit_handlers(
             what hangs goes on to hang.
         timeout: Seconds for all of it.
     """
-    done = threading.Event()
+    unfinished = allocate_lock()
+    unfinished.acquire()
     deadline = monotonic() + timeout
 
     def watch() -> None:
-        if not done.wait(timeout):
+        if not unfinished.acquire(timeout=timeout):
             log.warning(
                 "what the job has left to be done at its end (exit handlers, threads,"
                 " files to flush) took longer than %g seconds and is given up",
@@ -81,8 +83,10 @@ def run_exit_handlers(
             too_late()
 
     try:
-        threading.Thread(target=watch, name="dioptra-exit", daemon=True).start()
-    except RuntimeError as error:  # the job has as many threads as there may be
+        # Not by `threading`, which the job may have changed, and whose `start` waits
+        # for ever for a thread that has died for want of memory.
+        start_new_thread(watch, ())
+    except (RuntimeError, MemoryError) as error:  # it has as much as there may be
         log.warning("exit handlers do not run, since nothing could end them: %s", error)
         return
     # Whatever code of the job's raises here, a thread's own `join` say, is not its end.
@@ -94,7 +98,7 @@ def run_exit_handlers(
     for step in (_flush_files, lambda: _end_trackers(deadline)):
         with contextlib.suppress(BaseException):
             step()
-    done.set()
+    unfinished.release()
 
 
 @contextlib.contextmanager

@@ -14,8 +14,8 @@ import os
 import signal
 import sys
 import tempfile
-import threading
 import time
+from _thread import allocate_lock
 from dataclasses import dataclass
 from functools import partial
 from os import _exit  # as it was before user code could replace it
@@ -115,7 +115,7 @@ def main(sock: socket.socket, *, seed: int) -> NoReturn:
     with end_children_here():
         ended = _run(start, channel, bridge, tracking=tracking, seed=seed, stop=stop)
     stop.ignore()  # the result is not interrupted
-    finishing = threading.Lock()
+    finishing = allocate_lock()  # as it was before user code
 
     def finish() -> None:
         finishing.acquire()  # for ever: of two that come here, one ends the process
