@@ -9,12 +9,14 @@ from __future__ import annotations
 import json
 import logging
 import threading
+import time
 from typing import TYPE_CHECKING, Any, Self
 
 import redis
 from rq.command import send_command
 
 from dioptra_worker.broker.connection import translate_errors
+from dioptra_worker.errors import WorkerError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -31,6 +33,14 @@ MAX_COMMAND_BYTES = 1 << 14
 """Bytes of a command; RQ's have some hundred."""
 MAX_SHOWN = 200
 """Characters of what was ignored that the log quotes."""
+MAX_TOLD = 10
+"""Commands that are ignored in `TELL_INTERVAL` of which the log tells each."""
+TELL_INTERVAL = 60.0
+"""Seconds; whoever can write to Redis can send thousands a second."""
+
+
+class Ignored(WorkerError):
+    """A command that nothing comes of; the message says why."""
 
 
 def _shut_down(stops: StopRequests, _body: Mapping[str, Any]) -> None:
@@ -41,7 +51,7 @@ def _shut_down(stops: StopRequests, _body: Mapping[str, Any]) -> None:
 def _stop_job(stops: StopRequests, body: Mapping[str, Any]) -> None:
     job_id = str(body.get("job_id"))
     if not stops.stop_job(job_id):
-        log.warning("not running job %s: stop ignored", job_id)
+        raise Ignored(f"not running job {job_id[:MAX_SHOWN]}: stop ignored")
 
 
 def _kill_job(stops: StopRequests, _body: Mapping[str, Any]) -> None:
@@ -83,6 +93,9 @@ class CommandListener:
         self._connect = connect
         self._channel = channel
         self._stops = stops
+        self._told = 0
+        self._untold = 0
+        self._told_since = 0.0
         self._closed = threading.Event()
         self._thread = threading.Thread(
             target=self._listen, name="dioptra-commands", daemon=True
@@ -112,19 +125,40 @@ class CommandListener:
     def _take(self, message: Mapping[str, Any] | None) -> None:
         if message is None or message["type"] != "message":
             return
-        data = message["data"]
+        try:
+            self._obey(message["data"])
+        except Ignored as error:
+            self._tell(str(error))
+        except Exception:  # without this thread no command would be heard any more
+            log.exception("a command could not be obeyed")
+
+    def _obey(self, data: bytes | str) -> None:
+        """Do what is asked.
+
+        Raises:
+            Ignored: It is nothing that can be done.
+        """
         command = _read(data)
         if command is None:
-            log.warning("a command that is none was ignored: %r", data[:MAX_SHOWN])
-            return
+            raise Ignored(f"a command that is none was ignored: {data[:MAX_SHOWN]!r}")
         name = command["command"]
         if name not in COMMANDS:
-            log.warning("unknown command %r was ignored", name[:MAX_SHOWN])
+            raise Ignored(f"unknown command {name[:MAX_SHOWN]!r} was ignored")
+        COMMANDS[name](self._stops, command)
+
+    def _tell(self, words: str) -> None:
+        """Have the log say it, or count it where there are too many."""
+        now = time.monotonic()
+        if now - self._told_since > TELL_INTERVAL:
+            if self._untold:
+                log.warning("%d more commands were ignored", self._untold)
+            self._told = self._untold = 0
+            self._told_since = now
+        self._told += 1
+        if self._told > MAX_TOLD:
+            self._untold += 1
             return
-        try:
-            COMMANDS[name](self._stops, command)
-        except Exception:  # without this thread no command would be heard any more
-            log.exception("command %r could not be obeyed", name)
+        log.warning("%s", words)
 
 
 def _read(data: bytes | str) -> dict[str, Any] | None:
