@@ -6,10 +6,16 @@ broken. Promise: the job comes to its end by itself, whatever else it could not 
 
 from __future__ import annotations
 
+import errno
 import sys
 from typing import TYPE_CHECKING
 
 import pytest
+from botocore.exceptions import HTTPClientError
+from urllib3.exceptions import ReadTimeoutError
+
+from dioptra_worker.errors import ServiceRefused, ServiceUnavailable
+from dioptra_worker.tracking.s3.client import translate_errors
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,3 +51,25 @@ def test_a_job_without_means_ends(take: str, run_task: Callable[..., Ran]) -> No
     )
     assert ran.status == "finished", ran.text
     assert "before" in ran.text
+
+
+@pytest.mark.parametrize(
+    ("raised", "waits"),
+    [
+        (ImportError("sys.meta_path is None"), False),
+        (TypeError("'NoneType' object is not callable"), False),
+        (OSError(errno.EMFILE, "Too many open files"), False),
+        (OSError(errno.ECONNRESET, "Connection reset by peer"), True),
+        (ReadTimeoutError(None, "", "it is silent"), True),  # type: ignore[arg-type]
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_a_store_is_waited_for_only_where_that_can_help(
+    raised: Exception, waits: bool
+) -> None:
+    """What a task has broken in its process stays so until the job's time limit."""
+    with (
+        pytest.raises(ServiceUnavailable if waits else ServiceRefused),
+        translate_errors("S3 did not take it"),
+    ):
+        raise HTTPClientError(error=raised) from raised

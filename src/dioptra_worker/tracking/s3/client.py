@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
 import json
 import os
+from http.client import HTTPException
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -20,6 +22,7 @@ from botocore.exceptions import (
     ConnectionError,  # noqa: A004 - botocore's own
     HTTPClientError,
 )
+from urllib3.exceptions import HTTPError as URLLib3Error
 
 from dioptra_worker import certificates
 from dioptra_worker.common.network.network_errors import cause
@@ -87,6 +90,10 @@ def extra_arguments() -> dict[str, Any]:
     return found
 
 
+_OF_CONNECTIONS = (OSError, HTTPException, URLLib3Error)
+"""What is raised by a connection, and not by a process that a task has broken."""
+
+
 @contextlib.contextmanager
 def translate_errors(what: str) -> Iterator[None]:
     """Turn what boto3 raises into our errors."""
@@ -118,7 +125,19 @@ def _is_transient(error: BaseException) -> bool:
         return status >= 500 or status == 429
     if isinstance(error, S3UploadFailedError) and isinstance(inner, Exception):
         return _is_transient(inner)
-    return isinstance(error, HTTPClientError | ConnectionError)
+    if type(error) is HTTPClientError:  # for whatever was raised while it was sent
+        return isinstance(inner, _OF_CONNECTIONS) and not _is_ours(inner)
+    return isinstance(error, HTTPClientError | ConnectionError) and not _is_ours(error)
+
+
+def _is_ours(error: BaseException) -> bool:
+    """Whether a connection failed for what a task has used up: all descriptors."""
+    found: BaseException | None = error
+    while found is not None:
+        if isinstance(found, OSError) and found.errno == errno.EMFILE:
+            return True
+        found = found.__cause__ or found.__context__
+    return False
 
 
 @functools.cache
