@@ -19,8 +19,10 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
 
 def test_soak(fault_report: FaultReport, tmp_path: Path) -> None:
-    """Twenty jobs survive faults of all kinds; ``make soak`` has ten thousand."""
-    plan = Plan(jobs=20, seed=7, seconds=90, fault_interval=1.5, longest_calm=5.0)
+    """Fifteen jobs survive faults of all kinds; ``make soak`` has ten thousand."""
+    plan = Plan(
+        jobs=15, seed=7, workers=2, seconds=60, fault_interval=1.5, longest_calm=4.0
+    )
     with fresh_stack(tmp_path / "stack") as stack:
         result = run(stack, tmp_path / "soak", plan)
     found = report(result)
@@ -29,7 +31,7 @@ def test_soak(fault_report: FaultReport, tmp_path: Path) -> None:
     assert result.faults
     fault_report.worker(
         "20",
-        f"four workers, {found['jobs']} jobs, {len(result.faults)} faults of all kinds",
+        f"two workers, {found['jobs']} jobs, {len(result.faults)} faults of all kinds",
         "every job finished, or failed with its cause; none ran twice at once",
         says="",
     )

@@ -35,16 +35,19 @@ class TcpProxy:
         target: The service's port, for connections from now on.
     """
 
-    def __init__(self, port: int, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self, port: int, tls: ssl.SSLContext | None = None, *, at: int = 0
+    ) -> None:
         """Listen.
 
         Args:
             port: The real service's, on 127.0.0.1.
             tls: What clients have to speak.
+            at: The proxy's own port; 0 is any that is free.
         """
         self.target = port
         self._tls = tls
-        self._door = _listen(0)
+        self._door = _listen(at)
         self.port: int = self._door.getsockname()[1]
         self._error: bytes | None = None
         self._passing = threading.Event()
@@ -167,9 +170,11 @@ class TcpProxy:
 
 
 @contextmanager
-def tcp_proxy(port: int, tls: ssl.SSLContext | None = None) -> Iterator[TcpProxy]:
-    """A proxy in front of a local port, until the end of the block."""
-    proxy = TcpProxy(port, tls)
+def tcp_proxy(
+    port: int, tls: ssl.SSLContext | None = None, *, at: int = 0
+) -> Iterator[TcpProxy]:
+    """A proxy in front of a local port, until the end of the block; see `TcpProxy`."""
+    proxy = TcpProxy(port, tls, at=at)
     thread = threading.Thread(target=proxy.serve, name="tcp-proxy")
     thread.start()
     try:

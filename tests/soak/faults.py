@@ -213,7 +213,7 @@ def _lose_primary(victims: Victims) -> None:
 
 
 def _restart_api(victims: Victims) -> None:
-    api = victims.scene.api
+    api = victims.scene.stack.service("api")
     if victims.dice.random() < 0.5:
         api.stop()
     else:

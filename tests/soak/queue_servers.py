@@ -114,9 +114,13 @@ class QueueServers:
         both = (self._primary.process, self._replica.process)
         return [process.pid for process in both if process is not None]
 
-    def proxy(self) -> TcpProxy:
-        """Return a new way to whichever is the primary."""
-        proxy = self._closing.enter_context(tcp_proxy(self._primary.port))
+    def proxy(self, *, at: int = 0) -> TcpProxy:
+        """Return a new way to whichever is the primary.
+
+        Args:
+            at: Its port; 0 is any that is free.
+        """
+        proxy = self._closing.enter_context(tcp_proxy(self._primary.port, at=at))
         self._proxies.append(proxy)
         return proxy
 

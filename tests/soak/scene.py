@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -15,17 +14,12 @@ from tests.soak.seats import Seat, make_seat
 from tests.soak.stepped_clock import SteppedClock, build
 from tests.soak.workload import Workload
 
-from dioptra_worker.tools.local.services.service import Service
-
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from dioptra_worker.tools.local import LocalStack
 
-SEATS = 4
-KEPT = (3, 4)
-"""Workers that are never killed nor shut down."""
 _LISTEN_INTERVAL = 0.1
 
 
@@ -37,8 +31,7 @@ class Scene:
         stack: The services but for Redis.
         seats: The workers.
         queues: Redis, twice.
-        api: The REST API, to be restarted.
-        platform: The same, as who submits jobs sees it.
+        platform: The REST API, as who submits jobs sees it.
         workload: The jobs.
         closed: Set when all is over.
     """
@@ -46,7 +39,6 @@ class Scene:
     stack: LocalStack
     seats: Sequence[Seat]
     queues: QueueServers
-    api: Service
     platform: Platform
     workload: Workload
     closed: threading.Event
@@ -58,13 +50,16 @@ class Scene:
 
 
 @contextlib.contextmanager
-def open_scene(stack: LocalStack, folder: Path, seed: int) -> Iterator[Scene]:
+def open_scene(
+    stack: LocalStack, folder: Path, *, seed: int, workers: int
+) -> Iterator[Scene]:
     """Make one, until the end of the block; the workers are started.
 
     Args:
         stack: Of one's own. Its Redis is replaced by two.
         folder: For what the workers and jobs leave.
         seed: What jobs are drawn from.
+        workers: How many. The second half of them is never killed nor shut down.
     """
     folder.mkdir(parents=True, exist_ok=True)
     marks = folder / "marks"
@@ -73,7 +68,9 @@ def open_scene(stack: LocalStack, folder: Path, seed: int) -> Iterator[Scene]:
         queues = closing.enter_context(
             QueueServers(folder / "redis", stack.config.queue_password)
         )
-        service = _follow_primary(stack, queues)
+        # The REST API goes where it always went, and so to whichever is the primary.
+        stack.service("valkey").stop()
+        queues.proxy(at=stack.service("valkey").port)
         api = ApiClient(stack.environment())
         closing.callback(api.close)
         platform = Platform(api)
@@ -86,10 +83,10 @@ def open_scene(stack: LocalStack, folder: Path, seed: int) -> Iterator[Scene]:
                 queues=queues,
                 folder=folder,
                 clock=_clock(library, folder / f"clock-{number}"),
-                is_kept=number in KEPT,
+                is_kept=number > workers // 2,
                 closing=closing,
             )
-            for number in range(1, SEATS + 1)
+            for number in range(1, workers + 1)
         ]
         for seat in seats:
             closing.callback(seat.close)
@@ -99,17 +96,7 @@ def open_scene(stack: LocalStack, folder: Path, seed: int) -> Iterator[Scene]:
             seat.start()
         closed = threading.Event()
         closing.callback(closed.set)
-        yield Scene(stack, seats, queues, service, platform, workload, closed)
-
-
-def _follow_primary(stack: LocalStack, queues: QueueServers) -> Service:
-    """Have the REST API go to whichever Redis is the primary."""
-    stack.service("valkey").stop()
-    stack.service("api").stop()
-    ports = {**stack.config.ports, "valkey": queues.proxy().port}
-    service = Service("api", dataclasses.replace(stack.config, ports=ports))
-    service.start()
-    return service
+        yield Scene(stack, seats, queues, platform, workload, closed)
 
 
 def _clock(library: Path | None, path: Path) -> SteppedClock | None:

@@ -59,6 +59,7 @@ class Plan:
     Attributes:
         jobs: How many.
         seed: What jobs and faults are drawn from.
+        workers: How many there are.
         seconds: After so many no job is submitted any more.
         in_flight: How many jobs are submitted and not over at most.
         fault_interval: Jobs that end between two faults, on the average; on a slow
@@ -68,6 +69,7 @@ class Plan:
 
     jobs: int
     seed: int
+    workers: int = 4
     seconds: float = float("inf")
     in_flight: int = 6
     fault_interval: float = 5.0
@@ -109,7 +111,7 @@ def run(stack: LocalStack, folder: Path, plan: Plan) -> Result:
         folder: A new one, for what the workers and jobs leave.
         plan: What to do.
     """
-    with open_scene(stack, folder, plan.seed) as scene:
+    with open_scene(stack, folder, seed=plan.seed, workers=plan.workers) as scene:
         maker = FaultMaker(scene, plan.seed)
         soak = _Soak(plan, scene, maker)
         try:
@@ -306,7 +308,7 @@ class _Soak:
         sampler.take(self._count_over(), self._scene.queues.client)
         services: dict[str, list[int]] = {"Redis": self._scene.queues.pids}
         for name, service in (
-            ("the REST API", self._scene.api),
+            ("the REST API", self._scene.stack.service("api")),
             ("MLflow", self._scene.stack.service("mlflow")),
             ("S3", self._scene.stack.service("s3")),
         ):
