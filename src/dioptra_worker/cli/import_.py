@@ -14,6 +14,7 @@ from dioptra_worker.cli.exit_codes import ExitCode
 from dioptra_worker.common.text.printable import one_line, record_lines
 from dioptra_worker.errors import LoginRefused, ServiceError, SettingsError
 from dioptra_worker.tools.resources.errors import ResourceError
+from dioptra_worker.tools.resources.folders import CONFIG
 from dioptra_worker.tools.resources.importing import PUBLIC_GROUP, Strategy
 
 if TYPE_CHECKING:
@@ -67,9 +68,21 @@ Exit codes:
     help="Where a name is taken: change what is there, put a new one in its place, or "
     "import nothing.",
 )
+@click.option(
+    "--config",
+    "name",
+    metavar="NAME",
+    default=CONFIG,
+    show_default=True,
+    help="How the file is called that says what a folder has.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON list instead.")
 def import_command(
-    folders: tuple[Path, ...], group: int, strategy: Strategy, as_json: bool
+    folders: tuple[Path, ...],
+    group: int,
+    strategy: Strategy,
+    name: str,
+    as_json: bool,
 ) -> None:
     """Import plugins and entrypoints into a Dioptra.
 
@@ -79,7 +92,7 @@ def import_command(
     """
     done: list[Imported] = []
     try:
-        for imported in _imports(folders, group=group, strategy=strategy):
+        for imported in _imports(folders, name=name, group=group, strategy=strategy):
             done.append(imported)
             if not as_json:
                 click.echo(_lines(imported))
@@ -98,7 +111,7 @@ def import_command(
 
 
 def _imports(
-    paths: tuple[Path, ...], *, group: int, strategy: Strategy
+    paths: tuple[Path, ...], *, name: str, group: int, strategy: Strategy
 ) -> Iterator[Imported]:
     """Import one folder after the other."""
     from dioptra_worker.api.user_client import UserClient
@@ -107,7 +120,7 @@ def _imports(
     from dioptra_worker.tools.resources.importing import import_folder
 
     account = Account.read(os.environ)
-    folders = find_folders(paths)
+    folders = find_folders(paths, name=name)
     with account.session() as api:
         client = UserClient(api)
         for folder in folders:

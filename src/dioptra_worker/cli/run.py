@@ -30,6 +30,8 @@ Examples:
   dioptra-worker run --debug entrypoints/failing-job
   dioptra-worker run entrypoints/artifact-chain/consume.yml \\
     --artifact readings=readings.json --artifact by_day:FolderOfTables=by-day
+  dioptra-worker run --config extra/dioptra_optic.toml \\
+    extra/entrypoints/dioptra_optic/model_train.yml
   dioptra-worker run --json entrypoints/hello-world | jq .artifacts
 
 \b
@@ -107,6 +109,12 @@ class _Duration(click.ParamType[float]):
     " it unless given.",
 )
 @click.option(
+    "--config",
+    metavar="FILE",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A file of another name, or elsewhere, that stands for the dioptra.toml.",
+)
+@click.option(
     "--store",
     metavar="DIR",
     type=click.Path(file_okay=False, path_type=Path),
@@ -152,6 +160,7 @@ def run_command(
     artifacts: dict[str, str],
     swaps: dict[str, str],
     plugins: Path | None,
+    config: Path | None,
     store: Path | None,
     timeout: float | None,
     watch: bool,
@@ -163,10 +172,10 @@ def run_command(
 ) -> None:
     """Run an entrypoint on this machine, without any server.
 
-    ENTRYPOINT is a folder with a dioptra.toml, or the YAML file of a task graph. It
-    runs in the same process, under the same supervision, as a worker's job, and is
-    kept in the folder 'mlruns', which MLflow can read, or in the MLflow that
-    MLFLOW_TRACKING_URI names.
+    ENTRYPOINT is a folder with a dioptra.toml, or the YAML file of a task graph, which
+    a dioptra.toml beside or above it may declare. It runs in the same process, under
+    the same supervision, as a worker's job, and is kept in the folder 'mlruns', which
+    MLflow can read, or in the MLflow that MLFLOW_TRACKING_URI names.
     """
     if debug and (watch or timeout or as_json):
         raise click.UsageError(
@@ -187,6 +196,7 @@ def run_command(
     request = RunRequest(
         path=entrypoint,
         plugins=plugins,
+        config=config,
         parameters=parameters,
         artifacts=artifacts,
         swaps=swaps,

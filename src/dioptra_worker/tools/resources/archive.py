@@ -40,7 +40,7 @@ def pack(folder: ResourceFolder) -> bytes:
             of the folder.
     """
     files = {path: _import_form(folder.path / path) for path in folder.graphs}
-    files[CONFIG] = (folder.path / CONFIG).read_bytes()
+    files[CONFIG] = folder.file.read_bytes()
     for plugin in folder.plugins:
         for name in plugin_files(folder.path / plugin).code:
             file = folder.path / plugin / name

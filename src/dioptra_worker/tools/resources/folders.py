@@ -22,10 +22,17 @@ class ResourceFolder:
     Attributes:
         path: The folder.
         config: What its ``dioptra.toml`` says.
+        name: How that file is called in truth.
     """
 
     path: Path
     config: dict[str, Any]
+    name: str = CONFIG
+
+    @property
+    def file(self) -> Path:
+        """The file that says what it has."""
+        return self.path / self.name
 
     @property
     def graphs(self) -> list[str]:
@@ -38,11 +45,12 @@ class ResourceFolder:
         return [entry["path"] for entry in self.config.get("plugins", [])]
 
 
-def find_folders(paths: Iterable[Path]) -> list[ResourceFolder]:
+def find_folders(paths: Iterable[Path], *, name: str = CONFIG) -> list[ResourceFolder]:
     """Find what can be imported.
 
     Args:
         paths: Folders with a ``dioptra.toml``, or folders of such.
+        name: How that file is called.
 
     Returns:
         The folders in order, those of one folder by name; none twice.
@@ -53,33 +61,37 @@ def find_folders(paths: Iterable[Path]) -> list[ResourceFolder]:
     """
     found: dict[Path, None] = {}
     for path in paths:
-        found |= dict.fromkeys(_folders(path))
-    return [_read(path) for path in found]
+        found |= dict.fromkeys(_folders(path, name))
+    return [read_folder(path / name) for path in found]
 
 
-def _folders(path: Path) -> list[Path]:
-    if (path / CONFIG).is_file():
+def _folders(path: Path, name: str) -> list[Path]:
+    if (path / name).is_file():
         return [path.resolve()]
     if not path.is_dir():
-        raise NoResources(f"{str(path)!r} is no folder: give one with a {CONFIG} in it")
-    inner = sorted(file.parent.resolve() for file in path.glob(f"*/{CONFIG}"))
+        raise NoResources(f"{str(path)!r} is no folder: give one with a {name} in it")
+    inner = sorted(file.parent.resolve() for file in path.glob(f"*/{name}"))
     if not inner:
         raise NoResources(
-            f"{str(path)!r} has no {CONFIG}, and neither has any folder in it: that"
+            f"{str(path)!r} has no {name}, and neither has any folder in it: that"
             " file says which plugins and entrypoints to import"
         )
     return inner
 
 
-def _read(path: Path) -> ResourceFolder:
-    file = path / CONFIG
+def read_folder(file: Path) -> ResourceFolder:
+    """Read the folder of a ``dioptra.toml``, or of a file that stands for one.
+
+    Raises:
+        BadResources: It cannot be used.
+    """
     try:
         config = tomllib.loads(file.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise BadResources([f"{file} is not TOML: {error}"]) from error
     problems = [*_without_path(file, config)]
     if not problems:
-        folder = ResourceFolder(path, config)
+        folder = ResourceFolder(file.parent, config, file.name)
         problems = _missing(folder)
     if problems:
         raise BadResources(problems)
@@ -100,7 +112,7 @@ def _without_path(file: Path, config: dict[str, Any]) -> Iterable[str]:
 
 def _missing(folder: ResourceFolder) -> list[str]:
     """Say which files and folders are named and not there."""
-    file = folder.path / CONFIG
+    file = folder.file
     return [
         f"{file} names the task graph {path!r}, but there is no such file"
         for path in folder.graphs

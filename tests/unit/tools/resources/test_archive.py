@@ -130,3 +130,16 @@ def test_hidden_files_stay(folder: Path) -> None:
     hidden.parent.mkdir()
     hidden.touch()
     assert _packed(folder).keys() == before
+
+
+def test_a_configuration_of_another_name(tmp_path: Path) -> None:
+    """Whatever it is called on disk, in the archive it has the name that is read."""
+    (tmp_path / "e.yml").write_text("graph: {}\n")
+    text = '[[entrypoints]]\npath = "e.yml"\n'
+    (tmp_path / "other.toml").write_text(text)
+    (folder,) = find_folders([tmp_path], name="other.toml")
+    with tarfile.open(fileobj=io.BytesIO(pack(folder))) as tar:
+        assert sorted(tar.getnames()) == ["dioptra.toml", "e.yml"]
+        content = tar.extractfile("dioptra.toml")
+        assert content is not None
+        assert content.read().decode() == text

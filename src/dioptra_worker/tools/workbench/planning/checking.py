@@ -100,7 +100,7 @@ def issues_of(entrypoint: Entrypoint, *, refused: Severity) -> list[Issue]:
         issues = engine.validate(entrypoint.document, plugins=sources)
     if not errors(issues):  # what is declared beside the file can be wrong, too
         issues += errors(engine.validate(entrypoint.config))
-    if not errors(issues) and (entrypoint.file.parent / CONFIG).is_file():
+    if not errors(issues) and entrypoint.declared_in is not None:
         issues += _artifact_tasks(entrypoint)
     plugins = (*entrypoint.plugins, *entrypoint.artifact_plugins)
     return [*issues, *_plugin_files(plugins, refused)]

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 from dioptra_worker.engine.typesystem.types import BUILT_IN
 from dioptra_worker.protocol.messages import ArtifactTask
-from dioptra_worker.tools.resources.folders import CONFIG
 from dioptra_worker.tools.workbench.errors import InvalidRequest
 from dioptra_worker.tools.workbench.planning.values import NotOfType, parse
 
@@ -159,7 +158,7 @@ def _parameter(folder: ResourceFolder, declared: Mapping[str, Any]) -> dict[str,
             made["default"] = parse(_text(declared["default_value"]), kind)
         except NotOfType as error:
             raise InvalidRequest(
-                f"{folder.path / CONFIG}: the default of parameter"
+                f"{folder.file}: the default of parameter"
                 f" {declared.get('name')!r}: {error}"
             ) from None
     return made

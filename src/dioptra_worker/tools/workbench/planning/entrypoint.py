@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from dioptra_worker import engine
 from dioptra_worker.engine.wording import listing, suggestion
 from dioptra_worker.tools.resources.errors import BadResources
-from dioptra_worker.tools.resources.folders import CONFIG, find_folders
+from dioptra_worker.tools.resources.folders import CONFIG, read_folder
 from dioptra_worker.tools.workbench.errors import (
     InvalidEntrypoint,
     InvalidRequest,
@@ -43,6 +44,7 @@ class Entrypoint:
         sources: The folder that its tasks are looked up in; None where there are many.
         writers: The artifact tasks that the task graph may name.
         readers: The artifact tasks that may read an input.
+        declared_in: The ``dioptra.toml`` that declares it, if there is one.
     """
 
     name: str
@@ -55,22 +57,25 @@ class Entrypoint:
     sources: Path | None
     writers: tuple[ArtifactTask, ...]
     readers: tuple[Reader, ...]
+    declared_in: Path | None = None
 
     def watched(self) -> tuple[Path, ...]:
         """The files and folders whose change makes another entrypoint of it."""
-        config = self.file.parent / CONFIG
         mine = dict.fromkeys((self.file, *self.plugins, *self.artifact_plugins))
-        return (*mine, config) if config.is_file() else tuple(mine)
+        return tuple(mine) if self.declared_in is None else (*mine, self.declared_in)
 
 
-def find(path: Path, *, plugins: Path | None = None) -> Entrypoint:
+def find(
+    path: Path, *, plugins: Path | None = None, config: Path | None = None
+) -> Entrypoint:
     """Read the entrypoint that a path means.
 
     Args:
         path: A folder with a ``dioptra.toml``, or a YAML file. A file that a
-            ``dioptra.toml`` beside it names is read with what that one says.
+            ``dioptra.toml`` beside or above it names is read with what that one says.
         plugins: The folder of plugin packages, for a file that no ``dioptra.toml``
             names; ``plugins`` beside the file when None.
+        config: A file that stands for the ``dioptra.toml``.
 
     Raises:
         InvalidRequest: There is no such entrypoint, or more than one.
@@ -79,28 +84,63 @@ def find(path: Path, *, plugins: Path | None = None) -> Entrypoint:
     if not path.exists():
         raise InvalidRequest(_no_such(path))
     path = path.resolve()
-    if path.is_dir() and not (path / CONFIG).is_file():
+    if plugins is not None and config is not None:
+        raise InvalidRequest(
+            f"{config} says where the plugins are; --plugins is for a file of its own"
+        )
+    if path.is_dir() and config is None and not (path / CONFIG).is_file():
         path = only_graph(path)
     if path.is_file():
-        folder = path.parent
-        if plugins is None and (folder / CONFIG).is_file():
-            resources = _resources(folder)
-            named = [
-                entry for entry in _entries(resources) if entry["path"] == path.name
-            ]
-            if named:
-                return _declared(resources, named[0])
-        return _bare(path, plugins or folder / PLUGINS)
+        return _of_file(path, plugins, config)
     if plugins is not None:
         raise InvalidRequest(
             f"{path / CONFIG} says where the plugins are; --plugins is for a file of"
             " its own"
         )
-    resources = _resources(path)
+    resources = _resources(config or path / CONFIG)
     entries = _entries(resources)
     if len(entries) != 1:
-        raise InvalidRequest(_which(path, entries))
+        raise InvalidRequest(_which(resources, entries))
     return _declared(resources, entries[0])
+
+
+def _of_file(file: Path, plugins: Path | None, config: Path | None) -> Entrypoint:
+    """The entrypoint that has a file, declared or on its own."""
+    resources = None
+    if plugins is None:
+        resources = _declaring(file) if config is None else _resources(config)
+    entries = [] if resources is None else _entries(resources)
+    for entry in entries:
+        assert resources is not None
+        if (resources.path / entry["path"]).resolve() == file:
+            return _declared(resources, entry)
+    if config is None:
+        return _bare(file, plugins or file.parent / PLUGINS)
+    files = listing([entry["path"] for entry in entries], "and") or "none"
+    raise InvalidRequest(
+        f"{config} has no entrypoint of the file {str(file)!r}; it has {files}"
+    )
+
+
+def _declaring(file: Path) -> ResourceFolder | None:
+    """The folder whose ``dioptra.toml`` is beside a file, or above it and names it."""
+    beside, *above = (folder / CONFIG for folder in file.parents)
+    if beside.is_file():
+        return _resources(beside)
+    for config in above:
+        if _names(config, file):
+            return _resources(config)
+    return None
+
+
+def _names(config: Path, file: Path) -> bool:
+    """Whether somebody's ``dioptra.toml`` has an entrypoint of that file."""
+    try:
+        found = tomllib.loads(config.read_text(encoding="utf-8"))
+        paths = [entry["path"] for entry in found["entrypoints"]]
+        return any((config.parent / path).resolve() == file for path in paths)
+    except (OSError, ValueError, LookupError, TypeError):
+        return False
 
 
 def _no_such(path: Path) -> str:
@@ -134,19 +174,22 @@ def only_graph(folder: Path) -> Path:
     )
 
 
-def _which(folder: Path, entries: list[dict[str, Any]]) -> str:
+def _which(folder: ResourceFolder, entries: list[dict[str, Any]]) -> str:
     if not entries:
-        return f"{folder / CONFIG} has no [[entrypoints]], so there is nothing to run"
+        return f"{folder.file} has no [[entrypoints]], so there is nothing to run"
     files = listing([entry["path"] for entry in entries], "or")
-    return f"{str(folder)!r} has several entrypoints: name the file of one, {files}"
+    return (
+        f"{str(folder.path)!r} has several entrypoints: name the file of one, {files}"
+    )
 
 
-def _resources(folder: Path) -> ResourceFolder:
+def _resources(config: Path) -> ResourceFolder:
     try:
-        (found,) = find_folders([folder])
+        return read_folder(config.resolve())
     except BadResources as error:
         raise InvalidRequest(*error.problems) from error
-    return found
+    except OSError as error:
+        raise InvalidRequest(f"{config} cannot be read: {error.strerror}") from error
 
 
 def _entries(folder: ResourceFolder) -> list[dict[str, Any]]:
@@ -182,7 +225,7 @@ def _declared(folder: ResourceFolder, entry: dict[str, Any]) -> Entrypoint:
         unknown = [name for name in names if name not in own]
         if unknown:
             raise InvalidRequest(
-                f"{folder.path / CONFIG}: entrypoint {entry.get('name')!r} names the"
+                f"{folder.file}: entrypoint {entry.get('name')!r} names the"
                 f" plugin {unknown[0]!r}, and no [[plugins]] has it."
                 + suggestion(unknown[0], own)
             )
@@ -210,7 +253,16 @@ def _declared(folder: ResourceFolder, entry: dict[str, Any]) -> Entrypoint:
         sources=parents.pop() if len(parents) == 1 else None,
         writers=declared.writers(folder, entry),
         readers=readers,
+        declared_in=folder.file,
     )
+
+
+def _way_out(file: Path) -> str:
+    for folder in file.parents:
+        for config in sorted(folder.glob("*.toml")):
+            if _names(config, file):
+                return f"give the file that does, --config {config}"
+    return "write the whole task graph, or add one"
 
 
 def _bare(file: Path, plugins: Path) -> Entrypoint:
@@ -218,8 +270,8 @@ def _bare(file: Path, plugins: Path) -> Entrypoint:
     document = _load(file)
     if "tasks" not in document.data:
         raise InvalidRequest(
-            f"{str(file)!r} has no section 'tasks', and no {CONFIG} beside it declares"
-            " them: write the whole task graph, or add one"
+            f"{str(file)!r} has no section 'tasks', and no {CONFIG} beside it, or above"
+            f" it, declares them: {_way_out(file)}"
         )
     if not plugins.is_dir():
         raise NoPlugins(

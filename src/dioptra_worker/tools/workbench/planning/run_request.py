@@ -23,6 +23,7 @@ class RunRequest:
     Attributes:
         path: A folder or a file; see `planning.entrypoint.find`.
         plugins: The folder of plugin packages, for a file of its own.
+        config: A file that stands for the ``dioptra.toml``.
         parameters: Values by parameter.
         artifacts: Paths by artifact input; see `planning.inputs`.
         swaps: Choices by swap.
@@ -30,6 +31,7 @@ class RunRequest:
 
     path: Path
     plugins: Path | None = None
+    config: Path | None = None
     parameters: Mapping[str, Any] = field(default_factory=dict)
     artifacts: Mapping[str, str | Path] = field(default_factory=dict)
     swaps: Mapping[str, str] = field(default_factory=dict)
@@ -42,7 +44,7 @@ class RunRequest:
             InvalidEntrypoint: The task graph is wrong.
         """
         return prepare(
-            find(self.path, plugins=self.plugins),
+            find(self.path, plugins=self.plugins, config=self.config),
             parameters=self.parameters,
             artifacts=self.artifacts,
             swaps=self.swaps,
@@ -53,7 +55,7 @@ class RunRequest:
         folder = self.path if self.path.is_dir() else self.path.parent
         graphs = [file for file in folder.glob("*") if file.suffix in SUFFIXES]
         plugins = self.plugins or folder / PLUGINS
-        return (*graphs, folder / CONFIG, plugins, *self._files())
+        return (*graphs, self.config or folder / CONFIG, plugins, *self._files())
 
     def _files(self) -> tuple[Path, ...]:
         return tuple(Path(path) for path in self.artifacts.values())

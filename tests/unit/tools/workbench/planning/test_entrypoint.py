@@ -149,3 +149,89 @@ def test_a_plugin_that_a_toml_does_not_declare(tmp_path: Path) -> None:
     sums(tmp_path)
     with pytest.raises(InvalidRequest, match=r"plugin 'sms'.*Did you mean 'sums'\?"):
         find(tmp_path)
+
+
+PLATFORMS_LAYOUT = {
+    "dioptra.toml": """
+        [[plugins]]
+        path = "plugins/greetings"
+
+          [[plugins.tasks.functions]]
+          filename = "tasks.py"
+          name = "greet"
+          input_params = [ { name = "name", type = "string", required = true } ]
+          output_params = [ { name = "greeting", type = "string" } ]
+
+        [[entrypoints]]
+        path = "entrypoints/hello.yaml"
+        name = "Hello"
+        params = [ { name = "name", type = "string", default_value = "World" } ]
+        plugins = [ "greetings" ]
+
+        [[entrypoints]]
+        path = "entrypoints/deep/again.yaml"
+        name = "Hello again"
+        plugins = [ "greetings" ]
+    """,
+    "other.toml": """
+        [[plugins]]
+        path = "plugins/greetings"
+
+          [[plugins.tasks.functions]]
+          filename = "tasks.py"
+          name = "greet"
+
+        [[entrypoints]]
+        path = "entrypoints/other.yaml"
+        name = "Another"
+        plugins = [ "greetings" ]
+    """,
+    "entrypoints/hello.yaml": "graph: {step: {greet: [$name]}}",
+    "entrypoints/deep/again.yaml": "graph: {step: {greet: [again]}}",
+    "entrypoints/other.yaml": "graph: {step: {greet: [other]}}",
+    "plugins/greetings/__init__.py": "",
+    "plugins/greetings/tasks.py": "",
+}
+"""A configuration above the task graphs, and another one beside it."""
+
+
+@pytest.mark.parametrize(
+    ("file", "name"),
+    [
+        ("entrypoints/hello.yaml", "Hello"),
+        ("entrypoints/deep/again.yaml", "Hello again"),
+    ],
+)
+def test_a_toml_above(tmp_path: Path, file: str, name: str) -> None:
+    """A file below a toml that names it has what that declares."""
+    write(tmp_path, PLATFORMS_LAYOUT)
+    found = find(tmp_path / file)
+    assert found.name == name
+    assert [plugin.name for plugin in found.plugins] == ["greetings"]
+    assert tmp_path / "dioptra.toml" in found.watched()
+
+
+def test_a_toml_of_another_name(tmp_path: Path) -> None:
+    """A file that another toml names is found with that one, which is told."""
+    write(tmp_path, PLATFORMS_LAYOUT)
+    file, other = tmp_path / "entrypoints/other.yaml", tmp_path / "other.toml"
+    with pytest.raises(
+        InvalidRequest, match=f"give the file that does, --config {other}"
+    ):
+        find(file)
+    for path in (file, tmp_path):
+        assert find(path, config=other).name == "Another"
+    with pytest.raises(InvalidRequest, match=r"it has 'entrypoints/other\.yaml'"):
+        find(tmp_path / "entrypoints/hello.yaml", config=other)
+    with pytest.raises(InvalidRequest, match="--plugins is for a file of its own"):
+        find(file, config=other, plugins=tmp_path / "plugins")
+
+
+def test_a_broken_toml_far_above_is_nobodys(tmp_path: Path) -> None:
+    """What somebody has left in a folder above does not count, nor does one without."""
+    (tmp_path / "dioptra.toml").write_text("[[[")
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    assert find(sums(folder)).declared_in is None
+    (tmp_path / "dioptra.toml").write_text('[[entrypoints]]\npath = "other.yml"\n')
+    assert find(folder / "sums.yml").declared_in is None
