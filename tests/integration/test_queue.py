@@ -19,6 +19,7 @@ from rq.job import Job
 from rq.registry import FailedJobRegistry, FinishedJobRegistry, StartedJobRegistry
 from rq.utils import now
 from rq.worker import Worker
+from tests.integration import rq_entries
 
 from dioptra_worker.broker.connection import connect
 from dioptra_worker.broker.records import dump_record, this_process
@@ -449,6 +450,25 @@ def test_oversized_entries_are_dropped_unread(
         assert found.id == good
     assert peak < 8 << 20
     office.client.delete(f"rq:job:{bad}")
+
+
+@pytest.mark.parametrize("version", rq_entries.entries())
+def test_an_entry_of_another_version_of_rq(office: Office, version: str) -> None:
+    """An entry that an older RQ has written is taken, read and ended as one of ours."""
+    job_id = uuid4().hex
+    kept = rq_entries.entries()[version]
+    fields: dict[Any, Any] = {**kept, "origin": office.urgent.name}
+    office.client.hset(f"rq:job:{job_id}", mapping=fields)
+    office.client.rpush(office.urgent.key, job_id)
+    found = office.worker.dequeue()
+    assert found is not None
+    assert found.id == job_id
+    request = read_request(found.job, worker="w")
+    assert (request.job_id, request.experiment_id) == (7, 3)
+    assert request.time_limit == 3600.0
+    office.worker.end_job(office.worker.start_job(found), _verdict("finished"))
+    assert office.listed() == {"urgent finished": [job_id]}
+    office.client.delete(f"rq:job:{job_id}", f"rq:finished:{office.urgent.name}")
 
 
 def test_what_is_attached_to_an_entry_is_left_alone(office: Office) -> None:
