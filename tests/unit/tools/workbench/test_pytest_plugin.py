@@ -205,6 +205,7 @@ def test_it_imports_nothing_until_it_is_used(
                 "dioptra_worker",
                 "dioptra_worker.sdk",
                 "dioptra_worker.sdk.compat",
+                "dioptra_worker.sdk.missing_names",
                 "dioptra_worker.pytest_plugin",
             }
             heavy = {"boto3", "click", "mlflow", "requests", "structlog", "yaml"}
