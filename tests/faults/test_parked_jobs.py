@@ -219,3 +219,28 @@ def test_a_job_that_is_cancelled(
     Person(stack.environment(), tmp_path).told("jobs", "cancel", str(bad.job))
     assert platform.status(bad.job) == "failed"
     assert not redis_client.hexists(PARKED, str(bad.job))
+
+
+def test_another_worker(
+    platform: Platform,
+    proxy: FaultProxy,
+    start: Callable[..., WorkerProcess],
+    stack: LocalStack,
+    redis_client: redis.Redis,
+    mlflow_reader: MlflowReader,
+    tmp_path: Path,
+) -> None:
+    """Results that one worker could not deliver, one of another machine can."""
+    bad, _, good = _two_jobs(platform, proxy, "artifact", tmp_path)
+    first = start()
+    first.wait_for(f"job {bad.job} is parked for", seconds=60)
+    assert platform.wait(good.job, seconds=60) == "finished"
+    busy = StepwiseJob(platform, tmp_path / "busy")
+    busy.wait_at(0)
+    with worker(
+        stack.environment(), tmp_path / "second", platform.queue, settings=times()
+    ):
+        _try_again(redis_client, bad.job)
+        assert platform.wait(bad.job, seconds=60) == "finished"
+    busy.go_on()
+    bad.check(mlflow_reader)

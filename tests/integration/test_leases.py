@@ -229,9 +229,11 @@ def test_parked_by_an_earlier_version(client: redis.Redis, job: int) -> None:
     client.hset("dioptra-worker:parked", str(job), json.dumps(entry))
     parked = parking.look(job)
     assert parked is not None
-    assert (round(parked.age), parked.tries, parked.why) == (30, 2, "")
+    assert 30 <= parked.age < 60
+    assert (parked.tries, parked.why) == (2, "")
     again = parking.park(job, Trouble(why="why", queue="q", worker="w"))
-    assert (round(again.age), round(again.left), again.tries) == (30, 40, 3)
+    assert 30 <= again.age < 60
+    assert (round(again.left), again.tries) == (40, 3)
     parking.forget(job)
 
 

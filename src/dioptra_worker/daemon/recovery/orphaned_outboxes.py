@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import logging
+import time
+from collections import Counter
 from typing import TYPE_CHECKING
 
+from dioptra_worker.broker.parking import pause
 from dioptra_worker.common.stop import JobStop
 from dioptra_worker.daemon.outbox.job_log import JobLog
 from dioptra_worker.daemon.outbox.outbox import Outbox
+from dioptra_worker.daemon.outbox.patience import Patience
 from dioptra_worker.errors import NotFound
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from dioptra_worker.api.client import DioptraApi
     from dioptra_worker.api.models import Job
@@ -44,6 +48,7 @@ class OrphanedOutboxes:
         journals: Journals,
         mask: Mask,
         pace: float = 1.0,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Prepare.
 
@@ -53,6 +58,7 @@ class OrphanedOutboxes:
             journals: Where to look.
             mask: Hides secrets in text.
             pace: What pauses between two tries are multiplied with.
+            clock: Measures for how long a journal is left alone.
         """
         self._api = api
         self._leases = leases
@@ -60,6 +66,10 @@ class OrphanedOutboxes:
         self._mask = mask
         self._pace = pace
         self._elsewhere: set[int] = set()
+        self._clock = clock
+        # What the API did not take is left alone for longer each time.
+        self._later: dict[int, float] = {}
+        self._tries: Counter[int] = Counter()
 
     def sweep(self) -> None:
         """Deliver what can be delivered now.
@@ -71,6 +81,8 @@ class OrphanedOutboxes:
         jobs = {job_id: self._job(job_id) for job_id in self._journals.orphaned_jobs()}
         before, self._elsewhere = self._elsewhere, self._run_elsewhere(jobs)
         for job_id, job in sorted(jobs.items()):
+            if self._later.get(job_id, 0.0) > self._clock():
+                continue
             over = job is None or job.status in TERMINAL
             if over or job_id in before & self._elsewhere:
                 for journal in self._journals.orphaned(job_id):
@@ -116,12 +128,15 @@ class OrphanedOutboxes:
         )
         log.info("job %d: %s", about.job_id, words, extra={"event": "delivered-late"})
         stop = JobStop()  # nobody asks: this is broken off with the worker
+        # Lost jobs are found by this thread, too: none is to hold it up.
+        patience = Patience(self._api.ping, may_park=lambda: True, pace=self._pace)
         with (
             JobLog(
                 self._api,
                 about.job_id,
                 mask=self._mask,
                 stop=stop,
+                patience=patience,
                 journal=journal,
                 prefix="" if counts else f"[attempt {about.attempt}] ",
                 pace=self._pace,
@@ -132,10 +147,16 @@ class OrphanedOutboxes:
                 job_id=about.job_id,
                 experiment_id=about.experiment_id,
                 stop=stop,
+                patience=patience,
                 journal=journal,
                 pace=self._pace,
             ) as outbox,
         ):
             job_log.log_job_only("INFO", words)
             outbox.release_artifacts()
-            outbox.finish(None, JOURNAL_TIMEOUT)
+            if outbox.finish(None, JOURNAL_TIMEOUT):
+                self._later.pop(about.job_id, None)
+                self._tries.pop(about.job_id, None)
+                return
+        self._later[about.job_id] = self._clock() + pause(self._tries[about.job_id])
+        self._tries[about.job_id] += 1

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
-from tests.unit.daemon.outbox.simulated_api import EXPERIMENT, JOB, SimulatedApi
+from tests.unit.daemon.outbox.simulated_api import EXPERIMENT, JOB, Fault, SimulatedApi
 
 from dioptra_worker.broker.records import PendingStatus
 from dioptra_worker.common.text.masking import Mask
@@ -39,6 +39,8 @@ class Place:
     )
     leases: Leases = field(default_factory=Leases)
 
+    time: float = 0.0
+
     def __post_init__(self) -> None:
         self.journals = Journals(self.folder, api="http://api.test")
         self.orphaned_outboxes = OrphanedOutboxes(
@@ -47,6 +49,7 @@ class Place:
             journals=self.journals,
             mask=Mask([]),
             pace=0.001,
+            clock=lambda: self.time,
         )
         with self.open() as journal:
             for number in range(3):
@@ -163,3 +166,21 @@ def test_of_a_live_worker(place: Place) -> None:
         place.orphaned_outboxes.sweep()
         assert place.api.log == []
     assert place.is_left
+
+
+def test_what_the_api_fails_at_alone(tmp_path: Path) -> None:
+    """It holds up no sweep, and is tried after pauses that grow."""
+    place = Place(tmp_path)
+    place.api.fault = lambda what: (
+        Fault(status=500) if what == "POST artifact" else None
+    )
+    tries = []
+    for place.time in (0.0, 5.0, 11.0, 20.0, 32.0, 60.0):
+        before = place.api.requests.count("POST artifact")
+        place.orphaned_outboxes.sweep()
+        tries.append(place.api.requests.count("POST artifact") > before)
+    assert tries == [True, False, True, False, True, False]
+    place.api.fault = lambda _: None
+    place.time = 1000.0
+    place.orphaned_outboxes.sweep()
+    assert place.api.artifacts == ["s3://b/a"]
