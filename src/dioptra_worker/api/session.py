@@ -8,9 +8,12 @@ by itself: who calls knows how patient to be (see
 
 from __future__ import annotations
 
+import contextlib
+import datetime as dt
 import socket
 import threading
 from collections.abc import Callable
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 
@@ -129,6 +132,7 @@ class ApiSession:
         self._password = password
         self.timeout = timeout
         self._http = BoundedSession(agent=USER_AGENT, connections=MAX_CONNECTIONS)
+        self._lead = dt.timedelta()
         self._login_lock = threading.Lock()
         self._logins = 0
         self._identity: tuple[int, str] | None = None
@@ -244,6 +248,13 @@ class ApiSession:
             if error.status != requests.codes.internal_server_error:
                 raise
         self._checked = logins
+
+    def now(self) -> dt.datetime:
+        """The time on the API's clock, as its last answer had it, to the second.
+
+        Times that it tells are compared with this one: our clock may be another.
+        """
+        return dt.datetime.now(dt.UTC) + self._lead
 
     def reach(self) -> None:
         """See, in far less than a request, whether anybody listens at its address.
@@ -410,4 +421,12 @@ class ApiSession:
         _, silence = options.setdefault("timeout", (CONNECT_TIMEOUT, self.timeout))
         with translate_errors(self.url, f"{method} {path}", silence):
             url = f"{self.url}/api/v1/{path}"
-            return self._http.request(method, url, **options)
+            response = self._http.request(method, url, **options)
+        self._note_time(response)
+        return response
+
+    def _note_time(self, response: requests.Response) -> None:
+        """Note how far the API's clock is ahead of ours, if its answer says so."""
+        with contextlib.suppress(KeyError, ValueError, TypeError, OverflowError):
+            told = parsedate_to_datetime(response.headers["Date"])
+            self._lead = told - dt.datetime.now(dt.UTC)

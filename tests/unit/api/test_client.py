@@ -8,6 +8,9 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -547,6 +550,19 @@ def test_a_job_that_says_it_is_deleted(serve: Any) -> None:
         api.job(7)
     api, _ = serve(_always(Answer(body={**JOB, "deleted": False})))
     assert api.job(7).id == JOB["id"]
+
+
+@pytest.mark.parametrize("hours", [-1, 0, 1])
+def test_the_clock_of_the_api(hours: int) -> None:
+    """What time it is for the API its answers say; what is no time says nothing."""
+    lead = timedelta(hours=hours)
+    told = format_datetime(datetime.now(UTC) + lead, usegmt=True)
+    with DioptraApi(url="http://api.test", username="w", password="x") as api:
+        for date in (told, "yesterday", "", "Thu, 99 Jan 99999 12:00:00 GMT", None):
+            answer: Any = SimpleNamespace(headers={"Date": date} if date else {})
+            api._note_time(answer)
+            off = api.now() - datetime.now(UTC) - lead
+            assert abs(off.total_seconds()) < 5
 
 
 def test_jobs_with_a_status(serve: Any) -> None:

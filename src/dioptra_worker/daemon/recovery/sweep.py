@@ -233,7 +233,7 @@ class Recovery:
                 for job in self._some_jobs(status, by_name, known)
                 if (queue := by_name.get(_queue_of(job))) is not None
                 and str(job["id"]) not in known[queue.name]
-                and _age(job) >= age
+                and self._age(job) >= age
             }
             if status == "started" and suspects and not self._outlasts_heartbeat():
                 return
@@ -288,6 +288,11 @@ class Recovery:
             and self._status(name) == status
         )
 
+    def _age(self, job: dict[str, Any]) -> float:
+        """Seconds since a job's status last changed, on the clock that says when."""
+        changed = dt.datetime.fromisoformat(job["lastModifiedOn"])
+        return (self._api.now() - changed).total_seconds()
+
     def _status(self, name: str) -> str:
         try:
             return self._api.job(int(name)).status
@@ -304,12 +309,6 @@ class Recovery:
 
 def _queue_of(job: dict[str, Any]) -> str:
     return str((job.get("queue") or {}).get("name", ""))
-
-
-def _age(job: dict[str, Any]) -> float:
-    """Seconds since a job's status last changed."""
-    changed = dt.datetime.fromisoformat(job["lastModifiedOn"])
-    return (dt.datetime.now(dt.UTC) - changed).total_seconds()
 
 
 def _request(job: dict[str, Any]) -> JobRequest:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -22,11 +23,13 @@ class Api:
 
     Attributes:
         listed: How many jobs it has listed.
+        time: What its clock says.
     """
 
     def __init__(self, queued: int = 0, started: int = 0) -> None:
         self._jobs = {"queued": queued, "started": started}
         self.listed = 0
+        self.time = datetime.now(UTC)
 
     def jobs_with_status(
         self, status: str, *, index: int = 0
@@ -45,6 +48,10 @@ class Api:
             }
             for job_id in ids
         ], total
+
+    def now(self) -> datetime:
+        """The time."""
+        return self.time
 
     def job(self, job_id: int) -> Any:
         """One job."""
@@ -191,3 +198,12 @@ def test_the_end_is_not_waited_for() -> None:
     recovery.sweep()
     assert registries.requeued == []
     assert registries.enqueued == []
+
+
+@pytest.mark.parametrize(("age", "is_found"), [(-3600, False), (30, False), (90, True)])
+def test_an_age_is_told_by_the_clock_of_the_api(age: float, *, is_found: bool) -> None:
+    """How long a job has been what it is, the API's clock says, not ours."""
+    api, registries = Api(queued=1), Registries(set())
+    api.time = datetime.fromisoformat(LONG_AGO) + timedelta(seconds=age)
+    _recovery(api, registries).sweep()
+    assert registries.enqueued == ([1] if is_found else [])
