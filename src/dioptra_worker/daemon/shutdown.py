@@ -41,18 +41,21 @@ def stop_signals(handler: Callable[[int, FrameType | None], None]) -> Iterator[N
 
     It runs between any two steps of this thread, and may wait for no lock, since this
     thread could hold it: see `StopRequests.shut_down`. A signal that was ignored stays
-    so, as SIGHUP under nohup.
+    so, as SIGHUP under nohup. After the block none does anything: the process is about
+    to end, and one more that asks for that must not have it die of it.
     """
-    before = {
-        number: signal.signal(number, handler)
+    heard = [
+        number
         for number in STOP_SIGNALS
         if signal.getsignal(number) is not signal.SIG_IGN
-    }
+    ]
+    for number in heard:
+        signal.signal(number, handler)
     try:
         yield
     finally:
-        for number, old in before.items():
-            signal.signal(number, old)
+        for number in heard:
+            signal.signal(number, signal.SIG_IGN)  # all else Python takes back
 
 
 class Shutdown:
