@@ -333,7 +333,8 @@ class Settings(BaseSettings):
     status_poll: Annotated[float, Field(gt=0)] = _optional(
         10.0,
         "DIOPTRA_WORKER_STATUS_POLL",
-        "Seconds between two looks at whether a running job was deleted or reset.",
+        "Seconds between two looks at whether a running job was deleted, or its status"
+        " set by somebody else.",
     )
     health_file: Path = _optional(
         Path("health-{name}.json"),

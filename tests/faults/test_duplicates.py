@@ -149,6 +149,40 @@ def test_reset_while_it_runs(
         assert platform.wait(job, seconds=90) == "finished"
         until(lambda: _settled(redis_client, platform.queue))
     _check(platform, redis_client, marks, job, runs=2)
+    assert "the job was stopped: its status was reset" in platform.text(job)
+
+
+@pytest.mark.parametrize("status", ["finished", "failed"])
+def test_ended_by_somebody_else(
+    status: str,
+    platform: Platform,
+    stack: LocalStack,
+    redis_client: redis.Redis,
+    marks: Path,
+    tmp_path: Path,
+) -> None:
+    """A running job whose status is set is stopped; its log says so, RQ agrees."""
+    (job,) = _submit(platform, marks)
+    settings = {"DIOPTRA_WORKER_STATUS_POLL": "1", "DIOPTRA_WORKER_KILL_GRACE": "1"}
+    with worker(
+        stack.environment(), tmp_path, platform.queue, settings=settings
+    ) as running:
+        platform.wait_for_line(job, "running now", seconds=90)
+        platform.api.put(
+            f"/experiments/{platform.experiment}/jobs/{job}/status", {"status": status}
+        )
+        running.wait_for(f"job {job} dropped", seconds=60)
+    assert platform.status(job) == status
+    assert platform.log(job)[-1].text == (
+        f"the job was stopped: its status was set to {status!r} in the REST API, and"
+        " not by this worker"
+    )
+    assert Job.fetch(str(job), redis_client).get_status() == status
+    queue = Queue(platform.queue, connection=redis_client)
+    for registry in (queue.finished_job_registry, queue.failed_job_registry):
+        is_its = registry.key.startswith(f"rq:{status}")
+        assert registry.get_job_ids(cleanup=False) == ([str(job)] if is_its else [])
+    assert _settled(redis_client, platform.queue)
 
 
 def test_two_workers_at_the_same_instant(

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
+    import redis
     from tests.plugins.clients import ApiClient, MlflowReader
 
     from dioptra_worker.tools.local import LocalStack
@@ -30,6 +31,11 @@ pytestmark = pytest.mark.timeout(300)
 
 SOURCE = """
 from dioptra.sdk.utilities.auth_client import get_authenticated_worker_client
+
+
+@pyplugs.register
+def begin(folder):
+    return f"by run {len(list(Path(folder).glob('run-*'))) + 1}"
 
 
 @pyplugs.register
@@ -120,8 +126,9 @@ class Scene:
         found = platform.api.get(f"/jobs/{job}/metrics/seen/snapshots")["data"]
         assert [entry["value"] for entry in found][-1] == number
         artifacts = platform.artifacts(job)
-        assert platform.content(artifacts["kept"]) == f"by run {number}".encode()
-        assert len(platform.job(job)["artifacts"]) == 1
+        for name in ("early", "kept"):
+            assert platform.content(artifacts[name]) == f"by run {number}".encode()
+        assert len(platform.job(job)["artifacts"]) == 2
         lines = [line.text for line in platform.log(job)]
         end = lines.index("the job finished")
         late = [line for line in lines[end + 1 :] if not line.startswith("[attempt 1]")]
@@ -138,8 +145,14 @@ def _scene(
     marks.mkdir()
     entrypoint = platform.entrypoint(
         SOURCE,
-        {"measuring": {"measure": [str(marks)]}},
-        artifact_outputs={"kept": {"contents": "$measuring", "task": {"name": "Text"}}},
+        {
+            "beginning": {"begin": [str(marks)]},
+            "measuring": {"measure": [str(marks)], "dependencies": ["beginning"]},
+        },
+        artifact_outputs={
+            "early": {"contents": "$beginning", "task": {"name": "Text"}},
+            "kept": {"contents": "$measuring", "task": {"name": "Text"}},
+        },
     )
     environment = stack.environment()
     ports = {name: stack.service(name).port for name in ("valkey", "api")}
@@ -238,3 +251,49 @@ def test_nobody_else(scene: Scene) -> None:
     scene.end(2)
     assert scene.platform.wait(scene.job) == "finished"
     scene.check(2)
+
+
+def test_killed_after_an_artifact_was_stored(scene: Scene) -> None:
+    """What a lost attempt has stored is not seen beside what the next one stores."""
+    scene.wait_for_run(1)  # the step before it has stored its artifact
+    run = scene.platform.run_id(scene.job)
+    until(lambda: scene.mlflow.artifacts(run, "early") != [])
+    scene.first.send(signal.SIGKILL)
+    scene.first.wait()
+    with scene.second() as second:
+        scene.wait_for_run(2)
+        assert scene.platform.job(scene.job)["artifacts"] == []
+        scene.end(2)
+        second.wait_for(f"job {scene.job} finished")
+    scene.check(2)
+    assert scene.mlflow.status(run) == "KILLED"
+
+
+def test_killed_between_the_end_and_its_delivery(
+    scene: Scene, redis_client: redis.Redis
+) -> None:
+    """Another machine tells the end, and registers the artifacts; each of it once."""
+    scene.wait_for_run(1)
+    scene.platform.wait_for_line(scene.job, "begin of run 1")
+    scene.api.refuse()
+    scene.end(1)
+    pending = "dioptra-worker:pending"
+    until(lambda: redis_client.hexists(pending, str(scene.job)))
+    scene.first.send(signal.SIGKILL)
+    scene.first.wait()
+    with scene.second() as second:
+        second.wait_for(f"job {scene.job} finished")
+        scene.check(1)
+    scene.api.pass_on()
+    with worker(
+        scene.environment,
+        scene.marks.parent / "first",
+        scene.platform.queue,
+        settings=SETTINGS,
+    ) as again:
+        again.wait_for("delivered late")
+        until(lambda: not list(again.work_dir.glob("outbox/job-*")))
+    text = scene.platform.text(scene.job)
+    assert text.count("the job finished") == 1
+    assert "more of run 1" in text
+    assert len(scene.platform.job(scene.job)["artifacts"]) == 2

@@ -13,9 +13,10 @@ from tests.unit.daemon.outbox.simulated_api import EXPERIMENT, JOB, SimulatedApi
 
 from dioptra_worker.broker.connection import connect
 from dioptra_worker.broker.leases import Leases
+from dioptra_worker.broker.rq.entry import fetch_entry
 from dioptra_worker.broker.rq.payload import FUNCTION
 from dioptra_worker.broker.rq.registries import Registries
-from dioptra_worker.broker.rq.rq_worker import RqWorker
+from dioptra_worker.broker.rq.rq_worker import QueueEntry, RqWorker
 from dioptra_worker.common.stop import JobStop, StopRequest, StopRequests
 from dioptra_worker.common.text.masking import Mask
 from dioptra_worker.daemon.health.state import HealthState
@@ -263,6 +264,24 @@ def test_a_lease_that_cannot_be_read_is_waited_for(
     Registries(client).requeue(str(JOB), desk.queue)
     assert desk.handle()
     assert desk.api.status == "failed"
+
+
+@pytest.mark.parametrize("status", ["finished", "failed"])
+def test_a_job_that_is_over_is_so_in_rq(
+    status: str, desk: Desk, client: redis.Redis
+) -> None:
+    """RQ's record and registries say of a job that is over what the API says."""
+    entry = desk.rq.dequeue()
+    assert entry is not None
+    desk.rq.park(desk.rq.start_job(entry))
+    entry = QueueEntry(fetch_entry(str(JOB), client), desk.queue)
+    desk.rq.drop_duplicate(entry, status)
+    assert fetch_entry(str(JOB), client).get_status() == status
+    assert client.ttl(f"rq:job:{JOB}") > 0
+    for registry in (desk.queue.finished_job_registry, desk.queue.failed_job_registry):
+        is_its = registry.key.startswith(f"rq:{status}")
+        assert registry.get_job_ids(cleanup=False) == ([str(JOB)] if is_its else [])
+    assert desk.aside == []
 
 
 def test_a_job_that_another_worker_has_is_left_to_it(desk: Desk) -> None:

@@ -12,6 +12,7 @@ ENDS_WITH_DAEMON = "The runner does not outlive the daemon"
 PLAIN = "Nothing untrusted is unpickled"
 ONE_OWNER = "Of two workers that both believe"
 ONE_ATTEMPT = "However often a job is attempted"
+SET_BY_OTHERS = "A status that somebody sets"
 TWICE = "A job that is delivered twice"
 PARKED = "A job at which the API fails alone"
 LOST_WORKER = "No job waits for a worker"
@@ -29,6 +30,7 @@ VERDICTS = "A verdict on a task graph"
 
 ATTEMPT_MODEL = "tests/unit/daemon/job/test_attempt_model.py"
 WORKERS_MODEL = "tests/unit/daemon/job/test_two_workers_model.py"
+SET = "tests/unit/daemon/job/test_status_set_by_others.py"
 ANOTHER = "tests/unit/daemon/job/test_another_workers_end.py"
 ORPHANED = "tests/unit/daemon/recovery/test_orphaned_outboxes.py"
 CLAIM = "tests/unit/daemon/job/test_claim.py"
@@ -413,6 +415,52 @@ MUTANTS = (
         old="if one.message != self.left_out",
         new="if one.message",
         killers=(ORPHANED,),
+    ),
+    # -- a status that somebody sets
+    Mutant(
+        name="a job goes on whatever its status was set to",
+        promise=SET_BY_OTHERS,
+        module="daemon.job.status_watch",
+        function="watching_status",
+        old='if status != "started":',
+        new='if status == "queued":',
+        killers=(f"{SET}::test_ended_while_it_runs",),
+    ),
+    Mutant(
+        name="a job is stopped without a word",
+        promise=SET_BY_OTHERS,
+        module="daemon.job.completion",
+        function="Completion.drop",
+        old="if gone is not None and gone.status:",
+        new="if gone is None:",
+        killers=(f"{SET}::test_ended_while_it_runs",),
+    ),
+    Mutant(
+        name="results of a job that somebody has ended are registered",
+        promise=SET_BY_OTHERS,
+        module="daemon.job.completion",
+        function="Completion.drop",
+        old="self.outbox.discard_results()",
+        new="self.outbox.release_artifacts()",
+        killers=(f"{SET}::test_ended_while_it_runs",),
+    ),
+    Mutant(
+        name="RQ is not told what a job's status was set to",
+        promise=SET_BY_OTHERS,
+        module="daemon.job.handler",
+        function="_Handling._close",
+        old="outcome = _as_set(outcome, self._stop.gone.status)",
+        new="pass",
+        killers=(f"{SET}::test_ended_while_it_runs",),
+    ),
+    Mutant(
+        name="a refused end is an end",
+        promise=SET_BY_OTHERS,
+        module="daemon.outbox.outbox",
+        function="Outbox._set_status",
+        old="raise _SetByOthers(now) from None",
+        new="raise",
+        killers=(f"{SET}::test_set_while_its_end_is_told",),
     ),
     # -- delivered twice
     Mutant(

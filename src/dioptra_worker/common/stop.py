@@ -48,11 +48,14 @@ class StopRequest:
             ``limit`` one that took more of the worker than a job may.
         reason: What people read, as the end of "the job was stopped: ...".
         kill: Kill its runner without a grace period.
+        status: What its status was set to in the REST API by somebody else, if that is
+            why.
     """
 
     kind: StopKind
     reason: str
     kill: bool = False
+    status: str = ""
 
 
 LEASE_LOST = StopRequest(
@@ -63,6 +66,13 @@ LEASE_LOST = StopRequest(
 JOB_DELETED = StopRequest("gone", "the job was deleted")
 STOPPED_BY_REQUEST = StopRequest("requested", "stopped by request")
 KILLED_BY_REQUEST = StopRequest("requested", "killed by request", kill=True)
+
+
+def status_set(status: str) -> StopRequest:
+    """That somebody else has set the status of our job."""
+    was = "was reset" if status == "queued" else f"was set to {status!r}"
+    words = f"its status {was} in the REST API, and not by this worker"
+    return StopRequest("gone", words, status=status)
 
 
 def lease_clock() -> float:

@@ -229,15 +229,31 @@ class RqWorker(BaseWorker):  # type: ignore[misc] # RQ is not typed here
 
         Args:
             entry: The second delivery; both share RQ's record.
-            status: How the job ended according to the API, if it has.
+            status: How the job ended according to the API, if it has. Then nobody runs
+                it, and RQ's record says the same.
         """
         job, queue = entry.job, entry.queue
         books = self._books.opened([queue], job.id)
         with books, self.connection.pipeline() as pipeline:
             pipeline.lrem(queue.intermediate_queue_key, 1, job.id)
-            if status in {"finished", "failed"} and job.get_status() == "queued":
-                job.set_status(JobStatus(status), pipeline=pipeline)
+            if status in {"finished", "failed"} and job.get_status() in {
+                JobStatus.QUEUED,
+                JobStatus.STARTED,
+            }:
+                self._end_elsewhere(job, queue, JobStatus(status), pipeline)
             pipeline.execute()
+
+    def _end_elsewhere(
+        self, job: Job, queue: Queue, status: JobStatus, pipeline: Any
+    ) -> None:
+        """Write down how a job ended that we do not run."""
+        job.set_status(status, pipeline=pipeline)
+        if status == JobStatus.FAILED:
+            queue.failed_job_registry.add(job, job.failure_ttl, pipeline=pipeline)
+            return
+        ttl = job.get_result_ttl(self.default_result_ttl)
+        queue.finished_job_registry.add(job, ttl, pipeline)
+        job.cleanup(ttl, pipeline=pipeline)
 
     def start_job(self, entry: QueueEntry) -> ActiveJob:
         """Write down, in one step, that we run a job.

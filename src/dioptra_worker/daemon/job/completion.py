@@ -253,13 +253,17 @@ class Completion:
         self.job_log.drain(PARK_AFTER)
 
     def drop(self) -> None:
-        """Deliver the rest and leave the status alone: it is another's.
+        """Deliver the rest of the log, and leave the status alone.
 
-        Of a job that another worker may have nothing is delivered: what is in the
-        journal is another's to judge (`daemon.recovery.orphaned_outboxes`).
+        It is a person's, who has set it. Of a job that another worker may have nothing
+        is delivered: what is in the journal is another's to judge
+        (`daemon.recovery.orphaned_outboxes`).
         """
+        gone = self._stop.gone
         if self._stop.superseded is None:
-            self.outbox.discard_artifacts()
+            self.outbox.discard_results()
+            if gone is not None and gone.status:
+                self.job_log.say("WARNING", f"the job was stopped: {gone.reason}")
         self._finish(None)
 
     def _finish(

@@ -226,7 +226,10 @@ class _Handling:
             self._parking.forget(job_id)
         if claimed.kind in {"over", "gone"}:
             log.info("job %d is not ours to run: %s", job_id, claimed.words)
-            self._rq.drop_duplicate(entry, claimed.status)
+            if claimed.kind == "gone":
+                self._registries.remove(entry.id, entry.queue)
+            else:
+                self._rq.drop_duplicate(entry, claimed.status)
             self._leases.forget_attempts(job_id)
             return True
         active = self._rq.start_job(entry)
@@ -260,11 +263,16 @@ class _Handling:
         """Write into RQ's and our own books how it ended."""
         job_id = self._request.job_id
         holder = None
+        is_deleted = False
         if outcome.fate == "dropped":
             holder = self._leases.acquire(job_id, self._stop)
             if holder is None and self._stop.superseded is not None:
                 # Nobody has taken it over: it begins anew, here or elsewhere.
                 outcome = replace(outcome, fate="given back")
+            elif holder is None and self._stop.gone is not None:
+                outcome = _as_set(outcome, self._stop.gone.status)
+                is_deleted = outcome.fate == "dropped"
+                self._leases.forget_attempts(job_id)
         if outcome.fate == "given back":
             self._hand_on()
         if outcome.fate == "parked":
@@ -273,6 +281,8 @@ class _Handling:
             self._park(outcome.reason, gives_up=gives_up)
             return
         self._rq.end_job(active, outcome)
+        if is_deleted:
+            self._registries.remove(self._entry.id, self._entry.queue)
         if outcome.fate in {"given back", "left"}:
             return
         if outcome.fate != "dropped":
@@ -345,3 +355,20 @@ class _Handling:
         attempt, request = self._attempt, self._request
         settled = request.start_token if attempt is None else attempt.settled
         self._leases.release(request.job_id, settled=settled)
+
+
+def _as_set(outcome: Outcome, status: str) -> Outcome:
+    """What RQ is told of a job whose status somebody else has set in the API.
+
+    Args:
+        outcome: What became of it here.
+        status: Its status there; empty for a job that was deleted.
+    """
+    match status:
+        case "finished":
+            return replace(outcome, fate="finished", reason="")
+        case "failed":
+            return replace(outcome, fate="failed")
+        case "queued":  # the API enqueues nothing at a reset
+            return replace(outcome, fate="given back")
+    return outcome

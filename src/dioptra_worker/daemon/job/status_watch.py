@@ -7,7 +7,7 @@ import logging
 import threading
 from typing import TYPE_CHECKING
 
-from dioptra_worker.common.stop import JOB_DELETED, StopRequest
+from dioptra_worker.common.stop import JOB_DELETED, status_set
 from dioptra_worker.daemon.health.snapshot import API
 from dioptra_worker.errors import NotFound, ServiceError
 
@@ -44,8 +44,7 @@ def watching_status(
                 log.debug("the status of job %d is not known now: %s", job_id, error)
             else:
                 if status != "started":
-                    words = f"the job's status was set to {status!r}"
-                    stop.request(StopRequest("gone", words))
+                    stop.request(status_set(status))
 
     thread = threading.Thread(target=work, name="dioptra-status", daemon=True)
     thread.start()

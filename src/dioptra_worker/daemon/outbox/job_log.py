@@ -172,7 +172,8 @@ class JobLog:
             again: Whether somebody else has perhaps delivered it. Then it is looked
                 for, once all before it is delivered.
         """
-        record = Log(severity=severity, logger=OWN_LOGGER, message=line)
+        text = _sendable(self._mask(spelt_out(line)))  # it may have been in Redis
+        record = Log(severity=severity, logger=OWN_LOGGER, message=text)
         if not again:
             self._queue.put(record)
         elif self._queue.drain():

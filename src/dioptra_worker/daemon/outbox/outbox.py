@@ -18,7 +18,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Self
 
 from dioptra_worker.common.network.backoff import FOREVER, retry_until_available
-from dioptra_worker.common.stop import JOB_DELETED, Stopped
+from dioptra_worker.common.stop import JOB_DELETED, Stopped, status_set
 from dioptra_worker.daemon.outbox.buffer import Buffer
 from dioptra_worker.daemon.outbox.delivery_queue import Batch, DeliveryQueue
 from dioptra_worker.daemon.outbox.items import ItemCodec, Result, weight
@@ -168,6 +168,11 @@ class Outbox:
         """Forget the artifacts that are held: this attempt does not count."""
         self._artifacts.clear()
 
+    def discard_results(self) -> None:
+        """Forget every result: nobody wants one of this job."""
+        self._results.clear()
+        self._artifacts.clear()
+
     @property
     def parked_for(self) -> ServiceUnavailable | None:
         """At what the API failed, and only at that, when `finish` left it for later."""
@@ -182,8 +187,7 @@ class Outbox:
         count = len(self._results) + len(self._artifacts)
         if count:
             self._log.say("ERROR", f"{count:,} results could not be delivered: {words}")
-            self._results.clear()
-            self._artifacts.clear()
+            self.discard_results()
         return count
 
     def give_up_log(self, words: str) -> None:
@@ -243,11 +247,15 @@ class Outbox:
             )
         except NotFound:
             self._log.clear()
-            self._results.clear()
-            self._artifacts.clear()
+            self.discard_results()
             self._stop.request(JOB_DELETED)
         except (ServiceUnavailable, Stopped):
             return False
+        except _SetByOthers as error:
+            gone = status_set(error.status)
+            self._log.say("WARNING", f"{gone.reason}: this worker leaves it so")
+            self._log.drain(timeout)
+            self._stop.request(gone)
         except ServiceRefused as error:
             log.error("job %d: %s", self._job_id, error)
         return True
@@ -276,5 +284,20 @@ class Outbox:
                 raise
             except ServiceRefused:
                 reached = "queued" if status == "reset" else status
-                if self._api.job(self._job_id).status != reached:
+                now = self._api.job(self._job_id).status
+                if now == "started":
                     raise
+                if now != reached:
+                    raise _SetByOthers(now) from None
+
+
+class _SetByOthers(Exception):
+    """The job is not as we left it: somebody has set its status.
+
+    Attributes:
+        status: What it is now.
+    """
+
+    def __init__(self, status: str) -> None:
+        super().__init__(status)
+        self.status = status

@@ -40,9 +40,20 @@ if TYPE_CHECKING:
 
     from dioptra_worker.broker.records import PendingStatus
 
-What = Literal["killed before", "killed after", "superseded", "overtaken", "no answer"]
+What = Literal[
+    "killed before",
+    "killed after",
+    "superseded",
+    "overtaken",
+    "no answer",
+    "shutdown",
+    "set finished",
+    "set failed",
+    "set reset",
+]
 PATIENCE = 0.001
 """What pauses between two tries are multiplied with."""
+SHUTDOWN = StopRequest("shutdown", "the worker was shut down")
 LONG_AGO = 1e9
 """Seconds for which a parked job has waited that is to be given up."""
 
@@ -60,7 +71,8 @@ class Event:
         nth: Which of that name, from 0.
         what: ``killed`` before or after the operation; ``superseded``, when its lease
             is over and others have the job before it gets the answer; ``overtaken``,
-            when they have it before what it asks arrives, too; or there is no answer.
+            when they have it before what it asks arrives, too; or there is no answer,
+            it is to shut down, or somebody sets the status of the job in the API.
     """
 
     where: str
@@ -81,7 +93,7 @@ class Life:
     """
 
     machine: str
-    end: Literal["finished", "failed"] = "finished"
+    end: Literal["finished", "failed", "waits"] = "finished"
     event: Event | None = None
     broken: str | None = None
     waited: bool = False
@@ -182,17 +194,20 @@ class World:
         redis: What workers tell each other.
         queued: How often the job is in its queue.
         parked: Whether it waits for the API.
+        is_removed: Whether RQ has no record of it any more.
         runs: The MLflow runs of its attempts, in order.
         lives: The turns that are to come.
+        on_moment: What else happens at a moment of any runner's.
     """
 
     def __init__(self, folder: Path, lives: list[Life]) -> None:
         self.api = PlanningApi(status="queued")
         self.redis = Redis()
         self.queued = 1
-        self.parked = False
+        self.parked = self.is_removed = False
         self.runs: list[str] = []
         self.lives = lives
+        self.on_moment: dict[str, Callable[[], object]] = {}
         self._root = folder
         self._copies = 0
         self._folders: dict[str, Path] = {}
@@ -246,11 +261,13 @@ class Worker:
 
     Attributes:
         fate: What became of the job, as RQ's books have it; None for nothing.
+        dropped_as: How the job ended that it found over, if it did.
         is_dead: Whether it was killed.
     """
 
     def __init__(self, world: World, life: Life) -> None:
         self.fate: str | None = None
+        self.dropped_as: str | None = None
         self.is_dead = False
         self._world = world
         self._life = life
@@ -272,7 +289,7 @@ class Worker:
             cast("Any", _Seen(world.redis.seen_by(self), self)),
             world.folder(life.machine),
             times={"retry_pace": PATIENCE},
-            status_poll=1000.0,
+            status_poll=0.01 if life.end == "waits" else 1000.0,
             kill_grace=0.02,
         )
         self._handler = Handler(
@@ -342,7 +359,13 @@ class Worker:
 
     def drop_duplicate(self, entry: Any, status: str | None) -> None:
         """It is another's, or over."""
-        del entry, status
+        del entry
+        self.dropped_as = status
+
+    def remove(self, name: str, queue: Any) -> None:
+        """There is no record of it any more."""
+        del name, queue
+        self._world.is_removed = True
 
     def requeue(self, name: str, queue: Any) -> None:
         """It is in its queue again."""
@@ -365,21 +388,31 @@ class Worker:
         done = work()
         if name.startswith("set_mlflow_run"):
             self._world.runs.append(self._run)
-        match what:
-            case "killed after":
-                self._die()
-            case "superseded":
-                self._lose_lease()
-            case "no answer":
-                raise ServiceUnavailable("lost", service="a service")
+        if what == "killed after":
+            self._die()
+        if what == "no answer":
+            raise ServiceUnavailable("lost", service="a service")
+        if what not in {None, "overtaken"}:
+            self._meet_with(what)
         return done
 
     def _at_moment(self, moment: str) -> None:
+        self._world.on_moment.get(moment, lambda: None)()
         what = self._due(moment)
         if what is not None and what.startswith("killed"):
             self._die(quietly=True)
-        elif what in {"superseded", "overtaken"}:
-            self._lose_lease()
+        else:
+            self._meet_with(what)
+
+    def _meet_with(self, what: What | None) -> None:
+        match what:
+            case "superseded" | "overtaken":
+                self._lose_lease()
+            case "shutdown":
+                self._stop.request(SHUTDOWN)
+            case "set finished" | "set failed" | "set reset":
+                status = what.removeprefix("set ")
+                self._world.api.set_status(EXPERIMENT, JOB, status)
 
     def _due(self, name: str) -> What | None:
         with self._lock:

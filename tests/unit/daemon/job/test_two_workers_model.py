@@ -34,7 +34,7 @@ EVENTS = st.one_of(
         Event,
         where=st.sampled_from([*WRITES, *TOLD, "record_pending_status"]),
         nth=st.sampled_from([0, 0, 0, 1, 2]),
-        what=st.sampled_from([*KILLS, "superseded", "no answer"]),
+        what=st.sampled_from([*KILLS, "superseded", "no answer", "shutdown"]),
     ),
     # These arrive whenever they do: a job with an end is not attempted again.
     st.builds(
@@ -49,7 +49,7 @@ EVENTS = st.one_of(
             [*BOOKS, *AFTERWARDS, "set_status started", "start_job", *MOMENTS]
         ),
         nth=st.sampled_from([0, 0, 1]),
-        what=st.sampled_from([*KILLS, "superseded"]),
+        what=st.sampled_from([*KILLS, "superseded", "shutdown"]),
     ),
 )
 LIVES = st.builds(
@@ -96,7 +96,7 @@ def test_one_attempt_and_one_end(lives: list[Life]) -> None:
             life = world.lives.pop(0)
             worker = world.live(life)
             if life.broken and life.event is None and worker.fate is not None:
-                # Another job can run by now, whatever became of this one.
+                # Another job can run by now: this one was not waited for.
                 assert worker.fate in {"parked", "finished", "failed", "dropped"}
         for _ in range(MOST_LIVES):
             if world.api.status in ENDS and not world.queued:
