@@ -83,6 +83,7 @@ class Scene:
         redis: Between it and Redis.
         api: Between it and the API.
         environment: Of workers that nothing is cut off from.
+        proxied: The first worker's.
     """
 
     platform: Platform
@@ -93,6 +94,7 @@ class Scene:
     redis: TcpProxy
     api: TcpProxy
     environment: Mapping[str, str]
+    proxied: Mapping[str, str]
 
     def second(self) -> AbstractContextManager[WorkerProcess]:
         """Start another worker, which nothing is cut off from."""
@@ -180,6 +182,7 @@ def _scene(
                 redis,
                 rest,
                 stack.environment(),
+                environment,
             )
 
 
@@ -286,7 +289,7 @@ def test_killed_between_the_end_and_its_delivery(
         scene.check(1)
     scene.api.pass_on()
     with worker(
-        scene.environment,
+        scene.proxied,
         scene.marks.parent / "first",
         scene.platform.queue,
         settings=SETTINGS,

@@ -270,7 +270,8 @@ class Completion:
         self, status: str | None, last_line: Callable[[], object] = lambda: None
     ) -> bool:
         delivered = self.outbox.finish(status, last_line=last_line)
-        over = delivered or self._stop.superseded is not None
+        is_told = delivered and not self.outbox.holds_artifacts
+        over = is_told or self._stop.superseded is not None
         if over and self._journal is not None:
             self._journal.ack_final_status()
         return delivered

@@ -163,6 +163,10 @@ def test_artifacts_of_who_may_lose_the_job(how: str, fate: str, tmp_path: Path) 
     assert outcome.fate == fate
     assert api.artifacts == []
     assert [status for status, _ in api.statuses] == ["started"]
+    if fate == "left":  # it is on this machine
+        _, outcome = Worker(api, Leases(), tmp_path, attempt=2).take()
+        assert (outcome.fate, api.artifacts) == ("finished", REGISTERED)
+        assert api.messages().count("the job finished") == 1
 
 
 def test_artifacts_of_a_job_that_is_given_back(tmp_path: Path) -> None:
