@@ -8,6 +8,7 @@ its runner's.
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import signal
 import threading
@@ -16,6 +17,7 @@ from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Literal, cast
 
+from tests.plugins.until import until
 from tests.unit.daemon.job.simulated_platform import (
     OUTPUTS,
     PlanningApi,
@@ -35,7 +37,7 @@ from dioptra_worker.daemon.recovery.orphaned_outboxes import OrphanedOutboxes
 from dioptra_worker.errors import ServiceUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from dioptra_worker.broker.records import PendingStatus
@@ -209,6 +211,8 @@ class World:
         self.lives = lives
         self.on_moment: dict[str, Callable[[], object]] = {}
         self._root = folder
+        self._lock = threading.Lock()
+        self._under_way = 0
         self._copies = 0
         self._folders: dict[str, Path] = {}
 
@@ -217,19 +221,37 @@ class World:
         return self._folders.setdefault(machine, self._root / machine)
 
     def live(self, life: Life) -> Worker:
+        """Have a worker take the job, and wait for all who have it meanwhile."""
+        worker = self._live(life)
+        until(lambda: self._under_way == 0)
+        return worker
+
+    def _live(self, life: Life) -> Worker:
         """Have a worker take the job, which is in its queue by then."""
         if self.queued == 0:  # recovery has found it
             self.queued, self.parked = 1, False
         self.queued -= 1
         worker = Worker(self, life)
-        worker.handle()
+        with self.under_way():
+            worker.handle()
         return worker
+
+    @contextlib.contextmanager
+    def under_way(self) -> Iterator[None]:
+        """Have what comes of the job waited for until the end of the block."""
+        with self._lock:
+            self._under_way += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._under_way -= 1
 
     def others_have_it(self) -> None:
         """The lease is over: the next worker has its turn."""
         self.redis.owner = None
         if self.lives:
-            self.live(self.lives.pop(0))
+            self._live(self.lives.pop(0))
 
     def leave_behind(self, machine: str) -> None:
         """What a machine's disk has at this moment is all that is left there."""
@@ -435,8 +457,9 @@ class Worker:
     def _lose_lease(self) -> None:
         """The lease is over, by our own clock first, and then in Redis."""
         if self._world.redis.owner is self:
-            self._stop.request(LEASE_LOST)
-            self._world.others_have_it()
+            with self._world.under_way():
+                self._stop.request(LEASE_LOST)
+                self._world.others_have_it()
 
 
 class _Seen:
