@@ -66,7 +66,7 @@ class PlanBuilder:
         parameters = self._start(pool, lambda: api.parameters(job.id))
         writers = self._start(pool, self._writers)
         declared = self._start(pool, lambda: api.declared_parameters(job))
-        wanted = self._start(pool, lambda: api.artifact_parameters(job.id)).result()
+        wanted = self._wanted(pool)
         # Several inputs may be one artifact, or read by one plugin: each is had once.
         readers = {(it.plugin_id, it.plugin_snapshot_id): it for it in wanted}
         contents = {(it.artifact_id, it.artifact_snapshot_id): it for it in wanted}
@@ -91,6 +91,13 @@ class PlanBuilder:
             artifact_plugins=str(self._space.artifact_plugins),
             defaults=typed_defaults(declared.result()),
         )
+
+    def _wanted(self, pool: Background) -> list[ArtifactParameter]:
+        """The artifacts that the job reads; the API is asked if the job has any."""
+        job = self._job
+        if not job.inputs:
+            return []
+        return self._start(pool, lambda: self._api.artifact_parameters(job.id)).result()
 
     def _start(self, pool: Background, call: Callable[[], T]) -> Future[T]:
         return pool.submit(self._context.retry, call)

@@ -77,9 +77,8 @@ class PlanningApi(SimulatedApi):
         return ()
 
     def artifact_parameters(self, job_id: int) -> list[Any]:
-        """The job's inputs."""
-        assert job_id == JOB
-        return []
+        """The job's inputs, which are not asked for: its record has none."""
+        raise AssertionError(f"job {job_id} reads no artifact")
 
     def artifact_plugins(self, job: Job) -> list[Any]:
         """The plugins that write artifacts."""
