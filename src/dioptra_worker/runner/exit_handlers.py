@@ -34,6 +34,8 @@ EXIT_TIMEOUT = 5.0
 _POLL_INTERVAL = 0.005
 _TRACKER = ".resource_tracker"
 """How the modules end that watch shared memory: multiprocessing's, and loky's."""
+_FILE = io.IOBase.__mro__[1]
+"""What all files are made of; `io.IOBase`, an abstract class, asks all of its own."""
 _ARCHIVES = {"gzip": "GzipFile", "bz2": "BZ2File", "lzma": "LZMAFile"}
 """Files that are whole only once they are closed, by module."""
 
@@ -162,10 +164,7 @@ def _join_threads(deadline: float) -> None:
 def _flush_files() -> None:
     """Write what is in the buffers of files that nobody has closed."""
     objects = gc.get_objects()
-    # Each type is asked once: an abstract class takes its time to say who is its own.
-    kinds_of_files = {
-        kind for kind in set(map(type, objects)) if issubclass(kind, io.IOBase)
-    }
+    kinds_of_files = {kind for kind in set(map(type, objects)) if _FILE in kind.__mro__}
     files: list[Any] = [found for found in objects if type(found) in kinds_of_files]
     kinds: list[Any] = [
         getattr(sys.modules[module], name, ())

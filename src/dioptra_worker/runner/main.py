@@ -12,6 +12,7 @@ import faulthandler
 import logging
 import os
 import signal
+import socket
 import sys
 import tempfile
 import time
@@ -58,7 +59,6 @@ from dioptra_worker.tracking.backend import backend
 from dioptra_worker.tracking.upload_retry import RetryingStore
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Mapping
 
     from dioptra_worker.tracking.base import RunStatus, Tracking
@@ -67,6 +67,9 @@ log = logging.getLogger("dioptra_worker.runner")
 
 MLFLOW_TIMEOUT = 24 * 3600.0
 """Seconds that a runner waits for MLflow; the daemon's set-up deadline is shorter."""
+
+_MAX_AHEAD = 1 << 16
+"""Bytes of the first message that are looked at together."""
 
 
 def main(sock: socket.socket, *, seed: int) -> NoReturn:
@@ -262,14 +265,14 @@ def _try_close(tracking: Tracking, run_id: str | None, status: RunStatus) -> boo
 
 
 def _receive_start(sock: socket.socket) -> Start:
-    """Read the first message, byte by byte so that nothing after it is lost."""
-    line = bytearray()
+    """Read the first message, and nothing of what may follow it."""
+    line = b""
     while not line.endswith(b"\n"):
-        byte = sock.recv(1)
-        if not byte:
+        ahead = sock.recv(_MAX_AHEAD, socket.MSG_PEEK)
+        if not ahead:
             _exit(0)  # a standby that was never needed
-        line += byte
-    message = codec.decode(bytes(line))
+        line += sock.recv(ahead.find(b"\n") + 1 or len(ahead))
+    message = codec.decode(line)
     if not isinstance(message, Start):
         raise RunnerError(f"the first message must be Start, not {message!r}")
     return message

@@ -210,22 +210,29 @@ def _route_logging(handler: logging.Handler, level: str) -> None:
     for old in list(root.handlers):
         root.removeHandler(old)
     root.addHandler(handler)
-    root.setLevel(level)
-    quiet_loggers()
+    _set_level(root, logging.getLevelNamesMapping()[level])
+    _quiet_loggers()
     logging.captureWarnings(capture=True)
     warnings.simplefilter("default", DeprecationWarning)
     route_structlog(cache=True)
 
 
-def quiet_loggers() -> None:
-    """Let libraries say less; a fork server does it once for its runners.
-
-    Whenever a level is set, `logging` empties the cache of each logger that there is.
-    """
+def _quiet_loggers() -> None:
+    """Let libraries say less."""
     for name in QUIET_LOGGERS:
-        logger = logging.getLogger(name)
-        if logger.level != logging.WARNING:
-            logger.setLevel(logging.WARNING)
+        _set_level(logging.getLogger(name), logging.WARNING)
+
+
+def prepare_logging() -> None:
+    """Do once in a fork server what `capture` would do in each of its runners."""
+    _quiet_loggers()
+    _set_level(logging.getLogger(), logging.INFO)  # what runners use, mostly
+
+
+def _set_level(logger: logging.Logger, level: int) -> None:
+    """Set a level if it is another: each time all loggers' caches are emptied."""
+    if logger.level != level:
+        logger.setLevel(level)
 
 
 class _OwnLogger(logging.Logger):

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import importlib.util
 import logging
 import os
+import sys
 import threading
 import time
 import uuid
@@ -13,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import mlflow
+import requests
 from google.protobuf import json_format
 from mlflow import environment_variables
 from mlflow.entities import Param, Run, RunTag
@@ -89,7 +92,7 @@ class MlflowTracking:
         tags = {RUNNER_TAG: token or self._own_token}
         if job_id != NO_JOB:
             tags[JOB_ID] = str(job_id)
-        with _fail_fast(), translate_errors("create a run"):
+        with _fail_fast(), _without_absent(), translate_errors("create a run"):
             if missing := system_metrics.missing_package():
                 _log.warning(
                     "no system metrics are logged: %s: %s",
@@ -257,9 +260,22 @@ def warm_up_caches() -> None:
     """Do beforehand what makes the first `start` of a process slow; asks no service."""
     active_run.prepare()
     _leave_databricks_out()
+    _absent.extend(
+        name
+        for name in _LOOKED_FOR
+        if name not in sys.modules and importlib.util.find_spec(name) is None
+    )
     resolve_tags()  # imports GitPython, among others
+    _prepare_request()
     if urlsplit(mlflow.get_tracking_uri()).scheme in {"http", "https"}:
         MlflowClient()
+
+
+def _prepare_request() -> None:
+    """Prepare a request as MLflow's are: Python learns which types are which."""
+    with requests.Session() as session:
+        session.prepare_request(requests.Request("POST", "http://localhost", json={}))
+        session.merge_environment_settings("http://localhost", {}, None, None, None)
 
 
 def _leave_databricks_out() -> None:
@@ -275,6 +291,28 @@ def _leave_databricks_out() -> None:
                 with contextlib.suppress(Exception):  # as MLflow itself goes on then
                     if not provider.in_context():
                         provider.in_context = _never
+
+
+@contextlib.contextmanager
+def _without_absent() -> Iterator[None]:
+    """Have MLflow not look for what is known not to be there; before any plugin runs.
+
+    It looks for each a dozen times when it begins a run.
+    """
+    hidden = [name for name in _absent if name not in sys.modules]
+    modules: dict[str, Any] = sys.modules
+    modules |= dict.fromkeys(hidden)  # None: an import of it fails at once
+    try:
+        yield
+    finally:
+        for name in hidden:
+            if modules.get(name, ...) is None:
+                del modules[name]
+
+
+_LOOKED_FOR = ("IPython", "dbruntime", "pyspark")
+_absent: list[str] = []
+"""Which of these were not there when the fork server looked for them."""
 
 
 def _never() -> bool:

@@ -15,7 +15,7 @@ from dioptra_worker.runner.forkserver.descriptors import STANDARD
 from dioptra_worker.runner.forkserver.warmup import warm_up_caches
 from dioptra_worker.sdk import compat
 from dioptra_worker.sdk.missing_names import explain_missing_names
-from dioptra_worker.sdk.output_capture import quiet_loggers
+from dioptra_worker.sdk.output_capture import prepare_logging
 
 if TYPE_CHECKING:
     from collections.abc import Container, Sequence
@@ -29,6 +29,7 @@ ALWAYS_PRELOADED = (
     "dioptra_worker.sdk.auth_client",
     "dioptra_worker.sdk.client.client",
     "jsonschema",
+    "netrc",  # which requests imports at its first request
 )
 FORK_AWARE = {"jemalloc_bg_thd"}
 """Native threads, by name, of libraries that stop and restart them around a fork."""
@@ -52,7 +53,7 @@ def preload(names: list[str], *, path: Sequence[str] = ()) -> None:
             importlib.import_module(name)
         except Exception as error:  # noqa: BLE001 - a module raises what it likes
             print(f"preload: {name} cannot be imported: {error!r}", file=sys.stderr)  # noqa: T201
-    quiet_loggers()
+    prepare_logging()
     warm_up_caches()
 
 

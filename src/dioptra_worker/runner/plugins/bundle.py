@@ -17,6 +17,7 @@ import importlib
 import os
 import sys
 from contextlib import contextmanager
+from importlib.machinery import FileFinder
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from dioptra_worker.runner.plugins import errors
@@ -156,8 +157,25 @@ class Bundle:
             self._packages = packages(
                 self.directory, [bundle.owned for bundle in self._beside]
             )
-            importlib.invalidate_caches()  # the files may be younger than the last look
+            self._forget_looks()
         return self._packages
+
+    def _forget_looks(self) -> None:
+        """Have Python look into the bundle anew: its files may be younger.
+
+        Not into all that is on ``sys.path``, as by `importlib.invalidate_caches`: each
+        folder would be listed again.
+        """
+        root = str(self.directory)
+        if root not in sys.path_importer_cache:  # nor is anything below it
+            return
+        for place, finder in list(sys.path_importer_cache.items()):
+            if place != root and not place.startswith(f"{root}{os.sep}"):
+                continue
+            if isinstance(finder, FileFinder):
+                finder.invalidate_caches()
+            else:  # None, say, as it was not there
+                del sys.path_importer_cache[place]
 
     @classmethod
     def _switch(cls, stack: list[Bundle]) -> None:
