@@ -31,7 +31,7 @@ _CONFIG = {
 
 def warm_up_caches() -> None:
     """Call once what every job calls; what fails is said and is no one's end."""
-    steps: list[Callable[[], object]] = [lambda: engine.compile(_CONFIG)]
+    steps: list[Callable[[], object]] = [_import_engine, _compile]
     if sys.modules.keys() & set(SERVER_MODULES):
         from dioptra_worker.tracking import mlflow_run  # noqa: PLC0415 - they are slow
         from dioptra_worker.tracking.s3 import (  # noqa: PLC0415 - they are slow
@@ -44,3 +44,13 @@ def warm_up_caches() -> None:
             step()
         except Exception as error:  # noqa: BLE001 - a job may still get by
             print(f"rehearsal: {error!r}", file=sys.stderr)  # noqa: T201
+
+
+def _import_engine() -> None:
+    """Import all of it: it is imported as it is asked for."""
+    for name in engine.__all__:
+        getattr(engine, name)
+
+
+def _compile() -> None:
+    engine.compile(_CONFIG)
