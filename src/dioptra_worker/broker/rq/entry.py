@@ -29,6 +29,22 @@ FIELDS = (
 """What we need of a record. What RQ would decode besides (results, tracebacks, what
 somebody attached) and the names of functions to be called stay where they are."""
 
+# In one step, so that no field grows between the look at its size and at its value. The
+# answer is a field that is too large and its size, or nothing and all that is there.
+_READ = f"""
+local found = {{}}
+for _, field in ipairs({{{", ".join(map(repr, FIELDS))}}}) do
+  local size = redis.call('HSTRLEN', KEYS[1], field)
+  local limit = field == 'data' and {MAX_PICKLE_BYTES} or {MAX_FIELD_BYTES}
+  if size > limit then return {{field, size}} end
+  if size > 0 then
+    table.insert(found, field)
+    table.insert(found, redis.call('HGET', KEYS[1], field))
+  end
+end
+return {{'', found}}
+"""
+
 
 class DamagedEntry(ValueError):
     """A record has a field that no enqueued job has."""
@@ -51,23 +67,12 @@ def fetch_entry(job_id: str, connection: redis.Redis) -> Job:
         NoSuchJobError: If there is no record.
     """
     key = Job.key_for(job_id)
-    with connection.pipeline(transaction=False) as pipeline:
-        for field in FIELDS:
-            pipeline.hstrlen(key, field)
-        sizes = dict(zip(FIELDS, pipeline.execute(), strict=True))
-    for field, size in sizes.items():
-        limit = MAX_PICKLE_BYTES if field == "data" else MAX_FIELD_BYTES
-        if size > limit:
-            raise OversizedEntry(f"its {field} has {size:,} bytes")
-    present = [field for field, size in sizes.items() if size]
-    if not present:
+    oversized, found = connection.register_script(_READ)(keys=[key])
+    if oversized:
+        raise OversizedEntry(f"its {oversized.decode()} has {found:,} bytes")
+    if not found:
         raise NoSuchJobError(f"there is no record {key!r}")
-    values = connection.hmget(key, present)
-    raw = {
-        field.encode(): value
-        for field, value in zip(present, values, strict=True)
-        if value is not None
-    }
+    raw = dict(zip(found[::2], found[1::2], strict=True))
     _check_unpacked(raw.get(b"data", b""))
     return _restored(job_id, connection, raw)
 
