@@ -74,6 +74,13 @@ that is not set. An option of the command line goes before its variable (see
 ## Optional
 
 {_table(required=False)}
+## Not needed
+
+`OBJC_DISABLE_INITIALIZE_FORK_SAFETY`, which the platform's worker wants to be `YES` on
+macOS, where it forks a process that has imported much, is not needed here, and
+harmless: on macOS a runner is a process that was started for its job, unless
+`DIOPTRA_WORKER_ISOLATION` is `fork`.
+
 ## Secrets as files
 
 Each of these may be given as `NAME_FILE` instead, the path of a file whose contents,

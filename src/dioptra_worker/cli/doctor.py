@@ -96,11 +96,13 @@ def _results(
         examples,
         misspelt,
         read_settings,
+        unneeded,
     )
 
     set_defaults(RUNNER_DEFAULTS)  # the checks see what jobs will see
     settings, findings = read_settings(examples(os.environ) if image else None)
     findings += misspelt(os.environ)
+    findings += unneeded(os.environ)
     chains = doctor.all_checks(
         settings,
         queues,

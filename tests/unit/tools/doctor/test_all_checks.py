@@ -22,7 +22,11 @@ from dioptra_worker.tools.doctor.checks import (
     machine,
     tracking,
 )
-from dioptra_worker.tools.doctor.checks.configuration import misspelt, read_settings
+from dioptra_worker.tools.doctor.checks.configuration import (
+    misspelt,
+    read_settings,
+    unneeded,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,6 +55,14 @@ def test_every_unusable_setting_is_a_finding(monkeypatch: pytest.MonkeyPatch) ->
     assert [finding.status for finding in findings] == ["fail", "fail"]
     assert findings[0].detail.startswith("DIOPTRA_WORKER_PASSWORD: not set")
     assert findings[1].fix == "set DIOPTRA_API=http://localhost:5000"
+
+
+def test_a_setting_of_the_platforms_worker_is_told() -> None:
+    """What macOS needs of the platform's worker is neither needed here nor wrong."""
+    [finding] = unneeded(["OBJC_DISABLE_INITIALIZE_FORK_SAFETY", "PATH"])
+    assert finding.status == "ok"
+    assert "not needed, and harmless" in finding.detail
+    assert list(unneeded(["PATH"])) == []
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,8 @@ _EXAMPLE = " Example: "
 _PREFIX = "DIOPTRA_WORKER_"
 _NOT_THE_DAEMONS = {"LOCAL_DIR", "PEER_PYTHON", "RUN_ID"}
 _ALIKE = 0.75
+FORK_SAFETY = "OBJC_DISABLE_INITIALIZE_FORK_SAFETY"
+"""Lets macOS fork a process that has imported much, which this worker does not do."""
 
 
 def read_settings(
@@ -72,6 +74,16 @@ def misspelt(variables: Iterable[str]) -> Iterator[Finding]:
                 f"{variable} is none, and has no effect",
                 f"did you mean {_PREFIX}{meant}?",
             )
+
+
+def unneeded(variables: Iterable[str]) -> Iterator[Finding]:
+    """Variables that the platform's worker wants and this one does not.
+
+    Args:
+        variables: The names of all that are set.
+    """
+    if FORK_SAFETY in variables:
+        yield ok(NAME, f"{FORK_SAFETY} is set: not needed, and harmless")
 
 
 def _problem(text: str) -> Finding:
