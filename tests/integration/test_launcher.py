@@ -664,6 +664,41 @@ def test_a_fork_server_that_a_job_stops_is_replaced(
         assert not wait_until_gone({stopped}, seconds=5)
 
 
+CHANGES = {
+    "priority": "os.setpriority(os.PRIO_PROCESS, os.getppid(), 19)",
+    "processors": "os.sched_setaffinity(os.getppid(), {min(os.sched_getaffinity(0))})",
+    "limits": (
+        "import resource\n"
+        "resource.prlimit(os.getppid(), resource.RLIMIT_NOFILE, (100, 100))"
+    ),
+}
+
+
+@linux_only
+@pytest.mark.parametrize("shared", [True, False])
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_what_a_job_does_to_the_fork_server_is_not_inherited(
+    change: str, shared: bool, environment: dict[str, str]
+) -> None:
+    """The next runner is as the first one was, whatever that did to their parent."""
+    sharing = _sharing if shared else partial(_launcher, "fork")
+    state = (
+        "import resource\n"
+        "say(os.getpriority(0, 0), len(os.sched_getaffinity(0)),"
+        " resource.getrlimit(resource.RLIMIT_NOFILE))"
+    )
+    if len(os.sched_getaffinity(0)) == 1 and "affinity" in change:
+        pytest.skip("this machine has one processor only")
+    with sharing(environment) as launcher:
+        first = Puppet(launcher, f"{state}\n{change}")
+        before, parent = first.hear(), _parent(first.process.pid)
+        first.end()
+        second = Puppet(launcher, state)
+        assert second.hear() == before
+        assert _parent(second.process.pid) != parent
+        second.end()
+
+
 @contextmanager
 def _sharing(environment: dict[str, str]) -> Iterator[Launcher]:
     """A launcher whose fork servers are forks of a shared one."""

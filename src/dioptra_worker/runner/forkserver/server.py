@@ -19,6 +19,7 @@ import os
 import selectors
 import signal
 import socket
+import sys
 import time
 from collections import deque
 from typing import TYPE_CHECKING
@@ -41,6 +42,7 @@ from dioptra_worker.protocol.forkserver import (
     StartDownload,
     StartRunner,
 )
+from dioptra_worker.runner.forkserver.own_state import OwnState
 from dioptra_worker.runner.forkserver.reaper import (
     child_signals,
     maxrss_bytes,
@@ -92,6 +94,7 @@ class Forkserver:
         self._stuck: set[int] = set()
         self._descriptors: deque[int] = deque()
         self._buffer = b""
+        self._own_state = OwnState()
 
     def serve(self) -> None:
         """Work until the daemon hangs up, then see that no runner outlives it."""
@@ -145,8 +148,22 @@ class Forkserver:
         self._descriptors.extend(descriptors)
         *lines, self._buffer = (self._buffer + data).split(b"\n")
         for line in lines:
-            self._handle(codec.decode_request(line))
+            request = codec.decode_request(line)
+            if isinstance(request, StartRunner) and self._is_spoilt():
+                return False  # as if the daemon had hung up: it starts another
+            self._handle(request)
         return bool(data)
+
+    def _is_spoilt(self) -> bool:
+        """Whether the next job would feel what another one has done to us."""
+        changed = self._own_state.changed()
+        if changed:
+            sys.stderr.write(
+                "the fork server ends, since somebody has changed"
+                f" {', '.join(changed)}, as a job can do: the next one would inherit"
+                " that\n"
+            )
+        return bool(changed)
 
     def _handle(self, request: ForkserverRequest) -> None:
         if isinstance(request, SignalProcess):
