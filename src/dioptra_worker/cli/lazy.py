@@ -11,6 +11,7 @@ import click
 from dioptra_worker.cli.exit_codes import ExitCode
 from dioptra_worker.cli.interrupts import insisting
 from dioptra_worker.common.files.trusted_folder import UntrustedFolder
+from dioptra_worker.common.garbage import uncollected
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -61,7 +62,8 @@ class LazyGroup(click.Group):
         if cmd_name not in self._lazy:
             return None
         module, name, _ = self._lazy[cmd_name]
-        command = getattr(importlib.import_module(module), name)
+        with uncollected():
+            command = getattr(importlib.import_module(module), name)
         assert isinstance(command, click.Command)
         return command
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dioptra_worker.cli.interrupts import quiet_imports
+from dioptra_worker.common.garbage import uncollected
 
-with quiet_imports():
+with quiet_imports(), uncollected():
     import click
 
     from dioptra_worker import __version__

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from dioptra_worker.cli.interrupts import quiet_imports
+from dioptra_worker.common.garbage import uncollected
 
-with quiet_imports():
+with quiet_imports(), uncollected():
     import click
 
     from dioptra_worker import __version__
@@ -341,11 +342,12 @@ def _serve(
     *,
     is_slot: bool,
 ) -> ExitCode:
-    from dioptra_worker.api.client import DioptraApi
-    from dioptra_worker.cli.certificates import log_unverified
-    from dioptra_worker.common import log_setup
-    from dioptra_worker.daemon.daemon import Daemon
-    from dioptra_worker.daemon.options import DaemonOptions
+    with uncollected():
+        from dioptra_worker.api.client import DioptraApi
+        from dioptra_worker.cli.certificates import log_unverified
+        from dioptra_worker.common import log_setup
+        from dioptra_worker.daemon.daemon import Daemon
+        from dioptra_worker.daemon.options import DaemonOptions
 
     assert isinstance(options, DaemonOptions)
     mask = log_setup.to_stderr(

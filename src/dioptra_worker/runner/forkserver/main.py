@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import gc
 import os
 import signal
 import socket
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING
 from dioptra_worker.common.files.removal import remove
 from dioptra_worker.common.files.stale_workspaces import remove_stale
 from dioptra_worker.common.files.workspace import owner_token
+from dioptra_worker.common.garbage import uncollected
 from dioptra_worker.common.processes import process_privacy
 from dioptra_worker.common.processes.job_user import JobUser, become
 from dioptra_worker.homes import import_path, link_downloads
@@ -117,18 +117,12 @@ def warm_up(names: str, *, sock: socket.socket) -> str | None:
         randomness,
     )
 
-    gc.disable()  # to look for garbage again and again is a tenth of what imports take
     wanted = [name for name in names.split(",") if name]
-    preload.preload(wanted, path=import_path(os.environ))
-    why = preload.reason_not_to_fork(ours={sock.fileno()})
-    if why is None and wanted:  # what we import ourselves is covered, as a test shows
-        why = randomness.shared(wanted)
-    # What is there now goes where no collection looks: a runner's first one would else
-    # write to each of these objects, and the system copy each of their pages. Without a
-    # collection before: imports leave little garbage, and to find it takes a tenth of
-    # the time that they take.
-    gc.freeze()
-    gc.enable()
+    with uncollected():
+        preload.preload(wanted, path=import_path(os.environ))
+        why = preload.reason_not_to_fork(ours={sock.fileno()})
+        if why is None and wanted:  # what we import ourselves is covered: see its test
+            why = randomness.shared(wanted)
     return why
 
 

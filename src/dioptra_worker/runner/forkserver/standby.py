@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import gc
 import json
 import os
 import socket
 
+from dioptra_worker.common.garbage import uncollected
 from dioptra_worker.common.processes import process_privacy
 from dioptra_worker.homes import import_path
 from dioptra_worker.protocol.forkserver import StartRunner
@@ -25,10 +25,8 @@ def main() -> None:
     options = parser.parse_args()
     process_privacy.hide_memory()  # from the job that runs while this one waits
     wanted = [name for name in options.preload.split(",") if name]
-    gc.disable()  # as a fork server does, and for the same reasons
-    preload(wanted, path=import_path(os.environ))
-    gc.freeze()
-    gc.enable()
+    with uncollected():
+        preload(wanted, path=import_path(os.environ))
     with socket.socket(fileno=options.fd) as waiting:
         line, descriptors, _, _ = socket.recv_fds(
             waiting, _READ_SIZE, StartRunner.descriptors
