@@ -121,6 +121,9 @@ class Platform:
         if queue is None:
             self.add_queue(self.queue)
         self._experiment: int | None = None
+        self._types: dict[str, int] = {}
+        self._queues: dict[str, int] = {}
+        self._linked: set[tuple[int, int]] = set()
 
     def entrypoint(
         self,
@@ -177,7 +180,7 @@ class Platform:
         name = f"t{uuid.uuid4().hex[:10]}"
         plugin = {"group": 1, "name": name, "description": ""}
         plugin_id = self.api.post("/plugins/", plugin)["id"]
-        types = self._types()
+        types = self._parameter_types()
         for file, text in files.items():
             self._file(
                 plugin_id, file, text, _tasks(text, types["any"], output, outputs or {})
@@ -229,6 +232,7 @@ class Platform:
             "artifactPluginSnapshotIds": [],
         }
         self.api.put(f"/entrypoints/{entrypoint.id}", body)
+        self._linked = {link for link in self._linked if link[0] != entrypoint.id}
 
     def submit(
         self,
@@ -241,11 +245,8 @@ class Platform:
     ) -> int:
         """Submit a job, to this platform's own queue by default; returns its id."""
         experiment = self.experiment
-        queue_id = self.api.queue_id(queue or self.queue)
-        self.api.post(
-            f"/experiments/{experiment}/entrypoints", {"ids": [entrypoint.id]}
-        )
-        self.api.post(f"/entrypoints/{entrypoint.id}/queues", {"ids": [queue_id]})
+        queue_id = self._queue_id(queue or self.queue)
+        self._link(entrypoint, queue_id)
         body = {
             "description": "",
             "queue": queue_id,
@@ -395,9 +396,27 @@ class Platform:
 
     # -- plumbing --------------------------------------------------------------
 
-    def _types(self) -> dict[str, int]:
-        found = self.api.get("/pluginParameterTypes/", pageLength=1000)["data"]
-        return {entry["name"]: entry["id"] for entry in found}
+    def _parameter_types(self) -> dict[str, int]:
+        """The ids of the types that the platform brings, by name."""
+        if not self._types:
+            found = self.api.get("/pluginParameterTypes/", pageLength=1000)["data"]
+            self._types = {entry["name"]: entry["id"] for entry in found}
+        return self._types
+
+    def _queue_id(self, name: str) -> int:
+        if name not in self._queues:
+            self._queues[name] = self.api.queue_id(name)
+        return self._queues[name]
+
+    def _link(self, entrypoint: Entrypoint, queue: int) -> None:
+        """Allow an entrypoint in the experiment and on a queue."""
+        if (entrypoint.id, queue) in self._linked:
+            return
+        self.api.post(
+            f"/experiments/{self.experiment}/entrypoints", {"ids": [entrypoint.id]}
+        )
+        self.api.post(f"/entrypoints/{entrypoint.id}/queues", {"ids": [queue]})
+        self._linked.add((entrypoint.id, queue))
 
     def _file(
         self, plugin_id: int, name: str, text: str, tasks: Mapping[str, Any]
