@@ -171,17 +171,18 @@ pages: $(READY)docs
 setup: $(READY)lint $(READY)docs $(READY)demo $(READY)test
 
 # One set of pins for every platform and Python that we support, with markers where
-# they differ; uv can resolve that, pip can read it.
+# they differ; uv can resolve that, pip can read it. The images have one of their own, as
+# what they hold does not go with the newest NumPy.
 constraints: $(BIN)/python
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check 'uv>=0.5'
 	@$(BIN)/uv pip compile --quiet --no-config --upgrade --universal \
 	  --python-version 3.11 --no-header --no-annotate --no-emit-index-url \
 	  --no-emit-find-links --all-extras --group test --group lint --group docs \
 	  --output-file constraints.txt pyproject.toml
-	@$(BIN)/uv pip compile --quiet --no-config --universal \
+	@$(BIN)/uv pip compile --quiet --no-config --upgrade --universal \
 	  --python-version 3.11 --no-header --no-annotate --no-emit-index-url \
-	  --no-emit-find-links --extra mlflow --extra examples \
-	  --constraint constraints.txt --output-file containers/constraints.txt \
+	  --no-emit-find-links --extra mlflow --extra examples --extra system-metrics \
+	  --output-file containers/constraints.txt \
 	  pyproject.toml containers/frameworks.in
 	@$(MAKE) --no-print-directory pins
 	@echo 'Constraints and pins are new; run make test and make containers.'
@@ -197,7 +198,8 @@ arm64: $(BIN)/python
 	  printf '%s\n' $$packages | $(BIN)/uv pip compile --quiet --no-config \
 	    --python-platform aarch64-manylinux_2_28 --python-version 3.11 \
 	    --only-binary :all: --constraint containers/constraints.txt \
-	    --extra mlflow --extra examples pyproject.toml - > /dev/null || exit 1; \
+	    --extra mlflow --extra examples --extra system-metrics pyproject.toml - \
+	    > /dev/null || exit 1; \
 	  echo "$$packages: all pinned packages have wheels for arm64"; \
 	done
 

@@ -15,7 +15,10 @@ from pathlib import Path
 
 FOLDER = Path(__file__).parent
 ROOT = FOLDER.parents[1]
-EXTRAS = ("--extra", "mlflow", "--extra", "examples", "pyproject.toml")
+EXTRAS = (
+    *("--extra", "mlflow", "--extra", "examples", "--extra", "system-metrics"),
+    "pyproject.toml",
+)
 SETS = {
     "build": (("-",), "hatchling"),
     "base": (("pyproject.toml",), ""),
