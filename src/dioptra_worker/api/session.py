@@ -250,7 +250,7 @@ class ApiSession:
         self._checked = logins
 
     def now(self) -> dt.datetime:
-        """The time on the API's clock, as its last answer had it, to the second.
+        """The time on the API's clock, as its answers have it.
 
         Times that it tells are compared with this one: our clock may be another.
         """
@@ -421,12 +421,19 @@ class ApiSession:
         _, silence = options.setdefault("timeout", (CONNECT_TIMEOUT, self.timeout))
         with translate_errors(self.url, f"{method} {path}", silence):
             url = f"{self.url}/api/v1/{path}"
+            asked = dt.datetime.now(dt.UTC)
             response = self._http.request(method, url, **options)
-        self._note_time(response)
+        self._note_time(response, asked)
         return response
 
-    def _note_time(self, response: requests.Response) -> None:
-        """Note how far the API's clock is ahead of ours, if its answer says so."""
+    def _note_time(self, response: requests.Response, asked: dt.datetime) -> None:
+        """Note how far the API's clock is ahead of ours, if its answer says so.
+
+        It tells whole seconds, and some time between the question and its arrival:
+        what is within these is no difference.
+        """
         with contextlib.suppress(KeyError, ValueError, TypeError, OverflowError):
             told = parsedate_to_datetime(response.headers["Date"])
-            self._lead = told - dt.datetime.now(dt.UTC)
+            least = told - dt.datetime.now(dt.UTC)
+            most = told + dt.timedelta(seconds=1) - asked
+            self._lead = min(max(self._lead, least), most)

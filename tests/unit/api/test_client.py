@@ -560,9 +560,18 @@ def test_the_clock_of_the_api(hours: int) -> None:
     with DioptraApi(url="http://api.test", username="w", password="x") as api:
         for date in (told, "yesterday", "", "Thu, 99 Jan 99999 12:00:00 GMT", None):
             answer: Any = SimpleNamespace(headers={"Date": date} if date else {})
-            api._note_time(answer)
+            api._note_time(answer, datetime.now(UTC))
             off = api.now() - datetime.now(UTC) - lead
             assert abs(off.total_seconds()) < 5
+
+
+def test_the_same_clock() -> None:
+    """That an answer tells whole seconds, and was under way, makes no difference."""
+    told = format_datetime(datetime.now(UTC), usegmt=True)
+    answer: Any = SimpleNamespace(headers={"Date": told})
+    with DioptraApi(url="http://api.test", username="w", password="x") as api:
+        api._note_time(answer, datetime.now(UTC) - timedelta(seconds=3))
+        assert abs(api.now() - datetime.now(UTC)) < timedelta(seconds=0.01)
 
 
 def test_jobs_with_a_status(serve: Any) -> None:
