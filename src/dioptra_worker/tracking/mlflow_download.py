@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import threading
 from typing import TYPE_CHECKING
 
@@ -11,6 +10,7 @@ from mlflow.environment_variables import MLFLOW_HTTP_REQUEST_TIMEOUT
 from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
+from dioptra_worker.engine.wording import format_exception
 from dioptra_worker.errors import (
     ArtifactError,
     NotFound,
@@ -22,12 +22,14 @@ from dioptra_worker.tracking.limits import (
     refuse_twins,
 )
 from dioptra_worker.tracking.mlflow_timeouts import client_timeouts
+from dioptra_worker.tracking.parallel import parallel_map
 from dioptra_worker.tracking.store_address import refuse_unknown_store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+    from mlflow.entities import FileInfo
     from mlflow.store.artifact.artifact_repo import ArtifactRepository
 
     from dioptra_worker.tracking.limits import DownloadListener, Limits
@@ -35,6 +37,16 @@ if TYPE_CHECKING:
 SERVICE = "artifact store"
 MAX_DEPTH = 100
 """Folders in each other; a server can make up more without end."""
+MAX_PARALLEL_FILES = 8
+_UNREADABLE = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
+"""What MLflow's client raises when it reads JSON of another shape."""
 _POLL_INTERVAL = 0.5
 """Seconds between two looks at how much has come: MLflow does not tell."""
 
@@ -50,13 +62,11 @@ def fetch(
         with disk_full_as_artifact_error():
             arriving.mkdir()
             repository = get_artifact_repository(parent)
-            listed = _list_files(repository, name, is_dir=is_dir)
-            # One more than there may be is enough to know that there are too many.
-            sizes = dict(itertools.islice(listed, limits.files + 1))
+            sizes = _listed(repository, name, is_dir=is_dir, limits=limits)
             _refuse_above_limits(uri, sizes, limits)
             listener.begin(sum(sizes.values()))
             with _timeout_for(max(sizes.values())), _watched(arriving, listener):
-                repository.download_artifacts(name, dst_path=str(arriving))
+                _download(repository, sizes, arriving)
             # An answer that breaks off looks like one that ends, so sizes are compared.
             for path, size in sizes.items():
                 if (found := (arriving / path).stat().st_size) != size:
@@ -65,9 +75,10 @@ def fetch(
             refuse_twins({path: arriving / path for path in sizes})
             # What is at the target is whole: it gets there in one step, and last.
             (arriving / name).rename(target)
-    except (MlflowException, OSError) as error:
+    except (MlflowException, OSError, *_UNREADABLE) as error:
         raise ServiceUnavailable(
-            f"the artifact store did not give {uri}: {error}", service=SERVICE
+            f"the artifact store did not give {uri}: {format_exception(error)}",
+            service=SERVICE,
         ) from error
 
 
@@ -88,18 +99,58 @@ def _timeout_for(size: int) -> contextlib.AbstractContextManager[None]:
     return client_timeouts(seconds=MLFLOW_HTTP_REQUEST_TIMEOUT.get() + size / MIN_RATE)
 
 
-def _list_files(
-    repository: ArtifactRepository, name: str, *, is_dir: bool
-) -> Iterator[tuple[str, int]]:
+def _listed(
+    repository: ArtifactRepository, name: str, *, is_dir: bool, limits: Limits
+) -> dict[str, int]:
     """The path and the bytes of each file, relative to the repository."""
-    for entry in repository.list_artifacts(name if is_dir else None):
-        parts = entry.path.split("/")
-        if {"", ".", ".."} & set(parts) or len(parts) > MAX_DEPTH:
-            raise ArtifactError(f"{entry.path[:200]!r} cannot be a file's name here")
-        if entry.is_dir and is_dir:
-            yield from _list_files(repository, entry.path, is_dir=True)
-        elif is_dir or entry.path == name:
-            yield entry.path, entry.file_size or 0
+    if not is_dir:
+        found = repository.list_artifacts(None)
+        return {entry.path: _size_of(entry) for entry in found if entry.path == name}
+    sizes: dict[str, int] = {}
+    folders, asked = [name], 0
+    # One file more than there may be is enough to know that there are too many.
+    while folders and max(len(sizes), asked) <= limits.files:
+        folder, asked = folders.pop(), asked + 1
+        for entry in repository.list_artifacts(folder):
+            _check_path(entry.path, folder)
+            if entry.is_dir:
+                folders.append(entry.path)
+            else:
+                sizes[entry.path] = _size_of(entry)
+    if asked > limits.files:
+        raise ArtifactError(f"{name!r} has more than {limits.files:,} folders")
+    return sizes
+
+
+def _check_path(path: str, folder: str) -> None:
+    """See that what a server names in a folder is in there, and can be on a disk."""
+    parts = path.split("/")
+    inside = path.startswith(f"{folder}/") and not {"", ".", ".."} & set(parts)
+    if not inside or "\0" in path or len(parts) > MAX_DEPTH:
+        raise ArtifactError(f"{path[:200]!r} cannot be a file's name here")
+
+
+def _size_of(entry: FileInfo) -> int:
+    size = entry.file_size or 0
+    if size < 0:
+        raise ValueError(f"{size} is no file's size")
+    return int(size)
+
+
+def _download(
+    repository: ArtifactRepository, sizes: Mapping[str, int], folder: Path
+) -> None:
+    """Get the files that were looked at, and no others.
+
+    MLflow's client would ask once more what there is, and may be told otherwise.
+    """
+    for parent in {(folder / path).parent for path in sizes}:
+        parent.mkdir(parents=True, exist_ok=True)
+    parallel_map(
+        lambda path: repository._download_file(path, str(folder / path)),  # noqa: SLF001
+        list(sizes),
+        max_workers=MAX_PARALLEL_FILES,
+    )
 
 
 @contextlib.contextmanager
