@@ -62,8 +62,10 @@ class LazyGroup(click.Group):
         if cmd_name not in self._lazy:
             return None
         module, name, _ = self._lazy[cmd_name]
-        with uncollected():
-            command = getattr(importlib.import_module(module), name)
+        if module not in sys.modules:
+            with uncollected():
+                importlib.import_module(module)
+        command = getattr(sys.modules[module], name)
         assert isinstance(command, click.Command)
         return command
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
+
 from dioptra_worker.cli.interrupts import quiet_imports
 from dioptra_worker.common.garbage import uncollected
 
@@ -87,6 +90,8 @@ Examples:
 def main() -> None:
     """Work with Dioptra jobs: run the worker, check entrypoints, run a local stack."""
     terminal.hide_secrets()
+    # At its end Python would look for garbage in all that it has imported.
+    atexit.register(gc.freeze)
 
 
 if __name__ == "__main__":

@@ -18,9 +18,11 @@ def uncollected() -> Iterator[None]:
     the end, either: they leave little. What is frozen so is written to by no collection
     of a fork, for which the system would copy each of its pages.
     """
+    looked_before = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
         gc.freeze()
-        gc.enable()
+        if looked_before:
+            gc.enable()

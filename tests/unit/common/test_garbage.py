@@ -19,6 +19,17 @@ def test_none_is_looked_for_until_the_end() -> None:
     assert not any(entry is made for entry in gc.get_objects())
 
 
+def test_who_looks_for_none_goes_on_so() -> None:
+    """Where collections are off already, they stay off."""
+    gc.disable()
+    try:
+        with uncollected():
+            pass
+        assert not gc.isenabled()
+    finally:
+        gc.enable()
+
+
 def test_a_failure_turns_collections_on_again() -> None:
     """An import that fails changes nothing for what follows."""
     with pytest.raises(ImportError), uncollected():
