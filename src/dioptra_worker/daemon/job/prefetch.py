@@ -34,11 +34,11 @@ class Prefetch:
             api: Knows its record.
             launcher: Makes its runner.
         """
-        pool = Background("dioptra-prefetch", max_parallel=2)
-        self._runner: Future[tuple[ProcessHandle, RunnerPipes]] | None = pool.submit(
-            launcher.start_runner
-        )
-        self._job = pool.submit(api.job, job_id)
+        self._pool = Background("dioptra-prefetch", max_parallel=2)
+        self._launcher = launcher
+        self._runner: Future[tuple[ProcessHandle, RunnerPipes]] | None = None
+        self._start_runner()
+        self._job = self._pool.submit(api.job, job_id)
 
     def __enter__(self) -> Self:
         return self
@@ -49,6 +49,9 @@ class Prefetch:
     def runner(self, stop: JobStop) -> tuple[ProcessHandle, RunnerPipes]:
         """The runner; it is the caller's from now on, and can be taken once.
 
+        One that has ended meanwhile, as with its fork server or for want of memory, was
+        not told its job yet: another takes its place.
+
         Args:
             stop: How long it may take.
 
@@ -56,10 +59,12 @@ class Prefetch:
             RunnerError: If none could be started.
             Stopped: If the worker shuts down; the runner is nobody's then.
         """
-        assert self._runner is not None
-        runner = stop.result(self._runner)
-        self._runner = None
-        return runner
+        process, pipes = self._take(stop)
+        if process.ended.is_set():
+            pipes.close()
+            self._start_runner()
+            return self._take(stop)
+        return process, pipes
 
     def job(self) -> Job | None:
         """The job's record; None when the API did not give it at once."""
@@ -67,6 +72,15 @@ class Prefetch:
             return self._job.result()
         except ServiceError:
             return None
+
+    def _start_runner(self) -> None:
+        self._runner = self._pool.submit(self._launcher.start_runner)
+
+    def _take(self, stop: JobStop) -> tuple[ProcessHandle, RunnerPipes]:
+        assert self._runner is not None
+        runner = stop.result(self._runner)
+        self._runner = None
+        return runner
 
     def close(self) -> None:
         """Let a runner that nobody took end."""

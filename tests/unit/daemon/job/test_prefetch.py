@@ -13,6 +13,7 @@ from dioptra_worker.common.stop import JobStop
 from dioptra_worker.daemon.job.prefetch import Prefetch
 from dioptra_worker.errors import NotFound, RunnerError, ServiceUnavailable
 from dioptra_worker.supervision.forkserver.runner_process import (
+    ProcessExit,
     ProcessHandle,
     RunnerPipes,
 )
@@ -27,8 +28,9 @@ JOB = object()
 class Runners:
     """Hands out runners whose other ends a test holds."""
 
-    def __init__(self, error: Exception | None = None) -> None:
+    def __init__(self, error: Exception | None = None, *, lost: int = 0) -> None:
         self.error = error
+        self.lost = lost
         self.there: list[socket.socket] = []
 
     def start_runner(self) -> tuple[ProcessHandle, RunnerPipes]:
@@ -37,7 +39,10 @@ class Runners:
             raise self.error
         ours, theirs = socket.socketpair()
         self.there.append(theirs)
-        return ProcessHandle(1), RunnerPipes(ours, os.dup(1), os.dup(2))
+        process = ProcessHandle(len(self.there))
+        if process.pid <= self.lost:
+            process.set_exit(ProcessExit(code=None, peak=None))
+        return process, RunnerPipes(ours, os.dup(1), os.dup(2))
 
 
 class Api:
@@ -107,3 +112,25 @@ def test_a_runner_that_cannot_be_made() -> None:
         pytest.raises(RunnerError, match="no memory"),
     ):
         ahead.runner(JobStop())
+
+
+def test_a_runner_that_is_lost_before_it_is_told_its_job() -> None:
+    """Another takes its place, which is the taker's; the first one's pipes are closed.
+
+    One more is not tried: what ends every runner is told by how the second one ended.
+    """
+    runners = Runners(lost=1)
+    with _begin(Api(), runners) as ahead:
+        process, pipes = ahead.runner(JobStop())
+    first, second = runners.there
+    assert (process.pid, process.ended.is_set()) == (2, False)
+    assert first.recv(1) == b""
+    pipes.control.sendall(b"x")
+    assert second.recv(1) == b"x"
+    pipes.close()
+    with _begin(Api(), runners := Runners(lost=9)) as ahead:
+        process, pipes = ahead.runner(JobStop())
+    assert (process.pid, process.ended.is_set()) == (2, True)
+    pipes.close()
+    for there in (first, second, *runners.there):
+        there.close()
