@@ -91,7 +91,6 @@ class Floor:
         self._download("artifact plugins", f"{place}/artifactPlugins/bundle")
         plugins = self._get("artifact tasks", f"{place}/artifactPlugins")
         parameters = self._get("parameters", f"/jobs/{job_id}/parameters")
-        self._get("artifact parameters", f"/jobs/{job_id}/artifactParameters")
         run = self._create_run(job_id, parameters)
         self._store(job, run, config, plugins)
         self._end(job_id, run["run_id"])
