@@ -9,13 +9,14 @@ many machines can share one batch. Start reading at `elements`, then `loop`.
 from dioptra_worker.batch.base import BaseWorker
 from dioptra_worker.batch.claims import ActivityState
 from dioptra_worker.batch.datasets import Dataset, DatasetWorker, Set
-from dioptra_worker.batch.elements import Element, ElementsWorker
+from dioptra_worker.batch.elements import CachedElement, Element, ElementsWorker
 from dioptra_worker.batch.errors import BadBatch, MissingDatasetArchive, WorkerFailed
 
 __all__ = [
     "ActivityState",
     "BadBatch",
     "BaseWorker",
+    "CachedElement",
     "Dataset",
     "DatasetWorker",
     "Element",

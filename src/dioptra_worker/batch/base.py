@@ -9,30 +9,36 @@ import logging
 import os
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import yaml
 
-from dioptra_worker.batch.claims import ElementClaims
+from dioptra_worker.batch.claims import ActivityState, ElementClaims
 from dioptra_worker.batch.errors import BadBatch, WorkerFailed
 from dioptra_worker.batch.loop import Loop, T
 from dioptra_worker.batch.progress import Progress
 from dioptra_worker.errors import WorkerError
 from dioptra_worker.provenance import differences
 from dioptra_worker.sdk import bridge
+from dioptra_worker.sdk.auth_client import get_authenticated_worker_client
 from dioptra_worker.sdk.client.errors import StatusCodeError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from dioptra_worker.batch.loop import Item
+    from dioptra_worker.sdk.bridge import JobContext
     from dioptra_worker.tools.lineage.signing import Signer
 
 log = logging.getLogger("dioptra_worker.batch")
 
 RUN_VARIABLE = "DIOPTRA_WORKER_RUN_ID"
 """Names the personal worker run that signs what is made on a laptop."""
+API_PAUSES = (3.0, 4.0, 8.0, 16.0)
+"""Seconds before each further try of a request at which the API fails."""
+FIRST_SERVER_ERROR = 500
 MODEL_CONFIGURATION = "configuration.json"
 """A file at the root of an input artifact that configures what works with it."""
 
@@ -45,18 +51,25 @@ class BaseWorker:
         support_cache: Whether elements may be read from a database (``--database``).
         parser: The command line of the laptop; subclasses may add to it.
         args: What was given there.
-        config: The configuration: the entrypoint's defaults, then a model's
-            ``configuration.json``, then the job's own values; on a laptop, the file
-            given with ``--config``.
+        config: The configuration: the entrypoint's defaults, then
+            `model_configuration`, then `user_configuration`; on a laptop without a
+            worker run, the file given with ``--config``.
+        model_configuration: What the ``configuration.json`` of input artifacts says.
+        user_configuration: The values that were chosen: those that differ from the
+            entrypoint's defaults.
     """
 
     def __init__(self, description: str, support_cache: bool = False) -> None:
         self.description = description
         self.support_cache = support_cache
         self.config: dict[str, Any] = {}
+        self.model_configuration: dict[str, Any] = {}
+        self.user_configuration: dict[str, Any] = {}
         self.args = argparse.Namespace()
         self._signer: Signer | None = None
         self._claims: ElementClaims | None = None
+        self._client: Any = None
+        self._job_record: dict[str, Any] | None = None
         self.parser = argparse.ArgumentParser(description=description)
         self.parser.add_argument(
             "-c", "--config", type=Path, help="YAML file with the configuration"
@@ -138,7 +151,7 @@ class BaseWorker:
         if self.bridge is None:
             self.config = _read_yaml(self.args.config) if self.args.config else {}
         else:
-            self.config = _merged_config(self.bridge.context)
+            self._merge_configurations(self.bridge.context)
         if self.verbose:
             log.setLevel(logging.DEBUG)
 
@@ -190,7 +203,9 @@ class BaseWorker:
             log.warning("%s", words)
             self._fail(words)
         if not self.store_activity:
-            log.info("No activity is recorded.")
+            log.info(
+                "No worker activity will be stored as it is disabled for this process"
+            )
         progress = Progress(
             None if self.is_read_only else self.bridge, noun=noun, total=len(items)
         )
@@ -215,6 +230,98 @@ class BaseWorker:
             if progress.failed >= progress.total:
                 self._fail(progress.summary())
         return progress.counts()
+
+    def _merge_configurations(self, context: JobContext) -> None:
+        """Defaults, then what models bring, then what was chosen."""
+        paths = [item.path for item in context.inputs.values()]
+        self.model_configuration = _model_config(paths)
+        self.user_configuration = differences(context.parameters, context.defaults)
+        self.config = {
+            **context.defaults,
+            **self.model_configuration,
+            **self.user_configuration,
+        }
+
+    @property
+    def worker_run_id(self) -> str | None:
+        """The worker run that signs what is made; None where there is none."""
+        return None if self.bridge is None else self.bridge.context.worker_run or None
+
+    @property
+    def process_information(self) -> dict[str, Any]:
+        """The job as the platform knows it; empty where there is none.
+
+        Its experiment stands for the process: ``process_information["experiment"]``.
+
+        Raises:
+            StatusCodeError: The API refused.
+        """
+        if self.bridge is None:
+            return {}
+        if self._job_record is None:
+            self._job_record = self.request("jobs.get_by_id", self.bridge.job_id)
+        return self._job_record
+
+    def request(self, operation: str, *args: Any, **kwargs: Any) -> Any:
+        """Ask the REST API, again where it fails with a status of 500 and more.
+
+        Args:
+            operation: A method of the client by its path, such as
+                ``artifacts.get_by_id``; see the reference of plugins.
+            *args: What it takes.
+            **kwargs: What it takes by name.
+
+        Returns:
+            The parsed answer.
+
+        Raises:
+            BadBatch: There is no such operation.
+            StatusCodeError: The API refused, or failed `API_TRIES` times.
+        """
+        call: Any = self.api_client()
+        try:
+            for name in operation.split("."):
+                call = getattr(call, name)
+        except AttributeError:
+            raise BadBatch(
+                f"{operation!r} is no operation of the client: give one such as"
+                " 'artifacts.get_by_id'"
+            ) from None
+        for pause in API_PAUSES:
+            try:
+                return call(*args, **kwargs)
+            except StatusCodeError as error:
+                if error.status_code < FIRST_SERVER_ERROR:
+                    raise
+                log.warning("%s failed, again in %g s: %s", operation, pause, error)
+                time.sleep(pause)
+        return call(*args, **kwargs)
+
+    def api_client(self) -> Any:
+        """The client that `request` uses."""
+        if self._client is None:
+            self._client = get_authenticated_worker_client(log, "json")
+        return self._client
+
+    @property
+    def use_cache(self) -> bool:
+        """Whether what to work on is read from a database."""
+        return self.support_cache and getattr(self.args, "database", None) is not None
+
+    def update_activity(self, element_id: object, state: ActivityState) -> bool:
+        """Say where an element stands; `run` does that for each by itself.
+
+        Args:
+            element_id: The element.
+            state: ``Started`` claims it.
+
+        Returns:
+            Whether it is so now, or nothing is recorded; False when another has the
+            element, or it is processed already.
+        """
+        if state is ActivityState.Started:
+            return self.claims.claim(str(element_id), last=True) == "granted"
+        return self.claims.set_state(str(element_id), state)
 
     @property
     def store_activity(self) -> bool:
@@ -295,16 +402,7 @@ class BaseWorker:
         sys.exit(1)
 
 
-def _merged_config(context: bridge.JobContext) -> dict[str, Any]:
-    """Defaults, then what models bring, then what the job was given."""
-    return {
-        **context.defaults,
-        **_model_config(item.path for item in context.inputs.values()),
-        **differences(context.parameters, context.defaults),
-    }
-
-
-def _model_config(paths: Iterable[Path]) -> Mapping[str, Any]:
+def _model_config(paths: Iterable[Path]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for path in paths:
         file = path / MODEL_CONFIGURATION

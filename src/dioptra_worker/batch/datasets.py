@@ -10,14 +10,13 @@ import logging
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from dioptra_worker.batch.base import BaseWorker
 from dioptra_worker.batch.errors import BadBatch, MissingDatasetArchive
 from dioptra_worker.common.files.archives import MAX_ARTIFACT_BYTES, unpack
 from dioptra_worker.common.files.removal import remove
 from dioptra_worker.errors import WorkerError
-from dioptra_worker.sdk.auth_client import get_authenticated_worker_client
 from dioptra_worker.sdk.client.errors import StatusCodeError
 from dioptra_worker.sdk.client.files import FileTypes
 
@@ -89,7 +88,6 @@ class DatasetWorker(BaseWorker):
         """
         super().__init__(description, support_cache)
         self._downloaded: tuple[Dataset, Path] | None = None
-        self._client: Any = None
         self.parser.add_argument(
             "--set",
             type=_set_argument,
@@ -170,7 +168,7 @@ class DatasetWorker(BaseWorker):
             self._unpack_kept(archive, dataset, folder)
             return
         log.info("Downloading data set %d", dataset.id)
-        archive = self._api().artifacts.get_contents(
+        archive = self.api_client().artifacts.get_contents(
             dataset.id,
             file_type=FileTypes.TAR_GZ,
             output_dir=folder,
@@ -221,7 +219,7 @@ class DatasetWorker(BaseWorker):
 
     def _check_complete(self, dataset: Dataset) -> None:
         """Refuse what is no folder, was deleted, or is not finished."""
-        artifact = self._api().artifacts.get_by_id(dataset.id)
+        artifact = self.api_client().artifacts.get_by_id(dataset.id)
         if str(artifact.get("description", "")).startswith("[deleted]"):
             raise MissingDatasetArchive(f"data set {dataset.id} was deleted")
         if not artifact.get("isDir", True):
@@ -229,7 +227,7 @@ class DatasetWorker(BaseWorker):
                 f"artifact {dataset.id} is a file: a data set is a folder of sets"
             )
         try:
-            status = self._api().jobs.get_status(artifact["job"])["status"]
+            status = self.api_client().jobs.get_status(artifact["job"])["status"]
         except StatusCodeError:
             log.warning(
                 "the job that made data set %d was deleted; its state is not known",
@@ -241,11 +239,6 @@ class DatasetWorker(BaseWorker):
                 f"data set {dataset.id} is not complete: job {artifact['job']}, which"
                 f" makes it, is {status}"
             )
-
-    def _api(self) -> Any:
-        if self._client is None:
-            self._client = get_authenticated_worker_client(log, "json")
-        return self._client
 
 
 def _kept_folder(extras: Path, dataset: Dataset) -> Path | None:

@@ -42,6 +42,10 @@ class Element(dict[str, Any]):
         return f"element {self['id']}"
 
 
+class CachedElement(Element):
+    """An element that was read from a database (``--database``)."""
+
+
 class ElementsWorker(BaseWorker):
     """Base class of workers that process elements one by one.
 
@@ -160,9 +164,10 @@ def _from_database(file: Path) -> list[Element]:
     connection = sqlite3.connect(f"{file.resolve().as_uri()}?mode=ro", uri=True)
     try:
         rows = connection.execute("SELECT id, data FROM elements WHERE initial")
-        return _unique_elements(
+        found = _unique_elements(
             {**json.loads(data or "{}"), "id": id_} for id_, data in rows
         )
+        return [CachedElement(element) for element in found]
     except (sqlite3.Error, ValueError) as error:
         raise BadBatch(
             f"--database {str(file)!r} has no table elements(id, data, initial):"
