@@ -123,6 +123,18 @@ def test_seen_and_deleted(
     assert [other] in jobs.values()
     assert id_ in person.told("worker-runs", "list")
 
+    for job, wanted in ((first, id_), (second, id_)):
+        told = person.json("jobs", "show", job, "--json")["worker_run"]
+        assert told["id"] == wanted
+        assert told["configuration"] == {"name": "World", "rate": 0.1}
+        assert (
+            told["configuration_id"]
+            == mlflow_reader.tags(platform.run_id(job))["dioptra.configurationId"]
+        )
+        assert f"worker run  {id_}" in person.told("jobs", "show", job)
+    some = person.json("jobs", "list", "--worker-run", id_[:12], "--json")
+    assert [job["id"] for job in some] == [second, first]
+
     shown = person.told("worker-runs", "show", id_[:12])
     assert 'name = "World"' in shown
     assert "rate = 0.1" in shown
@@ -272,7 +284,28 @@ def test_an_administrator_unarchives(
     person.told("configurations", "archive", "slow", *of)
     refused = other.call("configurations", "unarchive", "slow", *of)
     assert refused.returncode == 1, refused.stdout
-    assert "only an administrator of the group" in refused.stderr
+    assert "only an administrator may do that" in refused.stderr
+
+
+def test_configurations_follow_the_rights_of_the_api(
+    greeter: Entrypoint, person: Person, other: Person, api: ApiClient
+) -> None:
+    """Who may not write in the entrypoint's group neither creates nor deletes one."""
+    of = ("--entrypoint", str(greeter.id))
+    person.told("configurations", "create", "quick", *of, "-P", "rate=0.7")
+    may_write = {
+        member["user"]["username"]: member["permissions"]["write"]
+        for member in api.get("/groups/1")["members"]
+    }
+    allowed = may_write.get(other.environment["DIOPTRA_USERNAME"], False)
+    for words in (
+        ("create", "mine", *of, "-P", "rate=0.8"),
+        ("archive", "quick", *of),
+        ("delete", "quick", *of),
+    ):
+        answer = other.call("configurations", *words)
+        assert (answer.returncode == 0) is allowed, answer.stderr
+        assert allowed or "whoever may write in it may do that" in answer.stderr
 
 
 def test_personal(
@@ -294,6 +327,10 @@ def test_personal(
         *("--experiment", _experiment(platform)),
     )
     made = person.json(*create)
+    told = person.json("jobs", "show", made["job"], "--json")
+    assert told["worker_run"]["id"] == made["id"]
+    assert told["worker_run"]["personal"]
+    assert told["type"] == "internal"
     again = person.call(*create)
     assert again.returncode == 1
     assert f"has your worker run {made['id']} already" in again.stderr

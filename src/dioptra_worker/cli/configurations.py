@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -164,6 +164,7 @@ def create_command(
     if name is None:
         raise click.UsageError("give it a NAME, or see --from-default")
     given = {**(_read(file) if file else {}), **values}
+    _refuse_without("write", context, entrypoint)
     made = configurations.create(name, given, user=context.client.whoami())
     if as_json:
         print_json(asdict(made))
@@ -182,6 +183,7 @@ def archive_command(context: CommandContext, *, name: str, entrypoint: str) -> N
     """Archive NAME: no new job may use it; what was made with it stays."""
     from dioptra_worker.tools.lineage.connections import open_configurations
 
+    _refuse_without("write", context, entrypoint)
     configurations = open_configurations(
         context.environment, context.client, entrypoint
     )
@@ -198,16 +200,9 @@ def archive_command(context: CommandContext, *, name: str, entrypoint: str) -> N
 @command
 def unarchive_command(context: CommandContext, *, name: str, entrypoint: str) -> None:
     """Have NAME used again; only an administrator of the entrypoint's group may."""
-    from dioptra_worker.tools.lineage.connections import (
-        is_administrator,
-        open_configurations,
-    )
+    from dioptra_worker.tools.lineage.connections import open_configurations
 
-    if not is_administrator(context.api, context.client, entrypoint):
-        raise click.ClickException(
-            f"only an administrator of the group of entrypoint {entrypoint!r} may"
-            " unarchive its configurations"
-        )
+    _refuse_without("admin", context, entrypoint)
     configurations = open_configurations(
         context.environment, context.client, entrypoint
     )
@@ -226,8 +221,17 @@ def delete_command(context: CommandContext, *, name: str, entrypoint: str) -> No
     """Delete NAME, unless results exist that were made with it: then archive it."""
     from dioptra_worker.tools.lineage.connections import open_configurations
 
+    _refuse_without("write", context, entrypoint)
     open_configurations(context.environment, context.client, entrypoint).delete(name)
     click.echo(f"configuration {name!r} is deleted")
+
+
+def _refuse_without(
+    right: Literal["write", "admin"], context: CommandContext, entrypoint: str
+) -> None:
+    from dioptra_worker.tools.lineage.connections import refuse_without
+
+    refuse_without(right, context.api, context.client, entrypoint)
 
 
 def _words(configuration: Configuration) -> str:

@@ -63,6 +63,13 @@ _ELASTIC = [_HEADERS.index(name) for name in ("NAME", "USER", "OBJECT")]
     "--experiment", metavar="NAME|ID", help="Only jobs of an experiment: the object."
 )
 @click.option("--user", metavar="NAME", help="Only jobs that a user submitted.")
+@click.option("--entrypoint", metavar="NAME|ID", help="Only jobs of an entrypoint.")
+@click.option(
+    "--worker-run",
+    metavar="WORKER_RUN",
+    help="Only jobs of a worker run, by its id or how that begins; it is looked for in"
+    " MLFLOW_TRACKING_URI.",
+)
 @click.option(
     "--limit",
     type=click.IntRange(min=1),
@@ -80,6 +87,8 @@ def list_command(
     queue: str | None,
     experiment: str | None,
     user: str | None,
+    entrypoint: str | None,
+    worker_run: str | None,
     limit: int,
     as_json: bool,
 ) -> None:
@@ -98,6 +107,8 @@ def list_command(
         queue=queue,
         experiment=experiment,
         user=user,
+        entrypoint=entrypoint,
+        among=_jobs_of(context, worker_run) if worker_run else None,
     )
     found = context.listing.find(wanted, limit=limit)
     time = now()
@@ -117,6 +128,13 @@ def list_command(
     if found.more:
         click.secho(f"more than these {limit}: see --limit", dim=True)
     _tell_parked(parked)
+
+
+def _jobs_of(context: CommandContext, worker_run: str) -> frozenset[int]:
+    from dioptra_worker.tools.lineage.connections import open_runs
+
+    found = open_runs(context.environment).find(worker_run)
+    return frozenset(execution.job_id for execution in found.executions)
 
 
 def _tell_parked(parked: Mapping[int, Parked]) -> None:

@@ -64,6 +64,7 @@ def serve_command(context: CommandContext, *, host: str, port: int) -> None:
     from dioptra_worker.tools.jobs.page.routes import Routes
     from dioptra_worker.tools.jobs.page.server import LOOPBACK, serving
     from dioptra_worker.tools.jobs.parked import ParkedReader
+    from dioptra_worker.tools.jobs.worker_run import data_parameters
 
     def actions(seconds: float) -> AbstractContextManager[Actions]:
         return context.actions(seconds=seconds)
@@ -78,6 +79,7 @@ def serve_command(context: CommandContext, *, host: str, port: int) -> None:
         logs=Logs(context.client),
         mask=Mask(secrets_in(context.environment)),
         parked=ParkedReader(context.environment).read,
+        data_parameters=data_parameters(context.environment),
     )
     logging.basicConfig(format="%(message)s")
     try:

@@ -42,12 +42,19 @@ _WIDTH = 12
 def show_command(context: CommandContext, *, job_id: int, as_json: bool) -> None:
     """Show all of one job but its log.
 
-    Its status and times, its timeline, what it was given, what it has made, and its
-    page in MLflow if MLFLOW_TRACKING_URI is set. Times are in UTC.
+    Its status and times, its timeline, its worker run, what it was given, what it has
+    made, and its page in MLflow if MLFLOW_TRACKING_URI is set. Times are in UTC.
     """
     from dioptra_worker.tools.jobs.details import dump_details, read_details
+    from dioptra_worker.tools.jobs.worker_run import data_parameters
 
-    details = read_details(context.api, context.client, job_id, mlflow=context.mlflow)
+    details = read_details(
+        context.api,
+        context.client,
+        job_id,
+        mlflow=context.mlflow,
+        data_parameters=data_parameters(context.environment),
+    )
     job = details.job
     parked = None if job.has_ended else context.parked_jobs().of(job)
     if as_json:
@@ -94,6 +101,8 @@ def _parts(details: Details) -> Iterator[tuple[str, list[str]]]:
         "entrypoint",
         [f"id {job.entrypoint_id}, snapshot {details.snapshot_id}"],
     )
+    if details.worker_run is not None:
+        yield "worker run", [details.worker_run.id]
     yield "queue", [f"{one_line(job.queue)}, at most {details.timeout}"]
     yield "submitted", [f"{coarse_duration(listed.age(time))} ago"]
     yield "waited", [maybe(listed.timeline.waited)]

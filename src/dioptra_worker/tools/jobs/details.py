@@ -7,20 +7,26 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from dioptra_worker.api.models import Job
+from dioptra_worker.errors import NotFound
+from dioptra_worker.provenance import BadValue
+from dioptra_worker.settings import DATA_PARAMETERS
 from dioptra_worker.tools.jobs.formatting import run_page
 from dioptra_worker.tools.jobs.job_row import JobRow
 from dioptra_worker.tools.jobs.job_types import read_job_types
 from dioptra_worker.tools.jobs.listing import Listed
+from dioptra_worker.tools.jobs.worker_run import worker_run_of
 from dioptra_worker.tools.resources.timeline import Timeline
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
     from datetime import datetime
 
     from dioptra_worker.api.client import DioptraApi
     from dioptra_worker.api.models import Artifact, ArtifactParameter, MetricPoint
     from dioptra_worker.api.user_client import UserClient
     from dioptra_worker.broker.parking import Parked
+    from dioptra_worker.provenance import WorkerRun
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +44,8 @@ class Details:
         artifacts: What it has stored.
         run_id: Its MLflow run, once there is one.
         run_page: That run's page, where MLflow's address is known.
+        worker_run: What made its results; None where its entrypoint was deleted.
+        configuration_id: The id of the worker run's configuration.
     """
 
     listed: Listed
@@ -50,6 +58,8 @@ class Details:
     artifacts: tuple[Artifact, ...]
     run_id: str | None
     run_page: str | None
+    worker_run: WorkerRun | None
+    configuration_id: str
 
     @property
     def job(self) -> JobRow:
@@ -58,7 +68,12 @@ class Details:
 
 
 def read_details(
-    api: DioptraApi, client: UserClient, job_id: int, *, mlflow: str | None
+    api: DioptraApi,
+    client: UserClient,
+    job_id: int,
+    *,
+    mlflow: str | None,
+    data_parameters: Collection[str] = DATA_PARAMETERS,
 ) -> Details:
     """Read all that the API knows of a job, but for its log.
 
@@ -67,6 +82,8 @@ def read_details(
         client: The same session, for what people ask of it.
         job_id: The job.
         mlflow: The address of MLflow's pages, if it is known.
+        data_parameters: Those that say what to work on, and are no part of a worker
+            run.
 
     Raises:
         NotFound: There is no such job.
@@ -87,8 +104,13 @@ def read_details(
             job_type=job_types.result().of(job),
             timeline=Timeline(tuple(timeline.result())),
         )
+        worker_run, configuration = _worker_run(
+            api, body, parameters.result(), data_parameters
+        )
         return Details(
             listed=listed,
+            worker_run=worker_run,
+            configuration_id=configuration,
             snapshot_id=body["entrypoint"]["snapshotId"],
             timeout=body["timeout"],
             parameters=parameters.result(),
@@ -101,6 +123,24 @@ def read_details(
             run_id=run_id,
             run_page=run_page(mlflow, run_id) if mlflow and run_id else None,
         )
+
+
+def _worker_run(
+    api: DioptraApi,
+    body: Mapping[str, Any],
+    parameters: Mapping[str, Any],
+    data: Collection[str],
+) -> tuple[WorkerRun | None, str]:
+    try:
+        return worker_run_of(
+            api,
+            Job.read(body),
+            parameters,
+            description=body.get("description") or "",
+            data=data,
+        )
+    except (NotFound, BadValue):  # as its worker, which has not stamped it either
+        return None, ""
 
 
 def dump_listed(
@@ -146,6 +186,19 @@ def dump_details(
         "artifacts": [asdict(artifact) for artifact in details.artifacts],
         "mlflow_run": details.run_id,
         "mlflow_page": details.run_page,
+        "worker_run": _dump_run(details),
+    }
+
+
+def _dump_run(details: Details) -> dict[str, Any] | None:
+    run = details.worker_run
+    if run is None:
+        return None
+    return {
+        "id": run.id,
+        "personal": run.user is not None,
+        "configuration_id": details.configuration_id,
+        **run.document(),
     }
 
 

@@ -1,13 +1,16 @@
 """What type a job is of: a training, a processing, or something internal.
 
 Dioptra has no such field. A tag of that name says so, on the job itself or on its
-entrypoint; without one a job is a processing.
+entrypoint; without one a job is a processing, or, where it only stands for somebody's
+personal worker run, internal.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from dioptra_worker.tools.jobs.worker_run import is_personal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,6 +37,8 @@ class JobTypes:
         for job_type in JOB_TYPES:
             if job_type in job.tags:
                 return job_type
+        if is_personal(description=job.description, queue=job.queue, user=job.user):
+            return "internal"
         return self.by_entrypoint.get(job.entrypoint_id, DEFAULT)
 
 

@@ -46,6 +46,8 @@ class Filter:
         queue: Their queue's name.
         experiment: Their experiment's name or id.
         user: Who submitted them.
+        entrypoint: Their entrypoint's name or id.
+        among: The ids of those that are asked for.
     """
 
     job_type: str | None = None
@@ -53,6 +55,8 @@ class Filter:
     queue: str | None = None
     experiment: str | None = None
     user: str | None = None
+    entrypoint: str | None = None
+    among: frozenset[int] | None = None
 
     def matches(self, job: JobRow, job_type: str) -> bool:
         """Whether a job is wanted."""
@@ -62,6 +66,8 @@ class Filter:
             and self.queue in {None, job.queue}
             and self.user in {None, job.user}
             and self.experiment in {None, job.experiment, str(job.experiment_id)}
+            and self.entrypoint in {None, job.name, str(job.entrypoint_id)}
+            and (self.among is None or job.id in self.among)
         )
 
 

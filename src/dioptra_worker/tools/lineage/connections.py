@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from dioptra_worker.api.errors import expect_shape
 from dioptra_worker.broker.batch_leases import ElementLeases
 from dioptra_worker.broker.connection import connect
 from dioptra_worker.errors import SettingsError
 from dioptra_worker.provenance import Parameter
-from dioptra_worker.settings import DATA_PARAMETERS
 from dioptra_worker.tools.jobs.control.submission import entrypoint_id
+from dioptra_worker.tools.jobs.worker_run import data_parameters
 from dioptra_worker.tools.lineage.configurations import Configurations
+from dioptra_worker.tools.lineage.errors import NotYours
 from dioptra_worker.tools.lineage.mlflow_api import MlflowApi
 from dioptra_worker.tools.lineage.runs import Runs
 
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
 TRACKING = "MLFLOW_TRACKING_URI"
 BROKER = "RQ_REDIS_URI"
-DATA = "DIOPTRA_WORKER_DATA_PARAMETERS"
 
 
 def open_runs(environment: Mapping[str, str]) -> Runs:
@@ -59,14 +59,6 @@ def open_activities(
         yield ElementLeases(connection, worker_run)
 
 
-def data_parameters(environment: Mapping[str, str]) -> tuple[str, ...]:
-    """The parameters that say what to work on."""
-    given = environment.get(DATA)
-    if given is None:
-        return DATA_PARAMETERS
-    return tuple(name.strip() for name in given.split(",") if name.strip())
-
-
 def open_configurations(
     environment: Mapping[str, str], client: UserClient, entrypoint: str
 ) -> Configurations:
@@ -85,16 +77,38 @@ def open_configurations(
     )
 
 
-def is_administrator(api: DioptraApi, client: UserClient, entrypoint: str) -> bool:
-    """Whether whoever is logged in administers the group that owns an entrypoint."""
+def refuse_without(
+    right: Literal["write", "admin"],
+    api: DioptraApi,
+    client: UserClient,
+    entrypoint: str,
+) -> None:
+    """Refuse whoever may not do it to the entrypoint itself, by the API's own rights.
+
+    Args:
+        right: What is needed in the group that owns the entrypoint.
+        api: A session with the API.
+        client: The same session.
+        entrypoint: The entrypoint's name or id.
+
+    Raises:
+        NotYours: They may not.
+        ServiceError: The API refused, or does not answer.
+    """
     body = client.entrypoint(entrypoint_id(client, entrypoint))
     path = f"groups/{body['group']['id']}"
     group = api.request("GET", path)
     me = client.whoami()
     with expect_shape(path):
-        return any(
-            member["user"]["username"] == me and member["permissions"]["admin"] is True
+        granted = any(
+            member["user"]["username"] == me and member["permissions"][right] is True
             for member in group["members"]
+        )
+    if not granted:
+        who = "an administrator" if right == "admin" else "whoever may write in it"
+        raise NotYours(
+            f"the configurations of entrypoint {entrypoint!r} belong to its group: only"
+            f" {who} may do that, and {me!r} may not"
         )
 
 

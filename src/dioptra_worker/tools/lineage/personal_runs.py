@@ -25,6 +25,7 @@ from dioptra_worker.provenance import (
 )
 from dioptra_worker.provenance.run_tags import JOB_ID, KIND
 from dioptra_worker.settings import DATA_PARAMETERS
+from dioptra_worker.tools.jobs.worker_run import PERSONAL
 from dioptra_worker.tools.lineage.errors import LineageError, NotYours, StillInUse
 from dioptra_worker.tools.lineage.store import upload
 
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
     from dioptra_worker.tools.lineage.runs import FoundRun, Runs
 
 _UNFIT = re.compile(r"[^A-Za-z0-9_. -]+")
-_DESCRIPTION = "User worker run of"
 TIMEOUT = "24h"
 DEFAULT_EXPERIMENT = "0"
 """MLflow's, where the runs of jobs are, too."""
@@ -99,7 +99,7 @@ class PersonalRuns:
                 "entrypointSnapshot": snapshot,
                 "values": dict(values or {}),
                 "artifactValues": self._inputs(inputs or {}),
-                "description": f"{_DESCRIPTION} {user}",
+                "description": f"{PERSONAL} {user}",
                 "timeout": TIMEOUT,
             },
         )

@@ -16,6 +16,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 NOT_FOUND = Answer(404, {"error": "EntityDoesNotExistError", "message": "Not Found"})
+DECLARED = [
+    {"name": "rate", "defaultValue": "0.5", "parameterType": "float"},
+    {"name": "text", "defaultValue": "<b>&", "parameterType": "string"},
+    {"name": "elements", "defaultValue": "[]", "parameterType": "list"},
+]
+"""The parameters of every entrypoint."""
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 
@@ -126,6 +132,10 @@ class Dioptra:
                 return _page(request, [{"id": 3, "name": "demo"}])
             case ["jobs", id_, *rest]:
                 return self._job(request, int(id_), rest)
+            case ["users", "current"]:
+                return Answer(body={"id": 1, "username": "ada", "createdOn": at(0)})
+            case ["entrypoints", _, "snapshots", _]:
+                return Answer(body={"parameters": DECLARED})
             case ["artifacts", id_, *rest] if int(id_) in self.artifacts:
                 return self._artifact(int(id_), rest)
         return NOT_FOUND

@@ -8,6 +8,7 @@ import re
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.unit.api.scripted import Answer
 from tests.unit.tools.jobs.browsing import TOKEN, Browser, serving_page
 from tests.unit.tools.jobs.dioptra import Dioptra
 
@@ -270,3 +271,42 @@ def test_long_charts() -> None:
     (points,) = re.findall(r'points="([^"]*)"', drawn)
     assert len(points.split()) <= 402
     assert points.endswith("235.0,5.0")
+
+
+def test_worker_run(dioptra: Dioptra, browser: Browser) -> None:
+    """A summary leads to version, model, configuration and process with one click."""
+    dioptra.jobs[7]["artifactValues"] = {"model": {"id": 83, "snapshotId": 91}}
+    got = browser.get("/jobs/7").text
+    found = re.search(
+        r"<details class=\"run\"><summary>Worker run <code>([0-9a-f-]{36})</code>"
+        r"</summary>\s*<dl>(.*?)</dl></details>",
+        got,
+        re.S,
+    )
+    assert found is not None
+    assert 'href="/?experiment=demo"' in found[2]
+    assert 'href="/?entrypoint=' in found[2]
+    assert 'href="/artifacts/83"' in found[2]
+    assert "Configuration rate" in found[2]
+    assert "elements" not in found[2]
+
+
+def test_objects_of_a_job(dioptra: Dioptra, browser: Browser) -> None:
+    """An artifact leads to the job that made it, and an entrypoint to its jobs."""
+    dioptra.put_artifact(83, "model.bin", Answer(body=b"x"))
+    got = browser.get("/artifacts/83")
+    assert (got.status, got.headers["Location"]) == (303, "/jobs/7")
+    assert browser.get("/artifacts/84").status == 404
+    some = browser.get("/rows?entrypoint=train").text
+    assert 'data-job="8"' in some
+    assert 'data-job="7"' not in some
+
+
+def test_jobs_that_only_sign_are_internal(dioptra: Dioptra, browser: Browser) -> None:
+    """A job that stands for a personal worker run is no processing."""
+    words = "User worker run of ada"
+    dioptra.put(9, ("queued", 4), description=words, queue="local-ada")
+    dioptra.put(10, ("queued", 4), description=words, queue="local-ada", user="bob")
+    rows = browser.get("/rows?type=internal").text
+    assert 'data-job="9"' in rows
+    assert 'data-job="10"' not in rows

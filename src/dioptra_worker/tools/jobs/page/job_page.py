@@ -42,10 +42,15 @@ _PAGE = """\
 _PARTS = """\
 <section class="card facts" aria-label="About this job">
 <p class="state">{pill}{about}</p>
-<dl>{facts}</dl>
+{run}<dl>{facts}</dl>
 <ol class="timeline" aria-label="Timeline">{timeline}</ol>
 </section>
 {more}"""
+
+_RUN = """\
+<details class="run"><summary>Worker run <code>{id}</code></summary>
+<dl>{lines}</dl></details>
+"""
 
 _PART = """\
 <section class="card" aria-labelledby="{id}"><h2 id="{id}">{title}</h2>
@@ -104,10 +109,36 @@ def parts(shown: Shown, *, now: datetime) -> Html:
         _PARTS,
         pill=pill(job.status),
         about=about if job.description else NOTHING,
+        run=_worker_run(details),
         facts=join([*_parked(shown.parked), *_facts(details, now)]),
         timeline=_timeline(details),
         more=join(_more(details)),
     )
+
+
+def _worker_run(details: Details) -> Html:
+    """What made the job's results: summed up, and with one click all of it."""
+    run, job = details.worker_run, details.job
+    if run is None:
+        return NOTHING
+    version = f"{job.name}, snapshot {details.snapshot_id}"
+    lines = [
+        _fact("Process", _linked_to("experiment", job.experiment)),
+        _fact("Version", _linked_to("entrypoint", job.name, version)),
+        *(
+            _fact(f"Model or input {name}", _artifact_link(artifact))
+            for name, (artifact, _) in run.inputs.items()
+        ),
+        *(_fact(f"Swap {name}", task) for name, task in run.swaps.items()),
+        *(
+            _fact(f"Configuration {name}", _value(value))
+            for name, value in run.configuration.items()
+        ),
+        _fact("Configuration", details.configuration_id),
+    ]
+    if run.user is not None:
+        lines.append(_fact("Personal", f"signs what {run.user} publishes"))
+    return fill(_RUN, id=run.id, lines=join(lines))
 
 
 def _parked(parked: Parked | None) -> Iterable[Html]:
@@ -127,7 +158,8 @@ def _facts(details: Details, now: datetime) -> Iterable[Html]:
     yield _fact("Waited", maybe(listed.timeline.waited))
     yield _fact("Took", maybe(listed.took(now)))
     yield _fact("Time limit", details.timeout)
-    yield _fact("Snapshot", f"{details.snapshot_id} of entrypoint {job.entrypoint_id}")
+    snapshot = f"{details.snapshot_id} of entrypoint {job.entrypoint_id}"
+    yield _fact("Snapshot", _linked_to("entrypoint", job.name, snapshot))
     if details.run_page and urlsplit(details.run_page).scheme in {"http", "https"}:
         yield _fact("MLflow", _linked(details.run_page, "open the run"))
     elif details.run_id:
@@ -152,7 +184,7 @@ def _more(details: Details) -> Iterable[Html]:
     inputs = [
         *((name, _value(value)) for name, value in details.parameters.items()),
         *((name, f"task {alias}") for name, alias in details.swaps.items()),
-        *((item.name, f"artifact {item.artifact_id}") for item in details.inputs),
+        *((item.name, _artifact_link(item.artifact_id)) for item in details.inputs),
     ]
     if inputs:
         yield _part("inputs", "Inputs", _definitions(inputs))
@@ -201,6 +233,16 @@ def _part(name: str, title: str, body: Html) -> Html:
 def _fact(title: str, value: str) -> Html:
     template = "<div><dt>{title}</dt><dd>{value}</dd></div>"
     return fill(template, title=title, value=value)
+
+
+def _linked_to(filter_name: str, value: str, text: str | None = None) -> Html:
+    """A link to the jobs of an object."""
+    return _linked("/?" + urlencode({filter_name: value}), text or value)
+
+
+def _artifact_link(artifact_id: int) -> Html:
+    """A link to the job that made an artifact."""
+    return _linked(f"/artifacts/{artifact_id}", f"artifact {artifact_id}")
 
 
 def _linked(address: str, text: str) -> Html:

@@ -12,6 +12,7 @@ from importlib import resources as package_files
 from typing import TYPE_CHECKING
 
 from dioptra_worker.errors import NotFound, ServiceError, WorkerError
+from dioptra_worker.settings import DATA_PARAMETERS
 from dioptra_worker.tools.jobs.artifacts.file_names import ARCHIVE, file_names
 from dioptra_worker.tools.jobs.artifacts.selection import artifact_of, open_contents
 from dioptra_worker.tools.jobs.control.submission import rerun
@@ -41,12 +42,14 @@ STOP_TIMEOUT = 20.0
 """Seconds that a worker may take to stop a job before the page says that it has not."""
 _JOB = re.compile(r"/jobs/([1-9][0-9]{0,17})(/[a-z]+)?")
 _ARTIFACT = re.compile(r"/jobs/([1-9][0-9]{0,17})/artifacts/([1-9][0-9]{0,17})")
+_INPUT = re.compile(r"/artifacts/([1-9][0-9]{0,17})")
+"""An artifact that a job reads, which leads to the job that made it."""
 _STATIC = {
     "style.css": "text/css; charset=utf-8",
     "page.js": "text/javascript; charset=utf-8",
     "icon.svg": "image/svg+xml",
 }
-_FILTERS = ("type", "status", "queue", "experiment", "user", "skip")
+_FILTERS = ("type", "status", "queue", "experiment", "user", "entrypoint", "skip")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +66,7 @@ class Routes:
         logs: The logs that were looked at.
         mask: Takes secrets out of what went wrong.
         parked: Which jobs are parked.
+        data_parameters: Those that say what to work on.
     """
 
     api: DioptraApi
@@ -74,6 +78,7 @@ class Routes:
     logs: Logs
     mask: Callable[[str], str] = str
     parked: Callable[[], ParkedJobs] = ParkedJobs
+    data_parameters: tuple[str, ...] = DATA_PARAMETERS
 
     def answer(self, request: Request) -> Answer:
         """Answer a request; a mistake, too, is answered with a sentence."""
@@ -104,6 +109,16 @@ class Routes:
             return self._static(request.path.removeprefix("/static/"))
         if found := _ARTIFACT.fullmatch(request.path):
             return self._artifact(int(found[1]), int(found[2]))
+        if found := _INPUT.fullmatch(request.path):
+            return self._maker(int(found[1]))
+        return self._of_job(request)
+
+    def _maker(self, artifact_id: int) -> Answer:
+        """The job that made an artifact."""
+        job_id = self.client.artifact(artifact_id).job_id
+        return Answer(status=HTTPStatus.SEE_OTHER, location=f"/jobs/{job_id}")
+
+    def _of_job(self, request: Request) -> Answer:
         found = _JOB.fullmatch(request.path)
         if found is None:
             return self._sentence_page("There is no such page.", HTTPStatus.NOT_FOUND)
@@ -135,6 +150,7 @@ class Routes:
             queue=query.get("queue"),
             experiment=query.get("experiment"),
             user=query.get("user"),
+            entrypoint=query.get("entrypoint"),
         )
         return self.listing.find(
             wanted, limit=list_page.ROWS, skip=list_page.skipped(query)
@@ -153,7 +169,13 @@ class Routes:
         return self._page(f"{shown.job.name} #{job_id}", body)
 
     def _details(self, job_id: int) -> Shown:
-        details = read_details(self.api, self.client, job_id, mlflow=self.mlflow)
+        details = read_details(
+            self.api,
+            self.client,
+            job_id,
+            mlflow=self.mlflow,
+            data_parameters=self.data_parameters,
+        )
         return Shown(details, self.parked().of(details.job))
 
     def _log(self, request: Request, job_id: int) -> Answer:
