@@ -80,17 +80,20 @@ def test_a_folder_with_a_file_that_no_store_can_name(tmp_path: Path) -> None:
         files_to_upload(tmp_path / "model", service="S3")
 
 
-@pytest.mark.parametrize("name", ["a\x01b", "a\tb", "a\rb", " a", "a%2eb", "\x7f"])
+@pytest.mark.parametrize("name", ["a\x01b", "a\tb", "a\rb", " a", "a%2eb", "\x7f", ODD])
 def test_what_mlflow_would_rename(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An MLflow that passes artifacts on makes other names of some."""
     (tmp_path / "model").mkdir()
-    (tmp_path / "model" / name).write_text("x")
+    try:
+        (tmp_path / "model" / name).write_text("x")
+    except OSError:
+        pytest.skip("the disk takes no such name")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")
     store = MlflowStore("mlflow-artifacts:/0/abc/artifacts")
     with pytest.raises(ServiceRefused, match=r"would keep .* under another name"):
-        store.put(tmp_path / "model", "kept")
+        store.put(tmp_path / "model" / name, "kept")
 
 
 def test_two_names_of_one_file(tmp_path: Path) -> None:

@@ -126,7 +126,7 @@ class MlflowStore:
         return f"{self._uri}/{inside}"
 
     def _put(self, file: Path, folder: str) -> None:
-        _refuse_renamed(f"{folder}/{file.name}".lstrip("/"))
+        _refuse_renamed(f"{folder.rstrip('/')}/{file.name}".lstrip("/"))
         self._repository.log_artifact(str(file), folder.rstrip("/") or None)
 
 
@@ -136,8 +136,8 @@ def _refuse_renamed(path: str) -> None:
     if (
         unquote(path) != path
         or set("?#") & set(path)
-        or any(unicodedata.category(letter) == "Cc" for letter in path)
-        or any(part[:1].isspace() for part in parts)
+        or any(unicodedata.category(letter) in {"Cc", "Cs"} for letter in path)
+        or any(part.startswith(" ") for part in parts)
     ):
         raise ServiceRefused(
             f"MLflow would keep {path!r} under another name, as it has '?', '#', '%' or"

@@ -85,6 +85,8 @@ class Sources:
                     tree = ast.parse(file.read_bytes(), filename=str(file))
                 except (SyntaxError, ValueError) as error:
                     return Unfound(f"{str(file)!r} is not valid Python: {error}.")
+                except (MemoryError, RecursionError):
+                    return Unfound(f"{str(file)!r} is too deep for Python to read.")
                 return dict(_functions(tree))
         hint = suggestion(module, self._names())
         return Unfound(f"there is no module {module!r} in {str(self._folder)!r}.{hint}")

@@ -103,6 +103,15 @@ def test_functions_that_fit(sources: Sources, plugin: str, inputs: list[Any]) ->
     assert warnings(task(plugin, *inputs), plugins=sources) == []
 
 
+@pytest.mark.parametrize("deep", ["-" * 50_000 + "1", "a" + ".a" * 50_000])
+def test_a_plugin_that_is_too_deep(tmp_path: Path, deep: str) -> None:
+    """Python itself gives it up; that is told as what is wrong with the file."""
+    (tmp_path / "pkg").mkdir()
+    (tmp_path / "pkg/mod.py").write_text(f"x = {deep}\n")
+    (found,) = errors(task("pkg.mod.plain"), plugins=Sources(tmp_path))
+    assert "pkg/mod.py" in found
+
+
 @pytest.mark.parametrize(
     ("plugin", "inputs", "found"),
     [

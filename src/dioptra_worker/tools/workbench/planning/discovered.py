@@ -64,7 +64,7 @@ def names(file: Path) -> set[str] | None:
 def _parsed(file: Path) -> ast.Module | None:
     try:
         return ast.parse(file.read_bytes())
-    except (SyntaxError, ValueError):
+    except (SyntaxError, ValueError, MemoryError, RecursionError):
         return None  # importing it says what is wrong with it
 
 
