@@ -132,6 +132,15 @@ MUTANTS = (
         new="if suspended is None:",
         killers=("tests/unit/daemon/test_main_loop.py",),
     ),
+    Mutant(
+        name="a key of RQ's that is wrong is not named",
+        promise=OUTLIVES,
+        module="broker.rq.odd_books",
+        function="OddBooks._tell",
+        old="for key, (found, wanted) in self._odd(shared).items():",
+        new="for key, (found, wanted) in self._odd({}).items():",
+        killers=("tests/hostile/test_odd_books.py::test_what_has_ended",),
+    ),
     # -- delivered
     Mutant(
         name="a final status is not written to Redis",
@@ -590,6 +599,15 @@ MUTANTS = (
         old='self._registries.enqueue(_request(job), queue, job["timeout"])',
         new="continue",
         killers=(f"{RECOVERY}::test_queued_and_lost",),
+    ),
+    Mutant(
+        name="a job's age is told by another clock",
+        promise=LOST_WORKER,
+        module="daemon.recovery.sweep",
+        function="Recovery._age",
+        old="self._api.now()",
+        new="dt.datetime.now(dt.UTC)",
+        killers=("tests/unit/daemon/recovery/test_sweep.py",),
     ),
     Mutant(
         name="a job is begun again however often its workers are lost",
