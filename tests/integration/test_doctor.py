@@ -167,6 +167,25 @@ def test_proxied_artifacts(proxied_stack: LocalStack, tmp_path: Path) -> None:
     assert "MLflow's proxy" in found.words("artifact store")
 
 
+def test_system_metrics_without_psutil(doctor: Patient) -> None:
+    """A package that MLflow would miss is a warning; MLflow is tried all the same."""
+    found = doctor(MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING="true")
+    assert found.bad() == set(), found.text
+    assert "psutil is missing" in found.words("system metrics")
+    assert "dioptra-worker[system-metrics]" in found.words("system metrics")
+    wrong = doctor(MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING="perhaps")
+    assert wrong.bad() == {"MLflow"}
+    assert "MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING" in wrong.words("MLflow")
+
+
+def test_a_proxy_that_leads_nowhere(doctor: Patient) -> None:
+    """A proxy in the way is named for every service, and what leads past it."""
+    found = doctor(HTTP_PROXY=f"http://{CLOSED}", NO_PROXY="", no_proxy="")
+    for name in ("Dioptra API", "MLflow", "artifact store"):
+        assert f"through the proxy http://{CLOSED} (HTTP_PROXY)" in found.words(name)
+        assert "-> check that NO_PROXY names '127.0.0.1'" in found.words(name)
+
+
 def test_text_for_people(doctor: Patient) -> None:
     """For people each check is a line, and what to do is the next one."""
     found = doctor.run("locale")
