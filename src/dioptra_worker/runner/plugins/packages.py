@@ -64,6 +64,8 @@ class Package:
 
     def hiding_module(self) -> str | None:
         """Return what of the same name Python finds instead of this package, if any."""
+        if self.name in sys.builtin_module_names:  # which have no file
+            return "a part of Python itself"
         loaded = sys.modules.get(self.name)
         if loaded is not None and not self.owns(self.name, loaded):
             return getattr(loaded, "__file__", None)

@@ -358,6 +358,11 @@ def test_plugins_of_a_missing_folder_are_not_found(tmp_path: Path) -> None:
         ("task", PluginError, "'task' names no plugin function"),
         ("json.tasks.task", PluginNotFound, "'json' has the name .* rename the plugin"),
         (
+            "sys.tasks.task",
+            PluginNotFound,
+            "'sys' has the name .*part of Python itself",
+        ),
+        (
             "plug.sibling.task",
             PluginModuleMissing,
             "There is 'plug/helper.py' beside it: write 'from plug import helper'",
@@ -408,6 +413,8 @@ def test_what_is_wrong_is_said(
             "plug/raises.py": "def deep():\n    return {}['key']\ndeep()\n",
             "plug/name.py": "from .helper import absent\n",
             "json/tasks.py": TASK,
+            "sys/__init__.py": "",
+            "sys/tasks.py": TASK,
         },
     )
     monkeypatch.syspath_prepend(str(site))
