@@ -34,6 +34,7 @@ SETTINGS = {
     "DIOPTRA_WORKER_LOST_AFTER": "2",
     **times(close_run_timeout=5.0, retry_pace=0.3),
 }
+RESULTS_WAIT = "artifacts are registered once Redis knows that the job has ended"
 
 
 @pytest.fixture(name="platform")
@@ -272,7 +273,7 @@ def test_redis_restarted_under_an_idle_worker(
 def test_redis_restarted_during_a_job(
     kept: bool, scene: Scene, fault_report: FaultReport
 ) -> None:
-    """A job does not notice that Redis is away, and the worker takes the next one."""
+    """A job does not notice that Redis is away, and shows its results afterwards."""
     stepwise = scene.job(2)
     stepwise.wait_at(0)
     scene.stack.service("valkey").stop()
@@ -281,8 +282,7 @@ def test_redis_restarted_during_a_job(
     stepwise.go(0)
     stepwise.wait_at(1)
     stepwise.go(1)
-    assert scene.platform.wait(stepwise.job) == "finished"
-    time.sleep(1)
+    scene.platform.wait_for_line(stepwise.job, RESULTS_WAIT, seconds=60)
     scene.stack.service("valkey").start()
     outcome = scene.observer.outcome(stepwise.job, says="line 1")
     assert outcome.statuses[::2] == FINISHED[::2]
@@ -294,16 +294,32 @@ def test_redis_restarted_during_a_job(
     fault_report.job("10b", f"Redis is restarted {words} during a job", outcome)
 
 
+def test_a_job_without_results_ends_though_redis_is_away(scene: Scene) -> None:
+    """What shows no artifact asks nobody whether it may end."""
+    stepwise = StepwiseJob(scene.platform, scene.folder / "marks", artifact=False)
+    stepwise.wait_at(0)
+    scene.stack.service("valkey").stop()
+    stepwise.go_on()
+    assert scene.platform.wait(stepwise.job) == "finished"
+    scene.stack.service("valkey").start()
+    outcome = scene.observer.outcome(stepwise.job, says="line 0")
+    assert outcome.statuses == FINISHED
+    _next_job(scene.platform, scene.folder)
+    assert scene.daemon.process.poll() is None
+
+
 def test_read_only_redis(scene: Scene, fault_report: FaultReport) -> None:
     """A Redis that fails over, and takes no writes meanwhile, is waited for."""
     stepwise = scene.job(2)
     stepwise.wait_at(0)
     with redis.Redis.from_url(scene.stack.environment()["RQ_REDIS_URI"]) as client:
         client.replicaof("127.0.0.1", "1")
-        stepwise.go_on()
-        assert scene.platform.wait(stepwise.job) == "finished"
-        scene.daemon.wait_for("read only replica")
-        client.replicaof("NO", "ONE")
+        try:
+            stepwise.go_on()
+            scene.platform.wait_for_line(stepwise.job, RESULTS_WAIT, seconds=60)
+            scene.daemon.wait_for("read only replica")
+        finally:
+            client.replicaof("NO", "ONE")
     outcome = scene.finished(stepwise, "line 1")
     _next_job(scene.platform, scene.folder)
     assert scene.daemon.process.poll() is None
