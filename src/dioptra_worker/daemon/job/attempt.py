@@ -148,7 +148,7 @@ class Attempt:
                 outcome = _told_late(claimed)
                 if patience <= 0:
                     words = f"the REST API failed at it for {duration(waited)}"
-                    given_up = completion.give_up_results(words)
+                    given_up = completion.give_up_results(words, known)
                     if given_up is not None:  # there is another end now
                         outcome, known = given_up, None
             else:

@@ -205,12 +205,17 @@ class Completion:
         words = "artifacts are registered once Redis knows that the job has ended"
         self.job_log.say("WARNING", f"{words}: {error}")
 
-    def give_up_results(self, words: str) -> Outcome | None:
+    def give_up_results(
+        self, words: str, known: PendingStatus | None
+    ) -> Outcome | None:
         """Give up what could not be delivered for too long; how the job ends then.
 
         Args:
             words: Why.
+            known: Its end so far, if there is one.
         """
+        if known is not None and self._is_recorded(known):
+            self.outbox.release_artifacts()
         count = self.outbox.give_up_results(words)
         if not count:
             return None

@@ -190,8 +190,9 @@ class Journal:
         self._is_about_written = True
         text = json.dumps(asdict(self.about)).encode()
         with contextlib.suppress(OSError):
-            os.pwrite(self._lock, text, 0)
-            os.ftruncate(self._lock, len(text))
+            # In one step, over all that is there: nothing of a longer text is left
+            # behind it, which nobody could read.
+            os.pwrite(self._lock, text.ljust(os.fstat(self._lock).st_size), 0)
 
     def flush(self) -> None:
         """Write what is yet to be written."""

@@ -22,7 +22,7 @@ from dioptra_worker.common.stop import JOB_DELETED, Stopped, status_set
 from dioptra_worker.daemon.outbox.buffer import Buffer
 from dioptra_worker.daemon.outbox.delivery_queue import Batch, DeliveryQueue
 from dioptra_worker.daemon.outbox.items import ItemCodec, Result, weight
-from dioptra_worker.daemon.outbox.patience import Patience
+from dioptra_worker.daemon.outbox.patience import PARK_AFTER, Patience
 from dioptra_worker.daemon.outbox.result_sender import ResultSender
 from dioptra_worker.daemon.outbox.sender import (
     log_delivery_goes_on,
@@ -179,11 +179,14 @@ class Outbox:
         return self._patience.parked_for
 
     def give_up_results(self, words: str) -> int:
-        """Give up every result that waits; how many.
+        """Give up every result that still cannot be delivered; how many.
 
         Args:
             words: Why, for the job's log.
         """
+        timeout = PARK_AFTER * self._pace  # another worker may have delivered them
+        if self._results.drain(timeout):
+            self._drain_artifacts(timeout)
         count = len(self._results) + len(self._artifacts)
         if count:
             self._log.say("ERROR", f"{count:,} results could not be delivered: {words}")

@@ -314,6 +314,7 @@ class Worker:
             status_poll=0.01 if life.end == "waits" else 1000.0,
             kill_grace=0.02,
         )
+        self._health = context.health
         self._handler = Handler(
             rq=cast("Any", _Seen(self, self)),
             registries=cast("Any", _Seen(self, self)),
@@ -447,12 +448,20 @@ class Worker:
     def _die(self, *, quietly: bool = False) -> None:
         self.is_dead = True
         if (self._world.folder(self._life.machine) / "outbox").exists():
-            self._world.leave_behind(self._life.machine)
+            with contextlib.ExitStack() as disk:  # nothing is half copied
+                for buffer in self._buffers():
+                    disk.enter_context(buffer._disk)
+                self._world.leave_behind(self._life.machine)
         if self._world.redis.owner is self:
             self._world.redis.owner = None
         self._stop.request(StopRequest("superseded", "it was killed", kill=True))
         if not quietly:
             raise Killed
+
+    def _buffers(self) -> list[Any]:
+        """What writes into the journal that is open."""
+        journal = getattr(self._health._outbox, "_journal", None)
+        return [] if journal is None else [*journal._buffers]
 
     def _lose_lease(self) -> None:
         """The lease is over, by our own clock first, and then in Redis."""

@@ -64,6 +64,7 @@ A_KILL = Event(where="register_artifact", nth=0, what="killed after")
 BETWEEN = Event(where="record_pending_status", nth=0, what="killed after")
 HERE_ONLY = Event(where="record_pending_status", nth=0, what="killed before")
 LINE_SAID = Event(where="set_status finished", nth=0, what="killed before")
+PUT_LATE = Event(where="set_status finished", nth=0, what="overtaken")
 OVERTAKEN = Event(where="register_artifact", nth=1, what="overtaken")
 
 
@@ -86,6 +87,12 @@ OVERTAKEN = Event(where="register_artifact", nth=1, what="overtaken")
         Life(machine="here", event=HERE_ONLY),
         Life(machine="there", event=BETWEEN),
         Life(machine="here"),
+    ]
+)
+@example(
+    [
+        Life(machine="here", event=PUT_LATE),
+        Life(machine="here", waited=True),
     ]
 )
 def test_one_attempt_and_one_end(lives: list[Life]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -117,6 +118,26 @@ def test_owner_killed(tmp_path: Path) -> None:
         process.send_signal(signal.SIGKILL)
         process.wait()
     assert _left(tmp_path) == [str(number) for number in range(100)]
+
+
+def test_killed_while_it_is_handed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whose a journal is, is written in one step, and read whenever its owner dies."""
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with _open(tmp_path) as journal:
+        journal.log.put(_record("a line"))
+        journal.record_run("a" * 32)
+        journal.flush()
+        monkeypatch.setattr(os, "ftruncate", killed)
+        with contextlib.suppress(KeyboardInterrupt):
+            journal.hand_over(attempt=2, worker="you")
+    with _open(tmp_path) as again:
+        assert (again.about.attempt, again.about.run_id) == (2, "")
+        assert again.log.waiting == 1
 
 
 def test_removed_when_empty(tmp_path: Path) -> None:
