@@ -154,8 +154,8 @@ class Attempt:
             else:
                 if claimed.words:
                     completion.job_log.say("WARNING", claimed.words)
-                outcome = self._unless_gone(self._watched(completion))
-            outcome = self._context.mask.record(outcome)
+                outcome = self._watched(completion)
+            outcome = self._context.mask.record(self._unless_gone(outcome))
             match outcome.fate:
                 case "given back":
                     outcome = completion.requeue(outcome)

@@ -179,6 +179,8 @@ class Completion:
 
         For artifacts it is waited for that, as long as the job can be ours.
         """
+        if self._stop.superseded is not None:  # though the lease may be free just now
+            return False
         record = partial(self._context.leases.record_pending_status, end, self._stop)
         pace = self._context.times.get("retry_pace", 1.0)
 
@@ -217,7 +219,7 @@ class Completion:
         if known is not None and self._is_recorded(known):
             self.outbox.release_artifacts()
         count = self.outbox.give_up_results(words)
-        if not count:
+        if not count or self._stop.superseded is not None:
             return None
         if self._journal is not None:
             self._journal.ack_final_status()  # there is another one now

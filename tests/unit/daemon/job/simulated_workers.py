@@ -114,6 +114,7 @@ class Redis:
         self.owner: object | None = None
         self.pending: PendingStatus | None = None
         self.attempts: list[str] = []
+        self.lock = threading.Lock()
 
     def seen_by(self, worker: object) -> _View:
         """Redis as one worker sees it."""
@@ -171,9 +172,14 @@ class _View:
         self, pending: PendingStatus, stop: JobStop
     ) -> LeaseHolder | None:
         """Note an end, in one step with the lease."""
-        holder = self.acquire(pending.job_id, stop)
-        if holder is None:
-            self.redis.pending = pending
+        with (
+            self.redis.lock
+        ):  # what a worker writes that owns the lease arrives in time
+            if stop.superseded is not None:
+                raise ServiceUnavailable("too late", service="Redis")
+            holder = self.acquire(pending.job_id, stop)
+            if holder is None:
+                self.redis.pending = pending
         return holder
 
     def clear_pending_status(self, job_id: int) -> None:
@@ -249,7 +255,6 @@ class World:
 
     def others_have_it(self) -> None:
         """The lease is over: the next worker has its turn."""
-        self.redis.owner = None
         if self.lives:
             self._live(self.lives.pop(0))
 
@@ -467,7 +472,9 @@ class Worker:
         """The lease is over, by our own clock first, and then in Redis."""
         if self._world.redis.owner is self:
             with self._world.under_way():
-                self._stop.request(LEASE_LOST)
+                with self._world.redis.lock:
+                    self._stop.request(LEASE_LOST)
+                    self._world.redis.owner = None
                 self._world.others_have_it()
 
 
