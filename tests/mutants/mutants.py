@@ -421,7 +421,7 @@ MUTANTS = (
         promise=ONE_ATTEMPT,
         module="daemon.outbox.log_sender",
         function="LogSender.deliver",
-        old="if one.message != self.left_out",
+        old="if _stamp(one.message) != self.left_out",
         new="if one.message",
         killers=(ORPHANED,),
     ),

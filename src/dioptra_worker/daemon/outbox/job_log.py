@@ -95,7 +95,7 @@ class JobLog:
             self,
             prefix=prefix,
             notable=notable,
-            left_out="" if journal is None else journal.end_line,
+            left_out="" if journal is None else journal.last_line,
         )
         self._queue = DeliveryQueue(
             "log",

@@ -61,6 +61,8 @@ class About:
         worker: The worker's name.
         api: The address of the API that knows the job.
         run_id: The attempt's MLflow run, once it has one.
+        ended: The time that the last line of the job's log has, by which it is known
+            again, once the attempt has an end.
     """
 
     job_id: int
@@ -69,6 +71,7 @@ class About:
     worker: str
     api: str
     run_id: str = ""
+    ended: str = ""
 
 
 class Journal:
@@ -77,8 +80,8 @@ class Journal:
     Attributes:
         about: Whose it is; of one that was left, whose it was.
         final_status: The job's final status, if it is known and the API was not told.
-        end_line: The last line of the log of one that was left, if it is known. It may
-            be in the log, too, and is for who tells the end to say.
+        last_line: The time of the last line of the log of one that was left, if it has
+            one. It may be in the log, too, and is for who tells the end to say.
         log: The job's log.
         results: The MLflow run and metrics.
         artifacts: Output artifacts, which are held until the job has an end.
@@ -88,7 +91,7 @@ class Journal:
         """Open the files in a folder that is ours; see `Journals`."""
         self.about = about
         self.final_status = _read_final_status(folder)
-        self.end_line = "" if self.final_status is None else self.final_status.line
+        self.last_line = about.ended
         self._folder = folder
         self._lock = lock
         self._is_about_written = True
@@ -143,8 +146,8 @@ class Journal:
         """How many lines of the log wait, but for the last one of a job that ended."""
         log = self.log
         found = log.read(log.last - 1, most=1, weight=1).items if log.waiting else []
-        has_end = any(record.message == self.end_line for _, record in found)
-        return log.waiting - has_end
+        stamps = [record.message.partition(" ")[0] for _, record in found]
+        return log.waiting - (stamps == [self.last_line])
 
     def discard(self) -> None:
         """Nobody wants what is in it."""
@@ -160,6 +163,8 @@ class Journal:
     def record_final_status(self, end: PendingStatus) -> None:
         """Note how the job ended, after everything that it produced."""
         self.final_status = end
+        self.about = replace(self.about, ended=end.line.partition(" ")[0])
+        self._is_about_written = False
         self.flush()
         with contextlib.suppress(OSError):  # Redis knows it, too
             _write(self._folder / _FINAL_STATUS_FILE, json.dumps(asdict(end)).encode())

@@ -74,8 +74,8 @@ class LogSender(ApiSender):
     """Delivers log records: in batches, each exactly once.
 
     Attributes:
-        left_out: A line that is left out wherever it stands: the last one of a lost
-            worker's log, which is for who tells the job's end to say.
+        left_out: The time of a line that is left out wherever it stands: the last one
+            of a lost worker's log, which is for who tells the job's end to say.
     """
 
     def __init__(
@@ -97,7 +97,7 @@ class LogSender(ApiSender):
             prefix: What each line begins with.
             notable: Seconds without the API after which the log says that its lines
                 came late.
-            left_out: A line that is left out wherever it stands.
+            left_out: The time of a line that is left out wherever it stands.
         """
         super().__init__(api, job_id)
         self.left_out = left_out
@@ -128,7 +128,7 @@ class LogSender(ApiSender):
 
     def deliver(self, items: list[Log]) -> None:
         """Deliver, or raise why not."""
-        wanted = [one for one in items if one.message != self.left_out]
+        wanted = [one for one in items if _stamp(one.message) != self.left_out]
         if wanted:
             with refused_login_is_unavailable():
                 self._api.post_log(self._job_id, [*map(self._prefixed, wanted)])
@@ -140,7 +140,7 @@ class LogSender(ApiSender):
         with refused_login_is_unavailable():
             there = self._stamps_since(stamps[0], len(items) + MAX_FOREIGN_RECORDS)
         if self.left_out:
-            there.add(_stamp(self.left_out))
+            there.add(self.left_out)
         found = 0
         while found < len(stamps) and stamps[found] in there:
             found += 1

@@ -89,6 +89,7 @@ OVERTAKEN = Event(where="register_artifact", nth=1, what="overtaken")
         Life(machine="here"),
     ]
 )
+@example([Life(machine="here", event=OVERTAKEN, waited=True)])
 @example(
     [
         Life(machine="here", event=PUT_LATE),
