@@ -441,6 +441,7 @@ def test_a_batch_on_a_laptop(
     listed = person.json("activities", "list", made["id"], "--json")
     states = {one["element"]: one["state"] for one in listed}
     assert states == {"a": "processed", "b": "processed", "bad": "error"}
+    assert "by hand" in person.told("activities", "list", made["id"])
     metrics = platform.api.get(f"/jobs/{made['job']}/metrics")
     assert {m["name"]: m["value"] for m in metrics}["elements_processed"] == 2
 

@@ -65,7 +65,7 @@ def list_command(
         (
             one_line(entry.element),
             entry.state,
-            str(entry.job),
+            str(entry.job) if entry.job > 0 else "by hand",
             str(entry.attempts),
             one_line(entry.error),
         )
