@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import functools
+import os
 import shutil
 import sys
 import tempfile
@@ -20,11 +21,14 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 import dioptra_worker
+from dioptra_worker.common.files.stale_workspaces import remove_stale
+from dioptra_worker.common.files.workspace import owner_token
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 PACKAGE = "dioptra-worker"
+KIND = "dioptra-tests-plain"
 PROGRAMS = ("dioptra-worker", "dioptra-worker-v1")
 
 
@@ -35,7 +39,9 @@ def plain_install() -> Path:
     All that is installed in it are links to the tests' own, and nothing is fetched.
     """
     # Not in pytest's folders: jobs may have users of their own, who must read it.
-    folder = Path(tempfile.mkdtemp(prefix="dioptra-tests-plain-"))
+    parent = Path(tempfile.gettempdir())
+    remove_stale(parent, kind=KIND)  # of test runs that were interrupted
+    folder = Path(tempfile.mkdtemp(prefix=f"{KIND}-{owner_token(os.getpid())}-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     folder.chmod(0o755)
     venv.create(folder, symlinks=True, with_pip=False)
