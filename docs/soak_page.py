@@ -1,6 +1,7 @@
 """The page of the soak: what one recorded run of ``make soak`` saw.
 
-``reference/soak.json``, which ``make soak`` writes, has its report.
+``reference/soak.json``, which ``make soak`` writes, has its report; who records a run
+may add ``notes`` to it, such as what was mended since.
 """
 
 from __future__ import annotations
@@ -78,6 +79,7 @@ def _head(found: dict[str, Any]) -> str:
         _fill(*settings),
         "## What is wrong",
         _problems(found["problems"]),
+        *(_fill(note) for note in found.get("notes", ())),
         "## How soon jobs end",
         _settled(found),
     ]

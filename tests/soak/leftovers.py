@@ -12,6 +12,8 @@ from tests.plugins.worker_process import wait_until_gone
 from tests.soak.samples import files_below, lasting_keys
 from tests.soak.seats import LEASE_TTL
 
+from dioptra_worker.common.processes.process_identity import ProcessId
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
@@ -45,10 +47,12 @@ def of_jobs(
         time.sleep(1.0)
     yield from (f"the key {key} is left in Redis" for key in keys)
     runners = {
-        attempt.pid for job in workload.jobs.values() for attempt in job.attempts
+        (attempt.pid, attempt.birth)
+        for job in workload.jobs.values()
+        for attempt in job.attempts
     }
-    for pid in sorted({*runners, *workload.children}):
-        if _is_of_a_job(pid):
+    for pid, birth in sorted({*runners, *workload.children}):
+        if ProcessId(pid, birth).is_alive():
             yield f"process {pid} of a job is left"
     for name in workload.shared_memory:
         if Path("/dev/shm", name.lstrip("/")).exists():  # noqa: S108 - a look
@@ -73,14 +77,6 @@ def of_workers(seats: Sequence[Seat]) -> Iterator[str]:
 
 def _unexpected_keys(queues: QueueServers) -> list[str]:
     return [key for key in lasting_keys(queues.client) if not _EXPECTED_KEYS.match(key)]
-
-
-def _is_of_a_job(pid: int) -> bool:
-    """Whether a process that a job was, or has started, is still there."""
-    try:
-        return b"SOAK_SEAT=" in Path("/proc", str(pid), "environ").read_bytes()
-    except OSError:
-        return False
 
 
 def _unexpected_files(seat: Seat) -> list[Path]:

@@ -41,7 +41,7 @@ def report(result: Result) -> dict[str, Any]:
         for first in range(0, len(result.jobs), step)
         if (each := window(samples, first, first + step)) is not None
     ]
-    slow = settling.slow(found)
+    slow = settling.slow(found, usual=max(alone, default=0.0))
     return {
         "planned": plan.jobs,
         "jobs": len(result.jobs),

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 BOUND = 10.0
 """Seconds that it may take, unless a lease has to run out."""
 UNEXPLAINED = "nothing explains it"
+SLOW_MACHINE = "the machine was slow: jobs that no fault touched took as long"
 _FRESH = 1.0
 """Seconds before a worker speaks of a job for the first time: it has it already."""
 
@@ -35,14 +36,18 @@ class Settled:
     fault: Fault
     seconds: float
 
-    @property
-    def why(self) -> str:
-        """Why it took longer than the bound; empty where nothing explains it."""
+    def why(self, usual: float) -> str:
+        """Why it took longer than the bound.
+
+        Args:
+            usual: Seconds that jobs took at most which no fault touched.
+        """
         fault = self.fault
-        if fault.because and self.seconds <= BOUND + fault.allowance:
+        began_later = self.ran < self.seconds
+        if fault.because and began_later and self.seconds <= BOUND + fault.allowance:
             return fault.because
-        if self.ran > BOUND - 2:
-            return f"it ran for {self.ran:.0f} s by itself: the machine was busy"
+        if self.seconds <= usual:
+            return SLOW_MACHINE
         return UNEXPLAINED
 
     @property
@@ -115,8 +120,13 @@ def spread(seconds: Sequence[float]) -> dict[str, float]:
     }
 
 
-def slow(found: Sequence[Settled]) -> list[dict[str, Any]]:
-    """Each job that took longer than the bound, and why."""
+def slow(found: Sequence[Settled], *, usual: float) -> list[dict[str, Any]]:
+    """Each job that took longer than the bound, and why.
+
+    Args:
+        found: All that a fault touched.
+        usual: Seconds that jobs took at most which no fault touched.
+    """
     return [
         {
             "job": each.job.id,
@@ -126,7 +136,7 @@ def slow(found: Sequence[Settled]) -> list[dict[str, Any]]:
             "lasted": round(each.fault.ended - each.fault.began, 1),
             "seconds": round(each.seconds, 1),
             "ran": round(each.ran, 1),
-            "why": each.why,
+            "why": each.why(usual),
         }
         for each in sorted(found, key=lambda each: -each.seconds)
         if each.seconds > BOUND

@@ -8,6 +8,7 @@ two are not, so that what grows in them is seen.
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import os
 import random
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import redis
 import requests
-from rq.command import send_stop_job_command
+from rq.command import send_command
 from tests.plugins.worker_process import descendants_of
 from tests.soak import checks, leftovers
 from tests.soak.faults import FaultMaker
@@ -254,12 +255,20 @@ class _Soak:
             return
         if job.kind == "endless" and now - job.stopped > _STOP_INTERVAL:
             job.stopped = now
-            with contextlib.suppress(redis.RedisError, Exception):
-                send_stop_job_command(self._scene.queues.client, str(job.id))
+            with contextlib.suppress(redis.RedisError):
+                self._send_stop(job.id)
         if job.kind == "deleted":
             gone = self._ask(lambda: self._platform.api.delete(f"/jobs/{job.id}"))
             if gone is not None or self._is_deleted(job):
                 job.status, job.ended = "deleted", now
+
+    def _send_stop(self, job: int) -> None:
+        """Tell the worker that has a job; whose lease it has, as RQ may not know it."""
+        client = self._scene.queues.client
+        lease = client.get(f"dioptra-worker:lease:{job}")
+        if lease is not None:
+            worker = json.loads(lease)["worker"]
+            send_command(client, worker, "stop-job", job_id=str(job))
 
     def _is_deleted(self, job: Job) -> bool:
         api = self._platform.api

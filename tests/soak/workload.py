@@ -46,7 +46,8 @@ class Attempt:
             fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, self.job)
         except OSError:
             alone = False
-        self.note("begin", alone=alone)
+        birth = Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19]
+        self.note("begin", alone=alone, birth=birth)
 
     def note(self, what, **more):
         more |= dict(job=self.job, mark=self.mark, pid=os.getpid(), what=what)
@@ -86,7 +87,9 @@ def work(folder, kind, lines, seconds):
         Path(os.environ["TMPDIR"], f"litter-{{attempt.mark}}").write_text("litter")
         sleep = "import time; time.sleep(3600)"
         child = subprocess.Popen([sys.executable, "-c", sleep, "soak-child"])
-        attempt.note("child", child=child.pid)
+        stat = Path("/proc", str(child.pid), "stat").read_text()
+        birth = stat.rpartition(")")[2].split()[19]
+        attempt.note("child", child=child.pid, birth=birth)
     attempt.measure()
     if kind in ("endless", "limited", "deleted"):
         seconds = 300
@@ -127,6 +130,8 @@ class Attempt:
         seat: Of which worker.
         began: When, as of `time.time`.
         alone: Whether no other process ran the job at that moment.
+        birth: When the process was started, as the kernel says it: another process may
+            get its number.
         ended: Whether its task came to its end.
     """
 
@@ -135,6 +140,7 @@ class Attempt:
     seat: int
     began: float
     alone: bool
+    birth: str = ""
     ended: bool = False
 
 
@@ -200,7 +206,7 @@ class Workload:
         self._by_pid: dict[int, int] = {}
         self._of_strangers: list[dict[str, Any]] = []
         self.shared_memory: list[str] = []
-        self.children: list[int] = []
+        self.children: list[tuple[int, str]] = []
 
     @property
     def experiment(self) -> int:
@@ -282,15 +288,21 @@ class Workload:
         if told["what"] == "shm":
             self.shared_memory.append(told["name"])
         elif told["what"] == "child":
-            self.children.append(told["child"])
+            self.children.append((told["child"], told["birth"]))
         elif job is None:
             self._of_strangers.append(told)
         elif told["what"] == "begin":
             self._by_pid[told["pid"]] = job.id
             now = time.time() - time.monotonic() + told["at"]
-            job.attempts.append(
-                Attempt(told["mark"], told["pid"], told["seat"], now, told["alone"])
+            attempt = Attempt(
+                mark=told["mark"],
+                pid=told["pid"],
+                seat=told["seat"],
+                began=now,
+                alone=told["alone"],
+                birth=told["birth"],
             )
+            job.attempts.append(attempt)
         else:
             for attempt in job.attempts:
                 if attempt.mark == told["mark"]:

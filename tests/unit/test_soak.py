@@ -92,7 +92,7 @@ def test_the_last_fault_counts() -> None:
     faults = [_fault(11, 12), _fault(13, 14), other, _fault(21, 22)]
     [found] = settling.settled([_job()], faults, seats)
     assert found.seconds == 6.0
-    assert settling.slow([found]) == []
+    assert settling.slow([found], usual=0.0) == []
 
 
 @pytest.mark.parametrize(
@@ -108,4 +108,6 @@ def test_why_it_took_long(fault: Fault, why: str) -> None:
     job = _job(submitted=-6.0)
     job.attempts[-1].began = 19.0
     [found] = settling.settled([job], [fault], [_seat(1, j7=(-5.5, 20.5))])
-    assert [row["why"] for row in settling.slow([found])] == [why]
+    assert [row["why"] for row in settling.slow([found], usual=5.0)] == [why]
+    [row] = settling.slow([found], usual=30.0)
+    assert row["why"] == (settling.SLOW_MACHINE if why == settling.UNEXPLAINED else why)
