@@ -112,8 +112,8 @@ faults: $(READY)test $(READY)docs
 	@mv .cache/faults.json docs/reference/faults.json
 	@$(BIN)/python docs/generate.py
 
-# Stops by itself, after so many jobs or minutes. A job takes about two seconds of a
-# processor, most of them the REST API's and the workers'.
+# Stops by itself, after so many jobs or minutes. A job takes about a second of a
+# processor, half of it the REST API's.
 soak: $(READY)test $(READY)docs
 	@DIOPTRA_WORKER_PEER_PYTHON=$$($(BIN)/python -c '$(PEER)') && \
 	  export DIOPTRA_WORKER_PEER_PYTHON && \
