@@ -345,15 +345,6 @@ MUTANTS = (
         killers=(WORKERS_MODEL,),
     ),
     Mutant(
-        name="artifacts are registered though Redis does not know the end",
-        promise=ONE_ATTEMPT,
-        module="daemon.job.completion",
-        function="Completion.conclude",
-        old="if self._is_recorded(end):",
-        new="if self._is_recorded(end) is not None:",
-        killers=(f"{ANOTHER}::test_artifacts_of_who_may_lose_the_job",),
-    ),
-    Mutant(
         name="artifacts are registered before Redis knows the end",
         promise=ONE_ATTEMPT,
         module="daemon.job.completion",

@@ -192,12 +192,16 @@ def test_batches() -> None:
 
 def test_status_is_last() -> None:
     """The status follows the log and every result."""
-    api = SimulatedApi()
+    gate = Gate("POST log")
+    api = SimulatedApi(fault=gate)
     with Scene(api).open() as outbox:
         outbox.put(RunStarted(run_id="abc"))
         outbox.put(_artifact("model"))
         outbox.put(_metric(1))
         outbox.put(_record("the end"))
+        assert not outbox.finish("failed", 0.05)
+        assert api.statuses == []
+        gate.open()
         assert outbox.finish("failed", SOON)
     assert api.statuses == [("failed", 1)]
     assert api.requests[-1] == "PUT failed"
