@@ -369,7 +369,7 @@ MUTANTS = (
         function="completing",
         old="journal.final_status == pending",
         new="journal.final_status is not None",
-        killers=(WORKERS_MODEL,),
+        killers=(f"{ANOTHER}::test_the_end_of_another_attempt",),
     ),
     Mutant(
         name="what an attempt has left that does not count is registered",

@@ -52,6 +52,7 @@ class Worker:
         attempt: int = 1,
         others_wait: bool = False,
         conduct: Conduct = SWIFT,
+        run: str = RUN,
     ) -> None:
         """Prepare.
 
@@ -62,13 +63,14 @@ class Worker:
             attempt: Which attempt at the job it is, from 1.
             others_wait: Whether another job waits for this one's end.
             conduct: How its runner behaves.
+            run: The MLflow run that it begins.
         """
         self.begun: list[str] = []
         self.on_moment: dict[str, Callable[[], object]] = {}
         self.stop = JobStop()
         context = attempt_context(
             api,
-            Forkserver(conduct, self._at),
+            Forkserver(conduct, self._at, run=run),
             leases,
             folder,
             times={"retry_pace": 0.01},
@@ -167,6 +169,34 @@ def test_artifacts_of_who_may_lose_the_job(how: str, fate: str, tmp_path: Path) 
         _, outcome = Worker(api, Leases(), tmp_path, attempt=2).take()
         assert (outcome.fate, api.artifacts) == ("finished", REGISTERED)
         assert api.messages().count("the job finished") == 1
+
+
+def test_the_end_of_another_attempt(tmp_path: Path) -> None:
+    """Who has an end of its own that does not count tells the one that does."""
+
+    class Away(Leases):
+        def record_pending_status(self, *_: Any) -> LeaseHolder | None:
+            first.stop.request(StopRequest("shutdown", "the worker was shut down"))
+            raise ServiceUnavailable("away", service="Redis")
+
+    api = PlanningApi(status="queued")
+    first = Worker(api, Away(), tmp_path / "first")
+    first.take()
+    api.status, leases = "queued", Leases()
+    second = Worker(api, leases, tmp_path / "second", attempt=2, run="b" * 32)
+
+    def away_at_the_end(what: str) -> Fault | None:
+        if what not in {"POST artifact", "PUT finished"}:
+            return None
+        second.stop.request(StopRequest("shutdown", "the worker was shut down"))
+        return REFUSED
+
+    api.fault = away_at_the_end
+    second.take()
+    api.fault = lambda _: None
+    _, outcome = Worker(api, leases, tmp_path / "first", attempt=3).take()
+    assert outcome.fate == "finished"
+    assert api.artifacts == [f"s3://b/{'b' * 32}/{name}" for name in OUTPUTS]
 
 
 def test_artifacts_of_a_job_that_is_given_back(tmp_path: Path) -> None:
