@@ -12,7 +12,7 @@ import pytest
 import redis
 from tests.plugins.clients import ApiClient, MlflowReader, s3_client
 from tests.plugins.outcomes import FAILED, FINISHED, Outcome, Witness
-from tests.plugins.stepwise import StepwiseJob
+from tests.plugins.stepwise import RESULTS_WAIT, StepwiseJob
 from tests.plugins.testbed import Platform
 from tests.plugins.worker_process import WorkerProcess, times, worker
 
@@ -34,7 +34,6 @@ SETTINGS = {
     "DIOPTRA_WORKER_LOST_AFTER": "2",
     **times(close_run_timeout=5.0, retry_pace=0.3),
 }
-RESULTS_WAIT = "artifacts are registered once Redis knows that the job has ended"
 
 
 @pytest.fixture(name="platform")

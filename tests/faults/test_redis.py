@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 from rq.command import send_stop_job_command
 from tests.plugins.outcomes import FINISHED
-from tests.plugins.stepwise import StepwiseJob
+from tests.plugins.stepwise import RESULTS_WAIT, StepwiseJob
 from tests.plugins.tcp_proxy import TcpProxy, tcp_proxy
 from tests.plugins.until import until
 from tests.plugins.worker_process import WorkerProcess, times, worker
@@ -43,22 +43,29 @@ FAULTS: dict[str, Callable[[TcpProxy], None]] = {
 }
 
 
-@pytest.fixture(scope="module", name="proxy")
-def _proxy(stack: LocalStack) -> Iterator[TcpProxy]:
+@pytest.fixture(scope="module", name="way")
+def _way(stack: LocalStack) -> Iterator[TcpProxy]:
     with tcp_proxy(stack.service("valkey").port) as proxy:
         yield proxy
+
+
+@pytest.fixture(name="proxy")
+def _proxy(way: TcpProxy) -> Iterator[TcpProxy]:
+    """The worker's way to Redis, which is open again after each test."""
+    yield way
+    way.pass_on()
 
 
 @pytest.fixture(scope="module", name="daemon")
 def _daemon(
     stack: LocalStack,
     platform: Platform,
-    proxy: TcpProxy,
+    way: TcpProxy,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[WorkerProcess]:
     environment = stack.environment()
     port = str(stack.service("valkey").port)
-    url = environment["RQ_REDIS_URI"].replace(f":{port}", f":{proxy.port}")
+    url = environment["RQ_REDIS_URI"].replace(f":{port}", f":{way.port}")
     folder = tmp_path_factory.mktemp("worker")
     with worker(
         {**environment, "RQ_REDIS_URI": url},
@@ -108,17 +115,17 @@ def test_at_the_end(
     fault_report: FaultReport,
     tmp_path: Path,
 ) -> None:
-    """A job ends in the API though Redis is away, and in RQ when it is back."""
+    """A job with artifacts shows them, and its end, when Redis is back."""
     stepwise = StepwiseJob(platform, tmp_path / "marks", 2)
     stepwise.wait_at(0)
     FAULTS[fault](proxy)
-    ended = time.time()
     stepwise.go_on()
-    assert platform.wait(stepwise.job) == "finished"
-    time.sleep(1)
+    platform.wait_for_line(stepwise.job, RESULTS_WAIT, seconds=60)
+    assert platform.status(stepwise.job) == "started"
+    back = time.time()
     proxy.pass_on()
     outcome = witness.outcome(
-        stepwise.job, says="line 1", since=ended, after="Redis was away"
+        stepwise.job, says="line 1", since=back, after="Redis was back"
     )
     assert outcome.statuses == FINISHED
     stepwise.check(mlflow_reader)
@@ -202,6 +209,7 @@ def test_commands_afterwards(
 
 def test_said_once(daemon: WorkerProcess) -> None:
     """Each wait is told once, not at every try, and without a traceback."""
-    waits = [line for line in daemon.log.splitlines() if "waiting: " in line]
+    words = ("waiting: ", RESULTS_WAIT)
+    waits = [it for it in daemon.log.splitlines() if any(word in it for word in words)]
     assert 1 <= len(waits) <= 2 * len(FAULTS) + 4, waits
     assert "Traceback" not in daemon.log

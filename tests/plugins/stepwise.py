@@ -39,6 +39,8 @@ def stop(folder, stops):
     return "kept"
 """
 PATIENCE = 60.0
+RESULTS_WAIT = "artifacts are registered once Redis knows that the job has ended"
+"""What the log of a job with an artifact says while Redis is away at its end."""
 
 
 class StepwiseJob:
