@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 from tests.plugins.clients import MlflowReader
 from tests.plugins.worker_process import wait_until_gone
 from tests.soak.samples import files_below, lasting_keys
-from tests.soak.seats import LEASE_TTL
+from tests.soak.seats import LEASE_TTL, LOST_AFTER
 
+from dioptra_worker.broker.leases import MAX_LOOKS
 from dioptra_worker.common.processes.process_identity import ProcessId
 
 if TYPE_CHECKING:
@@ -28,8 +29,8 @@ _EXPECTED_KEYS = re.compile(
     r"|^dioptra-worker:(watch|calls|turn):"
 )
 """Keys of Redis that are there while nothing runs."""
-_PATIENCE = 3 * LEASE_TTL + 20.0
-"""Seconds in which what has an end of its own is gone."""
+_PATIENCE = 3 * LEASE_TTL + MAX_LOOKS * LOST_AFTER
+"""Seconds in which what has an end of its own is gone, as a run that nobody knows."""
 
 
 def of_jobs(
