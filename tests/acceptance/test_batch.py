@@ -94,7 +94,10 @@ def _wait_for_ends(journal: Path, count: int) -> None:
 def test_three_workers_two_killed(
     platform: Platform, stack: LocalStack, tmp_path: Path
 ) -> None:
-    """Each of 2,000 elements is processed once, though two of three workers die."""
+    """Each of 2,000 elements is processed, and none again but what a kill was amid.
+
+    A kill may come when an element's code has ended and nobody knows that yet.
+    """
     journal = tmp_path / "journal"
     graph = {"all": {"elements": ["$elements", str(journal), 0.001]}}
     entrypoint = platform.entrypoint(SOURCE, graph, parameters={"elements": 2000})
@@ -128,9 +131,9 @@ def test_three_workers_two_killed(
     ends = Counter(element for kind, element in _events(journal) if kind == "end")
     begins = Counter(element for kind, element in _events(journal) if kind == "begin")
     assert len(ends) == 2000
-    assert max(ends.values()) == 1, [e for e, n in ends.items() if n > 1]
+    begun_again = {element for element, count in begins.items() if count > 1}
+    assert {element for element, count in ends.items() if count > 1} <= begun_again
     assert sum(begins.values()) <= 2002, "more was begun again than was lost"
-    assert max(begins.values()) <= 2
 
 
 @pytest.mark.timeout(240)
