@@ -141,6 +141,15 @@ def test_rq_sees_the_worker(office: Office) -> None:
     office.worker.register()
 
 
+@pytest.mark.parametrize("ttl", [6.0, 60.0, 90.0])
+def test_a_birth_counts_as_long_as_a_heartbeat(office: Office, ttl: float) -> None:
+    """Of a worker that never beats it is known as soon that it is gone."""
+    worker = office.hire(None, ttl=ttl)
+    worker.register()
+    assert 0 < office.client.ttl(worker.key) <= ttl
+    worker.unregister()
+
+
 def test_a_heartbeat_registers_anew(office: Office) -> None:
     """A worker that a Redis without memory has forgotten is in its lists again."""
     office.client.delete(office.worker.key)

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import boto3
 import requests
+from requests.adapters import HTTPAdapter
+from urllib3.util import Retry
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -84,6 +86,10 @@ class MlflowReader:
         self.root = environment["MLFLOW_TRACKING_URI"] + "/api/2.0/mlflow"
         self.session = requests.Session()
         self.session.trust_env = False
+        # The server hangs up on connections that were idle for some seconds, which may
+        # be just when one is used again; to read twice does no harm.
+        again = HTTPAdapter(max_retries=Retry(2, status=0, allowed_methods={"GET"}))
+        self.session.mount("http://", again)
 
     def run(self, run_id: str) -> Any:
         """Return a run as the server describes it: ``info`` and ``data``."""

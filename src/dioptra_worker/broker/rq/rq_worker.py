@@ -116,10 +116,10 @@ class RqWorker(BaseWorker):  # type: ignore[misc] # RQ is not typed here
             name=name,
             connection=connection,
             default_result_ttl=result_ttl,
-            worker_ttl=self._ttl,
-            job_monitoring_interval=self._ttl - 60,  # to which RQ adds a minute
             serializer=PlainSerializer,
         )
+        # To both RQ adds a minute. As an argument, 0 would be none.
+        self.worker_ttl = self.job_monitoring_interval = self._ttl - 60
         self._strategy = strategy
         self._in_turn = list(self.queues)
         self._books = OddBooks(connection, worker=self.key)
