@@ -96,7 +96,15 @@ class Puppet:
 
     def hear(self) -> Any:
         """What it says next."""
-        return json.loads(self._file.readline())
+        line = self._file.readline()
+        if not line:
+            ended = self.process.ended.wait(20.0)
+            os.set_blocking(self._pipes.err, False)
+            with suppress(BlockingIOError):
+                sys.stderr.buffer.write(os.read(self._pipes.err, 1 << 16))
+            self._pipes.close()
+            pytest.fail(f"it hung up; ended: {ended}, {self.process.exit}")
+        return json.loads(line)
 
     def end(self, seconds: float = 20.0) -> ProcessHandle:
         """Wait for its end."""
