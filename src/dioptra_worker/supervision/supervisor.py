@@ -113,9 +113,9 @@ class Supervisor:
         self._disconnected = False
         self._abandoned = False
         self._output = RunnerOutput(listener)
+        self._selector = selectors.DefaultSelector()
         self._wake_reader, self._wake_writer = socket.socketpair()
         self._wake_writer.setblocking(False)
-        self._selector = selectors.DefaultSelector()
 
     # -- from any thread -------------------------------------------------------
 

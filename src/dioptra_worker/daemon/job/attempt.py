@@ -234,6 +234,8 @@ class Attempt:
             stop=self._stop,
         ) as preparation:
             process, pipes = prefetch.runner(self._stop)
+            # The supervisor does so, too, if it comes to that.
+            self._cleanup.callback(pipes.close)
             sessions = SessionHandler(self._api, pipes.send, mask=context.mask)
             self._cleanup.callback(sessions.close)
             batch_claims = BatchClaimHandler(

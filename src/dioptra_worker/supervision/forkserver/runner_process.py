@@ -86,6 +86,7 @@ class RunnerPipes:
         self.err = err
         self.unread = UnreadMessages(control)
         self.processes = JobProcesses()
+        self._closed = False
 
     def send(self, message: Message) -> None:
         """Tell the runner something, from any thread, without waiting for it.
@@ -99,7 +100,10 @@ class RunnerPipes:
         self.unread.put(codec.encode(message))
 
     def close(self) -> None:
-        """Close all three."""
+        """Close all three, once: their numbers may be another job's by now."""
+        if self._closed:
+            return
+        self._closed = True
         self.unread.close()
         self.processes.close()
         with contextlib.suppress(OSError):
