@@ -10,6 +10,7 @@ import os
 import sys
 import tempfile
 import time
+from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -20,7 +21,7 @@ from dioptra_worker.batch.errors import BadBatch, WorkerFailed
 from dioptra_worker.batch.loop import Loop, T
 from dioptra_worker.batch.progress import Progress
 from dioptra_worker.errors import WorkerError
-from dioptra_worker.provenance import differences
+from dioptra_worker.provenance import RUN_VARIABLE, differences
 from dioptra_worker.sdk import bridge
 from dioptra_worker.sdk.auth_client import get_authenticated_worker_client
 from dioptra_worker.sdk.client.errors import StatusCodeError
@@ -34,11 +35,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("dioptra_worker.batch")
 
-RUN_VARIABLE = "DIOPTRA_WORKER_RUN_ID"
-"""Names the personal worker run that signs what is made on a laptop."""
 API_PAUSES = (3.0, 4.0, 8.0, 16.0)
 """Seconds before each further try of a request at which the API fails."""
-FIRST_SERVER_ERROR = 500
 MODEL_CONFIGURATION = "configuration.json"
 """A file at the root of an input artifact that configures what works with it."""
 
@@ -263,7 +261,7 @@ class BaseWorker:
         return self._job_record
 
     def request(self, operation: str, *args: Any, **kwargs: Any) -> Any:
-        """Ask the REST API, again where it fails with a status of 500 and more.
+        """Ask the REST API, again after each of `API_PAUSES` where it fails.
 
         Args:
             operation: A method of the client by its path, such as
@@ -276,7 +274,7 @@ class BaseWorker:
 
         Raises:
             BadBatch: There is no such operation.
-            StatusCodeError: The API refused, or failed `API_TRIES` times.
+            StatusCodeError: The API refused (a status below 500), or failed every time.
         """
         call: Any = self.api_client()
         try:
@@ -291,7 +289,7 @@ class BaseWorker:
             try:
                 return call(*args, **kwargs)
             except StatusCodeError as error:
-                if error.status_code < FIRST_SERVER_ERROR:
+                if error.status_code < HTTPStatus.INTERNAL_SERVER_ERROR:
                     raise
                 log.warning("%s failed, again in %g s: %s", operation, pause, error)
                 time.sleep(pause)

@@ -14,6 +14,7 @@ from dioptra_worker.cli.jobs.common import (
     print_json,
 )
 from dioptra_worker.cli.pairs import pairs
+from dioptra_worker.provenance import RUN_VARIABLE
 
 
 @click.group(
@@ -45,7 +46,7 @@ def results_group() -> None:
     "--run",
     "worker_run",
     metavar="WORKER_RUN",
-    envvar="DIOPTRA_WORKER_RUN_ID",
+    envvar=RUN_VARIABLE,
     show_envvar=True,
     required=True,
     help="Your personal worker run.",

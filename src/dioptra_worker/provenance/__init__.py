@@ -18,7 +18,7 @@ from dioptra_worker.provenance.configuration import (
     typed_defaults,
     with_defaults,
 )
-from dioptra_worker.provenance.identity import WorkerRun
+from dioptra_worker.provenance.identity import RUN_VARIABLE, WorkerRun
 from dioptra_worker.provenance.run_tags import (
     DELETED,
     WORKER_RUN_ID,
@@ -30,6 +30,7 @@ from dioptra_worker.provenance.run_tags import (
 
 __all__ = [
     "DELETED",
+    "RUN_VARIABLE",
     "WORKER_RUN_ID",
     "BadValue",
     "Circumstances",

@@ -16,6 +16,9 @@ from dioptra_worker.provenance.configuration import NAMESPACE, canonical_text
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
+RUN_VARIABLE = "DIOPTRA_WORKER_RUN_ID"
+"""Names the personal worker run that signs what a person makes without a queue."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class WorkerRun:

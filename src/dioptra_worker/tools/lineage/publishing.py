@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from dioptra_worker.errors import SettingsError
+from dioptra_worker.provenance import RUN_VARIABLE
 from dioptra_worker.tools.lineage.connections import open_runs
 from dioptra_worker.tools.lineage.personal_runs import PersonalRuns
 from dioptra_worker.tools.resources.account import Account
@@ -15,9 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from dioptra_worker.tools.lineage.runs import FoundRun
-
-VARIABLE = "DIOPTRA_WORKER_RUN_ID"
-"""Names the personal worker run of whoever works on a laptop."""
 
 
 class PersonalRun:
@@ -53,10 +51,10 @@ class PersonalRun:
             NotYours: It belongs to somebody else.
             ServiceError: The API or MLflow refused, or does not answer.
         """
-        wanted = name or environment.get(VARIABLE)
+        wanted = name or environment.get(RUN_VARIABLE)
         if not wanted:
             raise SettingsError(
-                [f"{VARIABLE} is missing: the id of your personal worker run"]
+                [f"{RUN_VARIABLE} is missing: the id of your personal worker run"]
             )
         runs = open_runs(environment)
         with Account.of_person(environment).session() as api, runs.mlflow:

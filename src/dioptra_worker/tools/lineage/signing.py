@@ -18,11 +18,10 @@ from dioptra_worker.common.network.outage_log import OutageLog
 from dioptra_worker.daemon.job.batch_claims import BatchClaims
 from dioptra_worker.errors import SettingsError
 from dioptra_worker.protocol.messages import BatchClaimReply, BatchClaimRequest
-from dioptra_worker.provenance import typed_defaults, with_defaults
+from dioptra_worker.provenance import RUN_VARIABLE, typed_defaults, with_defaults
 from dioptra_worker.sdk.bridge import JobContext, Session
 from dioptra_worker.tools.lineage.connections import BROKER, open_runs
 from dioptra_worker.tools.lineage.personal_runs import PersonalRuns
-from dioptra_worker.tools.lineage.publishing import VARIABLE
 from dioptra_worker.tools.resources.account import Account
 
 if TYPE_CHECKING:
@@ -154,9 +153,9 @@ def open_signer(environment: Mapping[str, str], name: str | None = None) -> Sign
     account = Account.of_person(environment)
     api = account.session()
     personal = PersonalRuns(api, open_runs(environment))
-    wanted = name or environment.get(VARIABLE)
+    wanted = name or environment.get(RUN_VARIABLE)
     if not wanted:
-        raise SettingsError([f"{VARIABLE} is missing: the id of your worker run"])
+        raise SettingsError([f"{RUN_VARIABLE} is missing: the id of your worker run"])
     found = personal.mine(wanted)
     broker = environment.get(BROKER, "")
     if not broker:
