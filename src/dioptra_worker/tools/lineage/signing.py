@@ -69,12 +69,6 @@ class Signer:
         self._claims: BatchClaims | None = None
         self._answers: queue.SimpleQueue[BatchClaimReply] = queue.SimpleQueue()
 
-    @property
-    def process(self) -> dict[str, object]:
-        """What the platform knows of the job that stands for the worker run."""
-        found: dict[str, object] = self._api.request("GET", f"jobs/{self.job_id}")
-        return found
-
     def set_element_state(
         self, element: str, state: str, *, error: str = "", last: bool = False
     ) -> str:
