@@ -28,7 +28,7 @@ from dioptra_worker.common.processes.job_objects import JobObjects
 from dioptra_worker.common.processes.resource_trackers import kill_group
 from dioptra_worker.engine.wording import format_exception, safe_str
 from dioptra_worker.errors import RunnerError, WorkerError
-from dioptra_worker.homes import import_path, link_downloads
+from dioptra_worker.homes import link_downloads
 from dioptra_worker.protocol import codec
 from dioptra_worker.protocol.messages import (
     EXIT_DISCONNECTED,
@@ -105,7 +105,6 @@ def main(sock: socket.socket, *, seed: int) -> NoReturn:
         tempfile.tempdir = None  # the fork server may have looked for it
     if start.api_url:
         os.environ["DIOPTRA_API"] = start.api_url
-    sys.path += [folder for folder in import_path(os.environ) if folder not in sys.path]
     os.chdir(start.directory)
     os.environ["HOME"] = start.directory  # what is left there is no other job's
     link_downloads(Path(start.directory), os.environ)
