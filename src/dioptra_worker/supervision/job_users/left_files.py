@@ -14,7 +14,7 @@ from dioptra_worker.common.files.removal import remove
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-REMOVAL_TIMEOUT = 30.0
+LEFT_FILES_TIMEOUT = 30.0
 """Seconds after which the rest is left until the next look, or the worker's end."""
 _LOOK_TIMEOUT = 1.0
 """Seconds for one look at these folders, which others may have filled."""
@@ -73,7 +73,9 @@ class LeftFiles:
         return found
 
 
-def remove_files(paths: list[Path], *, timeout: float = REMOVAL_TIMEOUT) -> list[Path]:
+def remove_files(
+    paths: list[Path], *, timeout: float = LEFT_FILES_TIMEOUT
+) -> list[Path]:
     """Remove files and folders; what could not be removed in time."""
     deadline = time.monotonic() + timeout
     return [
