@@ -13,11 +13,17 @@ Usage: serve_mlflow.py --host … --port … --backend-store-uri …
            --artifacts-destination … --default-artifact-root …
 """
 
+from __future__ import annotations
+
 import argparse
-import gc
 import os
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from dioptra_worker.common.garbage import uncollected
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 STORES = frozenset({"s3", "mlflow-artifacts", "runs", "models"})
 """Schemes of places for artifacts: the store, and those that lead to one of it."""
@@ -47,30 +53,24 @@ def main() -> None:
         "_MLFLOW_SERVER_ARTIFACT_DESTINATION": options.artifacts_destination,
         "_MLFLOW_SERVER_SERVE_ARTIFACTS": "true",
     }
-    gc.disable()  # to look for garbage is a quarter of what the imports take
-    _keep_to_the_store()
+    with uncollected():
+        _keep_to_the_store()
+        serve = _import_server()
+    serve(options.host, int(options.port))
+
+
+def _import_server() -> Callable[[str, int], object]:
+    """What serves at a host and a port, until it is ended."""
     try:
         import uvicorn  # noqa: PLC0415
         from mlflow.server.fastapi_app import app  # noqa: PLC0415
     except ImportError:  # an older MLflow, which has none of what is closed below
         from mlflow.server import app as flask_app  # noqa: PLC0415
 
-        _collect_from_now_on()
-        flask_app.run(host=options.host, port=int(options.port), threaded=True)
-        return
-    _collect_from_now_on()
-    uvicorn.run(
-        _Closed(app),
-        host=options.host,
-        port=int(options.port),
-        timeout_graceful_shutdown=2,
+        return lambda host, port: flask_app.run(host=host, port=port, threaded=True)
+    return lambda host, port: uvicorn.run(
+        _Closed(app), host=host, port=port, timeout_graceful_shutdown=2
     )
-
-
-def _collect_from_now_on() -> None:
-    """Look for garbage again, but not in what is imported: all of that stays."""
-    gc.freeze()
-    gc.enable()
 
 
 def _keep_to_the_store() -> None:
