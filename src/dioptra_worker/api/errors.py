@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import requests
 
 from dioptra_worker.common.network.network_errors import cause
-from dioptra_worker.common.network.proxies import check_proxy, via_proxy
+from dioptra_worker.common.network.proxies import check_proxy, unreachable, via_proxy
 from dioptra_worker.common.text import strict_json
 from dioptra_worker.errors import (
     Conflict,
@@ -104,8 +104,7 @@ def unreachable_error(
         silence: Seconds that it was silent for.
     """
     return ServiceUnavailable(
-        f"the {SERVICE} cannot be reached at {url} (DIOPTRA_API){asked}"
-        f"{via_proxy(url)}: {cause(error)}{check_proxy(url)}",
+        f"the {SERVICE} {unreachable(url, 'DIOPTRA_API', error, asked=asked)}",
         service=SERVICE,
         detail=str(error),
         silence=silence,

@@ -23,8 +23,9 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 from mlflow.tracking.context.registry import resolve_tags
 
-from dioptra_worker.common.network.network_errors import cause, is_connection_failure
-from dioptra_worker.common.network.proxies import check_proxy, via_proxy
+from dioptra_worker.common.network.addresses import shown
+from dioptra_worker.common.network.network_errors import is_connection_failure
+from dioptra_worker.common.network.proxies import check_proxy, unreachable, via_proxy
 from dioptra_worker.common.text.humanize import first_line
 from dioptra_worker.errors import ServiceError, ServiceRefused, ServiceUnavailable
 from dioptra_worker.protocol.messages import NO_JOB
@@ -426,12 +427,7 @@ def _other_shape(what: str, why: str) -> ServiceUnavailable:
 
 def _describe_error(error: Exception) -> str:
     """What went wrong; of a connection that failed, where and why."""
-    parts = urlsplit(mlflow.get_tracking_uri())
-    place = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
-    via, check = via_proxy(place), check_proxy(place)
-    if not is_connection_failure(error):
-        return f"{first_line(error)}{via}{check}"
-    return (
-        f"it cannot be reached at {place} (MLFLOW_TRACKING_URI){via}:"
-        f" {cause(error)}{check}"
-    )
+    place = shown(mlflow.get_tracking_uri())
+    if is_connection_failure(error):
+        return f"it {unreachable(place, 'MLFLOW_TRACKING_URI', error)}"
+    return f"{first_line(error)}{via_proxy(place)}{check_proxy(place)}"

@@ -11,6 +11,9 @@ from urllib.parse import urlsplit
 
 import requests
 
+from dioptra_worker.common.network.addresses import shown
+from dioptra_worker.common.network.network_errors import cause
+
 
 def via_proxy(url: str) -> str:
     """What stands behind an address: `` through the proxy …``, or nothing.
@@ -21,13 +24,11 @@ def via_proxy(url: str) -> str:
     proxy = _proxy(url)
     if proxy is None:
         return ""
-    parts = urlsplit(proxy)
-    place = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
-    return f" through the proxy {place} ({_source(url, proxy)})"
+    return f" through the proxy {shown(proxy)} ({_source(url, proxy)})"
 
 
-def check_proxy(url: str) -> str:
-    """What to do where a request has failed: ``; check …``, or nothing.
+def proxy_advice(url: str) -> str:
+    """What to do where a request has failed: ``check …``, or nothing.
 
     Args:
         url: The address that was asked.
@@ -35,7 +36,33 @@ def check_proxy(url: str) -> str:
     if _proxy(url) is None:
         return ""
     host = urlsplit(url).hostname
-    return f"; check that NO_PROXY names {host!r}, unless this proxy leads there"
+    return f"check that NO_PROXY names {host!r}, unless this proxy leads there"
+
+
+def check_proxy(url: str) -> str:
+    """The same as the end of a sentence: ``; check …``, or nothing.
+
+    Args:
+        url: The address that was asked.
+    """
+    advice = proxy_advice(url)
+    return advice and f"; {advice}"
+
+
+def unreachable(url: str, setting: str, error: Exception, *, asked: str = "") -> str:
+    """What is said of a service that does not answer, after its name.
+
+    Args:
+        url: Its address without a password; empty where a library has found it.
+        setting: The variable that names it, such as ``DIOPTRA_API``.
+        error: What was raised.
+        asked: What was asked, such as `` for GET jobs/7``.
+    """
+    at = f" at {url}" if url else ""
+    return (
+        f"cannot be reached{at} ({setting}){asked}{via_proxy(url)}: {cause(error)}"
+        f"{check_proxy(url)}"
+    )
 
 
 def _proxy(url: str) -> str | None:

@@ -9,7 +9,6 @@ import json
 import os
 from http.client import HTTPException
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 import boto3
 import botocore.session
@@ -25,8 +24,8 @@ from botocore.exceptions import (
 from urllib3.exceptions import HTTPError as URLLib3Error
 
 from dioptra_worker import certificates
-from dioptra_worker.common.network.network_errors import cause
-from dioptra_worker.common.network.proxies import check_proxy, via_proxy
+from dioptra_worker.common.network.addresses import shown
+from dioptra_worker.common.network.proxies import check_proxy, unreachable, via_proxy
 from dioptra_worker.errors import ServiceRefused, ServiceUnavailable
 from dioptra_worker.tracking.s3.bounded_answers import bound_answers
 
@@ -38,6 +37,8 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 SERVICE = "S3"
+ENDPOINT = "MLFLOW_S3_ENDPOINT_URL"
+"""The variable that names the store."""
 MAX_RETRIES = 5
 """Times that boto3 repeats one request to S3, with a back-off of its own.
 
@@ -70,8 +71,7 @@ def client() -> S3Client:
 
 def endpoint() -> str:
     """Where the store is, without a password; empty where boto3 finds it by itself."""
-    parts = urlsplit(os.environ.get("MLFLOW_S3_ENDPOINT_URL", ""))
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+    return shown(os.environ.get(ENDPOINT, ""))
 
 
 def extra_arguments() -> dict[str, Any]:
@@ -108,13 +108,9 @@ def translate_errors(what: str) -> Iterator[None]:
 def _describe(error: Exception, place: str) -> str:
     """What went wrong; of a connection that failed, where and why."""
     if isinstance(error, HTTPClientError | ConnectionError):
-        at = f" at {place}" if place else ""
-        return (
-            f"it cannot be reached{at} (MLFLOW_S3_ENDPOINT_URL){via_proxy(place)}:"
-            f" {cause(error)}{check_proxy(place)}"
-        )
+        return f"it {unreachable(place, ENDPOINT, error)}"
     told = f"{place}{via_proxy(place)}" if place else "not set"
-    return f"{error} (MLFLOW_S3_ENDPOINT_URL is {told}){check_proxy(place)}"
+    return f"{error} ({ENDPOINT} is {told}){check_proxy(place)}"
 
 
 def _is_transient(error: BaseException) -> bool:
@@ -171,7 +167,7 @@ def _make(*, access_key: str | None = None, secret_key: str | None = None) -> S3
     session = _session()
     made: S3Client = boto3.Session(botocore_session=session).client(
         "s3",
-        endpoint_url=os.environ.get("MLFLOW_S3_ENDPOINT_URL") or None,
+        endpoint_url=os.environ.get(ENDPOINT) or None,
         verify=_believed(session),
         config=_config(session),
         aws_access_key_id=access_key,
@@ -191,7 +187,7 @@ def _config(session: botocore.session.Session) -> Config:
     1.36, so they are sent only where S3 requires them.
     """
     chosen: dict[str, Any] = {}
-    if os.environ.get("MLFLOW_S3_ENDPOINT_URL"):
+    if os.environ.get(ENDPOINT):
         for name in ("request_checksum_calculation", "response_checksum_validation"):
             if not _is_chosen(session, name):
                 chosen[name] = "when_required"

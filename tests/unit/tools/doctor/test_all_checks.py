@@ -12,7 +12,6 @@ import pytest
 from dioptra_worker.common.text.masking import Mask
 from dioptra_worker.settings import Settings
 from dioptra_worker.tools.doctor import all_checks, brief, examine
-from dioptra_worker.tools.doctor.addresses import shown
 from dioptra_worker.tools.doctor.checks import (
     api,
     broker,
@@ -105,20 +104,6 @@ def test_passwords_in_addresses_are_hidden() -> None:
     mask = Mask(Settings(**REQUIRED).secrets())
     for secret in ("swordfish", "hush-hush", "open sesame", "open%20sesame"):
         assert mask(f"saw {secret} here") == "saw *** here"
-
-
-@pytest.mark.parametrize(
-    ("url", "bare"),
-    [
-        ("http://a:b@host:1/x?y", "http://host:1/x?y"),
-        ("http://host", "http://host"),
-        ("s3://bucket/key", "s3://bucket/key"),
-        ("mlflow-artifacts:/0/1", "mlflow-artifacts:/0/1"),
-    ],
-)
-def test_addresses_are_shown_bare(url: str, bare: str) -> None:
-    """An address is shown without user and password."""
-    assert shown(url) == bare
 
 
 # -- disk ------------------------------------------------------------------------

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from dioptra_worker.common.network.proxies import check_proxy, via_proxy
+from dioptra_worker.common.network.addresses import shown
+from dioptra_worker.common.network.proxies import proxy_advice, via_proxy
 from dioptra_worker.errors import ServiceRefused
-from dioptra_worker.tools.doctor.addresses import shown
 from dioptra_worker.tools.doctor.finding import Finding, fail, ok, warn
 
 if TYPE_CHECKING:
@@ -72,10 +72,6 @@ def check(endpoint: str, trial: Trial) -> Iterator[Finding]:
         yield _through_mlflow(uri)
 
 
-def _reach(endpoint: str) -> str:
-    return check_proxy(endpoint).removeprefix("; ") or REACH
-
-
 def _direct(uri: str, endpoint: str) -> Finding:
     from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - slow
 
@@ -94,9 +90,11 @@ def _direct(uri: str, endpoint: str) -> Finding:
     except ClientError as error:
         code = str(error.response.get("Error", {}).get("Code", ""))
         words = f"s3://{bucket}{via_proxy(endpoint)}: {error}"
-        return fail(NAME, words, _FIXES.get(code) or _reach(endpoint))
+        return fail(NAME, words, _FIXES.get(code) or proxy_advice(endpoint) or REACH)
     except BotoCoreError as error:
-        fix = _KEYS if "credentials" in str(error).lower() else _reach(endpoint)
+        fix = proxy_advice(endpoint) or REACH
+        if "credentials" in str(error).lower():
+            fix = _KEYS
         return fail(NAME, f"{shown(endpoint)}{via_proxy(endpoint)}: {error}", fix)
     return _verdict(f"s3://{bucket} at {shown(endpoint)}", content, back, removed)
 
@@ -153,7 +151,7 @@ def _without_mlflow(endpoint: str) -> Finding:
         pass  # an answer is an answer; the keys need no right to list
     except BotoCoreError as error:
         words = f"{shown(endpoint)}{via_proxy(endpoint)}: {error}"
-        return fail(NAME, words, _reach(endpoint))
+        return fail(NAME, words, proxy_advice(endpoint) or REACH)
     return warn(
         NAME,
         f"S3 answers at {shown(endpoint)}; nothing was stored, since MLflow did not say"

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from dioptra_worker.common.network.addresses import shown
 from dioptra_worker.common.network.network_errors import cause, is_connection_failure
-from dioptra_worker.common.network.proxies import check_proxy, via_proxy
+from dioptra_worker.common.network.proxies import proxy_advice, via_proxy
 from dioptra_worker.common.text.humanize import first_line
-from dioptra_worker.tools.doctor.addresses import shown
 from dioptra_worker.tools.doctor.finding import Finding, fail, ok, warn
 
 if TYPE_CHECKING:
@@ -122,9 +122,8 @@ def _refused(uri: str, error: Exception) -> Finding:
             " MLFLOW_TRACKING_TOKEN, to those of a user who may write",
         )
     if is_connection_failure(error):
-        via, check = via_proxy(uri), check_proxy(uri)
-        words = f"{shown(uri)} cannot be reached{via}: {cause(error)}"
-        return fail(NAME, words, check.removeprefix("; ") or REACH)
+        words = f"{shown(uri)} cannot be reached{via_proxy(uri)}: {cause(error)}"
+        return fail(NAME, words, proxy_advice(uri) or REACH)
     if "experiment" in text.lower():
         return fail(NAME, words, "correct MLFLOW_EXPERIMENT_NAME, or create it")
     return fail(NAME, words, "see the MLflow server's log, or correct the address")
