@@ -386,8 +386,7 @@ class Settings(BaseSettings):
     @field_validator("log_level", mode="before")
     @classmethod
     def _any_case(cls, value: object) -> object:
-        word = value.strip().upper() if isinstance(value, str) else value
-        return _LEVELS.get(word, word) if isinstance(word, str) else word
+        return _level(value) if isinstance(value, str) else value
 
     @field_validator("preload", "data_parameters", "import_path", mode="before")
     @classmethod
@@ -538,12 +537,17 @@ def log_level(environment: Mapping[str, str]) -> str:
     Raises:
         SettingsError: It is none.
     """
-    word = environment.get(_LOG_LEVEL, "").strip().upper() or "INFO"
-    level = _LEVELS.get(word, word)
+    level = _level(environment.get(_LOG_LEVEL, "")) or "INFO"
     if level not in get_args(LogLevel):
         known = ", ".join(get_args(LogLevel))
         raise SettingsError([f"{_LOG_LEVEL} is {level!r}: set it to one of {known}"])
     return level
+
+
+def _level(text: str) -> str:
+    """The severity that is meant, in any case; what is none stays as it is."""
+    word = text.strip().upper()
+    return _LEVELS.get(word, word)
 
 
 def _for_jobs(environment: Mapping[str, str]) -> dict[str, str]:

@@ -205,13 +205,13 @@ def run_command(
         store = Path("mlruns")
     store = store.absolute() if store else None
     try:
-        log_level(os.environ)
+        level = log_level(os.environ)
     except SettingsError as error:
         raise click.UsageError(str(error)) from error
     # Whatever asks it to end is to leave no process and no folder of the run behind.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     if debug:
-        sys.exit(_debug(request, store))
+        sys.exit(_debug(request, store, level))
     sys.exit(
         _supervised(
             request,
@@ -220,6 +220,7 @@ def run_command(
             timeout=timeout,
             publish_as=publish_as,
             as_json=as_json,
+            level=level,
             isolation=isolation,
             preload=tuple(name.strip() for name in preload.split(",") if name.strip()),
         )
@@ -234,10 +235,11 @@ def _supervised(
     timeout: float | None,
     publish_as: str | None,
     as_json: bool,
+    level: str,
     isolation: str,
     preload: tuple[str, ...],
 ) -> ExitCode:
-    from dioptra_worker.settings import for_local_runs, log_level
+    from dioptra_worker.settings import for_local_runs
     from dioptra_worker.tools.workbench.running.api_sessions import sessions
     from dioptra_worker.tools.workbench.running.display import Display, Reporter, record
     from dioptra_worker.tools.workbench.running.loop import keep_running
@@ -252,7 +254,7 @@ def _supervised(
         environment=for_local_runs(os.environ),
         session=sessions(os.environ),
         claims=signer.claim if signer else None,
-        log_level=log_level(os.environ),
+        log_level=level,
         adopts_orphans=True,
     )
     with runner:
@@ -329,9 +331,9 @@ def _publish(signer: Signer, result: Result) -> dict[str, int] | None:
         return None
 
 
-def _debug(request: RunRequest, store: Path | None) -> ExitCode:
+def _debug(request: RunRequest, store: Path | None, level: str) -> ExitCode:
     from dioptra_worker.common.environment import set_defaults
-    from dioptra_worker.settings import RUNNER_DEFAULTS, log_level
+    from dioptra_worker.settings import RUNNER_DEFAULTS
     from dioptra_worker.tools.workbench.running.api_sessions import sessions
     from dioptra_worker.tools.workbench.running.debugging import open_debugger
     from dioptra_worker.tools.workbench.running.display import Display, Reporter
@@ -348,7 +350,7 @@ def _debug(request: RunRequest, store: Path | None) -> ExitCode:
             listener=Display(),
             sessions=sessions(os.environ),
             on_failure=open_debugger,
-            log_level=log_level(os.environ),
+            log_level=level,
         )
     except WorkerError as error:
         click.echo(record_lines(str(error)), err=True)
