@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from enum import IntEnum
 
+from dioptra_worker.errors import LoginRefused, SettingsError, WorkerError
+
 
 class ExitCode(IntEnum):
     """What a command's exit status means."""
@@ -18,3 +20,12 @@ class ExitCode(IntEnum):
     """The Dioptra API refused the login or is too old, or Redis refused its user."""
     INTERRUPTED = 130
     """Ctrl-C ended it."""
+
+
+def exit_code(error: WorkerError) -> ExitCode:
+    """What a command ends with that an error has kept from its work."""
+    if isinstance(error, SettingsError):
+        return ExitCode.USAGE
+    if isinstance(error, LoginRefused):
+        return ExitCode.REFUSED
+    return ExitCode.FAILED

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, get_args
 
 import click
 
-from dioptra_worker.cli.exit_codes import ExitCode
+from dioptra_worker.cli.exit_codes import exit_code
 from dioptra_worker.common.text.printable import one_line, record_lines
-from dioptra_worker.errors import LoginRefused, ServiceError, SettingsError
+from dioptra_worker.errors import ServiceError, SettingsError
 from dioptra_worker.tools.resources.errors import ResourceError
 from dioptra_worker.tools.resources.folders import CONFIG
 from dioptra_worker.tools.resources.importing import PUBLIC_GROUP, Strategy
@@ -96,15 +96,9 @@ def import_command(
             done.append(imported)
             if not as_json:
                 click.echo(_lines(imported))
-    except SettingsError as error:
+    except (SettingsError, ResourceError, ServiceError) as error:
         click.echo(record_lines(str(error)), err=True)
-        sys.exit(ExitCode.USAGE)
-    except LoginRefused as error:
-        click.echo(record_lines(str(error)), err=True)
-        sys.exit(ExitCode.REFUSED)
-    except (ResourceError, ServiceError) as error:
-        click.echo(record_lines(str(error)), err=True)
-        sys.exit(ExitCode.FAILED)
+        sys.exit(exit_code(error))
     finally:
         if as_json:
             click.echo(json.dumps([_record(imported) for imported in done], indent=2))

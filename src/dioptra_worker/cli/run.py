@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dioptra_worker.cli.exit_codes import ExitCode
+from dioptra_worker.cli.exit_codes import ExitCode, exit_code
 from dioptra_worker.cli.pairs import pairs
 from dioptra_worker.common.text.printable import one_line, record_lines
-from dioptra_worker.errors import LoginRefused, SettingsError, WorkerError
+from dioptra_worker.errors import SettingsError, WorkerError
 
 if TYPE_CHECKING:
     from dioptra_worker.tools.lineage.signing import Signer
@@ -301,15 +301,9 @@ def _signer(worker_run: str) -> Signer:
 
     try:
         return open_signer(os.environ, worker_run)
-    except SettingsError as error:
-        click.echo(record_lines(str(error)), err=True)
-        sys.exit(ExitCode.USAGE)
-    except LoginRefused as error:
-        click.echo(record_lines(str(error)), err=True)
-        sys.exit(ExitCode.REFUSED)
     except WorkerError as error:
         click.echo(record_lines(str(error)), err=True)
-        sys.exit(ExitCode.FAILED)
+        sys.exit(exit_code(error))
 
 
 def _publish(signer: Signer, result: Result) -> dict[str, int] | None:

@@ -14,12 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dioptra_worker.cli.exit_codes import ExitCode
+from dioptra_worker.cli.exit_codes import ExitCode, exit_code
 from dioptra_worker.common.text.printable import record_lines
 from dioptra_worker.errors import (
     LoginRefused,
     NotFound,
-    SettingsError,
     WorkerError,
 )
 
@@ -117,7 +116,7 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
             sys.exit(ExitCode.INTERRUPTED)
         except WorkerError as error:
             click.echo(record_lines(_sentence(error)), err=True)
-            sys.exit(_code(error))
+            sys.exit(exit_code(error))
 
     api = click.option(
         "--api",
@@ -217,11 +216,3 @@ def _sentence(error: WorkerError) -> str:
     if isinstance(error, LoginRefused) and os.environ.get(_PERSON):
         return str(error).replace("DIOPTRA_WORKER_", "DIOPTRA_")
     return str(error)
-
-
-def _code(error: WorkerError) -> ExitCode:
-    if isinstance(error, SettingsError):
-        return ExitCode.USAGE
-    if isinstance(error, LoginRefused):
-        return ExitCode.REFUSED
-    return ExitCode.FAILED
