@@ -9,10 +9,10 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, Self
 
 from dioptra_worker.api.errors import of_kind
-from dioptra_worker.provenance import DELETED
+from dioptra_worker.provenance import DELETED, WorkerRun, with_defaults
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
 MAX_ID = (1 << 63) - 1
 
@@ -71,6 +71,32 @@ class Job:
                 for swap in body.get("swaps") or []
             },
         )
+
+    def worker_run(
+        self,
+        parameters: Mapping[str, Any],
+        defaults: Mapping[str, Any],
+        *,
+        data: Collection[str],
+        user: str | None = None,
+    ) -> WorkerRun:
+        """The worker run that it belongs to.
+
+        Args:
+            parameters: Its typed values, by name.
+            defaults: Those that its entrypoint declares.
+            data: The parameters that say what to work on.
+            user: Whose personal worker run it stands for; None if for none.
+        """
+        return WorkerRun(
+            experiment_id=self.experiment_id,
+            entrypoint_id=self.entrypoint_id,
+            entrypoint_snapshot_id=self.entrypoint_snapshot_id,
+            inputs=self.inputs,
+            swaps=self.swaps,
+            configuration=with_defaults(parameters, defaults),
+            user=user,
+        ).without(data)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from dioptra_worker import __version__
-from dioptra_worker.provenance import Circumstances, WorkerRun, tags, with_defaults
+from dioptra_worker.provenance import Circumstances, tags
 
 if TYPE_CHECKING:
     from dioptra_worker.api.models import Job
@@ -31,14 +31,9 @@ def run_tags(
         platform_version: The platform's version, if it tells.
     """
     try:
-        run = WorkerRun(
-            experiment_id=job.experiment_id,
-            entrypoint_id=job.entrypoint_id,
-            entrypoint_snapshot_id=job.entrypoint_snapshot_id,
-            inputs=job.inputs,
-            swaps=job.swaps,
-            configuration=with_defaults(plan.parameters, plan.defaults),
-        ).without(settings.data_parameters)
+        run = job.worker_run(
+            plan.parameters, plan.defaults, data=settings.data_parameters
+        )
         circumstances = Circumstances(
             user=job.user,
             queue=job.queue,

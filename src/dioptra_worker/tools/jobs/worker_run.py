@@ -4,13 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from dioptra_worker.provenance import (
-    WorkerRun,
-    configuration_id,
-    differences,
-    typed_defaults,
-    with_defaults,
-)
+from dioptra_worker.provenance import configuration_id, differences, typed_defaults
 from dioptra_worker.settings import DATA_PARAMETERS
 
 if TYPE_CHECKING:
@@ -18,6 +12,7 @@ if TYPE_CHECKING:
 
     from dioptra_worker.api.client import DioptraApi
     from dioptra_worker.api.models import Job
+    from dioptra_worker.provenance import WorkerRun
 
 PERSONAL = "User worker run of"
 """Begins the description of a job that stands for a personal worker run."""
@@ -62,14 +57,8 @@ def worker_run_of(
     """
     defaults = typed_defaults(api.declared_parameters(job))
     personal = is_personal(description=description, queue=job.queue, user=job.user)
-    run = WorkerRun(
-        experiment_id=job.experiment_id,
-        entrypoint_id=job.entrypoint_id,
-        entrypoint_snapshot_id=job.entrypoint_snapshot_id,
-        inputs=job.inputs,
-        swaps=job.swaps,
-        configuration=with_defaults(parameters, defaults),
-        user=job.user if personal else None,
-    ).without(data)
+    run = job.worker_run(
+        parameters, defaults, data=data, user=job.user if personal else None
+    )
     chosen = differences(run.configuration, defaults)
     return run, configuration_id(job.entrypoint_id, chosen)

@@ -17,11 +17,9 @@ from dioptra_worker.api.user_client import UserClient
 from dioptra_worker.errors import ServiceRefused
 from dioptra_worker.provenance import (
     Circumstances,
-    WorkerRun,
     signed,
     tags,
     typed_defaults,
-    with_defaults,
 )
 from dioptra_worker.provenance.run_tags import JOB_ID, KIND
 from dioptra_worker.settings import DATA_PARAMETERS
@@ -191,15 +189,9 @@ class PersonalRuns:
         """Create and stamp the MLflow run of the job that stands for it."""
         job = self._api.job(job_id)
         defaults = typed_defaults(self._api.declared_parameters(job))
-        run = WorkerRun(
-            experiment_id=job.experiment_id,
-            entrypoint_id=job.entrypoint_id,
-            entrypoint_snapshot_id=job.entrypoint_snapshot_id,
-            inputs=job.inputs,
-            swaps=job.swaps,
-            configuration=with_defaults(self._api.parameters(job_id), defaults),
-            user=user,
-        ).without(DATA_PARAMETERS)
+        run = job.worker_run(
+            self._api.parameters(job_id), defaults, data=DATA_PARAMETERS, user=user
+        )
         circumstances = Circumstances(
             user=user, queue=job.queue, worker_version=__version__
         )
