@@ -223,6 +223,21 @@ def test_a_runner_is_a_fresh_process(launcher: Launcher) -> None:
         puppet.end()
 
 
+@linux_only
+def test_a_folder_stays_when_another_cannot_see_whose_it_is(
+    forking: Launcher,
+) -> None:
+    """In another namespace of process ids, as a container has, ours is nobody's."""
+    puppet = Puppet(forking, "say(os.getcwd()); sock.recv(1); say(os.getcwd())")
+    code = "from dioptra_worker.runner.forkserver.main import home_of_its_own as home\n"
+    code += "with home(): pass"
+    alone = ["unshare", "--user", "--map-root-user", "--pid", "--fork", "--mount-proc"]
+    subprocess.run([*alone, sys.executable, "-c", code], check=True, timeout=60)
+    puppet.tell("x")
+    assert puppet.hear() == puppet.hear()
+    puppet.end()
+
+
 def test_a_collection_leaves_the_fork_servers_objects_alone(
     forking: Launcher,
 ) -> None:

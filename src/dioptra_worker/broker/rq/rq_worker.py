@@ -29,7 +29,7 @@ from dioptra_worker.broker.rq.entry import fetch_entry
 from dioptra_worker.broker.rq.odd_books import OddBooks
 from dioptra_worker.broker.rq.payload import PlainSerializer
 from dioptra_worker.common.outcome import Outcome
-from dioptra_worker.common.processes.process_identity import identify
+from dioptra_worker.common.processes.process_identity import has_ended
 from dioptra_worker.engine.wording import format_exception
 from dioptra_worker.errors import ServiceUnavailable
 from dioptra_worker.settings import LEASE_TTL
@@ -418,4 +418,4 @@ def _ended_here(record: Mapping[str, str]) -> bool:
     pid = record.get("pid", "")
     if pid == str(os.getpid()):
         return bool(utcparse(record["birth"]) < _BORN)
-    return pid.isdigit() and identify(int(pid)) is None
+    return pid.isdigit() and has_ended(int(pid))

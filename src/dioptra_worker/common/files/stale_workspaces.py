@@ -6,6 +6,7 @@ import os
 import re
 from typing import TYPE_CHECKING
 
+from dioptra_worker.common.files.held_folder import is_held
 from dioptra_worker.common.files.workspace import (
     host_token,
     owner_token,
@@ -22,7 +23,7 @@ _NAME = re.compile(
 
 
 def remove_stale(parent: Path, *, kind: str = "job") -> list[Path]:
-    """Remove folders whose process on this machine is dead.
+    """Remove folders of this machine whose process is dead and that nobody holds.
 
     Args:
         parent: The folder for all of them; other machines may use it too.
@@ -36,8 +37,9 @@ def remove_stale(parent: Path, *, kind: str = "job") -> list[Path]:
         found = _NAME.fullmatch(folder.name)
         if found is None or (found["kind"], found["host"]) != (kind, host_token()):
             continue
-        is_stale = found["owner"] != owner_token(int(found["pid"]))
-        if is_stale and _is_removable(folder) and remove_all(folder):
+        if found["owner"] == owner_token(int(found["pid"])):
+            continue
+        if _is_removable(folder) and not is_held(folder) and remove_all(folder):
             removed.append(folder)
     return removed
 

@@ -14,6 +14,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dioptra_worker.common.files.held_folder import make_held
 from dioptra_worker.common.files.removal import remove
 from dioptra_worker.common.files.trusted_folder import make_private
 from dioptra_worker.common.processes.process_identity import identify
@@ -154,7 +155,8 @@ def workspace(
     """
     make_private(parent)
     prefix = f"job-{job_id}-{owner_token(os.getpid())}-"
-    root = Path(tempfile.mkdtemp(prefix=prefix, dir=parent)).resolve()
+    made, held = make_held(parent, prefix)
+    root = made.resolve()
     space = Workspace(root, user)
     try:
         for folder in (space.plugins, space.artifact_plugins):
@@ -171,6 +173,7 @@ def workspace(
         yield space
     finally:
         remove_all(root)
+        os.close(held)
 
 
 def remove_all(root: Path) -> bool:

@@ -1,7 +1,9 @@
 """Knowing a process again, so that a recycled process id is never signalled.
 
 A process is known by its id and its start time, which the kernel keeps for it. Where
-``/proc`` is missing (macOS), ``ps`` tells both.
+``/proc`` is missing (macOS), ``ps`` tells both. That a process cannot be looked at, as
+without a free descriptor or where the system hides others' (``hidepid``), does not mean
+that it has ended.
 """
 
 from __future__ import annotations
@@ -38,20 +40,39 @@ class ProcessId:
     start_time: str
 
     def is_alive(self) -> bool:
-        """Tell whether this very process still runs (a zombie does not)."""
-        return _start_time_of(self.pid) == self.start_time
+        """Tell whether this very process runs, or may do so; a zombie does not."""
+        try:
+            return _start_time_of(self.pid) == self.start_time
+        except OSError:
+            return True
+
+    def is_shown(self) -> bool:
+        """Tell whether this very process is seen to run."""
+        return identify(self.pid) == self
 
     def is_stopped(self) -> bool:
         """Tell whether a signal has stopped this very process; only with ``/proc``."""
         if not _has_proc():  # `ps` costs too much to ask again and again
             return False
-        return self.is_alive() and _stat_fields(self.pid)[:1] in (["T"], ["t"])
+        with contextlib.suppress(OSError):
+            return self.is_shown() and _stat_fields(self.pid)[:1] in (["T"], ["t"])
+        return False
 
 
 def identify(pid: int) -> ProcessId | None:
-    """Return who a running process is, or None if there is none."""
-    start_time = _start_time_of(pid)
+    """Return who a running process is, or None if there is none that is seen."""
+    start_time = None
+    with contextlib.suppress(OSError):
+        start_time = _start_time_of(pid)
     return None if start_time is None else ProcessId(pid, start_time)
+
+
+def has_ended(pid: int) -> bool:
+    """Tell whether there surely is no process of this id that runs."""
+    try:
+        return _start_time_of(pid) is None
+    except OSError:
+        return False
 
 
 @cache
@@ -113,7 +134,7 @@ def send(process: ProcessId, number: signal.Signals, *, group: bool = True) -> N
         number: The signal.
         group: Signal the group that it leads, too.
     """
-    if not process.is_alive():
+    if not process.is_shown():
         return
     try:
         if group and os.getpgid(process.pid) == process.pid:
@@ -136,9 +157,25 @@ def wait_gone(processes: list[ProcessId], seconds: float) -> list[ProcessId]:
 
 
 def _start_time_of(pid: int) -> str | None:
+    """When a process began; None of one that has ended.
+
+    Raises:
+        OSError: It cannot be looked at.
+    """
     if _has_proc():
         return _start_time_from_proc(pid)
     return _start_time_from_ps(pid)
+
+
+def _exists(pid: int) -> bool:
+    """Whether there is a process of an id, be it hidden or a zombie."""
+    try:
+        os.kill(pid, 0)
+    except PermissionError:
+        return True
+    except (ProcessLookupError, OverflowError):
+        return False
+    return True
 
 
 @cache
@@ -147,10 +184,16 @@ def _has_proc() -> bool:
 
 
 def _stat_fields(pid: int) -> list[str]:
-    """What the kernel tells of a process, from its state on; empty if nothing."""
+    """What the kernel tells of a process, from its state on; empty if there is none.
+
+    Raises:
+        OSError: It cannot be looked at.
+    """
     try:
         stat = (_PROC / str(pid) / "stat").read_text(errors="replace")
-    except OSError:
+    except (FileNotFoundError, ProcessLookupError):
+        if _exists(pid):
+            raise
         return []
     # proc(5): the second field is the name in parentheses and may hold anything;
     # after it come the state (field 3) and, as field 22, the start in ticks.
@@ -167,6 +210,8 @@ def _start_time_from_proc(pid: int) -> str | None:
 def _start_time_from_ps(pid: int) -> str | None:
     line = _ps("-o", "stat=,lstart=", "-p", str(pid)).strip()
     state, _, start_time = line.partition(" ")
+    if not start_time and _exists(pid):
+        raise FileNotFoundError(f"ps shows no process {pid}")
     if not start_time or state.startswith("Z"):
         return None
     return start_time.strip()

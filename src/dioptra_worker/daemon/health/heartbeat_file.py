@@ -47,6 +47,7 @@ class Heartbeat:
         job_id: The job that it runs.
         waiting_for: The services that do not answer.
         parked: The jobs of its queues that are parked.
+        namespace: Where its process id counts; None where that is not said.
     """
 
     written: datetime
@@ -58,6 +59,7 @@ class Heartbeat:
     job_id: int | None
     waiting_for: tuple[str, ...]
     parked: tuple[int, ...] = ()
+    namespace: str | None = None
 
     @classmethod
     def read(cls, path: Path) -> Self:
@@ -78,6 +80,7 @@ class Heartbeat:
                 job_id=body["job_id"],
                 waiting_for=tuple(body["waiting_for"]),
                 parked=tuple(int(job["job_id"]) for job in body.get("parked", ())),
+                namespace=body.get("namespace"),
             )
         except OSError as error:
             reason = error.strerror or type(error).__name__

@@ -16,7 +16,11 @@ import threading
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Self
 
-from dioptra_worker.common.processes.process_identity import ProcessId, identify
+from dioptra_worker.common.processes.process_identity import (
+    ProcessId,
+    identify,
+    pid_namespace,
+)
 from dioptra_worker.daemon.health import heartbeat_file
 from dioptra_worker.daemon.health.heartbeat_file import Heartbeat, NoHeartbeat, moment
 from dioptra_worker.daemon.health.server import HealthServer
@@ -141,8 +145,10 @@ def is_dead(path: Path) -> bool:
         heartbeat = Heartbeat.read(path)
     except NoHeartbeat:
         return False
-    here = heartbeat.host == socket.gethostname()
-    return here and not ProcessId(heartbeat.pid, heartbeat.birth).is_alive()
+    here = (socket.gethostname(), pid_namespace())
+    if (heartbeat.host, heartbeat.namespace or here[1]) != here:
+        return False
+    return not ProcessId(heartbeat.pid, heartbeat.birth).is_alive()
 
 
 def _body(health: Snapshot, process: ProcessId) -> dict[str, Any]:
@@ -152,6 +158,7 @@ def _body(health: Snapshot, process: ProcessId) -> dict[str, Any]:
         "pid": process.pid,
         "birth": process.start_time,
         "host": socket.gethostname(),
+        "namespace": pid_namespace(),
         "worker": health.worker,
         "queues": health.queues,
         "state": health.state,

@@ -11,6 +11,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dioptra_worker.common.files.held_folder import make_held
 from dioptra_worker.common.files.removal import remove
 from dioptra_worker.common.files.stale_workspaces import remove_stale
 from dioptra_worker.common.files.workspace import owner_token
@@ -51,11 +52,11 @@ def main() -> None:
     # it starts would inherit that, and a runner told to stop while it imports not hear.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: None)
-    with home_of_its_own(), socket.socket(fileno=options.fd) as sock:
+    with home_of_its_own() as held, socket.socket(fileno=options.fd) as sock:
         why: str | None = options.why
         if options.mode in {"fork", "shared"}:
             why = warm_up(options.preload, sock=sock)
-        of_libraries = open_descriptors() - {sock.fileno()}
+        of_libraries = open_descriptors() - {sock.fileno(), held}
         if options.mode == "shared":
             shared.serve(
                 sock,
@@ -82,12 +83,17 @@ def main() -> None:
 
 
 @contextlib.contextmanager
-def home_of_its_own() -> Iterator[None]:
-    """Be where no job has been: what libraries read in a home is nobody's there."""
+def home_of_its_own() -> Iterator[int | None]:
+    """Be where no job has been: what libraries read in a home is nobody's there.
+
+    Yields:
+        The descriptor that holds the folder, if there is one; no fork should have it.
+    """
+    parent = Path(tempfile.gettempdir())
+    held = None
     try:
-        remove_stale(Path(tempfile.gettempdir()), kind=HOME)
-        owner = owner_token(os.getpid())
-        home = Path(tempfile.mkdtemp(prefix=f"{HOME}-{owner}-"))
+        remove_stale(parent, kind=HOME)
+        home, held = make_held(parent, f"{HOME}-{owner_token(os.getpid())}-")
         home.chmod(0o711)  # forks may be other users
         link_downloads(home, os.environ)
     except OSError:  # no disk has room: imports do not need any
@@ -95,11 +101,13 @@ def home_of_its_own() -> Iterator[None]:
     os.chdir(home)
     os.environ["HOME"] = str(home)
     try:
-        yield
+        yield held
     finally:  # where what was forked does not come
         os.chdir("/")
         if home != Path("/"):
             remove(home)
+        if held is not None:
+            os.close(held)
 
 
 def warm_up(names: str, *, sock: socket.socket) -> str | None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import sys
 import tempfile
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
+from dioptra_worker.common.files.held_folder import make_held
 from dioptra_worker.common.files.stale_workspaces import remove_stale
 from dioptra_worker.common.files.workspace import (
     MAX_NAMES,
@@ -105,6 +108,28 @@ def test_each_kind_of_folder_is_removed_by_whom_it_concerns(tmp_path: Path) -> N
         (tmp_path / name).mkdir()
     assert remove_stale(tmp_path, kind="fork-server") == [tmp_path / names[0]]
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(names[1:])
+
+
+def test_a_folder_stays_whose_process_cannot_be_seen(tmp_path: Path) -> None:
+    """A process id of another container says nothing of here; who holds it, lives."""
+    prefix = f"job-7-{host_token()}.999999999.00000000-"
+    folder, held = make_held(tmp_path, prefix)
+    assert folder.name.startswith(prefix)
+    assert remove_stale(tmp_path) == []
+    os.close(held)
+    assert remove_stale(tmp_path) == [folder]
+
+
+def test_a_folder_that_nobody_can_tell_of_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a descriptor to look with, what may be somebody's is left alone."""
+    folder = tmp_path / f"job-7-{host_token()}.999999999.00000000-abc"
+    folder.mkdir()
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", Mock(side_effect=OSError(errno.EMFILE, "too many")))
+        assert remove_stale(tmp_path) == []
+    assert remove_stale(tmp_path) == [folder]
 
 
 @pytest.mark.skipif(

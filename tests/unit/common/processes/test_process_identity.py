@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import signal
@@ -10,12 +11,14 @@ import sys
 import time
 import uuid
 from typing import TYPE_CHECKING, Any
+from unittest.mock import Mock
 
 import pytest
 
 from dioptra_worker.common.processes import process_identity
 from dioptra_worker.common.processes.process_identity import (
     ProcessId,
+    has_ended,
     identify,
     send,
     wait_gone,
@@ -23,6 +26,7 @@ from dioptra_worker.common.processes.process_identity import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 pytestmark = pytest.mark.process
 
@@ -122,6 +126,36 @@ def test_there_is_no_mark_of_a_process_that_is_not_there() -> None:
     process = subprocess.Popen([sys.executable, "-c", ""])
     process.wait(10)
     assert identify(process.pid) is None
+
+
+@pytest.mark.parametrize("hides", [True, False])
+def test_who_cannot_be_looked_at_may_be_alive(
+    sleeper: subprocess.Popen[bytes],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    hides: bool,
+) -> None:
+    """Nobody takes what is its, and nobody signals who may be another by now."""
+    process = identify(sleeper.pid)
+    assert process is not None
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait(10)
+    assert process_identity._has_proc() or sys.platform == "darwin"
+    if hides:  # as with hidepid, or systemd's ProtectProc
+        monkeypatch.setattr(process_identity, "_PROC", tmp_path)
+        monkeypatch.setattr(process_identity, "_ps", lambda *_: "")
+        assert has_ended(ended.pid)
+    else:
+        no_descriptor = Mock(side_effect=OSError(errno.EMFILE, "too many open files"))
+        monkeypatch.setattr(process_identity, "_start_time_of", no_descriptor)
+        assert not has_ended(ended.pid)
+    assert process.is_alive()
+    assert not process.is_stopped()
+    assert not has_ended(process.pid)
+    assert identify(process.pid) is None
+    send(process, signal.SIGKILL)
+    monkeypatch.undo()
+    assert process.is_alive()
 
 
 def test_who_does_not_go_in_time_is_returned() -> None:

@@ -552,12 +552,14 @@ def test_files_of_dead_workers_are_removed(tmp_path: Path) -> None:
     for name, body in {
         "dead": _body(host=here, birth="long ago"),
         "elsewhere": _body(host="elsewhere"),
+        "container": _body(host=here, namespace="pid:[1]"),
     }.items():
         heartbeat_file.write(tmp_path / f"health-{name}.json", body)
     (tmp_path / "health-odd.json").write_text("{}")
     with HealthReporter(HealthState(), _settings(tmp_path), name="me"):
         names = {path.name for path in tmp_path.iterdir()}
-    assert names == {f"health-{name}.json" for name in ("elsewhere", "odd", "me")}
+    left = ("elsewhere", "container", "odd", "me")
+    assert names == {f"health-{name}.json" for name in left}
 
 
 def test_file_is_not_written_through_a_link(tmp_path: Path) -> None:
