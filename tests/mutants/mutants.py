@@ -11,6 +11,7 @@ LEFTOVERS = "Nothing of a job outlives it"
 ENDS_WITH_DAEMON = "The runner does not outlive the daemon"
 PLAIN = "Nothing untrusted is unpickled"
 ONE_OWNER = "Of two workers that both believe"
+UNSEEN = "Who cannot be seen is not taken for dead"
 ONE_ATTEMPT = "However often a job is attempted"
 SET_BY_OTHERS = "A status that somebody sets"
 TWICE = "A job that is delivered twice"
@@ -251,6 +252,25 @@ MUTANTS = (
         old="return plain_pickle.loads(data)",
         new="return pickle.loads(data)",
         killers=(PAYLOAD,),
+    ),
+    # -- who cannot be seen may live
+    Mutant(
+        name="a folder is anybody's whose process cannot be seen",
+        promise=UNSEEN,
+        module="common.files.stale_workspaces",
+        function="remove_stale",
+        old="if _is_removable(folder) and not is_held(folder) and remove_all(folder):",
+        new="if _is_removable(folder) and remove_all(folder):",
+        killers=("tests/unit/common/files/test_workspace.py",),
+    ),
+    Mutant(
+        name="a process that cannot be looked at has ended",
+        promise=UNSEEN,
+        module="common.processes.process_identity",
+        function="_stat_fields",
+        old="if _exists(pid):",
+        new="if pid < 0:",
+        killers=("tests/unit/common/processes/test_process_identity.py",),
     ),
     # -- one of two owners is heard
     Mutant(
