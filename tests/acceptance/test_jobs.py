@@ -324,7 +324,7 @@ def fine():
 """
     other = "def plain():\n    return 1\n"
     entrypoint = platform.entrypoint(
-        source, {"first": {"fine": []}}, files={"other.py": other}
+        source, {"first": {"fine": []}}, files={"other.py": other}, own=True
     )
     plugin = platform.api.get("/plugins/", search=f'name:"{entrypoint.plugin}"')
     files = plugin["data"][0]["files"]

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import functools
 from typing import TYPE_CHECKING
 
 from tests.plugins.until import PATIENCE, until
 from tests.plugins.worker_process import wait_until_gone
 
 if TYPE_CHECKING:
-    from tests.plugins.testbed import Entrypoint, Platform
+    from tests.plugins.testbed import Platform
     from tests.plugins.worker_process import WorkerProcess
 
 PROBE = """
@@ -35,7 +34,7 @@ class Scene:
         self.platform = platform
         self.daemon = daemon
         self._standing = 2 if standby else 1
-        self._probe = _probe(platform)
+        self._probe = platform.entrypoint(PROBE, {"probing": {"probe": []}})
 
     def assert_clean(self) -> None:
         """Nothing of a job is left, the worker lives, and the next job runs."""
@@ -50,12 +49,6 @@ class Scene:
 
     def _folders(self) -> list[str]:
         return [str(path) for path in self.daemon.work_dir.glob("job-*")]
-
-
-@functools.lru_cache(maxsize=4)
-def _probe(platform: Platform) -> Entrypoint:
-    """One entrypoint for all scenes of a platform."""
-    return platform.entrypoint(PROBE, {"probing": {"probe": []}})
 
 
 def assert_gone(pids: set[int]) -> None:

@@ -14,7 +14,8 @@ import json
 import tarfile
 import time
 import uuid
-from dataclasses import dataclass
+import weakref
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -97,6 +98,28 @@ class Entrypoint:
 
 
 @dataclass(frozen=True)
+class Registered:
+    """What a client has registered, for whoever asks for the same again.
+
+    To register an entrypoint takes the REST API a tenth of a second of the processor.
+
+    Attributes:
+        types: The ids of the types that the platform brings, by name.
+        plugins: The id and the name of each plugin, by its files.
+        entrypoints: The entrypoints by what they were made of.
+    """
+
+    types: dict[str, int] = field(default_factory=dict)
+    plugins: dict[str, tuple[int, str]] = field(default_factory=dict)
+    entrypoints: dict[str, Entrypoint] = field(default_factory=dict)
+
+
+_REGISTERED: weakref.WeakKeyDictionary[ApiClient, Registered] = (
+    weakref.WeakKeyDictionary()
+)
+
+
+@dataclass(frozen=True)
 class LogLine:
     """One record of a job's log, unescaped; *text* is without its time stamp."""
 
@@ -121,7 +144,7 @@ class Platform:
         if queue is None:
             self.add_queue(self.queue)
         self._experiment: int | None = None
-        self._types: dict[str, int] = {}
+        self._registered = _REGISTERED.setdefault(api, Registered())
         self._queues: dict[str, int] = {}
         self._linked: set[tuple[int, int]] = set()
 
@@ -134,8 +157,9 @@ class Platform:
         artifact_inputs: Mapping[str, Sequence[str]] | None = None,
         parameters: Mapping[str, Any] | None = None,
         files: Mapping[str, str] | None = None,
+        own: bool = False,
     ) -> Entrypoint:
-        """Register a plugin and an entrypoint under a fresh name.
+        """Register a plugin and an entrypoint, or return those that are the same.
 
         Args:
             source: The plugin's ``tasks.py`` after `PLUGIN_HEADER`.
@@ -144,6 +168,8 @@ class Platform:
             artifact_inputs: Output names by input artifact; every type is ``any``.
             parameters: Defaults of global parameters; the type is read off them.
             files: More files of the plugin, by name.
+            own: Register both under a fresh name in any case, for a test that changes
+                them.
         """
         return self.register(
             {"__init__.py": "", **(files or {}), "tasks.py": PLUGIN_HEADER + source},
@@ -153,6 +179,7 @@ class Platform:
             else "",
             artifact_inputs=artifact_inputs,
             parameters=parameters,
+            own=own,
         )
 
     def register(
@@ -165,8 +192,9 @@ class Platform:
         parameters: Mapping[str, Any] | None = None,
         output: str = "value",
         outputs: Mapping[str, Sequence[str]] | None = None,
+        own: bool = False,
     ) -> Entrypoint:
-        """Register a plugin's files and an entrypoint as they are.
+        """Register a plugin's files and an entrypoint as they are; see `entrypoint`.
 
         Args:
             files: The plugin's files by name.
@@ -176,18 +204,12 @@ class Platform:
             parameters: Defaults of global parameters; the type is read off them.
             output: What the output of a task that returns something is called.
             outputs: The names of a task's outputs, where it has several.
+            own: See `entrypoint`.
         """
-        name = f"t{uuid.uuid4().hex[:10]}"
-        plugin = {"group": 1, "name": name, "description": ""}
-        plugin_id = self.api.post("/plugins/", plugin)["id"]
+        plugin_id, plugin = self._plugin(files, output, outputs or {}, own=own)
         types = self._parameter_types()
-        for file, text in files.items():
-            self._file(
-                plugin_id, file, text, _tasks(text, types["any"], output, outputs or {})
-            )
         body = {
             "group": 1,
-            "name": name,
             "description": "",
             "taskGraph": graph,
             "artifactGraph": artifact_graph,
@@ -214,8 +236,15 @@ class Platform:
             "plugins": [plugin_id],
             "artifactPlugins": [plugin_id],
         }
-        found = self.api.post("/entrypoints/", body)
-        return Entrypoint(found["id"], name, name)
+        known, key = self._registered.entrypoints, json.dumps(body)
+        if key in known and not own:
+            return known[key]
+        name = _fresh_name()
+        number: int = self.api.post("/entrypoints/", {**body, "name": name})["id"]
+        made = Entrypoint(number, name, plugin)
+        if not own:
+            known[key] = made
+        return made
 
     def change(self, entrypoint: Entrypoint, graph: Mapping[str, Any]) -> None:
         """Give an entrypoint another graph, and no artifacts; it has a new snapshot."""
@@ -232,6 +261,9 @@ class Platform:
             "artifactPluginSnapshotIds": [],
         }
         self.api.put(f"/entrypoints/{entrypoint.id}", body)
+        for key, known in list(self._registered.entrypoints.items()):
+            if known == entrypoint:  # it is not any more what that was
+                del self._registered.entrypoints[key]
         self._linked = {link for link in self._linked if link[0] != entrypoint.id}
 
     def submit(
@@ -307,15 +339,14 @@ class Platform:
 
     def status(self, job_id: int) -> str:
         """The job's status."""
-        return str(self.job(job_id)["status"])
+        return str(self.api.get(f"/jobs/{job_id}/status")["status"])
 
     def wait(
         self, job_id: int, *wanted: str, seconds: float = 60.0, every: float = 0.5
     ) -> str:
         """Wait until a job has one of the statuses (default: finished or failed).
 
-        To look takes the REST API a hundredth of a second of the processor: no other
-        request is sent that often.
+        No other request is sent that often; it is the cheapest that the REST API has.
         """
         ends = wanted or ("finished", "failed")
         deadline = time.monotonic() + seconds
@@ -396,12 +427,45 @@ class Platform:
 
     # -- plumbing --------------------------------------------------------------
 
+    def _plugin(
+        self,
+        files: Mapping[str, str],
+        output: str,
+        outputs: Mapping[str, Sequence[str]],
+        *,
+        own: bool,
+    ) -> tuple[int, str]:
+        """The id and the name of a plugin of these files."""
+        any_type = self._parameter_types()["any"]
+        bodies = [
+            {
+                "filename": file,
+                "contents": text,
+                "description": "",
+                "tasks": _tasks(text, any_type, output, outputs),
+            }
+            for file, text in files.items()
+        ]
+        known, key = self._registered.plugins, json.dumps(bodies)
+        if key in known and not own:
+            return known[key]
+        name = _fresh_name()
+        plugin = {"group": 1, "name": name, "description": ""}
+        number: int = self.api.post("/plugins/", plugin)["id"]
+        for body in bodies:
+            self.api.post(f"/plugins/{number}/files", body)
+        if not own:
+            known[key] = number, name
+        return number, name
+
     def _parameter_types(self) -> dict[str, int]:
         """The ids of the types that the platform brings, by name."""
-        if not self._types:
+        if not self._registered.types:
             found = self.api.get("/pluginParameterTypes/", pageLength=1000)["data"]
-            self._types = {entry["name"]: entry["id"] for entry in found}
-        return self._types
+            self._registered.types.update(
+                {entry["name"]: entry["id"] for entry in found}
+            )
+        return self._registered.types
 
     def _queue_id(self, name: str) -> int:
         if name not in self._queues:
@@ -418,17 +482,6 @@ class Platform:
         self.api.post(f"/entrypoints/{entrypoint.id}/queues", {"ids": [queue]})
         self._linked.add((entrypoint.id, queue))
 
-    def _file(
-        self, plugin_id: int, name: str, text: str, tasks: Mapping[str, Any]
-    ) -> None:
-        body = {
-            "filename": name,
-            "contents": text,
-            "description": "",
-            "tasks": dict(tasks),
-        }
-        self.api.post(f"/plugins/{plugin_id}/files", body)
-
 
 @pytest.fixture(scope="module")
 def platform(api: ApiClient) -> Platform:
@@ -442,6 +495,10 @@ def marks(tmp_path: Path) -> Path:
     folder = tmp_path / "marks"
     folder.mkdir()
     return folder
+
+
+def _fresh_name() -> str:
+    return f"t{uuid.uuid4().hex[:10]}"
 
 
 def _tasks(
