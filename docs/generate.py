@@ -35,7 +35,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # run as a file, Python looks for modules beside it only
 
 from benchmarks import page as benchmarks  # noqa: E402
-from docs import fault_table, soak_page  # noqa: E402
+from docs import fault_table, platform_tests, soak_page  # noqa: E402
 
 REFERENCE = ROOT / "docs/reference"
 README = ROOT / "README.md"
@@ -233,6 +233,7 @@ PAGES: dict[Path, Callable[[], str]] = {
     REFERENCE / "exit-codes.md": exit_codes_page,
     REFERENCE / "faults.md": partial(fault_table.page, NOTICE),
     REFERENCE / "soak.md": partial(soak_page.page, NOTICE),
+    REFERENCE / "platform-tests.md": partial(platform_tests.page, NOTICE),
     REFERENCE / "benchmarks.md": lambda: f"{NOTICE}{benchmarks.page()}",
     REFERENCE / benchmarks.RATIOS: benchmarks.ratios,
     REFERENCE / benchmarks.SCALE: benchmarks.throughput,

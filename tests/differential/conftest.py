@@ -15,12 +15,18 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(scope="session")
-def peer() -> Iterator[peers.Peer]:
-    """The peer as an oracle."""
+def peer_python() -> Path:
+    """The interpreter of an environment with the peer in it."""
     interpreter = peers.python()
     if interpreter is None:
         _absent(f"no environment with the peer: use `make test` or set {peers.PYTHON}")
-    with peers.Peer(interpreter) as oracle:
+    return interpreter
+
+
+@pytest.fixture(scope="session")
+def peer(peer_python: Path) -> Iterator[peers.Peer]:
+    """The peer as an oracle."""
+    with peers.Peer(peer_python) as oracle:
         yield oracle
 
 
