@@ -18,9 +18,9 @@ import pytest
 from tests.plugins.hostile_server import Conversation, hostile_server
 
 from dioptra_worker.errors import ServiceRefused, ServiceUnavailable
-from dioptra_worker.tracking import active_run, system_metrics
 from dioptra_worker.tracking.artifact_store import store
-from dioptra_worker.tracking.mlflow_run import MlflowTracking
+from dioptra_worker.tracking.mlflow import active_run, system_metrics
+from dioptra_worker.tracking.mlflow.run import MlflowTracking
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -586,7 +586,7 @@ def test_uploads_go_where_somebody_said(
 ) -> None:
     """Of an artifact nothing is sent to a host that MLflow's answer has made up."""
     artifact_store = pytest.importorskip("dioptra_worker.tracking.artifact_store")
-    download = pytest.importorskip("dioptra_worker.tracking.mlflow_download")
+    download = pytest.importorskip("dioptra_worker.tracking.mlflow.download")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://u:secret@127.0.0.1:9")
     asked: list[str] = []
 

@@ -16,7 +16,7 @@ from tests.plugins.hostile_server import Conversation, hostile_server
 
 from dioptra_worker.errors import ArtifactError, ServiceError
 from dioptra_worker.tracking.limits import Limits
-from dioptra_worker.tracking.mlflow_download import fetch
+from dioptra_worker.tracking.mlflow.download import fetch
 
 if TYPE_CHECKING:
     from collections.abc import Callable

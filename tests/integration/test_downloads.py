@@ -30,9 +30,10 @@ from dioptra_worker.errors import (
     ServiceUnavailable,
 )
 from dioptra_worker.tools.local.config import BUCKET
-from dioptra_worker.tracking import active_run, artifact_store, download
+from dioptra_worker.tracking import artifact_store, download
 from dioptra_worker.tracking.limits import MIN_RATE, Limits
-from dioptra_worker.tracking.mlflow_run import MlflowTracking
+from dioptra_worker.tracking.mlflow import active_run
+from dioptra_worker.tracking.mlflow.run import MlflowTracking
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -20,8 +20,9 @@ from tests.unit.api.scripted import Answer, Request, ScriptedApi
 
 from dioptra_worker.errors import ServiceError, ServiceRefused, ServiceUnavailable
 from dioptra_worker.protocol.forkserver import StartCloseRun
-from dioptra_worker.tracking import active_run, artifact_store
-from dioptra_worker.tracking.mlflow_run import (
+from dioptra_worker.tracking import artifact_store
+from dioptra_worker.tracking.mlflow import active_run
+from dioptra_worker.tracking.mlflow.run import (
     MAX_SHORT_VALUE,
     RUNNER_TAG,
     MlflowTracking,

@@ -39,8 +39,8 @@ ALLOWED = {
     "sdk/spawned_children.py": "a task's children find the worker by it",
     "tracking/artifact_store.py": "it keeps the operator's, which tasks may change",
     "tracking/s3/upload.py": "it keeps the operator's, which tasks may change",
-    "tracking/active_run.py": "a task's children get the run by MLflow's own variable",
-    "tracking/mlflow_run.py": "MLflow would go on with a run that its variable names",
+    "tracking/mlflow/active_run.py": "a task's children find the run by its variable",
+    "tracking/mlflow/run.py": "MLflow would go on with a run that its variable names",
     "tracking/store_address.py": "MLflow's own variable says which hosts are believed",
     "tracking/s3/client.py": "it reads what MLflow's own S3 store reads",
 }

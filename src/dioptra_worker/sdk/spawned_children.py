@@ -10,8 +10,8 @@ from urllib.parse import unquote, urlsplit
 
 from dioptra_worker.errors import WorkerError
 from dioptra_worker.sdk import bridge
-from dioptra_worker.tracking import active_run
 from dioptra_worker.tracking.backend import backend
+from dioptra_worker.tracking.mlflow import active_run
 
 if TYPE_CHECKING:
     from collections.abc import MutableMapping

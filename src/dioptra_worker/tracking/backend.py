@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
 
 SERVER_MODULES = (
-    "dioptra_worker.tracking.mlflow_run",
+    "dioptra_worker.tracking.mlflow.run",
     "dioptra_worker.tracking.s3.download",
-    "dioptra_worker.tracking.mlflow_download",
+    "dioptra_worker.tracking.mlflow.download",
 )
 """What a fork server imports beforehand when its jobs are tracked on a server."""
 
@@ -31,6 +31,6 @@ def backend(folder: str | None) -> Tracking:
         from dioptra_worker.tracking.folder_run import FolderTracking  # noqa: PLC0415
 
         return FolderTracking(Path(folder))
-    from dioptra_worker.tracking.mlflow_run import MlflowTracking  # noqa: PLC0415
+    from dioptra_worker.tracking.mlflow.run import MlflowTracking  # noqa: PLC0415
 
     return MlflowTracking()

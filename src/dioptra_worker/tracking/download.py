@@ -36,7 +36,7 @@ def fetch(
 
         s3_download.fetch(uri, target, is_dir=is_dir, limits=limits, listener=listener)
     else:
-        from dioptra_worker.tracking import mlflow_download  # noqa: PLC0415
+        from dioptra_worker.tracking.mlflow import download as mlflow_download  # noqa: PLC0415
 
         mlflow_download.fetch(
             uri, target, is_dir=is_dir, limits=limits, listener=listener

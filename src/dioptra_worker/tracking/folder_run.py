@@ -24,7 +24,7 @@ import yaml
 
 from dioptra_worker.common.environment import environment_variables
 from dioptra_worker.errors import ServiceRefused
-from dioptra_worker.tracking import active_run
+from dioptra_worker.tracking.mlflow import active_run
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

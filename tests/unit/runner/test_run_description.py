@@ -13,7 +13,7 @@ from tests.unit.api.scripted import Answer, Request, ScriptedApi
 from dioptra_worker.errors import ServiceRefused
 from dioptra_worker.protocol.messages import Plan
 from dioptra_worker.runner.run_description import describing_run
-from dioptra_worker.tracking.mlflow_run import MlflowTracking
+from dioptra_worker.tracking.mlflow.run import MlflowTracking
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -33,7 +33,7 @@ def warm_up_caches() -> None:
     """Call once what every job calls; what fails is said and is no one's end."""
     steps: list[Callable[[], object]] = [_import_engine, _compile]
     if sys.modules.keys() & set(SERVER_MODULES):
-        from dioptra_worker.tracking import mlflow_run  # noqa: PLC0415 - they are slow
+        from dioptra_worker.tracking.mlflow import run as mlflow_run  # noqa: PLC0415 - they are slow
         from dioptra_worker.tracking.s3 import (  # noqa: PLC0415 - they are slow
             client as s3,
         )

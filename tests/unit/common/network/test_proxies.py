@@ -11,7 +11,7 @@ from dioptra_worker.api.client import DioptraApi
 from dioptra_worker.common.network.proxies import check_proxy, via_proxy
 from dioptra_worker.errors import ServiceError, ServiceUnavailable
 from dioptra_worker.tools.doctor.checks import api as api_check
-from dioptra_worker.tracking.mlflow_run import MlflowTracking
+from dioptra_worker.tracking.mlflow.run import MlflowTracking
 from dioptra_worker.tracking.s3 import client as s3
 
 CLOSED = "http://someone:hush-hush@127.0.0.1:9"

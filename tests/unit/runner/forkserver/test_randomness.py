@@ -230,7 +230,7 @@ def test_what_we_import_ourselves_is_covered() -> None:
     """No module of ours, of MLflow's or of boto3's holds a generator without a rule."""
     program = (
         "from dioptra_worker.runner.forkserver import preload, randomness\n"
-        "preload.preload(['dioptra_worker.tracking.mlflow_run'])\n"
+        "preload.preload(['dioptra_worker.tracking.mlflow.run'])\n"
         "found = list(randomness._generators())\n"
         "print(randomness._equal_in_two_forks(found) or None)"
     )

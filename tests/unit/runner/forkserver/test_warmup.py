@@ -17,7 +17,7 @@ def no_network(*_):
     raise AssertionError("the network was used")
 socket.socket.connect = no_network
 from dioptra_worker.runner.forkserver import preload
-preload.preload(["dioptra_worker.tracking.mlflow_run"])
+preload.preload(["dioptra_worker.tracking.mlflow.run"])
 threads = threading.active_count()
 before = set(sys.modules)
 from dioptra_worker import engine

@@ -48,7 +48,7 @@ def check(uri: str, trial: Trial, *, timeout: float) -> Iterator[Finding]:
     """
     from mlflow.exceptions import MlflowException  # noqa: PLC0415 - seconds
 
-    from dioptra_worker.tracking import system_metrics  # noqa: PLC0415 - seconds
+    from dioptra_worker.tracking.mlflow import system_metrics  # noqa: PLC0415 - seconds
 
     _fail_fast(timeout)
     try:

@@ -19,7 +19,7 @@ from dioptra_worker.sdk.pyplugs import (
     register,
 )
 from dioptra_worker.sdk.spawned_children import attach
-from dioptra_worker.tracking.active_run import attach_as_child
+from dioptra_worker.tracking.mlflow.active_run import attach_as_child
 
 __all__ = [
     "PluginInfo",

@@ -21,7 +21,7 @@ from dioptra_worker.tracking.limits import (
     disk_full_as_artifact_error,
     refuse_twins,
 )
-from dioptra_worker.tracking.mlflow_timeouts import client_timeouts
+from dioptra_worker.tracking.mlflow.client import client_timeouts
 from dioptra_worker.tracking.parallel import parallel_map
 from dioptra_worker.tracking.store_address import refuse_unknown_store
 

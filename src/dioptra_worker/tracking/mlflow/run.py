@@ -31,8 +31,9 @@ from dioptra_worker.errors import ServiceError, ServiceRefused, ServiceUnavailab
 from dioptra_worker.protocol.messages import NO_JOB
 from dioptra_worker.protocol.run_rules import artifacts_problem, run_id_problem
 from dioptra_worker.provenance.run_tags import JOB_ID
-from dioptra_worker.tracking import active_run, artifact_store, system_metrics
-from dioptra_worker.tracking.mlflow_timeouts import client_timeouts
+from dioptra_worker.tracking import artifact_store
+from dioptra_worker.tracking.mlflow import active_run, system_metrics
+from dioptra_worker.tracking.mlflow.client import client_timeouts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

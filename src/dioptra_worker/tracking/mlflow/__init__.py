@@ -1,0 +1,1 @@
+"""MLflow: the run of a job, and artifacts that only its client can fetch."""
