@@ -53,7 +53,7 @@ def files_to_upload(path: Path, *, service: str) -> list[Path]:
 def _refuse_names(files: list[Path], folder: Path, *, service: str) -> None:
     for file in files:
         name = str(file.relative_to(folder))
-        if not is_text(name):
+        if not _is_text(name):
             raise ServiceRefused(
                 f"{os.fsencode(name)!r} cannot be stored: its name is not UTF-8; have"
                 " the artifact task choose another one",
@@ -61,7 +61,7 @@ def _refuse_names(files: list[Path], folder: Path, *, service: str) -> None:
             )
 
 
-def is_text(name: str) -> bool:
+def _is_text(name: str) -> bool:
     """Whether a name that the system gave has bytes that are UTF-8."""
     try:
         name.encode()

@@ -21,7 +21,7 @@ from dioptra_worker.tracking.limits import (
     disk_full_as_artifact_error,
     refuse_twins,
 )
-from dioptra_worker.tracking.mlflow.client import client_timeouts
+from dioptra_worker.tracking.mlflow.client import UNREADABLE, client_timeouts
 from dioptra_worker.tracking.parallel import parallel_map
 from dioptra_worker.tracking.store_address import refuse_unknown_store
 
@@ -38,15 +38,6 @@ SERVICE = "artifact store"
 MAX_DEPTH = 100
 """Folders in each other; a server can make up more without end."""
 MAX_PARALLEL_FILES = 8
-_UNREADABLE = (
-    ArithmeticError,
-    AttributeError,
-    LookupError,
-    RecursionError,
-    TypeError,
-    ValueError,
-)
-"""What MLflow's client raises when it reads JSON of another shape."""
 _POLL_INTERVAL = 0.5
 """Seconds between two looks at how much has come: MLflow does not tell."""
 
@@ -75,7 +66,7 @@ def fetch(
             refuse_twins({path: arriving / path for path in sizes})
             # What is at the target is whole: it gets there in one step, and last.
             (arriving / name).rename(target)
-    except (MlflowException, OSError, *_UNREADABLE) as error:
+    except (MlflowException, OSError, *UNREADABLE) as error:
         raise ServiceUnavailable(
             f"the artifact store did not give {uri}: {format_exception(error)}",
             service=SERVICE,

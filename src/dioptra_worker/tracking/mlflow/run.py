@@ -16,7 +16,6 @@ from urllib.parse import urlsplit
 
 import mlflow
 import requests
-from google.protobuf import json_format
 from mlflow import environment_variables
 from mlflow.entities import Param, Run, RunTag
 from mlflow.exceptions import MlflowException
@@ -33,7 +32,7 @@ from dioptra_worker.protocol.run_rules import artifacts_problem, run_id_problem
 from dioptra_worker.provenance.run_tags import JOB_ID
 from dioptra_worker.tracking import artifact_store
 from dioptra_worker.tracking.mlflow import active_run, system_metrics
-from dioptra_worker.tracking.mlflow.client import client_timeouts
+from dioptra_worker.tracking.mlflow.client import UNREADABLE, client_timeouts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -47,17 +46,6 @@ RUNNER_TAG = "dioptra.runner"
 PARAMS_PER_BATCH = 100
 MAX_SHORT_VALUE = 250
 """Characters of a parameter's value that every MLflow server takes."""
-
-_UNREADABLE = (
-    json_format.Error,
-    ArithmeticError,
-    AttributeError,
-    LookupError,
-    RecursionError,
-    TypeError,
-    ValueError,
-)
-"""What MLflow's client raises when it reads JSON of another shape."""
 
 _log = logging.getLogger("dioptra_worker.tracking")
 
@@ -397,7 +385,7 @@ def translate_errors(what: str) -> Iterator[None]:
             " unset the variable",
             service=SERVICE,
         ) from error
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         if _is_of_a_variable(error):
             raise ServiceRefused(
                 f"{SERVICE} was not asked to {what}: one of its variables cannot be"
