@@ -66,13 +66,7 @@ def expect_shape(path: str) -> Iterator[None]:
     """
     try:
         yield
-    except (
-        ArithmeticError,
-        AttributeError,
-        LookupError,
-        TypeError,
-        ValueError,
-    ) as error:
+    except _OTHER_SHAPE as error:
         raise ServiceUnavailable(
             f"the {SERVICE} answered GET {path} with JSON of another shape"
             f" ({cause(error)}): check that DIOPTRA_API is the address of a Dioptra"

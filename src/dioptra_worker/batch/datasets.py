@@ -17,6 +17,7 @@ from dioptra_worker.batch.errors import BadBatch, MissingDatasetArchive
 from dioptra_worker.common.files.archives import MAX_ARTIFACT_BYTES, unpack
 from dioptra_worker.common.files.removal import remove
 from dioptra_worker.errors import WorkerError
+from dioptra_worker.provenance import DELETED
 from dioptra_worker.sdk.client.errors import StatusCodeError
 from dioptra_worker.sdk.client.files import FileTypes
 
@@ -172,7 +173,7 @@ class DatasetWorker(BaseWorker):
             dataset.id,
             file_type=FileTypes.TAR_GZ,
             output_dir=folder,
-            file_stem="contents",
+            file_stem=CONTENTS,
         )
         _unpack(archive, dataset, folder)
         archive.unlink()
@@ -220,7 +221,7 @@ class DatasetWorker(BaseWorker):
     def _check_complete(self, dataset: Dataset) -> None:
         """Refuse what is no folder, was deleted, or is not finished."""
         artifact = self.api_client().artifacts.get_by_id(dataset.id)
-        if str(artifact.get("description", "")).startswith("[deleted]"):
+        if str(artifact.get("description", "")).startswith(DELETED):
             raise MissingDatasetArchive(f"data set {dataset.id} was deleted")
         if not artifact.get("isDir", True):
             raise MissingDatasetArchive(

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from dioptra_worker.common.processes.job_user import send_user
 from dioptra_worker.daemon.pool.slot import Slot
+from dioptra_worker.daemon.shutdown import STOP_SIGNALS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -31,9 +32,6 @@ if TYPE_CHECKING:
     from dioptra_worker.supervision.job_users.assignment import JobUsers
 
 log = logging.getLogger("dioptra_worker.crew")
-
-STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-"""Signals that go to all slots; SIGHUP is a terminal that was closed."""
 
 
 class WorkerPool:
