@@ -30,6 +30,7 @@ from dioptra_worker.engine.wording import format_exception, safe_str
 from dioptra_worker.errors import RunnerError, WorkerError
 from dioptra_worker.homes import link_downloads
 from dioptra_worker.protocol import codec
+from dioptra_worker.protocol.job_variables import JOB_VARIABLE
 from dioptra_worker.protocol.messages import (
     EXIT_DISCONNECTED,
     NO_JOB,
@@ -98,7 +99,7 @@ def main(sock: socket.socket, *, seed: int) -> NoReturn:
     signal.signal(signal.SIGINT, lambda *_: None)
     prepare_children()
     del sys.argv[1:]  # the fork server's arguments, which are no plugin's
-    os.environ["__JOB_ID"] = str(start.job_id)
+    os.environ[JOB_VARIABLE] = str(start.job_id)
     announce(os.environ, address=start.address, log_level=start.log_level)
     if Path(start.temporary).is_dir():
         os.environ["TMPDIR"] = start.temporary

@@ -106,10 +106,6 @@ class Bridge(Protocol):
         ...
 
 
-ADDRESS_VARIABLE = "__JOB_SOCKET"
-"""The variable by which processes that a task starts find the worker."""
-OUTPUT_VARIABLE = "__JOB_OUTPUT"
-"""The variable that tells them the job's log level, and which files are its streams."""
 _installed: Bridge | None = None
 
 

@@ -9,6 +9,11 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from dioptra_worker.errors import WorkerError
+from dioptra_worker.protocol.job_variables import (
+    ADDRESS_VARIABLE,
+    JOB_VARIABLE,
+    OUTPUT_VARIABLE,
+)
 from dioptra_worker.sdk import bridge
 from dioptra_worker.tracking.backend import backend
 from dioptra_worker.tracking.mlflow import active_run
@@ -21,7 +26,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("dioptra_worker.job")
 
-_JOB_VARIABLE = "__JOB_ID"
 _STREAMS: dict[OutputStream, int] = {"stdout": 1, "stderr": 2}
 
 
@@ -35,9 +39,9 @@ def announce(
         address: Where they find the worker.
         log_level: The least severity of log records to send.
     """
-    environment[bridge.ADDRESS_VARIABLE] = address
+    environment[ADDRESS_VARIABLE] = address
     files = [_file(descriptor) for descriptor in _STREAMS.values()]
-    environment[bridge.OUTPUT_VARIABLE] = " ".join([log_level, *files])
+    environment[OUTPUT_VARIABLE] = " ".join([log_level, *files])
 
 
 def attach(*, capture: bool = False) -> bridge.Bridge | None:
@@ -48,8 +52,8 @@ def attach(*, capture: bool = False) -> bridge.Bridge | None:
             several processes come whole. What leads elsewhere than the job's own
             streams, to a file or to the task, is left alone.
     """
-    address = os.environ.get(bridge.ADDRESS_VARIABLE)
-    job_id = os.environ.get(_JOB_VARIABLE, "")
+    address = os.environ.get(ADDRESS_VARIABLE)
+    job_id = os.environ.get(JOB_VARIABLE, "")
     if bridge.installed() is None and address and job_id.isdigit():
         link, ours = _connect(address, int(job_id))
         bridge.install(ours)
@@ -86,7 +90,7 @@ def _store_metric(name: str, value: float, step: int) -> None:
 def _capture(link: ChildLink) -> None:
     from dioptra_worker.sdk import output_capture  # noqa: PLC0415 - as above
 
-    level, *files = os.environ.get(bridge.OUTPUT_VARIABLE, "").split()
+    level, *files = os.environ.get(OUTPUT_VARIABLE, "").split()
     streams: list[OutputStream] = [
         name
         for (name, descriptor), file in zip(_STREAMS.items(), files, strict=False)

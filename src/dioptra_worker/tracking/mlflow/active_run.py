@@ -18,13 +18,14 @@ import sys
 from importlib.abc import MetaPathFinder
 from typing import TYPE_CHECKING, Any
 
+from dioptra_worker.protocol.job_variables import JOB_VARIABLE
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from importlib.machinery import ModuleSpec
     from types import ModuleType
 
 VARIABLE = "MLFLOW_RUN_ID"
-_JOB_VARIABLE = "__JOB_ID"
 _FLUENT = "mlflow.tracking.fluent"
 _NESTED_POSITION = 3
 """Where ``start_run`` takes *nested* if it is not given by its name."""
@@ -75,7 +76,7 @@ def prepare() -> None:
 def attach_as_child() -> None:
     """Do the same in a process that a task has started; nothing elsewhere."""
     run_id = os.environ.get(VARIABLE)
-    if _job.run_id is None and run_id and _JOB_VARIABLE in os.environ:
+    if _job.run_id is None and run_id and JOB_VARIABLE in os.environ:
         attach(run_id)
 
 

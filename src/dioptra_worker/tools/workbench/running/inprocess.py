@@ -20,6 +20,7 @@ import structlog
 from dioptra_worker.common.environment import environment_variables
 from dioptra_worker.common.files.workspace import temporary_work_dir, workspace
 from dioptra_worker.errors import RunnerError, WorkerError
+from dioptra_worker.protocol.job_variables import JOB_VARIABLE
 from dioptra_worker.protocol.messages import NO_JOB, Metric, RunStarted, SessionRequest
 from dioptra_worker.runner.job import JobFailed, run_job
 from dioptra_worker.runner.job_context import job_context
@@ -193,7 +194,7 @@ def _as_in_a_runner(
     sdk_bridge.install(bridge)
     try:
         with (
-            environment_variables({"__JOB_ID": str(NO_JOB)}),
+            environment_variables({JOB_VARIABLE: str(NO_JOB)}),
             contextlib.chdir(directory),
             _logging(recorder, logging.getLevelNamesMapping()[log_level]),
             _printing(recorder, capture),
