@@ -6,6 +6,7 @@ import logging
 import os
 from pathlib import Path
 
+from dioptra_worker.common.text.humanize import some_of
 from dioptra_worker.errors import ServiceRefused
 
 log = logging.getLogger("dioptra_worker.tracking")
@@ -73,11 +74,8 @@ def _is_text(name: str) -> bool:
 def _warn_left_out(path: Path, left_out: list[Path]) -> None:
     if not left_out:
         return
-    named = ", ".join(repr(str(it.relative_to(path))) for it in left_out[:_MAX_NAMED])
-    more = len(left_out) - _MAX_NAMED
     log.warning(
-        "left out of %r, being links to folders or no files: %s%s",
+        "left out of %r, being links to folders or no files: %s",
         path.name,
-        named,
-        f" and {more} more" if more > 0 else "",
+        some_of([str(it.relative_to(path)) for it in left_out], _MAX_NAMED),
     )

@@ -1,10 +1,14 @@
-"""Durations, sizes and signals as people write them: one spelling everywhere."""
+"""Durations, sizes, names and signals as people write them: one spelling everywhere."""
 
 from __future__ import annotations
 
 import signal
+from typing import TYPE_CHECKING
 
 from dioptra_worker.engine.wording import format_exception
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 
@@ -53,6 +57,18 @@ def first_line(error: BaseException, *, limit: int = 400) -> str:
     """What an error says, without what libraries add below; shortened when long."""
     lines = str(error).strip().splitlines() or [format_exception(error)]
     return lines[0][:limit]
+
+
+def some_of(names: Sequence[str], most: int) -> str:
+    """Quote the first of some names, and count the others: ``'a', 'b' and 1,234 more``.
+
+    Args:
+        names: All of them.
+        most: How many to quote.
+    """
+    shown = ", ".join(map(repr, names[:most]))
+    more = len(names) - most
+    return f"{shown} and {more:,} more" if more > 0 else shown
 
 
 def signal_name(number: int) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dioptra_worker.common.files.removal import remove
+from dioptra_worker.common.text.humanize import some_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -87,6 +88,4 @@ def remove_files(
 
 def named(paths: list[Path]) -> str:
     """Name some files, and count the others."""
-    shown = ", ".join(repr(str(path)) for path in paths[:_MAX_NAMED])
-    more = len(paths) - _MAX_NAMED
-    return f"{shown} and {more:,} more" if more > 0 else shown
+    return some_of(list(map(str, paths)), _MAX_NAMED)

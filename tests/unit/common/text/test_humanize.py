@@ -1,4 +1,4 @@
-"""Durations, sizes and signals are written as people write them."""
+"""Durations, sizes and names are written as people write them."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from dioptra_worker.common.text.humanize import (
     duration,
     precise_duration,
     size,
+    some_of,
 )
 
 GIB = 1 << 30
@@ -86,3 +87,12 @@ def test_precise_duration(amount: float, text: str) -> None:
 def test_coarse_duration(amount: float, text: str) -> None:
     """A long duration is told by its two largest units."""
     assert coarse_duration(amount) == text
+
+
+@pytest.mark.parametrize(
+    ("count", "words"),
+    [(0, ""), (1, "'0'"), (2, "'0', '1'"), (3, "'0', '1' and 1 more")],
+)
+def test_some_names(count: int, words: str) -> None:
+    """Names beyond those that are quoted are counted."""
+    assert some_of([str(number) for number in range(count)], 2) == words
