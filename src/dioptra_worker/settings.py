@@ -13,7 +13,7 @@ import math
 import os
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypedDict, cast, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypedDict, cast
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -33,6 +33,7 @@ from dioptra_worker.credentials import (
     secrets_in,
 )
 from dioptra_worker.errors import SettingsError
+from dioptra_worker.protocol.messages import SEVERITIES, Severity
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,7 +44,6 @@ LEASE_TTL = 90.0
 """Seconds after which a lease on a job that nobody renews runs out; see `Settings`."""
 _LEVELS = {"WARN": "WARNING", "FATAL": "CRITICAL", "NOTSET": "DEBUG"}
 """Other names of severities that `logging` knows, as RQ takes them."""
-LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
 _LOG_LEVEL = "DIOPTRA_RQ_WORKER_LOG_LEVEL"
 
 RUNNER_DEFAULTS = {
@@ -187,7 +187,7 @@ class Settings(BaseSettings):
         name="DIOPTRA_RQ_WORKER_LOG_AS_JSON",
         description="Write the daemon's own log as JSON lines instead of for people.",
     )
-    log_level: LogLevel = _optional(
+    log_level: Severity = _optional(
         "INFO",
         _LOG_LEVEL,
         "The least severity that the daemon logs: DEBUG, INFO, WARNING, ERROR or"
@@ -538,8 +538,8 @@ def log_level(environment: Mapping[str, str]) -> str:
         SettingsError: It is none.
     """
     level = _level(environment.get(_LOG_LEVEL, "")) or "INFO"
-    if level not in get_args(LogLevel):
-        known = ", ".join(get_args(LogLevel))
+    if level not in SEVERITIES:
+        known = ", ".join(SEVERITIES)
         raise SettingsError([f"{_LOG_LEVEL} is {level!r}: set it to one of {known}"])
     return level
 

@@ -9,11 +9,12 @@ killed job had done to its element may be done again, but never twice at once.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
 from dioptra_worker.broker.connection import translate_errors
 from dioptra_worker.broker.odd_keys import OddKeys, tell
 from dioptra_worker.common.text.strict_json import NotJson, loads
+from dioptra_worker.protocol.messages import BatchElementState
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
@@ -21,8 +22,7 @@ if TYPE_CHECKING:
     import redis
     from redis.commands.core import Script
 
-State = Literal["queued", "started", "processed", "error"]
-STATES: tuple[State, ...] = ("queued", "started", "processed", "error")
+STATES: tuple[BatchElementState, ...] = get_args(BatchElementState)
 Outcome = Literal["granted", "held", "processed", "postponed", "settled", "lost"]
 
 PREFIX = "dioptra-worker:activity"
@@ -142,7 +142,7 @@ class ElementRecord:
     """
 
     element: str
-    state: State
+    state: BatchElementState
     job: int
     attempts: int
     crashes: int
@@ -170,8 +170,8 @@ class ElementRecord:
             raise NotJson(f"{type(error).__name__}: {error}") from None
 
 
-def _state(text: object) -> State:
-    return STATES[STATES.index(cast("State", text))]
+def _state(text: object) -> BatchElementState:
+    return STATES[STATES.index(cast("BatchElementState", text))]
 
 
 class ElementLeases:
@@ -225,7 +225,7 @@ class ElementLeases:
     def set_state(
         self,
         element: str,
-        state: State,
+        state: BatchElementState,
         *,
         token: str,
         error: str = "",
@@ -268,7 +268,7 @@ class ElementLeases:
                 except ValueError:  # also a field that is no UTF-8
                     tell(f"{self._key} {field[:100]!r}", "this field is passed over")
 
-    def reset(self, states: Collection[State]) -> int:
+    def reset(self, states: Collection[BatchElementState]) -> int:
         """Forget the elements in some states, so that they are processed again.
 
         Returns:
