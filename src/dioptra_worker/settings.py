@@ -396,11 +396,17 @@ class Settings(BaseSettings):
         return value
 
     def cache_key(self) -> bytes:
-        """What the cache's checksums are made with: no job can know the password."""
+        """What the cache's checksums are made with."""
+        return self._key("snapshots in the cache")
+
+    def imports_key(self) -> bytes:
+        """What the checksum of what was learned of imports is made with."""
+        return self._key("imports of jobs")
+
+    def _key(self, purpose: str) -> bytes:
+        """A secret of ours: no job can know the password."""
         password = self.password.get_secret_value().encode()
-        return hmac.digest(
-            password, b"dioptra-worker: snapshots in the cache", "sha256"
-        )
+        return hmac.digest(password, f"dioptra-worker: {purpose}".encode(), "sha256")
 
     def secrets(self) -> tuple[str, ...]:
         """The values that must never be shown; see `credentials.secrets_in`."""

@@ -111,7 +111,10 @@ def test_idle_then_busy_then_counted(
     assert probed.health()[0] == 0
     assert probed.metric('state{state="idle"}') == 1
     good, bad = tmp_path / "good", tmp_path / "bad"
-    first = platform.submit(platform.entrypoint(SOURCE, {"a": {"work": [str(good)]}}))
+    importing = f"import rq\n{SOURCE}"
+    first = platform.submit(
+        platform.entrypoint(importing, {"a": {"work": [str(good)]}})
+    )
     platform.wait_for_line(first, "working now")
     assert probed.metric('state{state="busy"}') == 1
     until(lambda: probed.health()[1].startswith(f"busy with job {first}"))
@@ -126,6 +129,10 @@ def test_idle_then_busy_then_counted(
     assert probed.metric("job_duration_seconds_sum") > 0
     assert probed.metric("job_highest_peak_memory_bytes") > 1 << 20
     assert probed.metric("outbox_depth") == 0
+    name = 'job_import{}{{module="rq"}}'
+    until(lambda: name.format("s_total") in probed.get("/metrics")[1])
+    assert probed.metric(name.format("s_total")) == 1
+    assert 0.02 <= probed.metric(name.format("_seconds_total")) < 60
     assert probed.get("/readyz")[0] == 200
 
 

@@ -42,6 +42,7 @@ from dioptra_worker.daemon.job.heartbeat import (
     Heartbeat,
     interval_for,
 )
+from dioptra_worker.daemon.learning.import_costs import ImportCosts
 from dioptra_worker.daemon.main_loop import MainLoop
 from dioptra_worker.daemon.outbox.journal import Journals
 from dioptra_worker.daemon.recovery.orphaned_outboxes import OrphanedOutboxes
@@ -184,6 +185,11 @@ class Daemon:
             ),
             self._health,
             self._times,
+            ImportCosts(
+                self._settings.work_dir,
+                key=self._settings.imports_key(),
+                tell=self._health.job_imported,
+            ).learn_soon,
         )
         return Handler(
             rq=rq,

@@ -23,6 +23,8 @@ OWN_LOGGER = "dioptra_worker"
 STEP_LOGGER = f"{OWN_LOGGER}.job"
 """The logger of what the worker says of a job's steps."""
 
+MAX_IMPORTS = 32
+"""Imports of one job that are told; those that took longest."""
 MAX_ELEMENT = 1000
 """Characters of a batch element's id."""
 MAX_ELEMENT_ERROR = 2000
@@ -273,6 +275,19 @@ class BatchClaimReply:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class ModuleImported:
+    """How long the job waited for the import of a module; told at its end.
+
+    Attributes:
+        module: The module's full name.
+        seconds: How long its import took, with all that it imported.
+    """
+
+    module: str
+    seconds: float
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class RunnerResult:
     """The runner's last word: how the job ended, seen from inside.
 
@@ -298,6 +313,7 @@ RunnerMessage = (
     | ServiceState
     | SessionRequest
     | BatchClaimRequest
+    | ModuleImported
     | RunnerResult
 )
 """What a runner says: flat records, which can be read whoever has written them."""

@@ -46,6 +46,7 @@ from dioptra_worker.runner.exit_handlers import (
     run_exit_handlers,
 )
 from dioptra_worker.runner.forked_children import prepare_children
+from dioptra_worker.runner.import_times import ImportTimes
 from dioptra_worker.runner.job import JobFailed, plugin_folders, run_job
 from dioptra_worker.runner.job_context import job_context
 from dioptra_worker.runner.outage_messages import outage_callbacks
@@ -115,14 +116,21 @@ def main(sock: socket.socket, *, seed: int) -> NoReturn:
     begin_handlers()
     objects = JobObjects()
     tracking = backend(start.folder)
+    times = ImportTimes()
     with end_children_here():
-        ended = _run(start, channel, bridge, tracking=tracking, seed=seed, stop=stop)
+        ended = _run(
+            *(start, channel, bridge),
+            tracking=tracking,
+            seed=seed,
+            stop=stop,
+            times=times,
+        )
     stop.ignore()  # the result is not interrupted
     finishing = allocate_lock()  # as it was before user code
 
     def finish() -> None:
         finishing.acquire()  # for ever: of two that come here, one ends the process
-        _finish(ended, tracking, channel)
+        _finish(ended, tracking, channel, times)
 
     run_exit_handlers(join_threads=ended.ending != "stopped", too_late=finish)
     _remove_shared_memory(objects)
@@ -148,7 +156,9 @@ class _Ended:
     run_id: str | None = None
 
 
-def _finish(ended: _Ended, tracking: Tracking, channel: Channel) -> NoReturn:
+def _finish(
+    ended: _Ended, tracking: Tracking, channel: Channel, times: ImportTimes
+) -> NoReturn:
     """Close the run, say how the job ended, and end the process."""
     closed = False
     if ended.ending != "stopped":
@@ -157,6 +167,8 @@ def _finish(ended: _Ended, tracking: Tracking, channel: Channel) -> NoReturn:
     output_capture.flush()
     with contextlib.suppress(BaseException):  # a plugin's own handler
         logging.shutdown()
+    for imported in times.slowest():
+        channel.send(imported)
     channel.send(
         RunnerResult(ending=ended.ending, reason=ended.reason, run_closed=closed)
     )
@@ -171,6 +183,7 @@ def _run(
     tracking: Tracking,
     seed: int,
     stop: StopSignal,
+    times: ImportTimes,
 ) -> _Ended:
     """Run the job; whatever user code does short of ending the process ends here."""
     run_id = None
@@ -186,6 +199,7 @@ def _run(
             bridge.store_metric = partial(_log_metric, tracking, run_id)
         plan = channel.plan()
         folders = plugin_folders(plan)
+        times.begin([Path(start.directory), *folders])
         bridge.context = job_context(plan)
         run_job(
             plan,

@@ -18,10 +18,12 @@ from hypothesis import strategies as st
 
 from dioptra_worker.protocol.codec import encode
 from dioptra_worker.protocol.messages import (
+    MAX_IMPORTS,
     BatchClaimRequest,
     Log,
     Message,
     Metric,
+    ModuleImported,
     RunnerMessage,
     RunnerResult,
     RunStarted,
@@ -144,6 +146,10 @@ def _is_harmless(value: object) -> bool:
         Metric(name="a" * 251, value=1.0, step=None),
         Metric(name="loss\n\n", value=1.0, step=None),
         Metric(name="loss", value="many", step=None),
+        ModuleImported(module="os.path; import x", seconds=1.0),
+        ModuleImported(module="", seconds=1.0),
+        ModuleImported(module="a" * 201, seconds=1.0),
+        ModuleImported(module="numpy", seconds=-1.0),
     ],
 )
 def test_what_is_not_the_jobs_own_is_ignored(forged: RunnerMessage) -> None:
@@ -182,6 +188,19 @@ def test_a_job_ends_once() -> None:
     assert output.result is not None
     assert output.result.ending == "failed"
     assert len(output.result.reason) == message_limits.MAX_REASON
+
+
+def test_imports_are_few_and_take_no_longer_than_any_does() -> None:
+    """Of a job's imports so many are heard as a runner tells, and no years of them."""
+    forged = [ModuleImported(module=f"m{n}", seconds=1e300) for n in range(40)]
+    _, ear = _read([encode(each)[:-1] for each in forged])
+    assert len(ear.messages) == MAX_IMPORTS
+    assert {
+        message.seconds
+        for message in ear.messages
+        if isinstance(message, ModuleImported)
+    } == {message_limits.LONGEST_IMPORT}
+    assert len(ear.refusals) == len(forged) - MAX_IMPORTS
 
 
 def test_long_names_are_cut() -> None:

@@ -58,6 +58,7 @@ def render(health: Snapshot) -> str:
         *_services(health),
         *_parked(health),
         *_jobs(health),
+        *_imports(health),
     )
     return "".join(itertools.chain.from_iterable(families))
 
@@ -132,6 +133,22 @@ def _jobs(health: Snapshot) -> Iterable[list[str]]:
     ):
         samples: list[Sample] = [] if peak is None else [({}, peak)]
         yield _family(name, "gauge", f"The most memory that {text} held.", samples)
+
+
+def _imports(health: Snapshot) -> Iterable[list[str]]:
+    found = sorted(health.imports.items())
+    yield _family(
+        "job_imports_total",
+        "counter",
+        "Jobs that waited for the import of a module that was not preloaded.",
+        [({"module": name}, imports.jobs) for name, imports in found],
+    )
+    yield _family(
+        "job_import_seconds_total",
+        "counter",
+        "How long they waited for it.",
+        [({"module": name}, imports.seconds) for name, imports in found],
+    )
 
 
 def _histogram(name: str, text: str, durations: Durations) -> list[str]:

@@ -69,6 +69,23 @@ class Peaks:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Imports:
+    """How long jobs waited for the import of a module.
+
+    Attributes:
+        jobs: How many did.
+        seconds: How long, all together.
+    """
+
+    jobs: int = 0
+    seconds: float = 0.0
+
+    def plus(self, seconds: float) -> Imports:
+        """The same with one job more."""
+        return Imports(jobs=self.jobs + 1, seconds=self.seconds + seconds)
+
+
+@dataclass(frozen=True, kw_only=True)
 class ParkedJobs:
     """The jobs of the daemon's queues that are parked, whoever has parked them.
 
@@ -102,6 +119,7 @@ class Snapshot:
         jobs: How many jobs ended, by result.
         durations: How long they took.
         peaks: How much memory they took.
+        imports: What they waited to have imported, by module.
     """
 
     now: float
@@ -120,3 +138,4 @@ class Snapshot:
     jobs: Mapping[str, int]
     durations: Durations
     peaks: Peaks
+    imports: Mapping[str, Imports]

@@ -15,6 +15,7 @@ from dioptra_worker.daemon.health.snapshot import (
     NEEDED,
     Contact,
     Durations,
+    Imports,
     ParkedJobs,
     Peaks,
     Snapshot,
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from dioptra_worker.broker.parking import Parked
     from dioptra_worker.daemon.health.snapshot import Phase, State
 
+MAX_MODULES = 100
+"""Modules whose imports are counted."""
 START_TIMEOUT = 120.0
 """Seconds that the daemon may take from its start to its first tick."""
 TICK_TIMEOUT = 30.0
@@ -63,6 +66,7 @@ class HealthState:
         self._jobs: dict[str, int] = {}
         self._durations = Durations()
         self._peaks = Peaks()
+        self._imports: dict[str, Imports] = {}
 
     # -- from the main loop ----------------------------------------------------
 
@@ -151,6 +155,13 @@ class HealthState:
                 highest = max(peak, self._peaks.highest or 0)
                 self._peaks = Peaks(last=peak, highest=highest)
 
+    def job_imported(self, module: str, seconds: float) -> None:
+        """Say how long a job waited for the import of a module."""
+        with self._lock:
+            if module in self._imports or len(self._imports) < MAX_MODULES:
+                known = self._imports.get(module, Imports())
+                self._imports[module] = known.plus(seconds)
+
     def outbox(self, outbox: Sized) -> None:
         """Say what holds that which waits to be delivered to the API.
 
@@ -193,6 +204,7 @@ class HealthState:
                 jobs=dict(self._jobs),
                 durations=self._durations,
                 peaks=self._peaks,
+                imports=dict(self._imports),
             )
 
     @contextlib.contextmanager

@@ -26,7 +26,12 @@ from dioptra_worker.daemon.job.status_watch import watching_status
 from dioptra_worker.daemon.outbox.journal import Journals
 from dioptra_worker.engine.wording import format_exception
 from dioptra_worker.errors import ServiceUnavailable, WorkerError
-from dioptra_worker.protocol.messages import BatchClaimRequest, SessionRequest, Start
+from dioptra_worker.protocol.messages import (
+    BatchClaimRequest,
+    ModuleImported,
+    SessionRequest,
+    Start,
+)
 from dioptra_worker.supervision.job_users.left_files import (
     LeftFiles,
     named,
@@ -65,6 +70,7 @@ class Attempt:
 
     Attributes:
         gives_up: Of a job that is parked, whether what waits is given up some time.
+        imports: What the job waited to have imported.
     """
 
     def __init__(
@@ -85,6 +91,7 @@ class Attempt:
         """
         self._may_park = may_park
         self.gives_up = False
+        self.imports: list[ModuleImported] = []
         self._run_is_known = True
         self.request = request
         self._context = context
@@ -254,6 +261,7 @@ class Attempt:
                 handlers={
                     SessionRequest: sessions.handle,
                     BatchClaimRequest: batch_claims.handle,
+                    ModuleImported: self.imports.append,
                 },
                 mask=context.mask,
                 log_level=context.settings.log_level,

@@ -249,6 +249,7 @@ class _Handling:
             self._rq.park(active)
             raise
         self._context.health.job_ended(outcome.fate, time.monotonic() - started)
+        self._context.learn_imports(entry.queue.name, attempt.imports)
         log.info(
             "job %d %s after %s%s",
             job_id,

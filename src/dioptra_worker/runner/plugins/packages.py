@@ -39,11 +39,11 @@ class Package:
         """Tell whether a module's code lies in this package."""
         if name in self.modules and self.modules[name] is module:
             return True
-        location = _location(module)
-        if location is None or (name == self.name and _is_namespace(module)):
+        found = location(module)
+        if found is None or (name == self.name and _is_namespace(module)):
             return False
         return any(
-            location == str(place) or location.startswith(f"{place}{os.sep}")
+            found == str(place) or found.startswith(f"{place}{os.sep}")
             for place in self.places
         )
 
@@ -90,7 +90,7 @@ class Package:
 
     def relative(self, module: ModuleType) -> str:
         """Return a module's file relative to its bundle, in POSIX spelling."""
-        file = Path(_location(module) or module.__name__)
+        file = Path(location(module) or module.__name__)
         for place in self.places:
             if file.is_relative_to(place.parent):
                 return file.relative_to(place.parent).as_posix()
@@ -155,7 +155,7 @@ def remove_modules(owners: Iterable[Package]) -> None:
         name: module
         for name in names
         if (module := sys.modules.get(name)) is not None
-        and (_location(module) or "").startswith(roots)
+        and (location(module) or "").startswith(roots)
         and any(own.adopt(name, module) for own in known)
     }
     # Only now, since a nested namespace package looks its parent up there.
@@ -195,17 +195,17 @@ def _set_in_parent(name: str, module: ModuleType | None) -> None:
         delattr(parent, child)
 
 
-def _location(module: object) -> str | None:
+def location(module: object) -> str | None:
     """Return a module's file, or a namespace package's first folder."""
     try:
         # Past __getattr__ and __getattribute__: some modules load when looked at.
         attributes = object.__getattribute__(module, "__dict__")
-        location = attributes.get("__file__")
-        if location is None:
-            location = next(iter(attributes.get("__path__") or ()), None)
+        found = attributes.get("__file__")
+        if found is None:
+            found = next(iter(attributes.get("__path__") or ()), None)
     except (AttributeError, KeyError, TypeError):
         return None
-    return location if isinstance(location, str) else None
+    return found if isinstance(found, str) else None
 
 
 def _is_namespace(module: ModuleType) -> bool:

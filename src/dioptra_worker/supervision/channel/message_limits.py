@@ -14,10 +14,12 @@ from dioptra_worker.errors import WorkerError
 from dioptra_worker.protocol.messages import (
     MAX_ELEMENT,
     MAX_ELEMENT_ERROR,
+    MAX_IMPORTS,
     ArtifactStored,
     BatchClaimRequest,
     Log,
     Metric,
+    ModuleImported,
     RunnerResult,
     RunStarted,
     ServiceState,
@@ -48,6 +50,10 @@ MAX_REFUSALS = 1000
 """Messages that are not a job's own until it fails for them."""
 MAX_REASON = 10_000
 """Characters of why a job failed; what is longer is cut, and in full in its log."""
+MAX_MODULE_NAME = 200
+"""Characters of a module's full name."""
+LONGEST_IMPORT = 600.0
+"""Seconds that the import of a module is believed to have taken at most."""
 MAX_NAME = 1000
 """Characters of a logger's or a step's name; what is longer is cut."""
 
@@ -71,6 +77,7 @@ class MessageChecks:
         self._is_over = False
         self._metrics = 0
         self._batch_text = 0
+        self._imports = 0
         self._refusals = 0
 
     def checked(self, message: RunnerMessage) -> RunnerMessage:
@@ -89,11 +96,12 @@ class MessageChecks:
             case ArtifactStored(name=name, uri=uri):
                 if len(name) > MAX_NAME or len(uri) > MAX_URI:
                     raise NotBelieved("an artifact's name or address is too long")
-            case ServiceState(service=service):
-                if service not in SERVICES:
-                    raise NotBelieved(f"no job waits for {service!r:.80}")
+            case ServiceState() if message.service not in SERVICES:
+                raise NotBelieved(f"no job waits for {message.service!r:.80}")
             case BatchClaimRequest():
                 self._check_claim(message)
+            case ModuleImported():
+                self._check_import(message)
             case RunnerResult():
                 if self._is_over:
                     raise NotBelieved("a job ends once")
@@ -136,6 +144,17 @@ class MessageChecks:
             raise NotBelieved(problem)
         self._has_run = True
 
+    def _check_import(self, message: ModuleImported) -> None:
+        parts = message.module.split(".")
+        self._imports += 1
+        if (
+            self._imports > MAX_IMPORTS
+            or len(message.module) > MAX_MODULE_NAME
+            or not all(part.isascii() and part.isidentifier() for part in parts)
+            or message.seconds < 0
+        ):
+            raise NotBelieved(f"no runner tells of an import of {message.module!r:.80}")
+
     def _check_claim(self, message: BatchClaimRequest) -> None:
         if len(message.element) > MAX_ELEMENT:
             raise LimitReached(
@@ -161,6 +180,8 @@ def _shortened(message: RunnerMessage) -> RunnerMessage:
             return replace(message, step=step, task=task)
         case StepEnded(step=step):
             return replace(message, step=shortened(step, MAX_NAME))
+        case ModuleImported(seconds=seconds):
+            return replace(message, seconds=min(seconds, LONGEST_IMPORT))
         case BatchClaimRequest(error=error):
             return replace(message, error=shortened(error, MAX_ELEMENT_ERROR))
         case RunnerResult(reason=reason):

@@ -17,6 +17,7 @@ from dioptra_worker.tools.doctor.checks import (
     disk,
     gpu,
     image,
+    imports,
     isolation,
     job_users,
     machine,
@@ -91,6 +92,8 @@ def _service_checks(
     timeout: float,
 ) -> Iterator[list[Check]]:
     yield [_disk(settings)]
+    waited = partial(imports.check, settings, queues)
+    yield [Check(name=imports.NAME, run=waited)]
     url = settings.redis_url.get_secret_value()
     believed = partial(certificates.check, environment, url)
     yield [Check(name=certificates.NAME, run=believed)]

@@ -21,7 +21,7 @@ from tests.plugins.small_disk import may_mount, small_disk
 
 from dioptra_worker.broker.parking import Parked
 from dioptra_worker.cli.health import default_work_dir, health_command
-from dioptra_worker.daemon.health import heartbeat_file, metrics, probes
+from dioptra_worker.daemon.health import heartbeat_file, metrics, probes, state
 from dioptra_worker.daemon.health.heartbeat_file import Heartbeat, NoHeartbeat
 from dioptra_worker.daemon.health.reporter import HealthReporter
 from dioptra_worker.daemon.health.server import (
@@ -322,6 +322,21 @@ def test_metrics_say_what_was_asked_for(health: HealthState, clock: Clock) -> No
     ):
         assert line + "\n" in text
     assert "dioptra_worker_build_info{version=" in text
+
+
+def test_imports_are_counted(
+    health: HealthState, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Jobs and seconds add up for each module, of which there are not too many."""
+    monkeypatch.setattr(state, "MAX_MODULES", 2)
+    for module, seconds in (("torch", 2.5), ("art", 1), ("x", 9), ("torch", 2)):
+        health.job_imported(module, seconds)
+    text = metrics.render(health.snapshot())
+    name = "dioptra_worker_job_import"
+    assert f'{name}s_total{{module="torch"}} 2\n' in text
+    assert f'{name}_seconds_total{{module="torch"}} 4.5\n' in text
+    assert f'{name}_seconds_total{{module="art"}} 1\n' in text
+    assert '"x"' not in text
 
 
 def test_parked_jobs(health: HealthState, clock: Clock, tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""What a worker learns of its jobs: the imports that they wait for."""
