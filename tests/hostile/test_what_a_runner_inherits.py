@@ -98,6 +98,28 @@ def test_nothing_outlives_the_fork_server(
     until(lambda: not _is_alive(pid), seconds=5)
 
 
+@pytest.mark.parametrize("value", ["2", "1"])
+def test_a_library_has_read_its_variables(
+    run_task: Callable[..., Ran], value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a task sets too late for it is told; what the worker had set is not."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    ran = run_task(
+        f"""
+        os.environ["OMP_NUM_THREADS"] = {value!r}
+        import numpy
+
+        @pyplugs.register
+        def act():
+            return os.environ["OMP_NUM_THREADS"]
+        """,
+        *("--preload", "numpy"),
+    )
+    assert ran.status == "finished", ran.text
+    told = "the plugin sets OMP_NUM_THREADS too late for numpy" in ran.text
+    assert told == (value != "1")
+
+
 def _said(ran: Ran, word: str) -> dict[str, str]:
     text = ran.text.replace('\\"', '"')
     found = re.search(word + r" (\{.*?\}) END", text)

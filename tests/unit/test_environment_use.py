@@ -32,6 +32,7 @@ ALLOWED = {
     "runner/forkserver/child_setup.py": "a runner sees its slot's GPUs",
     "runner/forkserver/main.py": "no home but its own is to be read",
     "runner/forkserver/standby.py": "it looks for modules where its fork server does",
+    "runner/late_variables.py": "it sees what plugins set there",
     "runner/main.py": "it sets what plugins read, such as __JOB_ID",
     "runner/withheld_variables.py": "it sees what plugins look for there",
     "sdk/auth_client.py": "plugins log in with these by the platform's contract",

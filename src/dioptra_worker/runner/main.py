@@ -49,6 +49,7 @@ from dioptra_worker.runner.forked_children import prepare_children
 from dioptra_worker.runner.import_times import ImportTimes
 from dioptra_worker.runner.job import JobFailed, plugin_folders, run_job
 from dioptra_worker.runner.job_context import job_context
+from dioptra_worker.runner.late_variables import tell_of_late_variables
 from dioptra_worker.runner.outage_messages import outage_callbacks
 from dioptra_worker.runner.stop import JobStopped, StopSignal
 from dioptra_worker.runner.withheld_variables import tell_of_withheld
@@ -113,6 +114,7 @@ def main(sock: socket.socket, *, seed: int) -> NoReturn:
     bridge = ChannelBridge(channel, job_id=start.job_id)
     sdk_bridge.install(bridge)
     tell_of_withheld(start.job_id)
+    tell_of_late_variables()
     begin_handlers()
     objects = JobObjects()
     tracking = backend(start.folder)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dioptra_worker.daemon.learning.import_costs import learned
+from dioptra_worker.runner.late_variables import READ_AT_IMPORT
 from dioptra_worker.tools.doctor.finding import Finding, ok, warn
 
 if TYPE_CHECKING:
@@ -19,13 +20,6 @@ WORTH_SECONDS = 0.1
 WORTH_JOBS = 2
 """Jobs that have waited for it: what one job imports, no other may need."""
 MAX_NAMED = 8
-READ_AT_IMPORT = {
-    "jax": ("JAX_PLATFORMS",),
-    "keras": ("KERAS_BACKEND",),
-    "numpy": ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"),
-    "torch": ("OMP_NUM_THREADS",),
-}
-"""Variables that packages read when they are imported: once for all jobs, then."""
 
 
 def check(settings: Settings, queues: Sequence[str]) -> Iterator[Finding]:
