@@ -559,7 +559,7 @@ def test_a_framework_that_starts_a_thread_is_not_forked(
         assert puppet.hear() == [_forkserver_pid(launcher), True]
         assert "dioptra_worker.runner.forkserver.standby" in puppet.hear()[0]
         puppet.end()
-    assert "an import started the thread 'framework'" in caplog.text
+    assert "the import of threaded started the thread 'framework'" in caplog.text
 
 
 def test_a_fork_server_that_is_lost_is_replaced_before_a_job_asks(

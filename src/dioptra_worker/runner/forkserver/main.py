@@ -127,8 +127,8 @@ def warm_up(names: str, *, sock: socket.socket) -> str | None:
 
     wanted = [name for name in names.split(",") if name]
     with uncollected():
-        preload.preload(wanted, path=import_path(os.environ))
-        why = preload.reason_not_to_fork(ours={sock.fileno()})
+        brought_by = preload.preload(wanted, path=import_path(os.environ))
+        why = preload.reason_not_to_fork(brought_by, ours={sock.fileno()})
         if why is None and wanted:  # what we import ourselves is covered: see its test
             why = randomness.shared(wanted)
     return why

@@ -8,6 +8,7 @@ import os
 import sys
 import threading
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from dioptra_worker.provenance.surroundings import surroundings
@@ -18,7 +19,7 @@ from dioptra_worker.sdk.missing_names import explain_missing_names
 from dioptra_worker.sdk.output_capture import prepare_logging
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Sequence
+    from collections.abc import Container, Mapping, Sequence
 
 ALWAYS_PRELOADED = (
     "dioptra.client",
@@ -37,27 +38,46 @@ _SHARED_WITH_FORKS = ("socket:", "pipe:", "anon_inode:")
 _PROC = Path("/proc/self")
 
 
-def preload(names: list[str], *, path: Sequence[str] = ()) -> None:
+def preload(names: list[str], *, path: Sequence[str] = ()) -> dict[str, str]:
     """Import what runners need; a module that cannot be had is told, not fatal.
 
     Args:
         names: Modules to import beside our own.
         path: Folders to look for modules in, after all others.
+
+    Returns:
+        The modules after whose import a thread or an open file was first seen, by what
+        `reason_not_to_fork` calls it.
     """
     sys.path.insert(0, str(compat.path()))
     explain_missing_names()
     sys.path += path
     surroundings()  # read once, for all runners
+    brought_by = dict.fromkeys(_threads_and_files(), "")
     for name in (*ALWAYS_PRELOADED, *names):
         try:
             importlib.import_module(name)
         except Exception as error:  # noqa: BLE001 - a module raises what it likes
             print(f"preload: {name} cannot be imported: {error!r}", file=sys.stderr)  # noqa: T201
+        for each in _threads_and_files():
+            brought_by.setdefault(each, name)
     prepare_logging()
     warm_up_caches()
+    return brought_by
+
+
+def _threads_and_files() -> list[str]:
+    """What an import may have brought, as `reason_not_to_fork` calls it."""
+    main = threading.main_thread()
+    return [
+        *(repr(each.name) for each in threading.enumerate() if each is not main),
+        *_native_threads(_PROC),
+        *(name for _, name in _open_files(_PROC)),
+    ]
 
 
 def reason_not_to_fork(
+    brought_by: Mapping[str, str] = MappingProxyType({}),
     *,
     threads: Sequence[threading.Thread] | None = None,
     proc: Path = _PROC,
@@ -72,6 +92,7 @@ def reason_not_to_fork(
     speak, hear and wait in the place of later ones.
 
     Args:
+        brought_by: What `preload` gave.
         threads: Python's threads; None looks for them.
         proc: This process as its system shows it; where nothing is shown, as on
             macOS, only Python's own threads are seen.
@@ -83,26 +104,37 @@ def reason_not_to_fork(
     main = threading.main_thread()
     for thread in threading.enumerate() if threads is None else threads:
         if thread is not main:
-            return f"an import started the thread {thread.name!r}"
+            name = repr(thread.name)
+            return f"{_import_of(name, brought_by)} started the thread {name}"
     if _native_threads(proc):
         pid = os.fork()
         if not pid:
             os._exit(0)
         os.waitpid(pid, 0)
         if left := _native_threads(proc):
-            return f"an import started a library's thread ({left[0]})"
-    if _unfit_file(proc, ours):
+            import_ = _import_of(left[0], brought_by)
+            return f"{import_} started a library's thread ({left[0]})"
+    if _unfit_file(proc, ours, brought_by):
         gc.collect()  # it may be open only since nobody has collected it yet
-    return _unfit_file(proc, ours)
+    return _unfit_file(proc, ours, brought_by)
 
 
-def _unfit_file(proc: Path, ours: Container[int]) -> str | None:
+def _import_of(thing: str, brought_by: Mapping[str, str]) -> str:
+    """What is to be blamed for a thread or an open file."""
+    module = brought_by.get(thing)
+    return f"the import of {module}" if module else "an import"
+
+
+def _unfit_file(
+    proc: Path, ours: Container[int], brought_by: Mapping[str, str]
+) -> str | None:
     """Why an open file must not be in a fork; None if none is such a file."""
     for descriptor, name in _open_files(proc):
+        import_ = _import_of(name, brought_by)
         if name.startswith("/dev/nvidia"):
-            return f"an import opened the GPU ({name})"
+            return f"{import_} opened the GPU ({name})"
         if name.startswith(_SHARED_WITH_FORKS) and descriptor not in ours:
-            return f"an import opened what forks would share ({name})"
+            return f"{import_} opened what forks would share ({name})"
     return None
 
 

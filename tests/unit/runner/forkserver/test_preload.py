@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import threading
 from typing import TYPE_CHECKING
 
@@ -67,6 +69,46 @@ def test_a_gpu_in_use(tmp_path: Path) -> None:
 def test_a_system_that_shows_nothing(tmp_path: Path) -> None:
     """Without /proc, Python's own threads are all that can be seen."""
     assert reason_not_to_fork(threads=[], proc=tmp_path / "missing") is None
+
+
+THREAD = """
+import threading
+threading.Thread(target=threading.Event().wait, name="x", daemon=True).start()
+"""
+BRINGING = {
+    "a thread": (
+        THREAD,
+        "the import of second started the thread 'x'",
+    ),
+    "a socket": (
+        "import socket\nsock = socket.socket()",
+        "the import of second opened what forks would share (socket:[",
+    ),
+}
+
+
+@pytest.mark.process
+@pytest.mark.skipif(sys.platform != "linux", reason="nothing else shows open files")
+@pytest.mark.parametrize("what", BRINGING)
+def test_the_module_that_did_it_is_named(what: str, tmp_path: Path) -> None:
+    """Of several modules the one after whose import it was first seen is named."""
+    source, words = BRINGING[what]
+    for name, text in (("first", ""), ("second", source), ("third", "import second")):
+        (tmp_path / f"{name}.py").write_text(text)
+    program = (
+        "import sys; from dioptra_worker.runner.forkserver import preload\n"
+        "modules = ['first', 'second', 'third']\n"
+        "brought_by = preload.preload(modules, path=[sys.argv[1]])\n"
+        "print(preload.reason_not_to_fork(brought_by))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=110,
+    )
+    assert done.stdout.startswith(words)
 
 
 def test_what_forks_would_share(tmp_path: Path) -> None:
