@@ -77,6 +77,7 @@ def _fails_for(job: StepwiseJob, what: str) -> Rule:
         "artifact": ("POST", r"/artifacts/?$", rf'"job": ?{number}[,}}]'),
         "run": ("POST", rf"/jobs/{number}/mlflowRun", ""),
         "started": ("PUT", rf"/jobs/{number}/status", ""),
+        "finished": ("PUT", rf"/jobs/{number}/status", "finished"),
     }[what]
     return Rule(method, path, answer(500), times=ALWAYS, body=body)
 
@@ -175,6 +176,44 @@ def test_a_result_that_is_given_up(
     text = platform.text(bad.job)
     assert "1 results could not be delivered: the REST API failed" in text
     assert text.splitlines()[-1].startswith("the job failed: 1 results of the job")
+
+
+def test_an_end_that_is_said(
+    platform: Platform,
+    proxy: FaultProxy,
+    start: Callable[..., WorkerProcess],
+    redis_client: redis.Redis,
+    mlflow_reader: MlflowReader,
+    stack: LocalStack,
+    tmp_path: Path,
+) -> None:
+    """Whoever takes up an end that is said after its time does not contradict it."""
+    bad, rule, good = _two_jobs(platform, proxy, "finished", tmp_path)
+    daemon = start()
+    daemon.wait_for(f"job {bad.job} is parked for", seconds=60)
+    platform.wait_for_line(bad.job, "the job finished")
+    assert platform.wait(good.job, seconds=60) == "finished"
+    daemon.send()
+    assert daemon.wait() == 0
+    for what in ("run", "artifact"):
+        proxy.add(_fails_for(bad, what))
+    with worker(
+        {**stack.environment(), "DIOPTRA_API": proxy.url},
+        tmp_path / "second",
+        platform.queue,
+        settings={
+            **times(taken_timeout=1.0, retry_pace=0.2),
+            "DIOPTRA_WORKER_DELIVERY_DEADLINE": "0",
+        },
+    ) as second:
+        _try_again(redis_client, bad.job)
+        second.wait_for(f"job {bad.job}: waiting to deliver status", seconds=60)
+        rule.times = 0
+        assert platform.wait(bad.job, seconds=60) == "finished"
+    bad.check(mlflow_reader)
+    text = platform.text(bad.job)
+    assert text.count("the job finished") == 1
+    assert "could not be delivered" not in text
 
 
 @pytest.mark.parametrize("status", [429, 503])

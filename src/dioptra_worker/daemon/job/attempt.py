@@ -150,14 +150,11 @@ class Attempt:
             ) as completion,
             self._cleanup,
         ):
-            known = claimed.pending
             if claimed.kind == "lost":
                 outcome = _told_late(claimed)
                 if patience <= 0:
                     words = f"the REST API failed at it for {duration(waited)}"
-                    given_up = completion.give_up_results(words, known)
-                    if given_up is not None:  # there is another end now
-                        outcome, known = given_up, None
+                    outcome = completion.give_up_results(words) or outcome
             else:
                 if claimed.words:
                     completion.job_log.say("WARNING", claimed.words)
@@ -169,9 +166,9 @@ class Attempt:
                 case "dropped":
                     completion.drop()
                 case _:
-                    delivered = completion.conclude(outcome, known)
+                    delivered = completion.conclude(outcome)
                     if not delivered and patience <= 0 and completion.give_up_log():
-                        delivered = completion.conclude(outcome, known)
+                        delivered = completion.conclude(outcome)
                     outcome = self._unless_gone(outcome)
                     if not delivered and outcome.fate != "dropped":
                         parked_for = completion.outbox.parked_for

@@ -97,9 +97,10 @@ def completing(
         context.health.outbox(outbox)
         if words:
             job_log.say("WARNING", words)
-        if pending is not None and not is_known_here:
-            outbox.put_results(pending)
-        yield Completion(request, context, stop, journal, job_log, outbox)
+        if pending is not None:
+            _take_up(pending, outbox, is_known_here=is_known_here)
+        known = pending if pending is not None and pending.line else None
+        yield Completion(request, context, stop, journal, job_log, outbox, known)
 
 
 class Completion:
@@ -118,7 +119,21 @@ class Completion:
         journal: Journal | None,
         job_log: JobLog,
         outbox: Outbox,
+        known: PendingStatus | None = None,
     ) -> None:
+        """Prepare.
+
+        Args:
+            request: The job.
+            context: What attempts share.
+            stop: How long it may take.
+            journal: Keeps what is not delivered, if there is one.
+            job_log: The job's log.
+            outbox: Takes what the job produces.
+            known: The end, with its last line, that another worker noted and could not
+                deliver, if there is one.
+        """
+        self._known = known
         self.job_log = job_log
         self.outbox = outbox
         self._request = request
@@ -126,12 +141,11 @@ class Completion:
         self._stop = stop
         self._journal = journal
 
-    def conclude(self, outcome: Outcome, known: PendingStatus | None = None) -> bool:
+    def conclude(self, outcome: Outcome) -> bool:
         """Deliver the rest and the status, having noted that it is under way.
 
         Args:
             outcome: How the job ended.
-            known: That end, if another worker noted it and could not deliver it.
 
         Returns:
             Whether all of it is delivered.
@@ -141,8 +155,8 @@ class Completion:
         # whoever tells it tells the same. And nobody makes another attempt at a job
         # with an end, so what is registered from now on is registered of one only.
         severity: Severity = "INFO" if outcome.fate == "finished" else "ERROR"
-        is_known = known is not None and known.line != ""
-        end = known if known is not None and is_known else self._end(outcome, severity)
+        again = self._known is not None
+        end = self._known or self._end(outcome, severity)
         if self._journal is not None:
             self._journal.record_final_status(end)
         if self._is_recorded(end):
@@ -152,7 +166,7 @@ class Completion:
             return False
         return self._finish(
             end.status,
-            partial(self.job_log.put_end, severity, end.line, again=is_known),
+            partial(self.job_log.put_end, severity, end.line, again=again),
         )
 
     def _end(self, outcome: Outcome, severity: Severity) -> PendingStatus:
@@ -207,22 +221,23 @@ class Completion:
         words = "artifacts are registered once Redis knows that the job has ended"
         self.job_log.say("WARNING", f"{words}: {error}")
 
-    def give_up_results(
-        self, words: str, known: PendingStatus | None
-    ) -> Outcome | None:
-        """Give up what could not be delivered for too long; how the job ends then.
+    def give_up_results(self, words: str) -> Outcome | None:
+        """Give up what could not be delivered for too long.
 
         Args:
             words: Why.
-            known: Its end so far, if there is one.
+
+        Returns:
+            How the job ends now; None for as before.
         """
-        if known is not None and self._is_recorded(known):
+        if self._known is not None and self._is_recorded(self._known):
             self.outbox.release_artifacts()
         count = self.outbox.give_up_results(words)
         if not count or self._stop.superseded is not None:
             return None
         if self._journal is not None:
-            self._journal.ack_final_status()  # there is another one now
+            self._journal.ack_final_status()
+        self._known = None  # there is another end now
         reason = f"{count:,} results of the job could not be delivered: {words}"
         return Outcome(fate="failed", reason=reason, mlflow="FAILED")
 
@@ -297,6 +312,23 @@ def _take_over(journal: Journal, request: JobRequest, claimed: Claim) -> str:
         f"{lines:,} log records of attempt {before.attempt} stand above that worker"
         f" {before.worker!r} was lost with"
     )
+
+
+def _take_up(end: PendingStatus, outbox: Outbox, *, is_known_here: bool) -> None:
+    """Go on with an end that its worker has not told, or not to its end.
+
+    Its last line comes after all results: where it is said, none of them is sent again.
+    What failed at it would be given up at last, and the job have a second end.
+
+    Args:
+        end: The end.
+        outbox: Takes the results that go with it.
+        is_known_here: Whether the outbox has those already, by its journal.
+    """
+    if end.line and outbox.is_said(end.line):
+        outbox.discard_results()
+    elif not is_known_here:
+        outbox.put_results(end)
 
 
 def parked_words(error: object, *, tries: int) -> str:

@@ -143,7 +143,10 @@ class DeliveryQueue(Generic[P]):
                 self._changed.notify_all()
 
     def put_again(self, item: P) -> None:
-        """Leave an item that is perhaps delivered already, when nothing else waits."""
+        """Leave an item that is perhaps delivered already.
+
+        Only when nothing else waits, or nothing but such items.
+        """
         with self._changed:
             self._maybe_delivered, self._late_window = True, LATE_ARRIVAL_WINDOW
         self.put(item)

@@ -180,6 +180,14 @@ class JobLog:
             self._sender.left_out = ""
             self._queue.put_again(record)
 
+    def is_said(self, line: str) -> bool:
+        """Ask the API whether a line of the worker's, with its time, is in the log.
+
+        Raises:
+            ServiceError: The API is away, or does not show the log.
+        """
+        return self._sender.is_there(line)
+
     def note_loss(self, words: str, count: int = 1) -> None:
         """Have it said, with the next line or at the end, that something is lost."""
         with self._lock:

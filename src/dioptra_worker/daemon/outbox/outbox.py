@@ -15,7 +15,7 @@ import logging
 import threading
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, TypeVar
 
 from dioptra_worker.common.network.backoff import FOREVER, retry_until_available
 from dioptra_worker.common.stop import JOB_DELETED, Stopped, status_set
@@ -32,6 +32,7 @@ from dioptra_worker.daemon.outbox.sender import (
 from dioptra_worker.errors import (
     LoginRefused,
     NotFound,
+    ServiceError,
     ServiceRefused,
     ServiceUnavailable,
 )
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("dioptra_worker.courier")
 
+T = TypeVar("T")
 
 _ARTIFACTS = ItemCodec[Result](ArtifactStored)
 
@@ -129,9 +131,7 @@ class Outbox:
     def put(self, item: Result) -> None:
         """Leave an item; returns at once."""
         if isinstance(item, RunStarted):
-            self._run_id = item.run_id
-            if self._journal is not None:
-                self._journal.record_run(item.run_id)
+            self._note_run(item.run_id)
         with self._lock:  # two metrics must not both take the last place
             if isinstance(item, Metric) and not self._results.has_capacity:
                 self._log.note_loss("metrics were dropped here: the outbox was full")
@@ -139,6 +139,11 @@ class Outbox:
                 self._artifacts.put(item)
             else:
                 self._results.put(item)
+
+    def _note_run(self, run_id: str) -> None:
+        self._run_id = run_id
+        if self._journal is not None:
+            self._journal.record_run(run_id)
 
     # -- what is held ----------------------------------------------------------
 
@@ -153,12 +158,31 @@ class Outbox:
         return replace(end, run_id=self._run_id, artifacts=artifacts.decode())
 
     def put_results(self, end: PendingStatus) -> None:
-        """Leave the results that go with an end that another worker could not tell."""
+        """Leave the results that go with an end that another worker could not tell.
+
+        It has perhaps delivered some of them.
+        """
         if end.run_id:
-            self.put(RunStarted(run_id=end.run_id))
+            self._note_run(end.run_id)
+            self._results.put_again(RunStarted(run_id=end.run_id))
         for line in end.artifacts.splitlines():
             with contextlib.suppress(ValueError):  # no worker wrote that
-                self.put(_ARTIFACTS.decode(line.encode()))
+                self._artifacts.put_again(_ARTIFACTS.decode(line.encode()))
+
+    def is_said(self, line: str) -> bool:
+        """Whether the last line of the job's log is known to be there.
+
+        Args:
+            line: The line, with its time.
+
+        Returns:
+            False also where the API does not show the log, or there is no time.
+        """
+        self._patience.begin()
+        try:
+            return self._patiently(partial(self._log.is_said, line), "the end")
+        except (ServiceError, Stopped):
+            return False
 
     def release_artifacts(self) -> None:
         """Deliver artifacts from now on: this attempt at the job is the last."""
@@ -239,15 +263,7 @@ class Outbox:
         if status is None:
             return True
         try:
-            retry_until_available(
-                lambda: self._stop.call(partial(self._set_status, status)),
-                seconds=FOREVER if timeout is None else timeout,
-                sleep=lambda seconds: self._stop.pause(seconds * self._pace),
-                on_wait=partial(log_delivery_waits, self._job_id, "status"),
-                on_back=lambda _, seconds: log_delivery_goes_on(
-                    self._job_id, "status", seconds
-                ),
-            )
+            self._patiently(partial(self._set_status, status), "status", timeout)
         except NotFound:
             self._log.clear()
             self.discard_results()
@@ -272,17 +288,42 @@ class Outbox:
             self._queues.enter_context(self._artifacts)
         return self._artifacts.drain(timeout)
 
-    def _set_status(self, status: str) -> None:
-        """Set the status; that it is set already is as good."""
-        if self._stop.superseded is not None:
-            raise Stopped
-        with refused_login_is_unavailable():
+    def _patiently(
+        self, call: Callable[[], T], what: str, timeout: float | None = None
+    ) -> T:
+        """Call the API until it answers, as long as the job is ours.
+
+        Raises:
+            ServiceError: It refuses, or does not answer in time.
+            Stopped: There is no time left, another worker may have the job, or the API
+                fails at this alone.
+        """
+
+        def call_once() -> T:
+            if self._stop.superseded is not None:
+                raise Stopped
             try:
-                self._api.set_status(self._experiment_id, self._job_id, status)
+                return call()
             except ServiceUnavailable as error:
                 if self._patience.is_over(error):
                     raise Stopped from error
                 raise
+
+        return retry_until_available(
+            lambda: self._stop.call(call_once),
+            seconds=FOREVER if timeout is None else timeout,
+            sleep=lambda seconds: self._stop.pause(seconds * self._pace),
+            on_wait=partial(log_delivery_waits, self._job_id, what),
+            on_back=lambda _, seconds: log_delivery_goes_on(
+                self._job_id, what, seconds
+            ),
+        )
+
+    def _set_status(self, status: str) -> None:
+        """Set the status; that it is set already is as good."""
+        with refused_login_is_unavailable():
+            try:
+                self._api.set_status(self._experiment_id, self._job_id, status)
             except (NotFound, LoginRefused):
                 raise
             except ServiceRefused:

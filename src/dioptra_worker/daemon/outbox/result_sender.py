@@ -128,14 +128,17 @@ class ResultSender(ApiSender):
             timer.cancel()
 
     def count_delivered(self, items: list[Result]) -> int:
-        """How many have arrived: of no matter but for artifacts.
+        """How many have arrived, by the API's own record; metrics are of no matter.
 
-        The API knows an artifact again, but not one that it is just registering.
+        What it has is not sent again, which might fail by now, as where MLflow is away.
+        And it knows an artifact again, but not one that it is just registering.
         """
-        match items[0]:
-            case ArtifactStored(uri=uri):
-                with refused_login_is_unavailable():
+        with refused_login_is_unavailable():
+            match items[0]:
+                case ArtifactStored(uri=uri):
                     return int(uri in self._api.artifact_uris(self._job_id))
+                case RunStarted(run_id=run_id):
+                    return int(self._api.mlflow_run(self._job_id) == run_id)
         return 0  # delivering again does no harm
 
     def weight(self, item: Result) -> int:

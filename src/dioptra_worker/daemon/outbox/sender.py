@@ -107,6 +107,10 @@ class Api(Protocol):
         """Move a job to another status."""
         ...
 
+    def mlflow_run(self, job_id: int) -> str | None:
+        """Which MLflow run a job has, if it has one."""
+        ...
+
     def set_mlflow_run(self, job_id: int, run_id: str) -> None:
         """Say which MLflow run a job has."""
         ...

@@ -92,6 +92,18 @@ OVERTAKEN = Event(where="register_artifact", nth=1, what="overtaken")
 @example([Life(machine="here", event=OVERTAKEN, waited=True)])
 @example(
     [
+        Life(machine="here", broken="set_status finished"),
+        Life(machine="there", broken="set_mlflow_run", waited=True),
+    ]
+)
+@example(
+    [
+        Life(machine="here", broken="set_status finished"),
+        Life(machine="there", broken="register_artifact", waited=True),
+    ]
+)
+@example(
+    [
         Life(machine="here", event=PUT_LATE),
         Life(machine="here", waited=True),
     ]
