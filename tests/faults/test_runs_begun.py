@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from contextlib import contextmanager
@@ -124,6 +125,34 @@ def _held(
                 yield Setting(running, platform, job, client)
             finally:
                 creation.may_end.set()
+
+
+@pytest.mark.parametrize("is_made", [True, False], ids=["answer", "request"])
+def test_its_process_is_lost_while_its_run_is_made(
+    is_made: bool,
+    stack: LocalStack,
+    api: ApiClient,
+    redis_client: redis.Redis,
+    mlflow_reader: MlflowReader,
+    tmp_path: Path,
+) -> None:
+    """None of the job's code has run: it is begun again, with one run that counts."""
+    platform, creation = Platform(api), Creation(is_made=is_made)
+    with _held(stack, platform, redis_client, tmp_path, creation) as setting:
+        running, job = setting.running, setting.job
+
+        def statuses() -> list[str]:
+            found = mlflow_reader.search(f"tags.`dioptra.jobId` = '{job}'")
+            return [run["info"]["status"] for run in found]
+
+        for pid in running.descendants() - running.children():
+            os.kill(pid, signal.SIGKILL)
+        assert platform.wait(job, seconds=60) == "finished"
+        assert statuses() == ["FINISHED"]
+        assert mlflow_reader.status(platform.run_id(job)) == "FINISHED"
+        assert "none of the job's code has run" in platform.text(job)
+        creation.may_end.set()
+        until(lambda: statuses() == ["FINISHED"] * (1 if is_made else 2), seconds=60)
 
 
 @pytest.mark.parametrize("is_made", [True, False], ids=["answer", "request"])

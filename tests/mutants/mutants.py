@@ -34,6 +34,7 @@ WORKERS_MODEL = "tests/unit/daemon/job/test_two_workers_model.py"
 SET = "tests/unit/daemon/job/test_status_set_by_others.py"
 ANOTHER = "tests/unit/daemon/job/test_another_workers_end.py"
 ORPHANED = "tests/unit/daemon/recovery/test_orphaned_outboxes.py"
+LOST_RUNNER = "tests/unit/daemon/job/test_lost_runner.py"
 CLAIM = "tests/unit/daemon/job/test_claim.py"
 OUTBOX = "tests/unit/daemon/outbox/test_outbox.py"
 QUEUE = "tests/unit/daemon/outbox/test_delivery_queue.py"
@@ -92,9 +93,27 @@ MUTANTS = (
         promise=FATE,
         module="daemon.job.completion",
         function="Completion.conclude",
-        old="partial(self.job_log.put_end, severity, end.line, again=is_known),",
+        old="partial(self.job_log.put_end, severity, end.line, again=again),",
         new="lambda: None,",
         killers=(ATTEMPT_MODEL,),
+    ),
+    Mutant(
+        name="a runner that is lost before its job's code fails the job",
+        promise=FATE,
+        module="daemon.job.supervised_run",
+        function="SupervisedRun._is_lost_before_its_code",
+        old="return has_rights and not was_stopped and not has_begun",
+        new="return False",
+        killers=(f"{LOST_RUNNER}::test_lost_before_any_code_of_the_job",),
+    ),
+    Mutant(
+        name="a runner is begun again though code of its job may have run",
+        promise=FATE,
+        module="daemon.job.supervised_run",
+        function="SupervisedRun._is_lost_before_its_code",
+        old="report.took_plan or report.result is not None",
+        new="report.result is not None",
+        killers=(f"{LOST_RUNNER}::test_lost_when_code_of_the_job_may_have_run",),
     ),
     # -- outlives every service
     Mutant(
@@ -322,7 +341,7 @@ MUTANTS = (
         name="a final status is set by who has lost the job",
         promise=ONE_OWNER,
         module="daemon.outbox.outbox",
-        function="Outbox._set_status",
+        function="Outbox._patiently",
         old="if self._stop.superseded is not None:",
         new="if self._stop.superseded is self:",
         killers=(f"{OUTBOX}::test_a_status_of_who_has_lost_the_job",),
@@ -377,8 +396,8 @@ MUTANTS = (
         name="artifacts do not go with the end",
         promise=ONE_ATTEMPT,
         module="daemon.job.completion",
-        function="completing",
-        old="outbox.put_results(pending)",
+        function="_take_up",
+        old="outbox.put_results(end)",
         new="pass",
         killers=(f"{ANOTHER}::test_another_worker_delivers_a_final_status",),
     ),
@@ -414,8 +433,8 @@ MUTANTS = (
         promise=ONE_ATTEMPT,
         module="daemon.job.completion",
         function="Completion.conclude",
-        old='is_known = known is not None and known.line != ""',
-        new="is_known = False",
+        old="end = self._known or self._end(outcome, severity)",
+        new="end = self._end(outcome, severity)",
         killers=(WORKERS_MODEL,),
     ),
     Mutant(
@@ -423,8 +442,17 @@ MUTANTS = (
         promise=ONE_ATTEMPT,
         module="daemon.job.completion",
         function="Completion.conclude",
-        old="again=is_known",
+        old="again=again",
         new="again=False",
+        killers=(WORKERS_MODEL,),
+    ),
+    Mutant(
+        name="results of an end that is said are sent again",
+        promise=ONE_ATTEMPT,
+        module="daemon.job.completion",
+        function="_take_up",
+        old="if end.line and outbox.is_said(end.line):",
+        new="if outbox is None:",
         killers=(WORKERS_MODEL,),
     ),
     Mutant(

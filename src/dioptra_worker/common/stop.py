@@ -187,13 +187,12 @@ class JobStop:
 
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
-        """Supervise a runner until the end of the block; then nothing is wanted."""
+        """Supervise a runner until the end of the block."""
         self._idle_since = None
         try:
             yield
         finally:
             self._idle_since = self._clock()
-            self.end()
 
     def end(self) -> None:
         """Nothing is wanted any more of who still prepares the job."""

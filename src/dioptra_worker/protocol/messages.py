@@ -129,6 +129,8 @@ class Start:
         temporary: The job's folder for temporary files; empty for everybody's.
         address: The socket where processes of the job find the worker; empty if there
             is none.
+        again: Whether a runner was lost that was told the same, and that has perhaps
+            created the MLflow run.
     """
 
     job_id: int
@@ -140,6 +142,7 @@ class Start:
     token: str = ""
     temporary: str = ""
     address: str = ""
+    again: bool = False
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -153,6 +156,11 @@ class RunStarted:
 
     run_id: str
     artifact_uri: str = ""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PlanTaken:
+    """The runner has its plan: from now on code of the job's plugins may run."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -304,6 +312,7 @@ class RunnerResult:
 
 RunnerMessage = (
     RunStarted
+    | PlanTaken
     | StepStarted
     | StepEnded
     | Log

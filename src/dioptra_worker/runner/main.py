@@ -34,6 +34,7 @@ from dioptra_worker.protocol.job_variables import JOB_VARIABLE
 from dioptra_worker.protocol.messages import (
     EXIT_DISCONNECTED,
     NO_JOB,
+    PlanTaken,
     RunnerResult,
     RunStarted,
     Start,
@@ -192,7 +193,7 @@ def _run(
     folders: list[Path] = []
     try:
         run_id, uri = retry_until_available(
-            lambda: tracking.start(start.job_id, start.token),
+            lambda: tracking.start(start.job_id, start.token, again=start.again),
             seconds=MLFLOW_TIMEOUT,
             **outage_callbacks("MLflow", channel.send),
         )
@@ -200,6 +201,7 @@ def _run(
         if start.job_id == NO_JOB:  # with a server, the API passes metrics on
             bridge.store_metric = partial(_log_metric, tracking, run_id)
         plan = channel.plan()
+        channel.send(PlanTaken())  # before anything of a plugin's is imported
         folders = plugin_folders(plan)
         times.begin([Path(start.directory), *folders])
         bridge.context = job_context(plan)

@@ -199,6 +199,7 @@ class Supervisor:
             killed=self._killed,
             disconnected=self._disconnected,
             abandoned=self._abandoned,
+            took_plan=self._output.took_plan,
             reached_steps=self._output.reached_steps,
             step=self._output.step,
             seconds=self._clock() - self._started_at,

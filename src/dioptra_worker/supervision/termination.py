@@ -43,6 +43,7 @@ class RunnerReport:
         killed: Whether it had to be killed.
         disconnected: Whether it closed its connection to us before its result.
         abandoned: Whether it was left behind, as not even killing ended it.
+        took_plan: Whether code of the job's plugins may have run.
         reached_steps: Whether a step had begun.
         step: The step that was running, if one was.
         seconds: How long the runner lived.
@@ -56,6 +57,7 @@ class RunnerReport:
     killed: bool
     disconnected: bool = False
     abandoned: bool = False
+    took_plan: bool = True
     reached_steps: bool = True
     step: str | None
     seconds: float

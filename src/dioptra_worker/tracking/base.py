@@ -16,12 +16,15 @@ RunStatus = Literal["FINISHED", "FAILED", "KILLED"]
 class Tracking(Protocol):
     """Keeps one run."""
 
-    def start(self, job_id: int, token: str = "") -> tuple[str, str]:
+    def start(
+        self, job_id: int, token: str = "", *, again: bool = False
+    ) -> tuple[str, str]:
         """Begin a run and make it the active one for ``mlflow.log_*``.
 
         Args:
             job_id: The job's id, or `dioptra_worker.protocol.messages.NO_JOB`.
             token: What tells this start from every other; empty is one of our own.
+            again: Whether another process has perhaps begun the run with that token.
 
         Returns:
             The run's id and the URI of its artifacts.

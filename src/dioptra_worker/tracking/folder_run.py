@@ -52,9 +52,11 @@ class FolderTracking:
         self.root = root.absolute()
         self._environment = contextlib.ExitStack()
 
-    def start(self, job_id: int, token: str = "") -> tuple[str, str]:
+    def start(
+        self, job_id: int, token: str = "", *, again: bool = False
+    ) -> tuple[str, str]:
         """Begin a run; see `dioptra_worker.tracking.base.Tracking`."""
-        del job_id, token  # there is no server that would know them
+        del job_id, token, again  # there is no server that would know them
         run_id = uuid.uuid4().hex
         folder = self.run_folder(run_id)
         try:

@@ -13,15 +13,17 @@ import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from dioptra_worker.protocol.codec import encode
+from dioptra_worker.protocol.codec import decode, encode
 from dioptra_worker.protocol.messages import (
     EXIT_DISCONNECTED,
     ArtifactStored,
     Ending,
     Log,
     Message,
+    PlanTaken,
     RunnerResult,
     RunStarted,
+    Start,
 )
 from dioptra_worker.supervision.forkserver.runner_process import (
     ProcessExit,
@@ -64,6 +66,7 @@ class Runner:
         process: What the fork server tells of it.
         pipes: The daemon's ends of what connects it.
         was_told: Whether it has been told its job.
+        start: How it was told.
         has_run: Whether it has said that it has an MLflow run.
         word: Its last word.
         run_closed: Whether that says that the run is closed.
@@ -77,8 +80,8 @@ class Runner:
         Args:
             conduct: How it behaves.
             pid: Its process id.
-            at: Told when it comes to ``begun``, ``run``, ``planned``, ``stored``
-                where it has artifacts, and ``ending``.
+            at: Told when it comes to ``begun``, ``run``, ``planned``, ``working``,
+                ``stored`` where it has artifacts, and ``ending``.
             run: Its MLflow run.
         """
         self._run = run
@@ -86,6 +89,7 @@ class Runner:
         self.word: Ending | None = None
         self.run_closed = False
         self.was_told = False
+        self.start: Start | None = None
         self.has_run = False
         self._conduct = conduct
         self._at = at
@@ -110,8 +114,11 @@ class Runner:
     def _live(self) -> None:
         lines = self._control.makefile("rb")
         with lines, contextlib.suppress(OSError, ValueError):
-            if lines.readline():
+            if told := lines.readline():
                 self.was_told = True
+                start = decode(told)
+                assert isinstance(start, Start)
+                self.start = start
                 self._work(lines.readline)
         self._exit(self._conduct.code)
 
@@ -127,6 +134,9 @@ class Runner:
         if not read():
             return
         self._at("planned")
+        with self._lock:
+            self._say(PlanTaken())
+        self._at("working")
         with self._lock:
             self._say(Log(severity="INFO", logger="job", message="at work"))
             for name in conduct.artifacts:

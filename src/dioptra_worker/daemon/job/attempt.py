@@ -17,21 +17,11 @@ from dioptra_worker.daemon.job.claim import Claim, claim
 from dioptra_worker.daemon.job.completion import completing, undelivered
 from dioptra_worker.daemon.job.prefetch import Prefetch
 from dioptra_worker.daemon.job.preparation import Preparation
-from dioptra_worker.daemon.job.request_handlers import (
-    BatchClaimHandler,
-    SessionHandler,
-)
-from dioptra_worker.daemon.job.runner_events import RunnerEvents
 from dioptra_worker.daemon.job.status_watch import watching_status
+from dioptra_worker.daemon.job.supervised_run import SupervisedRun
 from dioptra_worker.daemon.outbox.journal import Journals
 from dioptra_worker.engine.wording import format_exception
 from dioptra_worker.errors import ServiceUnavailable, WorkerError
-from dioptra_worker.protocol.messages import (
-    BatchClaimRequest,
-    ModuleImported,
-    SessionRequest,
-    Start,
-)
 from dioptra_worker.supervision.job_users.left_files import (
     LeftFiles,
     named,
@@ -41,8 +31,6 @@ from dioptra_worker.supervision.job_users.missing_rights import (
     advice,
     tells_of_missing_rights,
 )
-from dioptra_worker.supervision.supervisor import Supervisor
-from dioptra_worker.supervision.termination import GracePeriods, RunnerReport
 from dioptra_worker.supervision.time_limit import JobClock, SetupDeadline
 from dioptra_worker.supervision.verdict import judge
 
@@ -58,6 +46,8 @@ if TYPE_CHECKING:
     from dioptra_worker.daemon.job.completion import Completion
     from dioptra_worker.daemon.job.context import AttemptContext
     from dioptra_worker.daemon.outbox.job_log import JobLog
+    from dioptra_worker.protocol.messages import ModuleImported
+    from dioptra_worker.supervision.termination import RunnerReport
 
 log = logging.getLogger("dioptra_worker.attempt")
 
@@ -70,7 +60,6 @@ class Attempt:
 
     Attributes:
         gives_up: Of a job that is parked, whether what waits is given up some time.
-        imports: What the job waited to have imported.
     """
 
     def __init__(
@@ -91,8 +80,7 @@ class Attempt:
         """
         self._may_park = may_park
         self.gives_up = False
-        self.imports: list[ModuleImported] = []
-        self._run_is_known = True
+        self._run: SupervisedRun | None = None
         self.request = request
         self._context = context
         self._api = context.api
@@ -237,64 +225,28 @@ class Attempt:
             deadline=setup,
             stop=self._stop,
         ) as preparation:
-            process, pipes = prefetch.runner(self._stop)
-            # The supervisor does so, too, if it comes to that.
-            self._cleanup.callback(pipes.close)
-            sessions = SessionHandler(self._api, pipes.send, mask=context.mask)
-            self._cleanup.callback(sessions.close)
-            batch_claims = BatchClaimHandler(
-                context.leases,
-                pipes.send,
-                job_id=self.request.job_id,
-                job_log=job_log,
-                prepared=preparation.prepared,
-            )
-            events = RunnerEvents(
-                job_log=job_log,
-                outbox=completion.outbox,
-                clock=clock,
-                health=context.health,
-                prepared=preparation.prepared,
-                handlers={
-                    SessionRequest: sessions.handle,
-                    BatchClaimRequest: batch_claims.handle,
-                    ModuleImported: self.imports.append,
-                },
-                mask=context.mask,
-                log_level=context.settings.log_level,
-            )
-            supervisor = Supervisor(
-                context.launcher,
-                process,
-                pipes,
-                listener=events,
-                stop=self._stop,
-                deadline=clock,
-                grace_periods=GracePeriods(grace=settings.kill_grace),
-            )
-            self._run_is_known = False
-            pipes.send(
-                Start(
-                    job_id=self.request.job_id,
-                    directory=str(space.root),
-                    api_url=self._api.url,
-                    log_level=settings.log_level,
-                    grace=settings.kill_grace,
-                    token=self.request.start_token,
-                    temporary=str(space.temporary),
-                    address=pipes.processes.listen(space.address, user=space.user),
+            run = self._cleanup.enter_context(
+                SupervisedRun(
+                    self.request,
+                    context,
+                    completion,
+                    prefetch=prefetch,
+                    preparation=preparation,
+                    space=space,
+                    clock=clock,
+                    stop=self._stop,
                 )
             )
-            preparation.hand_over_to(supervisor, pipes, clock)
-            with self._stop.running():
-                report = supervisor.run()
+            self._run = run
+            report = run.run()
+        events = run.events
         # The runner says which step runs; the task graph knows whether it has it.
         outcome = context.mask.record(judge(replace(report, step=events.step)))
         lacked = events.lacked_rights or tells_of_missing_rights(outcome.reason)
         if job_user is not None and outcome.fate == "failed" and lacked:
             job_log.say("WARNING", advice(job_user.uid))
         with contextlib.suppress(Stopped):  # the claims run out by themselves
-            self._stop.call(partial(batch_claims.close, outcome.reason))
+            self._stop.call(partial(run.claims.close, outcome.reason))
         context.health.job_peak(report.exit.peak)
         if report.leftovers:
             job_log.say("WARNING", report.leftovers)
@@ -305,10 +257,8 @@ class Attempt:
             job_log.log_job_only("INFO", words)
             self._cleanup.callback(self._remove_files, paths)
         self._close_open_run(report, outcome, events.run_id, job_log)
-        if events.run_id is None or events.has_waited_for_mlflow:
+        if run.may_have_unknown_run:
             self._cleanup.callback(self._leave_unknown_run, outcome.mlflow)
-        else:
-            self._run_is_known = True
         return outcome
 
     def _close_open_run(
@@ -345,9 +295,15 @@ class Attempt:
             )
 
     @property
+    def imports(self) -> list[ModuleImported]:
+        """What the job waited to have imported."""
+        return [] if self._run is None else self._run.imports
+
+    @property
     def settled(self) -> str:
         """The start's token if there is no MLflow run but one that is known."""
-        return self.request.start_token if self._run_is_known else ""
+        is_unknown = self._run is not None and self._run.may_have_unknown_run
+        return "" if is_unknown else self.request.start_token
 
     def _leave_unknown_run(self, status: str) -> None:
         """Say how a run is to be closed that perhaps was begun; recovery looks for it.

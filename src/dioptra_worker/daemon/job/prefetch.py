@@ -47,7 +47,7 @@ class Prefetch:
         self.close()
 
     def runner(self, stop: JobStop) -> tuple[ProcessHandle, RunnerPipes]:
-        """The runner; it is the caller's from now on, and can be taken once.
+        """The runner, or another once that is taken; it is the caller's from now on.
 
         One that has ended meanwhile, as with its fork server or for want of memory, was
         not told its job yet: another takes its place.
@@ -62,7 +62,6 @@ class Prefetch:
         process, pipes = self._take(stop)
         if process.ended.is_set():
             pipes.close()
-            self._start_runner()
             return self._take(stop)
         return process, pipes
 
@@ -77,6 +76,8 @@ class Prefetch:
         self._runner = self._pool.submit(self._launcher.start_runner)
 
     def _take(self, stop: JobStop) -> tuple[ProcessHandle, RunnerPipes]:
+        if self._runner is None:
+            self._start_runner()
         assert self._runner is not None
         runner = stop.result(self._runner)
         self._runner = None

@@ -14,6 +14,7 @@ from dioptra_worker.protocol.messages import (
     BatchClaimRequest,
     ChildMessage,
     Output,
+    PlanTaken,
     RunnerResult,
     SessionRequest,
     StepEnded,
@@ -74,6 +75,7 @@ class RunnerOutput:
     passed on in the order in which it was said.
 
     Attributes:
+        took_plan: Whether code of the job's plugins may have run.
         reached_steps: Whether a step has begun.
         step: The step that is running, if one is.
         result: The runner's own last message, if it has come to that.
@@ -81,7 +83,7 @@ class RunnerOutput:
     """
 
     def __init__(self, listener: RunnerListener) -> None:
-        self.reached_steps = False
+        self.took_plan = self.reached_steps = False
         self.step: str | None = None
         self.result: RunnerResult | None = None
         self.over_limit: str | None = None
@@ -198,7 +200,9 @@ class RunnerOutput:
             self._pass_lines(source, message.stream, message.text.encode())
             return
         self._listener.message(message)
-        if isinstance(message, StepStarted):
+        if isinstance(message, PlanTaken):
+            self.took_plan = True
+        elif isinstance(message, StepStarted):
             self.step, self.reached_steps = message.step, True
         elif isinstance(message, StepEnded):
             self.step = None

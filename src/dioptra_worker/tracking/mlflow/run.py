@@ -57,7 +57,9 @@ class MlflowTracking:
         self._own_token = uuid.uuid4().hex
         self._tries = 0
 
-    def start(self, job_id: int, token: str = "") -> tuple[str, str]:
+    def start(
+        self, job_id: int, token: str = "", *, again: bool = False
+    ) -> tuple[str, str]:
         """Create the job's run and make it the active one for ``mlflow.log_*``.
 
         To create a run must not happen twice, but a call whose answer was lost cannot
@@ -67,6 +69,8 @@ class MlflowTracking:
         Args:
             job_id: Becomes the tag ``dioptra.jobId``, unless there is no job.
             token: What tells this start from every other; empty is one of our own.
+            again: Whether another process has perhaps created it, with that token: the
+                first try looks for it, too.
 
         Returns:
             The run's id and the URI of its artifacts.
@@ -90,7 +94,8 @@ class MlflowTracking:
                     system_metrics.WAY_OUT,
                 )
                 system_metrics.turn_off()
-            found = _find_runs(tags[RUNNER_TAG]) if self._tries > 1 else []
+            may_be_there = again or self._tries > 1
+            found = _find_runs(tags[RUNNER_TAG]) if may_be_there else []
             for earlier in found:
                 _check_token(earlier, tags[RUNNER_TAG])
             run = (
