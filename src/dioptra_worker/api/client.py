@@ -8,7 +8,7 @@ import re
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from dioptra_worker.api.errors import SERVICE, expect_shape, of_kind
+from dioptra_worker.api.errors import expect_shape, of_kind, refuse_deleted
 from dioptra_worker.api.models import Artifact, ArtifactParameter, Job, resource_id
 from dioptra_worker.api.session import MAX_PAGES, STORE_TIMEOUT, ApiSession
 from dioptra_worker.common.files.archives import MAX_ARTIFACT_BYTES, MAX_BUNDLE_BYTES
@@ -52,10 +52,7 @@ class DioptraApi(ApiSession):
         body = self._json("GET", path)
         with expect_shape(path):
             job = Job.read(body)
-            deleted = body.get("deleted") is True
-        if deleted:
-            words = f"the {SERVICE} says that job {job_id} is deleted"
-            raise NotFound(words, service=SERVICE)
+        refuse_deleted(body, f"job {job_id}")
         return job
 
     def jobs_with_status(

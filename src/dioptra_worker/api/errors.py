@@ -25,7 +25,7 @@ from dioptra_worker.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 SERVICE = "Dioptra API"
 MAX_RETRY_AFTER = 60.0
@@ -84,6 +84,20 @@ def of_kind(value: Any, kind: type[T]) -> T:
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
         raise TypeError(f"{str(value)[:80]!r} is no {kind.__name__}")
     return value
+
+
+def refuse_deleted(body: Mapping[str, Any], what: str) -> None:
+    """See that what the API shows is not one that it keeps and calls deleted.
+
+    Args:
+        body: What it shows.
+        what: What that is, such as ``job 7``.
+
+    Raises:
+        NotFound: It is deleted.
+    """
+    if body.get("deleted") is True:
+        raise NotFound(f"the {SERVICE} says that {what} is deleted", service=SERVICE)
 
 
 def unreachable_error(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from dioptra_worker.api import shapes
-from dioptra_worker.api.errors import expect_shape, of_kind
+from dioptra_worker.api.errors import expect_shape, of_kind, refuse_deleted
 from dioptra_worker.api.models import (
     LogLine,
     MetricPoint,
@@ -195,9 +195,11 @@ class UserClient:
         """A job as the API shows it.
 
         Raises:
-            NotFound: There is none, or it was deleted.
+            NotFound: There is none, or it was deleted, also if the API still has it.
         """
-        return self._shown(f"jobs/{job_id}", shapes.JOB)
+        body = self._shown(f"jobs/{job_id}", shapes.JOB)
+        refuse_deleted(body, f"job {job_id}")
+        return body
 
     def create_job(self, experiment: int, body: Mapping[str, Any]) -> int:
         """Submit a job; its id."""
