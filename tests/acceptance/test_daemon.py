@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+import os
+import platform as platform_module
 import signal
 import subprocess
 import sys
@@ -38,6 +41,10 @@ def wait_for(path, seconds=60):
         time.sleep(0.02)
     print("waited")
 """
+
+
+ARENA_BYTES = 64 << 20
+"""What the GNU C library reserves for an arena, on machines of 64 bits."""
 
 
 @pytest.fixture(name="platform")
@@ -125,6 +132,30 @@ def test_rq_sees_the_worker(
     assert redis_client.exists(f"rq:worker:{name}") in {0, 1}
     names = [w.name for w in Worker.all(connection=redis_client)]
     assert name not in names
+
+
+@pytest.mark.skipif(
+    platform_module.libc_ver()[0] != "glibc" or os.geteuid() != 0,
+    reason="needs the GNU C library's arenas, and to see what memory a worker has",
+)
+def test_memory_is_taken_from_one_place(
+    platform: Platform, stack: LocalStack, tmp_path: Path
+) -> None:
+    """The daemon's threads have no arenas of their own, which would grow with jobs."""
+    job = _nothing(platform)
+    with worker(stack.environment(), tmp_path, platform.queue) as running:
+        assert platform.wait(job) == "finished"
+        maps = Path(f"/proc/{running.process.pid}/maps").read_text().splitlines()
+    # Each but the first begins at a multiple of 64 MiB, of which most is not used yet.
+    regions = [(*line.split()[0].split("-"), line.split()[1]) for line in maps]
+    arenas = [
+        region
+        for region, (begin, _, rights) in itertools.pairwise(regions)
+        if region[1] == begin
+        and rights == "---p"
+        and int(region[0], 16) % ARENA_BYTES == 0
+    ]
+    assert arenas == []
 
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])

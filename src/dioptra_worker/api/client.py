@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 MAX_PAGE_LENGTH = 1000
 JOBS_PER_PAGE = 100
 """Jobs that are listed at once: the API takes some milliseconds for each."""
+MAX_DECLARED_SNAPSHOTS = 100
+"""Snapshots of entrypoints whose parameters are kept; one that is edited has many."""
 _TAR = {"fileType": "tar_gz"}
 _BUNDLE: Any = {"params": _TAR, "max_bytes": MAX_BUNDLE_BYTES}
 _RUN_ID = re.compile("(?:[0-9a-f]{32})?")
@@ -41,7 +43,7 @@ class DioptraApi(ApiSession):
 
     @cached_property
     def _declared(self) -> dict[tuple[str, int], tuple[Parameter, ...]]:
-        """The parameters of entrypoint snapshots, by API and id."""
+        """The parameters of entrypoint snapshots by API and id, the latest last."""
         return {}
 
     # -- a job's life ----------------------------------------------------------
@@ -159,15 +161,18 @@ class DioptraApi(ApiSession):
         self._download(path, target, on_bytes, **_BUNDLE)
 
     def declared_parameters(self, job: Job) -> tuple[Parameter, ...]:
-        """All parameters of a job's entrypoint; asked for once per snapshot of it."""
+        """All parameters of a job's entrypoint; those of the latest ones are kept."""
         key = (self.identity(), job.entrypoint_snapshot_id)
-        known = self._declared.get(key)
+        known = self._declared.pop(key, None)
         if known is None:
             path = _snapshot(job)
             body = self._mapping(path)
             with expect_shape(path):
                 known = tuple(map(Parameter.read, body["parameters"]))
-            self._declared[key] = known
+        self._declared[key] = known
+        # A list is made in one step, whatever other threads put there meanwhile.
+        for oldest in list(self._declared)[:-MAX_DECLARED_SNAPSHOTS]:
+            self._declared.pop(oldest, None)
         return known
 
     def artifact(self, artifact_id: int) -> Artifact:

@@ -32,7 +32,11 @@ with quiet_imports(), uncollected():
         take_unused_options,
     )
     from dioptra_worker.common.files.trusted_folder import make_private
-    from dioptra_worker.common.processes import process_identity, process_privacy
+    from dioptra_worker.common.processes import (
+        heap,
+        process_identity,
+        process_privacy,
+    )
     from dioptra_worker.common.processes.interpreter import what_python_lacks
     from dioptra_worker.common.text.printable import spelt_out
     from dioptra_worker.errors import (
@@ -240,6 +244,7 @@ def start(
         )
     # Plugins run as our user, and our environment has what they must not read.
     process_privacy.hide_memory()
+    heap.use_one_arena()
     # Only now: --help and a wrong environment are answered without these.
     from dioptra_worker.daemon.options import DaemonOptions
 

@@ -17,7 +17,11 @@ import pytest
 from tests.unit.api.scripted import Answer, Request, Script, ScriptedApi
 
 from dioptra_worker.api import USER_AGENT
-from dioptra_worker.api.client import JOBS_PER_PAGE, DioptraApi
+from dioptra_worker.api.client import (
+    JOBS_PER_PAGE,
+    MAX_DECLARED_SNAPSHOTS,
+    DioptraApi,
+)
 from dioptra_worker.api.errors import MAX_RETRY_AFTER
 from dioptra_worker.api.models import Artifact, ArtifactParameter, Job
 from dioptra_worker.errors import (
@@ -712,3 +716,29 @@ def test_what_is_no_artifact(serve: Any, body: Any) -> None:
         ServiceUnavailable, match="GET artifacts/1 with JSON of another"
     ):
         api.artifact(1)
+
+
+def test_declared_parameters_are_kept_of_the_latest_snapshots(
+    serve: Callable[[Script], tuple[DioptraApi, ScriptedApi]],
+) -> None:
+    """A snapshot is asked for once, unless many others were wanted since."""
+
+    def script(request: Request) -> Answer:
+        user = {"id": 1, "username": "worker", "createdOn": "2026-01-01"}
+        is_user = request.path == "users/current"
+        return Answer(body=user if is_user else {"parameters": []})
+
+    api, server = serve(script)
+
+    def asked(snapshot: int) -> bool:
+        before = len(server.requests)
+        entrypoint = {**JOB["entrypoint"], "snapshotId": snapshot}
+        api.declared_parameters(Job.read({**JOB, "entrypoint": entrypoint}))
+        return len(server.requests) > before
+
+    for snapshot in range(1, MAX_DECLARED_SNAPSHOTS + 1):
+        assert asked(snapshot)
+    assert not asked(1)
+    assert asked(MAX_DECLARED_SNAPSHOTS + 1)
+    assert not asked(1)
+    assert asked(2)

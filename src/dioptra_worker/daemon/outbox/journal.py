@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from dioptra_worker.broker.records import PendingStatus
+from dioptra_worker.common.files.listing import beginning_with
 from dioptra_worker.common.files.trusted_folder import make_private
 from dioptra_worker.daemon.outbox.buffer import Buffer
 from dioptra_worker.daemon.outbox.item_store import ItemStore
@@ -297,8 +298,8 @@ class Journals:
                 _remove(folder)
 
     def _of(self, job_id: int | None = None) -> list[Path]:
-        wanted = "job-*" if job_id is None else f"job-{job_id}-*"
-        return sorted(self._folder.glob(wanted), key=_changed)
+        wanted = "job-" if job_id is None else f"job-{job_id}-"
+        return sorted(beginning_with(self._folder, wanted), key=_changed)
 
     def _make(self, about: About) -> Journal:
         make_private(self._folder)

@@ -79,6 +79,9 @@ class OrphanedOutboxes:
         """
         self._journals.remove_stale()
         jobs = {job_id: self._job(job_id) for job_id in self._journals.orphaned_jobs()}
+        for later in (self._later, self._tries):  # others may have delivered theirs
+            for job_id in later.keys() - jobs.keys():
+                del later[job_id]
         before, self._elsewhere = self._elsewhere, self._run_elsewhere(jobs)
         for job_id, job in sorted(jobs.items()):
             if self._later.get(job_id, 0.0) > self._clock():

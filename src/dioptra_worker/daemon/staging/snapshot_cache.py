@@ -22,6 +22,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dioptra_worker.common.files.listing import beginning_with
 from dioptra_worker.common.files.removal import remove
 from dioptra_worker.common.files.trusted_folder import PRIVATE_MODE, make_private
 from dioptra_worker.errors import ServiceError
@@ -111,7 +112,7 @@ class SnapshotCache:
 
     def _get(self, key: str, prefix: str, target: Path) -> bool:
         with self._ignore_failures():
-            for entry in self._folder.glob(f"{prefix}-*"):
+            for entry in beginning_with(self._folder, f"{prefix}-"):
                 # The checksum is of the bytes that were copied, so nothing can change
                 # between the check and the use. An entry that another worker removes
                 # meanwhile stays readable for who has opened it.

@@ -184,3 +184,20 @@ def test_what_the_api_fails_at_alone(tmp_path: Path) -> None:
     place.time = 1000.0
     place.orphaned_outboxes.sweep()
     assert place.api.artifacts == ["s3://b/a"]
+
+
+def test_a_journal_that_others_have_delivered(tmp_path: Path) -> None:
+    """Nothing is remembered of it: what is left of the job later is tried at once."""
+    place = Place(tmp_path)
+    place.api.fault = lambda what: (
+        Fault(status=500) if what == "POST artifact" else None
+    )
+    place.orphaned_outboxes.sweep()
+    with place.open() as journal:
+        journal.discard()
+    place.orphaned_outboxes.sweep()
+    place.api.fault = lambda _: None
+    orphaned_outboxes = place.orphaned_outboxes
+    place.__post_init__()
+    orphaned_outboxes.sweep()
+    assert place.api.artifacts == ["s3://b/a"]
