@@ -21,17 +21,20 @@ KEY = b"a secret"
 
 @pytest.fixture(name="packages", autouse=True)
 def _packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Where packages are installed: `heavy`, with a part, and a file, `single`."""
+    """Where packages are: `heavy`, with a part; a file, `single`; the platform's."""
     site = tmp_path / "site"
     for name, record in (
         ("heavy", "heavy/__init__.py,,\nheavy/part.py,,\n../../bin/heavy,,\n"),
         ("single", "single.py,,\nsingle.txt,,\n__pycache__/single.pyc,,\n"),
+        ("platform", "dioptra/__init__.py,,\n"),
     ):
         info = site / f"{name}-1.0.dist-info"
         info.mkdir(parents=True)
         (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\n")
         (info / "RECORD").write_text(record)
     (site / "heavy").mkdir()
+    (site / "dioptra").mkdir()
+    (site / "dioptra/__init__.py").write_text("")
     for file in ("heavy/__init__.py", "heavy/part.py", "single.py", "stray.py"):
         (site / file).write_text("raise RuntimeError('nobody imports it')\n")
     monkeypatch.setattr(sys, "path", [*sys.path, str(site)])
@@ -77,7 +80,7 @@ def test_kept_by_queue(work: Path) -> None:
         "plugin.tasks",
         "bin",
         "__pycache__",
-        "dioptra_worker.engine",
+        "dioptra",  # which is ours in a runner, whoever has it installed
     ],
 )
 def test_what_is_not_installed_is_not_believed(work: Path, module: str) -> None:
