@@ -562,6 +562,18 @@ def test_a_framework_that_starts_a_thread_is_not_forked(
     assert "the import of threaded started the thread 'framework'" in caplog.text
 
 
+@linux_only
+@pytest.mark.parametrize("shared", [True, False])
+def test_what_is_preloaded_is_told(shared: bool, environment: dict[str, str]) -> None:
+    """Whoever asks for runners learns what no job has to wait for, and its cost."""
+    sharing = _sharing if shared else partial(_launcher, "fork")
+    with sharing(environment) as launcher:
+        assert launcher.wait_until_ready(60)
+        (cost,) = launcher.preloaded
+        assert cost.module == "puppet"
+        assert cost.seconds >= 0
+
+
 def test_a_fork_server_that_is_lost_is_replaced_before_a_job_asks(
     environment: dict[str, str],
 ) -> None:

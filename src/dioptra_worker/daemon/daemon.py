@@ -142,6 +142,7 @@ class Daemon:
                     self._calls.ask(
                         partial(self._launcher.wait_until_ready, READY_TIMEOUT)
                     )
+                    self._health.preloaded(self._launcher.preloaded)
                     self._health.registered(rq.name, self._options.queues)
                     log.info(
                         "worker %s (dioptra-worker %s) listens on: %s",

@@ -64,6 +64,21 @@ class SignalProcess:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class PreloadedModule:
+    """What a module has cost that a fork server imported for its runners.
+
+    Attributes:
+        module: Its full name.
+        seconds: How long its import took, with what it imported that was not there.
+        memory: By how many bytes the fork server grew, where that can be seen.
+    """
+
+    module: str
+    seconds: float
+    memory: int = 0
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class ForkserverReady:
     """Everything is imported.
 
@@ -71,11 +86,13 @@ class ForkserverReady:
         pid: The fork server's process.
         mode: How runners are made, ``fork`` or ``spawn``.
         why: Why they are not forked although they should be.
+        preloaded: What it has imported for them beside our own, in this order.
     """
 
     pid: int
     mode: str
     why: str | None
+    preloaded: tuple[PreloadedModule, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from dioptra_worker.common.processes.job_user import JobUser
-    from dioptra_worker.protocol.forkserver import ProcessRequest
+    from dioptra_worker.protocol.forkserver import PreloadedModule, ProcessRequest
     from dioptra_worker.supervision.forkserver.start import ForkserverStarter
     from dioptra_worker.supervision.job_users.assignment import JobUsers
 
@@ -122,6 +122,12 @@ class Launcher:
         with self._request_lock:
             forkserver = self._ensure_forkserver()
         return forkserver.ready.wait(timeout) and not forkserver.ended
+
+    @property
+    def preloaded(self) -> tuple[PreloadedModule, ...]:
+        """What the fork server has imported for runners; nothing until it is ready."""
+        forkserver = self._forkserver
+        return () if forkserver is None else forkserver.preloaded
 
     def close(self) -> None:
         """Hang up; the fork server ends, and with it every runner."""

@@ -9,6 +9,7 @@ from dioptra_worker.protocol.forkserver import (
     ForkserverReady,
     ForkserverReport,
     ForkserverRequest,
+    PreloadedModule,
     ProcessEnded,
     ProcessRefused,
     ProcessStarted,
@@ -39,7 +40,12 @@ def test_requests(request_: ForkserverRequest, descriptors: int | None) -> None:
 @pytest.mark.parametrize(
     "report",
     [
-        ForkserverReady(pid=7, mode="fork", why=None),
+        ForkserverReady(
+            pid=7,
+            mode="fork",
+            why=None,
+            preloaded=(PreloadedModule(module="torch", seconds=2.5, memory=1 << 20),),
+        ),
         ForkserverReady(pid=7, mode="spawn", why="a thread"),
         ProcessStarted(pid=7),
         ProcessRefused(reason="[Errno 11]\nno"),

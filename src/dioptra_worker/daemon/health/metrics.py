@@ -138,6 +138,18 @@ def _jobs(health: Snapshot) -> Iterable[list[str]]:
 def _imports(health: Snapshot) -> Iterable[list[str]]:
     found = sorted(health.imports.items())
     yield _family(
+        "preload_seconds",
+        "gauge",
+        "How long a module's import took that no job has to wait for.",
+        [({"module": each.module}, each.seconds) for each in health.preloaded],
+    )
+    yield _family(
+        "preload_memory_bytes",
+        "gauge",
+        "By how much the fork server grew at that import.",
+        [({"module": each.module}, each.memory) for each in health.preloaded],
+    )
+    yield _family(
         "job_imports_total",
         "counter",
         "Jobs that waited for the import of a module that was not preloaded.",

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from dioptra_worker.broker.parking import Parked
+    from dioptra_worker.protocol.forkserver import PreloadedModule
 
 Phase = Literal["starting", "serving", "suspended", "ending"]
 State = Literal["starting", "idle", "busy", "waiting", "suspended", "ending"]
@@ -119,6 +120,7 @@ class Snapshot:
         jobs: How many jobs ended, by result.
         durations: How long they took.
         peaks: How much memory they took.
+        preloaded: What was imported for them before they came.
         imports: What they waited to have imported, by module.
     """
 
@@ -138,4 +140,5 @@ class Snapshot:
     jobs: Mapping[str, int]
     durations: Durations
     peaks: Peaks
+    preloaded: tuple[PreloadedModule, ...]
     imports: Mapping[str, Imports]

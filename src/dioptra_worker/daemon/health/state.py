@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from dioptra_worker.broker.parking import Parked
     from dioptra_worker.daemon.health.snapshot import Phase, State
+    from dioptra_worker.protocol.forkserver import PreloadedModule
 
 MAX_MODULES = 100
 """Modules whose imports are counted."""
@@ -66,6 +67,7 @@ class HealthState:
         self._jobs: dict[str, int] = {}
         self._durations = Durations()
         self._peaks = Peaks()
+        self._preloaded: tuple[PreloadedModule, ...] = ()
         self._imports: dict[str, Imports] = {}
 
     # -- from the main loop ----------------------------------------------------
@@ -79,6 +81,11 @@ class HealthState:
         """
         with self._lock:
             self._due = self._clock() + within
+
+    def preloaded(self, modules: Sequence[PreloadedModule]) -> None:
+        """Say what was imported for runners before there was a job."""
+        with self._lock:
+            self._preloaded = tuple(modules)
 
     def phase(self, phase: Phase) -> None:
         """Say how far the daemon has come."""
@@ -204,6 +211,7 @@ class HealthState:
                 jobs=dict(self._jobs),
                 durations=self._durations,
                 peaks=self._peaks,
+                preloaded=self._preloaded,
                 imports=dict(self._imports),
             )
 

@@ -27,6 +27,7 @@ from dioptra_worker.runner.forkserver.server import Forkserver
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from dioptra_worker.protocol.forkserver import PreloadedModule
     from dioptra_worker.runner.forkserver.process_makers import ProcessMaker
 
 HOME = "dioptra-forkserver"
@@ -54,8 +55,9 @@ def main() -> None:
         signal.signal(number, lambda *_: None)
     with home_of_its_own() as held, socket.socket(fileno=options.fd) as sock:
         why: str | None = options.why
+        preloaded: tuple[PreloadedModule, ...] = ()
         if options.mode in {"fork", "shared"}:
-            why = warm_up(options.preload, sock=sock)
+            why, preloaded = warm_up(options.preload, sock=sock)
         of_libraries = open_descriptors() - {sock.fileno(), held}
         if options.mode == "shared":
             shared.serve(
@@ -64,6 +66,7 @@ def main() -> None:
                 preload=options.preload,
                 grace=options.grace,
                 why=why,
+                preloaded=preloaded,
             )
         else:
             maker: ProcessMaker
@@ -78,6 +81,7 @@ def main() -> None:
                 maker,
                 grace=options.grace,
                 why=why,
+                preloaded=preloaded,
                 has_own_user=options.user is not None or options.own_user,
             ).serve()
 
@@ -110,7 +114,9 @@ def home_of_its_own() -> Iterator[int | None]:
             os.close(held)
 
 
-def warm_up(names: str, *, sock: socket.socket) -> str | None:
+def warm_up(
+    names: str, *, sock: socket.socket
+) -> tuple[str | None, tuple[PreloadedModule, ...]]:
     """Import what runners need, for this process to be forked.
 
     Args:
@@ -118,7 +124,7 @@ def warm_up(names: str, *, sock: socket.socket) -> str | None:
         sock: The one socket that there may be.
 
     Returns:
-        Why this process must not be forked; None when it may be.
+        Why this process must not be forked, None when it may be; what that has cost.
     """
     from dioptra_worker.runner.forkserver import (  # noqa: PLC0415 - not if cold
         preload,
@@ -127,11 +133,11 @@ def warm_up(names: str, *, sock: socket.socket) -> str | None:
 
     wanted = [name for name in names.split(",") if name]
     with uncollected():
-        brought_by = preload.preload(wanted, path=import_path(os.environ))
-        why = preload.reason_not_to_fork(brought_by, ours={sock.fileno()})
+        found = preload.preload(wanted, path=import_path(os.environ))
+        why = preload.reason_not_to_fork(found.brought_by, ours={sock.fileno()})
         if why is None and wanted:  # what we import ourselves is covered: see its test
             why = randomness.shared(wanted)
-    return why
+    return why, tuple(found.costs)
 
 
 if __name__ == "__main__":

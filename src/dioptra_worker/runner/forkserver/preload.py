@@ -7,10 +7,13 @@ import importlib
 import os
 import sys
 import threading
+import time
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from dioptra_worker.protocol.forkserver import PreloadedModule
 from dioptra_worker.provenance.surroundings import surroundings
 from dioptra_worker.runner.forkserver.descriptors import STANDARD
 from dioptra_worker.runner.forkserver.warmup import warm_up_caches
@@ -38,7 +41,21 @@ _SHARED_WITH_FORKS = ("socket:", "pipe:", "anon_inode:")
 _PROC = Path("/proc/self")
 
 
-def preload(names: list[str], *, path: Sequence[str] = ()) -> dict[str, str]:
+@dataclass(frozen=True)
+class Preloaded:
+    """What the imports before a fork have brought, and cost.
+
+    Attributes:
+        brought_by: The modules after whose import a thread or an open file was first
+            seen, by what `reason_not_to_fork` calls it.
+        costs: What each module has cost that was asked for, in this order.
+    """
+
+    brought_by: dict[str, str] = field(default_factory=dict)
+    costs: list[PreloadedModule] = field(default_factory=list)
+
+
+def preload(names: list[str], *, path: Sequence[str] = ()) -> Preloaded:
     """Import what runners need; a module that cannot be had is told, not fatal.
 
     Args:
@@ -46,24 +63,47 @@ def preload(names: list[str], *, path: Sequence[str] = ()) -> dict[str, str]:
         path: Folders to look for modules in, after all others.
 
     Returns:
-        The modules after whose import a thread or an open file was first seen, by what
-        `reason_not_to_fork` calls it.
+        What they have brought and cost.
     """
     sys.path.insert(0, str(compat.path()))
     explain_missing_names()
     sys.path += path
     surroundings()  # read once, for all runners
-    brought_by = dict.fromkeys(_threads_and_files(), "")
-    for name in (*ALWAYS_PRELOADED, *names):
-        try:
-            importlib.import_module(name)
-        except Exception as error:  # noqa: BLE001 - a module raises what it likes
-            print(f"preload: {name} cannot be imported: {error!r}", file=sys.stderr)  # noqa: T201
-        for each in _threads_and_files():
-            brought_by.setdefault(each, name)
+    found = Preloaded(dict.fromkeys(_threads_and_files(), ""))
+    for name in ALWAYS_PRELOADED:
+        _import(name, found)
+    for name in names:
+        started, before = time.monotonic(), _resident_bytes()
+        if _import(name, found):
+            seconds = round(time.monotonic() - started, 3)
+            memory = max(0, _resident_bytes() - before)
+            cost = PreloadedModule(module=name, seconds=seconds, memory=memory)
+            found.costs.append(cost)
     prepare_logging()
     warm_up_caches()
-    return brought_by
+    return found
+
+
+def _import(name: str, found: Preloaded) -> bool:
+    """Import a module, and note what came with it; whether it could be had."""
+    try:
+        importlib.import_module(name)
+    except Exception as error:  # noqa: BLE001 - a module raises what it likes
+        print(f"preload: {name} cannot be imported: {error!r}", file=sys.stderr)  # noqa: T201
+        return False
+    finally:
+        for each in _threads_and_files():
+            found.brought_by.setdefault(each, name)
+    return True
+
+
+def _resident_bytes() -> int:
+    """The memory of this process; 0 where its system does not show it."""
+    try:
+        pages = int((_PROC / "statm").read_text().split()[1])
+    except OSError:
+        return 0
+    return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 def _threads_and_files() -> list[str]:
@@ -92,7 +132,7 @@ def reason_not_to_fork(
     speak, hear and wait in the place of later ones.
 
     Args:
-        brought_by: What `preload` gave.
+        brought_by: What an import has brought; see `Preloaded`.
         threads: Python's threads; None looks for them.
         proc: This process as its system shows it; where nothing is shown, as on
             macOS, only Python's own threads are seen.

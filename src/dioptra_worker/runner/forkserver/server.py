@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from dioptra_worker.protocol.forkserver import (
         ForkserverReport,
         ForkserverRequest,
+        PreloadedModule,
         ProcessRequest,
     )
     from dioptra_worker.runner.forkserver.process_makers import ProcessMaker
@@ -72,6 +73,7 @@ class Forkserver:
         *,
         grace: float,
         why: str | None = None,
+        preloaded: tuple[PreloadedModule, ...] = (),
         has_own_user: bool = False,
     ) -> None:
         """Prepare.
@@ -81,6 +83,7 @@ class Forkserver:
             maker: Makes runners.
             grace: Seconds that they have to end when the daemon is gone.
             why: Why they are not forked although they should be.
+            preloaded: What was imported for them beside our own.
             has_own_user: Whether all that our user has is ours and our runners'.
         """
         self._has_own_user = has_own_user
@@ -89,6 +92,7 @@ class Forkserver:
         self._maker = maker
         self._grace = grace
         self._why = why
+        self._preloaded = preloaded
         self._children: set[int] = set()
         self._runners: dict[int, JobObjects] = {}
         self._stuck: set[int] = set()
@@ -105,7 +109,12 @@ class Forkserver:
             selector.register(self._sock, selectors.EVENT_READ)
             selector.register(children, selectors.EVENT_READ)
             self._report(
-                ForkserverReady(pid=os.getpid(), mode=self._maker.mode, why=self._why)
+                ForkserverReady(
+                    pid=os.getpid(),
+                    mode=self._maker.mode,
+                    why=self._why,
+                    preloaded=self._preloaded,
+                )
             )
             while self._handle_events(selector, children, timeout=None):
                 pass

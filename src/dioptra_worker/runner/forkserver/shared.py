@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
     from dioptra_worker.common.processes.job_user import JobUser
+    from dioptra_worker.protocol.forkserver import PreloadedModule
 
 
 def serve(
@@ -35,6 +36,7 @@ def serve(
     preload: str,
     grace: float,
     why: str | None,
+    preloaded: tuple[PreloadedModule, ...],
 ) -> None:
     """Make a fork server for whoever is handed to us, until nobody can be any more.
 
@@ -44,6 +46,7 @@ def serve(
         preload: Modules that runners need, separated by commas.
         grace: Seconds that runners have to end when their daemon is gone.
         why: Why this process must not be forked; None when it may be.
+        preloaded: What this process has imported for runners beside our own.
     """
     adopt_orphans()  # of fork servers that somebody has killed
     forkservers: set[int] = set()
@@ -65,7 +68,9 @@ def serve(
                 return
             with socket.socket(fileno=descriptors[0]) as daemon:
                 if why is None:
-                    pid = _fork(daemon, of_libraries, user, grace=grace)
+                    pid = _fork(
+                        *(daemon, of_libraries, user), grace=grace, preloaded=preloaded
+                    )
                 else:
                     pid = _start(daemon, user, preload=preload, grace=grace, why=why)
                 forkservers.add(pid)
@@ -77,6 +82,7 @@ def _fork(
     user: JobUser | None,
     *,
     grace: float,
+    preloaded: tuple[PreloadedModule, ...],
 ) -> int:
     if pid := os.fork():
         return pid
@@ -91,6 +97,7 @@ def _fork(
             daemon,
             ForkingMaker(of_libraries),
             grace=grace,
+            preloaded=preloaded,
             has_own_user=user is not None,
         ).serve()
     finally:

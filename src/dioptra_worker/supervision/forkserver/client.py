@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from dioptra_worker.protocol.forkserver import (
         ForkserverReport,
         ForkserverRequest,
+        PreloadedModule,
         ProcessRequest,
     )
     from dioptra_worker.supervision.forkserver.start import ForkserverHandle
@@ -49,6 +50,7 @@ class ForkserverClient:
         ended: Whether the fork server has ended.
         ready: Set when it hands out runners without delay, or has ended.
         was_ready: Whether it ever did.
+        preloaded: What it has imported for runners beside our own, once it is ready.
     """
 
     def __init__(
@@ -67,6 +69,7 @@ class ForkserverClient:
         self._sending = threading.Lock()
         self.ended = False
         self.was_ready = False
+        self.preloaded: tuple[PreloadedModule, ...] = ()
         self._closing = False
         self.ready = threading.Event()
         self._is_over = threading.Event()
@@ -186,7 +189,8 @@ class ForkserverClient:
 
     def _handle(self, report: ForkserverReport) -> None:
         match report:
-            case ForkserverReady(pid=pid, why=why):
+            case ForkserverReady(pid=pid, why=why, preloaded=preloaded):
+                self.preloaded = preloaded
                 self._process = identify(pid)
                 if self._process is not None:
                     self._forkserver.recognise(self._process)

@@ -32,6 +32,7 @@ from dioptra_worker.daemon.health.server import (
 from dioptra_worker.daemon.health.snapshot import API, REDIS
 from dioptra_worker.daemon.health.state import HealthState
 from dioptra_worker.errors import ServiceRefused, ServiceUnavailable
+from dioptra_worker.protocol.forkserver import PreloadedModule
 from dioptra_worker.settings import Settings
 
 if TYPE_CHECKING:
@@ -337,6 +338,14 @@ def test_imports_are_counted(
     assert f'{name}_seconds_total{{module="torch"}} 4.5\n' in text
     assert f'{name}_seconds_total{{module="art"}} 1\n' in text
     assert '"x"' not in text
+
+
+def test_what_is_preloaded_is_told(health: HealthState) -> None:
+    """Of each module, how long nobody has to wait for it, and the memory it takes."""
+    health.preloaded([PreloadedModule(module="torch", seconds=2.5, memory=1 << 20)])
+    text = metrics.render(health.snapshot())
+    assert 'dioptra_worker_preload_seconds{module="torch"} 2.5\n' in text
+    assert 'dioptra_worker_preload_memory_bytes{module="torch"} 1048576\n' in text
 
 
 def test_parked_jobs(health: HealthState, clock: Clock, tmp_path: Path) -> None:

@@ -98,8 +98,8 @@ def test_the_module_that_did_it_is_named(what: str, tmp_path: Path) -> None:
     program = (
         "import sys; from dioptra_worker.runner.forkserver import preload\n"
         "modules = ['first', 'second', 'third']\n"
-        "brought_by = preload.preload(modules, path=[sys.argv[1]])\n"
-        "print(preload.reason_not_to_fork(brought_by))"
+        "found = preload.preload(modules, path=[sys.argv[1]])\n"
+        "print(preload.reason_not_to_fork(found.brought_by))"
     )
     done = subprocess.run(
         [sys.executable, "-c", program, str(tmp_path)],
@@ -109,6 +109,31 @@ def test_the_module_that_did_it_is_named(what: str, tmp_path: Path) -> None:
         timeout=110,
     )
     assert done.stdout.startswith(words)
+
+
+@pytest.mark.process
+def test_what_a_module_costs(tmp_path: Path) -> None:
+    """Time and memory of each module that was asked for, and that could be had."""
+    (tmp_path / "slow.py").write_text("import time; time.sleep(0.1)\n")
+    (tmp_path / "large.py").write_text("import slow\nkept = b'x' * (32 << 20)\n")
+    program = (
+        "import sys; from dioptra_worker.runner.forkserver import preload\n"
+        "modules = ['slow', 'large', 'not_there']\n"
+        "for each in preload.preload(modules, path=[sys.argv[1]]).costs:\n"
+        "    print(each.module, each.seconds, each.memory)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=110,
+    )
+    slow, large = (line.split() for line in done.stdout.splitlines())
+    assert (slow[0], large[0]) == ("slow", "large")
+    assert float(slow[1]) >= 0.1
+    if sys.platform == "linux":
+        assert int(large[2]) >= 32 << 20 > int(slow[2])
 
 
 def test_what_forks_would_share(tmp_path: Path) -> None:

@@ -7,13 +7,15 @@ import time
 from typing import TYPE_CHECKING
 
 from dioptra_worker import settings as settings_module
+from dioptra_worker.common.text.humanize import size
 from dioptra_worker.errors import RunnerError
 from dioptra_worker.supervision.launcher import Launcher, choose_mode
 from dioptra_worker.tools.doctor.finding import Finding, fail, ok, warn
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
+    from dioptra_worker.protocol.forkserver import PreloadedModule
     from dioptra_worker.settings import Settings
 
 NAME = "runner"
@@ -42,6 +44,7 @@ def check(settings: Settings, environment: Mapping[str, str]) -> Iterator[Findin
     try:
         with launcher:
             first, second = (_hand_out(launcher) for _ in range(2))
+            preloaded = launcher.preloaded
     except RunnerError as error:
         yield fail(NAME, str(error), _FIX)
         return
@@ -51,8 +54,18 @@ def check(settings: Settings, environment: Mapping[str, str]) -> Iterator[Findin
     yield ok(
         NAME,
         f"by {mode}: the first after {first:.1f} s, the next after"
-        f" {second * 1000:.0f} ms",
+        f" {second * 1000:.0f} ms{_told(preloaded, settings.preload)}",
     )
+
+
+def _told(preloaded: Iterable[PreloadedModule], names: Collection[str]) -> str:
+    """What the modules cost that the operator has preloaded."""
+    costs = [
+        f"{each.module} ({each.seconds:.1f} s, {size(each.memory)})"
+        for each in preloaded
+        if each.module in names
+    ]
+    return f"; preloaded {', '.join(costs)}" if costs else ""
 
 
 def _hand_out(launcher: Launcher) -> float | None:
