@@ -12,7 +12,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 TABLE = ROOT / "tests/differential/platform_tests.toml"
-_ENDS = {"failed": "fails", "not met": "not about ours"}
+_ENDS = {"failed": "fails", "not met": "not about ours", "skipped": "skipped"}
 
 
 def page(notice: str) -> str:

@@ -40,8 +40,10 @@ TIMEOUT = 3600.0 if os.environ.get(ALL) else 800.0
 
 def covers(path: str, test: str) -> bool:
     """Whether a path of the table stands for a test, or a file of tests."""
-    return fnmatch.fnmatchcase(test, path) or test.startswith(
-        (f"{path}/", f"{path}::", f"{path}[")
+    return (
+        test == path
+        or fnmatch.fnmatchcase(test, path)
+        or test.startswith((f"{path}/", f"{path}::", f"{path}["))
     )
 
 
@@ -117,4 +119,4 @@ def test_no_difference_is_of_yesterday(peer_sdist: Path) -> None:
         for path in row["tests"]:
             name, _, test = path.partition("::")
             text = (peer_sdist / name).read_text(encoding="utf-8")
-            assert f"def {test}" in text, path
+            assert not test or f"def {test.partition('[')[0]}(" in text, path

@@ -10,14 +10,21 @@ from __future__ import annotations
 import contextlib
 import sys
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from typing import Self
 
 
 class _Running(contextlib.ContextDecorator):
     """Lets the clock run where a test wants it stopped."""
 
-    def __enter__(self) -> None:
+    def __enter__(self) -> Self:
         """Begin."""
+        return self
+
+    def tick(self, seconds: float) -> None:
+        """Let no time pass at once."""
 
     def __exit__(self, *_: object) -> None:
         """End."""
