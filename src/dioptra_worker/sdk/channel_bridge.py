@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, cast
 
 from dioptra_worker.protocol.messages import MAX_ELEMENT, MAX_ELEMENT_ERROR, Metric
+from dioptra_worker.protocol.metric_rules import wire_value
 from dioptra_worker.sdk.bridge import JobContext, Session
 
 if TYPE_CHECKING:
@@ -57,11 +57,9 @@ class ChannelBridge:
 
     def append_metric(self, name: str, value: float, step: int | None) -> None:
         """Put a metric into the daemon's outbox; NaN and infinities go as text."""
-        number = float(value)
-        sendable = number if math.isfinite(number) else str(number)
-        self._channel.send(Metric(name=name, value=sendable, step=step))
+        self._channel.send(Metric(name=name, value=wire_value(value), step=step))
         if self.store_metric is not None:
-            self.store_metric(name, number, step or 0)
+            self.store_metric(name, float(value), step or 0)
 
     def session(self) -> Session:
         """The daemon's present session with the REST API."""

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from dioptra_worker.errors import RunnerError
 from dioptra_worker.protocol import codec
+from dioptra_worker.protocol.job_variables import STREAMS
 from dioptra_worker.protocol.messages import Log, Output
 from dioptra_worker.sdk.worker_link import Reply, WorkerLink
 
@@ -31,7 +32,6 @@ RETRY_INTERVAL = 10.0
 """Seconds after which it is tried again."""
 _POLL_INTERVAL = 0.02
 _READ_SIZE = 1 << 16
-_STREAMS = {"stdout": 1, "stderr": 2}
 
 
 _links: weakref.WeakSet[ChildLink] = weakref.WeakSet()
@@ -77,7 +77,7 @@ class ChildLink(WorkerLink):
         if isinstance(message, Log):
             _write(2, message.message + "\n")
         elif isinstance(message, Output):
-            _write(_STREAMS[message.stream], message.text)
+            _write(STREAMS[message.stream], message.text)
         else:
             raise RunnerError(
                 f"a process of the job cannot tell the worker its"
@@ -87,7 +87,11 @@ class ChildLink(WorkerLink):
     def ask(
         self, request: Callable[[int], Message], timeout: float | None = None
     ) -> Reply | None:
-        """Ask for something, by a connection that is for this question alone."""
+        """Ask for something, by a connection that is for this question alone.
+
+        Raises:
+            RunnerError: There is no connection to the worker.
+        """
         until = None if timeout is None else monotonic() + timeout
         try:
             with self._connect() as sock:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from dioptra_worker.common.text.masking import cut_position
+from dioptra_worker.protocol.job_variables import STREAMS
 from dioptra_worker.protocol.messages import (
     SEVERITIES,
     Log,
@@ -37,7 +38,6 @@ Send = Callable[[RunnerMessage], None]
 MAX_MESSAGE_CHARS = 1 << 20
 """Characters of a record that go into one message; a longer one becomes several."""
 
-_STREAMS: dict[OutputStream, int] = {"stdout": 1, "stderr": 2}
 QUIET_LOGGERS = ("urllib3", "botocore", "boto3", "s3transfer", "git", "filelock")
 """Libraries whose chatter below WARNING is not the job's business."""
 
@@ -148,7 +148,7 @@ def capture(
         streams: Which of the two streams to route.
     """
     for name in streams:
-        fd = _STREAMS[name]
+        fd = STREAMS[name]
         raw = MessageStream(name, fd, send)
         text = io.TextIOWrapper(
             io.BufferedWriter(raw, 1 << 16),

@@ -10,9 +10,10 @@ from urllib.parse import unquote, urlsplit
 
 from dioptra_worker.errors import WorkerError
 from dioptra_worker.protocol.job_variables import (
-    ADDRESS_VARIABLE,
     JOB_VARIABLE,
     OUTPUT_VARIABLE,
+    SOCKET_VARIABLE,
+    STREAMS,
 )
 from dioptra_worker.sdk import bridge
 from dioptra_worker.tracking.backend import backend
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("dioptra_worker.job")
 
-_STREAMS: dict[OutputStream, int] = {"stdout": 1, "stderr": 2}
-
 
 def announce(
     environment: MutableMapping[str, str], *, address: str, log_level: str
@@ -39,8 +38,8 @@ def announce(
         address: Where they find the worker.
         log_level: The least severity of log records to send.
     """
-    environment[ADDRESS_VARIABLE] = address
-    files = [_file(descriptor) for descriptor in _STREAMS.values()]
+    environment[SOCKET_VARIABLE] = address
+    files = [_file(descriptor) for descriptor in STREAMS.values()]
     environment[OUTPUT_VARIABLE] = " ".join([log_level, *files])
 
 
@@ -52,7 +51,7 @@ def attach(*, capture: bool = False) -> bridge.Bridge | None:
             several processes come whole. What leads elsewhere than the job's own
             streams, to a file or to the task, is left alone.
     """
-    address = os.environ.get(ADDRESS_VARIABLE)
+    address = os.environ.get(SOCKET_VARIABLE)
     job_id = os.environ.get(JOB_VARIABLE, "")
     if bridge.installed() is None and address and job_id.isdigit():
         link, ours = _connect(address, int(job_id))
@@ -93,7 +92,7 @@ def _capture(link: ChildLink) -> None:
     level, *files = os.environ.get(OUTPUT_VARIABLE, "").split()
     streams: list[OutputStream] = [
         name
-        for (name, descriptor), file in zip(_STREAMS.items(), files, strict=False)
+        for (name, descriptor), file in zip(STREAMS.items(), files, strict=False)
         if _file(descriptor) == file
     ]
     if "stderr" in streams:  # where Python would log to
