@@ -15,6 +15,7 @@ from dioptra_worker.broker.rq.commands import ask_to_stop_job
 from dioptra_worker.broker.rq.payload import JobRequest
 from dioptra_worker.broker.rq.registries import Queue, Registries
 from dioptra_worker.protocol.messages import OWN_LOGGER, Log
+from dioptra_worker.settings import LEASE_TTL
 from dioptra_worker.tools.jobs.errors import NotNow
 from dioptra_worker.tools.jobs.job_row import JobRow
 
@@ -134,7 +135,8 @@ class Actions:
             if time.monotonic() > deadline:
                 raise NotNow(
                     f"worker {worker!r} still has job {job_id} after"
-                    f" {self._seconds:g} s: a lost worker is forgotten after 90 s"
+                    f" {self._seconds:g} s: a lost worker is forgotten after"
+                    f" {LEASE_TTL:g} s"
                 )
             self._sleep(POLL_INTERVAL)
             job = self._job(job_id)
