@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def make_private(directory: Path) -> None:
-    """Make a folder that only its owner may enter.
+def make_owner_only(directory: Path) -> None:
+    """Make a folder that only its owner may enter; one that is there is closed, too.
 
     Raises:
         UntrustedFolder: Somebody else could change what is in it.

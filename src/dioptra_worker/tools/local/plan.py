@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from dioptra_worker.tools.local.config import SERVICES, StackConfig
 from dioptra_worker.tools.local.errors import StackError
-from dioptra_worker.tools.local.files import make_private
+from dioptra_worker.tools.local.files import make_owner_only
 from dioptra_worker.tools.local.ports import PortReservations
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class StackPlan:
         Raises:
             StackError: The folder holds something else.
         """
-        make_private(self.directory)
+        make_owner_only(self.directory)
         if any(self.directory.iterdir()):
             # `down` removes the folder: it must not be anybody else's.
             raise StackError(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from dioptra_worker.common.background import in_background
 from dioptra_worker.tools.local.config import API, SERVICES, StackConfig
 from dioptra_worker.tools.local.errors import PortTaken, ServiceFailed
-from dioptra_worker.tools.local.files import make_private
+from dioptra_worker.tools.local.files import make_owner_only
 from dioptra_worker.tools.local.progress import State, Step, step
 from dioptra_worker.tools.local.rest_api.database import place_database
 from dioptra_worker.tools.local.rest_api.peer import ensure_peer, given_peer
@@ -130,7 +130,7 @@ def _start_services(
     def start(service: Service) -> None:
         with step(progress, f"start {service.name}", service.url):
             if service.name == API:
-                make_private(config.directory / API)
+                make_owner_only(config.directory / API)
                 database = config.directory / API / "database.sqlite"
                 place_database(peer, database, given_up)
             if given_up.is_set():

@@ -18,7 +18,7 @@ from dioptra_worker.tools.local.config import (
 )
 from dioptra_worker.tools.local.environment import inherited, s3_environment
 from dioptra_worker.tools.local.errors import ExtraMissing
-from dioptra_worker.tools.local.files import make_private, write_private
+from dioptra_worker.tools.local.files import make_owner_only, write_private
 from dioptra_worker.tools.local.ports import HOST
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def require_extra() -> None:
 def command(service: str, config: StackConfig) -> Command:
     """Return how to start a service of the stack; write the files that it reads."""
     folder = config.directory / service
-    make_private(folder)
+    make_owner_only(folder)
     arguments, extra = _COMMANDS[service](config, folder)
     environment = inherited() | extra | {TOKEN_VARIABLE: token(service, config)}
     return Command(tuple(arguments), environment, folder)
@@ -112,7 +112,7 @@ def _valkey(config: StackConfig, folder: Path) -> tuple[list[str], dict[str, str
 def _s3(config: StackConfig, folder: Path) -> tuple[list[str], dict[str, str]]:
     # A folder below the root is a bucket, and a file in it an object.
     objects = folder / "objects"
-    make_private(objects / BUCKET)
+    make_owner_only(objects / BUCKET)
     arguments = [
         *(str(_rclone()), "serve", "s3", str(objects)),
         *("--addr", f"{HOST}:{config.ports[S3]}"),
