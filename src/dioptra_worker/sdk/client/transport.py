@@ -152,7 +152,12 @@ class Transport:
         return self.answer(self._request(method, path, **arguments))
 
     def answer(self, response: requests.Response) -> Any:
-        """Give a response in this transport's flavour."""
+        """Give a response in this transport's flavour.
+
+        Raises:
+            StatusCodeError: Its status is something else than 2xx ("json" only).
+            JSONDecodeError: It is something else than JSON ("json" only).
+        """
         if not self._parse:
             return response
         _check(response)
@@ -176,7 +181,8 @@ class Transport:
 
         Raises:
             DioptraClientError: The target is a directory.
-            StatusCodeError: The API answered with something else than 2xx.
+            APIConnectionError: The API could not be reached, or broke off.
+            StatusCodeError: It answered with something else than 2xx.
         """
         if target.is_dir():
             raise DioptraClientError(

@@ -130,12 +130,20 @@ class MlflowTracking:
         return artifact_store.store(uri)
 
     def log_metric(self, run_id: str, name: str, value: float, step: int) -> None:
-        """Keep a metric of the run."""
+        """Keep a metric of the run.
+
+        Raises:
+            ServiceError: MLflow does not want to, or cannot be reached.
+        """
         with translate_errors("log a metric"):
             MlflowClient().log_metric(run_id, name, value, step=step)
 
     def metrics(self, run_id: str) -> Mapping[str, tuple[float, int]]:
-        """The last value and step of each of the run's metrics."""
+        """The last value and step of each of the run's metrics; the steps are all 0.
+
+        Raises:
+            ServiceError: MLflow does not want to, or cannot be reached.
+        """
         with translate_errors("show the run's metrics"):
             data = MlflowClient().get_run(run_id).data
         # MLflow tells the latest value of a metric, without its step.

@@ -75,7 +75,11 @@ def endpoint() -> str:
 
 
 def extra_arguments() -> dict[str, Any]:
-    """What MLflow's own store adds to each upload, such as ServerSideEncryption."""
+    """What MLflow's own store adds to each upload, such as ServerSideEncryption.
+
+    Raises:
+        ServiceRefused: The variable that says so is no JSON object.
+    """
     text = os.environ.get("MLFLOW_S3_UPLOAD_EXTRA_ARGS") or "{}"
     try:
         found = json.loads(text)
