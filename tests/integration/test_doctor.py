@@ -133,7 +133,7 @@ def test_healthy_stack(doctor: Patient) -> None:
             "Redis queue",
         ),
         *("Redis workers", "Dioptra API", "queues", "clock", "MLflow"),
-        *("certificates", "artifact store", "runner"),
+        *("certificates", "artifact store", "imports", "runner"),
     }
     assert "dioptra-platform" in found.words("Dioptra API")
 
