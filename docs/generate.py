@@ -196,7 +196,7 @@ Both commands use the same codes.
 The daemon never ends by itself because a service is away: it waits until the service
 is back. It ends with {ExitCode.OK.value} when it is told to by a signal or by RQ, when
 `--burst` finds its queues empty, after `--max-jobs` jobs, or after `--max-idle-time`
-seconds without one.
+seconds without one, and with {ExitCode.FAILED.value} when another process has its name.
 """
 
 

@@ -8,6 +8,7 @@
      ├─ BundleError              a plugin bundle or artifact archive cannot be unpacked
      ├─ ArtifactError            an input artifact cannot be used here, by whatever way
      ├─ RunnerError              a runner could not be started or spoken to
+     ├─ NameTaken                another process has this worker's name by now
      └─ ServiceError             a service did not do what it was asked
          ├─ ServiceUnavailable   it may do so later: wait and try again
          │   └─ ForeignAnswer    not by the service: by what stands in front of it
@@ -52,6 +53,10 @@ class BundleError(WorkerError):
 
 class ArtifactError(WorkerError):
     """An input artifact cannot be used on this machine, whoever gives it."""
+
+
+class NameTaken(WorkerError):
+    """Another process has this worker's name by now."""
 
 
 class RunnerError(WorkerError):

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.plugins.stepwise import StepwiseJob
 from tests.plugins.tcp_proxy import TcpProxy, tcp_proxy
 from tests.plugins.testbed import Platform
 from tests.plugins.until import until
@@ -96,14 +98,20 @@ class Scene:
     environment: Mapping[str, str]
     proxied: Mapping[str, str]
 
-    def second(self) -> AbstractContextManager[WorkerProcess]:
+    def second(self, *options: str) -> AbstractContextManager[WorkerProcess]:
         """Start another worker, which nothing is cut off from."""
         return worker(
             self.environment,
             self.marks.parent / "second",
+            *options,
             self.platform.queue,
             settings=SETTINGS,
         )
+
+    @property
+    def name(self) -> str:
+        """What the first worker is called."""
+        return f"first-{self.platform.queue}"
 
     def wait_for_run(self, number: int) -> int:
         """Wait until an attempt has begun; its process."""
@@ -169,6 +177,8 @@ def _scene(
         with worker(
             environment,
             tmp_path / "first",
+            "--name",
+            f"first-{platform.queue}",
             platform.queue,
             settings={**SETTINGS, **times(redis_timeout=1.0)},
         ) as first:
@@ -242,6 +252,36 @@ def test_a_stopped_machine(scene: Scene) -> None:
             os.kill(pid, signal.SIGCONT)
         scene.first.wait_for(f"job {scene.job} dropped", seconds=60)
         scene.check(2)
+
+
+def test_a_namesake(scene: Scene, redis_client: redis.Redis) -> None:
+    """A worker that stood still and was replaced, name and all, ends and says so."""
+    scene.wait_for_run(1)
+    scene.platform.wait_for_line(scene.job, "begin of run 1")
+    stopped = [scene.first.process.pid, *scene.first.descendants()]
+    for pid in stopped:
+        os.kill(pid, signal.SIGSTOP)
+    key = f"rq:worker:{scene.name}"
+    with scene.second("--name", scene.name) as second:
+        scene.wait_for_run(2)
+        scene.end(1)
+        scene.end(2)
+        second.wait_for(f"job {scene.job} finished")
+        text = scene.platform.text(scene.job)
+        for pid in stopped:
+            os.kill(pid, signal.SIGCONT)
+        assert scene.first.wait(60) == 1
+        assert f"job {scene.job} dropped" in scene.first.log
+        words = f"process {second.process.pid} on"
+        assert f"{words} {socket.gethostname()} has the name" in scene.first.log
+        scene.check(2)
+        assert scene.platform.text(scene.job) == text
+        record = redis_client.hgetall(key)
+        assert record[b"pid"] == str(second.process.pid).encode()
+        assert b"death" not in record
+        again = StepwiseJob(scene.platform, scene.marks / "again")
+        again.go_on()
+        assert scene.platform.wait(again.job) == "finished"
 
 
 def test_nobody_else(scene: Scene) -> None:

@@ -327,6 +327,8 @@ def test_a_heartbeat_outlives_what_it_meets() -> None:
     enough = threading.Event()
 
     class Breaking:
+        replaced_by = None
+
         def send_heartbeat(self, active: object) -> None:
             assert active is None
             beaten.append(None)

@@ -22,13 +22,12 @@ from rq.worker import Worker
 from tests.integration import rq_entries
 
 from dioptra_worker.broker.connection import connect
-from dioptra_worker.broker.records import dump_record, this_process
+from dioptra_worker.broker.records import PROCESS_FIELD, dump_record, this_process
 from dioptra_worker.broker.rq.commands import CommandListener
 from dioptra_worker.broker.rq.payload import FUNCTION, PlainSerializer, read_request
 from dioptra_worker.broker.rq.queue_watcher import QueueWatcher
 from dioptra_worker.broker.rq.registries import Registries
 from dioptra_worker.broker.rq.rq_worker import (
-    PROCESS_FIELD,
     RqWorker,
 )
 from dioptra_worker.common.outcome import Outcome
@@ -249,11 +248,42 @@ def test_a_worker_that_said_goodbye_is_dead(office: Office) -> None:
     assert list(registries.started(office.urgent).values()) == [False]
 
 
+def test_a_job_of_a_namesake_counts_as_nobodys(office: Office) -> None:
+    """A worker of ours with another job, or none, does not run what is its name's."""
+    office.begin()
+    registries = Registries(office.client)
+    office.client.hset(office.worker.key, "current_job", "0")
+    assert list(registries.started(office.urgent).values()) == [False]
+    office.client.hdel(office.worker.key, "current_job")
+    assert list(registries.started(office.urgent).values()) == [False]
+    office.client.hdel(office.worker.key, PROCESS_FIELD)  # as one of the platform's
+    assert list(registries.started(office.urgent).values()) == [True]
+
+
 def test_a_namesake_that_lives_is_not_replaced(office: Office) -> None:
     """Two workers of one name cannot be registered at the same time."""
     office.worker.send_heartbeat(None)
     with pytest.raises(ServiceUnavailable, match="already"):
         office.hire(office.worker.name).register()
+
+
+def test_a_worker_whose_name_another_has_writes_nothing_of_it(office: Office) -> None:
+    """Who was silent for too long, and was replaced, leaves the record alone."""
+    worker = office.worker
+    taken = office.begin()
+    worker.send_heartbeat(taken)
+    assert worker.replaced_by is None
+    other = replace(this_process(worker.name), pid=1, host="elsewhere")
+    office.client.hset(worker.key, PROCESS_FIELD, dump_record(other))
+    before = office.client.hgetall(worker.key)
+    office.client.persist(worker.key)
+    worker.send_heartbeat(taken)
+    assert worker.replaced_by == "process 1 on elsewhere"
+    worker.end_job(taken, _verdict("dropped"))
+    worker.send_heartbeat(None)
+    worker.unregister()
+    assert office.client.hgetall(worker.key) == before
+    assert office.client.ttl(worker.key) == -1
 
 
 def test_redis_that_is_away_is_a_service_that_is_away(office: Office) -> None:

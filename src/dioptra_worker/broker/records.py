@@ -16,6 +16,9 @@ from dioptra_worker.common.processes.process_identity import (
 )
 from dioptra_worker.common.text.strict_json import NotJson, loads
 
+PROCESS_FIELD = "dioptra_worker"
+"""Where RQ's record of a worker says which process of which machine it is."""
+
 T = TypeVar("T", "LeaseHolder", "PendingStatus", "UnknownRun")
 
 

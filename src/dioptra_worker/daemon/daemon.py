@@ -51,7 +51,7 @@ from dioptra_worker.daemon.service_calls import STOPPED, MainLoopCalls, NoAnswer
 from dioptra_worker.daemon.shutdown import stop_signals
 from dioptra_worker.daemon.staging.snapshot_cache import SnapshotCache
 from dioptra_worker.daemon.wakeup import WakeUp
-from dioptra_worker.errors import ServiceError, ServiceUnavailable
+from dioptra_worker.errors import NameTaken, ServiceError, ServiceUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -102,6 +102,7 @@ class Daemon:
 
         Raises:
             LoginRefused: If the API does not know us.
+            NameTaken: If another process has this worker's name by now.
             PlatformTooOld: If the API lacks what a worker needs.
             ServiceRefused: If Redis does not let us do what a worker does.
             SettingsError: If the address of Redis is none.
@@ -160,6 +161,13 @@ class Daemon:
                             UNREGISTER_TIMEOUT
                         )
                 log.info("worker %s has ended", rq.name)
+            if rq.replaced_by is not None:
+                raise NameTaken(
+                    f"{rq.replaced_by} has the name {rq.name!r} of this worker now: one"
+                    " that is silent for longer than its lease lasts can be replaced,"
+                    " as one that slept or was cut off; if that was started beside"
+                    " this one, give it another --name"
+                )
 
     def _heartbeat(self, rq: RqWorker) -> Heartbeat:
         self._leases = Leases(
@@ -169,7 +177,9 @@ class Daemon:
             "heartbeat_interval", interval_for(self._settings.lease_ttl)
         )
         interval = self._heartbeat_interval
-        return Heartbeat(rq, self._leases, self._health, interval=interval)
+        return Heartbeat(
+            rq, self._leases, self._health, interval=interval, stops=self._stops
+        )
 
     def _handler(self, rq: RqWorker, heartbeat: Heartbeat) -> Handler:
         context = AttemptContext(

@@ -11,6 +11,7 @@ from rq.job import Job, JobStatus
 from dioptra_worker.broker.connection import texts
 from dioptra_worker.broker.odd_keys import tell
 from dioptra_worker.broker.parking import Parking
+from dioptra_worker.broker.records import PROCESS_FIELD
 from dioptra_worker.broker.rq.odd_books import OddBooks
 from dioptra_worker.broker.rq.payload import FUNCTION, PlainSerializer
 
@@ -123,10 +124,14 @@ class Registries:
         if not name:
             return False
         key = b"rq:worker:" + name
-        # For a minute after a worker's good end its record is there, and says so.
-        return self.connection.type(key) == b"hash" and not self.connection.hexists(
-            key, "death"
-        )
+        if self.connection.type(key) != b"hash":
+            return False
+        fields = ("death", PROCESS_FIELD, "current_job")
+        found: Any = self.connection.hmget(key, fields)
+        death, process, current = found
+        # For a minute after a worker's good end its record is there, and says so. One
+        # of ours that has another job, or none, is perhaps a namesake of who was lost.
+        return death is None and (process is None or current == job_id.encode())
 
     def _seen_before(self, job_id: str) -> bool:
         """Whether the first look was long enough ago, by the clock of Redis.

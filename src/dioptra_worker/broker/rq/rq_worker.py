@@ -24,7 +24,12 @@ from rq.worker.base import WorkerStatus
 
 from dioptra_worker.broker.connection import SERVICE, translate_errors
 from dioptra_worker.broker.odd_keys import tell
-from dioptra_worker.broker.records import dump_record, read_holder, this_process
+from dioptra_worker.broker.records import (
+    PROCESS_FIELD,
+    dump_record,
+    read_holder,
+    this_process,
+)
 from dioptra_worker.broker.rq.entry import fetch_entry
 from dioptra_worker.broker.rq.odd_books import OddBooks
 from dioptra_worker.broker.rq.payload import PlainSerializer
@@ -40,9 +45,6 @@ if TYPE_CHECKING:
     from rq import Queue
 
 log = logging.getLogger("dioptra_worker.worker")
-
-PROCESS_FIELD = "dioptra_worker"
-"""Where RQ's record of a worker says which process of which machine it is."""
 
 _BORN = now()
 """When this process began, near enough."""
@@ -84,7 +86,12 @@ class ActiveJob(QueueEntry):
 
 
 class RqWorker(BaseWorker):  # type: ignore[misc] # RQ is not typed here
-    """RQ's books for one worker."""
+    """RQ's books for one worker.
+
+    Attributes:
+        replaced_by: The process that has our name by now, in words; None for nobody.
+            What RQ has of a worker of that name is no more ours to write then.
+    """
 
     def __init__(
         self,
@@ -124,6 +131,8 @@ class RqWorker(BaseWorker):  # type: ignore[misc] # RQ is not typed here
         self._in_turn = list(self.queues)
         self._books = OddBooks(connection, worker=self.key)
         self._namesake = _Namesake(self.hostname, silence)
+        self._mine = dump_record(this_process(self.name))
+        self.replaced_by: str | None = None
         # Runs of which we do not know whether Redis has them: the answer was lost.
         self._unsure: dict[str, Execution] = {}
 
@@ -160,7 +169,7 @@ class RqWorker(BaseWorker):  # type: ignore[misc] # RQ is not typed here
     def serialize(self) -> dict[str, Any]:
         """What RQ writes down of a worker, and which process of which machine it is."""
         record: dict[str, Any] = super().serialize()
-        return {**record, PROCESS_FIELD: dump_record(this_process(self.name))}
+        return {**record, PROCESS_FIELD: self._mine}
 
     def get_heartbeat_ttl(self, job: Job, working_time: float = 0.0) -> int:
         """Seconds that a heartbeat of a job counts.
@@ -172,13 +181,22 @@ class RqWorker(BaseWorker):  # type: ignore[misc] # RQ is not typed here
         return self._ttl
 
     def unregister(self) -> None:
-        """Disappear from RQ's list of workers."""
+        """Disappear from RQ's list of workers, unless another has our name."""
         with self._books.opened(self.queues):
-            self.register_death()
+            self._look_who_has_our_name()
+            if self.replaced_by is None:
+                self.register_death()
 
     def send_heartbeat(self, taken: ActiveJob | None) -> None:
-        """Tell RQ that we live, and with us the job that we run."""
+        """Tell RQ that we live, and with us the job that we run.
+
+        Nothing is told once `replaced_by` says that another has our name: one that was
+        started when we had been silent for so long that we counted as lost.
+        """
         with self._books.opened(self.queues, "" if taken is None else taken.id):
+            self._look_who_has_our_name()
+            if self.replaced_by is not None:
+                return
             if taken is not None:
                 self.maintain_heartbeats(taken.job, taken.execution)
                 return
@@ -189,6 +207,12 @@ class RqWorker(BaseWorker):  # type: ignore[misc] # RQ is not typed here
                     pipeline.sadd(f"rq:workers:{queue.name}", self.key)
                 self.heartbeat(self._ttl, pipeline=pipeline)
                 pipeline.execute()
+
+    def _look_who_has_our_name(self) -> None:
+        found: Any = self.connection.hget(self.key, PROCESS_FIELD)
+        if found not in {None, self._mine}:
+            other = read_holder(found)
+            self.replaced_by = f"process {other.pid} on {other.host or '?'}"
 
     def has_waiting(self) -> bool:
         """Whether a job waits in one of our queues."""
@@ -328,6 +352,8 @@ class RqWorker(BaseWorker):  # type: ignore[misc] # RQ is not typed here
         self.end_job(taken, verdict)
 
     def _be_idle(self) -> None:
+        if self.replaced_by is not None:
+            return
         with self.connection.pipeline() as pipeline:
             self.set_state(WorkerStatus.IDLE, pipeline=pipeline)
             pipeline.hdel(self.key, "current_job")

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from dioptra_worker.broker.leases import Leases
     from dioptra_worker.broker.records import LeaseHolder
     from dioptra_worker.broker.rq.rq_worker import ActiveJob, RqWorker
-    from dioptra_worker.common.stop import JobStop
+    from dioptra_worker.common.stop import JobStop, StopRequests
     from dioptra_worker.daemon.health.state import HealthState
 
 log = logging.getLogger("dioptra_worker.daemon")
@@ -62,6 +62,7 @@ class Heartbeat:
         health: HealthState,
         *,
         interval: float = HEARTBEAT_INTERVAL,
+        stops: StopRequests | None = None,
     ) -> None:
         """Prepare; entering starts the thread.
 
@@ -70,7 +71,10 @@ class Heartbeat:
             leases: Our lease on the job.
             health: Is told whether Redis answers.
             interval: Seconds between two heartbeats.
+            stops: Has the worker shut down when another has its name.
         """
+        self._stops = stops
+        self._is_replaced = False
         self._rq = rq
         self._leases = leases
         self._health = health
@@ -136,6 +140,12 @@ class Heartbeat:
                     if other is not None:
                         held.stop.request(taken_over(other))
             self._rq.send_heartbeat(self._active)
+        if self._rq.replaced_by is not None and not self._is_replaced:
+            self._is_replaced = True  # the lease on the job is renewed as long as it is
+            words = "this worker's name is that of %s now: it takes no more jobs"
+            log.error(words, self._rq.replaced_by, extra={"event": "replaced"})
+            if self._stops is not None:
+                self._stops.shut_down()
 
     def _guard(self) -> None:
         """Stop the job at the end of its lease, also while a heartbeat hangs."""

@@ -9,7 +9,7 @@ from typing import Any, cast
 from tests.plugins.until import until
 
 from dioptra_worker.broker.records import LeaseHolder
-from dioptra_worker.common.stop import LEASE_LOST, JobStop, lease_clock
+from dioptra_worker.common.stop import LEASE_LOST, JobStop, StopRequests, lease_clock
 from dioptra_worker.daemon.health.state import HealthState
 from dioptra_worker.daemon.job.heartbeat import Heartbeat
 from dioptra_worker.errors import ServiceUnavailable
@@ -27,11 +27,13 @@ class Redis:
         holder: Who else has the lease.
         away: Whether it does not answer.
         hangs: Keeps who asks until it is set, if it is there.
+        replaced_by: Who has the worker's name.
     """
 
     holder: LeaseHolder | None = None
     away: bool = False
     hangs: threading.Event | None = None
+    replaced_by: str | None = None
     beats: list[object] = field(default_factory=list)
 
     def acquire(self, job_id: int, stop: JobStop) -> LeaseHolder | None:
@@ -50,9 +52,11 @@ class Redis:
         self.beats.append(active)
 
 
-def _heartbeat(redis: Redis, interval: float = 0.01) -> Heartbeat:
+def _heartbeat(
+    redis: Redis, interval: float = 0.01, stops: StopRequests | None = None
+) -> Heartbeat:
     there = cast("Any", redis)
-    return Heartbeat(there, there, HealthState(), interval=interval)
+    return Heartbeat(there, there, HealthState(), interval=interval, stops=stops)
 
 
 def test_a_lease_is_renewed() -> None:
@@ -63,6 +67,22 @@ def test_a_lease_is_renewed() -> None:
         heartbeat.hold(JOB, stop)
         until(lambda: stop.lease_left > 60.0, seconds=SOON)
     assert stop.requested is None
+
+
+def test_another_has_our_name() -> None:
+    """A worker that was replaced shuts down, once, and keeps the job that it has."""
+    redis, stop, stops = (
+        Redis(replaced_by="process 7 on there"),
+        JobStop(),
+        StopRequests(),
+    )
+    stop.own_until(lease_clock() + 60.0)
+    with _heartbeat(redis, stops=stops) as heartbeat:
+        heartbeat.hold(JOB, stop)
+        until(lambda: len(redis.beats) > 3, seconds=SOON)
+    assert stops.shutdowns == 1
+    assert stop.requested is None
+    assert stop.lease_left > 60.0
 
 
 def test_another_has_taken_the_job_over() -> None:
