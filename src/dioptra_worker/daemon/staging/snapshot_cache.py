@@ -34,6 +34,8 @@ log = logging.getLogger("dioptra_worker.cache")
 
 MAX_ENTRY_SHARE = 0.25
 """Of the cache; what would take more is not kept, as it would empty it."""
+MAX_ENTRIES = 5000
+"""To find one takes a look at all names, which is 0.7 ms of the processor for 1,000."""
 _ABANDONED_AFTER = 24 * 3600.0
 """Seconds after which a file that nobody finished writing is removed."""
 _CHUNK_BYTES = 1 << 20
@@ -44,7 +46,13 @@ class SnapshotCache:
     """A folder of snapshots; safe from any thread. Its failures are nobody's else."""
 
     def __init__(
-        self, folder: Path, *, size: int, identity: Callable[[], str], key: bytes
+        self,
+        folder: Path,
+        *,
+        size: int,
+        identity: Callable[[], str],
+        key: bytes,
+        max_entries: int = MAX_ENTRIES,
     ) -> None:
         """Prepare; the folder is made when something is kept.
 
@@ -54,11 +62,13 @@ class SnapshotCache:
             identity: Tells whose snapshots these are: another API, another user, or
                 an API that was set up anew, has others under the same numbers.
             key: A secret of the worker's, which makes checksums that no job can make.
+            max_entries: How many entries there may be.
         """
         self._folder = folder
         self._size = size
         self._identity = identity
         self._key = key
+        self._max_entries = max_entries
 
     @contextlib.contextmanager
     def cached_download(
@@ -183,8 +193,9 @@ class SnapshotCache:
                 elif time.time() - found.st_mtime > _ABANDONED_AFTER:
                     path.unlink(missing_ok=True)
         total = sum(size for _, size, _ in entries)
-        for _, size, path in sorted(entries):
-            if total <= self._size:
+        surplus = len(entries) - self._max_entries
+        for number, (_, size, path) in enumerate(sorted(entries)):
+            if total <= self._size and number >= surplus:
                 return
             path.unlink(missing_ok=True)
             total -= size

@@ -175,6 +175,23 @@ def test_what_was_not_used_for_longest_goes_first(fetch: Fetch, tmp_path: Path) 
     assert origins["b"].asked == 2
 
 
+def test_entries_are_not_without_number(tmp_path: Path) -> None:
+    """However small they are, there are so many; the latest stay."""
+    cache = SnapshotCache(
+        tmp_path / "cache", size=1000, identity=lambda: "me", key=b"k", max_entries=3
+    )
+    source, target = tmp_path / "source", tmp_path / "target"
+    source.write_bytes(b"x")
+    for number in range(6):
+        cache.add(str(number), source)
+        for entry in _entries(tmp_path):
+            found = entry.stat()
+            os.utime(entry, (found.st_atime - 10, found.st_mtime - 10))
+    assert [number for number in range(6) if cache.get(str(number), target)] == [
+        *(3, 4, 5)
+    ]
+
+
 def test_what_is_too_large_is_not_kept(fetch: Fetch) -> None:
     """One large artifact does not drive out everything else."""
     origin = Origin(bytes(251))
