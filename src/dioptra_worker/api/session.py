@@ -131,7 +131,9 @@ class ApiSession:
         self.username = username
         self._password = password
         self.timeout = timeout
-        self._http = BoundedSession(agent=USER_AGENT, connections=MAX_CONNECTIONS)
+        self._http = BoundedSession(
+            agent=USER_AGENT, connections=MAX_CONNECTIONS, fixed_environment=True
+        )
         self._lead = dt.timedelta()
         self._login_lock = threading.Lock()
         self._logins = 0
@@ -262,7 +264,7 @@ class ApiSession:
         Raises:
             ServiceUnavailable: If nobody does.
         """
-        if requests.utils.get_environ_proxies(self.url):
+        if self._http.environment_proxies(self.url):
             self.ping()  # what listens there is the proxy
             return
         parts = urlsplit(self.url)

@@ -12,6 +12,7 @@ import http.client
 import io
 import re
 import time
+import urllib.request
 import zlib
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -29,7 +30,6 @@ from dioptra_worker.common.text.humanize import size as shown_size
 
 if TYPE_CHECKING:
     import socket
-    import urllib.request
     from collections.abc import Iterator
     from http.cookiejar import Cookie
 
@@ -133,6 +133,7 @@ class BoundedSession(requests.Session):
         connections: int = 8,
         retries: Retry | int = 0,
         netrc: bool = False,
+        fixed_environment: bool = False,
     ) -> None:
         """Prepare; nothing is sent yet.
 
@@ -141,8 +142,14 @@ class BoundedSession(requests.Session):
             connections: To one host, at most as many are kept open.
             retries: Which failures urllib3 tries again by itself.
             netrc: Whether a ``.netrc`` may name a user, as for people's commands.
+            fixed_environment: Whether the variables that name proxies and certificates
+                stay as they are, so that they need not be looked up for each request.
         """
         super().__init__()
+        # What macOS has in its settings beside the variables may change at any time.
+        is_all = urllib.request.getproxies is urllib.request.getproxies_environment
+        self._looks_once = fixed_environment and is_all
+        self._found: tuple[str, dict[str, Any]] | None = None
         self.max_redirects = MAX_REDIRECTS
         self.headers["Accept-Encoding"] = "gzip, deflate"
         self.cookies.set_policy(_FewCookies(self.cookies))
@@ -152,6 +159,36 @@ class BoundedSession(requests.Session):
             self.auth = _unchanged
         for scheme in ("http://", "https://"):
             self.mount(scheme, _BoundedAdapter(connections, retries))
+
+    def merge_environment_settings(  # type: ignore[override]
+        self,
+        url: str,
+        proxies: dict[str, str] | None,
+        stream: bool | None,
+        verify: bool | str | None,
+        cert: Any,
+    ) -> dict[str, Any]:
+        """What holds for a request: proxies, certificates, and what its caller says.
+
+        `requests` goes twice through all of the environment for that.
+        """
+        look = cast("Any", super().merge_environment_settings)
+        if proxies or verify is not None or cert is not None or not self._looks_once:
+            return cast("dict[str, Any]", look(url, proxies, stream, verify, cert))
+        here = origin(url)
+        found = self._found
+        if found is None or found[0] != here:
+            found = self._found = (here, look(url, {}, None, None, None))
+        return {
+            **found[1],
+            "proxies": found[1]["proxies"].copy(),
+            "stream": found[1]["stream"] if stream is None else stream,
+        }
+
+    def environment_proxies(self, url: str) -> dict[str, str]:
+        """The environment's proxies by scheme; none for an address that needs none."""
+        found = self.merge_environment_settings(url, {}, None, None, None)
+        return cast("dict[str, str]", found["proxies"])
 
     def get_redirect_target(self, resp: requests.Response) -> str | None:
         """Where an answer leads, if that is where it came from.
