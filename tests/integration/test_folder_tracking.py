@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from dioptra_worker.tracking.base import RunStatus
+    from dioptra_worker.protocol.run_rules import RunStatus
 
 READ = """
 import json, sys

@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from dioptra_worker.protocol.run_rules import RunStatus
     from dioptra_worker.tools.local import LocalStack
-    from dioptra_worker.tracking.base import RunStatus
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:botocore")
 

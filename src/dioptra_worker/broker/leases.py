@@ -11,7 +11,7 @@ import json
 import re
 from dataclasses import asdict
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from dioptra_worker.broker.batch_leases import ElementLeases
 from dioptra_worker.broker.connection import translate_errors
@@ -28,6 +28,7 @@ from dioptra_worker.broker.records import (
 )
 from dioptra_worker.common.stop import lease_clock
 from dioptra_worker.common.text.strict_json import NotJson
+from dioptra_worker.protocol.run_rules import RunStatus
 from dioptra_worker.settings import LEASE_TTL
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ PENDING = f"{PREFIX}:pending"
 OPEN_RUNS = f"{PREFIX}:open-runs"
 FINAL_STATUSES = ("finished", "failed")
 _RUN_ID = _TOKEN = re.compile(r"[0-9a-f]{32}")
-_RUN_STATUSES = {"FINISHED", "FAILED", "KILLED"}
+_RUN_STATUSES = get_args(RunStatus)
 MAX_LOOKS = 20
 """How often MLflow is asked for a run that was perhaps begun: for five minutes."""
 UNKNOWN_RUNS = f"{PREFIX}:unknown-runs"

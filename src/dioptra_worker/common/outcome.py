@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from dioptra_worker.protocol.run_rules import RunStatus
 
 Fate = Literal[
     "finished", "failed", "stopped", "given back", "left", "parked", "dropped"
 ]
-
-
-MlflowStatus = Literal["FINISHED", "FAILED", "KILLED"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,4 +28,4 @@ class Outcome:
 
     fate: Fate
     reason: str
-    mlflow: MlflowStatus
+    mlflow: RunStatus

@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from typing import Literal
 from urllib.parse import unquote, urlsplit
 
+RunStatus = Literal["FINISHED", "FAILED", "KILLED"]
+"""How a run ended, in MLflow's words."""
 MAX_URI = 8000
 """Characters of an artifact's address."""
 

@@ -11,7 +11,7 @@ from dioptra_worker.tracking.backend import backend
 
 if TYPE_CHECKING:
     from dioptra_worker.protocol.forkserver import StartCloseRun
-    from dioptra_worker.tracking.base import RunStatus
+    from dioptra_worker.protocol.run_rules import RunStatus
 
 DELETED_RUN_ERRORS = {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}
 """What MLflow says of a run that is not there, and of one in its trash."""

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from functools import partial
 from os import _exit  # as it was before user code could replace it
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from dioptra_worker.common.network.backoff import retry_until_available
 from dioptra_worker.common.processes.job_objects import JobObjects
@@ -65,7 +65,9 @@ from dioptra_worker.tracking.upload_retry import RetryingStore
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from dioptra_worker.tracking.base import RunStatus, Tracking
+    from dioptra_worker.protocol.messages import Ending
+    from dioptra_worker.protocol.run_rules import RunStatus
+    from dioptra_worker.tracking.base import Tracking
 
 log = logging.getLogger("dioptra_worker.runner")
 
@@ -154,7 +156,7 @@ def _remove_shared_memory(objects: JobObjects) -> None:
 class _Ended:
     """How a job ended, and which run is to be told."""
 
-    ending: Literal["finished", "failed", "stopped"]
+    ending: Ending
     reason: str = ""
     run_id: str | None = None
 

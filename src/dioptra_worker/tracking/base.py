@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from dioptra_worker.protocol.run_rules import RunStatus
     from dioptra_worker.tracking.artifact_store import Store
-
-
-RunStatus = Literal["FINISHED", "FAILED", "KILLED"]
 
 
 class Tracking(Protocol):

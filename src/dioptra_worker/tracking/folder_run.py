@@ -29,7 +29,7 @@ from dioptra_worker.tracking.mlflow import active_run
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from dioptra_worker.tracking.base import RunStatus
+    from dioptra_worker.protocol.run_rules import RunStatus
 
 _log = logging.getLogger("dioptra_worker.tracking")
 

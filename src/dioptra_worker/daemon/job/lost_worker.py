@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from dioptra_worker.broker.records import PendingStatus
+    from dioptra_worker.protocol.run_rules import RunStatus
     from dioptra_worker.settings import Settings
-    from dioptra_worker.tracking.base import RunStatus
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -37,8 +37,8 @@ from dioptra_worker.tracking.mlflow.client import UNREADABLE, client_timeouts
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from dioptra_worker.protocol.run_rules import RunStatus
     from dioptra_worker.tracking.artifact_store import Store
-    from dioptra_worker.tracking.base import RunStatus
 
 SERVICE = "MLflow"
 RUNNER_TAG = "dioptra.runner"
