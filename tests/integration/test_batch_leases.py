@@ -19,7 +19,7 @@ from tests.plugins.until import until
 from dioptra_worker.broker.batch_leases import ElementLeases
 from dioptra_worker.broker.connection import connect
 from dioptra_worker.common.network.outage_log import OutageLog
-from dioptra_worker.daemon.job.batch_claims import BatchClaims
+from dioptra_worker.daemon.job.running.batch_claims import BatchClaims
 from dioptra_worker.errors import ServiceUnavailable
 from dioptra_worker.protocol.messages import BatchClaimReply, BatchClaimRequest
 

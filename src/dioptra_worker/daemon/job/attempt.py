@@ -17,8 +17,8 @@ from dioptra_worker.daemon.job.claim import Claim, claim
 from dioptra_worker.daemon.job.completion import completing, undelivered
 from dioptra_worker.daemon.job.prefetch import Prefetch
 from dioptra_worker.daemon.job.preparation import Preparation
+from dioptra_worker.daemon.job.running.supervised_run import SupervisedRun
 from dioptra_worker.daemon.job.status_watch import watching_status
-from dioptra_worker.daemon.job.supervised_run import SupervisedRun
 from dioptra_worker.daemon.outbox.journal import Journals
 from dioptra_worker.engine.wording import format_exception
 from dioptra_worker.errors import ServiceUnavailable, WorkerError

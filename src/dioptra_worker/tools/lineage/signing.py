@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, cast
 from dioptra_worker.broker.batch_leases import ElementLeases
 from dioptra_worker.broker.connection import connect
 from dioptra_worker.common.network.outage_log import OutageLog
-from dioptra_worker.daemon.job.batch_claims import BatchClaims
+from dioptra_worker.daemon.job.running.batch_claims import BatchClaims
 from dioptra_worker.errors import SettingsError
 from dioptra_worker.protocol.messages import BatchClaimReply, BatchClaimRequest
 from dioptra_worker.provenance import RUN_VARIABLE, typed_defaults, with_defaults

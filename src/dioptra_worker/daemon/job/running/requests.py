@@ -8,8 +8,8 @@ import uuid
 from typing import TYPE_CHECKING
 
 from dioptra_worker.common.network.outage_log import OutageLog
-from dioptra_worker.daemon.job.batch_claims import BatchClaims
 from dioptra_worker.daemon.job.preparation import if_ready
+from dioptra_worker.daemon.job.running.batch_claims import BatchClaims
 from dioptra_worker.errors import ServiceError
 from dioptra_worker.protocol.messages import BatchClaimReply, SessionReply
 from dioptra_worker.supervision.channel.answering import Answering

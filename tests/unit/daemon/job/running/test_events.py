@@ -27,8 +27,8 @@ from dioptra_worker.daemon.health.state import HealthState
 from dioptra_worker.daemon.job.completion import Completion
 from dioptra_worker.daemon.job.context import AttemptContext
 from dioptra_worker.daemon.job.preparation import Prepared
-from dioptra_worker.daemon.job.request_handlers import BatchClaimHandler, SessionHandler
-from dioptra_worker.daemon.job.runner_events import RunnerEvents
+from dioptra_worker.daemon.job.running.events import RunnerEvents
+from dioptra_worker.daemon.job.running.requests import BatchClaimHandler, SessionHandler
 from dioptra_worker.daemon.outbox.job_log import JobLog
 from dioptra_worker.daemon.outbox.outbox import Outbox
 from dioptra_worker.protocol.messages import (

@@ -6,11 +6,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Self
 
 from dioptra_worker.common.stop import Stopped
-from dioptra_worker.daemon.job.request_handlers import (
+from dioptra_worker.daemon.job.running.events import RunnerEvents
+from dioptra_worker.daemon.job.running.requests import (
     BatchClaimHandler,
     SessionHandler,
 )
-from dioptra_worker.daemon.job.runner_events import RunnerEvents
 from dioptra_worker.errors import RunnerError
 from dioptra_worker.protocol.messages import (
     BatchClaimRequest,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from dioptra_worker.daemon.job.output_artifacts import OutputArtifacts
 from dioptra_worker.daemon.job.preparation import if_ready
+from dioptra_worker.daemon.job.running.output_artifacts import OutputArtifacts
 from dioptra_worker.protocol.messages import (
     ArtifactStored,
     Log,

@@ -7,7 +7,7 @@ from typing import Any, cast, get_args
 
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.daemon.job.test_runner_events import (
+from tests.unit.daemon.job.running.test_events import (
     PLAN,
     STORED,
     scene_of,
