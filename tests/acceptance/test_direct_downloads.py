@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,7 +15,6 @@ from tests.plugins.worker_process import worker
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from dioptra_worker.tools.local import LocalStack
 
@@ -70,9 +71,9 @@ class Scene:
             for name, entry in found.items()
         }
 
-    def read(self, name: str, **settings: str) -> str:
+    def read(self, **settings: str) -> str:
         """Have another worker, with nothing cached, read them; the job's log."""
-        folder = self._folder / name
+        folder = Path(tempfile.mkdtemp(dir=self._folder))
         queue = self.platform.queue
         with worker(self.environment, folder, queue, settings=settings):
             job = self.platform.submit(self.consumer, artifacts=self.inputs)
@@ -84,12 +85,15 @@ class Scene:
 
 
 @pytest.fixture(
+    scope="module",
     name="scene",
     params=["stack", pytest.param("proxied_stack", marks=pytest.mark.slow)],
 )
-def _scene(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Scene]:
+def _scene(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Scene]:
     stack: LocalStack = request.getfixturevalue(request.param)
-    scene = Scene(stack.environment(), tmp_path)
+    scene = Scene(stack.environment(), tmp_path_factory.mktemp("scene"))
     yield scene
     scene.client.close()
 
@@ -97,7 +101,7 @@ def _scene(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Scene]:
 def test_the_api_is_not_asked_for_what_the_store_gives(scene: Scene) -> None:
     """File and folder come from their store; the API is asked for no contents."""
     with fault_proxy(scene.environment["DIOPTRA_API"]) as proxy:
-        text = scene.read("second", DIOPTRA_API=proxy.url)
+        text = scene.read(DIOPTRA_API=proxy.url)
         assert not [call for call in proxy.calls if CONTENTS in call]
     assert "straight" not in text
 
@@ -111,9 +115,7 @@ def test_the_api_gives_what_the_store_does_not(scene: Scene) -> None:
     ):
         store.add(Rule("HEAD", NOTE, answer(403), times=100))
         store.add(Rule("GET", TREE, answer(403), times=100))
-        text = scene.read(
-            "second", DIOPTRA_API=api.url, MLFLOW_S3_ENDPOINT_URL=store.url
-        )
+        text = scene.read(DIOPTRA_API=api.url, MLFLOW_S3_ENDPOINT_URL=store.url)
         assert len([call for call in api.calls if CONTENTS in call]) == 2
     lines = [line for line in text.splitlines() if "straight from its store" in line]
     assert len(lines) == 2

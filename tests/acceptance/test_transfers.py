@@ -14,6 +14,7 @@ from rq.command import send_stop_job_command
 from tests.plugins.fault_proxy import Rule, fault_proxy, hang
 from tests.plugins.small_disk import may_mount, small_disk
 from tests.plugins.tcp_proxy import TcpProxy, tcp_proxy
+from tests.plugins.testbed import Platform
 from tests.plugins.until import PATIENCE, until
 from tests.plugins.worker_process import WorkerProcess, worker
 
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from mypy_boto3_s3 import S3Client
-    from tests.plugins.testbed import Entrypoint, Platform
+    from tests.plugins.clients import ApiClient
+    from tests.plugins.testbed import Entrypoint
 
     from dioptra_worker.tools.local import LocalStack
 
@@ -101,14 +103,24 @@ def _made(platform: Platform, job: int) -> tuple[dict[str, dict[str, int]], str]
     return given, line.replace("wrote", "read")
 
 
-@pytest.fixture(name="given")
+@pytest.fixture(scope="module", name="peaceful")
+def _peaceful(
+    api: ApiClient, stack: LocalStack, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Platform, WorkerProcess]]:
+    """A worker from which nothing is cut off, and its queue, which no other serves."""
+    platform = Platform(api)
+    folder = tmp_path_factory.mktemp("peaceful")
+    with worker(stack.environment(), folder, platform.queue) as running:
+        yield platform, running
+
+
+@pytest.fixture(scope="module", name="given")
 def _given(
-    platform: Platform, stack: LocalStack, tmp_path: Path
+    peaceful: tuple[Platform, WorkerProcess],
 ) -> tuple[dict[str, dict[str, int]], str]:
     """An artifact that a job has made in peace."""
-    with worker(stack.environment(), tmp_path / "maker", platform.queue):
-        job = platform.run(_producer(platform), seconds=LONG)
-    return _made(platform, job)
+    platform, _ = peaceful
+    return _made(platform, platform.run(_producer(platform), seconds=LONG))
 
 
 @pytest.mark.slow
@@ -238,21 +250,17 @@ def test_a_disk_without_room(
 
 
 def test_an_artifact_that_is_gone(
-    platform: Platform,
-    consumer: Entrypoint,
-    given: tuple[dict[str, dict[str, int]], str],
-    stack: LocalStack,
-    s3: S3Client,
-    tmp_path: Path,
+    peaceful: tuple[Platform, WorkerProcess], consumer: Entrypoint, s3: S3Client
 ) -> None:
     """A job whose input was removed from its store fails at once, and says so."""
-    artifacts, _ = given
+    platform, running = peaceful
+    made = platform.run(_producer(platform), seconds=LONG)
+    artifacts, _ = _made(platform, made)
     uri = platform.api.get(f"/artifacts/{artifacts['blob']['id']}")["artifactUri"]
     bucket, _, key = uri.removeprefix("s3://").partition("/")
     s3.delete_object(Bucket=bucket, Key=key)
-    with worker(stack.environment(), tmp_path / "w", platform.queue) as running:
-        job = platform.run(consumer, ends="failed", artifacts=artifacts, seconds=LONG)
-        until(lambda: not list(running.work_dir.glob("job-*")))
+    job = platform.run(consumer, ends="failed", artifacts=artifacts, seconds=LONG)
+    until(lambda: not list(running.work_dir.glob("job-*")))
     text = platform.text(job)
     assert f"S3 does not have {uri}" in text
     assert "'blob' cannot be used: its store does not have it any more" in text
@@ -331,19 +339,15 @@ class Bare(ArtifactTaskInterface):
     ],
 )
 def test_what_the_platform_cannot_keep(
-    task: str,
-    words: str,
-    platform: Platform,
-    stack: LocalStack,
-    tmp_path: Path,
+    task: str, words: str, peaceful: tuple[Platform, WorkerProcess]
 ) -> None:
     """An artifact that the platform would look for in vain fails the job at once."""
+    platform, _ = peaceful
     entrypoint = platform.entrypoint(
         NAMES,
         {"texting": {"text": []}},
         artifact_outputs={"kept": {"contents": "$texting", "task": {"name": task}}},
     )
-    with worker(stack.environment(), tmp_path, platform.queue):
-        job = platform.run(entrypoint, ends="failed")
+    job = platform.run(entrypoint, ends="failed")
     assert words in platform.text(job)
     assert platform.job(job)["artifacts"] == []

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from rq import Queue
 from rq.job import Job
+from tests.plugins.outcomes import FINISHED
 from tests.plugins.testbed import Platform
 from tests.plugins.until import until
 from tests.plugins.worker_process import worker
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
     import redis
     from tests.plugins.clients import ApiClient
+    from tests.plugins.fault_report import FaultReport
+    from tests.plugins.outcomes import Witness
 
     from dioptra_worker.tools.local import LocalStack
 
@@ -103,6 +106,8 @@ def test_delivered_again_after_its_end(
     platform: Platform,
     stack: LocalStack,
     redis_client: redis.Redis,
+    witness: Witness,
+    fault_report: FaultReport,
     marks: Path,
     tmp_path: Path,
 ) -> None:
@@ -114,10 +119,17 @@ def test_delivered_again_after_its_end(
     with worker(stack.environment(), tmp_path, platform.queue) as running:
         assert platform.wait(job, seconds=90) == "finished"
         running.wait_for(f"job {job} is not ours to run", seconds=90)
+        before, log = witness.outcome(job, says="ran"), platform.text(job)
         queue.push_job_id(str(job))
         until(lambda: running.log.count(f"job {job} is not ours to run") == 2)
         until(lambda: _settled(redis_client, platform.queue))
+        (after,) = _submit(platform, marks)
+        assert platform.wait(after) == "finished"
+        outcome = witness.outcome(job, says="ran")
+    assert outcome.statuses == before.statuses == FINISHED
+    assert platform.text(job) == log
     _check(platform, redis_client, marks, job)
+    fault_report.job("17a", "delivered again after its end", outcome)
 
 
 def test_reset_while_it_runs(
@@ -189,6 +201,8 @@ def test_two_workers_at_the_same_instant(
     platform: Platform,
     stack: LocalStack,
     redis_client: redis.Redis,
+    witness: Witness,
+    fault_report: FaultReport,
     marks: Path,
     tmp_path: Path,
 ) -> None:
@@ -216,5 +230,10 @@ def test_two_workers_at_the_same_instant(
         said = first.log + second.log
         left = said.count("second delivery") + said.count("not ours to run")
         assert left == len(jobs)
+        assert "Traceback" not in said
     for job in jobs:
         _check(platform, redis_client, marks, job)
+    outcomes = [witness.outcome(job, says="ran") for job in jobs]
+    assert {outcome.statuses for outcome in outcomes} == {FINISHED}
+    last = max(outcomes, key=lambda outcome: outcome.seconds)
+    fault_report.job("17c", "delivered to two workers at the same instant", last)

@@ -18,12 +18,14 @@ from tests.plugins.until import until
 from tests.plugins.worker_process import alive, times, wait_until_gone, worker
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     import redis
     from tests.plugins.clients import ApiClient, MlflowReader
     from tests.plugins.fault_report import FaultReport
     from tests.plugins.outcomes import Witness
+    from tests.plugins.worker_process import WorkerProcess
 
     from dioptra_worker.tools.local import LocalStack
 
@@ -41,6 +43,20 @@ def _platform(api: ApiClient) -> Platform:
 @pytest.fixture(name="stepwise")
 def _stepwise(platform: Platform, tmp_path: Path) -> StepwiseJob:
     return StepwiseJob(platform, tmp_path / "marks")
+
+
+@pytest.fixture(scope="module", name="standing")
+def _standing(
+    api: ApiClient, stack: LocalStack, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Platform, WorkerProcess]]:
+    """A worker that is not killed, whatever it loses, and its queue."""
+    platform = Platform(api)
+    folder = tmp_path_factory.mktemp("standing")
+    settings = {"DIOPTRA_WORKER_LOST_AFTER": "1"}
+    with worker(
+        stack.environment(), folder, platform.queue, settings=settings
+    ) as running:
+        yield platform, running
 
 
 @pytest.mark.parametrize("whom", ["daemon", "group"])
@@ -141,34 +157,34 @@ def test_killed_twice(
 
 
 def test_killed_runner_of_a_stopped_daemon(
-    platform: Platform, stack: LocalStack, stepwise: StepwiseJob, tmp_path: Path
+    standing: tuple[Platform, WorkerProcess], tmp_path: Path
 ) -> None:
     """A runner that is killed while its daemon is frozen is noticed afterwards."""
-    with worker(stack.environment(), tmp_path, platform.queue) as running:
-        stepwise.wait_at(0)
-        running.send(signal.SIGSTOP)
-        stepwise.kill()
-        running.send(signal.SIGCONT)
-        assert platform.wait(stepwise.job) == "failed"
+    platform, running = standing
+    stepwise = StepwiseJob(platform, tmp_path / "marks")
+    stepwise.wait_at(0)
+    running.send(signal.SIGSTOP)
+    stepwise.kill()
+    running.send(signal.SIGCONT)
+    assert platform.wait(stepwise.job) == "failed"
     assert "killed by SIGKILL in step 'stopping'" in platform.log(stepwise.job)[-1].text
 
 
 def test_killed_fork_server(
-    platform: Platform,
-    stack: LocalStack,
+    standing: tuple[Platform, WorkerProcess],
     witness: Witness,
     fault_report: FaultReport,
     tmp_path: Path,
 ) -> None:
     """A daemon whose fork server is killed makes a new one for the next job."""
-    with worker(stack.environment(), tmp_path, platform.queue) as running:
-        for pid in running.descendants():
-            os.kill(pid, signal.SIGKILL)
-        stepwise = StepwiseJob(platform, tmp_path / "marks")
-        stepwise.go_on()
-        outcome = witness.outcome(stepwise.job, says="line 0")
-        assert outcome.statuses == FINISHED
-        assert running.process.poll() is None
+    platform, running = standing
+    for pid in running.descendants():
+        os.kill(pid, signal.SIGKILL)
+    stepwise = StepwiseJob(platform, tmp_path / "marks")
+    stepwise.go_on()
+    outcome = witness.outcome(stepwise.job, says="line 0")
+    assert outcome.statuses == FINISHED
+    assert running.process.poll() is None
     fault_report.job("4", "SIGKILL of the fork server between two jobs", outcome)
 
 
@@ -328,67 +344,6 @@ def test_duplicates(
     fault_report.job("17b", "delivered four times to two workers", outcome)
 
 
-def test_delivered_after_its_end(
-    platform: Platform,
-    stack: LocalStack,
-    redis_client: redis.Redis,
-    stepwise: StepwiseJob,
-    witness: Witness,
-    fault_report: FaultReport,
-    tmp_path: Path,
-) -> None:
-    """A finished job that is delivered again stays finished, in RQ and in its log."""
-    job = stepwise.job
-    stepwise.go_on()
-    with worker(stack.environment(), tmp_path, platform.queue) as running:
-        before = witness.outcome(job, says="line 0")
-        running.wait_for(f"job {job} finished")
-        log = platform.text(job)
-        Queue(platform.queue, connection=redis_client).push_job_id(str(job))
-        running.wait_for(f"job {job} is not ours to run")
-        after = StepwiseJob(platform, tmp_path / "after")
-        after.go_on()
-        assert platform.wait(after.job) == "finished"
-        outcome = witness.outcome(job, says="line 0")
-    assert outcome.statuses == before.statuses == FINISHED
-    assert platform.text(job) == log
-    assert len(stepwise.runs) == 1
-    fault_report.job("17a", "delivered again after its end", outcome)
-
-
-def test_two_at_the_same_instant(
-    platform: Platform,
-    stack: LocalStack,
-    redis_client: redis.Redis,
-    witness: Witness,
-    fault_report: FaultReport,
-    tmp_path: Path,
-) -> None:
-    """Of two workers that wait for the same job, given to both at once, one runs it."""
-    other = platform.queue + "-b"
-    platform.add_queue(other)
-    stepwise = StepwiseJob(platform, tmp_path / "marks")
-    stepwise.go_on()
-    name = str(stepwise.job)
-    keys = [f"rq:queue:{queue}" for queue in (platform.queue, other)]
-    redis_client.lrem(keys[0], 0, name)
-    with (
-        worker(stack.environment(), tmp_path / "a", platform.queue) as first,
-        worker(stack.environment(), tmp_path / "b", other) as second,
-    ):
-        with redis_client.pipeline() as both:
-            for key in keys:
-                both.rpush(key, name)
-            both.execute()
-        outcome = witness.outcome(stepwise.job, says="line 0")
-        until(lambda: not any(redis_client.llen(key) for key in keys))
-        for running in (first, second):
-            assert "Traceback" not in running.log
-    assert outcome.statuses == FINISHED
-    assert len(stepwise.runs) == 1
-    fault_report.job("17c", "delivered to two workers at the same instant", outcome)
-
-
 def test_forgotten_by_redis(
     platform: Platform,
     stack: LocalStack,
@@ -408,30 +363,26 @@ def test_forgotten_by_redis(
 
 
 def test_repair_by_hand(
-    platform: Platform,
-    stack: LocalStack,
-    stepwise: StepwiseJob,
+    standing: tuple[Platform, WorkerProcess],
     redis_client: redis.Redis,
     witness: Witness,
     fault_report: FaultReport,
     tmp_path: Path,
 ) -> None:
     """A job that is set to ``reset`` in the API, by hand, is enqueued and run again."""
+    platform, running = standing
+    stepwise = StepwiseJob(platform, tmp_path / "marks")
     job = stepwise.job
     stepwise.go_on()
-    settings = {"DIOPTRA_WORKER_LOST_AFTER": "1"}
-    with worker(
-        stack.environment(), tmp_path, platform.queue, settings=settings
-    ) as running:
-        assert platform.wait(job) == "finished"
-        running.wait_for(f"job {job} finished")
-        place = f"/experiments/{platform.experiment}/jobs/{job}/status"
-        platform.api.put(place, {"status": "reset"})
-        assert Queue(platform.queue, connection=redis_client).count == 0
-        reset = time.time()
-        stepwise.wait_for_runs(2)
-        outcome = witness.outcome(job, says="line 0", since=reset, after="the reset")
-        assert Job.fetch(str(job), redis_client).get_status() == "finished"
+    assert platform.wait(job) == "finished"
+    running.wait_for(f"job {job} finished")
+    place = f"/experiments/{platform.experiment}/jobs/{job}/status"
+    platform.api.put(place, {"status": "reset"})
+    assert Queue(platform.queue, connection=redis_client).count == 0
+    reset = time.time()
+    stepwise.wait_for_runs(2)
+    outcome = witness.outcome(job, says="line 0", since=reset, after="the reset")
+    assert Job.fetch(str(job), redis_client).get_status() == "finished"
     assert outcome.statuses == FINISHED
     fault_report.job("27", "a finished job is set to `reset` in the API", outcome)
 

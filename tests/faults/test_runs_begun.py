@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import signal
 import threading
@@ -102,44 +104,74 @@ class Setting:
         assert below
 
 
+class Workers:
+    """Workers whose MLflow is behind a proxy, for one test after the other."""
+
+    def __init__(self, stack: LocalStack, api: ApiClient, folder: Path) -> None:
+        self._environment = stack.environment()
+        self._api, self._folder = api, folder
+        self._hired: dict[str, tuple[WorkerProcess, Platform]] = {}
+        self._closing = contextlib.ExitStack()
+        self.proxy = self._closing.enter_context(
+            fault_proxy(self._environment["MLFLOW_TRACKING_URI"])
+        )
+
+    def hire(self, **settings: str) -> tuple[WorkerProcess, Platform]:
+        """One with these settings, which may have served others; and its queue's."""
+        key = json.dumps(settings)
+        if key not in self._hired or self._hired[key][0].process.poll() is not None:
+            platform = Platform(self._api)
+            running = worker(
+                {**self._environment, "MLFLOW_TRACKING_URI": self.proxy.url},
+                self._folder / platform.queue,
+                platform.queue,
+                settings={**SETTINGS, **settings},
+            )
+            self._hired[key] = self._closing.enter_context(running), platform
+        return self._hired[key]
+
+    def close(self) -> None:
+        """End them."""
+        self._closing.close()
+
+
+@pytest.fixture(scope="module", name="workers")
+def _workers(
+    stack: LocalStack, api: ApiClient, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Workers]:
+    """Beside them is one of another queue, which closes what the lost ones left."""
+    folder = tmp_path_factory.mktemp("workers")
+    with worker(stack.environment(), folder / "other", Platform(api).queue):
+        workers = Workers(stack, api, folder)
+        yield workers
+        workers.close()
+
+
 @contextmanager
 def _held(
-    stack: LocalStack,
-    platform: Platform,
-    client: redis.Redis,
-    folder: Path,
-    creation: Creation,
-    **settings: str,
+    workers: Workers, client: redis.Redis, creation: Creation, **settings: str
 ) -> Iterator[Setting]:
-    environment = stack.environment()
-    with fault_proxy(environment["MLFLOW_TRACKING_URI"]) as proxy:
-        proxy.add(Rule("POST", r"/runs/create", creation))
-        through = {**environment, "MLFLOW_TRACKING_URI": proxy.url}
-        with worker(
-            through, folder, platform.queue, settings={**SETTINGS, **settings}
-        ) as running:
-            entrypoint = platform.entrypoint(SOURCE, {"only": {"nothing": []}})
-            job = platform.submit(entrypoint)
-            assert creation.asked.wait(60)
-            try:
-                yield Setting(running, platform, job, client)
-            finally:
-                creation.may_end.set()
+    running, platform = workers.hire(**settings)
+    workers.proxy.add(Rule("POST", r"/runs/create", creation))
+    job = platform.submit(platform.entrypoint(SOURCE, {"only": {"nothing": []}}))
+    try:
+        assert creation.asked.wait(60)
+        yield Setting(running, platform, job, client)
+    finally:
+        creation.may_end.set()
 
 
 @pytest.mark.parametrize("is_made", [True, False], ids=["answer", "request"])
 def test_its_process_is_lost_while_its_run_is_made(
     is_made: bool,
-    stack: LocalStack,
-    api: ApiClient,
+    workers: Workers,
     redis_client: redis.Redis,
     mlflow_reader: MlflowReader,
-    tmp_path: Path,
 ) -> None:
     """None of the job's code has run: it is begun again, with one run that counts."""
-    platform, creation = Platform(api), Creation(is_made=is_made)
-    with _held(stack, platform, redis_client, tmp_path, creation) as setting:
-        running, job = setting.running, setting.job
+    creation = Creation(is_made=is_made)
+    with _held(workers, redis_client, creation) as setting:
+        running, platform, job = setting.running, setting.platform, setting.job
 
         def statuses() -> list[str]:
             found = mlflow_reader.search(f"tags.`dioptra.jobId` = '{job}'")
@@ -162,26 +194,19 @@ def test_its_process_is_lost_while_its_run_is_made(
 def test_stopped_while_its_run_is_made(
     how: str,
     is_made: bool,
-    stack: LocalStack,
-    api: ApiClient,
+    workers: Workers,
     redis_client: redis.Redis,
     mlflow_reader: MlflowReader,
-    tmp_path: Path,
 ) -> None:
     """A run whose answer was lost, or that is made only after the end, is closed."""
-    platform, creation = Platform(api), Creation(is_made=is_made)
+    creation = Creation(is_made=is_made)
     limit = {"DIOPTRA_WORKER_SETUP_DEADLINE": "2"} if how == "out_of_time" else {}
 
     def runs(job: int) -> list[str]:
         found = mlflow_reader.search(f"tags.`dioptra.jobId` = '{job}'")
         return [run["info"]["status"] for run in found]
 
-    with (
-        worker(stack.environment(), tmp_path / "b", Platform(api).queue),
-        _held(
-            stack, platform, redis_client, tmp_path / "a", creation, **limit
-        ) as setting,
-    ):
+    with _held(workers, redis_client, creation, **limit) as setting:
         getattr(setting, how)()
         job = setting.job
         assert is_made or runs(job) == []

@@ -6,9 +6,11 @@ import contextlib
 import os
 import signal
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
+from rq.job import Job
 from tests.plugins.stepwise import StepwiseJob
 from tests.plugins.tcp_proxy import tcp_proxy
 from tests.plugins.testbed import Platform
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.timeout(300)
 
+API = "DIOPTRA_API"
 LEASE_TTL = 6.0
 SETTINGS = {
     "DIOPTRA_WORKER_LEASE_TTL": str(LEASE_TTL),
@@ -95,24 +98,50 @@ def _hire(
     return hire
 
 
-@pytest.fixture(name="proxies")
-def _proxies(stack: LocalStack) -> Iterator[dict[str, TcpProxy]]:
-    """What can be cut off from one worker: Redis and the API."""
+@dataclass(frozen=True)
+class Pair:
+    """Two workers of one queue, each with Redis and the API behind proxies of its own.
+
+    Attributes:
+        platform: Where jobs are submitted.
+        proxies: By the worker's name, then by the setting that has its address.
+    """
+
+    platform: Platform
+    proxies: dict[str, dict[str, TcpProxy]]
+
+    def of(self, job: int, client: redis.Redis) -> dict[str, TcpProxy]:
+        """The proxies of the worker that runs a job."""
+        name = Job.fetch(str(job), client).worker_name
+        assert name is not None
+        return self.proxies[name]
+
+
+@pytest.fixture(scope="module", name="pair")
+def _pair(
+    stack: LocalStack, api: ApiClient, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Pair]:
+    platform, environment = Platform(api), stack.environment()
+    proxies: dict[str, dict[str, TcpProxy]] = {}
     with contextlib.ExitStack() as closing:
-        yield {
-            setting: closing.enter_context(tcp_proxy(stack.service(name).port))
-            for name, setting in (("valkey", "RQ_REDIS_URI"), ("api", "DIOPTRA_API"))
-        }
-
-
-@pytest.fixture(name="behind")
-def _behind(stack: LocalStack, proxies: dict[str, TcpProxy]) -> dict[str, str]:
-    """The settings of a worker behind the proxies."""
-    environment = stack.environment()
-    return {
-        setting: environment[setting].replace(f":{proxy.target}", f":{proxy.port}")
-        for setting, proxy in proxies.items()
-    }
+        for name in ("left", "right"):
+            own = {
+                setting: closing.enter_context(tcp_proxy(stack.service(service).port))
+                for service, setting in (("valkey", "RQ_REDIS_URI"), ("api", API))
+            }
+            behind = {
+                setting: environment[setting].replace(f":{it.target}", f":{it.port}")
+                for setting, it in own.items()
+            }
+            running = worker(
+                {**environment, **behind},
+                tmp_path_factory.mktemp(name),
+                *("--name", f"{name}-{platform.queue}", platform.queue),
+                settings={**SETTINGS, **times(redis_timeout=1.0)},
+            )
+            closing.enter_context(running)
+            proxies[f"{name}-{platform.queue}"] = own
+        yield Pair(platform, proxies)
 
 
 def test_two_that_stop_at_once(
@@ -164,50 +193,41 @@ def test_a_daemon_that_stands_still(
 
 
 @pytest.mark.parametrize("how", ["refuse", "hang"])
-@pytest.mark.parametrize("service", ["RQ_REDIS_URI", "DIOPTRA_API"])
+@pytest.mark.parametrize("service", ["RQ_REDIS_URI", API])
 def test_cut_off_for_less_than_a_lease(
     service: str,
     how: str,
-    platform: Platform,
-    hire: Callable[..., AbstractContextManager[WorkerProcess]],
-    proxies: dict[str, TcpProxy],
-    behind: dict[str, str],
+    pair: Pair,
+    redis_client: redis.Redis,
     mlflow_reader: MlflowReader,
     tmp_path: Path,
 ) -> None:
     """A job goes on where it is while its worker, and no other, misses a service."""
-    job = StepwiseJob(platform, tmp_path / "marks")
-    with hire("first", settings=behind) as first:
-        job.wait_at(0)
-        with hire("second"):
-            getattr(proxies[service], how)()
-            time.sleep(LEASE_TTL / 3)
-            proxies[service].pass_on()
-            job.go_on()
-            assert platform.wait(job.job, seconds=30) == "finished", first.log
+    job = StepwiseJob(pair.platform, tmp_path / "marks")
+    job.wait_at(0)
+    proxy = pair.of(job.job, redis_client)[service]
+    getattr(proxy, how)()
+    time.sleep(LEASE_TTL / 3)
+    proxy.pass_on()
+    job.go_on()
+    assert pair.platform.wait(job.job, seconds=30) == "finished"
     job.check(mlflow_reader)
 
 
 def test_the_api_is_cut_off_for_longer(
-    platform: Platform,
-    hire: Callable[..., AbstractContextManager[WorkerProcess]],
-    proxies: dict[str, TcpProxy],
-    behind: dict[str, str],
-    mlflow_reader: MlflowReader,
-    tmp_path: Path,
+    pair: Pair, redis_client: redis.Redis, mlflow_reader: MlflowReader, tmp_path: Path
 ) -> None:
     """Who has a lease keeps its job without the API, and tells its end when it can."""
-    job = StepwiseJob(platform, tmp_path / "marks")
-    with hire("first", settings=behind) as first:
-        job.wait_at(0)
-        with hire("second"):
-            proxies["DIOPTRA_API"].refuse()
-            job.go_on()
-            until(lambda: job.ends == 1, seconds=30)
-            time.sleep(2 * LEASE_TTL)
-            assert platform.status(job.job) == "started"
-            proxies["DIOPTRA_API"].pass_on()
-            assert platform.wait(job.job, seconds=30) == "finished", first.log
+    job = StepwiseJob(pair.platform, tmp_path / "marks")
+    job.wait_at(0)
+    proxy = pair.of(job.job, redis_client)[API]
+    proxy.refuse()
+    job.go_on()
+    until(lambda: job.ends == 1, seconds=30)
+    time.sleep(2 * LEASE_TTL)
+    assert pair.platform.status(job.job) == "started"
+    proxy.pass_on()
+    assert pair.platform.wait(job.job, seconds=30) == "finished"
     job.check(mlflow_reader)
 
 

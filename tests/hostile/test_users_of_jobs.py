@@ -19,19 +19,21 @@ import shutil
 import stat
 import tempfile
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from tests.plugins import open_home
+from tests.plugins.testbed import Platform
 from tests.plugins.until import until
 from tests.plugins.worker_process import alive, worker
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.plugins.testbed import Platform
+    from tests.plugins.clients import ApiClient
     from tests.plugins.worker_process import WorkerProcess
 
     from dioptra_worker.tools.local import LocalStack
@@ -119,90 +121,124 @@ def _worker(
         shutil.rmtree(folder)
 
 
+@dataclass(frozen=True)
+class Place:
+    """A worker that serves one test after the other, on a queue of its own.
+
+    Attributes:
+        platform: Where jobs are submitted.
+        running: The worker.
+        folder: Where it and its password are.
+    """
+
+    platform: Platform
+    running: WorkerProcess
+    folder: Path
+
+
+@pytest.fixture(scope="module", name="one")
+def _one(stack: LocalStack, api: ApiClient) -> Iterator[Place]:
+    platform = Platform(api)
+    with _worker(stack, platform) as (running, folder):
+        yield Place(platform, running, folder)
+
+
+@pytest.fixture(scope="module", name="two")
+def _two(stack: LocalStack, api: ApiClient) -> Iterator[Place]:
+    """With two slots."""
+    platform = Platform(api)
+    with _worker(stack, platform, "--concurrency", "2") as (running, folder):
+        until(lambda: running.log.count("listens on") == 2)
+        yield Place(platform, running, folder)
+
+
 def _said(text: str, word: str) -> Any:
     found = re.search(word + r" (.*) END", text)
     assert found, text
     return json.loads(found[1])
 
 
-def test_neighbours_and_the_worker_are_out_of_reach(
-    stack: LocalStack, platform: Platform
-) -> None:
+def test_neighbours_and_the_worker_are_out_of_reach(two: Place) -> None:
     """Nothing of the daemons, of the pool, of the fork servers or the neighbour."""
-    with _worker(stack, platform, "--concurrency", "2") as (running, folder):
-        until(lambda: running.log.count("listens on") == 2)
-        staying = platform.entrypoint(SOURCE, {"staying": {"stay": []}})
-        first = platform.submit(staying)
-        platform.wait_for_line(first, "HERE")
-        uid, pid, neighbour = _said(platform.text(first), "HERE")
-        ours = [running.process.pid, *running.descendants()]
-        others = [each for each in ours if _uid(each) not in {0, uid}]
-        daemons = [each for each in ours if _uid(each) == 0]
-        assert len(daemons) == 3
-        assert others  # the shared fork server, and that of the other slot
-        second = platform.submit(
-            platform.entrypoint(
-                SOURCE,
-                {
-                    "attacking": {
-                        "attack": [
-                            *(str(running.work_dir), str(folder / "password")),
-                            *(neighbour, pid, daemons),
-                        ]
-                    }
-                },
-            )
-        )
-        assert platform.wait(second) == "finished", platform.text(second)
-        found = _said(platform.text(second), "FOUND")
-        assert found.pop("uid") not in {0, uid}
-        assert found.pop("groups") == [70000 + 2047]
-        assert set(found.values()) <= {"PermissionError"}, found
-        Path(neighbour, "go").touch()
-        assert platform.wait(first) == "finished"
-        assert stat.S_IMODE(running.work_dir.stat().st_mode) == 0o711
-
-
-@pytest.mark.parametrize("isolation", ["fork", "spawn"])
-def test_a_job_does_what_jobs_do(
-    isolation: str, stack: LocalStack, platform: Platform
-) -> None:
-    """It writes artifacts and reads them, in its folder and its home, as its user."""
-    with _worker(stack, platform, "--isolation", isolation) as (running, _):
-        made = platform.submit(
-            platform.entrypoint(
-                SOURCE,
-                {"making": {"make": []}, "telling": {"use": ["told", {}]}},
-                artifact_outputs={
-                    "folder": {"contents": "$making", "task": {"name": "Folder"}},
-                    "text": {"contents": "$telling", "task": {"name": "Text"}},
-                },
-            )
-        )
-        assert platform.wait(made) == "finished", platform.text(made)
-        artifacts = platform.artifacts(made)
-        used = platform.submit(
-            platform.entrypoint(
-                SOURCE,
-                {"using": {"use": ["$text", "$folder"]}},
-                artifact_outputs={
-                    "result": {"contents": "$using", "task": {"name": "Text"}}
-                },
-                artifact_inputs={"text": ["text"], "folder": ["folder"]},
-            ),
-            artifacts={
-                name: {"id": kept["id"], "snapshotId": kept["snapshot"]}
-                for name, kept in (
-                    ("text", artifacts["text"]),
-                    ("folder", artifacts["folder"]),
-                )
+    platform, running, folder = two.platform, two.running, two.folder
+    staying = platform.entrypoint(SOURCE, {"staying": {"stay": []}})
+    first = platform.submit(staying)
+    platform.wait_for_line(first, "HERE")
+    uid, pid, neighbour = _said(platform.text(first), "HERE")
+    ours = [running.process.pid, *running.descendants()]
+    others = [each for each in ours if _uid(each) not in {0, uid}]
+    daemons = [each for each in ours if _uid(each) == 0]
+    assert len(daemons) == 3
+    assert others  # the shared fork server, and that of the other slot
+    second = platform.submit(
+        platform.entrypoint(
+            SOURCE,
+            {
+                "attacking": {
+                    "attack": [
+                        *(str(running.work_dir), str(folder / "password")),
+                        *(neighbour, pid, daemons),
+                    ]
+                }
             },
         )
-        assert platform.wait(used) == "finished", platform.text(used)
-        result = platform.content(platform.artifacts(used)["result"]).decode()
-        assert "{'a/b.txt': 'deep', 'c.txt': 'flat'}" in result
-        assert not list(running.work_dir.glob("job-*"))
-        assert "did not come straight from its store" not in platform.text(used)
+    )
+    assert platform.wait(second) == "finished", platform.text(second)
+    found = _said(platform.text(second), "FOUND")
+    assert found.pop("uid") not in {0, uid}
+    assert found.pop("groups") == [70000 + 2047]
+    assert set(found.values()) <= {"PermissionError"}, found
+    Path(neighbour, "go").touch()
+    assert platform.wait(first) == "finished"
+    assert stat.S_IMODE(running.work_dir.stat().st_mode) == 0o711
+
+
+def test_a_job_does_what_jobs_do(one: Place) -> None:
+    """It writes artifacts and reads them, in its folder and its home, as its user."""
+    _do_what_jobs_do(one.platform, one.running)
+
+
+def test_a_spawned_job_does_what_jobs_do(stack: LocalStack, platform: Platform) -> None:
+    """It does so, too."""
+    with _worker(stack, platform, "--isolation", "spawn") as (running, _):
+        _do_what_jobs_do(platform, running)
+
+
+def _do_what_jobs_do(platform: Platform, running: WorkerProcess) -> None:
+    made = platform.submit(
+        platform.entrypoint(
+            SOURCE,
+            {"making": {"make": []}, "telling": {"use": ["told", {}]}},
+            artifact_outputs={
+                "folder": {"contents": "$making", "task": {"name": "Folder"}},
+                "text": {"contents": "$telling", "task": {"name": "Text"}},
+            },
+        )
+    )
+    assert platform.wait(made) == "finished", platform.text(made)
+    artifacts = platform.artifacts(made)
+    used = platform.submit(
+        platform.entrypoint(
+            SOURCE,
+            {"using": {"use": ["$text", "$folder"]}},
+            artifact_outputs={
+                "result": {"contents": "$using", "task": {"name": "Text"}}
+            },
+            artifact_inputs={"text": ["text"], "folder": ["folder"]},
+        ),
+        artifacts={
+            name: {"id": kept["id"], "snapshotId": kept["snapshot"]}
+            for name, kept in (
+                ("text", artifacts["text"]),
+                ("folder", artifacts["folder"]),
+            )
+        },
+    )
+    assert platform.wait(used) == "finished", platform.text(used)
+    result = platform.content(platform.artifacts(used)["result"]).decode()
+    assert "{'a/b.txt': 'deep', 'c.txt': 'flat'}" in result
+    until(lambda: not list(running.work_dir.glob("job-*")))
+    assert "did not come straight from its store" not in platform.text(used)
 
 
 DOWNLOAD = """
@@ -222,32 +258,29 @@ def refused():
 """
 
 
-def test_downloads_are_shared(stack: LocalStack, platform: Platform) -> None:
+def test_downloads_are_shared(two: Place) -> None:
     """What the user of one slot has downloaded, that of the other goes on with."""
-    with _worker(stack, platform, "--concurrency", "2") as (running, _):
-        until(lambda: running.log.count("listens on") == 2)
-        entrypoint = platform.entrypoint(DOWNLOAD, {"downloading": {"download": []}})
-        jobs = [platform.submit(entrypoint) for _ in range(2)]
-        assert [platform.wait(job) for job in jobs] == ["finished"] * 2
-        said = [platform.text(job) for job in jobs]
-        users = {
-            uid
-            for text in said
-            for found in re.findall(r"REFS ([0-9 ]+) END", text)
-            for uid in found.split()
-        }
-        assert len(users) == 2, said
+    platform = two.platform
+    entrypoint = platform.entrypoint(DOWNLOAD, {"downloading": {"download": []}})
+    jobs = [platform.submit(entrypoint) for _ in range(2)]
+    assert [platform.wait(job) for job in jobs] == ["finished"] * 2
+    said = [platform.text(job) for job in jobs]
+    users = {
+        uid
+        for text in said
+        for found in re.findall(r"REFS ([0-9 ]+) END", text)
+        for uid in found.split()
+    }
+    assert len(users) == 2, said
 
 
-def test_a_job_that_is_refused_something_is_told_why(
-    stack: LocalStack, platform: Platform
-) -> None:
+def test_a_job_that_is_refused_something_is_told_why(one: Place) -> None:
     """Its log has the setting's name, in the worker's own voice."""
-    with _worker(stack, platform):
-        entrypoint = platform.entrypoint(DOWNLOAD, {"refusing": {"refused": []}})
-        job = platform.run(entrypoint, ends="failed")
-        said = [line for line in platform.log(job) if "JOB_USERS=none" in line.text]
-        assert [line.logger for line in said] == ["dioptra_worker"], platform.text(job)
+    platform = one.platform
+    entrypoint = platform.entrypoint(DOWNLOAD, {"refusing": {"refused": []}})
+    job = platform.run(entrypoint, ends="failed")
+    said = [line for line in platform.log(job) if "JOB_USERS=none" in line.text]
+    assert [line.logger for line in said] == ["dioptra_worker"], platform.text(job)
 
 
 def test_without_a_setting(stack: LocalStack, platform: Platform) -> None:
@@ -310,28 +343,28 @@ def leave(kills):
 
 
 @pytest.mark.parametrize("kills", [False, True])
-@pytest.mark.parametrize("arguments", [[], ["--concurrency", "2"]])
+@pytest.mark.parametrize("slots", ["one", "two"])
 def test_nothing_of_a_job_stays(
-    kills: bool, arguments: list[str], stack: LocalStack, platform: Platform
+    kills: bool, slots: str, request: pytest.FixtureRequest
 ) -> None:
     """Processes that left their session, shared memory and semaphores are gone."""
-    with _worker(stack, platform, *arguments):
-        entrypoint = platform.entrypoint(LEAVE, {"leaving": {"leave": [kills]}})
-        job = platform.submit(entrypoint)
-        ended = platform.wait(job)
-        assert ended == ("failed" if kills else "finished"), platform.text(job)
-        numbers, pid, names = _said(platform.text(job), "LEFT")
-        assert min(numbers) >= 0
-        left = [Path("/dev/shm", name) for name in names]  # noqa: S108 - as Linux
-        left += [Path(folder, names[1]) for folder in ("/tmp", "/var/tmp")]  # noqa: S108
-        until(lambda: not alive(pid), seconds=10)
-        until(lambda: not any(map(os.path.lexists, left)), seconds=10)
-        assert Path("/etc/hostname").exists()
-        words = f"removed what the job left where anybody writes: '{left[2]}'"
-        assert kills or words in platform.text(job)
-        for kind, number in zip(("shm", "sem"), numbers, strict=True):
-            until(partial(_is_removed, kind, number), seconds=10)
-        platform.run(platform.entrypoint(SOURCE, {"using": {"use": ["x", {}]}}))
+    platform: Platform = request.getfixturevalue(slots).platform
+    entrypoint = platform.entrypoint(LEAVE, {"leaving": {"leave": [kills]}})
+    job = platform.submit(entrypoint)
+    ended = platform.wait(job)
+    assert ended == ("failed" if kills else "finished"), platform.text(job)
+    numbers, pid, names = _said(platform.text(job), "LEFT")
+    assert min(numbers) >= 0
+    left = [Path("/dev/shm", name) for name in names]  # noqa: S108 - as Linux
+    left += [Path(folder, names[1]) for folder in ("/tmp", "/var/tmp")]  # noqa: S108
+    until(lambda: not alive(pid), seconds=10)
+    until(lambda: not any(map(os.path.lexists, left)), seconds=10)
+    assert Path("/etc/hostname").exists()
+    words = f"removed what the job left where anybody writes: '{left[2]}'"
+    assert kills or words in platform.text(job)
+    for kind, number in zip(("shm", "sem"), numbers, strict=True):
+        until(partial(_is_removed, kind, number), seconds=10)
+    platform.run(platform.entrypoint(SOURCE, {"using": {"use": ["x", {}]}}))
 
 
 CHILDREN = """
