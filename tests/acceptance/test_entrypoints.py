@@ -232,6 +232,7 @@ def test_evaluation(bench: Bench, mlflow_reader: MlflowReader) -> None:
     assert bench.contents(result.artifact("model"))
 
 
+@pytest.mark.slow
 def test_evaluation_is_repeatable(bench: Bench) -> None:
     """The same seed gives the same numbers, another one gives others."""
     first, again, other = (
@@ -242,6 +243,7 @@ def test_evaluation_is_repeatable(bench: Bench) -> None:
     assert first.metrics != other.metrics
 
 
+@pytest.mark.slow
 def test_batch(bench: Bench) -> None:
     """A batch is evaluated once: the second job finds nothing left to do."""
     first, again = (bench.run("batch-evaluation") for _ in range(2))

@@ -35,7 +35,11 @@ def show(value, also=None):
 """
 
 
-@pytest.fixture(scope="module", name="daemon", params=["fork", "spawn"])
+@pytest.fixture(
+    scope="module",
+    name="daemon",
+    params=["fork", pytest.param("spawn", marks=pytest.mark.slow)],
+)
 def _daemon(
     request: pytest.FixtureRequest,
     stack: LocalStack,

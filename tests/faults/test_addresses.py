@@ -15,7 +15,7 @@ from tests.plugins.testbed import Platform
 from tests.plugins.worker_process import times, worker
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
     from pathlib import Path
 
     from tests.plugins.clients import ApiClient
@@ -37,6 +37,14 @@ ADDRESSES = {
     "TLS where none is spoken": "does not speak TLS",
     "a certificate that is not trusted": "its certificate is not trusted here",
 }
+
+
+EVERY_DAY = {"a closed port", "a certificate that is not trusted"}
+"""Those that each service is tried with; with the others one is, on most days."""
+
+
+def _seldom(address: str) -> Collection[pytest.MarkDecorator]:
+    return () if address in EVERY_DAY else (pytest.mark.slow,)
 
 
 @pytest.fixture(name="platform")
@@ -77,8 +85,16 @@ def _wrong(url: str, address: str, tls_port: int) -> str:
             return re.sub(r":\d+(?=/|$)", f":{tls_port}", secure)
 
 
-@pytest.mark.parametrize("address", list(ADDRESSES))
-@pytest.mark.parametrize("setting", ["DIOPTRA_API", "RQ_REDIS_URI"])
+@pytest.mark.parametrize(
+    ("setting", "address"),
+    [
+        *(pytest.param("DIOPTRA_API", address) for address in ADDRESSES),
+        *(
+            pytest.param("RQ_REDIS_URI", address, marks=_seldom(address))
+            for address in ADDRESSES
+        ),
+    ],
+)
 def test_daemon_waits(
     setting: str,
     address: str,
@@ -118,7 +134,10 @@ def test_daemon_waits(
     )
 
 
-@pytest.mark.parametrize("address", list(ADDRESSES))
+@pytest.mark.parametrize(
+    "address",
+    [pytest.param(address, marks=_seldom(address)) for address in ADDRESSES],
+)
 def test_job_waits_for_mlflow(
     address: str,
     stack: LocalStack,

@@ -216,7 +216,7 @@ def test_an_end_that_is_said(
     assert "could not be delivered" not in text
 
 
-@pytest.mark.parametrize("status", [429, 503])
+@pytest.mark.parametrize("status", [429, pytest.param(503, marks=pytest.mark.slow)])
 def test_other_answers(
     status: int,
     platform: Platform,
