@@ -185,6 +185,7 @@ def _entrypoint(platform: Platform, marks: Path) -> Entrypoint:
         graph,
         artifact_inputs={"gift": ["gift"]},
         artifact_outputs={"kept": {"contents": "$working", "task": {"name": "Text"}}},
+        own=True,  # with a plugin that the worker has not fetched yet
     )
 
 

@@ -81,8 +81,9 @@ def _scene(
 
 
 def _submit(scene: Scene) -> int:
+    # Not one that the worker knows: what it knows it does not ask for.
     return scene.platform.submit(
-        scene.platform.entrypoint(SOURCE, {"acting": {"act": []}})
+        scene.platform.entrypoint(SOURCE, {"acting": {"act": []}}, own=True)
     )
 
 
@@ -196,7 +197,7 @@ def act():
 
     first = proxy.add(Rule("GET", CONFIG, page(403), times=2))
     job = scene.platform.submit(
-        scene.platform.entrypoint(source, {"acting": {"act": []}})
+        scene.platform.entrypoint(source, {"acting": {"act": []}}, own=True)
     )
     scene.platform.wait_for_line(job, "line 99", seconds=PATIENCE)
     rules = [
@@ -323,7 +324,9 @@ def test_the_end_of_a_worker_that_downloads(
 ) -> None:
     """A worker told to end gives back a job whose bundle never comes, and ends."""
     platform = Platform(api)
-    job = platform.submit(platform.entrypoint(SOURCE, {"acting": {"act": []}}))
+    job = platform.submit(
+        platform.entrypoint(SOURCE, {"acting": {"act": []}}, own=True)
+    )
     rule = proxy.add(Rule("GET", BUNDLE, hang, times=1))
     with worker(
         {**stack.environment(), "DIOPTRA_API": proxy.url},
@@ -361,7 +364,7 @@ def test_a_run_whose_creation_got_no_answer(
         ) as running,
     ):
         rule = mlflow.add(Rule("POST", r"/runs/create", lose_answer, times=2))
-        entrypoint = platform.entrypoint(SOURCE, {"acting": {"act": []}})
+        entrypoint = platform.entrypoint(SOURCE, {"acting": {"act": []}}, own=True)
         job = platform.submit(entrypoint)
         outcome = witness.outcome(job, says="the job finished")
         assert outcome.statuses == FINISHED
