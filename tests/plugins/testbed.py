@@ -19,11 +19,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import requests
 import yaml
 from tests.plugins.until import pauses, until
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from tests.plugins.clients import ApiClient
@@ -82,6 +83,10 @@ class Folder(ArtifactTaskInterface):
 """What every test plugin begins with: imports and two artifact tasks."""
 
 
+FINAL = ("finished", "failed")
+"""The statuses of jobs that are over."""
+
+
 @dataclass(frozen=True)
 class Entrypoint:
     """An entrypoint on the platform.
@@ -104,11 +109,13 @@ class Registered:
     To register an entrypoint takes the REST API a tenth of a second of the processor.
 
     Attributes:
+        jobs: The ids of the jobs that have not been seen to end.
         types: The ids of the types that the platform brings, by name.
         plugins: The id and the name of each plugin, by its files.
         entrypoints: The entrypoints by what they were made of.
     """
 
+    jobs: set[int] = field(default_factory=set)
     types: dict[str, int] = field(default_factory=dict)
     plugins: dict[str, tuple[int, str]] = field(default_factory=dict)
     entrypoints: dict[str, Entrypoint] = field(default_factory=dict)
@@ -288,6 +295,7 @@ class Platform:
             "timeout": timeout,
         }
         job: int = self.api.post(f"/experiments/{experiment}/jobs", body)["id"]
+        self._registered.jobs.add(job)
         return job
 
     def run(
@@ -348,10 +356,12 @@ class Platform:
 
         No other request is sent that often; it is the cheapest that the REST API has.
         """
-        ends = wanted or ("finished", "failed")
+        ends = wanted or FINAL
         deadline = time.monotonic() + seconds
         for pause in pauses(first=0.1, longest=every):
             if (status := self.status(job_id)) in ends:
+                if status in FINAL:
+                    self._registered.jobs.discard(job_id)
                 return status
             if time.monotonic() > deadline:
                 log = "\n".join(map(str, self.log(job_id)))
@@ -487,6 +497,23 @@ class Platform:
 def platform(api: ApiClient) -> Platform:
     """A queue for the tests of a module; those with workers of their own have more."""
     return Platform(api)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_jobs_left() -> Iterator[None]:
+    """Delete the jobs of a module that wait or run for ever.
+
+    Each worker asks the REST API for all that there are when it starts, and the API
+    takes some milliseconds for each.
+    """
+    yield
+    for client, registered in list(_REGISTERED.items()):
+        with contextlib.suppress(requests.ConnectionError):  # its stack is gone
+            while registered.jobs:
+                path = f"{client.root}/jobs/{registered.jobs.pop()}"
+                answer = client.session.get(f"{path}/status", timeout=30.0)
+                if answer.ok and answer.json()["status"] not in FINAL:
+                    client.session.delete(path, timeout=30.0)
 
 
 @pytest.fixture
