@@ -46,8 +46,6 @@ class DioptraApi(ApiSession):
         """The parameters of entrypoint snapshots by API and id, the latest last."""
         return {}
 
-    # -- a job's life ----------------------------------------------------------
-
     def job(self, job_id: int) -> Job:
         """Fetch a job; `NotFound` when it was deleted, also if the API still has it."""
         path = f"jobs/{job_id}"
@@ -133,8 +131,6 @@ class DioptraApi(ApiSession):
         body = self._json("GET", path)
         with expect_shape(path):
             return [of_kind(plugin, dict) for plugin in of_kind(body, list)]
-
-    # -- downloads -------------------------------------------------------------
 
     def plugins_bundle(
         self, job: Job, target: Path, on_bytes: OnBytes = lambda _: None
@@ -239,8 +235,6 @@ class DioptraApi(ApiSession):
         path = _contents(artifact_id, snapshot_id)
         return self._open(path, params=_TAR if is_dir else {}, timeout=STORE_TIMEOUT)
 
-    # -- results ---------------------------------------------------------------
-
     def post_log(self, job_id: int, records: Sequence[Log]) -> None:
         """Append records to a job's log, in order.
 
@@ -313,8 +307,6 @@ class DioptraApi(ApiSession):
     def artifact_uris(self, job_id: int) -> set[str]:
         """Where the artifacts lie that a job has made known; a request for each."""
         return {artifact.uri for artifact in self.artifacts(job_id)}
-
-    # -- queues ----------------------------------------------------------------
 
     def queue_names(self) -> list[str]:
         """The names of all queues that the user can see."""

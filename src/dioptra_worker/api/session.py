@@ -151,8 +151,6 @@ class ApiSession:
         """Close the connections."""
         self._http.close()
 
-    # -- session ---------------------------------------------------------------
-
     def login(self) -> None:
         """Log in.
 
@@ -274,8 +272,6 @@ class ApiSession:
         except OSError as error:
             raise unreachable_error(self.url, error) from error
 
-    # -- anything else ---------------------------------------------------------
-
     def request(self, method: str, path: str, **options: Any) -> Any:
         """Send any request; `dioptra_worker.api.user_client` is made of these.
 
@@ -309,8 +305,6 @@ class ApiSession:
         body = self._json("GET", path, params=query)
         with expect_shape(path):
             return of_kind(body["data"], list), of_kind(body["totalNumResults"], int)
-
-    # -- plumbing --------------------------------------------------------------
 
     def _mapping(self, path: str) -> dict[str, Any]:
         """GET what must be a JSON object; callers rely on it."""

@@ -38,8 +38,6 @@ class UserClient:
     def __init__(self, api: DioptraApi) -> None:
         self._api = api
 
-    # -- resources -------------------------------------------------------------
-
     def import_archive(
         self, archive: bytes, *, group: int, strategy: str
     ) -> dict[str, dict[str, int]]:
@@ -158,8 +156,6 @@ class UserClient:
     def whoami(self) -> str:
         """The name of the user that is logged in."""
         return str(self._shown("users/current", {"username": str})["username"])
-
-    # -- jobs ------------------------------------------------------------------
 
     def jobs_page(
         self,

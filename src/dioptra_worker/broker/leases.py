@@ -174,8 +174,6 @@ class Leases:
         """The record of which elements of a batch are done."""
         return ElementLeases(self._redis, worker_run)
 
-    # -- leases ----------------------------------------------------------------
-
     def acquire(self, job_id: int, stop: JobStop | None = None) -> LeaseHolder | None:
         """Take or renew the lease on a job.
 
@@ -265,8 +263,6 @@ class Leases:
         holder = self.holder(job_id)
         return holder is not None and not holder.is_local
 
-    # -- attempts --------------------------------------------------------------
-
     def count_attempt(self, job_id: int, token: str) -> int:
         """Note that a job is started; which attempt this is, from 1.
 
@@ -306,8 +302,6 @@ class Leases:
         """Note that a job has ended."""
         with translate_errors():
             self._redis.delete(_attempts(job_id), _counted(job_id))
-
-    # -- pending status --------------------------------------------------------
 
     def record_pending_status(
         self, pending: PendingStatus, stop: JobStop | None = None
@@ -358,8 +352,6 @@ class Leases:
         tell(f"{PENDING} {job_id}", "its field for this job counts as empty")
         return None
 
-    # -- open MLflow runs ------------------------------------------------------
-
     def record_open_run(self, run_id: str, status: str) -> None:
         """Note that an MLflow run is still to be closed with a status."""
         with translate_errors():
@@ -389,8 +381,6 @@ class Leases:
                 self._redis.hdel(OPEN_RUNS, field)  # MLflow has none of that name
                 tell(f"{OPEN_RUNS} {run[:100]!r}", "this field was removed")
         return runs
-
-    # -- MLflow runs that may have been begun -----------------------------------
 
     def is_under_way(self, job_id: int, token: str) -> bool:
         """Whether the process that has begun a job with a token still has it."""
@@ -433,8 +423,6 @@ class Leases:
 
         with translate_errors():
             self._odd.call({UNKNOWN_RUNS: "hash"}, record)
-
-    # -- sweeping -------------------------------------------------------------
 
     def try_become_sweeper(self, what: str, seconds: float) -> bool:
         """Whether it is our turn to do something that one worker does for all.

@@ -117,7 +117,7 @@ class JobStop:
         self._is_over = False
         self.has_begun = False
 
-    # -- for who has a reason --------------------------------------------------
+    # For who has a reason.
 
     def request(self, stop: StopRequest) -> None:
         """Have the job stopped.
@@ -148,7 +148,7 @@ class JobStop:
         if self.superseded is None:
             self._owned_until = moment
 
-    # -- for who has the job ---------------------------------------------------
+    # For who has the job.
 
     @property
     def requested(self) -> StopRequest | None:
@@ -199,7 +199,7 @@ class JobStop:
         self._is_over = True
         self._wake()
 
-    # -- for what waits --------------------------------------------------------
+    # For what waits.
 
     @property
     def time_left(self) -> float | None:

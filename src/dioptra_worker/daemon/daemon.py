@@ -255,8 +255,6 @@ class Daemon:
         finally:
             recovery.end()  # a sweep that is under way can be broken off
 
-    # -- start -----------------------------------------------------------------
-
     def _prepare(self) -> bool:
         """Log in and look at the queues' names; False when told to stop meanwhile."""
         for sentence in self._options.unused:
@@ -290,8 +288,6 @@ class Daemon:
                 silence=SILENCE_OF_THE_DEAD,
                 strategy=self._options.strategy,
             )
-
-    # -- from elsewhere --------------------------------------------------------
 
     def _on_signal(self, _signum: int, _frame: FrameType | None) -> None:
         self._stops.shut_down()

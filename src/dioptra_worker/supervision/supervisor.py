@@ -117,7 +117,7 @@ class Supervisor:
         self._wake_reader, self._wake_writer = socket.socketpair()
         self._wake_writer.setblocking(False)
 
-    # -- from any thread -------------------------------------------------------
+    # From any thread.
 
     def call_soon(self, function: Callable[[], None]) -> None:
         """Run a function soon in the supervisor's thread."""
@@ -125,7 +125,7 @@ class Supervisor:
             self._calls.append(function)
         self._wake()
 
-    # -- in the supervisor's thread --------------------------------------------
+    # In the supervisor's thread.
 
     def run(self) -> RunnerReport:
         """Watch over the runner until it has ended, or cannot be ended.

@@ -90,8 +90,6 @@ class _Machine:
             action(self)
         raise NotPlain(f"it has more than {MAX_OPCODES:,} parts")
 
-    # -- reading -----------------------------------------------------------------
-
     def _take(self, count: int) -> bytes:
         taken = self._data[self._at : self._at + count]
         if len(taken) != count:
@@ -131,8 +129,6 @@ class _Machine:
             return int(text)
         except ValueError:
             raise NotPlain("it is damaged: a number is none") from None
-
-    # -- opcodes -----------------------------------------------------------------
 
     def protocol(self) -> None:
         if self._number("<B") > 5:
@@ -308,7 +304,7 @@ _ACTIONS: Final[dict[bytes, Callable[[_Machine], None]]] = {
     b"r": lambda machine: machine.put("<I"),
     b"h": lambda machine: machine.get("<B"),
     b"j": lambda machine: machine.get("<I"),
-    # -- of the oldest protocol, which is text
+    # Of the oldest protocol, which is text:
     b"I": _Machine.integer_line,
     b"L": _Machine.long_line,
     b"F": _Machine.real_line,
@@ -317,7 +313,7 @@ _ACTIONS: Final[dict[bytes, Callable[[_Machine], None]]] = {
     b"d": _Machine.mapping_since_mark,
     b"p": _Machine.put_line,
     b"g": _Machine.get_line,
-    # -- refused in words
+    # Refused in words:
     b"c": _Machine.refer,
     b"\x93": _Machine.refer_by_stack,
 }

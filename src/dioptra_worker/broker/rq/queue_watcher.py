@@ -112,7 +112,7 @@ class QueueWatcher:
         for places in list(self._places.values()):
             places.give_up()
 
-    # -- in a queue's thread ---------------------------------------------------
+    # In a queue's thread.
 
     def _work(self, key: str) -> None:
         while not self._is_closed:

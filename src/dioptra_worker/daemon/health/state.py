@@ -70,7 +70,7 @@ class HealthState:
         self._preloaded: tuple[PreloadedModule, ...] = ()
         self._imports: dict[str, Imports] = {}
 
-    # -- from the main loop ----------------------------------------------------
+    # From the main loop.
 
     def tick(self, within: float = TICK_TIMEOUT) -> None:
         """Say that the main loop is alive; called by its thread only.
@@ -99,7 +99,7 @@ class HealthState:
             self._queues = tuple(queues)
             self._phase = "serving"
 
-    # -- from any thread -------------------------------------------------------
+    # From any thread.
 
     def contact(self, service: str, ok: bool) -> None:
         """Say that a service answered, or that it did not."""
@@ -183,7 +183,7 @@ class HealthState:
         with self._lock:
             self._parked = ParkedJobs(jobs=tuple(jobs), seen=self._now())
 
-    # -- for whoever shows it --------------------------------------------------
+    # For whoever shows it.
 
     @property
     def alive(self) -> bool:

@@ -145,8 +145,6 @@ class Outbox:
         if self._journal is not None:
             self._journal.record_run(run_id)
 
-    # -- what is held ----------------------------------------------------------
-
     @property
     def holds_artifacts(self) -> bool:
         """Whether there are artifacts that are not released."""

@@ -80,8 +80,6 @@ class WorkerPool:
         times = [slot.restart_at for slot in self._slots if slot.restart_at]
         return max(0.0, min(times) - time.monotonic()) if times else None
 
-    # -- slots -----------------------------------------------------------------
-
     def _start(self, slot: Slot) -> None:
         try:
             slot.start()
@@ -154,8 +152,6 @@ class WorkerPool:
             slot.restart_at = None
             slot.signal(signum)
 
-    # -- the fork server ----------------------------------------------------------
-
     def _fork_for(self, daemon: socket.socket, user: JobUser | None) -> None:
         """Have the fork server fork one that serves a daemon."""
         if self._forkserver is None:
@@ -171,8 +167,6 @@ class WorkerPool:
         if self._forkserver is not None:
             self._forkserver.sock.close()
             self._forkserver.wait()
-
-    # -- signals ---------------------------------------------------------------
 
     @contextlib.contextmanager
     def _signals_as_events(self) -> Iterator[None]:

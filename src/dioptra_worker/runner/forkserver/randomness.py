@@ -149,9 +149,6 @@ RULES: Mapping[str, Callable[[Any, int], None]] = {
 """How a library's state is made fresh, by the module that has it. JAX has none."""
 
 
-# -- what no rule covers -------------------------------------------------------------
-
-
 def shared(preloaded: Sequence[str]) -> str | None:
     """Why forks of this process would draw the same numbers; None if they will not.
 
