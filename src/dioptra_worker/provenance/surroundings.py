@@ -28,11 +28,23 @@ def packages() -> tuple[str, ...]:
     """The installed packages as ``name==version``, sorted, names in lower case."""
     found = set()
     for distribution in importlib.metadata.distributions():
-        name = distribution.metadata["Name"]
+        name = _said(distribution, "Name")
         if name:
             normal = re.sub(r"[-_.]+", "-", name).lower()
-            found.add(f"{normal}=={distribution.version}")
+            found.add(f"{normal}=={_said(distribution, 'Version')}")
     return tuple(sorted(found))
+
+
+def _said(distribution: importlib.metadata.Distribution, field: str) -> str | None:
+    """What a package says of itself; None where half of it is left, as after a crash.
+
+    Whose finder it is differs: Python's has None for a field that is missing, and that
+    of the package ``importlib-metadata`` raises.
+    """
+    try:
+        return distribution.metadata[field]
+    except (LookupError, OSError, ValueError):
+        return None
 
 
 def digest(lines: tuple[str, ...]) -> str:

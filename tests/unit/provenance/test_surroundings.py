@@ -2,7 +2,58 @@
 
 from __future__ import annotations
 
+import sys
+from collections import UserDict
+from importlib.metadata import Distribution, DistributionFinder
+from typing import TYPE_CHECKING, Any
+
 from dioptra_worker.provenance.surroundings import digest, packages, surroundings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import pytest
+
+
+class Half(Distribution):
+    """A package of which an installation that was broken off has left half."""
+
+    def read_text(self, filename: str) -> None:
+        """No file of it is there."""
+
+    def locate_file(self, path: Any) -> Any:
+        """None is looked for."""
+        raise NotImplementedError(path)
+
+    @property
+    def metadata(self) -> Any:
+        """Its name alone; what is missing raises, as with newer finders."""
+        return UserDict({"Name": "half_there"})
+
+
+class Empty(Half):
+    """A package of which a folder is left."""
+
+    @property
+    def metadata(self) -> Any:
+        """There is none."""
+        raise FileNotFoundError
+
+
+class Finder(DistributionFinder):
+    """Finds both."""
+
+    def find_distributions(self, *_: Any) -> Iterator[Distribution]:
+        """Find them."""
+        yield Half()
+        yield Empty()
+
+
+def test_what_is_left_of_a_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A package that is broken in the environment fails no job."""
+    before = set(packages())
+    monkeypatch.setattr(sys, "meta_path", [*sys.meta_path, Finder()])
+    assert set(packages.__wrapped__()) - before == {"half-there==None"}
 
 
 def test_packages_are_those_installed() -> None:
