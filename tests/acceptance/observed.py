@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tests.unit.tools.workbench.folders import write
 
@@ -17,15 +17,31 @@ CASES = (
     "data-file",
     "dictconfig",
     "exit",
+    "fork-and-return",
+    "given",
     "log-levels",
+    "long-lines",
     "metrics",
     "raise",
+    "runs-of-children",
+    "shared-memory",
     "stopped-child",
     "threads",
     "umask",
     "warn",
     "wrong-type",
 )
+
+VALUES: dict[str, dict[str, Any]] = {
+    "given": {
+        "size": 7,
+        "rate": 2.0,
+        "flag": False,
+        "names": '["a", 1, null]',
+        "table": '{"key": [1.5, true]}',
+    }
+}
+"""Values for parameters beside the case, as the API takes them."""
 
 _CONFIG = """
 [[plugins]]
@@ -35,7 +51,10 @@ description = "Tells what it can observe."
   [[plugins.tasks.functions]]
   filename = "tasks.py"
   name = "observe"
-  input_params = [{ name = "case", type = "string", required = true }]
+  input_params = [
+    { name = "case", type = "string", required = true },
+    { name = "given", type = "any", required = true },
+  ]
   output_params = [{ name = "seen", type = "any" }]
 
 [[plugins]]
@@ -50,7 +69,14 @@ description = "Keeps what was seen."
 [[entrypoints]]
 path = "observed.yml"
 name = "observed"
-params = [{ name = "case", type = "string", default_value = "" }]
+params = [
+  { name = "case", type = "string", default_value = "" },
+  { name = "size", type = "integer", default_value = "3" },
+  { name = "rate", type = "float", default_value = "0.5" },
+  { name = "flag", type = "boolean", default_value = "true" },
+  { name = "names", type = "list", default_value = "[]" },
+  { name = "table", type = "mapping", default_value = "{}" },
+]
 plugins = ["observed"]
 artifact_plugins = ["observed_artifacts"]
 """
@@ -58,7 +84,7 @@ artifact_plugins = ["observed_artifacts"]
 _GRAPH = """
 graph:
   seen:
-    observe: [$case]
+    observe: [$case, [$size, $rate, $flag, $names, $table]]
 artifact_outputs:
   record:
     contents: $seen
@@ -90,8 +116,14 @@ BUNDLE = Path(__file__).parents[1]
 
 
 @pyplugs.register
-def observe(case):
-    return CASES[case]() if case else everything()
+def observe(case, given):
+    if case == "given":
+        return _typed(given)
+    return CASES[case]() if case else {**everything(), "given": _typed(given)}
+
+
+def _typed(values):
+    return [[type(value).__name__, value] for value in values]
 
 
 def everything():
@@ -232,11 +264,36 @@ def leave():
     sys.exit(3)
 
 
+def fork_and_return():
+    child = os.fork()
+    if not child:
+        print("the child has done its part", flush=True)
+        return "of the child"
+    os.waitpid(child, 0)
+    print("the parent goes on", flush=True)
+    raise ValueError("the parent found it wrong")
+
+
 def log_levels():
     for level in (5, 10, 20, 25, 30, 40, 50):
         logging.getLogger("mine").log(level, "a record of level %d", level)
     print("<b>marked</b>\\ttext", end="")
     return None
+
+
+def long_lines():
+    context = multiprocessing.get_context("fork")
+    children = [context.Process(target=_long, args=[name]) for name in "ab"]
+    for child in children:
+        child.start()
+    for child in children:
+        child.join()
+    return [child.exitcode for child in children]
+
+
+def _long(letter):
+    for number in range(3):
+        print(letter, number, letter * 300_000, "end", flush=True)
 
 
 def metrics():
@@ -250,6 +307,34 @@ def metrics():
 
 def fail():
     raise ValueError("so it goes")
+
+
+def runs_of_children():
+    import mlflow
+
+    for method in ("fork", "spawn"):
+        context = multiprocessing.get_context(method)
+        child = context.Process(target=_measure, args=[method])
+        child.start()
+        child.join()
+    run = mlflow.MlflowClient().get_run(mlflow.active_run().info.run_id)
+    return [sorted(run.data.metrics.items()), run.info.status]
+
+
+def _measure(method):
+    import mlflow
+
+    print("from a child made by", method, flush=True)
+    mlflow.log_metric("of_" + method, 1.0)
+
+
+def shared_memory():
+    from multiprocessing.shared_memory import SharedMemory
+
+    block = SharedMemory(create=True, size=1 << 20)
+    block.buf[0] = 1
+    print("left behind:", block.size, flush=True)
+    return block.size
 
 
 def stopped_child():
@@ -295,9 +380,13 @@ CASES = {
     "data-file": data_file,
     "dictconfig": dictconfig,
     "exit": leave,
+    "fork-and-return": fork_and_return,
     "log-levels": log_levels,
+    "long-lines": long_lines,
     "metrics": metrics,
     "raise": fail,
+    "runs-of-children": runs_of_children,
+    "shared-memory": shared_memory,
     "stopped-child": stopped_child,
     "threads": use_threads,
     "umask": use_umask,
