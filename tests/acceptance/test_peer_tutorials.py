@@ -5,9 +5,11 @@ They come out of the platform's source distribution when the test runs.
 
 from __future__ import annotations
 
+import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.acceptance.bench import PROGRAM
 from tests.differential import peer
 from tests.plugins.worker_process import WorkerProcess, worker
 
@@ -106,3 +108,23 @@ def test_artifacts(platform: Platform, code: Path) -> None:
     assert platform.wait(second, seconds=90) == "finished", platform.text(second)
     plot = platform.artifacts(second)["save_graph"]
     assert platform.content(plot).startswith(b"\x89PNG")
+
+
+def test_its_own_layout(tmp_path: Path) -> None:
+    """``run`` runs an entrypoint of the platform's where it lies, with its artifact."""
+    folder = peer.sdist() / "tests/unit/restapi/v1/workflows/resource_import_files"
+    letter = tmp_path / "letter.txt"
+    letter.write_text("goodbye")
+    answer = subprocess.run(
+        [
+            *(PROGRAM, "run", folder / "entrypoints/hello-artifact.yaml"),
+            *("--artifact", f"greeting_artifact:StringArtifactTask={letter}"),
+        ],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert answer.returncode == 0, answer.stderr
+    assert "GOODBYE" in answer.stdout + answer.stderr

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import pytest
+import requests
 from rq import Queue, Worker
 from rq.command import send_stop_job_command
 from tests.plugins.clients import ApiClient, MlflowReader
-from tests.plugins.older_platforms import older_python
+from tests.plugins.older_platforms import older_mlflow, older_python
 from tests.plugins.outcomes import FAILED, Witness
 from tests.plugins.people import Person
 from tests.plugins.stack import fresh_stack
@@ -18,6 +20,7 @@ from tests.plugins.worker_process import WorkerProcess, worker
 
 from dioptra_worker.broker.connection import connect
 from dioptra_worker.cli.exit_codes import ExitCode
+from dioptra_worker.tools.local import environment as local_environment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -83,6 +86,11 @@ def _ending(platform: Platform, how: str, timeout: str = "10m") -> int:
 @pytest.mark.usefixtures("daemon")
 def test_an_artifact_goes_from_job_to_job(platform: Platform) -> None:
     """What one job has stored is read by the next, and is in the API as it was."""
+    _hand_over(platform)
+
+
+def _hand_over(platform: Platform) -> None:
+    """Have one job store an artifact and another read it."""
     writer = platform.entrypoint(
         SOURCE,
         {"greeting": {"greet": ["$name"]}},
@@ -140,6 +148,34 @@ def test_a_job_that_is_stopped(
     daemon.wait_for(f"job {deleted} dropped")
     assert mlflow.status(run) == "KILLED"
     mlflow.close()
+
+
+# -- an older MLflow ---------------------------------------------------------------
+
+
+def test_a_server_of_mlflow_2(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Our newer client stores with it, and reads that; a failure is seen, too."""
+    with ExitStack() as closing:
+        with monkeypatch.context() as patch:
+            # The services alone have it, the REST API too: the worker's is today's.
+            handed_on = (*local_environment._INHERITED, "PYTHONPATH")
+            patch.setattr(local_environment, "_INHERITED", handed_on)
+            patch.setenv("PYTHONPATH", str(older_mlflow()))
+            stack = closing.enter_context(fresh_stack(tmp_path / "stack"))
+        environment = stack.environment()
+        version = requests.get(
+            f"{environment['MLFLOW_TRACKING_URI']}/version", timeout=30
+        )
+        assert version.text.startswith("2.22.")
+        api = ApiClient(environment)
+        closing.callback(api.close)
+        platform = Platform(api)
+        closing.enter_context(worker(environment, tmp_path, platform.queue))
+        _hand_over(platform)
+        witness = Witness(environment)
+        closing.callback(witness.close)
+        failed = witness.outcome(_ending(platform, "raise"), says="nothing under that")
+        assert failed.statuses == FAILED
 
 
 # -- refused -----------------------------------------------------------------------

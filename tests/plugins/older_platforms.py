@@ -1,11 +1,14 @@
 """REST APIs of older versions of dioptra-platform, each in an environment of its own.
 
-The environments are made as that of today's is, and kept beside it.
+The environments are made as that of today's is, and kept beside it; and so is an older
+MLflow.
 """
 
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -19,6 +22,33 @@ VERSIONS = {
     "1.1.0": {"rq": "2.6.1"},
 }
 """What each has in another version than today's platform, beside itself."""
+
+MLFLOW = (
+    *("mlflow==2.22.5", "mlflow-skinny==2.22.5", "protobuf<7", "sqlalchemy<2.1"),
+    *("cffi", "pycparser"),
+)
+"""The newest of MLflow 2, and what it needs that MLflow 3 does not, or not so old."""
+
+
+def older_mlflow() -> Path:
+    """A folder for ``PYTHONPATH`` with an older MLflow, made if it is not there.
+
+    What else it needs is found where it runs: with the tests, or with the REST API.
+    """
+    folder = cache_folder() / MLFLOW[0].replace("==", "-")
+    if not folder.exists():
+        with tempfile.TemporaryDirectory(dir=_made(cache_folder())) as place:
+            target = Path(place, "packages")
+            command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps"]
+            command += ["--disable-pip-version-check", f"--target={target}", *MLFLOW]
+            subprocess.run(command, check=True, capture_output=True, text=True)
+            target.rename(folder)
+    return folder
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 def older_python(version: str) -> Path:
