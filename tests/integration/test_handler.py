@@ -13,7 +13,7 @@ from tests.unit.daemon.outbox.simulated_api import EXPERIMENT, JOB, SimulatedApi
 
 from dioptra_worker.broker.connection import connect
 from dioptra_worker.broker.leases import Leases
-from dioptra_worker.broker.rq.entry import fetch_entry
+from dioptra_worker.broker.rq.entry import Entries
 from dioptra_worker.broker.rq.payload import FUNCTION
 from dioptra_worker.broker.rq.registries import Registries
 from dioptra_worker.broker.rq.rq_worker import QueueEntry, RqWorker
@@ -274,9 +274,9 @@ def test_a_job_that_is_over_is_so_in_rq(
     entry = desk.rq.dequeue()
     assert entry is not None
     desk.rq.park(desk.rq.start_job(entry))
-    entry = QueueEntry(fetch_entry(str(JOB), client), desk.queue)
+    entry = QueueEntry(Entries(client).fetch(str(JOB)), desk.queue)
     desk.rq.drop_duplicate(entry, status)
-    assert fetch_entry(str(JOB), client).get_status() == status
+    assert Entries(client).fetch(str(JOB)).get_status() == status
     assert client.ttl(f"rq:job:{JOB}") > 0
     for registry in (desk.queue.finished_job_registry, desk.queue.failed_job_registry):
         is_its = registry.key.startswith(f"rq:{status}")

@@ -74,6 +74,11 @@ def translate_errors() -> Iterator[None]:
         ) from error
 
 
+def is_wrong_type(error: Exception) -> bool:
+    """Whether Redis refused a command for what it has at the key, which is another."""
+    return isinstance(error, redis.ResponseError) and "WRONGTYPE" in str(error)
+
+
 def texts(values: Iterable[Any]) -> Iterator[str]:
     """The values that are text; what is no UTF-8 was written by no worker or queue."""
     for value in values:

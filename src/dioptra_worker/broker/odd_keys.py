@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 
 import redis
 
-from dioptra_worker.broker.connection import texts
+from dioptra_worker.broker.connection import is_wrong_type, texts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -64,7 +64,7 @@ class OddKeys:
         try:
             return call()
         except redis.ResponseError as error:
-            if "WRONGTYPE" not in str(error):
+            if not is_wrong_type(error):
                 raise
         for key in texts(self._remove(keys=[*types], args=[*types.values()])):
             tell(key, "it was removed, and counts as empty")

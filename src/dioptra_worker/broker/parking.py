@@ -8,6 +8,7 @@ parked, and until when, is written beside it for people.
 from __future__ import annotations
 
 import datetime as dt
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -21,9 +22,9 @@ if TYPE_CHECKING:
     from redis.commands.core import Script
 
 KEY = "dioptra-worker:parked"
-FIRST_PAUSE = 10
-LONGEST_PAUSE = 600
-"""Seconds before the first and before any later try, at most."""
+PAUSES = (10, 20, 40, 80, 160, 320, 600)
+"""Seconds before each try; the last is that before any later one, too."""
+LONGEST_PAUSE = PAUSES[-1]
 MAX_TEXT = 1000
 """Bytes of a text that is written beside a parked job."""
 MAX_DIGITS = 19
@@ -66,7 +67,8 @@ _PARK = (
     _READ
     + """
 local last = read(redis.call('HGET', KEYS[1], ARGV[1])) or {since = now, tries = 0}
-local until_ = now + math.min(longest, tonumber(ARGV[4]) * 2 ^ last.tries)
+local pauses = cjson.decode(ARGV[4])
+local until_ = now + pauses[math.min(#pauses, last.tries + 1)]
 local gives_up = ARGV[8] ~= '' and last.since + tonumber(ARGV[8]) or 0
 if gives_up > now then until_ = math.min(until_, gives_up) end
 local raw = cjson.encode({
@@ -172,7 +174,7 @@ class Parked:
 
 def pause(tries: int) -> int:
     """Seconds that a job is parked for which was parked so often before."""
-    return min(LONGEST_PAUSE, FIRST_PAUSE << min(tries, 10))
+    return PAUSES[min(tries, len(PAUSES) - 1)]
 
 
 class Parking:
@@ -203,7 +205,7 @@ class Parking:
         patience = "" if trouble.patience is None else trouble.patience
         texts = (trouble.why, trouble.queue, trouble.worker)
         said = [text.encode("utf-8", "replace")[:MAX_TEXT] for text in texts]
-        [parked] = self._call(self._park, job_id, FIRST_PAUSE, *said, patience)
+        [parked] = self._call(self._park, job_id, json.dumps(PAUSES), *said, patience)
         return parked
 
     def look(self, job_id: int) -> Parked | None:

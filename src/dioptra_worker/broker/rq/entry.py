@@ -54,27 +54,38 @@ class OversizedEntry(ValueError):
     """A record has a field that is larger than any of RQ's."""
 
 
-def fetch_entry(job_id: str, connection: redis.Redis) -> Job:
-    """Fetch the record of a queue entry, once all its fields are known to be small.
+class Entries:
+    """Fetches the records of queue entries."""
 
-    Args:
-        job_id: RQ's id of it.
-        connection: To Redis.
+    def __init__(self, connection: redis.Redis) -> None:
+        """Prepare.
 
-    Raises:
-        OversizedEntry: If a field is too large, or would be when it is unpacked.
-        DamagedEntry: If a field cannot be read.
-        NoSuchJobError: If there is no record.
-    """
-    key = Job.key_for(job_id)
-    oversized, found = connection.register_script(_READ)(keys=[key])
-    if oversized:
-        raise OversizedEntry(f"its {oversized.decode()} has {found:,} bytes")
-    if not found:
-        raise NoSuchJobError(f"there is no record {key!r}")
-    raw = dict(zip(found[::2], found[1::2], strict=True))
-    _check_unpacked(raw.get(b"data", b""))
-    return _restored(job_id, connection, raw)
+        Args:
+            connection: To Redis.
+        """
+        self._redis = connection
+        self._read = connection.register_script(_READ)
+
+    def fetch(self, job_id: str) -> Job:
+        """Fetch the record of an entry, once all its fields are known to be small.
+
+        Args:
+            job_id: RQ's id of it.
+
+        Raises:
+            OversizedEntry: If a field is too large, or would be when it is unpacked.
+            DamagedEntry: If a field cannot be read.
+            NoSuchJobError: If there is no record.
+        """
+        key = Job.key_for(job_id)
+        oversized, found = self._read(keys=[key])
+        if oversized:
+            raise OversizedEntry(f"its {oversized.decode()} has {found:,} bytes")
+        if not found:
+            raise NoSuchJobError(f"there is no record {key!r}")
+        raw = dict(zip(found[::2], found[1::2], strict=True))
+        _check_unpacked(raw.get(b"data", b""))
+        return _restored(job_id, self._redis, raw)
 
 
 def _restored(

@@ -14,7 +14,11 @@ from typing import TYPE_CHECKING
 import redis
 from rq.job import Job
 
-from dioptra_worker.broker.connection import SERVICE, translate_errors
+from dioptra_worker.broker.connection import (
+    SERVICE,
+    is_wrong_type,
+    translate_errors,
+)
 from dioptra_worker.broker.odd_keys import tell
 from dioptra_worker.errors import ServiceUnavailable
 
@@ -54,7 +58,7 @@ class OddBooks:
             try:
                 yield
             except redis.ResponseError as error:
-                if "WRONGTYPE" not in str(error):
+                if not is_wrong_type(error):
                     raise
                 self._tell(queues, job_id)
                 raise

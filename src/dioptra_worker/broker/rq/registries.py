@@ -8,7 +8,7 @@ import redis
 from rq import Queue
 from rq.job import Job, JobStatus
 
-from dioptra_worker.broker.connection import texts
+from dioptra_worker.broker.connection import is_wrong_type, texts
 from dioptra_worker.broker.odd_keys import tell
 from dioptra_worker.broker.parking import Parking
 from dioptra_worker.broker.records import PROCESS_FIELD
@@ -114,7 +114,7 @@ class Registries:
         try:
             name: Any = self.connection.hget(Job.key_for(job_id), "worker_name")
         except redis.ResponseError as error:
-            if "WRONGTYPE" not in str(error):
+            if not is_wrong_type(error):
                 raise
             return None
         return name or None

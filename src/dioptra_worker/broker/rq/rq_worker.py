@@ -22,7 +22,11 @@ from rq.utils import as_text, now, utcparse
 from rq.worker import BaseWorker
 from rq.worker.base import WorkerStatus
 
-from dioptra_worker.broker.connection import SERVICE, translate_errors
+from dioptra_worker.broker.connection import (
+    SERVICE,
+    is_wrong_type,
+    translate_errors,
+)
 from dioptra_worker.broker.odd_keys import tell
 from dioptra_worker.broker.records import (
     PROCESS_FIELD,
@@ -30,7 +34,7 @@ from dioptra_worker.broker.records import (
     read_holder,
     this_process,
 )
-from dioptra_worker.broker.rq.entry import fetch_entry
+from dioptra_worker.broker.rq.entry import Entries
 from dioptra_worker.broker.rq.odd_books import OddBooks
 from dioptra_worker.broker.rq.payload import PlainSerializer
 from dioptra_worker.common.outcome import Outcome
@@ -131,6 +135,7 @@ class RqWorker(BaseWorker):  # type: ignore[misc] # RQ is not typed here
         self._in_turn = list(self.queues)
         self._books = OddBooks(connection, worker=self.key)
         self._namesake = _Namesake(self.hostname, silence)
+        self._entries = Entries(connection)
         self._mine = dump_record(this_process(self.name))
         self.replaced_by: str | None = None
         # Runs of which we do not know whether Redis has them: the answer was lost.
@@ -364,7 +369,7 @@ class RqWorker(BaseWorker):  # type: ignore[misc] # RQ is not typed here
         try:
             found = self.connection.lmove(source, target, "LEFT", "RIGHT")
         except redis.ResponseError as error:
-            if "WRONGTYPE" not in str(error):
+            if not is_wrong_type(error):
                 raise
             for key in (source, target):
                 if self.connection.type(key) not in {b"list", b"none"}:
@@ -377,9 +382,9 @@ class RqWorker(BaseWorker):  # type: ignore[misc] # RQ is not typed here
     def _fetch(self, job_id: str, queue: Queue) -> Job | None:
         """RQ's record of a job; an entry without one is dropped with a line."""
         try:
-            return fetch_entry(job_id, self.connection)
+            return self._entries.fetch(job_id)
         except (redis.RedisError, OSError) as error:
-            if "WRONGTYPE" not in str(error):  # somebody else's key, which stays one
+            if not is_wrong_type(error):  # somebody else's key, which stays one
                 raise
             reason: Exception = error
         except Exception as error:  # noqa: BLE001 - RQ raises what a bad field leads to

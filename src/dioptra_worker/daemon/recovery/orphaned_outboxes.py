@@ -77,7 +77,6 @@ class OrphanedOutboxes:
         Raises:
             ServiceError: If the API or Redis is away.
         """
-        self._journals.remove_stale()
         jobs = {job_id: self._job(job_id) for job_id in self._journals.orphaned_jobs()}
         for later in (self._later, self._tries):  # others may have delivered theirs
             for job_id in later.keys() - jobs.keys():
@@ -91,6 +90,8 @@ class OrphanedOutboxes:
                 for journal in self._journals.orphaned(job_id):
                     with journal:
                         self._deliver(journal, job)
+        # Last: to a machine whose clock was just set right, all that is left is old.
+        self._journals.remove_stale()
 
     def _run_elsewhere(self, jobs: Mapping[int, Job | None]) -> set[int]:
         """The jobs that another machine runs.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, cast
 
@@ -92,6 +93,15 @@ def test_of_a_job_that_is_over(place: Place) -> None:
     assert place.api.metrics == {("loss", 1): 1.0}
     assert place.api.artifacts == ["s3://b/a"]
     assert place.api.statuses == []
+    assert not place.is_left
+
+
+def test_what_seems_old_can_be_delivered(place: Place, tmp_path: Path) -> None:
+    """A clock that was years behind makes no journal too old before it is tried."""
+    for path in (*tmp_path.glob("outbox/job-*"), *tmp_path.glob("outbox/job-*/*")):
+        os.utime(path, (0, 0))
+    place.orphaned_outboxes.sweep()
+    assert place.api.messages()[:3] == ["line 0", "line 1", "line 2"]
     assert not place.is_left
 
 
