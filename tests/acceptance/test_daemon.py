@@ -169,7 +169,7 @@ def test_idle_end(
     with worker(stack.environment(), tmp_path, platform.queue) as running:
         below = running.descendants()
         running.send(signum)
-        assert running.wait(10) == 0
+        assert running.wait() == 0
         assert not below & running.descendants()
 
 
@@ -184,11 +184,11 @@ def test_shutdown_command(
     with worker(
         stack.environment(), tmp_path, "--name", name, platform.queue
     ) as running:
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while running.process.poll() is None and time.monotonic() < deadline:
             redis_client.publish(f"rq:pubsub:{name}", '{"command": "shutdown"}')
             time.sleep(0.2)
-        assert running.wait(10) == 0
+        assert running.wait() == 0
 
 
 def test_drain(
@@ -209,7 +209,7 @@ def test_drain(
         told = time.time()
         running.wait_for("no more jobs are taken")
         go.touch()
-        assert running.wait(20) == 0
+        assert running.wait() == 0
     outcome = witness.outcome(
         running_job, says="waited", since=told, after="the signal"
     )
@@ -243,7 +243,7 @@ def test_give_back(
         first_run = platform.run_id(job)
         told = time.time()
         running.send()
-        assert running.wait(20) == 0
+        assert running.wait() == 0
     assert platform.status(job) == "queued"
     assert mlflow_reader.status(first_run) == "KILLED"
     assert Queue(platform.queue, connection=redis_client).job_ids == [
@@ -268,7 +268,7 @@ def test_wrong_password(
     """A wrong password ends the worker at once with a sentence and exit code 3."""
     environment = {**stack.environment(), "DIOPTRA_WORKER_PASSWORD": "not-the-one"}
     with worker(environment, tmp_path, platform.queue, ready=False) as running:
-        assert running.wait(20) == 3
+        assert running.wait() == 3
     assert "refused to log in user 'worker'" in running.log
     assert "no such user or the password is wrong" in running.log
     assert "Traceback" not in running.log
@@ -343,7 +343,7 @@ def test_unreachable_api(platform: Platform, stack: LocalStack, tmp_path: Path) 
         assert running.process.poll() is None
         assert running.log.count("cannot be reached") == 1
         running.send()
-        assert running.wait(10) == 0
+        assert running.wait() == 0
     assert platform.status(job) == "queued"
 
 

@@ -251,7 +251,7 @@ def test_stop_command(
         name = Job.fetch(str(job), redis_client).worker_name
         assert name is not None
         send_kill_horse_command(redis_client, name)
-    assert platform.wait(job, seconds=15) == "failed"
+    assert platform.wait(job) == "failed"
     assert "by request, in step 'ending'" in platform.log(job)[-1].text
     assert mlflow_reader.status(platform.run_id(job)) == "KILLED"
     daemon.wait_for(f"job {job} stopped")
@@ -270,7 +270,7 @@ def test_deleted_job(
     run = platform.run_id(job)
     platform.api.delete(f"/jobs/{job}")
     deleted = time.time()
-    daemon.wait_for(f"job {job} dropped", seconds=15)
+    daemon.wait_for(f"job {job} dropped")
     seconds = time.time() - deleted
     assert mlflow_reader.status(run) == "KILLED"
     words = next(line for line in daemon.log.splitlines() if f"{job} dropped" in line)

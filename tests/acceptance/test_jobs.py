@@ -286,7 +286,7 @@ def test_live_log(platform: Platform, daemon: WorkerProcess, tmp_path: Path) -> 
     signal_file = tmp_path / "go"
     graph = {"waiting": {"wait_for_file": [str(signal_file)]}}
     job = platform.submit(platform.entrypoint(LIVE, graph))
-    platform.wait_for_line(job, "waiting now", seconds=20)
+    platform.wait_for_line(job, "waiting now")
     assert platform.status(job) == "started"
     signal_file.touch()
     assert platform.wait(job) == "finished"

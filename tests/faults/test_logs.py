@@ -100,7 +100,7 @@ def test_many_lines(
     """Five thousand lines all arrive, in order, once, in few requests."""
     proxy.clear()
     job = _submit(platform, "talk", LINES)
-    outcome = witness.outcome(job, says="took ")
+    outcome = witness.outcome(job, says="took ", seconds=200)
     assert outcome.statuses == FINISHED
     said = [line.text for line in platform.log(job) if line.logger == "many"]
     assert said == [f"line {number}" for number in range(LINES)]

@@ -14,7 +14,7 @@ from rq.job import Job
 from tests.plugins.stepwise import StepwiseJob
 from tests.plugins.tcp_proxy import tcp_proxy
 from tests.plugins.testbed import Platform
-from tests.plugins.until import until
+from tests.plugins.until import PATIENCE, until
 from tests.plugins.worker_process import WorkerProcess, alive, times, worker
 
 if TYPE_CHECKING:
@@ -157,11 +157,11 @@ def test_two_that_stop_at_once(
             for each in (first, second):
                 each.send(signal.SIGTERM)
             time.sleep(0.2)
-        assert [first.wait(20), second.wait(20)] == [0, 0]
+        assert [first.wait(PATIENCE), second.wait(PATIENCE)] == [0, 0]
     assert platform.status(job.job) == "queued"
     job.go_on()
     with hire("third"):
-        assert platform.wait(job.job, seconds=30) == "finished"
+        assert platform.wait(job.job, seconds=PATIENCE) == "finished"
     assert len(job.runs) == 2
     assert "was lost" not in platform.text(job.job)
 
@@ -182,11 +182,11 @@ def test_a_daemon_that_stands_still(
             job.go_on()
             assert platform.wait(job.job, seconds=60) == "finished"
             os.kill(first.process.pid, signal.SIGCONT)
-            first.wait_for(f"job {job.job} dropped", seconds=30)
-            until(lambda: not alive(runner), seconds=10)
+            first.wait_for(f"job {job.job} dropped", seconds=PATIENCE)
+            until(lambda: not alive(runner))
             again = StepwiseJob(platform, tmp_path / "again")
             again.go_on()
-            assert platform.wait(again.job, seconds=30) == "finished"
+            assert platform.wait(again.job, seconds=PATIENCE) == "finished"
     text = platform.text(job.job)
     assert text.count("the job finished") == 1
     assert len(platform.job(job.job)["artifacts"]) == 1
@@ -210,7 +210,7 @@ def test_cut_off_for_less_than_a_lease(
     time.sleep(LEASE_TTL / 3)
     proxy.pass_on()
     job.go_on()
-    assert pair.platform.wait(job.job, seconds=30) == "finished"
+    assert pair.platform.wait(job.job, seconds=PATIENCE) == "finished"
     job.check(mlflow_reader)
 
 
@@ -223,11 +223,11 @@ def test_the_api_is_cut_off_for_longer(
     proxy = pair.of(job.job, redis_client)[API]
     proxy.refuse()
     job.go_on()
-    until(lambda: job.ends == 1, seconds=30)
+    until(lambda: job.ends == 1)
     time.sleep(2 * LEASE_TTL)
     assert pair.platform.status(job.job) == "started"
     proxy.pass_on()
-    assert pair.platform.wait(job.job, seconds=30) == "finished"
+    assert pair.platform.wait(job.job, seconds=PATIENCE) == "finished"
     job.check(mlflow_reader)
 
 
@@ -244,7 +244,7 @@ def test_namesakes_in_two_containers(
         with hire("second", "--name", name, prefix=ALONE, ready=False) as second:
             second.wait_for(f"there is a worker named '{name}' already")
             job.go_on()
-            assert platform.wait(job.job, seconds=30) == "finished"
+            assert platform.wait(job.job, seconds=PATIENCE) == "finished"
             assert len(job.runs) == 1
             (daemon,) = first.children()
             os.kill(daemon, signal.SIGTERM)
@@ -252,7 +252,7 @@ def test_namesakes_in_two_containers(
             second.wait_for("listens on")
             again = StepwiseJob(platform, tmp_path / "again")
             again.go_on()
-            assert platform.wait(again.job, seconds=30) == "finished"
+            assert platform.wait(again.job, seconds=PATIENCE) == "finished"
 
 
 def test_signals_while_a_worker_ends(
@@ -288,11 +288,11 @@ def test_another_clock(
             third = StepwiseJob(platform, tmp_path / "third")  # waits in the queue
             time.sleep(LEASE_TTL)
             own.go_on()
-            assert platform.wait(own.job, seconds=30) == "finished"
+            assert platform.wait(own.job, seconds=PATIENCE) == "finished"
             job.go_on()
             third.go_on()
             for each in (job, third):
-                assert platform.wait(each.job, seconds=30) == "finished"
+                assert platform.wait(each.job, seconds=PATIENCE) == "finished"
             assert "goes back to queue" not in even.log + other.log
             assert "it is enqueued again" not in even.log + other.log
             os.kill(even.process.pid, signal.SIGKILL)
@@ -315,4 +315,4 @@ def test_a_lost_job_is_found_by_another_clock(
     redis_client.delete(f"rq:queue:{platform.queue}", f"rq:job:{job.job}")
     job.go_on()
     with hire("odd", settings=odd):
-        assert platform.wait(job.job, seconds=30) == "finished"
+        assert platform.wait(job.job, seconds=PATIENCE) == "finished"

@@ -223,7 +223,7 @@ def test_redis_and_api(scene: Scene) -> None:
     scene.platform.wait_for_line(scene.job, "begin of run 1")
     scene.api.refuse()
     (scene.marks / "more-1").touch()
-    until((scene.marks / "said-1").exists, seconds=30)
+    until((scene.marks / "said-1").exists)
     scene.redis.refuse()
     with scene.second() as second:
         scene.wait_for_run(2)
@@ -288,7 +288,7 @@ def test_nobody_else(scene: Scene) -> None:
     """A job that was stopped for its lease, and that nobody took, begins anew."""
     runner = scene.wait_for_run(1)
     scene.redis.refuse()
-    until(lambda: not alive(runner), seconds=30)
+    until(lambda: not alive(runner))
     scene.redis.pass_on()
     scene.wait_for_run(2)
     scene.end(2)

@@ -233,5 +233,5 @@ def test_a_worker_goes_on(
         running.wait_for(f"Redis' key {key!r} holds a string")
         assert running.process.poll() is None
         redis_client.delete(key)
-        assert platform.wait(job, seconds=30) == "finished"
-        until(lambda: redis_client.zcard(key) == 0, seconds=10)
+        assert platform.wait(job) == "finished"
+        until(lambda: redis_client.zcard(key) == 0)

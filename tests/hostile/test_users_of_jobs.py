@@ -357,13 +357,13 @@ def test_nothing_of_a_job_stays(
     assert min(numbers) >= 0
     left = [Path("/dev/shm", name) for name in names]  # noqa: S108 - as Linux
     left += [Path(folder, names[1]) for folder in ("/tmp", "/var/tmp")]  # noqa: S108
-    until(lambda: not alive(pid), seconds=10)
-    until(lambda: not any(map(os.path.lexists, left)), seconds=10)
+    until(lambda: not alive(pid))
+    until(lambda: not any(map(os.path.lexists, left)))
     assert Path("/etc/hostname").exists()
     words = f"removed what the job left where anybody writes: '{left[2]}'"
     assert kills or words in platform.text(job)
     for kind, number in zip(("shm", "sem"), numbers, strict=True):
-        until(partial(_is_removed, kind, number), seconds=10)
+        until(partial(_is_removed, kind, number))
     platform.run(platform.entrypoint(SOURCE, {"using": {"use": ["x", {}]}}))
 
 
