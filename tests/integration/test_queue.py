@@ -273,10 +273,13 @@ def test_a_worker_whose_name_another_has_writes_nothing_of_it(office: Office) ->
     taken = office.begin()
     worker.send_heartbeat(taken)
     assert worker.replaced_by is None
-    other = replace(this_process(worker.name), pid=1, host="elsewhere")
+    other = replace(this_process(worker.name), pid=1, host="elsewhere", boot="x")
     office.client.hset(worker.key, PROCESS_FIELD, dump_record(other))
-    before = office.client.hgetall(worker.key)
     office.client.persist(worker.key)
+    worker.send_heartbeat(taken)
+    assert worker.replaced_by is None  # it may be of a Redis that was restored
+    office.client.hset(worker.key, "last_heartbeat", "a later one")
+    before = office.client.hgetall(worker.key)
     worker.send_heartbeat(taken)
     assert worker.replaced_by == "process 1 on elsewhere"
     worker.end_job(taken, _verdict("dropped"))
@@ -284,6 +287,19 @@ def test_a_worker_whose_name_another_has_writes_nothing_of_it(office: Office) ->
     worker.unregister()
     assert office.client.hgetall(worker.key) == before
     assert office.client.ttl(worker.key) == -1
+
+
+def test_a_record_of_who_had_our_name_before(office: Office) -> None:
+    """A Redis that was restored from a snapshot makes no worker end."""
+    worker = office.worker
+    taken = office.begin()
+    earlier = replace(this_process(worker.name), pid=2**22 + 1, birth="long ago")
+    office.client.hset(worker.key, PROCESS_FIELD, dump_record(earlier))
+    worker.send_heartbeat(taken)
+    assert worker.replaced_by is None
+    assert office.client.hget(worker.key, PROCESS_FIELD) == dump_record(
+        this_process(worker.name)
+    )
 
 
 def test_redis_that_is_away_is_a_service_that_is_away(office: Office) -> None:

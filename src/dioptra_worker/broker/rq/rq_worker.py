@@ -12,7 +12,7 @@ import os
 import random
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import redis
 from rq.executions import Execution
@@ -154,10 +154,9 @@ class RqWorker(BaseWorker):  # type: ignore[misc] # RQ is not typed here
                 may be about to end, so this can be tried again.
         """
         with self._books.opened(self.queues):
-            found = self.connection.hgetall(self.key)
-            record = {as_text(key): as_text(value) for key, value in found.items()}
+            record = self._record()
             host = record.get("hostname", "?")
-            if self._namesake.is_dead(record):
+            if self._namesake.life(record) == "dead":
                 self.connection.hset(self.key, "death", "replaced")
             self._namesake.is_perhaps_us = True
             try:
@@ -188,19 +187,17 @@ class RqWorker(BaseWorker):  # type: ignore[misc] # RQ is not typed here
     def unregister(self) -> None:
         """Disappear from RQ's list of workers, unless another has our name."""
         with self._books.opened(self.queues):
-            self._look_who_has_our_name()
-            if self.replaced_by is None:
+            if self._has_own_name():
                 self.register_death()
 
     def send_heartbeat(self, taken: ActiveJob | None) -> None:
         """Tell RQ that we live, and with us the job that we run.
 
-        Nothing is told once `replaced_by` says that another has our name: one that was
-        started when we had been silent for so long that we counted as lost.
+        Nothing is told while another has our name: one that was started when we had
+        been silent for so long that we counted as lost.
         """
         with self._books.opened(self.queues, "" if taken is None else taken.id):
-            self._look_who_has_our_name()
-            if self.replaced_by is not None:
+            if not self._has_own_name():
                 return
             if taken is not None:
                 self.maintain_heartbeats(taken.job, taken.execution)
@@ -213,11 +210,28 @@ class RqWorker(BaseWorker):  # type: ignore[misc] # RQ is not typed here
                 self.heartbeat(self._ttl, pipeline=pipeline)
                 pipeline.execute()
 
-    def _look_who_has_our_name(self) -> None:
+    def _has_own_name(self) -> bool:
+        """Whether what RQ has of a worker of our name is ours to write.
+
+        Of another process that is found there we only believe that it has replaced us
+        if it lives: a Redis that was restored has what was there before us.
+        """
         found: Any = self.connection.hget(self.key, PROCESS_FIELD)
-        if found not in {None, self._mine}:
-            other = read_holder(found)
-            self.replaced_by = f"process {other.pid} on {other.host or '?'}"
+        if self.replaced_by is None and found not in {None, self._mine}:
+            life = self._namesake.life(self._record())
+            if life == "alive":
+                other = read_holder(found)
+                self.replaced_by = f"process {other.pid} on {other.host or '?'}"
+            if life != "dead":
+                return False
+            self.connection.hdel(self.key, "death")
+            self.connection.hset(self.key, mapping=self.serialize())
+        return self.replaced_by is None
+
+    def _record(self) -> dict[str, str]:
+        """What RQ has of a worker of our name."""
+        found = self.connection.hgetall(self.key)
+        return {as_text(key): as_text(value) for key, value in found.items()}
 
     def has_waiting(self) -> bool:
         """Whether a job waits in one of our queues."""
@@ -419,25 +433,28 @@ class _Namesake:
         self._last_heartbeat: str | None = None
         self._since = 0.0
 
-    def is_dead(self, record: Mapping[str, str]) -> bool:
-        """Whether it runs no more: by its process, if we can see it, or its silence.
+    def life(self, record: Mapping[str, str]) -> Literal["alive", "dead", "unknown"]:
+        """Whether it still runs: by its process, if we can see it, or its heartbeats.
 
-        Its heartbeats are compared with each other only: clocks of hosts differ.
+        Those are compared with each other only: clocks of hosts differ.
 
         Args:
             record: What RQ has of it now; nothing if there is none.
         """
         if PROCESS_FIELD not in record:
             same_host = record.get("hostname") == self._hostname
-            return same_host and _ended_here(record)
+            return "dead" if same_host and _ended_here(record) else "unknown"
         process = read_holder(record[PROCESS_FIELD])
         if process.is_local:
             is_us = self.is_perhaps_us and process == this_process(process.worker)
-            return is_us or process.is_dead()
+            return "dead" if is_us or process.is_dead() else "alive"
         heartbeat = record.get("last_heartbeat", "")
         if heartbeat != self._last_heartbeat:
+            is_new = self._last_heartbeat is None
             self._last_heartbeat, self._since = heartbeat, time.monotonic()
-        return time.monotonic() - self._since > self._silence
+            return "unknown" if is_new else "alive"
+        silent = time.monotonic() - self._since > self._silence
+        return "dead" if silent else "unknown"
 
 
 def _ended_here(record: Mapping[str, str]) -> bool:
