@@ -13,8 +13,12 @@ import platform
 import re
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 from dioptra_worker.provenance.run_tags import MAX_TAG_VALUE
+
+if TYPE_CHECKING:
+    from email.message import Message
 
 PACKAGES_TAG = "dioptra.packages"
 PACKAGE_LIST_TAG = "dioptra.packageList"
@@ -38,11 +42,12 @@ def packages() -> tuple[str, ...]:
 def _said(distribution: importlib.metadata.Distribution, field: str) -> str | None:
     """What a package says of itself; None where half of it is left, as after a crash.
 
-    Whose finder it is differs: Python's has None for a field that is missing, and that
-    of the package ``importlib-metadata`` raises.
+    Where something is missing, finders raise or warn: Python's do from 3.12 on, and
+    those of the package ``importlib-metadata``.
     """
     try:
-        return distribution.metadata[field]
+        fields = cast("Message", distribution.metadata)  # else `get` is not declared
+        return fields.get(field)
     except (LookupError, OSError, ValueError):
         return None
 
