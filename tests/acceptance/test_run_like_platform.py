@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,7 +32,10 @@ TAKEN = ("AWS_", "DIOPTRA_", "MLFLOW_", "RQ_")
 def _bench(
     stack: LocalStack, api: ApiClient, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Bench]:
-    names = ("hello-world", "artifact-chain", "sklearn-evaluation")
+    names = (
+        *("hello-world", "artifact-chain", "sklearn-evaluation"),
+        *("batch-evaluation", "failing-job"),
+    )
     folders = [EXAMPLES / name for name in names]
     with opened(stack, api, tmp_path_factory.mktemp("worker"), *folders) as bench:
         yield bench
@@ -49,8 +53,9 @@ def _here(
         timeout=100,
         check=False,
     )
-    assert answer.returncode == 0, answer.stdout + answer.stderr
+    assert answer.returncode in {0, 1}, answer.stdout + answer.stderr
     found: dict[str, Any] = json.loads(answer.stdout)
+    assert (found["status"] == "finished") is (answer.returncode == 0), found
     return found
 
 
@@ -150,6 +155,28 @@ def test_an_evaluation(bench: Bench, tmp_path: Path) -> None:
     }
     name = "accuracy-by-strength"
     assert _path(found, name).read_bytes() == bench.contents(job.artifact(name))
+
+
+def test_a_batch(bench: Bench, tmp_path: Path) -> None:
+    """The same elements are processed, and the same is said of them."""
+    values = {"elements": '["5", "7", "8"]', "first": 100}
+    job = bench.run("batch-evaluation", values=values)
+    given = [part for name, one in values.items() for part in ("-P", f"{name}={one}")]
+    found = _alone(bench, tmp_path, EXAMPLES / "batch-evaluation", *given)
+    assert job.timeline[-1].status == found["status"] == "finished"
+    _same_log(found, job)
+
+
+@pytest.mark.parametrize("how", ["exception", "exit", "killed"])
+def test_a_failure(bench: Bench, tmp_path: Path, how: str) -> None:
+    """It fails in both for the same reason, and has said the same until then."""
+    job = bench.run("failing-job", values={"how": how})
+    found = _alone(bench, tmp_path, EXAMPLES / "failing-job", "-P", f"how={how}")
+    assert job.timeline[-1].status == found["status"] == "failed"
+    _same_log(found, job)
+    last = job.log[-1].message.partition(" ")[2].removeprefix("the job failed: ")
+    measured = r"[\d.]+ ([KM]iB|s)\b|process \d+"
+    assert re.sub(measured, "N", found["reason"]) == re.sub(measured, "N", last)
 
 
 def test_with_servers_that_are_configured(
