@@ -6,6 +6,7 @@ second takes the job over. Proxies stand between the first worker and the servic
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -282,6 +283,21 @@ def test_a_namesake(scene: Scene, redis_client: redis.Redis) -> None:
         again = StepwiseJob(scene.platform, scene.marks / "again")
         again.go_on()
         assert scene.platform.wait(again.job) == "finished"
+
+
+def test_a_lease_of_who_is_gone(scene: Scene, redis_client: redis.Redis) -> None:
+    """A job that is left to a holder of its lease who is no more begins anew."""
+    scene.wait_for_run(1)
+    scene.platform.wait_for_line(scene.job, "begin of run 1")
+    lease = f"dioptra-worker:lease:{scene.job}"
+    held = json.loads(redis_client.get(lease) or b"")
+    gone = {**held, "boot": "another", "host": "elsewhere", "worker": "gone"}
+    redis_client.set(lease, json.dumps(gone), px=int(LEASE_TTL * 1000))
+    scene.first.wait_for("worker 'gone' on elsewhere has taken it over")
+    scene.wait_for_run(2)
+    scene.end(2)
+    scene.first.wait_for(f"job {scene.job} finished")
+    scene.check(2)
 
 
 def test_nobody_else(scene: Scene) -> None:

@@ -17,6 +17,7 @@ from dioptra_worker.broker.rq.payload import FUNCTION, PlainSerializer
 
 if TYPE_CHECKING:
     from dioptra_worker.broker.rq.payload import JobRequest
+    from dioptra_worker.broker.rq.rq_worker import ActiveJob
 
 __all__ = ["INTERMEDIATE_TIMEOUT", "Queue", "Registries"]
 
@@ -62,6 +63,12 @@ class Registries:
             return {
                 job_id: self._worker_lives(job_id) for job_id in self._entries(queue)
             }
+
+    def is_begun_elsewhere(self, active: ActiveJob) -> bool:
+        """Whether there is another run of a job than ours, according to RQ."""
+        ours = f"{active.id}:{active.execution.id}"
+        with self._books.opened([active.queue], active.id):
+            return bool({*self._entries(active.queue).get(active.id, [])} - {ours})
 
     def intermediate(self, queue: Queue) -> list[str]:
         """The jobs that left the queue for nobody for a while.

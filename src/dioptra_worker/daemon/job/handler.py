@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from dioptra_worker.broker.leases import Leases
     from dioptra_worker.broker.parking import Parked, Parking
+    from dioptra_worker.broker.records import LeaseHolder
     from dioptra_worker.broker.rq.payload import JobRequest
     from dioptra_worker.broker.rq.registries import Registries
     from dioptra_worker.broker.rq.rq_worker import ActiveJob, QueueEntry, RqWorker
@@ -281,15 +282,27 @@ class _Handling:
             gives_up = self._attempt is not None and self._attempt.gives_up
             self._park(outcome.reason, gives_up=gives_up)
             return
+        if holder is not None and not self._registries.is_begun_elsewhere(active):
+            # Perhaps nobody: a Redis that was restored has leases of workers that are
+            # gone. It lies where recovery looks once the lease is over.
+            self._rq.park(active)
+            return
         self._rq.end_job(active, outcome)
         if is_deleted:
             self._registries.remove(self._entry.id, self._entry.queue)
-        if outcome.fate in {"given back", "left"}:
-            return
-        if outcome.fate != "dropped":
-            holder = self._leases.acquire(job_id, self._stop)
+        if outcome.fate not in {"given back", "left"}:
+            self._forget(holder if outcome.fate == "dropped" else None)
+
+    def _forget(self, holder: LeaseHolder | None) -> None:
+        """Forget what workers have told each other of a job that is over.
+
+        Args:
+            holder: Who else has it, if that is known; it counts for itself.
+        """
+        job_id = self._request.job_id
+        holder = holder or self._leases.acquire(job_id, self._stop)
         if holder is not None:
-            return  # another worker has taken it over, and counts for itself
+            return
         self._leases.clear_pending_status(job_id)
         self._leases.forget_attempts(job_id)
         self._parking.forget(job_id)

@@ -395,6 +395,11 @@ class Worker:
         del name, queue
         self._world.is_removed = True
 
+    def is_begun_elsewhere(self, entry: Any) -> bool:
+        """Whoever has the job has begun it."""
+        del entry
+        return True
+
     def requeue(self, name: str, queue: Any) -> None:
         """It is in its queue again."""
         del name, queue
