@@ -104,6 +104,12 @@ OVERTAKEN = Event(where="register_artifact", nth=1, what="overtaken")
 )
 @example(
     [
+        Life(machine="here", broken="set_status finished"),
+        Life(machine="there", broken="mlflow_run", waited=True),
+    ]
+)
+@example(
+    [
         Life(machine="here", event=PUT_LATE),
         Life(machine="here", waited=True),
     ]
