@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 from uuid import uuid4
 
 import pytest
@@ -77,8 +77,9 @@ def test_the_rights_that_the_documentation_gives(
         assert running.wait() == 0
     assert "NOPERM" not in running.log
     assert "fail" not in {finding.status for finding in broker.check(url)}
-    log = str(acl(admin, "LOG"))
-    assert name not in log, log
+    refused = [str(entry) for entry in cast("list[object]", acl(admin, "LOG"))]
+    # Redis 6.2 takes nobody's `CLIENT SETINFO`, which the client does not mind.
+    assert not [it for it in refused if name in it and "cmd=client" not in it]
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from redis.exceptions import NoPermissionError
 from redis.retry import Retry
 
 from dioptra_worker.broker.address import SETTING, parse_address
+from dioptra_worker.broker.script_errors import ScriptErrorsParser
 from dioptra_worker.common.network.network_errors import cause, is_connection_failure
 from dioptra_worker.errors import ServiceUnavailable
 
@@ -44,6 +45,7 @@ def connect(
         socket_connect_timeout=answer_timeout,
         health_check_interval=30,
         protocol=2,  # RQ's; with 3 a client asks each server for what few have
+        parser_class=ScriptErrorsParser,
         retry=Retry(NoBackoff(), 1),
         # After a failover the old primary still answers: where the address leads now
         # is found out by a new connection.

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 RULES = (
     "~rq:*",
     "~dioptra-worker:*",
+    "resetchannels",  # Redis 6.2 gives a new user all of them
     "&rq:pubsub:*",
     "-@all",
     "+@read",
