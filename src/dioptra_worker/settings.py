@@ -566,6 +566,22 @@ def _without_withheld(environment: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in environment.items() if name not in withheld}
 
 
+def secret(name: str, environment: Mapping[str, str]) -> str | None:
+    """One secret, as the variable itself or the file that ``NAME_FILE`` names has it.
+
+    Args:
+        name: The variable, such as ``RQ_REDIS_URI``.
+        environment: The variables.
+
+    Returns:
+        Its value; None if neither is set.
+
+    Raises:
+        SettingsError: The file cannot be read.
+    """
+    return environment.get(name) or read_secret_file(name, environment)
+
+
 def read_secret_file(name: str, environment: Mapping[str, str]) -> str | None:
     """Read the file that ``NAME_FILE`` names, for whoever needs one secret only.
 

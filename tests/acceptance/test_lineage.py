@@ -96,6 +96,7 @@ def _greeter(platform: Platform) -> Entrypoint:
         {"text": {"text": ["$name", "$elements"]}},
         parameters=PARAMETERS,
         artifact_outputs=NOTE,
+        own=True,  # of each version of one a person has one worker run
     )
 
 
@@ -315,8 +316,10 @@ def test_personal(
     other: Person,
     redis_client: redis.Redis,
     tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A personal worker run signs what its owner publishes, and nobody else's."""
+    monkeypatch.setitem(person.environment, "DIOPTRA_WORKER_DATA_PARAMETERS", "rate")
     report = tmp_path / "report.txt"
     report.write_text("good")
     folder = tmp_path / "tables"

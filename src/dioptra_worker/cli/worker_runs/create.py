@@ -69,17 +69,20 @@ def create_command(
     It is a job that never runs, on a queue of your own that no worker watches. Only
     you can publish under it; there is one for each version of an entrypoint.
     """
+    from dioptra_worker.tools.jobs.worker_run import data_parameters
     from dioptra_worker.tools.lineage.connections import open_runs
     from dioptra_worker.tools.lineage.personal_runs import PersonalRuns
     from dioptra_worker.tools.resources.submitting import known
 
     client = context.client
-    run = PersonalRuns(context.api, open_runs(context.environment)).create(
+    runs = open_runs(context.environment)
+    run = PersonalRuns(context.api, runs).create(
         experiment_id=known(client, "experiments", experiment),
         entrypoint_id=known(client, "entrypoints", entrypoint),
         snapshot_id=snapshot,
         values=values,
         inputs=inputs,
+        data=data_parameters(context.environment),
         on_enqueued=lambda queue, job: _forget(context, queue, job),
     )
     if as_json:
@@ -90,15 +93,14 @@ def create_command(
 
 def _forget(context: CommandContext, queue: str, job: int) -> None:
     """Take the entry that nobody will take out of the queue, where Redis is known."""
-    from dioptra_worker.broker.connection import connect, translate_errors
+    from dioptra_worker.broker.connection import translate_errors
     from dioptra_worker.errors import ServiceUnavailable
-    from dioptra_worker.tools.lineage.connections import BROKER
+    from dioptra_worker.tools.jobs.control.queues import has_queues, open_queues
 
-    url = context.environment.get(BROKER)
-    if not url:
+    if not has_queues(context.environment):
         return
     try:
-        with translate_errors(), connect(url) as connection:
+        with translate_errors(), open_queues(context.environment) as connection:
             connection.lrem(f"rq:queue:{queue}", 0, str(job))
             connection.delete(f"rq:job:{job}")
     except ServiceUnavailable as error:

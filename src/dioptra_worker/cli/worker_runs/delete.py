@@ -29,11 +29,8 @@ def delete_command(
     it does no harm; what was cut short is completed.
     """
     from dioptra_worker.broker.batch_leases import STATES
-    from dioptra_worker.tools.lineage.connections import (
-        BROKER,
-        open_activities,
-        open_runs,
-    )
+    from dioptra_worker.tools.jobs.control.queues import has_queues
+    from dioptra_worker.tools.lineage.connections import open_activities, open_runs
     from dioptra_worker.tools.lineage.results import Results
 
     runs = open_runs(context.environment)
@@ -53,7 +50,7 @@ def delete_command(
         say=lambda text: click.echo(spelt_out(text), err=True),
     )
     forgotten = 0
-    if context.environment.get(BROKER):
+    if has_queues(context.environment):
         with open_activities(context.environment, run.id) as activities:
             forgotten = activities.reset(STATES)
     also = f", {forgotten} elements of its batch forgotten" if forgotten else ""

@@ -10,6 +10,7 @@ from dioptra_worker.broker.batch_leases import ElementLeases
 from dioptra_worker.broker.connection import connect
 from dioptra_worker.errors import SettingsError
 from dioptra_worker.provenance import Parameter
+from dioptra_worker.settings import secret
 from dioptra_worker.tools.jobs.control.submission import entrypoint_id
 from dioptra_worker.tools.jobs.worker_run import data_parameters
 from dioptra_worker.tools.lineage.configurations import Configurations
@@ -38,9 +39,9 @@ def open_runs(environment: Mapping[str, str]) -> Runs:
     return Runs(
         MlflowApi(
             address,
-            username=environment.get("MLFLOW_TRACKING_USERNAME", ""),
-            password=environment.get("MLFLOW_TRACKING_PASSWORD", ""),
-            token=environment.get("MLFLOW_TRACKING_TOKEN", ""),
+            username=secret("MLFLOW_TRACKING_USERNAME", environment) or "",
+            password=secret("MLFLOW_TRACKING_PASSWORD", environment) or "",
+            token=secret("MLFLOW_TRACKING_TOKEN", environment) or "",
         )
     )
 
@@ -113,7 +114,7 @@ def refuse_without(
 
 
 def _address(environment: Mapping[str, str], name: str, where: str) -> str:
-    address = environment.get(name)
+    address = secret(name, environment)
     if not address:
         raise SettingsError([f"{name} is missing: {where}"])
     return address

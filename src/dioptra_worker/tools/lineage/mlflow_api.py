@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any, Self
 
 import requests
 
+from dioptra_worker.common.network.addresses import shown
 from dioptra_worker.common.network.bounded_http import BoundedSession
+from dioptra_worker.common.network.proxies import unreachable
 from dioptra_worker.common.text import strict_json
 from dioptra_worker.errors import ServiceRefused, ServiceUnavailable
 
@@ -171,9 +173,8 @@ class MlflowApi:
             )
             body = strict_json.loads(answer.content or b"{}")
         except (requests.RequestException, strict_json.NotJson) as error:
-            raise ServiceUnavailable(
-                f"{SERVICE} at {self.url} cannot be reached: {error}", service=SERVICE
-            ) from error
+            words = unreachable(shown(self.url), "MLFLOW_TRACKING_URI", error)
+            raise ServiceUnavailable(f"{SERVICE} {words}", service=SERVICE) from error
         if answer.ok:
             return body
         kind = ServiceRefused if answer.status_code < 500 else ServiceUnavailable

@@ -28,7 +28,7 @@ from dioptra_worker.tools.lineage.errors import LineageError, NotYours, StillInU
 from dioptra_worker.tools.lineage.store import upload
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
     from pathlib import Path
 
     from dioptra_worker.api.client import DioptraApi
@@ -62,6 +62,7 @@ class PersonalRuns:
         snapshot_id: int | None = None,
         values: Mapping[str, str] | None = None,
         inputs: Mapping[str, int] | None = None,
+        data: Collection[str] = DATA_PARAMETERS,
         on_enqueued: Callable[[str, int], None] = lambda _queue, _job: None,
     ) -> FoundRun:
         """Open a personal worker run.
@@ -72,6 +73,7 @@ class PersonalRuns:
             snapshot_id: Its version; by default the present one.
             values: Values of its parameters, as text.
             inputs: Artifacts for its artifact parameters.
+            data: The parameters that say what to work on.
             on_enqueued: Told the queue and the job, whose entry nobody will take.
 
         Returns:
@@ -104,7 +106,7 @@ class PersonalRuns:
         for status in ("started", "finished"):
             self._api.set_status(experiment_id, job_id, status)
         on_enqueued(queue_name, job_id)
-        return self._open(job_id, user)
+        return self._open(job_id, user, data)
 
     def mine(self, name: str) -> FoundRun:
         """A personal worker run of whoever is logged in.
@@ -185,13 +187,12 @@ class PersonalRuns:
         body = {"name": name, "value": value, "step": step}
         self._api.request("POST", f"jobs/{found.latest.job_id}/metrics", json=body)
 
-    def _open(self, job_id: int, user: str) -> FoundRun:
+    def _open(self, job_id: int, user: str, data: Collection[str]) -> FoundRun:
         """Create and stamp the MLflow run of the job that stands for it."""
         job = self._api.job(job_id)
         defaults = typed_defaults(self._api.declared_parameters(job))
-        run = job.worker_run(
-            self._api.parameters(job_id), defaults, data=DATA_PARAMETERS, user=user
-        )
+        parameters = self._api.parameters(job_id)
+        run = job.worker_run(parameters, defaults, data=data, user=user)
         circumstances = Circumstances(
             user=user, queue=job.queue, worker_version=__version__
         )

@@ -20,6 +20,7 @@ from dioptra_worker.errors import SettingsError
 from dioptra_worker.protocol.messages import BatchClaimReply, BatchClaimRequest
 from dioptra_worker.provenance import RUN_VARIABLE, typed_defaults, with_defaults
 from dioptra_worker.sdk.bridge import JobContext, Session
+from dioptra_worker.settings import secret
 from dioptra_worker.tools.lineage.connections import BROKER, open_runs
 from dioptra_worker.tools.lineage.personal_runs import PersonalRuns
 from dioptra_worker.tools.resources.account import Account
@@ -151,7 +152,7 @@ def open_signer(environment: Mapping[str, str], name: str | None = None) -> Sign
     if not wanted:
         raise SettingsError([f"{RUN_VARIABLE} is missing: the id of your worker run"])
     found = personal.mine(wanted)
-    broker = environment.get(BROKER, "")
+    broker = secret(BROKER, environment) or ""
     if not broker:
         log.warning("%s is not set, so no activity is recorded", BROKER)
     else:  # a Redis that is away or refuses is better said now

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from dioptra_worker.broker.connection import connect
 from dioptra_worker.errors import SettingsError
-from dioptra_worker.settings import read_secret_file
+from dioptra_worker.settings import secret
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -35,7 +35,7 @@ def open_queues(
     Raises:
         SettingsError: It has not, or the address is none.
     """
-    url = environment.get(URL) or read_secret_file(URL, environment)
+    url = secret(URL, environment)
     if not url:
         wanted = "the Redis that holds the job queues, such as redis://localhost:6379/0"
         raise SettingsError([f"{URL} is missing: {wanted}"])
