@@ -59,6 +59,31 @@ def test_names_that_are_taken(name: str, tmp_path: Path) -> None:
     assert files_to_upload(tmp_path, service="S3") == [tmp_path / name]
 
 
+def test_a_link_keeps_its_own_name(tmp_path: Path) -> None:
+    """What it leads to is stored under it, whatever that is called."""
+    job = tmp_path.resolve() / "job"
+    (job / "made/a\tb").mkdir(parents=True)
+    (job / "made/a\tb/data").write_text("x")
+    (job / "kept").symlink_to("made/a\tb")
+    for path in ("kept", "kept/", job / "kept", "made/../kept"):
+        assert _check(path, job) == job / "kept"
+    assert [file.name for file in files_to_upload(job / "kept", service="S3")] == [
+        "data"
+    ]
+    (job / "a#b").symlink_to("kept")
+    with pytest.raises(JobFailed, match="wrote 'a#b' for 'kept'"):
+        _check("a#b", job)
+
+
+def test_a_link_of_somebody_else_gives_no_name(tmp_path: Path) -> None:
+    """Only what lies in the job's folder is stored, by a name in there."""
+    job = tmp_path.resolve() / "job"
+    (job / "data").mkdir(parents=True)
+    (tmp_path / "outside").symlink_to(job / "data")
+    assert _check(tmp_path / "outside", job) == job / "data"
+    assert _check("data/..", job) == job
+
+
 @pytest.mark.parametrize("path", ["a\0b", "n" * 5000, "loop/x", "../other", 7, b"a"])
 def test_what_is_no_path_of_the_job_s(path: object, tmp_path: Path) -> None:
     """Whatever a serialiser returns in place of a path is told."""

@@ -311,7 +311,20 @@ class _StepObserver:
 
 
 def checked_path(path: object, *, folder: Path, task: str, name: str) -> Path:
-    """Check what a serialiser returned."""
+    """Check what a serialiser returned.
+
+    Args:
+        path: That.
+        folder: The job's, below which it has to be.
+        task: The artifact task.
+        name: The artifact.
+
+    Returns:
+        The path by which it is stored: a link keeps its own name, as on the platform.
+
+    Raises:
+        JobFailed: It cannot be stored.
+    """
     if not isinstance(path, str | Path):
         raise JobFailed(
             f"artifact task {task!r} must return the path of what it wrote for"
@@ -340,8 +353,12 @@ def checked_path(path: object, *, folder: Path, task: str, name: str) -> Path:
             f"artifact task {task!r} returned {str(path)!r} for {name!r}, which is"
             " neither a file nor a folder: the artifact store keeps nothing else"
         )
-    if problem := artifact_name_problem(found.name):
+    given = folder / path
+    named = given.parent.resolve() / given.name
+    if given.name == ".." or not named.is_relative_to(folder.resolve()):
+        named = found
+    if problem := artifact_name_problem(named.name):
         raise JobFailed(
-            f"artifact task {task!r} wrote {found.name!r} for {name!r}, and {problem}"
+            f"artifact task {task!r} wrote {named.name!r} for {name!r}, and {problem}"
         )
-    return found
+    return named
