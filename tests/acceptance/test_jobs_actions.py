@@ -83,7 +83,7 @@ def test_submit_and_wait(
 def test_submit_what_is_not_there(platform: Platform, person: Person) -> None:
     """What does not exist is named, with what is near, and nothing is submitted."""
     entrypoint = platform.entrypoint(
-        SOURCE, {"told": {"tell": ["$name"]}}, parameters={"name": "World"}
+        SOURCE, {"told": {"tell": ["$name"]}}, parameters={"name": "World"}, own=True
     )
     experiment = platform.experiment_name
     at = ("--experiment", experiment)

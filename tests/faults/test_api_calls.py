@@ -296,8 +296,9 @@ def test_login_at_the_start(
 
 def _rule(call: str, kind: Kind) -> Rule:
     method, path, body = CALLS[call]
-    # An artifact that is registered is found, and not registered again.
-    once = call == "login" or (call == "POST artifacts" and kind.done)
+    # A run or an artifact that the API has is found, and not sent again.
+    found = kind.done and call in {"POST mlflowRun", "POST artifacts"}
+    once = call == "login" or found
     times = 1 if once else kind.times
     return Rule(method, path, kind.action, times, body)
 

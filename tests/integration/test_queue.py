@@ -278,7 +278,7 @@ def test_a_worker_whose_name_another_has_writes_nothing_of_it(office: Office) ->
     office.client.persist(worker.key)
     worker.send_heartbeat(taken)
     assert worker.replaced_by is None  # it may be of a Redis that was restored
-    office.client.hset(worker.key, "last_heartbeat", "a later one")
+    office.client.hset(worker.key, "last_heartbeat", "2038-01-01T00:00:00.000000Z")
     before = office.client.hgetall(worker.key)
     worker.send_heartbeat(taken)
     assert worker.replaced_by == "process 1 on elsewhere"
