@@ -99,6 +99,7 @@ def worker(
     settings: Mapping[str, str] | None = None,
     prefix: Sequence[str] = (),
     full: bool = False,
+    programs: Path | None = None,
 ) -> Iterator[WorkerProcess]:
     """Run ``dioptra-worker-v1`` until the end of the block.
 
@@ -111,8 +112,10 @@ def worker(
         prefix: A command that runs it, such as ``unshare``.
         full: Give its jobs all that the tests have installed, such as the whole MLflow
             and scikit-learn, not only what the package requires.
+        programs: The folder of its programs, if in another environment than these.
     """
-    programs = Path(sys.executable).parent if full else plain_install()
+    if programs is None:
+        programs = Path(sys.executable).parent if full else plain_install()
     work_dir = folder / "jobs"
     process = subprocess.Popen(
         [*prefix, str(programs / PROGRAM), *arguments],
