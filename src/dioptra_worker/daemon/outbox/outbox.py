@@ -176,9 +176,12 @@ class Outbox:
         Returns:
             False also where the API does not show the log, or there is no time.
         """
-        self._patience.begin()
+        # Patience of its own: that with results begins when they are all that is left.
+        asking = Patience(self._api.ping, may_park=lambda: True, pace=self._pace)
+        asking.begin()
+        call = partial(self._log.is_said, line)
         try:
-            return self._patiently(partial(self._log.is_said, line), "the end")
+            return self._patiently(call, "the end", patience=asking)
         except (ServiceError, Stopped):
             return False
 
@@ -287,7 +290,12 @@ class Outbox:
         return self._artifacts.drain(timeout)
 
     def _patiently(
-        self, call: Callable[[], T], what: str, timeout: float | None = None
+        self,
+        call: Callable[[], T],
+        what: str,
+        timeout: float | None = None,
+        *,
+        patience: Patience | None = None,
     ) -> T:
         """Call the API until it answers, as long as the job is ours.
 
@@ -303,7 +311,7 @@ class Outbox:
             try:
                 return call()
             except ServiceUnavailable as error:
-                if self._patience.is_over(error):
+                if (patience or self._patience).is_over(error):
                     raise Stopped from error
                 raise
 
