@@ -33,7 +33,7 @@ from dioptra_worker.daemon.recovery.sweep import STARTED_FACTOR, Recovery
 from dioptra_worker.settings import LEASE_TTL
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Container, Iterator
 
     import redis
     from tests.plugins.clients import ApiClient
@@ -47,6 +47,24 @@ def nothing():
 """
 OLD = 0.2
 """Seconds after which these tests' jobs count as lost."""
+
+
+class _SomeRuns(Leases):
+    """What workers tell each other, of some MLflow runs only."""
+
+    def __init__(self, client: redis.Redis, own: Container[str]) -> None:
+        super().__init__(client, worker="sweeper")
+        self._own = own
+
+    def open_runs(self) -> dict[str, str]:
+        """Those that are ours, by their ids."""
+        found = super().open_runs().items()
+        return {run: status for run, status in found if run in self._own}
+
+    def unknown_runs(self) -> dict[str, UnknownRun]:
+        """Those that are ours, by their starts' tokens."""
+        found = super().unknown_runs().items()
+        return {token: run for token, run in found if token in self._own}
 
 
 class Place:
@@ -89,13 +107,14 @@ class Place:
 
     def closer(
         self,
+        *own: str,
         close_run: Callable[[str, str], bool] = lambda *_: True,
         close_begun: Callable[[str, str], bool] = lambda *_: True,
     ) -> Recovery:
-        """A sweeper of open MLflow runs."""
+        """A sweeper of open MLflow runs, but for those of other tests."""
         return Recovery(
             api=self.session,
-            leases=self.leases,
+            leases=_SomeRuns(self.client, own),
             registries=self.registries,
             queues=[],
             lost_after=3600,
@@ -465,12 +484,11 @@ def test_open_runs(place: Place) -> None:
     run, closed = uuid4().hex, []
 
     def close_run(run_id: str, status: str) -> bool:
-        if run_id != run:
-            return False  # another test's
+        assert run_id == run
         closed.append(status)
         return len(closed) > 1
 
-    recovery = place.closer(close_run)
+    recovery = place.closer(run, close_run=close_run)
     place.leases.record_open_run(run, "KILLED")
     deadline = time.monotonic() + 60
     while run in place.leases.open_runs():
@@ -485,11 +503,11 @@ def _looked_for(place: Place, token: str, *, times: int) -> list[str]:
     closed = []
 
     def close_begun(found: str, status: str) -> bool:
-        if found == token:
-            closed.append(status)
+        assert found == token
+        closed.append(status)
         return True
 
-    recovery = place.closer(close_begun=close_begun)
+    recovery = place.closer(token, close_begun=close_begun)
     for _ in range(times):
         place.client.delete("dioptra-worker:turn:runs")
         recovery.sweep()
@@ -528,7 +546,7 @@ def test_unknown_runs_wait_for_mlflow(place: Place) -> None:
     """What was looked for in vain, as MLflow is away, is looked for as often later."""
     job, token = int(place.submit()), uuid4().hex
     place.leases.count_attempt(job, token)
-    recovery = place.closer(close_begun=lambda *_: False)
+    recovery = place.closer(token, close_begun=lambda *_: False)
     for _ in range(3):
         place.client.delete("dioptra-worker:turn:runs")
         recovery.sweep()
@@ -544,8 +562,8 @@ def test_open_runs_hold_up_nobody(place: Place) -> None:
         asked.append(run_id)
         return False
 
-    recovery = place.closer(close_run)
     runs = [uuid4().hex for _ in range(5)]
+    recovery = place.closer(*runs, close_run=close_run)
     for run in runs:
         place.leases.record_open_run(run, "KILLED")
     for _ in range(3):
