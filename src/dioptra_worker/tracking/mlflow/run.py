@@ -212,8 +212,12 @@ class MlflowTracking:
             ServiceRefused: If MLflow does not want to.
         """
         with _fail_fast(), translate_errors("close the run of a job that was stopped"):
+            client = MlflowClient()
             for run in _find_runs(token, everywhere=True, status="RUNNING"):
-                MlflowClient().set_terminated(run.info.run_id, status)
+                # Whoever takes the job over closes its run, too, and knows how it
+                # ended: that was perhaps while this one was looked for.
+                if client.get_run(run.info.run_id).info.status == "RUNNING":
+                    client.set_terminated(run.info.run_id, status)
 
 
 def _check_token(run: Run, token: str) -> None:
