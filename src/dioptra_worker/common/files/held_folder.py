@@ -31,7 +31,11 @@ def make_held(parent: Path, prefix: str) -> tuple[Path, int]:
     """
     # It gets its name once it is held: whoever looks for stale ones goes by names.
     made = Path(tempfile.mkdtemp(prefix=f".{prefix}", dir=parent))
-    descriptor = os.open(made, _FOLDER)
+    try:
+        descriptor = os.open(made, _FOLDER)
+    except OSError:
+        made.rmdir()
+        raise
     try:
         with contextlib.suppress(OSError):  # a file system without locks
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

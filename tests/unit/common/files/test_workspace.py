@@ -120,6 +120,16 @@ def test_a_folder_stays_whose_process_cannot_be_seen(tmp_path: Path) -> None:
     assert remove_stale(tmp_path) == [folder]
 
 
+def test_a_folder_that_cannot_be_held_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a descriptor to hold it by, nothing of it is left."""
+    monkeypatch.setattr(os, "open", Mock(side_effect=OSError(errno.EMFILE, "too many")))
+    with pytest.raises(OSError, match="too many"):
+        make_held(tmp_path, "job-7-")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_folder_that_nobody_can_tell_of_stays(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
