@@ -124,7 +124,9 @@ def main(sock: socket.socket, *, seed: int) -> NoReturn:
     times = ImportTimes()
     with end_children_here():
         ended = _run(
-            *(start, channel, bridge),
+            start,
+            channel,
+            bridge,
             tracking=tracking,
             seed=seed,
             stop=stop,

@@ -69,7 +69,7 @@ def serve(
             with socket.socket(fileno=descriptors[0]) as daemon:
                 if why is None:
                     pid = _fork(
-                        *(daemon, of_libraries, user), grace=grace, preloaded=preloaded
+                        daemon, of_libraries, user, grace=grace, preloaded=preloaded
                     )
                 else:
                     pid = _start(daemon, user, preload=preload, grace=grace, why=why)
