@@ -12,20 +12,18 @@ import contextlib
 import hmac
 import json
 import logging
-import os
-import stat
-import tempfile
 import threading
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dioptra_worker.common.background import in_background
+from dioptra_worker.common.files.plain_file import open_plain, write_whole
 from dioptra_worker.daemon.learning import installed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
+    from pathlib import Path
 
     from dioptra_worker.protocol.messages import ModuleImported
 
@@ -135,10 +133,8 @@ def learned(folder: Path, *, key: bytes) -> dict[str, list[ImportCost]]:
         The costs of each queue's jobs, the greatest first; nothing where nothing is
         kept, or what is there cannot be believed.
     """
-    return {
-        queue: sorted(costs.values(), key=lambda cost: cost.seconds, reverse=True)
-        for queue, costs in _read(folder / FILE, key).items()
-    }
+    kept = _read(folder / FILE, key)
+    return {queue: _greatest(costs) for queue, costs in kept.items()}
 
 
 def _believed(imports: Iterable[ModuleImported]) -> dict[str, float]:
@@ -172,19 +168,15 @@ def _read(file: Path, key: bytes) -> _Queues:
 
 def _content(file: Path) -> bytes:
     """A file's content; nothing for what is no file, or too large for one of ours."""
-    # A pipe that nobody writes to must not hold us up.
-    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     with contextlib.suppress(OSError):
-        descriptor = os.open(file, flags)
-        with open(descriptor, "rb") as reader:  # noqa: PTH123 - a descriptor
-            if stat.S_ISREG(os.fstat(descriptor).st_mode):
+        if (reader := open_plain(file)) is not None:
+            with reader:
                 content = reader.read(MAX_BYTES + 1)
-                return content if len(content) <= MAX_BYTES else b""
+            return content if len(content) <= MAX_BYTES else b""
     return b""
 
 
 def _write(file: Path, key: bytes, queues: _Queues) -> None:
-    """Put a file in the place of the one that is there, in one step."""
     body = {
         "environment": installed.environment(),
         "queues": {
@@ -193,14 +185,7 @@ def _write(file: Path, key: bytes, queues: _Queues) -> None:
         },
     }
     text = json.dumps(body, separators=(",", ":")).encode()
-    descriptor, name = tempfile.mkstemp(dir=file.parent, prefix=f"{FILE}-")
-    try:
-        with open(descriptor, "wb") as writer:  # noqa: PTH123 - a descriptor
-            writer.write(_checksum(key, text) + b"\n" + text)
-        Path(name).replace(file)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    write_whole(file, _checksum(key, text) + b"\n" + text)
 
 
 def _greatest(costs: Mapping[str, ImportCost]) -> list[ImportCost]:

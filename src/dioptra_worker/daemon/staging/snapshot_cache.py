@@ -11,18 +11,17 @@ without a lock: the worst that a race costs is fetching twice.
 from __future__ import annotations
 
 import contextlib
-import errno
 import hashlib
 import hmac
 import logging
 import os
-import stat
 import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dioptra_worker.common.files.listing import beginning_with
+from dioptra_worker.common.files.plain_file import open_plain
 from dioptra_worker.common.files.removal import remove
 from dioptra_worker.common.files.trusted_folder import PRIVATE_MODE, make_private
 from dioptra_worker.errors import ServiceError
@@ -159,22 +158,16 @@ class SnapshotCache:
         entries together may have.
         """
         checksum = hmac.new(self._key, prefix.encode(), "sha256")
-        # A pipe that nobody writes to must not hold us up.
-        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-        try:
-            descriptor = os.open(source, flags)
-        except OSError as error:
-            if error.errno == errno.ELOOP:  # a link
-                return ""
-            raise
-        found = os.fstat(descriptor)
-        if not stat.S_ISREG(found.st_mode) or found.st_size > self._size:
-            os.close(descriptor)
+        reader = open_plain(source)
+        if reader is None:
             return ""
-        with open(descriptor, "rb") as reader, target.open("wb") as writer:  # noqa: PTH123
-            while chunk := reader.read(_CHUNK_BYTES):
-                checksum.update(chunk)
-                writer.write(chunk)
+        with reader:
+            if os.fstat(reader.fileno()).st_size > self._size:
+                return ""
+            with target.open("wb") as writer:
+                while chunk := reader.read(_CHUNK_BYTES):
+                    checksum.update(chunk)
+                    writer.write(chunk)
         return checksum.hexdigest()
 
     def _evict(self) -> None:

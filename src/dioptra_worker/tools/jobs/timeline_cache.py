@@ -9,13 +9,12 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
-import tempfile
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from dioptra_worker.api.models import StatusChange
+from dioptra_worker.common.files.plain_file import write_whole
 from dioptra_worker.common.files.trusted_folder import make_private
 from dioptra_worker.tools.jobs.job_row import JobRow
 from dioptra_worker.tools.resources.timeline import Timeline
@@ -93,10 +92,8 @@ class TimelineCache:
         }
         with contextlib.suppress(OSError):
             make_private(self.file.parent)
-            handle, name = tempfile.mkstemp(dir=self.file.parent)
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(json.dumps(body))  # `dump` is many times slower
-            os.replace(name, self.file)  # noqa: PTH105 - it takes names and paths alike
+            # `dump` is many times slower.
+            write_whole(self.file, json.dumps(body).encode())
 
     def _read(self) -> None:
         assert self.file is not None

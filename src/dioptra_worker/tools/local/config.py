@@ -9,9 +9,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dioptra_worker.common.files.plain_file import write_whole
 from dioptra_worker.common.files.trusted_folder import check
 from dioptra_worker.tools.local.errors import NoStack, StackError
-from dioptra_worker.tools.local.files import write_private
 from dioptra_worker.tools.local.ports import HOST
 
 if TYPE_CHECKING:
@@ -89,7 +89,8 @@ class StackConfig:
             "directory": str(self.directory),
             "peer_python": str(self.peer_python),
         }
-        write_private(self.directory / _FILE, json.dumps(content, indent=1))
+        text = json.dumps(content, indent=1)
+        write_whole(self.directory / _FILE, text.encode())
 
     @staticmethod
     def exists(directory: Path) -> bool:

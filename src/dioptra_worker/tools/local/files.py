@@ -1,4 +1,4 @@
-"""Small files that only their owner may read, replaced whole."""
+"""Folders that only their owner may enter, and the ends of log files."""
 
 from __future__ import annotations
 
@@ -19,15 +19,6 @@ def make_owner_only(directory: Path) -> None:
     """
     trusted_folder.make_private(directory)
     directory.chmod(trusted_folder.PRIVATE_MODE)
-
-
-def write_private(path: Path, content: str) -> None:
-    """Write a file with mode 0600; a reader sees the old one or the new one."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(content)
-    draft.replace(path)
 
 
 def tail(path: Path, lines: int = 15) -> str:

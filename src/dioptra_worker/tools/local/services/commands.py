@@ -8,6 +8,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dioptra_worker.common.files.plain_file import write_whole
 from dioptra_worker.tools.local.config import (
     API,
     BUCKET,
@@ -18,7 +19,7 @@ from dioptra_worker.tools.local.config import (
 )
 from dioptra_worker.tools.local.environment import inherited, s3_environment
 from dioptra_worker.tools.local.errors import ExtraMissing
-from dioptra_worker.tools.local.files import make_owner_only, write_private
+from dioptra_worker.tools.local.files import make_owner_only
 from dioptra_worker.tools.local.ports import HOST
 
 if TYPE_CHECKING:
@@ -93,8 +94,7 @@ def _valkey(config: StackConfig, folder: Path) -> tuple[list[str], dict[str, str
     settings = folder / "valkey.conf"
     # A file, so that the password does not show in the list of processes. Appended
     # to on every write: what is queued survives a restart.
-    write_private(
-        settings,
+    content = (
         f"bind {HOST}\n"
         f"port {config.ports[VALKEY]}\n"
         f"requirepass {config.queue_password}\n"
@@ -104,8 +104,9 @@ def _valkey(config: StackConfig, folder: Path) -> tuple[list[str], dict[str, str
         'save ""\n'
         "appendonly yes\n"
         "appendfsync everysec\n"
-        "dir .\n",
+        "dir .\n"
     )
+    write_whole(settings, content.encode())
     return [str(get_binary_path()), settings.name], {}
 
 

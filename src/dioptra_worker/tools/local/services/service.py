@@ -10,10 +10,11 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from dioptra_worker.common.files.plain_file import write_whole
 from dioptra_worker.common.processes import process_identity
 from dioptra_worker.common.processes.process_identity import ProcessId
 from dioptra_worker.tools.local.errors import PortTaken, ServiceFailed
-from dioptra_worker.tools.local.files import tail, write_private
+from dioptra_worker.tools.local.files import tail
 from dioptra_worker.tools.local.ports import is_free
 from dioptra_worker.tools.local.services.commands import command, token
 from dioptra_worker.tools.local.services.probes import NotHealthy, probe
@@ -208,7 +209,7 @@ class Service:
         # still tells which service it is of.
         if (leader := process_identity.identify(process.pid)) is not None:
             record = {"pid": leader.pid, "birth": leader.start_time}
-            write_private(self._record, json.dumps(record))
+            write_whole(self._record, json.dumps(record).encode())
         # Whoever started it must collect it, or its process id lives on as a zombie.
         threading.Thread(
             target=process.wait, name=f"reap {self.name}", daemon=True
