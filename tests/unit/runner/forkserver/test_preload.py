@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 import threading
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.unit.runner.forkserver.programs import printed
 
 from dioptra_worker.runner.forkserver.preload import reason_not_to_fork
 
@@ -101,14 +101,8 @@ def test_the_module_that_did_it_is_named(what: str, tmp_path: Path) -> None:
         "found = preload.preload(modules, path=[sys.argv[1]])\n"
         "print(preload.reason_not_to_fork(found.brought_by))"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", program, str(tmp_path)],
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=110,
-    )
-    assert done.stdout.startswith(words)
+    said = printed(program, tmp_path)
+    assert said.startswith(words)
 
 
 @pytest.mark.process
@@ -122,14 +116,8 @@ def test_what_a_module_costs(tmp_path: Path) -> None:
         "for each in preload.preload(modules, path=[sys.argv[1]]).costs:\n"
         "    print(each.module, each.seconds, each.memory)"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", program, str(tmp_path)],
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=110,
-    )
-    slow, large = (line.split() for line in done.stdout.splitlines())
+    said = printed(program, tmp_path)
+    slow, large = (line.split() for line in said.splitlines())
     assert (slow[0], large[0]) == ("slow", "large")
     assert float(slow[1]) >= 0.1
     if sys.platform == "linux":

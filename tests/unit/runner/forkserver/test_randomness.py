@@ -5,12 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import random
-import subprocess
-import sys
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.unit.runner.forkserver.programs import printed
 
 from dioptra_worker.runner.forkserver.randomness import fresh_seed, reseed, states
 
@@ -45,14 +44,8 @@ print(json.dumps(drawn))
 def _drawn(imports: list[str], draw: str, beforehand: str = "") -> list[str]:
     """What jobs draw first, in forks of a process that has imported modules."""
     program = FORKS.format(imports=imports, draw=draw, beforehand=beforehand, jobs=JOBS)
-    done = subprocess.run(
-        [sys.executable, "-c", program],
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=110,
-    )
-    found: list[str] = json.loads(done.stdout.splitlines()[-1])
+    said = printed(program)
+    found: list[str] = json.loads(said.splitlines()[-1])
     return found
 
 
@@ -141,17 +134,8 @@ def test_a_job_that_seeds_gets_equal_numbers(imports: list[str], draw: str) -> N
         "torch": "__import__('torch').manual_seed(7)",
     }[imports[0]]
     warm = set(_drawn(imports, f"({seeding}, {draw})[1]"))
-    cold = subprocess.run(
-        [
-            *(sys.executable, "-c"),
-            f"import {imports[0]}; print(({seeding}, {draw})[1])",
-        ],
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=60,
-    )
-    assert warm == {cold.stdout.strip()}
+    cold = printed(f"import {imports[0]}; print(({seeding}, {draw})[1])")
+    assert warm == {cold.strip()}
 
 
 def test_the_seed_is_what_was_drawn_from() -> None:
@@ -161,12 +145,7 @@ def test_the_seed_is_what_was_drawn_from() -> None:
         "import random, numpy.random\n"
         "reseed(2**63 + 11); print(random.random(), numpy.random.rand())"
     )
-    said = {
-        subprocess.run(
-            [sys.executable, "-c", code], capture_output=True, check=True, timeout=60
-        ).stdout
-        for _ in range(2)
-    }
+    said = {printed(code) for _ in range(2)}
     assert len(said) == 1
     assert fresh_seed() != fresh_seed()
 
@@ -213,14 +192,8 @@ def test_a_library_without_a_rule(kind: str, tmp_path: Path) -> None:
         "        os._exit(0)\n"
         "    os.wait()\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", program, str(tmp_path)],
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=110,
-    )
-    found, *drawn = done.stdout.splitlines()
+    said = printed(program, tmp_path)
+    found, *drawn = said.splitlines()
     unknown = kind == "of a kind of its own"
     assert ("a_library.rng" in found) if unknown else (found == "None")
     assert len(set(drawn)) == (1 if unknown or kind == "a constant" else 3)
@@ -234,14 +207,8 @@ def test_what_we_import_ourselves_is_covered() -> None:
         "found = list(randomness._generators())\n"
         "print(randomness._equal_in_two_forks(found) or None)"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", program],
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=110,
-    )
-    assert done.stdout.splitlines()[-1] == "None"
+    said = printed(program)
+    assert said.splitlines()[-1] == "None"
 
 
 def test_states_are_told_apart() -> None:
