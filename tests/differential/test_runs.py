@@ -8,25 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from tests.differential import graphs
+from tests.differential.silent import Silent
 from tests.differential.test_verdicts import GROUPS, SAMPLES, SEED
 
 from dioptra_worker import engine
 
 if TYPE_CHECKING:
     from tests.differential.peer import Peer
-
-
-class Silent:
-    """An observer that hears nothing."""
-
-    def step_started(self, step: str, task: str, index: int, total: int) -> None:
-        """Ignore it."""
-
-    def step_finished(self, step: str, seconds: float) -> None:
-        """Ignore it."""
-
-    def warning(self, message: str) -> None:
-        """Ignore it."""
 
 
 def run(graph: engine.Graph, parameters: dict[str, Any]) -> tuple[list[str], bool]:

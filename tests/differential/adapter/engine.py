@@ -18,6 +18,7 @@ from dioptra.task_engine import (
 )
 from dioptra.task_engine.issues import IssueSeverity, IssueType, ValidationIssue
 from tests.differential.adapter import documents, meeting, refusals, types
+from tests.differential.silent import Silent
 
 from dioptra_worker import engine
 from dioptra_worker.engine.checks.definitions import build_types
@@ -33,19 +34,6 @@ if TYPE_CHECKING:
 
 _UNRECOGNIZED = "unrecognized output: "
 """What the platform says of an output that is not there."""
-
-
-class Silent:
-    """An observer that hears nothing."""
-
-    def step_started(self, step: str, task: str, index: int, total: int) -> None:
-        """Ignore it."""
-
-    def step_finished(self, step: str, seconds: float) -> None:
-        """Ignore it."""
-
-    def warning(self, message: str) -> None:
-        """Ignore it."""
 
 
 # -- validation --------------------------------------------------------------------
