@@ -13,12 +13,11 @@ PYTHONS = $(or $(PYTHON),python3 python3.13 python3.12 python3.11)
 WORKERS ?= 2
 SERVICE_WORKERS ?= 6
 
-# What `make test` leaves out and `make test-all` does not: what is slow by nature, and
-# the measurement of coverage.
+# What `make test` leaves out and `make test-all` does not: what is slow by nature.
 CHOSEN := not slow
 test-all: CHOSEN := slow or not slow
+# COVERED=--cov=dioptra_worker measures coverage, which takes minutes more.
 COVERED :=
-test-all: COVERED := --cov=dioptra_worker
 
 # Where the environment of the REST API is kept, so that a clone holds all of its own.
 DIOPTRA_WORKER_CACHE_DIR ?= $(CURDIR)/.cache
@@ -31,16 +30,28 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready-for-
 PYTEST := $(BIN)/python -m pytest
-INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check \
-  --constraint constraints.txt
+
+# pip, with the names of the packages as they come instead of silence or a page for each.
+# Its exit code goes through a file, as a POSIX shell has no other way past a pipe.
+define INSTALL
+{ $(BIN)/python -m pip install --disable-pip-version-check --progress-bar off \
+    --constraint constraints.txt $(1) 2>&1; echo $$? > $(VENV)/.pip; } | \
+  awk '/^Collecting/ { sub(/[=<>!~;[ (].*/, "", $$2); printf "%s ", $$2; fflush(); next } \
+    /^Installing collected/ { printf "\n... installing what was fetched\n"; fflush() } \
+    /^(ERROR|error|  *error|Traceback|hint)/ { print }'; \
+  code=$$(cat $(VENV)/.pip); rm -f $(VENV)/.pip; exit $$code
+endef
 
 PEER := import os, pathlib; from dioptra_worker.tools.local import ensure_peer; \
   print(ensure_peer(pathlib.Path(os.environ["DIOPTRA_WORKER_CACHE_DIR"])).python)
 
+, := ,
+
 .NOTPARALLEL:
 
-.PHONY: help demo bench test test-all unit process services faults soak mutants bounds \
-  containers check lint types imports docs format pages constraints pins arm64 setup clean distclean
+.PHONY: help demo bench test test-all unit process services spawn faults soak mutants \
+  bounds containers package check lint types imports docs format pages constraints pins \
+  recording screenshots arm64 setup clean distclean
 
 help:
 	@echo 'make demo         bring up a local Dioptra, run real jobs, show what came of'
@@ -50,6 +61,7 @@ help:
 	@echo 'make process      what starts interpreters and other programs'
 	@echo 'make services     integration, acceptance, faults: real services, brought up'
 	@echo '                  and taken down by the tests'
+	@echo 'make spawn        those of all tests in which runners are made as on macOS'
 	@echo 'make test-all     the same three, with what is slow by nature'
 	@echo 'make faults       the tests of faults only; what they see becomes a page of the'
 	@echo '                  documentation'
@@ -60,6 +72,8 @@ help:
 	@echo 'make bounds       the tests in tests/unit with the oldest and with the newest'
 	@echo '                  versions that pyproject.toml allows'
 	@echo 'make containers   build the images, run jobs in them: IMAGES="base custom"'
+	@echo 'make package      the wheel and the sdist, tried before they are put into dist/;'
+	@echo '                  no other target runs tests/package'
 	@echo 'make bench        measure the worker beside the one of dioptra-platform, into'
 	@echo '                  benchmarks/results; QUICK=1 only sees that this works'
 	@echo 'make check        all that is not a test: the next four'
@@ -69,6 +83,8 @@ help:
 	@echo 'make docs         the documentation, in docs/_build/html'
 	@echo 'make format       format the code, and mend what ruff can mend'
 	@echo 'make pages        write the pages that are made from the code'
+	@echo 'make recording    record a terminal anew, for the first page'
+	@echo 'make screenshots  photograph the page of the jobs anew, for the documentation'
 	@echo 'make constraints  resolve the pinned versions anew, in constraints.txt'
 	@echo 'make pins         write the hashes of what images are built from'
 	@echo 'make arm64        look up wheels for arm64 of all that the images hold'
@@ -100,15 +116,23 @@ services: $(READY)test
 	@DIOPTRA_WORKER_PEER_PYTHON=$$($(BIN)/python -c '$(PEER)') && \
 	  export DIOPTRA_WORKER_PEER_PYTHON && echo "$$DIOPTRA_WORKER_PEER_PYTHON" && \
 	  $(PYTEST) -n $(SERVICE_WORKERS) --dist=loadfile --no-loadscope-reorder \
-	    tests --ignore=tests/unit -m '$(CHOSEN)' --session-timeout=2400 \
+	    tests --ignore=tests/unit --ignore=tests/package -m '$(CHOSEN)' \
+	    --session-timeout=2400 \
 	    $(if $(COVERED),$(COVERED) --cov-append --cov-report=term:skip-covered)
+
+# What macOS has: there is no fork there.
+spawn: $(READY)test
+	@DIOPTRA_WORKER_PEER_PYTHON=$$($(BIN)/python -c '$(PEER)') && \
+	  export DIOPTRA_WORKER_PEER_PYTHON && \
+	  $(PYTEST) -n $(SERVICE_WORKERS) --dist=loadfile --no-loadscope-reorder tests -k spawn
 
 faults: $(READY)test $(READY)docs
 	@DIOPTRA_WORKER_PEER_PYTHON=$$($(BIN)/python -c '$(PEER)') && \
 	  export DIOPTRA_WORKER_PEER_PYTHON && \
 	  rm -f .cache/faults.json && mkdir -p .cache && \
 	  $(PYTEST) -n $(SERVICE_WORKERS) --dist=loadfile --no-loadscope-reorder \
-	    tests --ignore=tests/unit --fault-report=.cache/faults.json
+	    tests --ignore=tests/unit --ignore=tests/package \
+	    --fault-report=.cache/faults.json
 	@mv .cache/faults.json docs/reference/faults.json
 	@$(BIN)/python docs/generate.py
 
@@ -144,6 +168,16 @@ bounds: $(BIN)/python
 containers: $(READY)demo
 	@$(BIN)/python containers/test $(IMAGES)
 
+# Of the same sources always the same bytes: so what is built here is what was tried. A
+# release says which version it is to be.
+package: $(READY)test
+	@version=$$($(BIN)/python -c 'import dioptra_worker; print(dioptra_worker.__version__)') && \
+	  if [ "$(or $(TAG),$$version)" != "$$version" ]; then \
+	    echo "The tag is $(TAG), and the package's version $$version." >&2; exit 1; fi
+	@$(PYTEST) tests/package
+	@rm -rf dist
+	@$(BIN)/python -m build --no-isolation --outdir dist
+
 check: lint types imports docs
 
 lint: $(READY)lint
@@ -159,11 +193,21 @@ imports: $(READY)lint
 docs: $(READY)docs
 	@$(BIN)/python docs/generate.py --check
 	@$(BIN)/sphinx-build -n -W --keep-going -q -b html docs docs/_build/html
+	@$(BIN)/python docs/built.py docs/_build/html
 	@echo 'The documentation is in docs/_build/html/index.html'
 
 format: $(READY)lint
 	@$(BIN)/ruff check --fix --exit-zero --quiet
 	@$(BIN)/ruff format
+
+# What `dioptra-worker run` prints, as a picture in the documentation.
+recording: $(READY)docs
+	@$(BIN)/python docs/recording.py
+
+# The page with the jobs, of a stack that is brought up for it; it takes a Chromium.
+screenshots: $(READY)test
+	@DIOPTRA_WORKER_PEER_PYTHON=$$($(BIN)/python -c '$(PEER)') && \
+	  export DIOPTRA_WORKER_PEER_PYTHON && $(BIN)/python -m tests.screenshots
 
 pages: $(READY)docs
 	@$(BIN)/python docs/generate.py
@@ -212,23 +256,23 @@ distclean: clean
 
 $(READY)demo: pyproject.toml constraints.txt $(BIN)/python
 	@echo 'Setting up .venv for the demo (once, some minutes) ...'
-	@$(INSTALL) --editable '.[local,examples]'
+	@$(call INSTALL,--editable '.[local$(,)examples]')
 	@touch $@
 
 $(READY)test: pyproject.toml constraints.txt $(BIN)/python
 	@echo 'Setting up .venv for the tests (once, some minutes) ...'
-	@$(INSTALL) --editable '.[local,examples]' --group test
+	@$(call INSTALL,--editable '.[local$(,)examples]' --group test)
 	@touch $@
 
 # mypy looks into the tests, too, and so wants what they import.
 $(READY)lint: pyproject.toml constraints.txt $(BIN)/python
 	@echo 'Setting up .venv for lint and types (once) ...'
-	@$(INSTALL) --editable . --group lint --group test
+	@$(call INSTALL,--editable . --group lint --group test)
 	@touch $@
 
 $(READY)docs: pyproject.toml constraints.txt $(BIN)/python
 	@echo 'Setting up .venv for the documentation (once) ...'
-	@$(INSTALL) --editable . --group docs
+	@$(call INSTALL,--editable . --group docs)
 	@touch $@
 
 # pip learned to install dependency groups in 25.1.

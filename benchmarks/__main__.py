@@ -109,14 +109,16 @@ def main(
         cache=cache,
     )
     try:
-        good = run(order, Report())
+        report = Report()
+        failures = run(order, report)
     except KeyboardInterrupt:
         click.echo("\nInterrupted; what was measured is kept.", err=True)
         sys.exit(_INTERRUPTED)
     except (BenchmarkError, WorkerError, StackError) as error:
         click.secho(f"\nThe benchmarks cannot run: {error}", fg="red", err=True)
         sys.exit(1)
-    sys.exit(0 if good else 1)
+    report.end(failures)
+    sys.exit(1 if failures else 0)
 
 
 def _interrupt(_signal: int, _frame: Any) -> None:

@@ -100,7 +100,7 @@ def _targets(found: list[tuple[Scenario, Result]]) -> str:
             value = words.NOTHING if ratio is None else f"{quotient} = {ratio:.2f}"
             rows.append([scenario.title, target.text, value, _VERDICTS[reached]])
     head = ["Scenario", "Target", "Measured", "Reached"]
-    return f"## Targets\n\n{_grid(head, rows)}\n"
+    return f"## Targets\n\n{grid(head, rows)}\n"
 
 
 def _section(scenario: Scenario, result: Result, usual: str) -> str:
@@ -108,13 +108,13 @@ def _section(scenario: Scenario, result: Result, usual: str) -> str:
     parts = [
         f"## {scenario.title}",
         scenario.question,
-        _grid(["", *columns], words.rows(result, columns)),
+        grid(["", *columns], words.rows(result, columns)),
     ]
     if scenario.name == _SCALE_SCENARIO:
         parts.append(f"![Hello Worlds a second]({SCALE})")
     for table in result.tables:
-        parts += [f"{table.title}:", _grid(table.columns, table.rows)]
-    return "\n\n".join([*parts, *result.notes, *_circumstances(result, usual)]) + "\n"
+        parts += [f"{table.title}:", grid(table.columns, table.rows)]
+    return "\n\n".join([*parts, *result.notes, *circumstances(result, usual)]) + "\n"
 
 
 def _place(result: Result) -> str:
@@ -131,7 +131,7 @@ def _place(result: Result) -> str:
     )
 
 
-def _circumstances(result: Result, usual: str) -> list[str]:
+def circumstances(result: Result, usual: str) -> list[str]:
     """When it was measured, and what speaks against it."""
     about, machine = result.about, result.about["machine"]
     lines = [f"Measured on {about['date']}."]
@@ -149,6 +149,7 @@ def _circumstances(result: Result, usual: str) -> list[str]:
     return lines
 
 
-def _grid(columns: list[str], rows: list[list[str]]) -> str:
+def grid(columns: list[str], rows: list[list[str]]) -> str:
+    """A table in Markdown."""
     lines = [columns, ["---"] + ["---:"] * (len(columns) - 1), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -11,9 +11,11 @@ from benchmarks import words
 from dioptra_worker.tools.local import State
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from benchmarks.results import Result
+    from benchmarks.run import Failure
     from benchmarks.scenario import Scenario
     from dioptra_worker.tools.local import Step
 
@@ -49,7 +51,15 @@ class Report:
     def failed(self, scenario: Scenario, error: Exception) -> None:
         """Tell why a scenario has no result."""
         self._clear()
-        click.secho(f"  {scenario.name} could not be measured: {error}", fg="red")
+        self._say_failed(scenario.name, error)
+
+    def end(self, failures: Sequence[Failure]) -> None:
+        """Say once more what has no result: of much output, people see the end."""
+        for failure in failures:
+            self._say_failed(failure.scenario, failure.error)
+
+    def _say_failed(self, scenario: str, error: Exception) -> None:
+        click.secho(f"  {scenario} could not be measured: {error}", fg="red", err=True)
 
     def measured(self, result: Result, path: Path) -> None:
         """Show what was measured."""

@@ -64,7 +64,20 @@ class Order:
     cache: Path | None
 
 
-def run(order: Order, report: Report) -> bool:
+@dataclass(frozen=True)
+class Failure:
+    """A scenario that could not be measured.
+
+    Attributes:
+        scenario: Its name.
+        error: Why.
+    """
+
+    scenario: str
+    error: Exception
+
+
+def run(order: Order, report: Report) -> list[Failure]:
     """Measure it all.
 
     Args:
@@ -72,7 +85,7 @@ def run(order: Order, report: Report) -> bool:
         report: Told what goes on.
 
     Returns:
-        Whether every scenario could be measured.
+        What could not be measured.
 
     Raises:
         BenchmarkError: There is nothing to measure on.
@@ -82,7 +95,7 @@ def run(order: Order, report: Report) -> bool:
         raise BenchmarkError(
             "They need Linux: memory and processor time are read from /proc."
         )
-    good = True
+    failures = []
     with ExitStack() as stack:
         stage = _open(order, report, stack)
         for scenario in order.scenarios:
@@ -93,13 +106,13 @@ def run(order: Order, report: Report) -> bool:
                 result = scenario.run(stage, plan)
             except _FAILURES as error:
                 report.failed(scenario, error)
-                good = False
+                failures.append(Failure(scenario.name, error))
                 continue
             result.about = about
             path = order.out / f"{scenario.name}.json"
             results.write(result, path)
             report.measured(result, path)
-    return good
+    return failures
 
 
 def _open(order: Order, report: Report, stack: ExitStack) -> Stage:

@@ -11,33 +11,39 @@ import time
 import uuid
 from contextlib import contextmanager
 from datetime import datetime
+from http import HTTPStatus
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import redis
 import requests
 
 from benchmarks.errors import BenchmarkError
-from benchmarks.rivals import running
+from benchmarks.rivals import OURS, running
 from benchmarks.submission import Done, Line, Submitted
 from dioptra_worker.api.user_client import UserClient
+from dioptra_worker.common.network.backoff import retry_until_available
+from dioptra_worker.errors import ServiceUnavailable
 from dioptra_worker.tools.local.config import API
 from dioptra_worker.tools.resources import find_folders, import_folder
 from dioptra_worker.tools.resources.account import Account
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
 
     from benchmarks.rivals import Rival, Worker
     from dioptra_worker.api.client import DioptraApi
     from dioptra_worker.tools.local import LocalStack
 
+T = TypeVar("T")
+
 HELLO = "hello-world"
 _ROOT = Path(__file__).resolve().parents[1]
 _FOLDERS = (_ROOT / "entrypoints" / HELLO, _ROOT / "benchmarks/jobs")
 _GROUP = 1
 _PATIENCE = 900.0
+_READ_SECONDS = 60.0
 _PAUSE = 0.02
 _PAGE = 1000
 _ENDED = {"finished", "failed", "stopped", "canceled"}
@@ -79,6 +85,11 @@ class Stage:
         for found in find_folders(_FOLDERS):
             self._entrypoints |= import_folder(self.resources, found).entrypoints
 
+    @property
+    def ours(self) -> Rival:
+        """Our worker."""
+        return next(rival for rival in self.rivals if rival.name == OURS)
+
     def entrypoint(self, name: str) -> int:
         """The id of one of the benchmarks' entrypoints."""
         return self._entrypoints[name]
@@ -102,19 +113,24 @@ class Stage:
         queue: str,
         *options: str,
         ready: bool = True,
+        settings: Mapping[str, str] | None = None,
     ) -> AbstractContextManager[Worker]:
         """Run a worker on a queue until the end of the block."""
         folder = self.folder / f"{rival.name}-{next(self._numbers)}"
-        return running(rival, self.environment, queue, folder, options, ready=ready)
+        environment = {**self.environment, **(settings or {})}
+        return running(rival, environment, queue, folder, options, ready=ready)
 
     @contextmanager
     def warm(
-        self, rival: Rival, *entrypoints: str
+        self,
+        rival: Rival,
+        *entrypoints: str,
+        settings: Mapping[str, str] | None = None,
     ) -> Iterator[tuple[Worker, list[Line]]]:
         """A worker that has run a Hello World, with a line for each entrypoint."""
         queue = self.new_queue()
         lines = [Line(self, name, queue) for name in entrypoints]
-        with self.worker(rival, queue) as worker:
+        with self.worker(rival, queue, settings=settings) as worker:
             self.wait(Line(self, HELLO, queue).submit(), worker)
             yield worker, lines
 
@@ -152,7 +168,7 @@ class Stage:
         """
         moments = {
             change.status: change.at.timestamp()
-            for change in self.resources.timeline(job.id)
+            for change in patiently(lambda: self.resources.timeline(job.id))
         }
         if "finished" not in moments:
             raise self._wrong(job, self.api.job(job.id).status, worker)
@@ -172,15 +188,25 @@ class Stage:
 
     def mlflow_run(self, job_id: int) -> Any:
         """A job's run as MLflow describes it: ``info`` and ``data``."""
-        run = self.api.mlflow_run(job_id)
+        run = patiently(lambda: self.api.mlflow_run(job_id))
         return self.mlflow("GET", "runs/get", params={"run_id": run})["run"]
 
     def mlflow(self, method: str, path: str, **options: Any) -> Any:
         """Ask the MLflow server."""
         url = f"{self.environment['MLFLOW_TRACKING_URI']}/api/2.0/mlflow/{path}"
-        answer = requests.request(method, url, timeout=30.0, **options)
-        answer.raise_for_status()
-        return answer.json()
+
+        def ask() -> Any:
+            try:
+                answer = requests.request(method, url, timeout=30.0, **options)
+            except (requests.ConnectionError, requests.Timeout) as error:
+                raise ServiceUnavailable(str(error), service="MLflow") from error
+            if answer.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:
+                words = f"{answer.status_code}: {answer.text[:200]}"
+                raise ServiceUnavailable(words, service="MLflow")
+            answer.raise_for_status()
+            return answer.json()
+
+        return patiently(ask)
 
     def log_entries(self, job_id: int) -> Iterator[dict[str, Any]]:
         """A job's log as the API has it, in order, with the time of each entry."""
@@ -237,6 +263,15 @@ class Stage:
             f"Job {job.id}{name} should have finished and is {status!r}. Its log"
             f" ends:\n{log}{said}"
         )
+
+
+def patiently(call: Callable[[], T]) -> T:
+    """Read something that is not measured, from a service that others keep busy.
+
+    Raises:
+        ServiceUnavailable: It did not answer for long.
+    """
+    return retry_until_available(call, seconds=_READ_SECONDS, sleep=time.sleep)
 
 
 @contextmanager

@@ -1,15 +1,22 @@
-"""The S3 store of the stack: what boto3 makes of it by itself, and tidying it up."""
+"""The S3 store of the stack: what boto3 and we make of it alone, and tidying it up."""
 
 from __future__ import annotations
 
 import os
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Protocol, Self
 from urllib.parse import urlsplit
 
 import boto3
 from boto3.s3.transfer import TransferConfig, create_transfer_manager
+
+from dioptra_worker.common.environment import environment_variables
+from dioptra_worker.common.files.archives import MAX_ARTIFACT_BYTES, MAX_FILES
+from dioptra_worker.tracking import download
+from dioptra_worker.tracking.limits import Limits
+from dioptra_worker.tracking.s3 import client as s3
+from dioptra_worker.tracking.s3.upload import S3Store
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,6 +27,18 @@ if TYPE_CHECKING:
     from dioptra_worker.api.models import Artifact
 
 _PREFIX = "benchmarks"
+
+
+class Transfers(Protocol):
+    """What folders of files are transferred with."""
+
+    def up(self, folder: Path) -> float:
+        """Upload all files of a folder; the seconds that it took."""
+        ...
+
+    def down(self, folder: Path, names: list[str]) -> float:
+        """Download files that were uploaded; the seconds that it took."""
+        ...
 
 
 class Boto:
@@ -34,6 +53,7 @@ class Boto:
             aws_secret_access_key=environment["AWS_SECRET_ACCESS_KEY"],
             region_name=environment["AWS_DEFAULT_REGION"],
         )
+        self._s3.list_buckets()
 
     def __enter__(self) -> Self:
         return self
@@ -85,6 +105,52 @@ class Boto:
             ]
             if keys:
                 self._s3.delete_objects(Bucket=self._bucket, Delete={"Objects": keys})
+
+
+class Alone:
+    """What a runner transfers folders with, on the same bucket, and without a job."""
+
+    def __init__(self, environment: Mapping[str, str], bucket: str) -> None:
+        self._environment = {
+            name: value
+            for name, value in environment.items()
+            if name.startswith(("AWS_", "MLFLOW_"))
+        }
+        self._store = f"s3://{bucket}/{_PREFIX}"
+        self._uri = ""
+
+    def up(self, folder: Path) -> float:
+        """Upload all files of a folder; the seconds that it took."""
+        with environment_variables(self._environment):
+            s3.client().list_buckets()  # as boto3's, it has been used before
+            began = time.perf_counter()
+            self._uri = S3Store(self._store).put(folder, "")
+            return time.perf_counter() - began
+
+    def down(self, folder: Path, names: list[str]) -> float:
+        """Download the folder that was uploaded; the seconds that it took."""
+        del names  # the store is asked for them
+        os.sync()
+        with environment_variables(self._environment):
+            began = time.perf_counter()
+            download.fetch(
+                self._uri,
+                folder,
+                is_dir=True,
+                limits=Limits(files=MAX_FILES, size=MAX_ARTIFACT_BYTES),
+                listener=_Listener(),
+            )
+            return time.perf_counter() - began
+
+
+class _Listener:
+    """Is told how far a download is."""
+
+    def begin(self, size: int) -> None:
+        """So many bytes will come."""
+
+    def received(self, count: int) -> None:
+        """So many more bytes are there."""
 
 
 def write_files(folder: Path, files: int, size: int) -> list[str]:

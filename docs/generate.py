@@ -35,8 +35,10 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # run as a file, Python looks for modules beside it only
 
 from benchmarks import page as benchmarks  # noqa: E402
-from docs import fault_table, platform_tests, soak_page  # noqa: E402
+from benchmarks import scale_page  # noqa: E402
+from docs import fault_table, platform_tests, soak_page, toml_page  # noqa: E402
 
+EXPLANATION = ROOT / "docs/explanation"
 REFERENCE = ROOT / "docs/reference"
 README = ROOT / "README.md"
 BEGIN = "<!-- settings: this table is written by `make pages` -->\n"
@@ -104,9 +106,9 @@ hindered.
 
 ## What a job sees
 
-A job gets the daemon's environment without the passwords of the API and without the
-address of Redis. So variables of your own, those of AWS and of MLflow included, reach
-plugin code. These are added unless you set them:
+A job gets the daemon's environment without the passwords of the API, the address of
+Redis and the key that is signed with. So variables of your own, those of AWS and of
+MLflow included, reach plugin code. These are added unless you set them:
 
 {defaults}
 """
@@ -234,9 +236,12 @@ PAGES: dict[Path, Callable[[], str]] = {
     REFERENCE / "faults.md": partial(fault_table.page, NOTICE),
     REFERENCE / "soak.md": partial(soak_page.page, NOTICE),
     REFERENCE / "platform-tests.md": partial(platform_tests.page, NOTICE),
+    REFERENCE / "dioptra-toml.md": partial(toml_page.page, NOTICE),
     REFERENCE / "benchmarks.md": lambda: f"{NOTICE}{benchmarks.page()}",
     REFERENCE / benchmarks.RATIOS: benchmarks.ratios,
     REFERENCE / benchmarks.SCALE: benchmarks.throughput,
+    EXPLANATION / "scale.md": lambda: f"{NOTICE}{scale_page.page()}",
+    EXPLANATION / scale_page.CURVE: scale_page.curve,
     README: readme,
 }
 """Every generated file and what makes its text."""

@@ -43,6 +43,7 @@ OURS = (
 
 COSTS = {
     "test_benchmarks.py": 200,
+    "test_built.py": 60,
     "test_soak.py": 150,
     "test_a_thousand_jobs.py": 120,
     "test_write_a_plugin.py": 120,

@@ -8,11 +8,13 @@ from benchmarks.scenarios import (
     artifacts,
     cold_start,
     drain,
+    evidence,
     hello_world,
     install,
     log_lines,
     memory,
     scale,
+    slots,
 )
 
 if TYPE_CHECKING:
@@ -27,5 +29,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     log_lines.SCENARIO,
     artifacts.SMALL_FILES,
     artifacts.LARGE_FILE,
+    evidence.SCENARIO,
     scale.SCENARIO,
+    slots.SCENARIO,
 )

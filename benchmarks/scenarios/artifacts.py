@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import time
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from benchmarks.errors import BenchmarkError
 from benchmarks.results import Measure, Result, Target
 from benchmarks.rivals import OURS, PEER
 from benchmarks.scenario import Plan, Scenario
-from benchmarks.store import Boto, write_files
+from benchmarks.store import Alone, Boto, write_files
 from dioptra_worker.tools.local.config import BUCKET
 
 if TYPE_CHECKING:
@@ -21,10 +22,13 @@ if TYPE_CHECKING:
 
     from benchmarks.rivals import Worker
     from benchmarks.stage import Stage
+    from benchmarks.store import Transfers
     from benchmarks.submission import Line
     from dioptra_worker.api.models import Artifact
 
 BOTO = "boto3"
+ALONE = "ours, alone"
+"""What a runner transfers folders with, measured without a job."""
 _WRITE_FILE = "bench-write-file"
 _WRITE_FOLDER = "bench-write-folder"
 _READ = "bench-read"
@@ -39,6 +43,11 @@ _NOTES = (
         " all files are handed over at once."
     ),
     "What was written before a transfer is on the disk when it begins.",
+)
+_ALONE_NOTE = (
+    f"{ALONE!r} is what a runner transfers folders with, in the process in which boto3"
+    " is measured, without a job: both have a client that has been used before."
+    " Processor time is that of this process, without the store's."
 )
 _KIB, _MIB = 1 << 10, 1 << 20
 
@@ -68,8 +77,8 @@ class _Load:
 def small_files(stage: Stage, plan: Plan) -> Result:
     """Have each rival store and read a folder of small files, in turn."""
     files = plan.size(1000, 20)
-    load = _Load(f"{files:,} files", _WRITE_FOLDER, files, _KIB)
-    return _measured(
+    load = _Load(f"{files:,} files", _WRITE_FOLDER, files, 16 * _KIB)
+    result = _measured(
         stage,
         plan,
         load,
@@ -78,6 +87,8 @@ def small_files(stage: Stage, plan: Plan) -> Result:
             f"{name}: at least 5 × faster", name, PEER, OURS, at_least=5
         ),
     )
+    _compare_alone(stage, plan, load, result)
+    return result
 
 
 def large_file(stage: Stage, plan: Plan) -> Result:
@@ -127,7 +138,10 @@ def _measured(
                         " what it should have stored or read is not measured."
                     )
             plan.say(f"{load.text}, round {number + 1} of {times}: {BOTO}")
-            _alone(load, boto, up, down)
+            for measure, cost in zip(
+                (up, down), _transferred(load, boto, boto), strict=True
+            ):
+                measure.add(BOTO, cost.wall)
     return result
 
 
@@ -168,18 +182,67 @@ def _read(
     return found["arrived"] - job.started
 
 
-def _alone(load: _Load, boto: Boto, up: Measure, down: Measure) -> None:
-    """The same files by boto3 alone."""
+@dataclass(frozen=True)
+class _Cost:
+    """What a transfer took.
+
+    Attributes:
+        wall: Seconds.
+        work: Seconds of this process' processor time.
+    """
+
+    wall: float
+    work: float
+
+
+def _transferred(load: _Load, transfers: Transfers, boto: Boto) -> list[_Cost]:
+    """Have the same files transferred without a job, up and then down."""
     with tempfile.TemporaryDirectory() as folder:
         here, there = Path(folder, "here"), Path(folder, "there")
         here.mkdir()
         there.mkdir()
         names = write_files(here, load.files, load.size)
         try:
-            up.add(BOTO, boto.up(here))
-            down.add(BOTO, boto.down(there, names))
+            costs = [_cost(transfers.up, here), _cost(transfers.down, there, names)]
         finally:
             boto.forget()
+        found = sum(path.stat().st_size for path in there.iterdir())
+    if found != load.files * load.size:
+        raise BenchmarkError(
+            f"{found} bytes have come instead of {load.files * load.size}: what was"
+            " measured is of no use."
+        )
+    return costs
+
+
+def _cost(transfer: Callable[..., float], *arguments: object) -> _Cost:
+    began = time.process_time()
+    wall = transfer(*arguments)
+    return _Cost(wall, time.process_time() - began)
+
+
+def _compare_alone(stage: Stage, plan: Plan, load: _Load, result: Result) -> None:
+    """Transfer the same files by what runners have and by boto3, in turn."""
+    walls = [Measure(f"{load.text} {way}, alone", "s") for way in ("up", "down")]
+    works = [Measure(f"{wall.name}: processor time", "s") for wall in walls]
+    with Boto(stage.environment, BUCKET) as boto:
+        rivals: dict[str, Transfers] = {
+            ALONE: Alone(stage.environment, BUCKET),
+            BOTO: boto,
+        }
+        for number in range(times := plan.times(5)):
+            plan.say(f"{load.text} alone, round {number + 1} of {times}")
+            for who, transfers in rivals.items():
+                costs = _transferred(load, transfers, boto)
+                for cost, wall, work in zip(costs, walls, works, strict=True):
+                    wall.add(who, cost.wall)
+                    work.add(who, cost.work)
+    result.measures += [*walls, *works]
+    result.targets += [
+        Target(f"{it.name}: at least 2 × faster", it.name, BOTO, ALONE, at_least=2)
+        for it in walls
+    ]
+    result.notes.append(_ALONE_NOTE)
 
 
 def _size(mib: int) -> str:

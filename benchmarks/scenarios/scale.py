@@ -60,7 +60,7 @@ class _Load:
 
 def run(stage: Stage, plan: Plan) -> Result:
     """Let ever larger crews empty queues of the same length."""
-    ours = next(rival for rival in stage.rivals if rival.name == OURS)
+    ours = stage.ours
     has_slots = _OPTION in ours.options()
     rates = {}
     loads: dict[str, _Load] = {}

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[2]
 _SOURCES = (
-    *(".dockerignore", "LICENSE", "README.md", "constraints.txt", "pyproject.toml"),
-    *("containers", "src"),
+    *(".dockerignore", "LICENSE", "README.md", "constraints.txt", "hatch_build.py"),
+    *("containers", "pyproject.toml", "src"),
 )
 _ADDED = Path("/usr/local/share/ca-certificates")
 _INDEXES = ("index-url", "extra-index-url")

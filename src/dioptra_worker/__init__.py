@@ -14,6 +14,7 @@ which do not import each other::
     daemon | runner
     supervision | sdk
     broker | tracking | api
+    evidence
     provenance | common
     settings
     credentials

@@ -15,8 +15,12 @@ from urllib.parse import unquote, unquote_plus
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+EVIDENCE_KEY = "DIOPTRA_WORKER_EVIDENCE_KEY"
+"""Has the private keys that a worker signs with."""
+
 SECRET_NAMES = (
     "DIOPTRA_WORKER_PASSWORD",
+    EVIDENCE_KEY,
     "RQ_REDIS_URI",
     "AWS_ACCESS_KEY_ID",
     "AWS_SECRET_ACCESS_KEY",
@@ -39,6 +43,7 @@ IDENTIFIERS: dict[str, float] = {
 WITHHELD_NAMES = (
     *("DIOPTRA_WORKER_PASSWORD", "DIOPTRA_PASSWORD"),
     *("RQ_REDIS_URI", "RQ_REDIS_URL"),
+    EVIDENCE_KEY,
 )
 """Variables that a runner, and so user code, never sees (also as ``NAME_FILE``)."""
 

@@ -8,6 +8,7 @@
      ├─ BundleError              a plugin bundle or artifact archive cannot be unpacked
      ├─ ArtifactError            an input artifact cannot be used here, by whatever way
      ├─ RunnerError              a runner could not be started or spoken to
+     ├─ WorkerTrouble            this machine lacks something that any job needs
      ├─ NameTaken                another process has this worker's name by now
      └─ ServiceError             a service did not do what it was asked
          ├─ ServiceUnavailable   it may do so later: wait and try again
@@ -53,6 +54,10 @@ class BundleError(WorkerError):
 
 class ArtifactError(WorkerError):
     """An input artifact cannot be used on this machine, whoever gives it."""
+
+
+class WorkerTrouble(WorkerError):
+    """This machine lacks something that any job needs, such as threads."""
 
 
 class NameTaken(WorkerError):

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from dioptra_worker.tools.workbench.planning.run_plan import RunPlan
     from dioptra_worker.tools.workbench.running.results import Result
 
+__all__ = ["RunEntrypoint"]  # a fixture is taken by its name, not imported
+
 
 class RunEntrypoint(Protocol):
     """What the fixture `run_entrypoint` is."""
@@ -55,6 +57,7 @@ class RunEntrypoint(Protocol):
 
         Raises:
             WorkbenchError: It cannot be run as it is.
+            ValueError: There is a *timeout*, and it is not *isolated*.
         """
         ...
 

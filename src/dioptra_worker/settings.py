@@ -11,6 +11,7 @@ import hmac
 import json
 import math
 import os
+import re
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypedDict, cast
@@ -23,10 +24,15 @@ from pydantic import (
     ValidationError,
     field_validator,
 )
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
 
 from dioptra_worker import certificates, homes
 from dioptra_worker.credentials import (
+    EVIDENCE_KEY,
     PERSONAL_NAMES,
     SECRET_NAMES,
     WITHHELD_NAMES,
@@ -40,10 +46,13 @@ if TYPE_CHECKING:
 
     from pydantic.fields import FieldInfo
 
+
 LEASE_TTL = 90.0
 """Seconds after which a lease on a job that nobody renews runs out; see `Settings`."""
 _LEVELS = {"WARN": "WARNING", "FATAL": "CRITICAL", "NOTSET": "DEBUG"}
 """Other names of severities that `logging` knows, as RQ takes them."""
+_API_PATH = re.compile(r"/+api(/+v1(/.*)?)?/*$")
+"""What people copy along with an API's address, from a browser or another tool."""
 _LOG_LEVEL = "DIOPTRA_RQ_WORKER_LOG_LEVEL"
 
 RUNNER_DEFAULTS = {
@@ -66,8 +75,23 @@ def _http_url(value: str) -> str:
     return value.rstrip("/")
 
 
-def _api_url(value: str) -> str:
-    return _http_url(value).removesuffix("/api/v1").rstrip("/")
+def api_address(value: str) -> str:
+    """The address of a REST API, in whatever form people give it.
+
+    Args:
+        value: Such as ``http://localhost:5000``, or that with ``/api/v1`` behind it, or
+            a page below that.
+
+    Raises:
+        ValueError: It is no address; the message says what one is like.
+    """
+    address = _http_url(value.strip())
+    parts = urlsplit(address)
+    if parts.query or parts.fragment:
+        raise ValueError("it must have nothing behind '?' or '#'")
+    _ = parts.port  # raises ValueError when it is no number
+    path = _API_PATH.sub("", parts.path)
+    return parts._replace(path=path).geturl().rstrip("/")
 
 
 def _redis_url(value: str) -> str:
@@ -118,6 +142,9 @@ def _optional(default: object, name: str, description: str) -> Any:
     return Field(default=default, alias=name, description=description)
 
 
+AUTO = "auto"
+"""What stands in `Settings.preload` for what the worker learns."""
+
 DATA_PARAMETERS = ("elements", "elements_list", "sets")
 """Parameters that say what to work on and not how, unless settings say otherwise."""
 
@@ -136,6 +163,8 @@ class Times(TypedDict, total=False):
         taken_timeout: After which a job that was taken but not begun counts as lost.
         close_run_timeout: That MLflow may take to close a run.
         retry_pace: No seconds: what the outbox's pauses are multiplied with.
+        trouble_pace: Likewise, those of a worker that cannot prepare jobs.
+        records_pace: Likewise, those between two tries to store a manifest.
     """
 
     heartbeat_interval: float
@@ -144,6 +173,35 @@ class Times(TypedDict, total=False):
     taken_timeout: float
     close_run_timeout: float
     retry_pace: float
+    trouble_pace: float
+    records_pace: float
+
+
+class _Variables(PydanticBaseSettingsSource):
+    """The environment, by the names that our fields give, in letters of any case.
+
+    The library's own source finds other names, too: those of the fields themselves,
+    such as ``IMAGE`` or ``PASSWORD``, which are other programs' variables. What is
+    empty is not set.
+    """
+
+    def __init__(self, settings_cls: type[BaseSettings]) -> None:
+        """Look at the environment as it is now."""
+        super().__init__(settings_cls)
+        self._set = {name.lower(): value for name, value in os.environ.items()}
+
+    def __call__(self) -> dict[str, Any]:
+        """All that is set, by its name."""
+        fields = self.settings_cls.model_fields.items()
+        found = (self.get_field_value(field, name) for name, field in fields)
+        return {name: value for value, name, _ in found if value}
+
+    def get_field_value(
+        self, field: FieldInfo, field_name: str
+    ) -> tuple[str | None, str, bool]:
+        """The text of a field, the name that it has, and that it is no JSON."""
+        name = field.alias or field_name
+        return self._set.get(name.lower()), name, False
 
 
 class Settings(BaseSettings):
@@ -153,8 +211,19 @@ class Settings(BaseSettings):
     """
 
     model_config = SettingsConfigDict(
-        extra="ignore", frozen=True, populate_by_name=True, env_ignore_empty=True
+        extra="ignore", frozen=True, populate_by_name=True
     )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        *_: PydanticBaseSettingsSource,
+        **__: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """What is given, and then the environment."""
+        return init_settings, _Variables(settings_cls)
 
     username: Text = _required(
         "worker",
@@ -166,7 +235,7 @@ class Settings(BaseSettings):
         "The password of DIOPTRA_WORKER_USERNAME.",
         "DIOPTRA_WORKER_PASSWORD",
     )
-    api_url: Annotated[str, AfterValidator(_api_url)] = _required(
+    api_url: Annotated[str, AfterValidator(api_address)] = _required(
         "http://localhost:5000", "The base URL of the Dioptra REST API.", "DIOPTRA_API"
     )
     redis_url: SecretStr = _required(
@@ -199,13 +268,21 @@ class Settings(BaseSettings):
         "How a runner is made: 'fork' from a fork server that has imported everything"
         " (Linux), 'spawn' a standby beforehand (macOS), or 'auto'.",
     )
-    preload: Annotated[tuple[str, ...], NoDecode] = _optional(
+    preload: tuple[str, ...] = _optional(
         (),
         "DIOPTRA_WORKER_PRELOAD",
         "Modules, separated by commas, that the fork server imports once so that no job"
-        " waits for them, such as 'torch,torchvision'.",
+        " waits for them, such as 'torch,torchvision'; 'auto' among them has the worker"
+        " learn from its jobs what is worth it (Linux), and 'none' is none.",
     )
-    import_path: Annotated[tuple[str, ...], NoDecode] = _optional(
+    preload_memory: Annotated[int, Field(ge=0)] = _optional(
+        1 << 30,
+        "DIOPTRA_WORKER_PRELOAD_MEMORY",
+        "Bytes by which a worker may grow for what it imports of its own accord, with"
+        " 'auto' in DIOPTRA_WORKER_PRELOAD; never more than a quarter of the memory"
+        " that there is; slots of one worker have the same part of it each.",
+    )
+    import_path: tuple[str, ...] = _optional(
         (),
         homes.IMPORT_PATH,
         "Folders, separated by commas, in which plugins find modules, after those where"
@@ -229,7 +306,7 @@ class Settings(BaseSettings):
         "The GPUs that slots are dealt, such as '0,1'; 'auto' takes those that are"
         " there, or CUDA_VISIBLE_DEVICES; 'all' lets every slot use all.",
     )
-    data_parameters: Annotated[tuple[str, ...], NoDecode] = _optional(
+    data_parameters: tuple[str, ...] = _optional(
         DATA_PARAMETERS,
         "DIOPTRA_WORKER_DATA_PARAMETERS",
         "Parameters and inputs, separated by commas, that say what to work on and not"
@@ -364,6 +441,14 @@ class Settings(BaseSettings):
         " own; a number is the first of 2048 that are nobody else's, for users instead"
         " of those, and it is an error if jobs cannot run as them.",
     )
+    evidence_key: SecretStr = _optional(
+        SecretStr(""),
+        EVIDENCE_KEY,
+        "The Ed25519 key in PEM, or several, that each job's manifest is signed with;"
+        " better a file, as DIOPTRA_WORKER_EVIDENCE_KEY_FILE. Without one nothing is"
+        " signed. `dioptra-worker evidence keygen` makes one; it needs the extra"
+        " 'evidence'.",
+    )
     expose_credentials: bool = _optional(
         default=False,
         name="DIOPTRA_WORKER_EXPOSE_CREDENTIALS",
@@ -395,6 +480,23 @@ class Settings(BaseSettings):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
 
+    @field_validator("preload", mode="after")
+    @classmethod
+    def _none_alone(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if "none" in value and len(value) > 1:
+            raise ValueError("'none' is said alone")
+        return tuple(name for name in value if name != "none")
+
+    @property
+    def preload_names(self) -> tuple[str, ...]:
+        """The modules that `preload` names."""
+        return tuple(name for name in self.preload if name != AUTO)
+
+    @property
+    def learns(self) -> bool:
+        """Whether the worker learns from its jobs what else to import."""
+        return AUTO in self.preload
+
     def cache_key(self) -> bytes:
         """What the cache's checksums are made with."""
         return self._key("snapshots in the cache")
@@ -414,6 +516,7 @@ class Settings(BaseSettings):
             "DIOPTRA_WORKER_USERNAME": self.username,
             "DIOPTRA_WORKER_PASSWORD": self.password.get_secret_value(),
             "REDIS": self.redis_url.get_secret_value(),
+            EVIDENCE_KEY: self.evidence_key.get_secret_value(),
             "DIOPTRA_API": self.api_url,
             "MLFLOW_TRACKING_URI": self.mlflow_tracking_uri,
             "MLFLOW_S3_ENDPOINT_URL": self.s3_endpoint_url,
@@ -492,9 +595,10 @@ def for_runners(settings: Settings, environment: Mapping[str, str]) -> dict[str,
         environment: The daemon's environment.
 
     Returns:
-        A copy without the API password and the Redis URL (unless the settings say
-        that plugins may see the password), with `RUNNER_DEFAULTS` where the user has
-        not said otherwise, and with what is outside of jobs' homes (`homes`).
+        A copy without the API password, the Redis URL and the key that jobs' manifests
+        are signed with (unless the settings say that plugins may see the password),
+        with `RUNNER_DEFAULTS` where the user has not said otherwise, and with what is
+        outside of jobs' homes (`homes`).
     """
     kept = _for_jobs(environment)
     if settings.expose_credentials:

@@ -23,9 +23,10 @@ from dioptra_worker.tools.resources import (
 from dioptra_worker.tools.resources.account import Account
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from tests.plugins.clients import ApiClient
+    from tests.plugins.worker_process import WorkerProcess
 
     from dioptra_worker.api.client import DioptraApi
     from dioptra_worker.api.models import Artifact
@@ -45,12 +46,14 @@ class Bench:
         client: The tests' own, to read back what nothing of ours has touched.
         queue: The queue's name.
         environment: What the stack's clients need.
+        worker: The worker's process.
     """
 
     api: DioptraApi
     client: ApiClient
     queue: str
     environment: dict[str, str]
+    worker: WorkerProcess
 
     def run(
         self,
@@ -80,7 +83,7 @@ class Bench:
             env=self.environment,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=300,
             check=False,
         )
 
@@ -91,7 +94,12 @@ class Bench:
 
 @contextmanager
 def opened(
-    stack: LocalStack, api: ApiClient, folder: Path, *examples: Path
+    stack: LocalStack,
+    api: ApiClient,
+    folder: Path,
+    *examples: Path,
+    settings: Mapping[str, str] | None = None,
+    arguments: Sequence[str] = (),
 ) -> Iterator[Bench]:
     """A bench whose worker lives as long as the block.
 
@@ -100,15 +108,25 @@ def opened(
         api: Its REST API.
         folder: The worker's folder.
         examples: What to import.
+        settings: More environment variables of the worker.
+        arguments: More of its command line.
     """
     queue = f"examples-{uuid.uuid4().hex[:8]}"
     api.post("/queues/", {"name": queue, "description": "", "group": GROUP})
     environment = stack.environment()
     with (
         Account.read(environment).session() as session,
-        worker(environment, folder, queue, full=True),
+        worker(
+            environment, folder, *arguments, queue, full=True, settings=settings
+        ) as process,
     ):
-        bench = Bench(api=session, client=api, queue=queue, environment=environment)
+        bench = Bench(
+            api=session,
+            client=api,
+            queue=queue,
+            environment=environment,
+            worker=process,
+        )
         answer = bench.bring_in(*examples)
         assert answer.returncode == 0, answer.stderr
         yield bench

@@ -10,13 +10,11 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.plugins.testbed import Platform
+from tests.plugins.testbed import Platform, platform_of_a_test
 from tests.plugins.worker_process import worker
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from tests.plugins.clients import ApiClient
 
     from dioptra_worker.tools.local import LocalStack
 
@@ -72,9 +70,7 @@ def show(loaded):
 """
 
 
-@pytest.fixture(name="platform")
-def _platform(api: ApiClient) -> Platform:
-    return Platform(api)
+platform = platform_of_a_test
 
 
 def _events(journal: Path) -> list[tuple[str, str]]:

@@ -16,12 +16,12 @@ import pytest
 from rq import Queue, Worker
 from rq.job import Job
 from tests.plugins.outcomes import FINISHED
-from tests.plugins.testbed import Platform
+from tests.plugins.testbed import Platform, platform_of_a_test
 from tests.plugins.worker_process import worker
 
 if TYPE_CHECKING:
     import redis
-    from tests.plugins.clients import ApiClient, MlflowReader
+    from tests.plugins.clients import MlflowReader
     from tests.plugins.fault_report import FaultReport
     from tests.plugins.outcomes import Witness
 
@@ -47,9 +47,7 @@ ARENA_BYTES = 64 << 20
 """What the GNU C library reserves for an arena, on machines of 64 bits."""
 
 
-@pytest.fixture(name="platform")
-def _platform(api: ApiClient) -> Platform:
-    return Platform(api)
+platform = platform_of_a_test
 
 
 def _nothing(platform: Platform, queue: str | None = None) -> int:

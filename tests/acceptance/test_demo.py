@@ -12,7 +12,10 @@ from pathlib import Path
 
 import pytest
 from tests.plugins.stack import cache_folder
+from tests.plugins.user_locks import assert_locks_only
 from tests.plugins.worker_process import alive, wait_until_gone
+
+from dioptra_worker.supervision.job_users.assignment import LOCKS
 
 PROGRAM = Path(sys.executable).with_name("dioptra-worker")
 EXAMPLES = Path(__file__).resolve().parents[2] / "entrypoints"
@@ -76,11 +79,18 @@ def test_demo(tmp_path: Path) -> None:
         "accuracy-plot.png",
         "✓ failed, as intended",
         "ZeroDivisionError: division by zero",
-        "KEEP=1",
+        "demo --keep",
     ):
         assert words in told
     assert len(re.findall(r"artifacts .*s3://", told)) == 4
-    assert len(re.findall(r"MLflow +http://.*/runs/[0-9a-f]{32}", told)) == 5
+    assert "http://127.0.0.1" not in told.partition("start the worker")[2]  # dead soon
+    assert "Not run here: batch-evaluation" in told
+    _, _, following = told.partition("\nNext\n")
+    assert " run " in following
+    # Libraries have left nothing in the home of who runs it, which is also where
+    # temporary files are: locks of jobs' users stay there, for the next worker.
+    assert {path.name for path in tmp_path.iterdir()} <= {LOCKS.name}
+    assert_locks_only(tmp_path / LOCKS.name)
     assert "\x1b" not in told
     _nothing_left(tmp_path, told)
 
@@ -102,6 +112,7 @@ def test_interrupted(tmp_path: Path, signum: int) -> None:
     assert demo.returncode == 130, told
     assert "everything was taken down" in told
     assert "Traceback" not in told
+    assert {path.name for path in tmp_path.iterdir()} <= {LOCKS.name}
     _nothing_left(tmp_path, told)
 
 
@@ -137,6 +148,7 @@ def test_keep(tmp_path: Path) -> None:
     try:
         assert demo.returncode == 0, told
         assert alive(_worker_pid(told))
+        assert len(re.findall(r"MLflow +http://.*/runs/[0-9a-f]{32}", told)) == 5
         assert len(_descended(tmp_path)) > 4
     finally:
         stop = re.search(r"to stop +(.*)", told)

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
+import subprocess
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.acceptance.bench import EXAMPLES, GROUP, Bench, opened
+from tests.acceptance.bench import EXAMPLES, GROUP, PROGRAM, Bench, opened
+from tests.plugins.cut_off import cut_off
+from tests.plugins.until import until
 
 from dioptra_worker import engine
 from dioptra_worker.api.user_client import UserClient
+from dioptra_worker.provenance.manifest import RECEIPT_TAG
+from dioptra_worker.tools.jobs.control.submission import submit_checked
 from dioptra_worker.tools.resources import (
     JobResult,
     StillRunning,
@@ -113,21 +119,27 @@ def test_import_again(bench: Bench, tmp_path: Path) -> None:
     tasks = folder / "plugins/hello_again/tasks.py"
     tasks.write_text(tasks.read_text().replace("Hello, {name}!", "Goodbye, {name}!"))
     (after,) = json.loads(bench.bring_in("--json", folder).stdout)
-    assert after == before
+    kinds = ("entrypoints", "plugins", "types")
+    assert [after[kind] for kind in kinds] == [before[kind] for kind in kinds]
+    assert before["were_there"]["entrypoints"] == []
+    assert after["were_there"]["entrypoints"] == ["hello-again"]
+    assert "hello_again" in after["were_there"]["plugins"]
     assert "Goodbye, World!" in _text(bench.run("hello-again"))
 
 
 def test_import_refused(bench: Bench, tmp_path: Path) -> None:
-    """A refusal ends the command with code 1 and the API's own reason."""
+    """A refusal ends the command with code 1 and a reason: ours, or the API's own."""
     folder = tmp_path / "hello"
     shutil.copytree(EXAMPLES / "hello-world", folder)
+    answer = bench.bring_in("--on-conflict", "fail", folder)
+    assert answer.returncode == 1
+    assert f"refused to import {folder}" in answer.stderr
+    assert "Traceback" not in answer.stderr
     toml = folder / "dioptra.toml"
     toml.write_text(toml.read_text().replace('plugins = ["hello"]', 'plugins = ["x"]'))
     answer = bench.bring_in(folder)
     assert answer.returncode == 1
-    assert f"refused to import {folder}" in answer.stderr
-    assert "Plugins ['x'] used but not declared" in answer.stderr
-    assert "Traceback" not in answer.stderr
+    assert "dioptra.toml:39:12: error: 'plugins' of entrypoint" in answer.stderr
 
 
 def test_import_with_wrong_password(bench: Bench) -> None:
@@ -244,6 +256,36 @@ def test_evaluation_is_repeatable(bench: Bench) -> None:
 
 
 @pytest.mark.slow
+def test_evaluation_comes_out_again_without_any_service(
+    bench: Bench, mlflow_reader: MlflowReader, tmp_path: Path
+) -> None:
+    """Its capsule is replayed in an empty folder, without network: equal metrics."""
+    result = bench.run("sklearn-evaluation", values={"seed": 5})
+    file = tmp_path / "evaluation.crate.zip"
+    run = str(result.run_id)
+    until(lambda: RECEIPT_TAG in mlflow_reader.tags(run))
+    making = ["jobs", "capsule", str(result.job.id), "-o", str(file)]
+    subprocess.run([PROGRAM, *making], env=bench.environment, check=True, timeout=100)
+    folder = tmp_path / "empty"
+    folder.mkdir()
+    done = subprocess.run(
+        [*cut_off(), PROGRAM, "capsule", "replay", "--here", "--json", file],
+        cwd=folder,
+        env={"PATH": os.environ["PATH"], "HOME": str(folder)},
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    found = json.loads(done.stdout)
+    assert found["status"] == "finished", found["reason"]
+    for point in result.metrics:
+        assert found["metrics"][point.name][str(point.step)] == point.value
+    differing = [it["name"] for it in found["differences"] if it["kind"] != "artifact"]
+    assert differing == []
+
+
+@pytest.mark.slow
 def test_batch(bench: Bench) -> None:
     """A batch is evaluated once: the second job finds nothing left to do."""
     first, again = (bench.run("batch-evaluation") for _ in range(2))
@@ -290,6 +332,23 @@ def test_submit_with_a_wrong_name(bench: Bench) -> None:
     other = replace(bench, queue=f"{bench.queue}x")
     with pytest.raises(Unknown, match=f"no queue '{bench.queue}x'.*'{bench.queue}'"):
         other.run("hello-world")
+
+
+def test_submit_that_does_not_fit(bench: Bench) -> None:
+    """Values and artifacts of another type are told before there is a job."""
+    letter = bench.run("hello-world").artifact("letter")
+    hello = Submission(entrypoint="hello-world", queue=bench.queue, experiment="x")
+    consume = replace(hello, entrypoint="chain-consume")
+    for wanted, words in (
+        (replace(hello, values={"times": "two"}), "'times': 'two' is no integer"),
+        (consume, "'readings' is not given: --artifact readings=ID"),
+        (
+            replace(consume, artifacts={"readings": letter, "by_day": letter}),
+            f"type 'table', and artifact {letter.id} holds a value of type 'string'",
+        ),
+    ):
+        with pytest.raises(Unknown, match=words):
+            submit_checked(UserClient(bench.api), wanted)
 
 
 def test_waiting_has_an_end(bench: Bench) -> None:

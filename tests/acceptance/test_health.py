@@ -14,14 +14,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 import requests
-from tests.plugins.testbed import Platform
+from tests.plugins.testbed import Platform, own_platform
 from tests.plugins.until import until
+from tests.plugins.user_locks import assert_locks_only
 from tests.plugins.worker_process import WorkerProcess, worker
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from tests.plugins.clients import ApiClient
 
     from dioptra_worker.tools.local import LocalStack
 
@@ -82,9 +81,7 @@ def _free_port() -> int:
         return port
 
 
-@pytest.fixture(name="platform")
-def _platform(own_api: ApiClient) -> Platform:
-    return Platform(own_api)
+platform = own_platform
 
 
 @pytest.fixture(name="probed")
@@ -179,7 +176,9 @@ def test_nothing_is_left(own: LocalStack, platform: Platform, tmp_path: Path) ->
         code, words = probed.health()
         probed.session.close()
     assert (code, "none runs" in words) == (1, True)
-    assert list(running.work_dir.iterdir()) == []
+    left = {path.name for path in running.work_dir.iterdir()}
+    assert left <= {"users"}  # locks of jobs' users stay, for the next worker
+    assert_locks_only(running.work_dir / "users")
 
 
 def test_health_costs_milliseconds(probed: Probed) -> None:

@@ -6,8 +6,7 @@ import signal
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.plugins.people import Person
-from tests.plugins.testbed import Entrypoint, Platform
+from tests.plugins.testbed import Entrypoint, Platform, platform_of_a_test
 from tests.plugins.until import until
 from tests.plugins.worker_process import worker
 
@@ -15,7 +14,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import redis
-    from tests.plugins.clients import ApiClient, MlflowReader
+    from tests.plugins.clients import MlflowReader
+    from tests.plugins.people import Person
 
     from dioptra_worker.tools.local import LocalStack
 
@@ -42,14 +42,7 @@ def boom():
 """
 
 
-@pytest.fixture(name="platform")
-def _platform(api: ApiClient) -> Platform:
-    return Platform(api)
-
-
-@pytest.fixture(name="person")
-def _person(stack: LocalStack, tmp_path: Path) -> Person:
-    return Person(stack.environment(), tmp_path)
+platform = platform_of_a_test
 
 
 @pytest.fixture(name="holding")

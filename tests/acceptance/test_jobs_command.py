@@ -62,11 +62,6 @@ def _daemon(
         yield running
 
 
-@pytest.fixture(name="person")
-def _person(stack: LocalStack, tmp_path: Path) -> Person:
-    return Person(stack.environment(), tmp_path)
-
-
 @pytest.fixture(scope="module", name="greeting")
 def _greeting(platform: Platform, daemon: WorkerProcess) -> int:
     """A finished job with a parameter, a metric and an artifact."""
@@ -106,7 +101,7 @@ def test_list(platform: Platform, person: Person, greeting: int) -> None:
     assert row["age_seconds"] > took
     head, line = person.told("jobs", "list", "--queue", platform.queue).splitlines()
     assert head.split("\t") == [
-        *("ID", "STATUS", "NAME", "TYPE", "USER", "OBJECT", "AGE", "TOOK")
+        *("ID", "STATUS", "NAME", "TYPE", "USER", "EXPERIMENT", "AGE", "TOOK")
     ]
     assert line.split("\t")[:6] == [
         str(greeting),

@@ -9,15 +9,13 @@ import pytest
 from benchmarks.rivals import PEER, Rival, running
 from tests.plugins.people import Person
 from tests.plugins.stack import cache_folder, peer_python
-from tests.plugins.testbed import Platform
+from tests.plugins.testbed import Platform, platform_of_a_test
 
 from dioptra_worker.tools.local import ensure_peer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-    from tests.plugins.clients import ApiClient
 
     from dioptra_worker.tools.local import LocalStack
 
@@ -36,9 +34,7 @@ SLOW = 120.0
 """Seconds that this worker may take to begin a job: it imports everything anew."""
 
 
-@pytest.fixture(name="platform")
-def _platform(api: ApiClient) -> Platform:
-    return Platform(api)
+platform = platform_of_a_test
 
 
 @pytest.fixture(name="worker")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 from playwright.sync_api import expect
 from tests.plugins.browser import PATIENCE, opened, running_browser
+from tests.plugins.faint import FAINT_TEXTS
 from tests.plugins.people import Person
 from tests.plugins.worker_process import worker
 
@@ -77,37 +78,6 @@ class Odd(ArtifactTaskInterface):
 """
 MARKUP = "waited <img src=x onerror=alert(3)> enough"
 PHONE = {"viewport": {"width": 390, "height": 844}, "is_mobile": True}
-
-CONTRAST = """
-() => {
-  const channel = (value) => {
-    value /= 255;
-    return value <= 0.04045 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4;
-  };
-  const parts = (colour) => colour.match(/[\\d.]+/g).map(Number);
-  const light = ([r, g, b]) =>
-    0.2126 * channel(r) + 0.7152 * channel(g) + 0.0722 * channel(b);
-  const ground = (element) => {
-    for (let at = element; at; at = at.parentElement) {
-      const colour = parts(getComputedStyle(at).backgroundColor);
-      if (colour.length < 4 || colour[3] > 0) return colour;
-    }
-    return [255, 255, 255];
-  };
-  const poor = [];
-  for (const element of document.querySelectorAll("main *, header *")) {
-    const own = [...element.childNodes].some(
-      (node) => node.nodeType === Node.TEXT_NODE && node.data.trim());
-    if (!own || !element.checkVisibility()) continue;
-    const [a, b] = [light(parts(getComputedStyle(element).color)),
-      light(ground(element))].sort((x, y) => y - x);
-    const ratio = (a + 0.05) / (b + 0.05);
-    if (ratio < 4.5) poor.push(`${element.className || element.tagName}: ${ratio}`);
-  }
-  return poor;
-}
-"""
-"""Says which texts are too faint to be read by everybody (WCAG AA wants 4.5)."""
 
 
 @pytest.fixture(scope="module", name="browser")
@@ -290,6 +260,8 @@ def test_rerun(
     with open_page() as page:
         page.goto(f"{address}jobs/{greeting}")
         page.get_by_role("button", name="Re-run").click()
+        expect(page.locator("[name='value:name']")).to_have_value("Ada")
+        page.get_by_role("button", name="Run again").click()
         page.wait_for_url(lambda url: not url.endswith(f"/jobs/{greeting}"))
         new = int(page.url.rpartition("/")[2])
         status = page.locator("#parts .pill")
@@ -308,6 +280,7 @@ def test_cancel(
         page.goto(f"{address}jobs/{job}")
         expect(page.locator("#log")).to_contain_text("waiting now", timeout=PATIENCE)
         page.get_by_role("button", name="Cancel").click()
+        page.get_by_role("button", name="Cancel the job").click()
         status = page.locator("#parts .pill")
         expect(status).to_contain_text("failed", timeout=PATIENCE)
         expect(page.locator("#log")).to_contain_text("cancelled by")
@@ -322,7 +295,7 @@ def test_contrast(
     with open_page(color_scheme=scheme) as page:
         for path in ("", f"jobs/{greeting}", f"jobs/{failing}"):
             page.goto(address + path)
-            assert page.evaluate(CONTRAST) == []
+            assert page.evaluate(FAINT_TEXTS) == []
         ground = "getComputedStyle(document.body).backgroundColor.match(/\\d+/)[0]"
         assert (int(page.evaluate(ground)) < 128) == (scheme == "dark")
 

@@ -64,11 +64,6 @@ def _daemon(
         yield running
 
 
-@pytest.fixture(name="person")
-def _person(stack: LocalStack, tmp_path: Path) -> Person:
-    return Person(stack.environment(), tmp_path)
-
-
 @pytest.fixture(name="other")
 def _other(stack: LocalStack, api: ApiClient, tmp_path: Path) -> Person:
     """Another user of the platform, who administers no group."""

@@ -42,6 +42,9 @@ def test_interrupted(tmp_path: Path, service: str) -> None:
     assert "Traceback" not in said
     assert took < LIMIT
     assert _using(folder) == []
+    assert not folder.exists()
+    _, _, after = said.partition("interrupted: what was started is ended")
+    assert "start " not in after  # no tick
 
 
 def _using(folder: Path) -> list[bytes]:

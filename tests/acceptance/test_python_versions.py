@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,6 +10,7 @@ from tests.plugins.worker_process import worker
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from tests.plugins.testbed import Platform
 
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
-HELLO_WORLD = Path(__file__).parents[2] / "entrypoints/hello-world"
 SOURCE = """
 import sys
 
@@ -33,12 +31,22 @@ def say(name):
 """
 
 
-@pytest.fixture(name="later", scope="module", params=["3.12", "3.13"])
+def _if_there(version: str) -> object:
+    return pytest.param(
+        version,
+        marks=pytest.mark.skipif(
+            interpreter(version) is None, reason=f"there is no Python {version} here"
+        ),
+    )
+
+
+@pytest.fixture(
+    name="later", scope="module", params=[_if_there("3.12"), _if_there("3.13")]
+)
 def _later(request: pytest.FixtureRequest) -> Iterator[tuple[str, Path]]:
     """A version, and the folder of the programs that it runs."""
     python = interpreter(request.param)
-    if python is None:
-        pytest.skip(f"there is no Python {request.param}")
+    assert python is not None
     with installed(python) as programs:
         yield request.param, programs
 
@@ -71,18 +79,3 @@ def test_jobs(
         running.send()
         assert running.wait() == 0
     assert "Traceback" not in running.log
-
-
-def test_a_run_without_a_server(later: tuple[str, Path], tmp_path: Path) -> None:
-    """An entrypoint runs from its folder, with nothing else installed."""
-    _, programs = later
-    done = subprocess.run(
-        [programs / "dioptra-worker", "run", HELLO_WORLD],
-        cwd=tmp_path,
-        env={"PATH": "/usr/bin:/bin", "HOME": str(tmp_path)},
-        capture_output=True,
-        text=True,
-        timeout=100,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -15,6 +16,10 @@ import pytest
 from tests.acceptance.live import Live
 from tests.plugins.worker_process import wait_until_gone
 from tests.unit.tools.workbench.folders import EXAMPLES, sums, write
+
+from dioptra_worker.provenance.chain import chained, digest, log_record
+from dioptra_worker.provenance.manifest import read_manifest
+from dioptra_worker.tools.workbench.running.results import as_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -202,6 +207,97 @@ def test_artifacts_of_one_run_go_into_the_next(tmp_path: Path) -> None:
     assert "summarized readings=12 days=3" in answer.stdout
 
 
+def test_a_run_says_what_it_was_run_on_as_a_job_does(tmp_path: Path) -> None:
+    """Its manifest names each input, plugin, output, point and line, with digests."""
+    made = _json(tmp_path, EXAMPLES / "artifact-chain/produce.yml")["artifacts"]
+    places = {name: as_path(uri) for name, uri in made.items()}
+    linked = tmp_path / "linked by another name.json"
+    linked.symlink_to(places["readings"])
+    found = _json(
+        tmp_path,
+        EXAMPLES / "artifact-chain/consume.yml",
+        *("--artifact", f"readings:TableFile={linked}"),
+        *("--artifact", f"by_day={places['by-day']}"),
+    )
+    kept = tmp_path / "mlruns/0" / found["run"] / "artifacts/dioptra"
+    data = (kept / "manifest.json").read_bytes()
+    tag = kept.parents[1] / "tags/dioptra.manifest"
+    assert tag.read_text() == hashlib.sha256(data).hexdigest()
+    manifest = read_manifest(data)
+    assert (manifest.job.id, manifest.job.status) == (0, "finished")
+    assert (manifest.platform.version, manifest.job.queue) == ("", "")
+    readings, by_day = manifest.inputs
+    assert (readings.name, readings.file_name) == ("readings", linked.name)
+    (only,) = readings.files
+    assert only.path == linked.name
+    assert only.sha256 == digest(places["readings"].read_bytes())
+    assert {it.path: it.sha256 for it in by_day.files} == {
+        file.name: digest(file.read_bytes()) for file in places["by-day"].iterdir()
+    }
+    code = {it.path: it.sha256 for it in manifest.plugins if it.role == "tasks"}
+    source = EXAMPLES / "artifact-chain/plugins/weather/compare.py"
+    assert code["weather/compare.py"] == digest(source.read_bytes())
+    assert manifest.determinism.seed
+    assert "click" in manifest.environment.packages
+    records = [json.loads(it) for it in (kept / "log.jsonl").read_text().splitlines()]
+    (segment,) = manifest.log.segments
+    assert manifest.log.lines == len(records) == len(found["log"])
+    assert segment.chain == chained(log_record(**it) for it in records)
+
+
+def test_two_runs_are_compared(tmp_path: Path) -> None:
+    """What was given otherwise is named, with what came of it."""
+    folders = []
+    for name in ("Ada", "Bob"):
+        found = _json(tmp_path, EXAMPLES / "hello-world", "-P", f"name={name}")
+        folders.append(tmp_path / "mlruns/0" / found["run"])
+
+    def differing(code: int = 1) -> list[tuple[str, str]]:
+        answer = subprocess.run(
+            [COMMAND, "capsule", "diff", "--json", *map(str, folders)],
+            env=_environment(tmp_path),
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+            check=False,
+        )
+        assert answer.returncode == code, answer.stderr
+        named = [(it["kind"], it["name"]) for it in json.loads(answer.stdout or "[]")]
+        return [it for it in named if it != ("determinism", "seed")]
+
+    letter = ("artifact", "outputs/letter/letter.md")
+    assert differing() == [("parameter", "name"), letter]
+    (folders[1] / "artifacts/letter/letter.md").write_text("Hello, Eve!")
+    assert differing() == []  # nothing is said of what was changed since
+
+
+def test_a_run_without_room_for_its_manifest_has_its_result(tmp_path: Path) -> None:
+    """What cannot be recorded is a warning."""
+    write(
+        tmp_path,
+        {
+            "dioptra.yml": """
+            tasks:
+              spoil: {plugin: spoiler.tasks.spoil, outputs: {x: any}}
+            graph:
+              spoilt: {task: spoil}
+            """,
+            "plugins/spoiler/tasks.py": """
+            import pathlib
+            import mlflow
+            from dioptra import pyplugs
+
+            @pyplugs.register
+            def spoil():
+                pathlib.Path(mlflow.get_artifact_uri()[7:], "dioptra").touch()
+            """,
+        },
+    )
+    found = _json(tmp_path, "dioptra.yml")
+    assert found["status"] == "finished"
+    assert "manifest is not kept" in found["log"][-1]["message"]
+
+
 def test_metrics_and_a_client_without_a_server(tmp_path: Path) -> None:
     """Metrics are shown and kept; another call of the API says that there is none."""
     write(
@@ -306,7 +402,7 @@ def test_watch_breaks_and_mends(live: Callable[..., Live], tmp_path: Path) -> No
     command.wait_for("finished after", 2)
     command.wait_for("waiting for a change", 5)
     command.process.send_signal(signal.SIGINT)
-    assert command.end() == 0
+    assert command.end() == 130
     assert "Traceback" not in command.said.replace(
         'Traceback (most recent call last):\n        File "sums', ""
     )
@@ -325,7 +421,7 @@ def test_a_change_stops_a_run_that_nobody_wants_any_more(
     plugin.write_text(whole)
     command.wait_for("finished after")
     command.process.send_signal(signal.SIGINT)
-    assert command.end() == 0
+    assert command.end() == 130
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

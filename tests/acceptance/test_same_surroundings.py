@@ -185,7 +185,11 @@ def test_what_can_be_observed(bench: Bench, folder: Path, tmp_path: Path) -> Non
     assert "observed/parts/helper.py" in here["plugins"]
     # The worker has imported MLflow beforehand, and here nothing else is.
     assert ahead[1] - ahead[0] <= {"dioptra_worker.tracking.folder_run"}
-    assert variables[1] - variables[0] <= {*os.environ, "MLFLOW_ALLOW_FILE_STORE"}
+    assert variables[1] - variables[0] <= {
+        *os.environ,
+        "MLFLOW_ALLOW_FILE_STORE",
+        "PYTHONBREAKPOINT",
+    }
     missing = variables[0] - variables[1]
     # Python sets the last where no variable says what language is spoken.
     assert all(name.startswith((*SERVERS, "LC_CTYPE")) for name in missing), missing

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import socket
-import subprocess
 import sys
 import venv
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from tests.acceptance.live import Live
-from tests.acceptance.tutorial_page import blocks
+from tests.acceptance.tutorial_page import blocks, shell
 from tests.plugins.stack import cache_folder
 
 if TYPE_CHECKING:
@@ -57,19 +56,7 @@ def _environment(folder: Path, programs: Path) -> dict[str, str]:
 
 
 def _shell(script: str, folder: Path, environment: Mapping[str, str]) -> str:
-    answer = subprocess.run(
-        ["sh", "-euc", script],
-        cwd=folder,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    said = answer.stdout + answer.stderr
-    assert answer.returncode == 0, f"{script}\n{said}"
-    return said
+    return shell(script, folder, environment, timeout=300)
 
 
 def _expect(shown: Block, said: str) -> None:
@@ -143,7 +130,7 @@ def _break_and_mend(
                 _expect(block, watching.said[heard:])
         assert "finished after" in watching.said[heard:]
         watching.interrupt()
-        assert watching.end() == 0
+        assert watching.end() == 130
     finally:
         watching.close()
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
 FENCE = re.compile(r"^```([\w-]+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
@@ -52,3 +53,35 @@ def blocks(page: Path) -> Iterator[Block]:
     for found in FENCE.finditer(text):
         names = _NAME.findall(text[: found.start()])
         yield Block(found[1], found[2], names[-1] if names else "")
+
+
+def shell(
+    script: str,
+    folder: Path,
+    environment: Mapping[str, str],
+    *,
+    timeout: float,
+    prefix: tuple[str, ...] = (),
+) -> str:
+    """What a shell says that does what a reader types; all of it must succeed.
+
+    Args:
+        script: What is typed.
+        folder: Where.
+        environment: The reader's whole environment.
+        timeout: Seconds that it may take.
+        prefix: A program to run the shell in, with its arguments.
+    """
+    answer = subprocess.run(
+        [*prefix, "sh", "-euc", script],
+        cwd=folder,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
+    said = answer.stdout + answer.stderr
+    assert answer.returncode == 0, f"{script}\n{said}"
+    return said

@@ -11,14 +11,13 @@ from tests.plugins.certificates import self_signed, server_side
 from tests.plugins.outcomes import FAILED, FINISHED
 from tests.plugins.stepwise import StepwiseJob
 from tests.plugins.tcp_proxy import tcp_proxy
-from tests.plugins.testbed import Platform
+from tests.plugins.testbed import Platform, platform_of_a_test
 from tests.plugins.worker_process import times, worker
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
     from pathlib import Path
 
-    from tests.plugins.clients import ApiClient
     from tests.plugins.fault_report import FaultReport
     from tests.plugins.outcomes import Witness
 
@@ -47,9 +46,7 @@ def _seldom(address: str) -> Collection[pytest.MarkDecorator]:
     return () if address in EVERY_DAY else (pytest.mark.slow,)
 
 
-@pytest.fixture(name="platform")
-def _platform(api: ApiClient) -> Platform:
-    return Platform(api)
+platform = platform_of_a_test
 
 
 @pytest.fixture(name="tls_ports")

@@ -35,6 +35,51 @@ LEASE_TTL = 6.0
 
 
 @pytest.mark.parametrize("step", [HOUR, -HOUR], ids=["ahead", "back"])
+def test_a_job_that_is_parked_at_its_end(
+    step: float,
+    api: ApiClient,
+    stack: LocalStack,
+    mlflow_reader: MlflowReader,
+    tmp_path: Path,
+) -> None:
+    """Its pauses are what they are, and nothing is given up sooner, or never."""
+    library = build(tmp_path)
+    assert library is not None
+    clock = SteppedClock(library, tmp_path / "clock")
+    platform = Platform(api)
+    with fault_proxy(stack.environment()["DIOPTRA_API"]) as proxy:
+        environment = {**stack.environment(), **clock.environment}
+        environment["DIOPTRA_API"] = proxy.url
+        settings = {
+            **times(retry_pace=0.2, taken_timeout=1.0),
+            # Less than the step, and more than the job waits.
+            "DIOPTRA_WORKER_DELIVERY_DEADLINE": str(HOUR / 2),
+        }
+        with worker(
+            environment, tmp_path / "worker", platform.queue, settings=settings
+        ) as process:
+            # Its artifact is in its store before the step, and waits to be registered.
+            rule = proxy.add(Rule("POST", r"/artifacts/?$", answer(500), times=10**6))
+            parked = StepwiseJob(platform, tmp_path / "parked")
+            parked.go_on()
+            waiting = StepwiseJob(platform, tmp_path / "waiting", artifact=False)
+            waiting.go_on()
+            process.wait_for(f"job {parked.job} is parked for")
+            clock.step(step)
+            assert platform.wait(waiting.job, seconds=60) == "finished"
+            process.wait_for(f"job {parked.job} goes back to queue", seconds=60)
+            until(lambda: process.log.count(f"job {parked.job} started") > 1)
+            rule.times = 0
+            assert platform.wait(parked.job, seconds=60) == "finished"
+            assert process.process.poll() is None
+    assert len(parked.runs) == parked.ends == 1
+    assert mlflow_reader.status(platform.run_id(parked.job)) == "FINISHED"
+    assert len(platform.job(parked.job)["artifacts"]) == 1
+    assert platform.log(parked.job)[-1].text == "the job finished"
+    assert "Traceback" not in process.log
+
+
+@pytest.mark.parametrize("step", [HOUR, -HOUR], ids=["ahead", "back"])
 def test_a_running_and_a_parked_job(
     step: float,
     api: ApiClient,

@@ -8,7 +8,7 @@ import pytest
 from rq import Queue
 from rq.job import Job
 from tests.plugins.outcomes import FINISHED
-from tests.plugins.testbed import Platform
+from tests.plugins.testbed import Platform, platform_of_a_test
 from tests.plugins.until import until
 from tests.plugins.worker_process import worker
 
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import redis
-    from tests.plugins.clients import ApiClient
     from tests.plugins.fault_report import FaultReport
     from tests.plugins.outcomes import Witness
 
@@ -45,9 +44,7 @@ def run(folder):
 """
 
 
-@pytest.fixture(name="platform")
-def _platform(api: ApiClient) -> Platform:
-    return Platform(api)
+platform = platform_of_a_test
 
 
 def _submit(platform: Platform, marks: Path, jobs: int = 1) -> list[int]:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from tests.plugins.clients import MlflowReader
     from tests.plugins.fault_report import FaultReport
-    from tests.plugins.outcomes import Witness
+    from tests.plugins.outcomes import Outcome, Witness
     from tests.plugins.testbed import Platform
 
     from dioptra_worker.tools.local import LocalStack
@@ -275,26 +275,19 @@ def _scene(isolation: str, platform: Platform, daemon: WorkerProcess) -> Scene:
     return Scene(platform, daemon, standby=isolation == "spawn")
 
 
-def _each_of(cases: list[Case]) -> pytest.MarkDecorator:
-    return pytest.mark.parametrize(
-        ("isolation", "case"),
-        [
-            pytest.param(
-                isolation,
-                case,
-                id=f"{isolation}-{case.name}",
-                marks=pytest.mark.slow if isolation == "spawn" else (),
-            )
-            for isolation in ("fork", "spawn")
-            for case in cases
-            if isolation == "fork" or case.spawned
-        ],
-        indirect=["isolation"],
-        scope="module",
-    )
-
-
+# Of the module's scope, and apart from the cases: else each case would want the other
+# isolation than the one before it, and a new worker.
 FORKED = pytest.mark.parametrize("isolation", ["fork"], indirect=True, scope="module")
+SPAWNED = pytest.mark.parametrize(
+    "isolation",
+    [pytest.param("spawn", marks=pytest.mark.slow)],
+    indirect=True,
+    scope="module",
+)
+
+
+def _each_of(cases: list[Case]) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("case", cases, ids=[case.name for case in cases])
 
 
 def _submit(scene: Scene, case: Case, folder: Path) -> int:
@@ -307,11 +300,27 @@ def _submit(scene: Scene, case: Case, folder: Path) -> int:
     return scene.platform.submit(entrypoint, timeout=case.timeout)
 
 
+@FORKED
 @_each_of(FINE)
 def test_odd_but_harmless(
     case: Case, scene: Scene, witness: Witness, tmp_path: Path
 ) -> None:
     """What a task does to its own process is no reason for its job to fail."""
+    _assert_harmless(case, scene, witness, tmp_path)
+
+
+@SPAWNED
+@_each_of([case for case in FINE if case.spawned])
+def test_odd_but_harmless_in_a_spawned_process(
+    case: Case, scene: Scene, witness: Witness, tmp_path: Path
+) -> None:
+    """Nor is it in a process that was not forked."""
+    _assert_harmless(case, scene, witness, tmp_path)
+
+
+def _assert_harmless(
+    case: Case, scene: Scene, witness: Witness, tmp_path: Path
+) -> None:
     job = _submit(scene, case, tmp_path)
     outcome = witness.outcome(job, says="the job finished")
     text = scene.platform.text(job)
@@ -538,6 +547,7 @@ return Bomb()
 ]
 
 
+@FORKED
 @_each_of(BAD)
 def test_bad_end(
     case: Case,
@@ -547,6 +557,21 @@ def test_bad_end(
     tmp_path: Path,
 ) -> None:
     """However a task ends its process, the job fails everywhere, and says why."""
+    outcome = _bad_outcome(case, scene, witness, tmp_path)
+    if case.row:
+        fault_report.job(case.row, f"a task that {case.name}", outcome)
+
+
+@SPAWNED
+@_each_of([case for case in BAD if case.spawned])
+def test_bad_end_of_a_spawned_process(
+    case: Case, scene: Scene, witness: Witness, tmp_path: Path
+) -> None:
+    """One that was not forked is no different."""
+    _bad_outcome(case, scene, witness, tmp_path)
+
+
+def _bad_outcome(case: Case, scene: Scene, witness: Witness, tmp_path: Path) -> Outcome:
     job = _submit(scene, case, tmp_path)
     outcome = witness.outcome(job, says="the job failed")
     text = scene.platform.text(job)
@@ -557,9 +582,8 @@ def test_bad_end(
         assert words in text, text[-5000:]
     for words in case.never:
         assert words not in text
-    if case.row:
-        fault_report.job(case.row, f"a task that {case.name}", outcome)
     scene.assert_clean()
+    return outcome
 
 
 @FORKED

@@ -15,7 +15,7 @@ from tests.plugins.outcomes import FAILED, FINISHED
 from tests.plugins.scene import Scene
 from tests.plugins.small_disk import may_mount, small_disk
 from tests.plugins.until import PATIENCE, until
-from tests.plugins.worker_process import worker
+from tests.plugins.worker_process import times, worker
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -158,7 +158,7 @@ def test_a_full_disk(
     fault_report: FaultReport,
     tmp_path: Path,
 ) -> None:
-    """A disk that fills up, or is full, fails the job with that as its cause."""
+    """A job that fills the disk fails; one that comes to a full disk is tried again."""
     with (
         small_disk(tmp_path / "disk", "3m") as disk,
         worker(
@@ -181,11 +181,13 @@ def test_a_full_disk(
             free = os.statvfs(disk)
             file.write(bytes((free.f_bavail - 1) * free.f_frsize))
         fine = platform.entrypoint(FINE, {"fine": {"fine": []}})
-        outcome = witness.outcome(platform.submit(fine), says="the job failed")
-        assert (outcome.api, outcome.rq) == ("failed", "failed")
-        assert "No space left on device" in outcome.line
-        fault_report.job("25b", "4 KB left at the start", outcome)
+        job = platform.submit(fine)
+        running.wait_for("this worker cannot prepare jobs")
+        assert "No space left on device" in running.log
         (disk / "other").unlink()
+        outcome = witness.outcome(job, says="the job finished")
+        assert outcome.statuses == FINISHED
+        fault_report.job("25b", "4 KB left at the start, for a while", outcome)
         scene.assert_clean()
 
 
@@ -225,15 +227,17 @@ def test_a_temporary_folder_that_is_missing(
         scene.assert_clean()
 
 
+@pytest.mark.timeout(300)  # with a report of faults, pauses are as long as in earnest
 def test_a_work_folder_that_goes(
     stack: LocalStack, platform: Platform, witness: Witness, tmp_path: Path
 ) -> None:
-    """A work folder that is missing is made, at the start and whenever it goes."""
+    """A work folder that is missing is made; a job for which it never can be fails."""
+    folder = {"DIOPTRA_WORKER_WORK_DIR": str(tmp_path / "not" / "yet")}
     with worker(
         stack.environment(),
         tmp_path,
         platform.queue,
-        settings={"DIOPTRA_WORKER_WORK_DIR": str(tmp_path / "not" / "yet")},
+        settings={**folder, **times(trouble_pace=0.02)},
     ) as running:
         running.work_dir = tmp_path / "not" / "yet"
         scene = Scene(platform, running)
@@ -243,8 +247,9 @@ def test_a_work_folder_that_goes(
         shutil.rmtree(tmp_path / "not")
         (tmp_path / "not").write_text("a file is in the way")
         entrypoint = platform.entrypoint(FINE, {"fine": {"fine": []}})
-        outcome = witness.outcome(platform.submit(entrypoint), says="the job failed")
+        job = platform.submit(entrypoint)
+        outcome = witness.outcome(job, says="the job failed", seconds=2 * PATIENCE)
         assert (outcome.api, outcome.rq) == ("failed", "failed")
-        assert "not" in outcome.line
+        assert str(tmp_path / "not") in outcome.line
         (tmp_path / "not").unlink()
         scene.assert_clean()

@@ -13,7 +13,7 @@ from rq.job import Job
 from tests.plugins.fault_proxy import Rule, drop, fault_proxy
 from tests.plugins.outcomes import FAILED, FINISHED
 from tests.plugins.stepwise import StepwiseJob
-from tests.plugins.testbed import Platform
+from tests.plugins.testbed import Platform, platform_of_a_test
 from tests.plugins.until import until
 from tests.plugins.worker_process import alive, times, wait_until_gone, worker
 
@@ -35,9 +35,7 @@ SETTINGS = {"DIOPTRA_WORKER_KILL_GRACE": "1", "DIOPTRA_WORKER_SHUTDOWN_GRACE": "
 LOST = "the worker that ran this job was lost"
 
 
-@pytest.fixture(name="platform")
-def _platform(api: ApiClient) -> Platform:
-    return Platform(api)
+platform = platform_of_a_test
 
 
 @pytest.fixture(name="stepwise")

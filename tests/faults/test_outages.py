@@ -13,7 +13,7 @@ import redis
 from tests.plugins.clients import ApiClient, MlflowReader, s3_client
 from tests.plugins.outcomes import FAILED, FINISHED, Outcome, Witness
 from tests.plugins.stepwise import RESULTS_WAIT, StepwiseJob
-from tests.plugins.testbed import Platform
+from tests.plugins.testbed import Platform, own_platform
 from tests.plugins.worker_process import WorkerProcess, times, worker
 
 from dioptra_worker.tools.local.config import BUCKET, StackConfig
@@ -36,9 +36,7 @@ SETTINGS = {
 }
 
 
-@pytest.fixture(name="platform")
-def _platform(own_api: ApiClient) -> Platform:
-    return Platform(own_api)
+platform = own_platform
 
 
 @pytest.fixture(name="mlflow")

@@ -13,14 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.plugins.testbed import Platform
+from tests.plugins.testbed import Platform, own_platform
 from tests.plugins.until import until
 from tests.plugins.worker_process import WorkerProcess, worker
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from tests.plugins.clients import ApiClient
 
     from dioptra_worker.tools.local import LocalStack
 
@@ -60,9 +58,7 @@ SETTINGS = {
 }
 
 
-@pytest.fixture(name="platform")
-def _platform(own_api: ApiClient) -> Platform:
-    return Platform(own_api)
+platform = own_platform
 
 
 def _submit(platform: Platform, marks: Path) -> int:

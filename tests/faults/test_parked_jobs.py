@@ -10,7 +10,7 @@ import pytest
 from tests.plugins.fault_proxy import Rule, answer, fault_proxy
 from tests.plugins.people import Person
 from tests.plugins.stepwise import StepwiseJob
-from tests.plugins.testbed import Platform
+from tests.plugins.testbed import Platform, platform_of_a_test
 from tests.plugins.until import until
 from tests.plugins.worker_process import times, worker
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import redis
-    from tests.plugins.clients import ApiClient, MlflowReader
+    from tests.plugins.clients import MlflowReader
     from tests.plugins.fault_proxy import FaultProxy
     from tests.plugins.worker_process import WorkerProcess
 
@@ -31,9 +31,7 @@ PARKED = "dioptra-worker:parked"
 ALWAYS = 10**6
 
 
-@pytest.fixture(name="platform")
-def _platform(api: ApiClient) -> Platform:
-    return Platform(api)
+platform = platform_of_a_test
 
 
 @pytest.fixture(name="proxy")

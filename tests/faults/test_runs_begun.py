@@ -8,17 +8,21 @@ import os
 import signal
 import threading
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from rq.command import send_stop_job_command
 from tests.plugins.fault_proxy import Rule, fault_proxy
+from tests.plugins.stepwise import StepwiseJob
 from tests.plugins.testbed import Platform
 from tests.plugins.until import until
 from tests.plugins.worker_process import WorkerProcess, worker
 
+from dioptra_worker.broker.runs_to_close import UNKNOWN_RUNS
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     import redis
@@ -156,6 +160,7 @@ def _held(
     job = platform.submit(platform.entrypoint(SOURCE, {"only": {"nothing": []}}))
     try:
         assert creation.asked.wait(60)
+        running.wait_for(f"job {job} started")  # its claim is under way as well
         yield Setting(running, platform, job, client)
     finally:
         creation.may_end.set()
@@ -216,3 +221,74 @@ def test_stopped_while_its_run_is_made(
             says=lambda: f"{runs(job)}\n{setting.running.log}",
         )
         assert runs(job) == (["FAILED"] if how == "out_of_time" else ["KILLED"])
+
+
+def test_redis_has_forgotten_it(
+    stack: LocalStack,
+    api: ApiClient,
+    redis_client: redis.Redis,
+    mlflow_reader: MlflowReader,
+    tmp_path: Path,
+) -> None:
+    """A worker is lost, its job deleted, and Redis forgets: its folder tells the next.
+
+    Of a job that is there the REST API says which run it has.
+    """
+    platform = Platform(api)
+    stepwise = StepwiseJob(platform, tmp_path / "marks", artifact=False)
+    job = stepwise.job
+
+    def runs() -> dict[str, str]:
+        found = mlflow_reader.search(f"tags.`dioptra.jobId` = '{job}'")
+        return {run["info"]["run_id"]: run["info"]["status"] for run in found}
+
+    def begin() -> AbstractContextManager[WorkerProcess]:
+        environment, folder = stack.environment(), tmp_path / "worker"
+        return worker(environment, folder, platform.queue, settings=SETTINGS)
+
+    with begin() as lost:
+        stepwise.wait_at(0)
+        ((first, status),) = runs().items()
+        assert status == "RUNNING"
+        lost.send(signal.SIGKILL)
+        lost.wait()
+        known: Any = redis_client.hgetall(UNKNOWN_RUNS)
+        (token,) = [key for key, it in known.items() if json.loads(it)["job_id"] == job]
+        redis_client.hdel(UNKNOWN_RUNS, token)
+    api.delete(f"/jobs/{job}")
+    stepwise.go_on()
+    with begin() as running:
+        until(lambda: runs()[first] == "KILLED", seconds=60, says=lambda: running.log)
+
+
+def test_a_job_that_is_not_run_after_all(
+    stack: LocalStack, api: ApiClient, mlflow_reader: MlflowReader, tmp_path: Path
+) -> None:
+    """The run that was created beside a claim which was refused is closed."""
+    platform = Platform(api)
+    job = platform.submit(platform.entrypoint(SOURCE, {"only": {"nothing": []}}))
+    api.delete(f"/jobs/{job}")
+
+    def runs() -> list[str]:
+        found = mlflow_reader.search(f"tags.`dioptra.jobId` = '{job}'")
+        return [run["info"]["status"] for run in found]
+
+    creation = Creation(is_made=True)
+    creation.may_end.set()
+
+    def refuse_late(exchange: Exchange) -> None:
+        creation.asked.wait(60)
+        exchange.reply(exchange.forward())
+
+    environment = stack.environment()
+    with (
+        fault_proxy(environment["DIOPTRA_API"]) as api_proxy,
+        fault_proxy(environment["MLFLOW_TRACKING_URI"]) as mlflow_proxy,
+    ):
+        api_proxy.add(Rule("PUT", r"/status$", refuse_late))
+        mlflow_proxy.add(Rule("POST", r"/runs/create", creation))
+        environment["DIOPTRA_API"] = api_proxy.url
+        environment["MLFLOW_TRACKING_URI"] = mlflow_proxy.url
+        with worker(environment, tmp_path, platform.queue) as running:
+            running.wait_for(f"job {job} is not ours to run", seconds=60)
+            until(lambda: runs() == ["KILLED"], says=lambda: f"{runs()}")

@@ -144,7 +144,7 @@ def tell(secrets):
 
 
 def report():
-    from dioptra_worker.sdk import bridge
+    from dioptra_worker.sdk.worker import bridge
     cookies = dict(bridge.installed().session().cookies)
     assert cookies
     print("cookies:", *cookies.values())

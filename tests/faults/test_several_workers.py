@@ -13,7 +13,7 @@ import pytest
 from rq.job import Job
 from tests.plugins.stepwise import StepwiseJob
 from tests.plugins.tcp_proxy import tcp_proxy
-from tests.plugins.testbed import Platform
+from tests.plugins.testbed import Platform, platform_of_a_test
 from tests.plugins.until import PATIENCE, until
 from tests.plugins.worker_process import WorkerProcess, alive, times, worker
 
@@ -67,9 +67,7 @@ ALONE = ["unshare", "--user", "--map-root-user", "--pid", "--fork", "--mount-pro
 """Has a process that is the first of its namespace, as in a container."""
 
 
-@pytest.fixture(name="platform")
-def _platform(api: ApiClient) -> Platform:
-    return Platform(api)
+platform = platform_of_a_test
 
 
 @pytest.fixture(name="hire")

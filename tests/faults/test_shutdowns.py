@@ -12,14 +12,13 @@ import pytest
 import redis
 from tests.plugins.outcomes import FINISHED
 from tests.plugins.switch import Switch, switch
-from tests.plugins.testbed import Platform
+from tests.plugins.testbed import Platform, platform_of_a_test
 from tests.plugins.worker_process import WorkerProcess, worker
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tests.plugins.clients import ApiClient
     from tests.plugins.outcomes import Witness
 
     from dioptra_worker.tools.local import LocalStack
@@ -49,9 +48,7 @@ def wait_for(path, deaf=False, seconds=60):
 """
 
 
-@pytest.fixture(name="platform")
-def _platform(api: ApiClient) -> Platform:
-    return Platform(api)
+platform = platform_of_a_test
 
 
 @dataclass(frozen=True)

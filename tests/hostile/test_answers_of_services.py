@@ -20,7 +20,7 @@ from tests.plugins.hostile_server import Conversation, hostile_server
 
 from dioptra_worker.api.client import DioptraApi
 from dioptra_worker.api.health import HealthAnswer
-from dioptra_worker.common.network import bounded_http
+from dioptra_worker.common.network import answer_pieces, bounded_http, origins
 from dioptra_worker.errors import (
     ArtifactError,
     ServiceError,
@@ -28,9 +28,9 @@ from dioptra_worker.errors import (
     ServiceUnavailable,
     WorkerError,
 )
-from dioptra_worker.sdk.bridge import Session
 from dioptra_worker.sdk.client.errors import APIConnectionError
 from dioptra_worker.sdk.client.transport import Patience, Transport
+from dioptra_worker.sdk.worker.bridge import Session
 from dioptra_worker.tools.lineage.mlflow_api import MlflowApi
 
 if TYPE_CHECKING:
@@ -233,7 +233,7 @@ def test_pieces_of_a_bomb_are_small() -> None:
     ):
         assert download.length is None
         sizes = [len(piece) for piece in download]
-    assert max(sizes) <= bounded_http.PIECE_BYTES
+    assert max(sizes) <= answer_pieces.PIECE_BYTES
     assert sum(sizes) == 50 << 20
 
 
@@ -432,7 +432,7 @@ def test_redirects_in_a_circle() -> None:
 )
 def test_where_a_redirect_may_lead(here: str, there: str, *, follows: bool) -> None:
     """The same scheme, host and port, or TLS at the same ones."""
-    assert bounded_http.may_follow(here, there) is follows
+    assert origins.may_follow(here, there) is follows
 
 
 def _cookies(count: int, size: int) -> list[str]:
@@ -517,7 +517,7 @@ def test_a_plugins_cookies_go_to_the_api_only() -> None:
     assert ["session=secret" in head for head in heads] == [True, False]
     for name in ("http://localhost:5000", "http://api.example", "http://[::1]:5000"):
         jar = bounded_http.BoundedSession()
-        jar.cookies.set_cookie(bounded_http.cookie_for(name, "a", "b"))
+        jar.cookies.set_cookie(origins.cookie_for(name, "a", "b"))
         prepared = [
             jar.prepare_request(requests.Request("GET", f"{url}/x"))
             for url in (name, "http://other.example")
@@ -626,8 +626,8 @@ def test_a_scheme_that_the_operator_allows(monkeypatch: pytest.MonkeyPatch) -> N
 )
 def test_an_address_that_is_read_in_two_ways_has_no_origin(target: str) -> None:
     """What one reader takes for our host and another for theirs is followed by none."""
-    assert bounded_http.origin(target) == bounded_http.NO_ORIGIN
-    assert not bounded_http.may_follow("http://127.0.0.1", target)
+    assert origins.origin(target) == origins.NO_ORIGIN
+    assert not origins.may_follow("http://127.0.0.1", target)
 
 
 @pytest.mark.parametrize("name", ["AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE"])

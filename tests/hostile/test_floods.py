@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 SAY = """
     import dioptra_worker.protocol.messages as m
     from dioptra_worker.protocol.codec import encode
-    from dioptra_worker.sdk.bridge import installed
+    from dioptra_worker.sdk.worker.bridge import installed
 
     def flood(message):
         lines = encode(message) * 100

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 SAY = """
     import dioptra_worker.protocol.messages as m
     from dioptra_worker.protocol.codec import encode
-    from dioptra_worker.sdk.bridge import installed
+    from dioptra_worker.sdk.worker.bridge import installed
 
     def say(*messages):
         installed()._channel._sock.sendall(b"".join(map(encode, messages)))

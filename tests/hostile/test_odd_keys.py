@@ -63,10 +63,10 @@ def _leases(client: redis.Redis) -> Leases:
 
 def _attempts(client: redis.Redis) -> None:
     leases = _leases(client)
-    assert leases.count_attempt(JOB, "token") == 1
-    assert leases.count_attempt(JOB, "token") == 1
+    assert leases.begin(JOB, "token").attempt == 1
+    assert leases.begin(JOB, "token").attempt == 1
     leases.uncount_attempt(JOB, "token")
-    assert leases.count_attempt(JOB, "other") == 1
+    assert leases.begin(JOB, "other").attempt == 1
     leases.forget_attempts(JOB)
 
 
@@ -93,21 +93,21 @@ def _recorded(client: redis.Redis) -> None:
 def _cleared(client: redis.Redis) -> None:
     _leases(client).clear_pending_status(JOB)
     Parking(client).forget(JOB)
-    _leases(client).forget_open_run(RUN)
+    _leases(client).runs.forget_known(RUN)
 
 
 def _open_runs(client: redis.Redis) -> None:
-    leases = _leases(client)
-    assert leases.open_runs() == {}
-    leases.record_open_run(RUN, "FAILED")
-    assert leases.open_runs() == {RUN: "FAILED"}
-    leases.forget_open_run(RUN)
-    assert leases.open_runs() == {}
+    runs = _leases(client).runs
+    assert runs.known() == {}
+    assert runs.record_known(RUN, "FAILED", job_id=JOB)
+    assert runs.known() == {RUN: "FAILED"}
+    runs.forget_known(RUN)
+    assert runs.known() == {}
 
 
 def _opened(client: redis.Redis) -> None:
-    _leases(client).record_open_run(RUN, "FAILED")
-    assert _leases(client).open_runs()[RUN] == "FAILED"
+    assert _leases(client).runs.record_known(RUN, "FAILED", job_id=JOB)
+    assert _leases(client).runs.known()[RUN] == "FAILED"
 
 
 def _parked(client: redis.Redis) -> None:
@@ -142,21 +142,37 @@ def _elements(client: redis.Redis) -> None:
 
 def _begun(client: redis.Redis) -> None:
     leases = _leases(client)
-    assert leases.count_attempt(JOB, RUN) == 1
-    assert leases.unknown_run(RUN)
+    assert leases.begin(JOB, RUN).attempt == 1
+    assert RUN in leases.runs.begun()
 
 
 def _looked_for(client: redis.Redis) -> None:
-    leases = _leases(client)
-    assert leases.unknown_runs() == {}
-    leases.record_unknown_run(RUN, UnknownRun(JOB, "FAILED"))
-    assert leases.unknown_runs() == {RUN: UnknownRun(JOB, "FAILED")}
+    runs = _leases(client).runs
+    assert runs.begun() == {}
+    assert runs.record_begun(RUN, UnknownRun(JOB, "FAILED"))
+    assert runs.begun() == {RUN: UnknownRun(JOB, "FAILED")}
+
+
+def _closed(client: redis.Redis) -> None:
+    runs = _leases(client).runs
+    assert runs.record_begun(RUN, UnknownRun(JOB, "FAILED"))
+    closing = runs.begin_closing(RUN, JOB)
+    assert closing is not None
+    runs.end_closing(closing, is_looked_for=True)
+    assert runs.begun() == {RUN: UnknownRun(JOB, "FAILED", looks=1)}
+
+
+def _taken_over(client: redis.Redis) -> None:
+    runs = _leases(client).runs
+    assert runs.record_begun(RUN, UnknownRun(JOB, "KILLED"))
+    assert runs.take_over(JOB, "FAILED", token="other")
+    assert runs.begun() == {RUN: UnknownRun(JOB, "FAILED")}
 
 
 def _let_go(client: redis.Redis) -> None:
     leases = _leases(client)
     assert leases.acquire(JOB) is None
-    leases.release(JOB, settled=RUN)
+    leases.release(JOB, RUN)
     assert leases.acquire(JOB) is None
 
 
@@ -166,6 +182,7 @@ SHARED: dict[str, tuple[str, tuple[Callable[[redis.Redis], None], ...]]] = {
     "dioptra-worker:pending": ("hash", (_pending, _recorded, _cleared)),
     "dioptra-worker:open-runs": ("hash", (_open_runs, _opened, _cleared)),
     "dioptra-worker:unknown-runs": ("hash", (_begun, _looked_for, _let_go)),
+    f"dioptra-worker:closing:{JOB}": ("", (_closed, _taken_over)),
     "dioptra-worker:parked": ("hash", (_parked, _cleared)),
     f"dioptra-worker:in-between:{JOB}": ("", (_looked_at,)),
     "dioptra-worker:activity:run": ("hash", (_elements,)),
@@ -462,10 +479,11 @@ def test_one_queue_holds_up_no_other(
 def test_all_keys_are_tried(client: redis.Redis) -> None:
     """There is no key of ours that these tests leave out."""
     leases = _leases(client)
-    leases.acquire(JOB)
-    leases.count_attempt(JOB, "token")
+    leases.begin(JOB, "token")
     leases.record_pending_status(PendingStatus(JOB, 3, "failed", "why"))
-    leases.record_open_run(RUN, "FAILED")
+    leases.runs.record_known(RUN, "FAILED", job_id=JOB)
+    leases.begin(JOB, RUN)
+    assert leases.runs.begin_closing(RUN, JOB)
     leases.try_become_sweeper("runs", 60)
     Parking(client).park(JOB, TROUBLE)
     ElementLeases(client, "run").acquire("a", job=JOB, token="x")

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 FLOOD = """
     from dioptra_worker.protocol.codec import encode
     from dioptra_worker.protocol.messages import BatchClaimRequest
-    from dioptra_worker.sdk.bridge import installed
+    from dioptra_worker.sdk.worker.bridge import installed
 
     @pyplugs.register
     def act():

@@ -16,9 +16,13 @@ import json
 import os
 import re
 import shutil
+import signal
 import stat
+import subprocess
+import sys
 import tempfile
-from contextlib import contextmanager
+import threading
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -26,6 +30,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from tests.plugins import open_home
+from tests.plugins.fault_proxy import Rule, fault_proxy
 from tests.plugins.testbed import Platform
 from tests.plugins.until import until
 from tests.plugins.worker_process import alive, worker
@@ -34,6 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.plugins.clients import ApiClient
+    from tests.plugins.fault_proxy import Exchange
     from tests.plugins.worker_process import WorkerProcess
 
     from dioptra_worker.tools.local import LocalStack
@@ -365,6 +371,61 @@ def test_nothing_of_a_job_stays(
     for kind, number in zip(("shm", "sem"), numbers, strict=True):
         until(partial(_is_removed, kind, number))
     platform.run(platform.entrypoint(SOURCE, {"using": {"use": ["x", {}]}}))
+
+
+@contextmanager
+def _process_of(uid: int) -> Iterator[None]:
+    """A process that has a number which was taken, as one of another container may."""
+    code = f"import os, time; os.setuid({uid}); print('here', flush=True)"
+    process = subprocess.Popen(
+        [
+            *("unshare", "--pid", "--fork", "--kill-child"),
+            *(sys.executable, "-c", f"{code}; time.sleep(60)"),
+        ],
+        stdout=subprocess.PIPE,
+    )
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"here\n"
+        yield
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_a_runner_that_is_lost_with_its_fork_server(
+    stack: LocalStack, platform: Platform
+) -> None:
+    """Where the next one has another user, the job begins again with its own folder."""
+    first, second = 75000, 75001
+    asked, may_end = threading.Event(), threading.Event()
+
+    def hold(exchange: Exchange) -> None:
+        asked.set()
+        may_end.wait(60)
+        exchange.reply(exchange.forward())
+
+    with fault_proxy(stack.environment()["MLFLOW_TRACKING_URI"]) as proxy:
+        settings = {
+            "DIOPTRA_WORKER_JOB_USERS": str(first),
+            "MLFLOW_TRACKING_URI": proxy.url,
+        }
+        with _worker(stack, platform, **settings) as (running, _):
+            proxy.add(Rule("POST", "/runs/create", hold))
+            job = platform.submit(
+                platform.entrypoint(SOURCE, {"using": {"use": ["x", {}]}})
+            )
+            assert asked.wait(60)
+            lost = [pid for pid in running.descendants() if _uid(pid) == first]
+            with _process_of(first):
+                for pid in lost:
+                    with suppress(ProcessLookupError):
+                        os.kill(pid, signal.SIGKILL)
+                ended = platform.wait(job)
+            may_end.set()
+            assert ended == "finished", platform.text(job) + running.log
+        assert "none of the job's code has run" in platform.text(job)
+        assert _said(platform.text(job), "USER") == second
 
 
 CHILDREN = """

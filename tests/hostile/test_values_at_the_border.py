@@ -21,7 +21,7 @@ def test_values_that_are_refused(run_task: Callable[[str], Ran]) -> None:
     ran = run_task("""
         import structlog
         from dioptra.sdk.utilities.auth_client import get_authenticated_worker_client
-        from dioptra_worker.sdk.bridge import installed
+        from dioptra_worker.sdk.worker.bridge import installed
 
         @pyplugs.register
         def act():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import resource
 import threading
@@ -34,9 +35,10 @@ from dioptra_worker.tracking import artifact_store, download
 from dioptra_worker.tracking.limits import MIN_RATE, Limits
 from dioptra_worker.tracking.mlflow import active_run
 from dioptra_worker.tracking.mlflow.run import MlflowTracking
+from dioptra_worker.tracking.s3.part_size import MULTIPART_THRESHOLD
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from tests.plugins.fault_proxy import Exchange
@@ -112,7 +114,16 @@ def _stored(path: Path) -> str:
 
 def _fetched(uri: str, target: Path, *, is_dir: bool = False) -> Listener:
     listener = Listener()
-    download.fetch(uri, target, is_dir=is_dir, limits=LIMITS, listener=listener)
+    digests = download.fetch(
+        uri, target, is_dir=is_dir, limits=LIMITS, listener=listener
+    )
+    # What is large and comes from S3 has its digest by then.
+    files = [target] if not is_dir else [it for it in target.rglob("*") if it.is_file()]
+    assert digests == {
+        file: hashlib.sha256(file.read_bytes()).hexdigest()
+        for file in files
+        if uri.startswith("s3:") and file.stat().st_size >= MULTIPART_THRESHOLD
+    }
     return listener
 
 
@@ -249,6 +260,41 @@ def test_bytes_that_are_not_those_that_were_stored(
         assert rule.hits == 1
         _fetched(uri, tmp_path / "copy")
     assert (tmp_path / "copy").read_bytes() == content
+
+
+@pytest.mark.parametrize("environment", ["simulation"], indirect=True)
+@pytest.mark.parametrize(
+    ("action", "words"),
+    [
+        (falsify, "the checksum"),
+        (shorten, "bytes instead of"),
+        (cut_short, "did not give"),
+        (answer(403), "403"),
+    ],
+)
+def test_one_of_many_small_files_that_does_not_come(
+    action: Callable[[Exchange], None],
+    words: str,
+    environment: dict[str, str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It is got once more, and all are whole; if that fails too, it is an error."""
+    folder = tmp_path / "model"
+    folder.mkdir()
+    for number in range(10):
+        (folder / str(number)).write_bytes(os.urandom(SMALL))
+    uri = _stored(folder)
+    with fault_proxy(environment["MLFLOW_S3_ENDPOINT_URL"]) as proxy:
+        monkeypatch.setenv("MLFLOW_S3_ENDPOINT_URL", proxy.url)
+        rule = proxy.add(Rule("GET", r"/data/model/7", action))
+        listener = _fetched(uri, tmp_path / "copy", is_dir=True)
+        assert rule.hits == 1
+        assert _files(tmp_path / "copy") == _files(folder)
+        assert listener.arrived == listener.size
+        proxy.add(Rule("GET", r"/data/model/7", action, times=2))
+        with pytest.raises(ServiceError, match=words):
+            _fetched(uri, tmp_path / "again", is_dir=True)
 
 
 @pytest.mark.parametrize("environment", ["s3"], indirect=True)

@@ -9,7 +9,8 @@ from uuid import uuid4
 
 import pytest
 from rq import Queue
-from tests.unit.daemon.outbox.simulated_api import EXPERIMENT, JOB, SimulatedApi
+from tests.unit.daemon.job.simulated_platform import PlanningApi
+from tests.unit.daemon.outbox.simulated_api import EXPERIMENT, JOB
 
 from dioptra_worker.broker.connection import connect
 from dioptra_worker.broker.leases import Leases
@@ -23,10 +24,11 @@ from dioptra_worker.daemon.health.state import HealthState
 from dioptra_worker.daemon.job.context import AttemptContext
 from dioptra_worker.daemon.job.handler import Handler
 from dioptra_worker.daemon.job.heartbeat import Heartbeat
+from dioptra_worker.daemon.job.own_trouble import LONGEST_PAUSE, MAX_TRIES
 from dioptra_worker.daemon.main_loop import MainLoop
 from dioptra_worker.daemon.options import DaemonOptions
 from dioptra_worker.daemon.staging.snapshot_cache import SnapshotCache
-from dioptra_worker.errors import RunnerError, ServiceUnavailable
+from dioptra_worker.errors import RunnerError, ServiceUnavailable, WorkerError
 from dioptra_worker.settings import LEASE_TTL, Settings
 
 if TYPE_CHECKING:
@@ -35,16 +37,14 @@ if TYPE_CHECKING:
 
     import redis
 
-    from dioptra_worker.broker.records import LeaseHolder
+    from dioptra_worker.broker.leases import Beginning
     from dioptra_worker.tools.local import LocalStack
 
 LONG = 60.0
 
 
-class Api(SimulatedApi):
-    """One job of an API that has an address."""
-
-    url = "http://api.invalid"
+class Api(PlanningApi):
+    """One job of an API that is found before a job is taken."""
 
     def reach(self) -> None:
         """Somebody listens there."""
@@ -58,11 +58,12 @@ class NoRunners:
 
     on_job: Callable[[], object] = staticmethod(lambda: None)
     job_user: None = None
+    error: Exception = WorkerError("there are no runners")
 
     def start_runner(self) -> Any:
         """A runner."""
         self.on_job()
-        raise RunnerError("there are no runners")
+        raise self.error
 
     def close_run(self, *_: object, **__: object) -> bool:
         """An MLflow run is closed."""
@@ -72,12 +73,12 @@ class NoRunners:
 class Telling(Leases):
     """Leases that tells when somebody asks for a lease."""
 
-    on_acquire: Callable[[], object] = staticmethod(lambda: None)
+    on_begin: Callable[[], object] = staticmethod(lambda: None)
 
-    def acquire(self, job_id: int, stop: JobStop | None = None) -> LeaseHolder | None:
-        """Take or renew the lease on a job."""
-        self.on_acquire()
-        return super().acquire(job_id, stop)
+    def begin(self, job_id: int, token: str, stop: JobStop | None = None) -> Beginning:
+        """Take the lease on a job."""
+        self.on_begin()
+        return super().begin(job_id, token, stop)
 
 
 @dataclass
@@ -218,10 +219,24 @@ def test_a_job_that_breaks_the_worker_is_tried_again(
     assert desk.api.status == "failed"
 
 
+def test_a_job_that_cannot_be_prepared_here(desk: Desk, client: redis.Redis) -> None:
+    """It is free, in its queue and uncounted each time, until it is tried enough."""
+    desk.launcher.error = RunnerError("no fork server can be started")
+    for tries in range(1, MAX_TRIES):
+        assert desk.handle()
+        assert desk.handler.trouble.pause == min(LONGEST_PAUSE, 2.0 ** (tries - 1))
+        assert (desk.api.status, desk.queue.job_ids) == ("queued", [str(JOB)])
+        assert desk.leases.state(JOB) == "free"
+        assert not client.exists(f"dioptra-worker:attempts:{JOB}")
+    assert desk.handle()
+    assert (desk.api.status, desk.queue.job_ids) == ("failed", [])
+    assert "no fork server can be started" in desk.api.messages()[-1]
+
+
 def test_a_stop_that_comes_before_the_job_begins(desk: Desk) -> None:
     """A worker told to give its job back while it waits for Redis begins it not."""
     stop = StopRequest("shutdown", "the worker was shut down")
-    desk.leases.on_acquire = lambda: desk.stop.request(stop)
+    desk.leases.on_begin = lambda: desk.stop.request(stop)
     assert desk.handle()
     assert desk.api.requests == []
     assert desk.queue.job_ids == [str(JOB)]
@@ -236,8 +251,7 @@ def test_a_job_that_was_taken_over_is_counted_by_who_has_it(
 
     def take_over() -> None:
         desk.leases.release(JOB)
-        assert other.acquire(JOB) is None
-        other.count_attempt(JOB, "another start")
+        assert other.begin(JOB, "another start").attempt == 2
         desk.heartbeat.beat()
 
     desk.launcher.on_job = take_over
@@ -358,6 +372,13 @@ def test_a_thread_that_ends_by_itself_stops_no_worker(desk: Desk) -> None:
         def pause(self) -> None:
             """Nobody would have."""
 
+    class NoIdleWork:
+        def busy(self) -> None:
+            """There is none to be left."""
+
+        def idle(self) -> None:
+            """Nor to be begun."""
+
     parts: Any = {
         "api": desk.api,
         "rq": desk.rq,
@@ -365,6 +386,7 @@ def test_a_thread_that_ends_by_itself_stops_no_worker(desk: Desk) -> None:
         "queue_watcher": Silent(),
         "stops": StopRequests(),
         "health": HealthState(),
+        "preloading": NoIdleWork(),
     }
     loop = MainLoop(
         DaemonOptions(queues=(desk.queue.name,), max_jobs=1),

@@ -82,8 +82,10 @@ DEAF = f"signal.signal(signal.SIGTERM, signal.SIG_IGN); say(os.getpid()); {STAY}
 class Puppet:
     """A runner that does what it is told."""
 
-    def __init__(self, launcher: Launcher, code: str) -> None:
-        self.process, self._pipes = launcher.start_runner()
+    def __init__(
+        self, launcher: Launcher, code: str, *, seed: int | None = None
+    ) -> None:
+        self.process, self._pipes = launcher.start_runner(seed=seed)
         self._pipes.control.setblocking(True)
         self._file = self._pipes.control.makefile("rw")
         self._file.write(json.dumps(dedent(code)) + "\n")
@@ -229,7 +231,7 @@ def test_a_folder_stays_when_another_cannot_see_whose_it_is(
 ) -> None:
     """In another namespace of process ids, as a container has, ours is nobody's."""
     puppet = Puppet(forking, "say(os.getcwd()); sock.recv(1); say(os.getcwd())")
-    code = "from dioptra_worker.runner.forkserver.main import home_of_its_own as home\n"
+    code = "from dioptra_worker.runner.forkserver.home import home_of_its_own as home\n"
     code += "with home(): pass"
     alone = ["unshare", "--user", "--map-root-user", "--pid", "--fork", "--mount-proc"]
     subprocess.run([*alone, sys.executable, "-c", code], check=True, timeout=60)
@@ -258,6 +260,18 @@ def test_a_runner_leads_a_group_and_a_session(launcher: Launcher) -> None:
     puppet = Puppet(launcher, "say(os.getpid(), os.getpgid(0), os.getsid(0))")
     assert set(puppet.hear()) == {puppet.process.pid}
     puppet.end()
+
+
+def test_a_runner_can_be_given_its_seed(launcher: Launcher) -> None:
+    """Equal seeds give equal numbers, however it is made."""
+    code = "import random, numpy; say(random.random(), numpy.random.rand())"
+    drawn = []
+    for seed in (5, 5, 6):
+        puppet = Puppet(launcher, code, seed=seed)
+        drawn.append(puppet.hear())
+        puppet.end()
+    assert drawn[0] == drawn[1]
+    assert all(one != other for one, other in zip(drawn[1], drawn[2], strict=True))
 
 
 def test_the_random_numbers_of_two_runners_differ(launcher: Launcher) -> None:
@@ -566,8 +580,8 @@ def test_a_framework_that_starts_a_thread_is_not_forked(
 @pytest.mark.parametrize("shared", [True, False])
 def test_what_is_preloaded_is_told(shared: bool, environment: dict[str, str]) -> None:
     """Whoever asks for runners learns what no job has to wait for, and its cost."""
-    sharing = _sharing if shared else partial(_launcher, "fork")
-    with sharing(environment) as launcher:
+    making = sharing if shared else partial(_launcher, "fork")
+    with making(environment) as launcher:
         assert launcher.wait_until_ready(60)
         (cost,) = launcher.preloaded
         assert cost.module == "puppet"
@@ -652,7 +666,7 @@ def test_a_shared_fork_server_ends_what_one_of_its_forks_left(
     environment: dict[str, str],
 ) -> None:
     """A slot's fork server is killed: what a job left is ended by the one above it."""
-    with _sharing(environment) as launcher:
+    with sharing(environment) as launcher:
         puppet = Puppet(
             launcher,
             """
@@ -681,8 +695,8 @@ def test_a_fork_server_that_a_job_stops_is_replaced(
     shared: bool, environment: dict[str, str]
 ) -> None:
     """A signal to its runner is not lost, it stays nowhere, and the next one works."""
-    sharing = _sharing if shared else partial(_launcher, "fork")
-    with sharing(environment) as launcher:
+    making = sharing if shared else partial(_launcher, "fork")
+    with making(environment) as launcher:
         puppet = Puppet(launcher, f"os.kill(os.getppid(), 19); {STAY}")
         stopped = _parent(puppet.process.pid)
         until(lambda: _stat(stopped)[0] == "T")
@@ -716,7 +730,7 @@ def test_what_a_job_does_to_the_fork_server_is_not_inherited(
     change: str, shared: bool, environment: dict[str, str]
 ) -> None:
     """The next runner is as the first one was, whatever that did to their parent."""
-    sharing = _sharing if shared else partial(_launcher, "fork")
+    making = sharing if shared else partial(_launcher, "fork")
     state = (
         "import resource\n"
         "say(os.getppid(), os.getpriority(0, 0), len(os.sched_getaffinity(0)),"
@@ -724,7 +738,7 @@ def test_what_a_job_does_to_the_fork_server_is_not_inherited(
     )
     if len(os.sched_getaffinity(0)) == 1 and "affinity" in change:
         pytest.skip("this machine has one processor only")
-    with sharing(environment) as launcher:
+    with making(environment) as launcher:
         first = Puppet(launcher, f"{state}\n{change}")
         parent, *before = first.hear()
         first.end()
@@ -736,7 +750,9 @@ def test_what_a_job_does_to_the_fork_server_is_not_inherited(
 
 
 @contextmanager
-def _sharing(environment: dict[str, str]) -> Iterator[Launcher]:
+def sharing(
+    environment: dict[str, str], *, variables: dict[str, str] | None = None
+) -> Iterator[Launcher]:
     """A launcher whose fork servers are forks of a shared one."""
     program = ForkserverProgram(
         mode="shared", preload=("puppet",), grace=GRACE, environment=environment
@@ -749,6 +765,7 @@ def _sharing(environment: dict[str, str]) -> Iterator[Launcher]:
             grace=GRACE,
             environment=environment,
             starter=_SharedForks(shared),
+            variables=variables,
         ) as launcher,
     ):
         yield launcher

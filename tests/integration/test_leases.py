@@ -16,7 +16,18 @@ import pytest
 from dioptra_worker.broker.connection import connect
 from dioptra_worker.broker.leases import ATTEMPTS_TTL, Leases
 from dioptra_worker.broker.parking import Parking, Trouble
-from dioptra_worker.broker.records import LeaseHolder, PendingStatus, this_process
+from dioptra_worker.broker.records import (
+    LeaseHolder,
+    PendingStatus,
+    UnknownRun,
+    dump_record,
+    this_process,
+)
+from dioptra_worker.broker.runs_to_close import (
+    CLOSING_TTL,
+    UNKNOWN_RUNS,
+    RunsToClose,
+)
 from dioptra_worker.common.processes.process_identity import identify
 from dioptra_worker.errors import ServiceUnavailable
 from dioptra_worker.settings import LEASE_TTL
@@ -159,36 +170,99 @@ def test_holder_elsewhere(client: redis.Redis, job: int, where: dict[str, str]) 
 def test_attempts(client: redis.Redis, job: int) -> None:
     """Attempts are counted from one, and not for ever."""
     leases = Leases(client, worker="a")
-    assert [leases.count_attempt(job, token) for token in "abc"] == [1, 2, 3]
+    assert [leases.begin(job, token).attempt for token in "abc"] == [1, 2, 3]
     leases.uncount_attempt(job, "c")
     assert 0 < client.ttl(f"dioptra-worker:attempts:{job}") <= ATTEMPTS_TTL
-    assert leases.count_attempt(job, "d") == 3
+    assert leases.begin(job, "d").attempt == 3
     leases.forget_attempts(job)
-    assert leases.count_attempt(job, "e") == 1
+    assert leases.begin(job, "e").attempt == 1
 
 
 def test_said_again_after_a_lost_answer(client: redis.Redis, job: int) -> None:
     """A start is counted once, and taken back once, however often it is said."""
     leases = Leases(client, worker="a")
-    assert [leases.count_attempt(job, "first") for _ in range(3)] == [1, 1, 1]
-    assert leases.count_attempt(job, "second") == 2
+    assert [leases.begin(job, "first").attempt for _ in range(3)] == [1, 1, 1]
+    assert leases.begin(job, "second").attempt == 2
     for _ in range(2):
         leases.uncount_attempt(job, "second")
-    assert leases.count_attempt(job, "third") == 2
+    assert leases.begin(job, "third").attempt == 2
     leases.uncount_attempt(job, "second")  # late: another has begun since
-    assert leases.count_attempt(job, "fourth") == 3
+    assert leases.begin(job, "fourth").attempt == 3
+
+
+def test_begin_is_one_step(client: redis.Redis, job: int) -> None:
+    """Who has not got the lease counts nothing, and hears who has."""
+    ours, theirs = Leases(client, worker="me"), Leases(client, worker="another")
+    assert theirs.begin(job, "a").attempt == 1
+    holder = ours.begin(job, "b").holder
+    assert holder is not None
+    assert holder.worker == "another"
+    assert theirs.begin(job, "c").attempt == 2
+    assert "b" not in ours.runs.begun()
+
+
+@pytest.mark.parametrize("what", ["end", "trouble"])
+def test_what_is_noted_of_a_job(client: redis.Redis, job: int, what: str) -> None:
+    """Who begins a job hears that something is noted of it; it goes with its end."""
+    leases, parking = Leases(client, worker="a"), Parking(client)
+    assert not leases.begin(job, "a").is_noted
+    if what == "end":
+        leases.record_pending_status(PendingStatus(job, 3, "failed", ""))
+    else:
+        parking.park(job, Trouble(why="", queue="q", worker="w"))
+    assert leases.begin(job, "a").is_noted
+    leases.release(job)
+    assert leases.begin(job, "b").is_noted
+    leases.release(job, is_over=True)
+    begun = leases.begin(job, "c")
+    assert (begun.attempt, begun.is_noted) == (1, False)
+    assert leases.pending_status(job) is None
+    assert parking.look(job) is None
+
+
+def test_what_is_noted_of_a_job_that_another_has(client: redis.Redis, job: int) -> None:
+    """Who has lost a job forgets nothing of it, but what run its own start had."""
+    ours, theirs = Leases(client, worker="me"), Leases(client, worker="another")
+    token = uuid4().hex
+    ours.begin(job, token)
+    ours.release(job)
+    theirs.begin(job, uuid4().hex)
+    theirs.record_pending_status(PendingStatus(job, 3, "failed", ""))
+    ours.release(job, token, is_over=True)
+    assert theirs.state(job) == "held"
+    assert theirs.pending_status(job) is not None
+    assert theirs.begin(job, uuid4().hex).attempt == 3
+    assert token not in theirs.runs.begun()
+
+
+def test_runs_forgotten_by_redis(client: redis.Redis, job: int) -> None:
+    """A run that may be open is looked for again, and as was decided meanwhile."""
+    ours, token, other = Leases(client, worker="me"), uuid4().hex, uuid4().hex
+    ours.begin(job, token)
+    client.hdel(UNKNOWN_RUNS, token)
+    ours.release(job, token, is_settled=False)
+    assert ours.runs.begun()[token] == UnknownRun(job, "KILLED")
+    ours.runs.record_begun(token, UnknownRun(job, "FAILED"))
+    ours.runs.remember_begun(token, UnknownRun(job, "KILLED"))
+    ours.release(job, token, is_settled=False)
+    ours.runs.remember_begun(other, UnknownRun(job, "FINISHED"))
+    found = ours.runs.begun()
+    assert (found[token].status, found[other].status) == ("FAILED", "FINISHED")
+    ours.release(job, token)
+    ours.release(job, other)
+    assert not {token, other} & ours.runs.begun().keys()
 
 
 def test_attempts_forgotten_by_redis(client: redis.Redis, job: int) -> None:
     """After Redis forgot them, giving back leaves no count below nought behind."""
     leases = Leases(client, worker="a")
-    leases.count_attempt(job, "a")
+    leases.begin(job, "a")
     client.delete(f"dioptra-worker:attempts:{job}")
-    assert leases.count_attempt(job, "a") == 1
+    assert leases.begin(job, "a").attempt == 1
     client.delete(f"dioptra-worker:attempts:{job}")
     leases.uncount_attempt(job, "a")
     assert not client.exists(f"dioptra-worker:attempts:{job}")
-    assert leases.count_attempt(job, "b") == 1
+    assert leases.begin(job, "b").attempt == 1
 
 
 def test_parked(client: redis.Redis, job: int) -> None:
@@ -260,6 +334,20 @@ def test_pending(client: redis.Redis, job: int) -> None:
     assert ours.pending_status(job) is None
 
 
+def test_which_attempt_has_ended(client: redis.Redis, job: int) -> None:
+    """It is known after the end, where it was not the first, and no one else's."""
+    leases = Leases(client, worker="a")
+    assert leases.ended_attempt(job) is None
+    leases.record_pending_status(PendingStatus(job, 3, "failed", "", attempt=1))
+    assert leases.ended_attempt(job) is None
+    leases.record_pending_status(PendingStatus(job, 3, "failed", "", attempt=2))
+    leases.release(job, is_over=True)
+    assert leases.ended_attempt(job) == 2
+    assert 0 < client.ttl(f"dioptra-worker:attempts:{job}:ended") <= ATTEMPTS_TTL
+    client.set(f"dioptra-worker:attempts:{job}:ended", "many")
+    assert leases.ended_attempt(job) is None
+
+
 def test_pending_of_who_has_lost_the_job(client: redis.Redis, job: int) -> None:
     """How a job ended is written by its owner only; others hear who that is."""
     ours, theirs = Leases(client, worker="me"), Leases(client, worker="another")
@@ -274,14 +362,68 @@ def test_pending_of_who_has_lost_the_job(client: redis.Redis, job: int) -> None:
     theirs.clear_pending_status(job)
 
 
-def test_open_runs(client: redis.Redis) -> None:
+def test_open_runs(client: redis.Redis, job: int) -> None:
     """A run that is to be closed is known to every worker until it is."""
     run = uuid4().hex
     ours, theirs = Leases(client, worker="a"), Leases(client, worker="b")
-    ours.record_open_run(run, "KILLED")
-    assert theirs.open_runs()[run] == "KILLED"
-    theirs.forget_open_run(run)
-    assert run not in ours.open_runs()
+    assert ours.runs.record_known(run, "KILLED", job_id=job)
+    assert theirs.runs.known()[run] == "KILLED"
+    theirs.runs.forget_known(run)
+    assert run not in ours.runs.known()
+
+
+def test_runs_of_another(client: redis.Redis, job: int) -> None:
+    """How the runs of a job are to be closed says who has its lease, nobody else."""
+    token, run = uuid4().hex, uuid4().hex
+    ours, theirs = Leases(client, worker="a"), Leases(client, worker="b")
+    assert ours.acquire(job) is None
+    assert ours.runs.record_begun(token, UnknownRun(job, "FAILED"))
+    assert not theirs.runs.record_begun(token, UnknownRun(job, "KILLED"))
+    assert not theirs.runs.record_known(run, "KILLED", job_id=job, token=token)
+    assert ours.runs.begun()[token].status == "FAILED"
+    assert run not in ours.runs.known()
+    assert ours.runs.record_known(run, "FINISHED", job_id=job, token=token)
+    assert ours.runs.begun()[token].status == ours.runs.known()[run] == "FINISHED"
+    ours.runs.forget_known(run)
+    ours.release(job, token)
+
+
+def test_taken_over_while_it_is_closed(client: redis.Redis, job: int) -> None:
+    """Who takes a job over decides about its runs once nobody closes one of them."""
+    token, ours_begun = uuid4().hex, uuid4().hex
+    ours, sweeper = Leases(client, worker="a"), Leases(client, worker="b")
+    ours.begin(job, token)
+    ours.begin(job, ours_begun)
+    closing = sweeper.runs.begin_closing(token, job)
+    assert closing is not None
+    assert closing.run.status == "KILLED"
+    assert not ours.runs.take_over(job, "FAILED", token=ours_begun)
+    assert ours.runs.begin_closing(token, job) is None
+    sweeper.runs.end_closing(closing, is_looked_for=True)
+    assert ours.runs.take_over(job, "FAILED", token=ours_begun)
+    decided = ours.runs.begun()
+    assert decided[token] == UnknownRun(job, "FAILED", looks=1)
+    assert decided[ours_begun] == UnknownRun(job)
+    # Who was too slow to hear of it changes nothing any more.
+    sweeper.runs.end_closing(closing, is_looked_for=True)
+    assert ours.runs.begun()[token] == decided[token]
+    client.hdel(UNKNOWN_RUNS, token, ours_begun)
+
+
+def test_who_closes_a_run_is_lost(client: redis.Redis, job: int) -> None:
+    """Who ends while it closes a run holds up nobody; if it is unseen, for a while."""
+    token = uuid4().hex
+    ours = Leases(client, worker="a")
+    ours.begin(job, token)
+    dead = replace(ours.me, worker="b", birth="long ago")
+    assert RunsToClose(client, dump_record(dead)).begin_closing(token, job)
+    assert ours.runs.take_over(job, "FAILED", token="")
+    elsewhere = replace(dead, boot="another")
+    assert RunsToClose(client, dump_record(elsewhere)).begin_closing(token, job)
+    assert not ours.runs.take_over(job, "FAILED", token="")
+    assert 0 < client.pttl(f"dioptra-worker:closing:{job}") <= CLOSING_TTL * 1000
+    client.hdel(UNKNOWN_RUNS, token)
+    client.delete(f"dioptra-worker:closing:{job}")
 
 
 def test_turns(client: redis.Redis) -> None:
@@ -302,7 +444,7 @@ CALLS: dict[str, Callable[[Leases], object]] = {
     "acquire": lambda leases: leases.acquire(1),
     "release": lambda leases: leases.release(1),
     "state": lambda leases: leases.state(1),
-    "count": lambda leases: leases.count_attempt(1, "a"),
+    "begin": lambda leases: leases.begin(1, "a"),
     "uncount": lambda leases: leases.uncount_attempt(1, "a"),
     "elsewhere": lambda leases: leases.is_held_elsewhere(1),
     "forget": lambda leases: leases.forget_attempts(1),
@@ -311,9 +453,12 @@ CALLS: dict[str, Callable[[Leases], object]] = {
     ),
     "settle": lambda leases: leases.clear_pending_status(1),
     "pending": lambda leases: leases.pending_status(1),
-    "leave run": lambda leases: leases.record_open_run("r", "FAILED"),
-    "close run": lambda leases: leases.forget_open_run("r"),
-    "open runs": lambda leases: leases.open_runs(),
+    "leave run": lambda leases: leases.runs.record_known("r", "FAILED", job_id=1),
+    "close run": lambda leases: leases.runs.forget_known("r"),
+    "open runs": lambda leases: leases.runs.known(),
+    "begun": lambda leases: leases.runs.begun(),
+    "closing": lambda leases: leases.runs.begin_closing("a", 1),
+    "take over": lambda leases: leases.runs.take_over(1, "FAILED", token="a"),
     "turn": lambda leases: leases.try_become_sweeper("t", 1),
 }
 

@@ -23,12 +23,13 @@ from tests.plugins.testbed import Platform
 
 from dioptra_worker.api.client import DioptraApi
 from dioptra_worker.broker.connection import connect
-from dioptra_worker.broker.leases import MAX_LOOKS, Leases
+from dioptra_worker.broker.leases import Leases
 from dioptra_worker.broker.parking import Trouble
-from dioptra_worker.broker.records import UnknownRun, this_process
+from dioptra_worker.broker.records import UnknownRun, dump_record, this_process
 from dioptra_worker.broker.rq.payload import JobRequest, PlainSerializer, read_request
 from dioptra_worker.broker.rq.registries import Registries
 from dioptra_worker.broker.rq.rq_worker import RqWorker
+from dioptra_worker.broker.runs_to_close import MAX_LOOKS, RunsToClose
 from dioptra_worker.daemon.recovery.sweep import STARTED_FACTOR, Recovery
 from dioptra_worker.settings import LEASE_TTL
 
@@ -49,22 +50,28 @@ OLD = 0.2
 """Seconds after which these tests' jobs count as lost."""
 
 
-class _SomeRuns(Leases):
+class _SomeRuns(RunsToClose):
     """What workers tell each other, of some MLflow runs only."""
 
-    def __init__(self, client: redis.Redis, own: Container[str]) -> None:
-        super().__init__(client, worker="sweeper")
+    def __init__(self, client: redis.Redis, me: bytes, own: Container[str]) -> None:
+        super().__init__(client, me)
         self._own = own
 
-    def open_runs(self) -> dict[str, str]:
+    def known(self) -> dict[str, str]:
         """Those that are ours, by their ids."""
-        found = super().open_runs().items()
+        found = super().known().items()
         return {run: status for run, status in found if run in self._own}
 
-    def unknown_runs(self) -> dict[str, UnknownRun]:
+    def begun(self) -> dict[str, UnknownRun]:
         """Those that are ours, by their starts' tokens."""
-        found = super().unknown_runs().items()
+        found = super().begun().items()
         return {token: run for token, run in found if token in self._own}
+
+
+def _leases_with(client: redis.Redis, own: Container[str]) -> Leases:
+    leases = Leases(client, worker="sweeper")
+    leases.runs = _SomeRuns(client, dump_record(leases.me), own)
+    return leases
 
 
 class Place:
@@ -114,7 +121,7 @@ class Place:
         """A sweeper of open MLflow runs, but for those of other tests."""
         return Recovery(
             api=self.session,
-            leases=_SomeRuns(self.client, own),
+            leases=_leases_with(self.client, own),
             registries=self.registries,
             queues=[],
             lost_after=3600,
@@ -489,9 +496,9 @@ def test_open_runs(place: Place) -> None:
         return len(closed) > 1
 
     recovery = place.closer(run, close_run=close_run)
-    place.leases.record_open_run(run, "KILLED")
+    place.leases.runs.record_known(run, "KILLED", job_id=1)
     deadline = time.monotonic() + 60
-    while run in place.leases.open_runs():
+    while run in place.leases.runs.known():
         assert time.monotonic() < deadline
         place.client.delete("dioptra-worker:turn:runs")
         recovery.sweep()
@@ -517,16 +524,14 @@ def _looked_for(place: Place, token: str, *, times: int) -> list[str]:
 def test_a_run_that_nobody_knows(place: Place) -> None:
     """What a start has perhaps begun is looked for once nobody has it any more."""
     job, token = int(place.submit()), uuid4().hex
-    place.leases.acquire(job)
-    place.leases.count_attempt(job, token)
+    place.leases.begin(job, token)
     assert _looked_for(place, token, times=2) == []
     place.leases.release(job)
     assert _looked_for(place, token, times=2) == ["KILLED", "KILLED"]
-    place.leases.record_unknown_run(token, UnknownRun(job, "FAILED"))
-    place.leases.acquire(job)
-    place.leases.count_attempt(job, uuid4().hex)  # another start is no reason to wait
+    place.leases.runs.record_begun(token, UnknownRun(job, "FAILED"))
+    place.leases.begin(job, uuid4().hex)  # another start is no reason to wait
     closed: list[str] = []
-    while place.leases.unknown_run(token) is not None:  # others sweep here, too
+    while token in place.leases.runs.begun():  # others sweep here, too
         closed += _looked_for(place, token, times=1)
         assert len(closed) <= MAX_LOOKS
     assert set(closed) == {"FAILED"}
@@ -535,22 +540,22 @@ def test_a_run_that_nobody_knows(place: Place) -> None:
 def test_a_run_that_is_known(place: Place) -> None:
     """Of a start whose run is settled when its job is let go, nothing is looked for."""
     job, token = int(place.submit()), uuid4().hex
-    place.leases.acquire(job)
-    place.leases.count_attempt(job, token)
-    place.leases.release(job, settled=token)
+    place.leases.begin(job, token)
+    place.leases.release(job, token)
     assert _looked_for(place, token, times=1) == []
-    assert token not in place.leases.unknown_runs()
+    assert token not in place.leases.runs.begun()
 
 
 def test_unknown_runs_wait_for_mlflow(place: Place) -> None:
     """What was looked for in vain, as MLflow is away, is looked for as often later."""
     job, token = int(place.submit()), uuid4().hex
-    place.leases.count_attempt(job, token)
+    place.leases.begin(job, token)
+    place.leases.release(job)
     recovery = place.closer(token, close_begun=lambda *_: False)
     for _ in range(3):
         place.client.delete("dioptra-worker:turn:runs")
         recovery.sweep()
-    assert place.leases.unknown_runs()[token].looks == 0
+    assert place.leases.runs.begun()[token].looks == 0
     place.client.hdel("dioptra-worker:unknown-runs", token)
 
 
@@ -565,7 +570,7 @@ def test_open_runs_hold_up_nobody(place: Place) -> None:
     runs = [uuid4().hex for _ in range(5)]
     recovery = place.closer(*runs, close_run=close_run)
     for run in runs:
-        place.leases.record_open_run(run, "KILLED")
+        place.leases.runs.record_known(run, "KILLED", job_id=1)
     for _ in range(3):
         place.client.delete("dioptra-worker:turn:runs")
         recovery.sweep()

@@ -222,7 +222,7 @@ def _close_elsewhere(run_id: str) -> tuple[int, str]:
     """Close a run as the fork server does; the exit code and the words."""
     request = StartCloseRun(run_id=run_id, status="KILLED")
     imports = (
-        "from dioptra_worker.runner.close_run import main;"
+        "from dioptra_worker.runner.errands.close_run import main;"
         "from dioptra_worker.protocol.forkserver import StartCloseRun;"
     )
     done = subprocess.run(

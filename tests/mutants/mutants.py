@@ -28,6 +28,11 @@ TOO_OLD = "No job is taken of a platform"
 WOKEN = "Of many idle workers a job wakes few"
 BOUNDS = "An answer of a service has a bound"
 VERDICTS = "A verdict on a task graph"
+LEARNED = "What was imported for a job beforehand"
+MANIFEST = "A job's manifest"
+KEY = "The key that a worker signs with"
+RECEIPT = "What was sent and has not arrived"
+OWN_TROUBLE = "A job that a worker cannot prepare"
 
 ATTEMPT_MODEL = "tests/unit/daemon/job/test_attempt_model.py"
 WORKERS_MODEL = "tests/unit/daemon/job/test_two_workers_model.py"
@@ -43,7 +48,9 @@ EVENTS = "tests/unit/daemon/job/running/test_events.py"
 VERDICT = "tests/unit/supervision/test_verdict.py"
 SUPERVISOR = "tests/unit/supervision/test_supervisor.py"
 ASSIGNMENT = "tests/unit/supervision/job_users/test_assignment.py"
-RANDOMNESS = "tests/unit/runner/forkserver/test_randomness.py"
+RANDOMNESS = "tests/unit/runner/forkserver/children/test_randomness.py"
+LEARNED_FORKSERVER = "tests/integration/test_learned_forkserver.py"
+DIGESTS = "tests/unit/supervision/record/test_digests.py"
 ANSWERS = "tests/hostile/test_answers_of_services.py"
 PAYLOAD = "tests/unit/broker/rq/test_payload.py"
 MESSAGES = "tests/unit/supervision/test_hostile_messages.py"
@@ -93,8 +100,8 @@ MUTANTS = (
         promise=FATE,
         module="daemon.job.completion",
         function="Completion.conclude",
-        old="partial(self.job_log.put_end, severity, end.line, again=again),",
-        new="lambda: None,",
+        old="self.job_log.put_end(severity, end.line, again=again)",
+        new="pass",
         killers=(ATTEMPT_MODEL,),
     ),
     Mutant(
@@ -102,7 +109,7 @@ MUTANTS = (
         promise=FATE,
         module="daemon.job.running.supervised_run",
         function="SupervisedRun._is_lost_before_its_code",
-        old="return has_rights and not was_stopped and not has_begun",
+        old="return not was_stopped and not has_begun",
         new="return False",
         killers=(f"{LOST_RUNNER}::test_lost_before_any_code_of_the_job",),
     ),
@@ -114,6 +121,43 @@ MUTANTS = (
         old="report.took_plan or report.result is not None",
         new="report.result is not None",
         killers=(f"{LOST_RUNNER}::test_lost_when_code_of_the_job_may_have_run",),
+    ),
+    Mutant(
+        name="a run is closed by who has lost the lease on its job",
+        promise=ONE_OWNER,
+        module="daemon.job.attempt",
+        function="Attempt._close_run",
+        old="if self._stop.superseded is not None:",
+        new="if False:",
+        killers=("tests/unit/daemon/job/test_attempt.py",),
+    ),
+    Mutant(
+        name="the run of a lost attempt is closed while a sweep closes it",
+        promise=ONE_OWNER,
+        module="daemon.job.attempt",
+        function="Attempt._close_lost_run",
+        old="while not self._stop.call(take_over):",
+        new="while self._stop.call(take_over) is None:",
+        killers=("tests/unit/daemon/job/test_attempt.py",),
+    ),
+    # -- the worker's own trouble
+    Mutant(
+        name="a job that a worker cannot prepare fails at once",
+        promise=OWN_TROUBLE,
+        module="daemon.job.attempt",
+        function="Attempt._in_trouble",
+        old="if self._is_last_try:",
+        new="if self.trouble:",
+        killers=("tests/unit/daemon/job/test_attempt.py",),
+    ),
+    Mutant(
+        name="a worker that cannot prepare jobs does not pause",
+        promise=OWN_TROUBLE,
+        module="daemon.job.own_trouble",
+        function="OwnTrouble.note",
+        old="self.pause = min(LONGEST_PAUSE, 2.0**self._in_a_row) * self._pace",
+        new="self.pause = 0.0",
+        killers=("tests/unit/daemon/job/test_own_trouble.py",),
     ),
     # -- outlives every service
     Mutant(
@@ -166,7 +210,7 @@ MUTANTS = (
         name="a final status is not written to Redis",
         promise=DELIVERED,
         module="daemon.job.completion",
-        function="Completion._is_recorded",
+        function="Completion._record",
         old="self._stop.call(record)",
         new="record.keywords.get('nobody')",
         killers=(ANOTHERS_END,),
@@ -174,8 +218,8 @@ MUTANTS = (
     Mutant(
         name="a pending status stays in a worker's memory",
         promise=DELIVERED,
-        module="broker.leases",
-        function="_END",
+        module="broker.lease_scripts",
+        function="END",
         old="redis.call('HSET', KEYS[2], ARGV[4], ARGV[5])\n",
         new="",
         killers=(f"{LEASES}::test_pending",),
@@ -212,8 +256,8 @@ MUTANTS = (
         promise=DELIVERED,
         module="daemon.outbox.outbox",
         function="Outbox.finish",
-        old="if not self._log.drain(timeout):",
-        new="if self._log.drain(0.0) is None:",
+        old="if not (last_line() and self._log.drain(timeout)):",
+        new="if not last_line() or self._log.drain(0.0) is None:",
         killers=(f"{OUTBOX}::test_status_is_last",),
     ),
     Mutant(
@@ -240,7 +284,7 @@ MUTANTS = (
         promise=LEFTOVERS,
         module="runner.forkserver.server",
         function="Forkserver._reap_children",
-        old="end_rest=self._end_rest if objects else None",
+        old="end_rest=self._end_rest if has_rest else None",
         new="end_rest=None",
         killers=(f"{LAUNCHER}::test_nothing_that_a_job_started_outlives_it",),
     ),
@@ -349,8 +393,8 @@ MUTANTS = (
     Mutant(
         name="the end of a job is written without its lease",
         promise=ONE_OWNER,
-        module="broker.leases",
-        function="_END",
+        module="broker.lease_scripts",
+        function="END",
         old="    _TAKE\n    + ",
         new="    _READ_LEASE\n    + ",
         killers=(f"{LEASES}::test_pending_of_who_has_lost_the_job",),
@@ -359,7 +403,7 @@ MUTANTS = (
         name="who has the job now is not heard at its end",
         promise=ONE_OWNER,
         module="daemon.job.completion",
-        function="Completion._is_recorded",
+        function="Completion._record",
         old="self._stop.request(taken_over(holder))",
         new="del holder",
         killers=(ANOTHERS_END,),
@@ -387,17 +431,26 @@ MUTANTS = (
         name="artifacts are registered before Redis knows the end",
         promise=ONE_ATTEMPT,
         module="daemon.job.completion",
-        function="Completion._is_recorded",
-        old="seconds=FOREVER if self.outbox.holds_artifacts else 0.0,",
-        new="seconds=0.0,",
+        function="Completion.conclude",
+        old="seconds = FOREVER if self.outbox.holds_artifacts else 0.0",
+        new="seconds = 0.0",
         killers=(f"{ANOTHER}::test_artifacts_wait_until_redis_knows_the_end",),
+    ),
+    Mutant(
+        name="a job whose results are delivered is left when Redis is away",
+        promise=ONE_ATTEMPT,
+        module="daemon.job.completion",
+        function="Completion._may_be_told",
+        old='== "not ours"',
+        new='!= "recorded"',
+        killers=(f"{ANOTHER}::test_redis_is_away_once_all_is_delivered",),
     ),
     Mutant(
         name="artifacts do not go with the end",
         promise=ONE_ATTEMPT,
         module="daemon.job.completion",
-        function="_take_up",
-        old="outbox.put_results(end)",
+        function="completing",
+        old="outbox.put_results(pending)",
         new="pass",
         killers=(f"{ANOTHER}::test_another_worker_delivers_a_final_status",),
     ),
@@ -417,6 +470,24 @@ MUTANTS = (
         function="OrphanedOutboxes._deliver",
         old="            journal.discard_results()\n",
         new="            pass\n",
+        killers=(f"{ORPHANED}::test_of_an_attempt_that_does_not_count",),
+    ),
+    Mutant(
+        name="Redis is not told again what a lost start has begun",
+        promise=LEFTOVERS,
+        module="daemon.recovery.orphaned_outboxes",
+        function="OrphanedOutboxes._deliver",
+        old="if about.start_token:",
+        new="if False:",
+        killers=(f"{ORPHANED}::test_its_run_is_closed",),
+    ),
+    Mutant(
+        name="an attempt that ended without an MLflow run is not known to count",
+        promise=ONE_ATTEMPT,
+        module="daemon.recovery.orphaned_outboxes",
+        function="OrphanedOutboxes._is_its_run",
+        old="ended is not None",
+        new="False",
         killers=(f"{ORPHANED}::test_of_an_attempt_that_does_not_count",),
     ),
     Mutant(
@@ -450,10 +521,19 @@ MUTANTS = (
         name="results of an end that is said are sent again",
         promise=ONE_ATTEMPT,
         module="daemon.job.completion",
-        function="_take_up",
-        old="if end.line and outbox.is_said(end.line):",
-        new="if outbox is None:",
-        killers=(WORKERS_MODEL,),
+        function="completing",
+        old="if pending is not None and pending.is_told:",
+        new="if pending is None:",
+        killers=(WORKERS_MODEL, ANOTHERS_END),
+    ),
+    Mutant(
+        name="the last line is said before anybody can know that",
+        promise=ONE_ATTEMPT,
+        module="daemon.job.completion",
+        function="Completion._may_be_told",
+        old="if end.is_told:",
+        new="if end:",
+        killers=(ANOTHERS_END,),
     ),
     Mutant(
         name="a journal says the last line that another has said",
@@ -514,7 +594,7 @@ MUTANTS = (
     Mutant(
         name="a lease that somebody has is taken",
         promise=TWICE,
-        module="broker.leases",
+        module="broker.lease_scripts",
         function="_TAKE",
         old="if held and held ~= ARGV[1] and held ~= ARGV[3] then return held end\n",
         new="",
@@ -525,8 +605,8 @@ MUTANTS = (
         promise=TWICE,
         module="daemon.job.handler",
         function="_Handling.run",
-        old="if holder is not None or self._runs_elsewhere():",
-        new="if self._runs_elsewhere():",
+        old="if begun.holder is not None:",
+        new="if begun.holder is self:",
         killers=(f"{HANDLER}::test_a_job_that_another_worker_has_is_left_to_it",),
     ),
     Mutant(
@@ -534,17 +614,17 @@ MUTANTS = (
         promise=TWICE,
         module="daemon.job.handler",
         function="_Handling.run",
-        old="if holder is not None or self._runs_elsewhere():",
-        new="if holder is not None:",
+        old="if self._runs_elsewhere():",
+        new="if self._runs_elsewhere() is None:",
         killers=(f"{HANDLER}::test_a_job_that_a_worker_without_leases_has",),
     ),
     Mutant(
         name="an attempt counts twice when its answer was lost",
         promise=TWICE,
-        module="broker.leases",
-        function="_COUNT",
-        old="redis.call('GET', KEYS[2]) == ARGV[1]",
-        new="redis.call('GET', KEYS[2]) == ''",
+        module="broker.lease_scripts",
+        function="BEGIN",
+        old="redis.call('GET', KEYS[3]) == ARGV[5]",
+        new="redis.call('GET', KEYS[3]) == ''",
         killers=(f"{LEASES}::test_said_again_after_a_lost_answer",),
     ),
     # -- parked
@@ -828,7 +908,7 @@ MUTANTS = (
     Mutant(
         name="forks share the random numbers of Python",
         promise=NUMBERS,
-        module="runner.forkserver.randomness",
+        module="runner.forkserver.children.randomness",
         function="_random",
         old="module.seed(seed)",
         new="del module, seed",
@@ -837,7 +917,7 @@ MUTANTS = (
     Mutant(
         name="generators of libraries without a rule are shared",
         promise=NUMBERS,
-        module="runner.forkserver.randomness",
+        module="runner.forkserver.children.randomness",
         function="shared",
         old="_without_a_rule.append(generator)",
         new="del generator",
@@ -882,7 +962,7 @@ MUTANTS = (
     Mutant(
         name="an answer may take for ever",
         promise=BOUNDS,
-        module="common.network.bounded_http",
+        module="common.network.paced_connections",
         function="PacedSocket.readinto",
         old="if left <= 0:",
         new="if left is None:",
@@ -925,6 +1005,56 @@ MUTANTS = (
         old="elif entries and (is_called or was_there):",
         new="elif entries and is_called:",
         killers=(f"{WATCHERS}::test_workers_that_watch_and_are_lost",),
+    ),
+    # -- what was learned, and what is recorded of a job
+    Mutant(
+        name="an entrypoint that sets variables gets what was imported before it",
+        promise=LEARNED,
+        module="daemon.learning.preloading",
+        function="Preloading._gain",
+        old=" or seen.variable",
+        new="",
+        killers=("tests/unit/daemon/learning/test_preloading.py",),
+    ),
+    Mutant(
+        name="what another package has brought comes with all of that",
+        promise=LEARNED,
+        module="runner.learned.watched_import",
+        function="WatchedImport.begin",
+        old="return self._new(name)",
+        new="return None",
+        killers=(
+            f"{LEARNED_FORKSERVER}::test_a_package_comes_without_what_imports_it",
+        ),
+    ),
+    Mutant(
+        name="a file that a job has changed has a digest",
+        promise=MANIFEST,
+        module="supervision.record.digests",
+        function="Digests._digest",
+        old="_about(os.fstat(descriptor)) == seen.about",
+        new="True",
+        killers=(f"{DIGESTS}::test_a_file_that_a_job_changes_has_no_digest",),
+    ),
+    Mutant(
+        name="every job counts as one with a user of its own",
+        promise=KEY,
+        module="evidence.predicates",
+        function="attestation",
+        old="if manifest.worker.separation else SELF_ATTESTED",
+        new="",
+        killers=("tests/unit/evidence/test_predicates.py",),
+    ),
+    Mutant(
+        name="points that have not arrived are not told",
+        promise=RECEIPT,
+        module="provenance.receipt",
+        function="_points",
+        old="if count > 0:",
+        new="if False:",
+        killers=(
+            "tests/unit/provenance/test_receipt.py::test_what_is_missing_is_told",
+        ),
     ),
     # -- task graphs
     Mutant(

@@ -33,7 +33,7 @@ def cached(package: str, fill: Callable[[Path], object]) -> Path:
 
 
 def pip(*arguments: str) -> None:
-    """Call this interpreter's pip, quietly; only what is named is fetched."""
-    command = [sys.executable, "-m", "pip", arguments[0], "--quiet", "--no-deps"]
+    """Call this interpreter's pip, quietly."""
+    command = [sys.executable, "-m", "pip", arguments[0], "--quiet"]
     command += ["--disable-pip-version-check", *arguments[1:]]
     subprocess.run(command, check=True, capture_output=True, text=True)

@@ -1,4 +1,4 @@
-"""A store that keeps small objects, and insists on something in each request."""
+"""A store that keeps objects, also in parts, and insists on something in requests."""
 
 from __future__ import annotations
 
@@ -7,12 +7,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     Insist = Callable[["Asked"], bool]
+
+TAG_OF_PARTS = f'"{"5" * 32}-2"'
+"""What the store says of an object that came in parts; no checksum of anything."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,7 @@ class InsistingStore:
         address: Where it is.
         asked: What it was asked, in order.
         objects: What it has, by host and path.
+        parts: What came of objects in parts, by path and number.
         refusal: The status with which it refuses.
     """
 
@@ -55,20 +59,34 @@ class InsistingStore:
         self.insist = insist
         self.asked: list[Asked] = []
         self.objects: dict[tuple[str, str], bytes] = {}
+        self.parts: dict[tuple[str, int], bytes] = {}
         self.address = ""
         self.refusal = 403
 
-    def answer(self, asked: Asked, body: bytes) -> tuple[int, bytes]:
+    def answer(self, asked: Asked, body: bytes, query: str) -> tuple[int, bytes]:
         """Keep or give an object; refuse what lacks what is insisted on."""
         self.asked.append(asked)
         if not self.insist(asked):
             return self.refusal, b"<Error><Code>AccessDenied</Code></Error>"
         key = (asked.host, asked.path)
+        if number := parse_qs(query).get("partNumber"):
+            self.parts[asked.path, int(number[0])] = body
+            return 200, b""
+        if asked.method == "POST":
+            return 200, self._begin_or_end(key, query)
         if asked.method == "PUT":
             self.objects[key] = body
             return 200, b""
         found = self.objects.get(key)
         return (404, b"") if found is None else (200, found)
+
+    def _begin_or_end(self, key: tuple[str, str], query: str) -> bytes:
+        """Begin an object in parts, or put one together."""
+        if query.startswith("uploads"):
+            return b"<Begun><UploadId>1</UploadId></Begun>"
+        mine = sorted(number for path, number in self.parts if path == key[1])
+        self.objects[key] = b"".join(self.parts[key[1], number] for number in mine)
+        return f"<Ended><ETag>{TAG_OF_PARTS}</ETag></Ended>".encode()
 
 
 @contextmanager
@@ -89,7 +107,7 @@ def insisting_store(insist: Insist) -> Iterator[InsistingStore]:
             host = parts.netloc or self.headers["Host"]
             headers = {name.lower(): value for name, value in self.headers.items()}
             asked = Asked(self.command, host, parts.path, headers)
-            status, content = store.answer(asked, body)
+            status, content = store.answer(asked, body, parts.query)
             self.send_response(status)
             self.send_header("Content-Length", str(len(content)))
             self.send_header("ETag", '"none"')
@@ -97,7 +115,7 @@ def insisting_store(insist: Insist) -> Iterator[InsistingStore]:
             if self.command != "HEAD":
                 self.wfile.write(content)
 
-        do_PUT = do_GET = do_HEAD = _do  # noqa: N815 - http.server's names
+        do_PUT = do_POST = do_GET = do_HEAD = _do  # noqa: N815 - http.server's names
 
         def log_message(self, *_: object) -> None:
             """Say nothing."""

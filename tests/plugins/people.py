@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import atexit
+import functools
 import json
 import os
 import subprocess
 import sys
+import tempfile
 import threading
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tests.plugins.commands import command_host
 from tests.plugins.until import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+
+    from tests.plugins.commands import CommandHost
 
 PROGRAM = Path(sys.executable).with_name("dioptra-worker")
 _SECONDS = 100.0
@@ -34,16 +40,24 @@ class Person:
     def call(
         self, *words: object, **variables: str
     ) -> subprocess.CompletedProcess[str]:
-        """Call ``dioptra-worker`` and wait for its end."""
-        return subprocess.run(
-            [PROGRAM, *map(str, words)],
-            env=self.environment | variables,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=_SECONDS,
-            check=False,
-        )
+        """Call ``dioptra-worker`` and wait for its end.
+
+        It is a process of its own, forked from one that has imported the commands: what
+        a person waits for is mostly that, and tests make hundreds of calls.
+        """
+        with tempfile.TemporaryDirectory(prefix="call-") as folder:
+            out, err = Path(folder, "out"), Path(folder, "err")
+            pid = _host().ask(
+                words=[*map(str, words)],
+                environment=self.environment | variables,
+                cwd=str(Path.cwd()),
+                stdout=str(out),
+                stderr=str(err),
+            )
+            code = _host().ask(wait=pid, timeout=_SECONDS)
+            return subprocess.CompletedProcess(
+                [PROGRAM, *map(str, words)], code, out.read_text(), err.read_text()
+            )
 
     def told(self, *words: object) -> str:
         """What a call prints that goes well.
@@ -76,6 +90,14 @@ class Person:
             if process.poll() is None:
                 process.terminate()
             process.wait(_SECONDS)
+
+
+@functools.cache
+def _host() -> CommandHost:
+    """The one of this test process; it ends with it."""
+    stack = ExitStack()
+    atexit.register(stack.close)
+    return stack.enter_context(command_host())
 
 
 class Call:

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import requests
 import yaml
+from tests.plugins.people import Person
 from tests.plugins.until import pauses, until
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.plugins.clients import ApiClient
+
+    from dioptra_worker.tools.local import LocalStack
 
 PLUGIN_HEADER = """\
 import os, signal, subprocess, sys, time
@@ -497,6 +500,24 @@ class Platform:
 def platform(api: ApiClient) -> Platform:
     """A queue for the tests of a module; those with workers of their own have more."""
     return Platform(api)
+
+
+@pytest.fixture
+def platform_of_a_test(api: ApiClient) -> Platform:
+    """A queue for one test; a module says ``platform = platform_of_a_test``."""
+    return Platform(api)
+
+
+@pytest.fixture
+def own_platform(own_api: ApiClient) -> Platform:
+    """A queue for one test, of services that it may stop."""
+    return Platform(own_api)
+
+
+@pytest.fixture
+def person(stack: LocalStack, tmp_path: Path) -> Person:
+    """Somebody who uses what the tests' stack has."""
+    return Person(stack.environment(), tmp_path)
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,6 +18,8 @@ from tests.plugins.plain_install import plain_install
 from tests.plugins.until import until
 
 from dioptra_worker import settings as settings_module
+from dioptra_worker.common.files.held_folder import is_held
+from dioptra_worker.common.files.workspace import temporary_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -151,6 +154,17 @@ def worker(
         running.wait()
         assert process.stderr is not None
         process.stderr.close()
+        _remove_temporary(running.work_dir)
+
+
+def _remove_temporary(work_dir: Path) -> None:
+    """Remove what jobs of workers that were killed have beside their folders.
+
+    The folders themselves stay: that the next worker removes them is what tests see.
+    """
+    for folder in work_dir.glob("job-*"):
+        if not is_held(folder):
+            shutil.rmtree(temporary_of(folder), ignore_errors=True)
 
 
 def alive(pid: int) -> bool:

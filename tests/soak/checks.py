@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 _LINE = re.compile(r"^(\[attempt \d+\] )?line (\d+) of (\d+)$")
 _END = re.compile(r"^the job (finished|failed|was stopped)\b")
+_BEGUN_AGAIN = re.compile(r"this is attempt (\d+) of")
+_DELIVERED_LATE = re.compile(r"delivered late: .* of attempt (\d+),")
 _CAUSES = {
     "failing": (MEANT,),
     "endless": ("stopped by request",),
@@ -44,6 +46,11 @@ class Log:
     numbers: dict[int, list[int]] = field(default_factory=dict)
     ends: list[str] = field(default_factory=list)
     late: list[str] = field(default_factory=list)
+
+    @property
+    def late_marks(self) -> set[str]:
+        """The marks of the attempts that those are of."""
+        return {line.rpartition(" ")[2] for line in self.late}
 
 
 def problems(job: Job, platform: Platform, objects: Path) -> list[str]:
@@ -81,8 +88,7 @@ def _read_log(lines: Sequence[str]) -> Log:
 def _of_status(job: Job, log: Log) -> Iterator[str]:
     if len(log.ends) != 1:
         yield f"ended {len(log.ends)} times by its log: {log.ends}"
-    if log.late:
-        yield f"says more after its end: {log.late}"
+    yield from _of_late_lines(log)
     cause = log.ends[-1] if log.ends else ""
     was_hit = bool(job.hits) and _FORCE.search(cause) is not None
     if job.status == "finished" and job.kind not in MAY_FINISH:
@@ -91,6 +97,18 @@ def _of_status(job: Job, log: Log) -> Iterator[str]:
         expected = _CAUSES.get(job.kind, ())
         if not any(words in cause for words in expected):
             yield f"failed: {cause!r}"
+
+
+def _of_late_lines(log: Log) -> Iterator[str]:
+    """Unmarked lines behind the end, but for what a lost worker had left of it.
+
+    Whoever told the end had it from Redis; the lines came once that machine was back.
+    """
+    last = max(map(int, _BEGUN_AGAIN.findall(log.text)), default=1)
+    is_left = str(last) in _DELIVERED_LATE.findall(log.text)
+    marks = log.late_marks
+    if marks and not (is_left and len(marks) == 1):
+        yield f"says more after its end: {log.late}"
 
 
 def _of_lines(job: Job, log: Log) -> Iterator[str]:
@@ -137,6 +155,9 @@ def _of_results(job: Job, log: Log, platform: Platform, objects: Path) -> Iterat
     ended = {str(attempt.mark) for attempt in job.attempts if attempt.ended}
     if not marks <= ended:
         yield f"shows results of {sorted(marks)}, and {sorted(ended)} ended"
+    late = log.late_marks
+    if late - marks:
+        yield f"says more after its end, of {late}, and shows results of {marks}"
     if {int(mark) for mark in marks} - set(log.numbers):
         yield f"shows results of {sorted(marks)}, of which its log has no line"
 

@@ -12,7 +12,7 @@ from tests.plugins.worker_process import wait_until_gone
 from tests.soak.samples import files_below, lasting_keys
 from tests.soak.seats import LEASE_TTL, LOST_AFTER
 
-from dioptra_worker.broker.leases import MAX_LOOKS
+from dioptra_worker.broker.runs_to_close import MAX_LOOKS
 from dioptra_worker.common.processes.process_identity import ProcessId
 
 if TYPE_CHECKING:

@@ -88,6 +88,7 @@ class QueueServers:
         self._primary = _Server(folder / "a", password)
         self._replica = _Server(folder / "b", password)
         self._proxies: list[TcpProxy] = []
+        self._platforms: list[TcpProxy] = []
         self._closing = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
@@ -114,13 +115,20 @@ class QueueServers:
         both = (self._primary.process, self._replica.process)
         return [process.pid for process in both if process is not None]
 
-    def proxy(self, *, at: int = 0) -> TcpProxy:
-        """Return a new way to whichever is the primary.
+    def proxy(self) -> TcpProxy:
+        """Return a new way to whichever is the primary."""
+        return self._proxy(0)
 
-        Args:
-            at: Its port; 0 is any that is free.
+    def lead_platform(self, port: int) -> None:
+        """Lead whoever comes to a port to whichever is the primary.
+
+        The platform's client keeps a connection whose server has become a replica,
+        and enqueues nothing from then on; so here the connection ends.
         """
-        proxy = self._closing.enter_context(tcp_proxy(self._primary.port, at=at))
+        self._platforms.append(self._proxy(port))
+
+    def _proxy(self, port: int) -> TcpProxy:
+        proxy = self._closing.enter_context(tcp_proxy(self._primary.port, at=port))
         self._proxies.append(proxy)
         return proxy
 
@@ -137,13 +145,15 @@ class QueueServers:
         self._primary.start()
 
     def fail_over(self) -> None:
-        """Have both change places; connections to the old primary stay."""
+        """Have both change places; workers' connections to the old primary stay."""
         self._wait_for_replica()
         old, new = self._primary, self._replica
         client: Any = old.client  # its method of that name does not say to whom
         client.execute_command("FAILOVER", "TO", "127.0.0.1", new.port)
         until(lambda: new.info()["role"] == "master", seconds=_PATIENCE)
         self._change_places()
+        for proxy in self._platforms:
+            proxy.drop()
 
     def lose_primary(self) -> None:
         """Kill the primary and promote the replica; what was not copied is lost."""

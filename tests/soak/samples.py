@@ -20,8 +20,11 @@ if TYPE_CHECKING:
 
 _KIB = 1024
 _TICKS = os.sysconf("SC_CLK_TCK")
-_FORGOTTEN_BY_ITSELF = re.compile(rb"^rq:(job|results|executions?):")
-"""Keys of RQ's that a job leaves for its result's time to live."""
+_FORGOTTEN_BY_ITSELF = re.compile(
+    rb"^rq:(job|results|executions?):|^dioptra-worker:attempts:\d+:ended$"
+)
+"""Keys that a job leaves for a time: RQ's, and in which attempt it ended, where it is
+not the first."""
 
 
 @dataclass

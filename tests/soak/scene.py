@@ -70,7 +70,7 @@ def open_scene(
         )
         # The REST API goes where it always went, and so to whichever is the primary.
         stack.service("valkey").stop()
-        queues.proxy(at=stack.service("valkey").port)
+        queues.lead_platform(stack.service("valkey").port)
         api = ApiClient(stack.environment())
         closing.callback(api.close)
         platform = Platform(api)

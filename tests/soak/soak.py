@@ -8,6 +8,7 @@ two are not, so that what grows in them is seen.
 from __future__ import annotations
 
 import contextlib
+import heapq
 import json
 import logging
 import os
@@ -46,7 +47,10 @@ _FINAL = {"finished", "failed"}
 _STUCK_AFTER = 150.0
 """Seconds after the last fault after which a job that has not ended is stuck."""
 _CHECK_AFTER = LEASE_TTL + 5.0
-"""Seconds after a job's end after which nobody may write anything of it any more."""
+"""Seconds after a job's end after which nobody may write anything of it any more, but
+for what a lost worker had left on its disk."""
+_LEFT_TIMEOUT = 120.0
+"""Seconds after a job's end within which that has come: its machine may be cut off."""
 _STOP_INTERVAL = 2.0
 """Seconds between two orders to stop a job: Redis loses those that nobody hears."""
 _SAMPLE_INTERVAL = 10.0
@@ -72,7 +76,7 @@ class Plan:
     seed: int
     workers: int = 4
     seconds: float = float("inf")
-    in_flight: int = 6
+    in_flight: int = 16
     fault_interval: float = 5.0
     longest_calm: float = 20.0
 
@@ -138,7 +142,7 @@ class _Soak:
         self._dice = random.Random(f"{plan.seed} pauses")  # noqa: S311 - no secret
         self._in_flight: dict[int, Job] = {}
         self._asked: dict[int, float] = {}
-        self._unchecked: list[Job] = []
+        self._unchecked: list[tuple[float, int]] = []
         self._has_strays = False
         self._objects = scene.stack.directory / "s3/objects"
         self._began = time.monotonic()
@@ -180,7 +184,8 @@ class _Soak:
             if calm_since is not None:
                 if not self._in_flight and not self._unchecked and not self._has_strays:
                     break
-                if self._age > calm_since + _STUCK_AFTER:
+                patience = _STUCK_AFTER + (0 if self._in_flight else _LEFT_TIMEOUT)
+                if self._age > calm_since + patience:
                     self._give_up()
                     break
             time.sleep(_TICK)
@@ -241,7 +246,7 @@ class _Soak:
             if job.is_over:
                 del self._in_flight[job.id]
                 self._asked.pop(job.id, None)
-                self._unchecked.append(job)
+                heapq.heappush(self._unchecked, (job.ended + _CHECK_AFTER, job.id))
 
     def _look(self, job: Job) -> None:
         found = self._ask(lambda: self._platform.job(job.id))
@@ -279,17 +284,26 @@ class _Soak:
         return answer.status_code == 404
 
     def _check(self) -> None:
-        """Check jobs that ended a while ago, a few at a time."""
-        for job in self._unchecked[:3]:
-            if time.time() - job.ended < _CHECK_AFTER:
+        """Check jobs that ended a while ago, a few at a time.
+
+        What is wrong counts if it stays so: lines may be on a machine that is cut off.
+        """
+        for _ in range(3):
+            if not self._unchecked or time.time() < self._unchecked[0][0]:
                 return
+            job = self._workload.jobs[self._unchecked[0][1]]
+            found: list[str] | None = []
             if job.status != "deleted":
                 found = self._ask_all(job)
-                if found is None:
-                    return
+            if found is None:
+                return
+            heapq.heappop(self._unchecked)
+            if found and time.time() - job.ended < _LEFT_TIMEOUT:
+                again = time.time() + _CHECK_AFTER
+                heapq.heappush(self._unchecked, (again, job.id))
+            else:
                 job.problems = found
                 self._tell(job)
-            self._unchecked.remove(job)
 
     def _ask_all(self, job: Job) -> list[str] | None:
         """What is wrong with a job; None while the API is away."""
@@ -311,6 +325,9 @@ class _Soak:
             words = f"job {job.id} ({job.kind}) is stuck"
             self.result.problems.append(words)
             self.result.details.append(checks.shown(job, self._platform))
+        self.result.problems += [
+            f"job {job} was not shown as it should be" for _, job in self._unchecked
+        ]
 
     def _sample(self) -> None:
         sampler = self.result.sampler

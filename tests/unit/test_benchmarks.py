@@ -9,8 +9,10 @@ import pytest
 from benchmarks import page, plot, results, tree, words
 from benchmarks.access_log import Requests
 from benchmarks.errors import BenchmarkError
+from benchmarks.report import Report
 from benchmarks.results import Measure, Result, Summary, Table, Target
 from benchmarks.rivals import OURS, PEER, Rival, running
+from benchmarks.run import Failure
 from benchmarks.scenarios import SCENARIOS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -44,6 +46,16 @@ def _result(**about: object) -> Result:
         notes=["A note."],
         about=ABOUT | about,
     )
+
+
+def test_what_could_not_be_measured_is_named_last(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Whoever sees the end of the output only knows which scenario, and why."""
+    failures = [Failure("evidence", BenchmarkError("Job 7 has no receipt."))]
+    Report().end(failures)
+    words = "evidence could not be measured: Job 7 has no receipt."
+    assert capsys.readouterr().err.splitlines()[-1].strip() == words
 
 
 def test_summary_has_quartiles() -> None:

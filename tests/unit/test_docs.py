@@ -15,7 +15,11 @@ import dioptra_worker
 from dioptra_worker.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = [ROOT / "README.md", ROOT / "ARCHITECTURE.md", *ROOT.glob("docs/*/*.md")]
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "ARCHITECTURE.md",
+    *(path for path in ROOT.glob("docs/**/*.md") if "_build" not in path.parts),
+]
 
 
 @pytest.mark.process

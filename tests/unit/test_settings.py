@@ -162,6 +162,25 @@ def test_api_url_may_have_its_prefix(
     assert settings.load().api_url == "http://api:5000"
 
 
+@pytest.mark.parametrize("name", ["IMAGE", "revision", "GPUS", "CONCURRENCY"])
+def test_a_variable_that_has_the_name_of_a_field(
+    environment: MutableMapping[str, str], name: str
+) -> None:
+    """A variable of somebody else's is no setting, whatever we call the field."""
+    before = settings.load()
+    environment[name] = "7"
+    assert settings.load() == before
+
+
+def test_a_user_who_is_somebody_else(environment: MutableMapping[str, str]) -> None:
+    """USERNAME, which many systems set, is not who logs in to the API."""
+    del environment["DIOPTRA_WORKER_USERNAME"]
+    environment["USERNAME"] = "somebody"
+    assert [line.partition(":")[0] for line in _problems()] == [
+        "DIOPTRA_WORKER_USERNAME"
+    ]
+
+
 @pytest.mark.parametrize("level", ["debug", "Debug", " DEBUG "])
 def test_log_level_in_any_case(
     environment: MutableMapping[str, str], level: str

@@ -7,15 +7,15 @@ import html
 import re
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from dioptra_worker.api.errors import expect_shape, of_kind, refuse_deleted
+from dioptra_worker.api.escaped_text import unescaped
 from dioptra_worker.api.models import Artifact, ArtifactParameter, Job, resource_id
 from dioptra_worker.api.session import MAX_PAGES, STORE_TIMEOUT, ApiSession
 from dioptra_worker.common.files.archives import MAX_ARTIFACT_BYTES, MAX_BUNDLE_BYTES
 from dioptra_worker.errors import (
     Conflict,
-    NotFound,
-    PathUnknown,
     ServiceError,
     ServiceRefused,
 )
@@ -107,12 +107,18 @@ class DioptraApi(ApiSession):
                 raise ValueError(f"{run[:80]!r} is no id of an MLflow run")
             return run or None
 
-    def config(self, job: Job) -> dict[str, Any]:
-        """The task graph of a job, swaps chosen where the platform has them."""
-        try:
-            return self._mapping(f"jobs/{job.id}/config")
-        except (NotFound, PathUnknown):  # platforms before 1.2
-            return self._mapping(f"{_snapshot(job)}/config")
+    def job_config(self, job_id: int) -> dict[str, Any]:
+        """The task graph of a job, swaps chosen.
+
+        Raises:
+            NotFound: The job was deleted.
+            PathUnknown: The platform has it under the entrypoint only (before 1.2).
+        """
+        return self._mapping(f"jobs/{job_id}/config")
+
+    def entrypoint_config(self, job: Job) -> dict[str, Any]:
+        """The task graph of a job's entrypoint, in which no swap is chosen."""
+        return self._mapping(f"{_snapshot(job)}/config")
 
     def parameters(self, job_id: int) -> dict[str, Any]:
         """A job's typed values for the global parameters, by name."""
@@ -260,8 +266,7 @@ class DioptraApi(ApiSession):
             job_id: The job.
             first: How many records the first page has; the others have more.
         """
-        path = f"jobs/{job_id}/log"
-        _, end = self._page(path, {"pageLength": 1})
+        path, end = f"jobs/{job_id}/log", self.count_log(job_id)
         size = min(first, MAX_PAGE_LENGTH)
         for _ in range(MAX_PAGES):
             if end <= 0:
@@ -269,9 +274,20 @@ class DioptraApi(ApiSession):
             begin = max(0, end - size)
             found, _ = self._page(path, {"index": begin, "pageLength": end - begin})
             with expect_shape(path):
-                texts = [html.unescape(entry["message"]) for entry in found]
+                texts = [unescaped(entry["message"]) for entry in found]
             yield texts
             end, size = begin, MAX_PAGE_LENGTH
+
+    def count_log(self, job_id: int) -> int:
+        """How many records a job's log has."""
+        _, total = self._page(f"jobs/{job_id}/log", {"pageLength": 1})
+        return total
+
+    def count_metric(self, job_id: int, name: str) -> int:
+        """How many points of a metric a job has: one for each step."""
+        path = f"jobs/{job_id}/metrics/{quote(name, safe='')}/snapshots"
+        _, total = self._page(path, {"index": 0, "pageLength": 1})
+        return total
 
     def post_metric(
         self, job_id: int, name: str, value: float | str, step: int | None

@@ -75,6 +75,16 @@ def expect_shape(path: str) -> Iterator[None]:
         ) from error
 
 
+def check_address(url: str) -> str:
+    """The way out where perhaps it is no API that answers.
+
+    Args:
+        url: The API's address, or one below it.
+    """
+    address = url.partition("/api/v1/")[0]
+    return f": check that DIOPTRA_API, {address}, is the address of a Dioptra REST API"
+
+
 def of_kind(value: Any, kind: type[T]) -> T:
     """A value, which must be of a kind; True and False are no numbers.
 
@@ -135,6 +145,9 @@ def status_error(method: str, path: str, response: requests.Response) -> Service
         f"something that is not its JSON: {str(body)[:80]!r}{_by_a_proxy(response)}"
     )
     message = f"the {SERVICE} answered {method} {path} with {status}: {words}"
+    by_a_page = status < requests.codes.internal_server_error and own_words is None
+    if by_a_page or (status == requests.codes.not_found and not _names_error(body)):
+        message += check_address(response.url)
     retry_after = _retry_after(response.headers.get("Retry-After"))
     if status == requests.codes.not_found and not _names_error(body):
         return PathUnknown(message, service=SERVICE, status=status, detail=body)

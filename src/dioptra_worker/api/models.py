@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import html
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, Self
 
 from dioptra_worker.api.errors import of_kind
+from dioptra_worker.api.escaped_text import unescaped
 from dioptra_worker.provenance import DELETED, WorkerRun, with_defaults
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
 MAX_ID = (1 << 63) - 1
+TERMINAL = {"finished", "failed"}
+"""The statuses of a job that is over."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +36,7 @@ class Job:
         user: Who submitted it.
         inputs: Artifact and snapshot id of each artifact that it reads, by name.
         swaps: The chosen task alias by the swap's name.
+        created: When it was submitted, as the API writes it.
     """
 
     id: int
@@ -47,6 +50,7 @@ class Job:
     user: str = ""
     inputs: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     swaps: Mapping[str, str] = field(default_factory=dict)
+    created: str = ""
 
     @classmethod
     def read(cls, body: Mapping[str, Any]) -> Self:
@@ -70,6 +74,7 @@ class Job:
                 of_kind(swap["swapName"], str): of_kind(swap["taskAlias"], str)
                 for swap in body.get("swaps") or []
             },
+            created=of_kind(body.get("createdOn") or "", str),
         )
 
     def worker_run(
@@ -250,8 +255,8 @@ class LogLine:
         """Read one entry of ``GET /jobs/{id}/log``; the API keeps text escaped."""
         return cls(
             severity=of_kind(body["severity"], str),
-            logger=html.unescape(body["loggerName"]),
-            message=html.unescape(body["message"]),
+            logger=unescaped(body["loggerName"]),
+            message=unescaped(body["message"]),
             stored=datetime.fromisoformat(body["createdOn"]),
         )
 

@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import math
 import socket
 import threading
+import time
 from collections.abc import Callable
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Self
@@ -22,6 +24,7 @@ import requests
 from dioptra_worker.api import USER_AGENT
 from dioptra_worker.api.errors import (
     SERVICE,
+    check_address,
     expect_shape,
     login_error,
     of_kind,
@@ -30,12 +33,9 @@ from dioptra_worker.api.errors import (
     unreachable_error,
 )
 from dioptra_worker.api.health import ask_health, ask_version, no_job_log
-from dioptra_worker.common.network.bounded_http import (
-    BoundedSession,
-    download_pace,
-    is_encoded,
-    pieces,
-)
+from dioptra_worker.common.network.answer_pieces import is_encoded, pieces
+from dioptra_worker.common.network.bounded_http import BoundedSession
+from dioptra_worker.common.network.paced_connections import download_pace
 from dioptra_worker.common.network.proxies import check_proxy, via_proxy
 from dioptra_worker.common.text import strict_json
 from dioptra_worker.common.text.humanize import size as shown_size
@@ -58,6 +58,8 @@ CONNECT_TIMEOUT = 5.0
 READ_TIMEOUT = 60.0
 STORE_TIMEOUT = 3600.0
 """Seconds until the first byte of what the API itself has yet to get from a store."""
+FRESH_ANSWER = 1.0
+"""Seconds in which an API that has answered need not be looked for."""
 MAX_CONNECTIONS = 8
 PAGE_LENGTH = 500
 MAX_PAGES = 20_000
@@ -116,7 +118,13 @@ class ApiSession:
     """
 
     def __init__(
-        self, *, url: str, username: str, password: str, timeout: float = READ_TIMEOUT
+        self,
+        *,
+        url: str,
+        username: str,
+        password: str,
+        timeout: float = READ_TIMEOUT,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Prepare a session; nothing is sent yet.
 
@@ -126,6 +134,7 @@ class ApiSession:
             password: That user's password.
             timeout: Seconds that an answer of the API may take, all of it; of a
                 download, until its first byte.
+            clock: Says how late it is, in seconds.
         """
         self.url = url
         self.username = username
@@ -134,6 +143,8 @@ class ApiSession:
         self._http = BoundedSession(
             agent=USER_AGENT, connections=MAX_CONNECTIONS, fixed_environment=True
         )
+        self._clock = clock
+        self._answered_at = -math.inf
         self._lead = dt.timedelta()
         self._login_lock = threading.Lock()
         self._logins = 0
@@ -259,9 +270,13 @@ class ApiSession:
     def reach(self) -> None:
         """See, in far less than a request, whether anybody listens at its address.
 
+        Whoever has answered just now does.
+
         Raises:
             ServiceUnavailable: If nobody does.
         """
+        if self._clock() - self._answered_at < FRESH_ANSWER:
+            return
         if self._http.environment_proxies(self.url):
             self.ping()  # what listens there is the proxy
             return
@@ -321,7 +336,7 @@ class ApiSession:
                 raise ServiceUnavailable(
                     f"the {SERVICE} answered {method} {path} with something that is"
                     f" not JSON: {start!r} ({error}){via_proxy(self.url)}"
-                    f"{check_proxy(self.url)}",
+                    f"{check_proxy(self.url) or check_address(self.url)}",
                     service=SERVICE,
                     status=response.status_code,
                 ) from error
@@ -419,6 +434,8 @@ class ApiSession:
             url = f"{self.url}/api/v1/{path}"
             asked = dt.datetime.now(dt.UTC)
             response = self._http.request(method, url, **options)
+        if response.status_code < requests.codes.internal_server_error:
+            self._answered_at = self._clock()
         self._note_time(response, asked)
         return response
 

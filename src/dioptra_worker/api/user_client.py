@@ -22,7 +22,7 @@ from dioptra_worker.api.session import PAGE_LENGTH
 from dioptra_worker.errors import NotFound, PathUnknown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from dioptra_worker.api.client import DioptraApi
     from dioptra_worker.api.models import Artifact
@@ -80,18 +80,49 @@ class UserClient:
         Returns:
             Its id, or None.
         """
-        for body in self._named(kind, search=f'name:"{name}"'):
-            if body["name"] == name:
-                return int(body["id"])
-        return None
+        return next((int(body["id"]) for body in self._of_name(kind, name)), None)
 
     def names(self, kind: str) -> list[str]:
         """The names of all resources of a kind that the user can see."""
         return [body["name"] for body in self._named(kind)]
 
+    def described(
+        self, kind: str, names: Iterable[str], *, group: int
+    ) -> dict[str, dict[str, Any]]:
+        """Those of some names that there are, as the API shows them.
+
+        Each is searched for: there may be thousands of others, and the API takes long
+        to show them.
+
+        Args:
+            kind: Such as ``plugins``.
+            names: The names that are looked for.
+            group: The group that owns them.
+        """
+        found: dict[str, dict[str, Any]] = {}
+        for name in names:
+            for body in self._of_name(kind, name):
+                owner = body.get("group")
+                if not isinstance(owner, dict) or owner.get("id") == group:
+                    found[name] = body
+        return found
+
+    def user_names(self) -> list[str]:
+        """The names of all users that the user can see."""
+        path = "users/"
+        found = list(self._api.pages(path))
+        with expect_shape(path):
+            shapes.check(found, [{"username": str}])
+        return [body["username"] for body in found]
+
     def entrypoint(self, entrypoint: int) -> dict[str, Any]:
         """An entrypoint as the API shows it."""
         return self._shown(f"entrypoints/{entrypoint}", shapes.ENTRYPOINT)
+
+    def entrypoint_snapshot(self, entrypoint: int, snapshot: int) -> dict[str, Any]:
+        """What an entrypoint was like at one moment, as far as jobs choose from it."""
+        path = f"entrypoints/{entrypoint}/snapshots/{snapshot}"
+        return self._shown(path, {"parameters": [{"name": str, "parameterType": str}]})
 
     def swaps(self, entrypoint: int, snapshot: int) -> dict[str, list[str]]:
         """The choices that an entrypoint leaves to its jobs, by the swaps' names.
@@ -107,6 +138,22 @@ class UserClient:
             for body in bodies:
                 choices.setdefault(body["swapName"], []).append(body["taskAlias"])
         return choices
+
+    def entrypoint_config(self, entrypoint: int, snapshot: int) -> dict[str, Any]:
+        """The whole task graph of an entrypoint, as a worker is given it."""
+        path = f"entrypoints/{entrypoint}/snapshots/{snapshot}/config"
+        return self._shown(path, {})
+
+    def types_of_artifact(self, artifact: int) -> list[str] | None:
+        """The types of the values that an artifact holds; None if nobody tells."""
+        body = self._shown(f"artifacts/{artifact}", {"id": resource_id})
+        task = body.get("task")
+        outputs = task.get("outputParams") if isinstance(task, dict) else None
+        if not isinstance(outputs, list):
+            return None
+        with expect_shape("artifacts"):
+            shapes.check(outputs, [{"parameterType": {"name": str}}])
+        return [output["parameterType"]["name"] for output in outputs]
 
     def artifact(self, artifact: int) -> Artifact:
         """An artifact."""
@@ -187,6 +234,20 @@ class UserClient:
         body = self._shown(path, page, params=query)
         return body["data"], body["totalNumResults"]
 
+    def jobs_described(self, pattern: str) -> list[dict[str, Any]]:
+        """The jobs whose description is like a pattern, as the API shows them.
+
+        Args:
+            pattern: Has ``*`` for any text, and no quotes; the API passes over blanks
+                beside that, and takes upper and lower case as the same.
+        """
+        path = "jobs/"
+        search = f'description:"{pattern}"'
+        found = list(self._api.pages(path, search=search, sortBy="createdOn"))
+        with expect_shape(path):
+            shapes.check(found, [shapes.JOB])
+        return found
+
     def job(self, job_id: int) -> dict[str, Any]:
         """A job as the API shows it.
 
@@ -232,6 +293,42 @@ class UserClient:
         with expect_shape(path):
             return [LogLine.read(body) for body in bodies]
 
+    def log_part(
+        self, job_id: int, *, start: int, records: int
+    ) -> tuple[list[LogLine], int]:
+        """Some records of a job's log, in order, and how many it has in all.
+
+        Args:
+            job_id: The job.
+            start: How many records to leave out at the beginning.
+            records: How many to read, at most 500.
+        """
+        path = f"jobs/{job_id}/log"
+        page = {"data": list, "totalNumResults": int}
+        paging = {"index": start, "pageLength": records}
+        body = self._shown(path, page, params=paging)
+        with expect_shape(path):
+            return [LogLine.read(line) for line in body["data"]], body[
+                "totalNumResults"
+            ]
+
+    def log_end(self, job_id: int, *, records: int) -> list[LogLine]:
+        """The last records of a job's log, in order.
+
+        Args:
+            job_id: The job.
+            records: How many, at most 500.
+        """
+        lines, total = self.log_part(job_id, start=0, records=records)
+        if total > records:
+            start = total - records
+            lines, _ = self.log_part(job_id, start=start, records=records)
+        return lines
+
+    def delete_job(self, job_id: int) -> None:
+        """Delete a job: the API keeps what it was, and shows it no more."""
+        self._api.request("DELETE", f"jobs/{job_id}")
+
     def metrics(self, job_id: int) -> list[MetricPoint]:
         """Every value of a job's metrics, by name and step."""
         path = f"jobs/{job_id}/metrics"
@@ -275,6 +372,16 @@ class UserClient:
         with expect_shape(path):
             shapes.check(body, shape)
         return body
+
+    def _of_name(self, kind: str, name: str) -> Iterator[dict[str, Any]]:
+        """All of a kind that have a name, at most one in each group."""
+        rest = name.lstrip(" ")
+        # The API's search passes over blanks at the beginning, and takes upper and
+        # lower case as the same.
+        pattern = "?" * (len(name) - len(rest)) + rest
+        for body in self._named(kind, search=f'name:"{pattern}"'):
+            if body["name"] == name:
+                yield body
 
     def _named(self, kind: str, **query: Any) -> Iterator[dict[str, Any]]:
         """All that the user can see of a kind."""

@@ -22,15 +22,15 @@ from dioptra_worker.batch.loop import Loop, T
 from dioptra_worker.batch.progress import Progress
 from dioptra_worker.errors import WorkerError
 from dioptra_worker.provenance import RUN_VARIABLE, differences
-from dioptra_worker.sdk import bridge
 from dioptra_worker.sdk.auth_client import get_authenticated_worker_client
 from dioptra_worker.sdk.client.errors import StatusCodeError
+from dioptra_worker.sdk.worker import bridge
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from dioptra_worker.batch.loop import Item
-    from dioptra_worker.sdk.bridge import JobContext
+    from dioptra_worker.sdk.worker.bridge import JobContext
     from dioptra_worker.tools.lineage.signing import Signer
 
 log = logging.getLogger("dioptra_worker.batch")

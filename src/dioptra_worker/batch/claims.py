@@ -7,7 +7,7 @@ import logging
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from dioptra_worker.sdk.bridge import Bridge
+    from dioptra_worker.sdk.worker.bridge import Bridge
 
 log = logging.getLogger("dioptra_worker.batch")
 
@@ -15,7 +15,14 @@ ClaimOutcome = Literal["granted", "taken", "postponed"]
 
 
 class ActivityState(enum.Enum):
-    """Where an element stands; plugins know it by this name."""
+    """Where an element stands; plugins know it by this name.
+
+    Attributes:
+        Queued: Nobody works on it.
+        Started: A job has it.
+        Processed: It is done.
+        Error: A job has failed at it; another may try.
+    """
 
     Queued = "queued"
     Started = "started"
@@ -30,7 +37,7 @@ class ElementClaims:
         self._bridge = bridge
 
     def claim(self, element: str, *, last: bool) -> ClaimOutcome:
-        """Claim an element; see `dioptra_worker.sdk.bridge.Bridge.set_element_state`.
+        """Claim an element; see `sdk.worker.bridge.Bridge.set_element_state`.
 
         Returns:
             ``granted`` to go on; ``taken`` when it is done or another job has it;

@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from dioptra_worker.sdk.bridge import Bridge
+    from dioptra_worker.sdk.worker.bridge import Bridge
 
 REPORT_INTERVAL = 1.0
 """Seconds between two reports of the progress."""

@@ -84,6 +84,9 @@ class PendingStatus:
         run_id: The MLflow run that the API is to know.
         artifacts: The output artifacts to be registered, a line each, as
             `dioptra_worker.protocol.codec` writes them.
+        is_told: Whether all of that is delivered, and the last line perhaps said: the
+            job has this end then, and no other. Before, nobody has said it.
+        attempt: The attempt that ended so; 0 if none did, but the job was given up.
     """
 
     job_id: int
@@ -93,6 +96,8 @@ class PendingStatus:
     line: str = ""
     run_id: str = ""
     artifacts: str = ""
+    is_told: bool = False
+    attempt: int = 0
 
 
 @dataclass(frozen=True)

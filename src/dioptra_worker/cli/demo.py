@@ -6,6 +6,7 @@ the other, and prints what they print.
 
 from __future__ import annotations
 
+import importlib.util
 import shlex
 import shutil
 import signal
@@ -22,9 +23,13 @@ import click
 
 from dioptra_worker.api.user_client import UserClient
 from dioptra_worker.cli.exit_codes import ExitCode
+from dioptra_worker.cli.interrupts import interrupt_at_sigterm
 from dioptra_worker.cli.jobs.logs import LogPrinter
 from dioptra_worker.cli.jobs.show import print_parts
+from dioptra_worker.cli.lazy import UnusablePlace
 from dioptra_worker.cli.local import cache_option, service_line, show_step
+from dioptra_worker.common.files.trusted_folder import UntrustedFolder
+from dioptra_worker.common.interrupts import deferred
 from dioptra_worker.common.processes.interpreter import python
 from dioptra_worker.common.text.humanize import precise_duration
 from dioptra_worker.common.text.printable import record_lines
@@ -35,7 +40,7 @@ from dioptra_worker.tools.jobs.details import read_details
 from dioptra_worker.tools.jobs.log_follow import read
 from dioptra_worker.tools.local import LocalStack
 from dioptra_worker.tools.local.environment import inherited
-from dioptra_worker.tools.local.errors import StackError
+from dioptra_worker.tools.local.errors import NoStack, StackError
 from dioptra_worker.tools.local.files import tail
 from dioptra_worker.tools.resources.account import Account
 
@@ -43,19 +48,29 @@ if TYPE_CHECKING:
     from dioptra_worker.api.client import DioptraApi
     from dioptra_worker.tools.jobs.details import Details
 
-_SOURCES = Path(__file__).parents[3] / "entrypoints"
+_PACKAGE = Path(__file__).parents[1]
+_EXAMPLES = (_PACKAGE / "examples", _PACKAGE.parents[1] / "entrypoints")
+"""Where the example entrypoints are: in the installed package, in the sources."""
+_NEEDED = {
+    "sklearn-evaluation": ("sklearn", "art", "pandas", "matplotlib"),
+}
+"""What jobs import that the extra ``local`` does not bring."""
+_NOT_RUN = (
+    "Not run here: batch-evaluation, and pytorch-attack and tensorflow-attack, which"
+    " need those frameworks. Their READMEs say how."
+)
 _NAME = "demo"
 """The queue and the experiment."""
 _JOB_TIMEOUT = 180.0
 _STOP_TIMEOUT = 15.0
 _LOG_LINES = 12
-_PARTS = ("waited", "took", "metrics", "artifacts", "MLflow")
+_PARTS = ("waited", "took", "metrics", "artifacts")
 
 _EPILOG = """\b
 Examples:
-  make demo
-  KEEP=1 make demo
-  dioptra-worker demo --keep --entrypoints my-entrypoints/
+  dioptra-worker demo
+  dioptra-worker demo --keep
+  dioptra-worker demo --entrypoints changed-examples/
 
 \b
 Exit codes:
@@ -69,8 +84,9 @@ Exit codes:
 @click.option(
     "--entrypoints",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
-    default=_SOURCES,
-    help="The folder with the example entrypoints.  [default: that of the sources]",
+    default=next((folder for folder in _EXAMPLES if folder.is_dir()), None),
+    help="The folder with the example entrypoints, such as a copy that was changed.  "
+    "[default: those of the package]",
 )
 @click.option(
     "--keep",
@@ -79,15 +95,19 @@ Exit codes:
     help="Leave the stack and the worker running at the end.  [env: KEEP]",
 )
 @cache_option
-def demo_command(entrypoints: Path, keep: bool, cache: Path) -> None:
+def demo_command(entrypoints: Path | None, keep: bool, cache: Path) -> None:
     """Bring up a local Dioptra, run real jobs through the worker, and show them.
 
     A queue, the REST API, MLflow and S3 come up in a folder of their own; the example
     entrypoints are imported; the worker runs five jobs, one of which fails on purpose.
     Then everything is taken down again.
     """
-    # What SIGTERM ends is to be cleaned up like what Ctrl-C ends.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    if entrypoints is None:  # an image, which nobody shows anything
+        raise click.UsageError(
+            "this installation has no example entrypoints: install the package from its"
+            " wheel, or name a folder with a copy of them with --entrypoints"
+        )
+    interrupt_at_sigterm()
     try:
         good = _run(entrypoints, keep=keep, cache=cache)
     except KeyboardInterrupt:
@@ -96,6 +116,11 @@ def demo_command(entrypoints: Path, keep: bool, cache: Path) -> None:
     except (WorkerError, StackError) as error:
         words = record_lines(str(error))
         raise click.ClickException(f"the demo failed: {words}") from error
+    except OSError as error:
+        if isinstance(error, UntrustedFolder) or not error.filename:
+            raise
+        way_out = "Name another folder with --cache or TMPDIR."
+        raise UnusablePlace(error, way_out) from error
     sys.exit(ExitCode.OK if good else ExitCode.FAILED)
 
 
@@ -103,16 +128,19 @@ def _run(entrypoints: Path, *, keep: bool, cache: Path) -> bool:
     """Run the demo, and say whether every job ended as intended."""
     began = time.monotonic()
     folders = resources.find_folders([entrypoints])
-    home = Path(tempfile.mkdtemp(prefix="dioptra-demo-"))
     with ExitStack() as ending:
-        ending.callback(shutil.rmtree, home, ignore_errors=True)
+        with deferred():
+            home = Path(tempfile.mkdtemp(prefix="dioptra-demo-"))
+            ending.callback(_take_down, home, cache)
         stack = LocalStack.up(home, queues=[_NAME], cache=cache, progress=show_step)
-        ending.callback(stack.down)
-        worker = _start_worker(stack)
-        ending.callback(_stop, worker)
+        with deferred():
+            worker = _start_worker(stack)
+            ending.callback(_stop, worker)
+        line = f"dioptra-worker start {_NAME} (pid {worker.pid})"
+        click.echo(f"✓ start the worker: {line}")
         ending.push(_say_interrupted)
         with Account.read(stack.environment()).session() as api:
-            demo = _Demo(stack, worker, api, UserClient(api))
+            demo = _Demo(stack, worker, api, UserClient(api), keep=keep)
             for folder in folders:
                 resources.import_folder(demo.client, folder)
                 click.echo(f"✓ import {folder.path.name}")
@@ -122,11 +150,12 @@ def _run(entrypoints: Path, *, keep: bool, cache: Path) -> bool:
         count, good = len(demo.verdicts), sum(demo.verdicts.values())
         took = precise_duration(time.monotonic() - began)
         click.echo(f"{good} of {count} jobs ended as intended; the demo took {took}.")
+        click.echo(_NOT_RUN)
         if keep:
-            ending.pop_all()
             _show_how_to_stop(stack, worker)
+            ending.pop_all()  # last: who interrupts before was not told how to end it
         else:
-            click.echo("KEEP=1 make demo leaves it running, with its MLflow pages.")
+            _show_what_next(folders[0].path.parent)
     return good == count
 
 
@@ -142,6 +171,7 @@ class _Demo:
     worker: subprocess.Popen[bytes]
     api: DioptraApi
     client: UserClient
+    keep: bool
     verdicts: dict[str, bool] = field(default_factory=dict)
 
     def run_jobs(self) -> None:
@@ -159,8 +189,21 @@ class _Demo:
             "reads what the job before has stored",
             artifacts={"readings": readings, "by_day": days},
         )
-        self._run("sklearn-evaluation", "trains a classifier and attacks it")
+        self._run_if_possible(
+            "sklearn-evaluation", "trains a classifier and attacks it"
+        )
         self._run("failing-job", "fails on purpose: its log says why", meant="failed")
+
+    def _run_if_possible(self, entrypoint: str, about: str) -> None:
+        needed = _NEEDED[entrypoint]
+        missing = [name for name in needed if importlib.util.find_spec(name) is None]
+        if not missing:
+            self._run(entrypoint, about)
+            return
+        click.echo(
+            f"\n{entrypoint} is not run: {', '.join(missing)} not installed; the extra"
+            " 'examples' has them (pip install 'dioptra-worker[examples]')"
+        )
 
     def _run(
         self, entrypoint: str, about: str, *, meant: str = "finished", **given: Any
@@ -188,7 +231,8 @@ class _Demo:
             printer.print(entry)
         mlflow = self.stack.service("mlflow").url
         details = read_details(self.api, self.client, job_id, mlflow=mlflow)
-        print_parts(details, only=_PARTS)
+        # Addresses of what is about to be taken down lead nowhere.
+        print_parts(details, only=(*_PARTS, "MLflow") if self.keep else _PARTS)
         if status != meant:
             verdict = f"✗ {status}, but it was to be {meant}"
         else:
@@ -212,7 +256,7 @@ def _log(stack: LocalStack) -> Path:
 def _start_worker(stack: LocalStack) -> subprocess.Popen[bytes]:
     jobs = {"DIOPTRA_WORKER_WORK_DIR": str(stack.directory / "jobs")}
     with _log(stack).open("wb") as log:
-        worker = subprocess.Popen(
+        return subprocess.Popen(
             [*python(), "-m", "dioptra_worker.cli.start", _NAME],
             env=inherited() | jobs | stack.environment(),
             stdin=subprocess.DEVNULL,
@@ -221,8 +265,15 @@ def _start_worker(stack: LocalStack) -> subprocess.Popen[bytes]:
             # Ctrl-C is for the demo, which then ends the worker properly.
             start_new_session=True,
         )
-    click.echo(f"✓ start the worker: dioptra-worker start {_NAME} (pid {worker.pid})")
-    return worker
+
+
+def _take_down(home: Path, cache: Path) -> None:
+    """End whatever there is of the stack, and remove its folder."""
+    with deferred():
+        try:
+            LocalStack.attach(home, cache=cache).down()
+        except NoStack:
+            shutil.rmtree(home, ignore_errors=True)
 
 
 def _say_interrupted(
@@ -237,18 +288,38 @@ def _stop(worker: subprocess.Popen[bytes]) -> None:
 
     Two signals that differ: of two that are equal one may be all that arrives.
     """
-    worker.terminate()
-    worker.send_signal(signal.SIGINT)
-    try:
-        worker.wait(_STOP_TIMEOUT)
-    except subprocess.TimeoutExpired:
-        worker.kill()
-        worker.wait()
+    with deferred():
+        worker.terminate()
+        worker.send_signal(signal.SIGINT)
+        try:
+            worker.wait(_STOP_TIMEOUT)
+        except subprocess.TimeoutExpired:
+            worker.kill()
+            worker.wait()
+
+
+def _show_what_next(examples: Path) -> None:
+    """Tell what to type next, now that all is taken down."""
+    program = _program()
+    folder = shlex.quote(str(examples / "hello-world"))
+    click.secho("\nNext", bold=True)
+    click.echo(f"  look around            {program} demo --keep")
+    click.echo(f"  run without a server   {program} run {folder}")
+    click.echo(f"  a Dioptra that stays   {program} local up")
+
+
+def _program() -> str:
+    """The command as it can be typed."""
+    found = Path(sys.executable).with_name("dioptra-worker")
+    on_path = shutil.which("dioptra-worker")
+    if on_path is not None and Path(on_path).resolve() == found.resolve():
+        return "dioptra-worker"
+    return shlex.quote(str(found))
 
 
 def _show_how_to_stop(stack: LocalStack, worker: subprocess.Popen[bytes]) -> None:
     """Tell where to look at what was left running, and how to end it."""
-    program = shlex.quote(str(Path(sys.executable).with_name("dioptra-worker")))
+    program = _program()
     option = f"--dir {shlex.quote(str(stack.directory))}"
     for health in stack.status():
         click.echo(service_line(health))

@@ -11,15 +11,18 @@ from typing import TYPE_CHECKING, get_args
 import click
 
 from dioptra_worker.cli.exit_codes import exit_code
-from dioptra_worker.common.text.printable import one_line, record_lines
+from dioptra_worker.cli.ids import Id
+from dioptra_worker.common.text.printable import one_line, record_lines, spelt_out
 from dioptra_worker.errors import ServiceError, SettingsError
-from dioptra_worker.tools.resources.errors import ResourceError
+from dioptra_worker.tools.resources.errors import BadResources, ResourceError
+from dioptra_worker.tools.resources.findings import refusals
 from dioptra_worker.tools.resources.folders import CONFIG
 from dioptra_worker.tools.resources.importing import PUBLIC_GROUP, Strategy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from dioptra_worker.tools.resources.changes import Changes
     from dioptra_worker.tools.resources.importing import Imported
 
 _EPILOG = """\b
@@ -53,7 +56,7 @@ Exit codes:
 )
 @click.option(
     "--group",
-    type=click.IntRange(min=1),
+    type=Id("group", "see the groups in Dioptra"),
     default=PUBLIC_GROUP,
     show_default=True,
     metavar="ID",
@@ -86,8 +89,9 @@ def import_command(
 ) -> None:
     """Import plugins and entrypoints into a Dioptra.
 
-    A FOLDER has a dioptra.toml, or holds folders that have one. Each is imported as a
-    whole or not at all; the first that is wrong ends the command. Of a plugin the
+    A FOLDER has a dioptra.toml, or holds folders that have one. Each is checked as
+    'dioptra-worker validate' does, and imported as a whole or not at all; the first
+    that is wrong ends the command. Of a plugin the
     platform keeps Python files only; the other files are named, and no job has them.
     """
     done: list[Imported] = []
@@ -107,17 +111,23 @@ def import_command(
 def _imports(
     paths: tuple[Path, ...], *, name: str, group: int, strategy: Strategy
 ) -> Iterator[Imported]:
-    """Import one folder after the other."""
+    """Check one folder after the other, and import it."""
     from dioptra_worker.api.user_client import UserClient
     from dioptra_worker.tools.resources.account import Account
     from dioptra_worker.tools.resources.folders import find_folders
     from dioptra_worker.tools.resources.importing import import_folder
+    from dioptra_worker.tools.workbench.planning.checking import check_folder
 
     account = Account.read(os.environ)
     folders = find_folders(paths, name=name)
     with account.session() as api:
         client = UserClient(api)
         for folder in folders:
+            found = check_folder(folder)
+            if refusals(found):
+                raise BadResources(found)
+            for finding in found:
+                click.echo(spelt_out(str(finding)), err=True)
             yield import_folder(client, folder, group=group, strategy=strategy)
 
 
@@ -132,12 +142,27 @@ def _lines(imported: Imported) -> str:
         for kind, ids in kinds.items()
         if ids
     ]
+    if were := ", ".join(_were_there(imported.before)):
+        rows.append(f"  {'were there':<12}{were}")
+    rows += [f"  {'redefined':<12}{one}" for one in imported.before.sentences()]
     if imported.left_out:
         rows.append(
             f"  {'left out':<12}{', '.join(map(one_line, imported.left_out))}: the"
             " platform keeps only Python files of a plugin"
         )
     return "\n".join([f"imported {imported.folder.name}", *rows])
+
+
+def _were_there(before: Changes) -> Iterator[str]:
+    kinds = {
+        "entrypoint": before.entrypoints,
+        "plugin": before.plugins,
+        "type": before.types,
+    }
+    for kind, names in kinds.items():
+        if names:
+            plural = "s" if len(names) > 1 else ""
+            yield f"{kind}{plural} {', '.join(map(one_line, names))}"
 
 
 def _record(imported: Imported) -> dict[str, object]:
@@ -147,4 +172,13 @@ def _record(imported: Imported) -> dict[str, object]:
         "plugins": dict(imported.plugins),
         "types": dict(imported.types),
         "left_out": list(imported.left_out),
+        "were_there": {
+            "entrypoints": list(imported.before.entrypoints),
+            "plugins": list(imported.before.plugins),
+            "types": list(imported.before.types),
+        },
+        "redefined": {
+            name: {"was": was, "is": is_}
+            for name, (was, is_) in imported.before.redefined.items()
+        },
     }

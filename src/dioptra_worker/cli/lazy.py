@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
 from dioptra_worker.cli.exit_codes import ExitCode
-from dioptra_worker.cli.interrupts import insisting
+from dioptra_worker.cli.interrupts import heard
 from dioptra_worker.common.files.trusted_folder import UntrustedFolder
 from dioptra_worker.common.garbage import uncollected
 
@@ -17,10 +18,33 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
+class UnusablePlace(click.ClickException):
+    """A file or folder cannot be used: it is closed, full, or in the way.
+
+    Args:
+        error: What the system said.
+        way_out: What to do about it, as a sentence.
+    """
+
+    exit_code = ExitCode.USAGE
+
+    def __init__(self, error: OSError, way_out: str = "") -> None:
+        reason = (error.strerror or str(error)).rstrip(".")
+        place = os.fsdecode(error.filename)
+        super().__init__(f"{place!r} cannot be used: {reason}. {way_out}".rstrip())
+
+
 class _Untrusted(click.ClickException):
     """A folder cannot be trusted."""
 
     exit_code = ExitCode.USAGE
+
+
+def _end_interrupted(error: BaseException | None) -> NoReturn:
+    """End as an interrupt does, whatever has become of it, and say so once."""
+    if not isinstance(error, SystemExit) or error.code != ExitCode.INTERRUPTED:
+        click.echo("\ninterrupted", err=True)
+    sys.exit(ExitCode.INTERRUPTED)
 
 
 class LazyGroup(click.Group):
@@ -38,23 +62,50 @@ class LazyGroup(click.Group):
         self._lazy = dict(lazy)
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run a command; a folder that it cannot trust is no crash but a sentence.
+        """Run a command; a place that it cannot use or trust is a sentence, no crash.
 
         Ctrl-C is none either, and no failure of what the command does.
         """
+        with heard() as interrupts:
+            try:
+                result = self._invoke(ctx)
+            except BaseException as error:
+                if isinstance(error, KeyboardInterrupt) or interrupts.pressed:
+                    _end_interrupted(error)
+                raise
+            if interrupts.pressed:  # also if somebody has ended orderly by it
+                _end_interrupted(None)
+            return result
+
+    def _invoke(self, ctx: click.Context) -> Any:
         try:
-            with insisting():
-                return super().invoke(ctx)
-        except KeyboardInterrupt:
-            click.echo("\ninterrupted", err=True)
-            sys.exit(ExitCode.INTERRUPTED)
+            return super().invoke(ctx)
         except UntrustedFolder as error:
             raise _Untrusted(str(error)) from error
+        except OSError as error:
+            if not isinstance(error.filename, str | bytes):
+                raise  # a connection, a pipe that nobody reads: not about a place
+            raise UnusablePlace(error) from error
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """The commands' names."""
         del ctx
         return sorted(self._lazy)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find a command; of one that is not there, say which was probably meant.
+
+        click does so for commands that are imported, and of ours none is by then.
+        """
+        name = args[0]
+        is_name = name not in self._lazy and not name.startswith("-")
+        if is_name and not ctx.resilient_parsing:
+            from dioptra_worker.engine.wording import suggestion
+
+            ctx.fail(f"No such command {name!r}.{suggestion(name, self._lazy)}")
+        return super().resolve_command(ctx, args)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import a command."""

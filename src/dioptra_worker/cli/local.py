@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from dataclasses import asdict
 from functools import wraps
 from pathlib import Path
@@ -10,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from dioptra_worker.cli.lazy import UnusablePlace
 from dioptra_worker.cli.terminal import unmasked_output
+from dioptra_worker.common.files.trusted_folder import UntrustedFolder
 from dioptra_worker.common.text.printable import spelt_out
 from dioptra_worker.tools.local.config import SERVICES
 from dioptra_worker.tools.local.environment import FORMATS
@@ -20,11 +23,14 @@ from dioptra_worker.tools.local.progress import State
 from dioptra_worker.tools.local.stack import LocalStack
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from dioptra_worker.tools.local.progress import Step
     from dioptra_worker.tools.local.services.service import Health
 
+_OTHER_FOLDERS = (
+    "Name other folders with --dir, the stack's, and --cache, what stacks share."
+)
 _MARKS = {State.DONE: "✓", State.FAILED: "✗", State.NOTE: "·"}
 
 cache_option = click.option(
@@ -47,6 +53,12 @@ def _common(function: Callable[..., None]) -> Callable[..., None]:
             function(*arguments, **options)
         except StackError as error:
             raise click.ClickException(str(error)) from error
+        except UntrustedFolder:
+            raise  # it says what to do
+        except OSError as error:
+            if not isinstance(error.filename, str | bytes):
+                raise
+            raise UnusablePlace(error, _OTHER_FOLDERS) from error
 
     directory = click.option(
         "--dir",
@@ -93,6 +105,7 @@ def local_group() -> None:
     multiple=True,
     default=["local"],
     show_default=True,
+    callback=lambda _context, _parameter, names: _queue_names(names),
     help="A queue to register; may be given several times.",
 )
 @click.option(
@@ -145,10 +158,7 @@ def up(
     click.echo(f"The local stack {state}, in {stack.directory}")
     for health in stack.status():
         click.echo(service_line(health))
-    click.echo(
-        'Next: eval "$(dioptra-worker local env)" && dioptra-worker start '
-        + " ".join(stack.config.queues)
-    )
+    click.echo(f"Next: {what_next(directory, stack.config.queues)}")
 
 
 @local_group.command(
@@ -159,7 +169,10 @@ def up(
 @_common
 @click.option("--keep", is_flag=True, help="Leave the folder for the next `up`.")
 def down(directory: Path, cache: Path, keep: bool) -> None:
-    """End every process of the stack and remove its folder."""
+    """End every process of the stack and remove its folder.
+
+    Who interrupts it gives the same command again: it goes on from there.
+    """
     try:
         stack = LocalStack.attach(directory, cache=cache)
     except NoStack:
@@ -212,6 +225,24 @@ def env(directory: Path, cache: Path, form: str) -> None:
     """
     variables = LocalStack.attach(directory, cache=cache).environment()
     click.echo(FORMATS[form](variables), file=unmasked_output())
+
+
+def what_next(directory: Path, queues: Sequence[str]) -> str:
+    """What to type to have a worker on a stack, as a shell takes it."""
+    option = ["--dir", str(directory)] if directory != default_directory() else []
+    environment = shlex.join(["dioptra-worker", "local", "env", *option])
+    start = shlex.join(["dioptra-worker", "start", *queues])
+    return f'eval "$({environment})" && {start}'
+
+
+def _queue_names(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Refuse now what the API would refuse once everything is up."""
+    from dioptra_worker.tools.resources.names import FITTING, fits
+
+    for name in names:
+        if not fits(name):
+            raise click.BadParameter(f"{name!r} cannot name a queue: {FITTING}.")
+    return names
 
 
 def _ports(pairs: tuple[str, ...]) -> dict[str, int]:

@@ -12,6 +12,7 @@ from dioptra_worker.cli.certificates import log_unverified
 from dioptra_worker.cli.job_users import decide_job_users, warn_of
 from dioptra_worker.common import log_setup
 from dioptra_worker.common.processes.interpreter import python
+from dioptra_worker.daemon.learning.preloading import bound
 from dioptra_worker.daemon.pool.gpus import assign, visible
 from dioptra_worker.daemon.pool.pool import WorkerPool
 from dioptra_worker.daemon.pool.slot import SlotSpec
@@ -57,7 +58,7 @@ def run_pool(
         given = {**given, "DIOPTRA_WORKER_JOB_USERS": "none"}
     forkservers = ForkserverProgram(
         mode="shared" if settings.warm else "cold",
-        preload=(*SERVER_MODULES, *settings.preload),
+        preload=(*SERVER_MODULES, *settings.preload_names),
         grace=settings.kill_grace,
         environment=settings_module.for_runners(settings, os.environ),
         users=users,
@@ -100,7 +101,13 @@ def _arguments(options: DaemonOptions, name: str, *, share: bool) -> tuple[str, 
 def _environment(
     settings: Settings, given: Mapping[str, str], number: int, gpus: list[str] | None
 ) -> dict[str, str]:
-    own = {"DIOPTRA_WORKER_CONCURRENCY": "1"}
+    own = {
+        "DIOPTRA_WORKER_CONCURRENCY": "1",
+        # Each slot has a second fork server of its own: together they keep the bound.
+        "DIOPTRA_WORKER_PRELOAD_MEMORY": str(
+            bound(settings.preload_memory, slots=settings.concurrency)
+        ),
+    }
     if settings.health_port:
         own["DIOPTRA_WORKER_HEALTH_PORT"] = str(settings.health_port + number - 1)
     if gpus is not None:

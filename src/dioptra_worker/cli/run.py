@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dioptra_worker.cli.exit_codes import ExitCode, exit_code
-from dioptra_worker.cli.pairs import pairs
+from dioptra_worker.cli.interrupts import interrupt_at_sigterm
+from dioptra_worker.cli.pairs import pairs, values_from_file
 from dioptra_worker.common.text.printable import one_line, record_lines
 from dioptra_worker.errors import SettingsError, WorkerError
 
@@ -45,9 +45,9 @@ Environment (optional):
 \b
 Exit codes:
   0  the run finished
-  1  it failed, or the task graph is wrong
+  1  it failed, or its task graph, dioptra.toml or a plugin is wrong
   2  there is no such entrypoint, or what is given does not fit it
-  130  it was interrupted
+  130  it was interrupted, as --watch is in the end
 """
 
 
@@ -82,8 +82,10 @@ class _Duration(click.ParamType[float]):
     metavar="NAME=VALUE",
     multiple=True,
     callback=pairs,
-    help="A parameter's value, read by its declared type; lists and mappings in JSON.",
+    help="A parameter's value, read by its declared type; lists and mappings in JSON,"
+    " or NAME.KEY=VALUE for one entry of a mapping.",
 )
+@values_from_file
 @click.option(
     "--artifact",
     "artifacts",
@@ -157,6 +159,7 @@ class _Duration(click.ParamType[float]):
 def run_command(
     entrypoint: Path,
     parameters: dict[str, str],
+    file_values: dict[str, Any],
     artifacts: dict[str, str],
     swaps: dict[str, str],
     plugins: Path | None,
@@ -197,7 +200,7 @@ def run_command(
         path=entrypoint,
         plugins=plugins,
         config=config,
-        parameters=parameters,
+        parameters=file_values | parameters,
         artifacts=artifacts,
         swaps=swaps,
     )
@@ -208,8 +211,7 @@ def run_command(
         level = log_level(os.environ)
     except SettingsError as error:
         raise click.UsageError(str(error)) from error
-    # Whatever asks it to end is to leave no process and no folder of the run behind.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    interrupt_at_sigterm()  # it would leave processes and folders of the run behind
     if debug:
         sys.exit(_debug(request, store, level))
     sys.exit(
@@ -239,6 +241,7 @@ def _supervised(
     isolation: str,
     preload: tuple[str, ...],
 ) -> ExitCode:
+    from dioptra_worker.sdk.no_debugger import HOOK
     from dioptra_worker.settings import for_local_runs
     from dioptra_worker.tools.workbench.running.api_sessions import sessions
     from dioptra_worker.tools.workbench.running.display import Display, Reporter, record
@@ -251,7 +254,7 @@ def _supervised(
         folder=store,
         isolation=isolation,
         preload=preload,
-        environment=for_local_runs(os.environ),
+        environment={"PYTHONBREAKPOINT": HOOK} | for_local_runs(os.environ),
         session=sessions(os.environ),
         claims=signer.claim if signer else None,
         log_level=level,
@@ -259,15 +262,14 @@ def _supervised(
     )
     with runner:
         if watch:
-            return _code(
-                keep_running(
-                    request,
-                    runner,
-                    reporter=reporter,
-                    listener=Display(),
-                    timeout=timeout,
-                )
+            keep_running(
+                request,
+                runner,
+                reporter=reporter,
+                listener=Display(),
+                timeout=timeout,
             )
+            return ExitCode.INTERRUPTED
         run_plan = _prepare(request, reporter)
         if not as_json:
             reporter.opening(run_plan)
@@ -275,8 +277,6 @@ def _supervised(
             result = runner.run(
                 run_plan, listener=None if as_json else Display(), timeout=timeout
             )
-        except BrokenPipeError:
-            raise  # nobody listens to us any more, which is no mistake of the run
         except (WorkerError, OSError) as error:
             click.echo(record_lines(f"the run could not be started: {error}"), err=True)
             return ExitCode.FAILED

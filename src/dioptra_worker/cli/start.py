@@ -2,53 +2,57 @@
 
 from __future__ import annotations
 
-import contextlib
-import gc
-import logging
-import os
-import re
-import signal
-import socket
-import sys
-import threading
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from dioptra_worker.cli.quiet_imports import QuietImports
 
-from dioptra_worker.cli.interrupts import quiet_imports
-from dioptra_worker.common.garbage import uncollected
+with QuietImports():
+    import contextlib
+    import gc
+    import logging
+    import os
+    import re
+    import signal
+    import socket
+    import sys
+    import threading
+    from pathlib import Path
+    from typing import TYPE_CHECKING, Any
+    from urllib.parse import urlsplit
 
-with quiet_imports(), uncollected():
-    import click
+    from dioptra_worker.common.garbage import uncollected
 
-    from dioptra_worker import __version__
-    from dioptra_worker import settings as settings_module
-    from dioptra_worker.cli import terminal
-    from dioptra_worker.cli.exit_codes import ExitCode
-    from dioptra_worker.cli.help import settings_epilog
-    from dioptra_worker.cli.rq_options import (
-        epilog,
-        said_of_unused,
-        take_unused_options,
-    )
-    from dioptra_worker.common.files.trusted_folder import make_private
-    from dioptra_worker.common.processes import (
-        heap,
-        process_identity,
-        process_privacy,
-    )
-    from dioptra_worker.common.processes.interpreter import what_python_lacks
-    from dioptra_worker.common.text.printable import spelt_out
-    from dioptra_worker.errors import (
-        RunnerError,
-        ServiceRefused,
-        SettingsError,
-    )
+    with uncollected():
+        import click
+
+        from dioptra_worker import __version__
+        from dioptra_worker import settings as settings_module
+        from dioptra_worker.cli import terminal
+        from dioptra_worker.cli.exit_codes import ExitCode
+        from dioptra_worker.cli.help import settings_epilog
+        from dioptra_worker.cli.rq_options import (
+            epilog,
+            said_of_unused,
+            take_unused_options,
+        )
+        from dioptra_worker.common.files.trusted_folder import make_private
+        from dioptra_worker.common.processes import (
+            heap,
+            process_identity,
+            process_privacy,
+        )
+        from dioptra_worker.common.processes.interpreter import what_python_lacks
+        from dioptra_worker.common.text.printable import spelt_out
+        from dioptra_worker.errors import (
+            RunnerError,
+            ServiceRefused,
+            SettingsError,
+            WorkerError,
+        )
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from dioptra_worker.cli.rq_config import RqConfig
+    from dioptra_worker.evidence.signing import Signer
     from dioptra_worker.supervision.job_users.assignment import JobUsers
     from dioptra_worker.supervision.job_users.choice import Choice
     from dioptra_worker.supervision.launcher import Launcher
@@ -244,6 +248,7 @@ def start(
         )
     # Plugins run as our user, and our environment has what they must not read.
     process_privacy.hide_memory()
+    signer = _signer(settings)
     heap.use_one_arena()
     # Only now: --help and a wrong environment are answered without these.
     from dioptra_worker.daemon.options import DaemonOptions
@@ -268,6 +273,7 @@ def start(
         settings,
         options,
         times,
+        signer=signer,
         pool=pool if share_forkserver else None,
         is_slot=pool is not None,
     )
@@ -313,6 +319,7 @@ def serve(
     options: object,
     times: settings_module.Times,
     *,
+    signer: Signer | None = None,
     pool: int | None = None,
     is_slot: bool = False,
 ) -> ExitCode:
@@ -322,6 +329,7 @@ def serve(
         settings: The daemon's settings.
         options: What the command line asks for.
         times: What tests have shortened.
+        signer: Signs the manifests of jobs; None signs none.
         pool: The socket to the pool whose fork server this daemon shares.
         is_slot: Whether it is one of a pool, which has told what holds for all.
     """
@@ -335,7 +343,15 @@ def serve(
         # The fork server imports MLflow while we import what the daemon needs.
         with contextlib.suppress(RunnerError):  # the daemon tries again, and says it
             launcher.start()
-        return _serve(settings, options, times, launcher, choice, is_slot=is_slot)
+        return _serve(
+            settings,
+            options,
+            times,
+            launcher,
+            choice,
+            signer=signer,
+            is_slot=is_slot,
+        )
 
 
 def _serve(
@@ -345,6 +361,7 @@ def _serve(
     launcher: Launcher,
     choice: Choice | None,
     *,
+    signer: Signer | None,
     is_slot: bool,
 ) -> ExitCode:
     with uncollected():
@@ -374,7 +391,13 @@ def _serve(
     try:
         with api:
             daemon = Daemon(
-                settings, options, api=api, launcher=launcher, mask=mask, times=times
+                settings,
+                options,
+                api=api,
+                launcher=launcher,
+                mask=mask,
+                times=times,
+                signer=signer,
             )
             daemon.run()
     except SettingsError as error:
@@ -384,6 +407,19 @@ def _serve(
         click.echo(spelt_out(str(error)), err=True)
         return ExitCode.REFUSED
     return ExitCode.OK
+
+
+def _signer(settings: settings_module.Settings) -> Signer | None:
+    """What signs the manifests of jobs, if there is a key; ends us if that is none."""
+    if not settings.evidence_key.get_secret_value():
+        return None
+    from dioptra_worker.cli.signer import open_signer
+
+    try:
+        return open_signer(settings, os.environ)
+    except WorkerError as error:
+        click.echo(spelt_out(str(error)), err=True)
+        sys.exit(ExitCode.USAGE)
 
 
 def _launcher(
@@ -396,7 +432,7 @@ def _launcher(
     gpus = environment.get("CUDA_VISIBLE_DEVICES")
     return Launcher(
         mode=choose_mode(settings.isolation) if settings.warm else "cold",
-        preload=settings.preload,
+        preload=settings.preload_names,
         grace=settings.kill_grace,
         environment=environment,
         starter=None if pool is None else PoolForkservers(socket.socket(fileno=pool)),

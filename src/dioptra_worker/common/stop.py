@@ -26,7 +26,14 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 StopKind = Literal[
-    "timeout", "requested", "shutdown", "gone", "superseded", "setup", "limit"
+    "timeout",
+    "requested",
+    "shutdown",
+    "gone",
+    "superseded",
+    "setup",
+    "trouble",
+    "limit",
 ]
 
 LAST_WORDS_TIMEOUT = 1.0
@@ -45,6 +52,7 @@ class StopRequest:
     Attributes:
         kind: What the daemon decides by; ``gone`` is a job that nobody wants from us
             any more, ``superseded`` one that another worker may have by now,
+            ``trouble`` one that this worker cannot prepare, as it lacks something,
             ``limit`` one that took more of the worker than a job may.
         reason: What people read, as the end of "the job was stopped: ...".
         kill: Kill its runner without a grace period.

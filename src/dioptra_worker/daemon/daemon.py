@@ -43,8 +43,12 @@ from dioptra_worker.daemon.job.heartbeat import (
     interval_for,
 )
 from dioptra_worker.daemon.learning.import_costs import ImportCosts
+from dioptra_worker.daemon.learning.other_workers import OtherWorkers
+from dioptra_worker.daemon.learning.preloading import Preloading, bound
 from dioptra_worker.daemon.main_loop import MainLoop
 from dioptra_worker.daemon.outbox.journal import Journals
+from dioptra_worker.daemon.record.pending_records import PendingRecords
+from dioptra_worker.daemon.record.records import Records
 from dioptra_worker.daemon.recovery.orphaned_outboxes import OrphanedOutboxes
 from dioptra_worker.daemon.recovery.sweep import SWEEP_INTERVAL, Recovery
 from dioptra_worker.daemon.service_calls import STOPPED, MainLoopCalls, NoAnswer
@@ -60,6 +64,7 @@ if TYPE_CHECKING:
     from dioptra_worker.api.client import DioptraApi
     from dioptra_worker.common.text.masking import Mask
     from dioptra_worker.daemon.options import DaemonOptions
+    from dioptra_worker.evidence.signing import Signer
     from dioptra_worker.settings import Settings, Times
     from dioptra_worker.supervision.launcher import Launcher
 
@@ -83,7 +88,9 @@ class Daemon:
         launcher: Launcher,
         mask: Mask,
         times: Times,
+        signer: Signer | None = None,
     ) -> None:
+        self._signer = signer
         self._settings = settings
         self._options = options
         self._api = api
@@ -93,6 +100,26 @@ class Daemon:
         self._health = HealthState()
         self._stops = StopRequests()
         self._wakeup = WakeUp(self._stops, tick=self._health.tick)
+        self._records = Records(
+            PendingRecords(settings.work_dir, api=api.url),
+            api=api,
+            launcher=launcher,
+            pace=times.get("records_pace", 1.0),
+        )
+        self._preloading = Preloading(
+            launcher,
+            ImportCosts(
+                settings.work_dir,
+                key=settings.imports_key(),
+                memory=bound(settings.preload_memory),
+                tell=self._health.job_imported,
+            ),
+            queues=options.queues,
+            memory=bound(settings.preload_memory),
+            learns=settings.learns,
+            told=self._health,
+            others=OtherWorkers(settings.work_dir),
+        )
         self._calls = MainLoopCalls(
             stops=self._stops, wakeup=self._wakeup, health=self._health
         )
@@ -138,6 +165,7 @@ class Daemon:
                         connect, rq.queue_keys(), ready=self._stops.events
                     ) as queue_watcher,
                     self._recovering(rq),
+                    self._records,
                 ):
                     # No job is taken before its runner could be forked.
                     self._calls.ask(
@@ -196,11 +224,9 @@ class Daemon:
             ),
             self._health,
             self._times,
-            ImportCosts(
-                self._settings.work_dir,
-                key=self._settings.imports_key(),
-                tell=self._health.job_imported,
-            ).learn_soon,
+            self._preloading,
+            self._records,
+            self._signer,
         )
         return Handler(
             rq=rq,
@@ -221,6 +247,7 @@ class Daemon:
             queue_watcher=queue_watcher,
             stops=self._stops,
             health=self._health,
+            preloading=self._preloading,
             shutdown_grace=self._settings.shutdown_grace,
             kill_grace=self._settings.kill_grace,
         )

@@ -6,7 +6,7 @@ import contextlib
 import logging
 import time
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from dioptra_worker.common.background import in_background
 from dioptra_worker.common.stop import Stopped
@@ -15,7 +15,12 @@ from dioptra_worker.daemon.health.snapshot import API
 from dioptra_worker.daemon.service_calls import STOPPED, MainLoopCalls, NoAnswer
 from dioptra_worker.daemon.shutdown import Shutdown
 from dioptra_worker.daemon.wakeup import WakeUp
-from dioptra_worker.errors import LoginRefused, PlatformTooOld, ServiceUnavailable
+from dioptra_worker.errors import (
+    LoginRefused,
+    PlatformTooOld,
+    ServiceUnavailable,
+    WorkerTrouble,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,6 +38,18 @@ log = logging.getLogger("dioptra_worker.daemon")
 IDLE_CHECK_INTERVAL = 30.0
 """Seconds after which an idle daemon looks at its queues unasked."""
 SUSPENDED_CHECK_INTERVAL = 2.0
+NO_THREAD_PAUSE = 10.0
+"""Seconds for which no job is taken where there was no thread for one."""
+
+
+class IdleWork(Protocol):
+    """Something to be done while there is no job; neither of its methods waits."""
+
+    def idle(self) -> None:
+        """There is none."""
+
+    def busy(self) -> None:
+        """One comes."""
 
 
 class MainLoop:
@@ -48,6 +65,7 @@ class MainLoop:
         queue_watcher: QueueWatcher,
         stops: StopRequests,
         health: HealthState,
+        preloading: IdleWork,
         shutdown_grace: float,
         kill_grace: float,
     ) -> None:
@@ -61,6 +79,7 @@ class MainLoop:
             queue_watcher: Has something in `StopRequests.events` when a queue has.
             stops: What was asked of the worker.
             health: Is told that the loop lives.
+            preloading: Has something to do while there is no job.
             shutdown_grace: Seconds that a job has to end when the worker shuts down.
             kill_grace: Seconds that it has between being told to stop and being killed.
         """
@@ -72,6 +91,7 @@ class MainLoop:
         self._stops = stops
         self._wakeup = WakeUp(stops, tick=health.tick)
         self._health = health
+        self._preloading = preloading
         self._shutdown_grace = shutdown_grace
         self._kill_grace = kill_grace
         self._calls = MainLoopCalls(stops=stops, wakeup=self._wakeup, health=health)
@@ -83,6 +103,7 @@ class MainLoop:
         while not self._wakeup.stopping:
             found = self._next()
             if found is not None:
+                self._preloading.busy()
                 self._queue_watcher.pause()
                 self._drive(found)
                 self._idle_since = time.monotonic()
@@ -98,6 +119,7 @@ class MainLoop:
                 return
             elif not self._wakeup.stopping:  # which may have ended another wait already
                 self._queue_watcher.watch()
+                self._preloading.idle()
                 self._wakeup.wait(self._longest_wait())
 
     def _next(self) -> QueueEntry | None:
@@ -124,7 +146,12 @@ class MainLoop:
 
     def _supervise(self, entry: QueueEntry, stop: JobStop) -> None:
         handle = partial(self._handler.handle, entry, stop)
-        handled = in_background(handle, "dioptra-attempt")
+        try:
+            handled = in_background(handle, "dioptra-attempt")
+        except WorkerTrouble as error:
+            log.error("queue entry %s is left to other workers: %s", entry.id, error)
+            self._wakeup.sleep_unless_stopped(NO_THREAD_PAUSE)
+            return
         handled.add_done_callback(lambda _: self._stops.events.put(None))
         shutdown = Shutdown(
             self._stops,
@@ -146,6 +173,8 @@ class MainLoop:
         else:
             if not api_is_there:
                 self._calls.wait_for(self._answering, API)
+            if self._handler.trouble.pause > 0:
+                self._wakeup.sleep_unless_stopped(self._handler.trouble.pause)
 
     def _reach(self) -> None:
         """See whether the API is there, and still new enough after a login."""

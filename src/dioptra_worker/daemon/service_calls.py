@@ -16,6 +16,7 @@ from dioptra_worker.common.network.backoff import FOREVER, retry_until_available
 from dioptra_worker.common.network.outage_log import OutageLog
 from dioptra_worker.common.stop import BOOKS_TIMEOUT
 from dioptra_worker.daemon.health.snapshot import REDIS
+from dioptra_worker.errors import ServiceUnavailable, WorkerTrouble
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,7 +50,11 @@ class _ServiceCalls:
     ) -> T:
         def contact() -> T:
             with self._health.contacting(service):
-                return call()
+                try:
+                    return call()
+                except WorkerTrouble as error:
+                    words = f"{service} cannot be asked: {error}"
+                    raise ServiceUnavailable(words, service=service) from error
 
         return retry_until_available(
             contact,

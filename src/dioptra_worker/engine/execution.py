@@ -32,13 +32,29 @@ class Observer(Protocol):
     """Is told what a run does, as it does it."""
 
     def step_started(self, step: str, task: str, index: int, total: int) -> None:
-        """A step begins; ``index`` counts from 1."""
+        """A step begins.
+
+        Args:
+            step: Its name.
+            task: The task that it calls.
+            index: Which one it is in the order of the run, from 1.
+            total: How many steps the graph has.
+        """
 
     def step_finished(self, step: str, seconds: float) -> None:
-        """A step has returned, after so many seconds."""
+        """A step has returned.
+
+        Args:
+            step: Its name.
+            seconds: How long its task took.
+        """
 
     def warning(self, message: str) -> None:
-        """Something is probably not as the author meant it."""
+        """Something is probably not as the author meant it.
+
+        Args:
+            message: What, in a sentence.
+        """
 
 
 def run(

@@ -59,13 +59,29 @@ def show_path(path: Location) -> str:
 
 
 class Report:
-    """Collects issues and adds the line and column that a document knows."""
+    """Collects issues and adds the line and column that a document knows.
+
+    Args:
+        locate: Finds the line and column of a place.
+        declared_in: The file that declares types, tasks and parameters, if it is
+            another one.
+    """
 
     def __init__(
-        self, locate: Callable[[Location], tuple[int, int] | None] | None = None
+        self,
+        locate: Callable[[Location], tuple[int, int] | None] | None = None,
+        *,
+        declared_in: str = "",
     ) -> None:
         self._locate = locate
+        self._declared_in = declared_in
         self._issues: list[Issue] = []
+
+    def where(self, section: str) -> str:
+        """Say where things of a section are declared: ``under 'tasks'``."""
+        if self._declared_in:
+            return f"in {self._declared_in}"
+        return f"under {section!r}"
 
     def error(self, message: str, path: Location) -> None:
         """Note something for which the entrypoint must be refused."""

@@ -34,6 +34,7 @@ def validate(
     *,
     artifact_tasks: ArtifactTasks | None = None,
     plugins: Sources | None = None,
+    declared_in: str = "",
 ) -> list[Issue]:
     """Find everything that is wrong with an entrypoint.
 
@@ -44,12 +45,14 @@ def validate(
         artifact_tasks: What each known artifact task's ``validation()`` returned. None
             stands for not known, and then the names are not checked.
         plugins: The plugins' source code, to look the tasks' functions up in.
+        declared_in: The file that declares types, tasks and parameters, for messages,
+            where they are no sections of the document.
 
     Returns:
         The issues, in the order of the document if it has lines; the entrypoint can be
         run when none of them is an error.
     """
-    entrypoint, report = inspect(config, artifact_tasks)
+    entrypoint, report = inspect(config, artifact_tasks, declared_in=declared_in)
     if entrypoint is not None and plugins is not None:
         check_plugins(entrypoint, plugins, report)
     return report.issues
@@ -60,6 +63,7 @@ def inspect(
     artifact_tasks: ArtifactTasks | None,
     *,
     chosen: bool = False,
+    declared_in: str = "",
 ) -> tuple[Entrypoint | None, Report]:
     """Read an entrypoint, and find everything that is wrong with it.
 
@@ -67,11 +71,12 @@ def inspect(
         config: As for `validate`.
         artifact_tasks: As for `validate`.
         chosen: Whether every swap must have been decided.
+        declared_in: As for `validate`.
 
     Returns:
         What it declares, or None when it has not the shape for that; and the report.
     """
-    data, report = _open(config)
+    data, report = _open(config, declared_in)
     if not _has_shape(data, report):
         return None, report
     entrypoint = reader.read(data)
@@ -81,10 +86,10 @@ def inspect(
     return entrypoint, report
 
 
-def _open(config: Mapping[str, Any] | Document) -> tuple[Any, Report]:
+def _open(config: Mapping[str, Any] | Document, declared_in: str) -> tuple[Any, Report]:
     if not isinstance(config, Document):
-        return config, Report()
-    report = Report(config.place)
+        return config, Report(declared_in=declared_in)
+    report = Report(config.place, declared_in=declared_in)
     report.extend(config.issues)
     return config.data, report
 

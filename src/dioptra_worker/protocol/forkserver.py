@@ -17,10 +17,13 @@ class StartRunner:
 
     Attributes:
         environment: What it sees beside the fork server's environment.
+        seed: What its random generators are to be seeded with, those of libraries that
+            it imports later, too; None is a fresh seed, for what is loaded.
     """
 
     descriptors: ClassVar = 3
     environment: Mapping[str, str]
+    seed: int | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -56,6 +59,41 @@ class StartDownload:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class StartRecord:
+    """A process is wanted that stores a job's manifest and says what has arrived.
+
+    It comes with a descriptor of the manifest's file, and a pipe to report to.
+
+    Attributes:
+        lost_lines: How many lines of the job's log the API does not have; -1 if that is
+            not known.
+        points: How many points of each metric the API has; None if not known.
+    """
+
+    descriptors: ClassVar = 2
+    lost_lines: int = -1
+    points: Mapping[str, int] | None = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class StartLearned:
+    """A second fork server is wanted, which has imported what jobs wait for.
+
+    Comes with its socket: there it says what it imports, and then serves as any.
+
+    Attributes:
+        modules: What it is to import, in this order.
+        memory: By how many bytes it may grow by that.
+        environment: What its runners see beside the fork server's environment.
+    """
+
+    descriptors: ClassVar = 1
+    modules: tuple[str, ...]
+    memory: int
+    environment: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class SignalProcess:
     """A process, and its group, is to get a signal; one that has ended is no error."""
 
@@ -87,12 +125,36 @@ class ForkserverReady:
         mode: How runners are made, ``fork`` or ``spawn``.
         why: Why they are not forked although they should be.
         preloaded: What it has imported for them beside our own, in this order.
+        top_levels: The first parts of the names of all modules that it keeps for jobs
+            that ask for one of them; nothing for a fork server that was told what to
+            import.
     """
 
     pid: int
     mode: str
     why: str | None
     preloaded: tuple[PreloadedModule, ...] = ()
+    top_levels: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ImportBegun:
+    """A second fork server begins to import a module."""
+
+    module: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LearningRefused:
+    """A second fork server ends, since it is not fit to be forked.
+
+    Attributes:
+        module: The module that is to blame; empty where it is none.
+        reason: Why, as the rest of a sentence that begins with its import.
+    """
+
+    module: str
+    reason: str
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -126,6 +188,15 @@ class ProcessEnded:
     removed: tuple[str, ...] = ()
 
 
-ProcessRequest = StartRunner | StartCloseRun | StartDownload
+ProcessRequest = (
+    StartRunner | StartCloseRun | StartDownload | StartRecord | StartLearned
+)
 ForkserverRequest = ProcessRequest | SignalProcess
-ForkserverReport = ForkserverReady | ProcessStarted | ProcessRefused | ProcessEnded
+ForkserverReport = (
+    ForkserverReady
+    | ProcessStarted
+    | ProcessRefused
+    | ProcessEnded
+    | ImportBegun
+    | LearningRefused
+)

@@ -16,6 +16,7 @@ SEVERITIES: tuple[str, ...] = get_args(Severity)
 
 Ending = Literal["finished", "failed", "stopped"]
 OutputStream = Literal["stdout", "stderr"]
+FactKind = Literal["seed", "variable", "framework"]
 BatchElementState = Literal["queued", "started", "processed", "error"]
 
 OWN_LOGGER = "dioptra_worker"
@@ -216,6 +217,49 @@ class ArtifactStored:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class OutputFile:
+    """One file of an output artifact, told before the artifact is `ArtifactStored`.
+
+    Attributes:
+        artifact: The artifact's name in the task graph.
+        path: The file's place in it; of an artifact that is one file, its name.
+        size: Its bytes.
+        sha256: The SHA-256 of its content in hex.
+        etag: What an S3 store is to say of it; empty for other stores.
+    """
+
+    artifact: str
+    path: str
+    size: int
+    sha256: str
+    etag: str = ""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class JobFact:
+    """Something that decides whether a job's results come out alike again.
+
+    Attributes:
+        kind: ``seed`` and ``variable`` are told before any plugin's code runs,
+            ``framework`` at the job's end.
+        name: Of what; empty for the seed.
+        value: What it was; empty for a variable that was not set.
+    """
+
+    kind: FactKind
+    name: str
+    value: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DirectMetric:
+    """So many points of a metric the job gave to MLflow itself; told at its end."""
+
+    name: str
+    points: int
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Metric:
     """A metric for the API; NaN and infinities are given as text."""
 
@@ -289,10 +333,23 @@ class ModuleImported:
     Attributes:
         module: The module's full name.
         seconds: How long its import took, with all that it imported.
+        saved: Whether it did not wait: the fork server had imported it beforehand.
     """
 
     module: str
     seconds: float
+    saved: bool = False
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class VariableTooLate:
+    """The job set a variable that a module has read before it; told at once.
+
+    Attributes:
+        name: The variable.
+    """
+
+    name: str
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -318,11 +375,15 @@ RunnerMessage = (
     | Log
     | Output
     | ArtifactStored
+    | OutputFile
+    | JobFact
+    | DirectMetric
     | Metric
     | ServiceState
     | SessionRequest
     | BatchClaimRequest
     | ModuleImported
+    | VariableTooLate
     | RunnerResult
 )
 """What a runner says: flat records, which can be read whoever has written them."""

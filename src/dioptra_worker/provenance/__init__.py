@@ -5,6 +5,8 @@ entrypoint snapshot), inputs, swaps and configuration. Its id is computed from t
 and nothing else, so that it is known before anything runs, and equal combinations have
 equal ids on every machine. The daemon writes it on the MLflow run and on the artifacts
 of each job. Start reading at `identity`, then `configuration` and `run_tags`.
+
+What one job was run on and gave, file by file, is its `manifest`.
 """
 
 from dioptra_worker.provenance.configuration import (

@@ -27,6 +27,9 @@ WORKER_RUN = "dioptra.workerRun"
 CONFIGURATION_ID = "dioptra.configurationId"
 KIND = "dioptra.workerRunKind"
 RESULTS_DELETED = "dioptra.resultsDeleted"
+ENTRYPOINT_SNAPSHOT_ID = "dioptra.entrypointSnapshotId"
+IN_MANIFEST = "dioptra.inManifest"
+"""Says where in the manifest that is stands which is too long for a tag."""
 SEED = "dioptra.seed"
 """What the random generators that were loaded when a job began were seeded with."""
 
@@ -85,7 +88,7 @@ def tags(
         ),
         "dioptra.experimentId": str(run.experiment_id),
         "dioptra.entrypointId": str(run.entrypoint_id),
-        "dioptra.entrypointSnapshotId": str(run.entrypoint_snapshot_id),
+        ENTRYPOINT_SNAPSHOT_ID: str(run.entrypoint_snapshot_id),
         "dioptra.user": circumstances.user,
         "dioptra.queue": circumstances.queue,
         "dioptra.workerName": circumstances.worker,
@@ -95,6 +98,17 @@ def tags(
         "dioptra.revision": circumstances.revision,
     }
     return {name: value for name, value in found.items() if value}
+
+
+def source_tags(entrypoint: str, snapshot: str = "") -> dict[str, str]:
+    """The tags by which MLflow shows where a run's code is from.
+
+    Args:
+        entrypoint: The entrypoint's name.
+        snapshot: The id of its snapshot; empty if it has none.
+    """
+    of = f" (snapshot {snapshot})" if snapshot else ""
+    return {"mlflow.source.name": f"{entrypoint}{of}", "mlflow.source.type": "JOB"}
 
 
 def signed(description: str, worker_run_id: str) -> str:

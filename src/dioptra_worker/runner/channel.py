@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 from dioptra_worker.errors import RunnerError
 from dioptra_worker.protocol import codec
 from dioptra_worker.protocol.messages import Message, Plan, RunnerMessage
-from dioptra_worker.sdk.child_link import ChildLink
-from dioptra_worker.sdk.worker_link import Reply, WorkerLink
+from dioptra_worker.sdk.worker.child_link import ChildLink
+from dioptra_worker.sdk.worker.link import Reply, WorkerLink
 from dioptra_worker.supervision.channel.line_splitter import LineSplitter
 
 if TYPE_CHECKING:

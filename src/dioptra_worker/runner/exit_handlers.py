@@ -24,6 +24,8 @@ from os import _exit  # as it was before user code could replace it
 from time import monotonic, sleep  # bound here: plugin code may replace them
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from dioptra_worker.common.processes.orphans import has_children
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -187,20 +189,11 @@ def _quietly(action: Callable[[], object]) -> None:
 
 def _end_trackers(deadline: float) -> None:
     """Let those end that remove what is left of shared memory and semaphores."""
-    if not _has_children():  # and so no tracker: there are thousands of modules
+    if not has_children():  # and so no tracker: there are thousands of modules
         return
     for name, module in list(sys.modules.items()):
         if name.endswith(_TRACKER):
             _end_tracker(getattr(module, "_resource_tracker", None), deadline)
-
-
-def _has_children() -> bool:
-    """Whether this process has a child, alive or not; none is reaped."""
-    try:
-        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-    except ChildProcessError:
-        return False
-    return True
 
 
 def _end_tracker(tracker: Any, deadline: float) -> None:

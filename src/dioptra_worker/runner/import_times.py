@@ -1,20 +1,14 @@
-"""How long a job waits for its imports, so that its worker can tell what to preload.
-
-Python calls one function of its own for each module that is not there yet, and looks it
-up each time. Another one in its place sees what a finder in `sys.meta_path` or another
-`builtins.__import__` would, which plugins can see, compare and replace; for the second
-each ``import`` of a loaded module would pay, too.
-"""
+"""How long a job waits for its imports, from which its worker learns."""
 
 from __future__ import annotations
 
-import importlib
 import os
 from _thread import get_ident
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from dioptra_worker.protocol.messages import MAX_IMPORTS, ModuleImported
+from dioptra_worker.runner.import_hook import put_around
 from dioptra_worker.runner.plugins.packages import location
 
 if TYPE_CHECKING:
@@ -23,7 +17,6 @@ if TYPE_CHECKING:
 
 SHORTEST = 0.02
 """Seconds of an import that is worth telling."""
-_FUNCTION = "_find_and_load_unlocked"
 
 _Times = list[tuple[str, float]]
 """Modules and the seconds that their import took, with all that it imported."""
@@ -44,10 +37,7 @@ class ImportTimes:
                 how long the code itself took.
         """
         self._own = tuple(f"{folder.resolve()}{os.sep}" for folder in folders)
-        bootstrap: Any = importlib._bootstrap  # noqa: SLF001
-        original = getattr(bootstrap, _FUNCTION, None)
-        if original is not None:  # another version of Python may have none
-            setattr(bootstrap, _FUNCTION, self._timing(original))
+        put_around(self._timing)
 
     def slowest(self) -> list[ModuleImported]:
         """What took longest, longest first."""
@@ -85,10 +75,6 @@ class ImportTimes:
                 known.append((name, taken))
             return module
 
-        # Python leaves frames of this file out of tracebacks, warnings pass over them.
-        find_and_load.__code__ = find_and_load.__code__.replace(
-            co_filename=original.__code__.co_filename, co_name=_FUNCTION
-        )
         return find_and_load
 
     def _is_own(self, module: object) -> bool:

@@ -16,6 +16,7 @@ from dioptra_worker.protocol.messages import (
     ArtifactStored,
     ArtifactTask,
     InputArtifact,
+    OutputFile,
     Plan,
     RunnerMessage,
     StepEnded,
@@ -26,6 +27,7 @@ from dioptra_worker.runner.exit_handlers import end_children_here
 from dioptra_worker.runner.plugins.bundle import Bundle
 from dioptra_worker.runner.run_description import Describe, describing_run
 from dioptra_worker.sdk.tracebacks import plugin_traceback
+from dioptra_worker.tracking.upload_digests import UploadDigests
 
 if TYPE_CHECKING:
     from dioptra_worker.tracking.artifact_store import Store
@@ -276,7 +278,22 @@ class _ArtifactSaver:
     def save(self, output: engine.ArtifactOutput, contents: Any) -> None:
         started = time.monotonic()
         path = self._bundles.write(output, contents)
-        uri = self._store.put(path, output.name)
+        digests = UploadDigests(path, part_size=self._store.part_size)
+        try:
+            uri = self._store.put(path, output.name, digests=digests)
+        except BaseException:
+            digests.close()
+            raise
+        for file in digests.files():
+            self._send(
+                OutputFile(
+                    artifact=output.name,
+                    path=file.path,
+                    size=file.size,
+                    sha256=file.sha256,
+                    etag=file.etag,
+                )
+            )
         task = self._bundles.artifact_task_record(output.task)
         self._send(
             ArtifactStored(

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dioptra_worker.provenance import WORKER_RUN_ID
-from dioptra_worker.sdk.bridge import InputFolder, JobContext
+from dioptra_worker.sdk.worker.bridge import InputFolder, JobContext
 
 if TYPE_CHECKING:
     from dioptra_worker.protocol.messages import Plan

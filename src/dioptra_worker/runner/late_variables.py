@@ -38,13 +38,14 @@ def tell_of_late_variables() -> None:
             changed = name in readers and self.get(name) != value
             super().__setitem__(name, value)
             if changed and (packages := readers.pop(name, None)):
-                log.warning("%s", _words(name, packages))
+                log.warning("%s", words(name, packages))
 
     # Whoever has the object goes on with it, and nothing of it is copied.
     os.environ.__class__ = Environment
 
 
-def _words(name: str, packages: list[str]) -> str:
+def words(name: str, packages: list[str]) -> str:
+    """What a job is told that has set a variable too late for some packages."""
     which = " and ".join(packages)
     reads = "reads it when it is" if len(packages) == 1 else "read it when they are"
     return (

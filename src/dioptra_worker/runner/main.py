@@ -33,11 +33,15 @@ from dioptra_worker.protocol import codec
 from dioptra_worker.protocol.job_variables import JOB_VARIABLE
 from dioptra_worker.protocol.messages import (
     EXIT_DISCONNECTED,
+    MAX_IMPORTS,
     NO_JOB,
+    DirectMetric,
+    ModuleImported,
     PlanTaken,
     RunnerResult,
     RunStarted,
     Start,
+    VariableTooLate,
 )
 from dioptra_worker.provenance.run_tags import SEED
 from dioptra_worker.runner.channel import Channel, move_to_high_descriptor
@@ -46,19 +50,21 @@ from dioptra_worker.runner.exit_handlers import (
     end_children_here,
     run_exit_handlers,
 )
+from dioptra_worker.runner.facts import facts_at_end, facts_at_start
 from dioptra_worker.runner.forked_children import prepare_children
 from dioptra_worker.runner.import_times import ImportTimes
 from dioptra_worker.runner.job import JobFailed, plugin_folders, run_job
 from dioptra_worker.runner.job_context import job_context
-from dioptra_worker.runner.late_variables import tell_of_late_variables
+from dioptra_worker.runner.late_variables import tell_of_late_variables, words
+from dioptra_worker.runner.learned import modules as learned_modules
 from dioptra_worker.runner.outage_messages import outage_callbacks
 from dioptra_worker.runner.stop import JobStopped, StopSignal
 from dioptra_worker.runner.withheld_variables import tell_of_withheld
-from dioptra_worker.sdk import bridge as sdk_bridge
 from dioptra_worker.sdk import output_capture
-from dioptra_worker.sdk.channel_bridge import ChannelBridge
-from dioptra_worker.sdk.spawned_children import announce
 from dioptra_worker.sdk.tracebacks import plugin_traceback
+from dioptra_worker.sdk.worker import bridge as sdk_bridge
+from dioptra_worker.sdk.worker.channel_bridge import ChannelBridge
+from dioptra_worker.sdk.worker.spawned_children import announce
 from dioptra_worker.tracking.backend import backend
 from dioptra_worker.tracking.upload_retry import RetryingStore
 
@@ -176,6 +182,13 @@ def _finish(
         logging.shutdown()
     for imported in times.slowest():
         channel.send(imported)
+    with contextlib.suppress(BaseException):  # it is the job's word, for what it is
+        for fact in facts_at_end():
+            channel.send(fact)
+        for name, points in tracking.direct_points().items():
+            channel.send(DirectMetric(name=name, points=points))
+    for saved in _saved():
+        channel.send(saved)
     channel.send(
         RunnerResult(ending=ended.ending, reason=ended.reason, run_closed=closed)
     )
@@ -202,11 +215,14 @@ def _run(
             **outage_callbacks("MLflow", channel.send),
         )
         channel.send(RunStarted(run_id=run_id, artifact_uri=uri))
+        for fact in facts_at_start(seed):
+            channel.send(fact)
         if start.job_id == NO_JOB:  # with a server, the API passes metrics on
             bridge.store_metric = partial(_log_metric, tracking, run_id)
         plan = channel.plan()
         channel.send(PlanTaken())  # before anything of a plugin's is imported
         folders = plugin_folders(plan)
+        _begin_learned(seed, channel)
         times.begin([Path(start.directory), *folders])
         bridge.context = job_context(plan)
         run_job(
@@ -239,6 +255,30 @@ def _run(
     else:
         return _Ended("finished", run_id=run_id)
     return _Ended("failed", reason, run_id)
+
+
+def _begin_learned(seed: int, channel: Channel) -> None:
+    """Let the job have what was imported beforehand, if anything was."""
+    if (learned := learned_modules.kept()) is None:
+        return
+
+    def too_late(name: str, modules: list[str]) -> None:
+        packages = {module.partition(".")[0] for module in modules}
+        log.warning("%s", words(name, sorted(packages)))
+        channel.send(VariableTooLate(name=name))
+
+    learned.begin(seed=seed, too_late=too_late)
+
+
+def _saved() -> list[ModuleImported]:
+    """What the job did not have to wait for."""
+    learned = learned_modules.kept()
+    used = [] if learned is None else learned.used
+    return [
+        ModuleImported(module=group.name, seconds=group.seconds, saved=True)
+        for group in used
+        if group.seconds
+    ][:MAX_IMPORTS]
 
 
 def _exit_code(error: SystemExit) -> str:

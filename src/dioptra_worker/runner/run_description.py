@@ -14,6 +14,7 @@ import yaml
 from dioptra_worker.engine.wording import format_exception
 from dioptra_worker.errors import ServiceError
 from dioptra_worker.protocol.messages import NO_JOB
+from dioptra_worker.provenance.run_tags import ENTRYPOINT_SNAPSHOT_ID, source_tags
 from dioptra_worker.provenance.surroundings import surroundings
 
 if TYPE_CHECKING:
@@ -73,7 +74,9 @@ def describing_run(
     name = plan.entrypoint
     if plan.job_id != NO_JOB:
         name += f" (job {plan.job_id})"
-    tags = {**plan.stamp, **surroundings()} if plan.stamp else {}
+    tags = source_tags(plan.entrypoint, plan.stamp.get(ENTRYPOINT_SNAPSHOT_ID, ""))
+    if plan.stamp:
+        tags |= {**plan.stamp, **surroundings()}
     threads = [
         _start_thread(
             lambda: describe(run_id, name=name, params=plan.parameters, tags=tags)

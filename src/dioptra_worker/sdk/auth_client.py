@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from dioptra_worker.sdk import spawned_children
+from dioptra_worker.sdk.worker import spawned_children
 
 if TYPE_CHECKING:
     import logging

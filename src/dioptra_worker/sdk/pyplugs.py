@@ -120,7 +120,19 @@ def names(package: str) -> list[str]:
 
 
 def funcs(package: str, plugin: str) -> list[str]:
-    """List the functions that a plugin file registers."""
+    """List the functions that a plugin file registers.
+
+    Args:
+        package: The package that holds the file; empty for a file of its own.
+        plugin: The name of the file without ``.py``.
+
+    Returns:
+        Their names, in the order of registration.
+
+    Raises:
+        UnknownPackageError: The package cannot be found.
+        UnknownPluginError: The package has no such file.
+    """
     return list(registered(_import(package, plugin)))
 
 
@@ -154,7 +166,12 @@ def info(package: str, plugin: str, func: str | None = None) -> PluginInfo:
 
 
 def exists(package: str, plugin: str) -> bool:
-    """Tell whether a package has a file of this name that registers functions."""
+    """Tell whether a package has a file of this name that registers functions.
+
+    Args:
+        package: The package that holds the file; empty for a file of its own.
+        plugin: The name of the file without ``.py``.
+    """
     try:
         return bool(registered(_import(package, plugin)))
     except (UnknownPackageError, UnknownPluginError):
@@ -162,14 +179,41 @@ def exists(package: str, plugin: str) -> bool:
 
 
 def get(package: str, plugin: str, func: str | None = None) -> Callable[..., Any]:
-    """Return a registered function; by default the first of its file."""
+    """Return a registered function.
+
+    Args:
+        package: The package that holds the file; empty for a file of its own.
+        plugin: The name of the file without ``.py``.
+        func: The name of the function; by default the first that was registered.
+
+    Raises:
+        UnknownPackageError: The package cannot be found.
+        UnknownPluginError: The package has no such file, or it registers nothing.
+        UnknownPluginFunctionError: The file registers no such function.
+    """
     return info(package, plugin, func).func
 
 
 def call(
     package: str, plugin: str, func: str | None = None, *args: Any, **kwargs: Any
 ) -> Any:
-    """Call a registered function; by default the first of its file."""
+    """Call a registered function.
+
+    Args:
+        package: The package that holds the file; empty for a file of its own.
+        plugin: The name of the file without ``.py``.
+        func: The name of the function; by default the first that was registered.
+        *args: What it takes.
+        **kwargs: What it takes by name.
+
+    Returns:
+        What it returns.
+
+    Raises:
+        UnknownPackageError: The package cannot be found.
+        UnknownPluginError: The package has no such file, or it registers nothing.
+        UnknownPluginFunctionError: The file registers no such function.
+    """
     return get(package, plugin, func)(*args, **kwargs)
 
 

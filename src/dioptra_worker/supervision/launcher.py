@@ -9,27 +9,38 @@ import signal
 import socket
 import sys
 import threading
+import time
+from functools import partial
 from typing import TYPE_CHECKING, Self
 
+from dioptra_worker.common.files.stale_workspaces import remove_forkserver_homes
 from dioptra_worker.common.processes.orphans import adopt_orphans, kill_orphans
 from dioptra_worker.errors import ForkserverLost, RunnerError
 from dioptra_worker.protocol.forkserver import (
     SignalProcess,
     StartCloseRun,
     StartDownload,
+    StartLearned,
+    StartRecord,
     StartRunner,
 )
 from dioptra_worker.supervision.forkserver.client import ForkserverClient
+from dioptra_worker.supervision.forkserver.learned import LearnedForkserver
+from dioptra_worker.supervision.forkserver.learning import LEARNING_TIMEOUT, Refusal
 from dioptra_worker.supervision.forkserver.runner_process import (
     ProcessHandle,
     RunnerPipes,
 )
-from dioptra_worker.supervision.forkserver.start import ForkserverProgram, Mode
+from dioptra_worker.supervision.forkserver.start import (
+    ForkserverProgram,
+    Mode,
+    PoolForkserver,
+)
 from dioptra_worker.supervision.job_users.assignment import clean_up_after
 from dioptra_worker.tracking.backend import SERVER_MODULES
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from dioptra_worker.common.processes.job_user import JobUser
@@ -43,6 +54,8 @@ CLOSE_MARGIN = 5.0
 """Seconds beyond the grace period for the fork server to end its runners."""
 BUSY_TIMEOUT = 0.1
 """Seconds that a request under way has to be answered at the end."""
+OTHERS_TIMEOUT = 1.0
+"""Seconds to wait for the end of runners of the other fork server."""
 KILL_TIMEOUT = 5.0
 """Seconds for a process that was killed to be gone."""
 
@@ -98,6 +111,7 @@ class Launcher:
         self._closed = False
         self._adopts_orphans = adopts_orphans and adopt_orphans()
         self.job_user: JobUser | None = None
+        self._second = LearnedForkserver()
 
     def __enter__(self) -> Self:
         return self
@@ -129,9 +143,60 @@ class Launcher:
         forkserver = self._forkserver
         return () if forkserver is None else forkserver.preloaded
 
+    @property
+    def learned(self) -> ForkserverClient | None:
+        """The second fork server, if there is one that hands out runners."""
+        return self._second.client
+
+    def learn(
+        self,
+        modules: Sequence[str],
+        *,
+        memory: int,
+        timeout: float = LEARNING_TIMEOUT,
+        may_go_on: Callable[[], bool] = lambda: True,
+    ) -> Refusal | None:
+        """Have a second fork server made, which has imported more; wait for it.
+
+        It takes the place of the last one once it is ready.
+
+        Args:
+            modules: What it is to import.
+            memory: By how many bytes it may grow.
+            timeout: Seconds that it may take, without pauses.
+            may_go_on: Whether the machine has no job of anybody else: while it has, no
+                import goes on. It is asked all the time.
+
+        Returns:
+            Why there is none.
+        """
+        ours, theirs = socket.socketpair()
+        request = StartLearned(
+            modules=tuple(modules), memory=memory, environment=self._variables
+        )
+        handle = PoolForkserver(ours, self.job_user)
+        try:
+            with theirs:
+                process = self._request(request, [theirs.fileno()])
+        except RunnerError as error:
+            ours.close()
+            return Refusal("", str(error))
+        return self._second.try_out(
+            handle, process, memory=memory, timeout=timeout, may_go_on=may_go_on
+        )
+
+    def pause_learning(self) -> None:
+        """Let nothing be imported for later jobs: one is about to run."""
+        self._second.pause()
+
+    def resume_learning(self) -> None:
+        """Let it go on."""
+        self._second.resume()
+
     def close(self) -> None:
         """Hang up; the fork server ends, and with it every runner."""
         self._closed = True
+        self._second.close(wait=self._grace + CLOSE_MARGIN)
         if not self._request_lock.acquire(timeout=BUSY_TIMEOUT):
             # Somebody waits for a process that nobody wants any more.
             if (busy := self._forkserver) is not None:
@@ -142,36 +207,85 @@ class Launcher:
                 # One that still imports has forked nobody yet, and does not listen.
                 importing = not forkserver.ready.is_set()
                 forkserver.close(wait=0.0 if importing else self._grace + CLOSE_MARGIN)
+                if importing:  # it was killed, and has not removed its folder
+                    remove_forkserver_homes()
                 self._forkserver = None
                 self._end_leftovers()
         finally:
             self._request_lock.release()
 
-    def start_runner(self) -> tuple[ProcessHandle, RunnerPipes]:
+    def let_others_end(self, chosen: ProcessHandle) -> None:
+        """Wait for runners of other fork servers, where jobs have a user of their own.
+
+        At the end of its last runner a fork server removes what its user has left in
+        the system's shared memory. A job that another one runs by then would lose its
+        own.
+
+        Args:
+            chosen: The runner that is about to be told a job.
+        """
+        if self.job_user is None:
+            return
+        deadline = time.monotonic() + OTHERS_TIMEOUT
+        for forkserver in self._all():
+            if not forkserver.has_made(chosen):
+                for process in forkserver.running():
+                    process.ended.wait(max(0.0, deadline - time.monotonic()))
+
+    def _all(self) -> list[ForkserverClient]:
+        first, others = self._forkserver, self._second.all()
+        return others if first is None else [first, *others]
+
+    def start_learned_runner(
+        self, *, timeout: float
+    ) -> tuple[ProcessHandle, RunnerPipes]:
+        """Start a fresh runner of the second fork server, soon or not at all.
+
+        Args:
+            timeout: Seconds that this may take; the second fork server is ended then.
+
+        Raises:
+            RunnerError: If none could be started: there is the first one.
+        """
+        return self._start_runner(
+            partial(self._second.request_process, timeout=timeout)
+        )
+
+    def start_runner(
+        self, *, seed: int | None = None
+    ) -> tuple[ProcessHandle, RunnerPipes]:
         """Start a fresh runner; give it and what connects us to it.
+
+        Args:
+            seed: What its random generators are to be seeded with; None is fresh.
 
         Raises:
             RunnerError: If none could be started.
         """
         try:
-            return self._start_runner()
+            return self._start_runner(self._request, seed=seed)
         except ForkserverLost:
             if self._closed:
                 raise
         # No job was begun. Whoever killed it, such as a system that ran out of memory,
         # seldom kills the next one, too. That one gets pipes of its own: of the first
         # there may still be a runner, for a moment.
-        return self._start_runner()
+        return self._start_runner(self._request, seed=seed)
 
-    def _start_runner(self) -> tuple[ProcessHandle, RunnerPipes]:
+    def _start_runner(
+        self,
+        ask: Callable[[StartRunner, list[int]], ProcessHandle],
+        *,
+        seed: int | None = None,
+    ) -> tuple[ProcessHandle, RunnerPipes]:
         ours, theirs = socket.socketpair()
         out, out_there = os.pipe()
         err, err_there = os.pipe()
         pipes = RunnerPipes(control=ours, out=out, err=err)
         try:
             descriptors = [theirs.fileno(), out_there, err_there]
-            request = StartRunner(environment=self._variables)
-            return self._request(request, descriptors), pipes
+            request = StartRunner(environment=self._variables, seed=seed)
+            return ask(request, descriptors), pipes
         except BaseException:
             pipes.close()
             raise
@@ -231,7 +345,7 @@ class Launcher:
 
         Returns:
             The process, and the descriptor of what it reports: the caller closes it.
-            See `dioptra_worker.runner.artifact_download`.
+            See `dioptra_worker.runner.errands.artifact_download`.
 
         Raises:
             OSError: If the target's folder cannot be handed over to that process.
@@ -241,9 +355,35 @@ class Launcher:
         if (user := self.job_user) is not None:
             for path in (target.parent, *target.parent.iterdir()):
                 os.chown(path, user.uid, user.uid, follow_symlinks=False)
+        return self._request_reporting(request, [])
+
+    def start_record(
+        self, manifest: int, *, lost_lines: int, points: Mapping[str, int] | None
+    ) -> tuple[ProcessHandle, int]:
+        """Start a process that stores a job's manifest and says what has arrived.
+
+        Args:
+            manifest: A descriptor of the file that has the manifest.
+            lost_lines: How many lines of its log the API lacks; -1 if unknown.
+            points: How many points of each metric the API has; None if unknown.
+
+        Returns:
+            The process, and the descriptor of what it reports: the caller closes it.
+            See `dioptra_worker.runner.errands.record_run`.
+
+        Raises:
+            RunnerError: If none could be started.
+        """
+        request = StartRecord(lost_lines=lost_lines, points=points)
+        return self._request_reporting(request, [manifest])
+
+    def _request_reporting(
+        self, request: ProcessRequest, descriptors: list[int]
+    ) -> tuple[ProcessHandle, int]:
+        """Have a process made that reports to a pipe, its last descriptor."""
         reports, reports_there = os.pipe()
         try:
-            process = self._request(request, [reports_there])
+            process = self._request(request, [*descriptors, reports_there])
         except BaseException:
             os.close(reports)
             raise
@@ -253,9 +393,9 @@ class Launcher:
 
     def signal(self, process: ProcessHandle, signum: int) -> None:
         """Signal a process and its group, unless it has ended."""
-        forkserver = self._forkserver
-        if forkserver is not None and not process.ended.is_set():
-            forkserver.send(SignalProcess(pid=process.pid, signal=signum))
+        for forkserver in self._all():
+            if forkserver.has_made(process):
+                forkserver.send(SignalProcess(pid=process.pid, signal=signum))
 
     def _request(
         self, request: ProcessRequest, descriptors: list[int]

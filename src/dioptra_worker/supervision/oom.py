@@ -33,7 +33,7 @@ class OomDetector:
     @classmethod
     def start(cls) -> Self:
         """Look at the state now."""
-        return cls(kills=_kills(), limit=_limit())
+        return cls(kills=_kills(), limit=memory_limit())
 
     def ran_out(self, peak: int | None) -> bool:
         """Whether memory has run out since.
@@ -74,7 +74,8 @@ def _kills() -> int | None:
     return None
 
 
-def _limit() -> int:
+def memory_limit() -> int:
+    """Bytes that our group or this machine may use."""
     limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
     for folder in _groups():
         for name in ("memory.max", "memory.limit_in_bytes"):

@@ -57,7 +57,7 @@ def _stopped(report: RunnerReport, stop: StopRequest) -> Outcome:
         killed = "; it did not stop by itself and was killed"
     words = f"{stop.reason}{where}{killed}"
     match stop.kind:
-        case "shutdown":
+        case "shutdown" | "trouble":
             return Outcome(fate="given back", reason=words, mlflow="KILLED")
         case "gone" | "superseded":
             return Outcome(fate="dropped", reason=words, mlflow="KILLED")

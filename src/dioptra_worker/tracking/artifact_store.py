@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import tempfile
 import unicodedata
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import unquote, urlsplit
 
@@ -21,21 +23,30 @@ from dioptra_worker.tracking.store_address import refuse_unknown_store
 from dioptra_worker.tracking.upload_files import files_to_upload
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from dioptra_worker.tracking.upload_digests import UploadDigests
 
 SERVICE = "artifact store"
 MAX_PARALLEL_FILES = 8
 
 
 class Store(Protocol):
-    """Where a run's artifacts go."""
+    """Where a run's artifacts go.
 
-    def put(self, path: Path, folder: str) -> str:
+    Attributes:
+        part_size: Bytes from which a file goes to S3 in parts; 0 for what is not S3.
+    """
+
+    part_size: int
+
+    def put(
+        self, path: Path, folder: str, *, digests: UploadDigests | None = None
+    ) -> str:
         """Upload a file, or a folder with all in it.
 
         Args:
             path: The file or folder; it keeps its name.
             folder: Where to put it, relative to the run's artifacts; ``""`` is the top.
+            digests: Opens the files that the store sends in parts.
 
         Returns:
             The URI under which it can be found.
@@ -64,6 +75,28 @@ def store(uri: str) -> Store:
     return MlflowStore(uri)
 
 
+def put_bytes(uri: str, path: str, data: bytes) -> None:
+    """Store some bytes of our own beside a run's artifacts.
+
+    Args:
+        uri: Of the run's artifacts, as the tracking server gave it.
+        path: Where, relative to it.
+        data: The bytes.
+
+    Raises:
+        ServiceError: If the store did not take them, or nobody configured it.
+    """
+    refuse_unknown_store(uri)
+    if urlsplit(uri).scheme == "s3":
+        S3Store(uri).put_bytes(path, data)
+        return
+    folder, _, name = path.rpartition("/")
+    with tempfile.TemporaryDirectory(prefix="dioptra-") as scratch:
+        file = Path(scratch, name)
+        file.write_bytes(data)
+        MlflowStore(uri).put(file, folder)
+
+
 def remove(uri: str, path: str) -> None:
     """Remove a file or folder from a run's artifacts; harmless if there is none.
 
@@ -87,6 +120,8 @@ def remove(uri: str, path: str) -> None:
 class MlflowStore:
     """A store that only MLflow's client knows how to reach, such as a proxied one."""
 
+    part_size = 0
+
     def __init__(self, uri: str) -> None:
         self._uri = uri.rstrip("/")
         self._environment = dict(os.environ)  # tasks may change theirs
@@ -99,8 +134,11 @@ class MlflowStore:
                 service=SERVICE,
             ) from error
 
-    def put(self, path: Path, folder: str) -> str:
+    def put(
+        self, path: Path, folder: str, *, digests: UploadDigests | None = None
+    ) -> str:
         """Upload a file or folder; see `Store.put`."""
+        del digests  # reads all files itself
         # MLflow's client reads its variables for each request.
         with environment_as_it_was(self._environment):
             return self._put_all(path, folder)

@@ -52,6 +52,10 @@ class Tracking(Protocol):
         """The last value and step of each of the run's metrics."""
         ...
 
+    def direct_points(self) -> Mapping[str, int]:
+        """How many points of each metric this process gave to MLflow itself."""
+        ...
+
     def close(self, run_id: str, status: RunStatus) -> None:
         """Give the run its final status."""
         ...

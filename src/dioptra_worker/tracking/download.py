@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from dioptra_worker.tracking.limits import DownloadListener, Limits
@@ -15,7 +16,7 @@ SCHEMES = ("s3", "mlflow-artifacts")
 
 def fetch(
     uri: str, target: Path, *, is_dir: bool, limits: Limits, listener: DownloadListener
-) -> None:
+) -> Mapping[Path, str]:
     """Download a file or a folder.
 
     Args:
@@ -26,6 +27,9 @@ def fetch(
         limits: More is refused.
         listener: Is told how far it is.
 
+    Returns:
+        The SHA-256 of files whose digest was taken while they came.
+
     Raises:
         ArtifactError: If it is more than the limits allow, or cannot be kept here.
         ServiceError: If the store did not give all of it, as it was stored.
@@ -34,10 +38,10 @@ def fetch(
     if uri.startswith("s3://"):
         from dioptra_worker.tracking.s3 import download as s3_download  # noqa: PLC0415
 
-        s3_download.fetch(uri, target, is_dir=is_dir, limits=limits, listener=listener)
-    else:
-        from dioptra_worker.tracking.mlflow import download as mlflow_download  # noqa: PLC0415
-
-        mlflow_download.fetch(
+        return s3_download.fetch(
             uri, target, is_dir=is_dir, limits=limits, listener=listener
         )
+    from dioptra_worker.tracking.mlflow import download as mlflow_download  # noqa: PLC0415
+
+    mlflow_download.fetch(uri, target, is_dir=is_dir, limits=limits, listener=listener)
+    return {}

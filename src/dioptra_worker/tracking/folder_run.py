@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from dioptra_worker.protocol.run_rules import RunStatus
+    from dioptra_worker.tracking.upload_digests import UploadDigests
 
 _log = logging.getLogger("dioptra_worker.tracking")
 
@@ -67,7 +68,8 @@ class FolderTracking:
             self._write_atomically(folder / "tags" / "mlflow.user", _user())
         except OSError as error:
             raise ServiceRefused(
-                f"{str(self.root)!r} cannot keep the run: {error}", service=SERVICE
+                f"{str(self.root)!r} cannot keep the run: {error.strerror or error}",
+                service=SERVICE,
             ) from error
         self._point_mlflow_here(run_id)
         return run_id, (folder / "artifacts").as_uri()
@@ -117,12 +119,15 @@ class FolderTracking:
 
     def metrics(self, run_id: str) -> Mapping[str, tuple[float, int]]:
         """The last value and step of each of the run's metrics."""
-        folder = self.run_folder(run_id) / "metrics"
-        return {
-            file.relative_to(folder).as_posix(): _last_value(file)
-            for file in sorted(folder.rglob("*"))
-            if file.is_file()
-        }
+        return {name: points[-1] for name, points in self.points(run_id).items()}
+
+    def points(self, run_id: str) -> Mapping[str, list[tuple[float, int]]]:
+        """Value and step of each point of each of the run's metrics, in order."""
+        return points_of(self.run_folder(run_id))
+
+    def direct_points(self) -> Mapping[str, int]:
+        """None: they lie beside the others, in the same file."""
+        return {}
 
     def close(self, run_id: str, status: RunStatus) -> None:
         """Give the run its final status."""
@@ -184,11 +189,16 @@ class FolderStore:
         folder: The run's artifacts.
     """
 
+    part_size = 0
+
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def put(self, path: Path, folder: str) -> str:
+    def put(
+        self, path: Path, folder: str, *, digests: UploadDigests | None = None
+    ) -> str:
         """Copy a file or folder; see `dioptra_worker.tracking.artifact_store.Store`."""
+        del digests  # reads all files itself
         target = self._folder / folder / path.name
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -202,6 +212,21 @@ class FolderStore:
                 service=SERVICE,
             ) from error
         return target.as_uri()
+
+
+def points_of(run: Path) -> Mapping[str, list[tuple[float, int]]]:
+    """Value and step of each point of each metric in the folder of a run, in order.
+
+    Raises:
+        OSError: It cannot be read.
+        ValueError: There is a line that is no point.
+    """
+    folder = run / "metrics"
+    return {
+        file.relative_to(folder).as_posix(): _points(file)
+        for file in sorted(folder.rglob("*"))
+        if file.is_file()
+    }
 
 
 def _new_metadata(run_id: str, folder: Path) -> dict[str, object]:
@@ -235,10 +260,12 @@ def _path_for_name(folder: Path, name: str) -> Path:
     return file
 
 
-def _last_value(file: Path) -> tuple[float, int]:
-    *_, last = file.read_text("utf-8").splitlines()
-    _, value, *step = last.split()
-    return float(value), int(step[0]) if step else 0
+def _points(file: Path) -> list[tuple[float, int]]:
+    found = []
+    for line in file.read_text("utf-8").splitlines():
+        _, value, *step = line.split()
+        found.append((float(value), int(step[0]) if step else 0))
+    return found
 
 
 def _now_ms() -> int:

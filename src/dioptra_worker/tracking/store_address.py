@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import mlflow
 
-from dioptra_worker.common.network.bounded_http import NO_ORIGIN, origin
+from dioptra_worker.common.network.origins import NO_ORIGIN, origin
 from dioptra_worker.errors import ServiceRefused
 
 SERVICE = "artifact store"

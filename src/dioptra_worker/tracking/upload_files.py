@@ -30,16 +30,10 @@ def files_to_upload(path: Path, *, service: str) -> list[Path]:
             does not take an artifact that its store does not have. Or if a name is no
             text, which stores keep under another one or not at all.
     """
+    found, left_out = stored_files(path)
     if path.is_file():
-        _refuse_names([path], path.parent, service=service)
-        return [path]
-    found: list[Path] = []
-    left_out: list[Path] = []
-    for parent, folders, names in os.walk(path):
-        here = Path(parent)
-        left_out += [here / name for name in folders if (here / name).is_symlink()]
-        for file in (here / name for name in names):
-            (found if file.is_file() else left_out).append(file)
+        _refuse_names(found, path.parent, service=service)
+        return found
     _warn_left_out(path, left_out)
     if not found:
         raise ServiceRefused(
@@ -48,7 +42,21 @@ def files_to_upload(path: Path, *, service: str) -> list[Path]:
             service=service,
         )
     _refuse_names(found, path.parent, service=service)
-    return sorted(found)
+    return found
+
+
+def stored_files(path: Path) -> tuple[list[Path], list[Path]]:
+    """The files that are stored for an artifact, in order, and what is left out."""
+    if path.is_file():
+        return [path], []
+    found: list[Path] = []
+    left_out: list[Path] = []
+    for parent, folders, names in os.walk(path):
+        here = Path(parent)
+        left_out += [here / name for name in folders if (here / name).is_symlink()]
+        for file in (here / name for name in names):
+            (found if file.is_file() else left_out).append(file)
+    return sorted(found), left_out
 
 
 def _refuse_names(files: list[Path], folder: Path, *, service: str) -> None:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from dioptra_worker.errors import ServiceUnavailable
     from dioptra_worker.tracking.artifact_store import Store
+    from dioptra_worker.tracking.upload_digests import UploadDigests
 
 STORE_RETRY_TIMEOUT = 3600.0
 """Seconds for which a runner tries to store an artifact in a store that is away."""
@@ -40,14 +41,17 @@ class RetryingStore:
             retry_timeout: Seconds that one upload waits at most.
         """
         self._store = store
+        self.part_size = store.part_size
         self._on_wait = on_wait
         self._on_back = on_back
         self._retry_timeout = retry_timeout
 
-    def put(self, path: Path, folder: str) -> str:
+    def put(
+        self, path: Path, folder: str, *, digests: UploadDigests | None = None
+    ) -> str:
         """Upload a file or folder; see `Store.put`."""
         return retry_until_available(
-            lambda: self._store.put(path, folder),
+            lambda: self._store.put(path, folder, digests=digests),
             seconds=self._retry_timeout,
             on_wait=self._on_wait,
             on_back=self._on_back,

@@ -13,9 +13,7 @@ import pytest
 import requests
 
 from dioptra_worker.api import USER_AGENT
-from dioptra_worker.sdk import bridge
 from dioptra_worker.sdk.auth_client import get_authenticated_worker_client
-from dioptra_worker.sdk.bridge import JobContext, Session
 from dioptra_worker.sdk.client import (
     DioptraClient,
     DioptraFile,
@@ -23,6 +21,8 @@ from dioptra_worker.sdk.client import (
     connect_response_dioptra_client,
 )
 from dioptra_worker.sdk.client.errors import StatusCodeError
+from dioptra_worker.sdk.worker import bridge
+from dioptra_worker.sdk.worker.bridge import JobContext, Session
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

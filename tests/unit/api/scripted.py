@@ -148,6 +148,8 @@ def _handler(api: ScriptedApi) -> type[BaseHTTPRequestHandler]:
         def do_PUT(self) -> None:
             self._serve()
 
+        do_DELETE = do_PUT  # noqa: N815 - as http.server calls it
+
         def _serve(self) -> None:
             parts = urlsplit(self.path)
             content = self.rfile.read(int(self.headers.get("Content-Length") or 0))

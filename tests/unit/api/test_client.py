@@ -423,6 +423,31 @@ def test_an_api_that_listens_can_be_reached(serve: Any) -> None:
         api.ping()
 
 
+def test_an_api_that_has_just_answered_is_not_looked_for() -> None:
+    """Only a good answer counts, and not for long."""
+    now = [0.0]
+    answers = [Answer(503), Answer(body=JOB)]
+    with ScriptedApi(lambda _: answers.pop(0)).running() as server:
+        api = DioptraApi(
+            url=server.url, username="w", password=PASSWORD, clock=lambda: now[0]
+        )
+        with pytest.raises(ServiceUnavailable):
+            api.job(7)
+    with api, pytest.raises(ServiceUnavailable, match="cannot be reached"):
+        api.reach()
+    with ScriptedApi(lambda _: answers.pop(0)).running() as server:
+        api = DioptraApi(
+            url=server.url, username="w", password=PASSWORD, clock=lambda: now[0]
+        )
+        api.job(7)
+    with api:
+        now[0] = 0.9
+        api.reach()
+        now[0] = 1.1
+        with pytest.raises(ServiceUnavailable, match="cannot be reached"):
+            api.reach()
+
+
 # -- a job's life ------------------------------------------------------------------
 
 
@@ -479,34 +504,12 @@ def test_a_known_artifact_is_left_as_it_is(serve: Any) -> None:
     }
 
 
-@pytest.mark.parametrize("body", [{"message": "not here"}, b"<html>not here</html>"])
-def test_config_of_older_platforms(body: Any, serve: Any) -> None:
-    """Platforms without a job's config have its entrypoint snapshot's."""
-
-    def script(request: Request) -> Answer:
-        if request.path == "entrypoints/5/snapshots/50/config":
-            return Answer(body={"graph": {}})
-        return Answer(404, body)
-
-    api, server = serve(script)
-    assert api.config(Job.read(JOB)) == {"graph": {}}
-    assert server.asked[0] == "GET jobs/7/config"
-
-
 @pytest.mark.parametrize("body", [[1, 2], 7, "text", None])
 def test_config_that_is_no_object(body: Any, serve: Any) -> None:
     """An answer of another kind is asked for again, not handed on as it is."""
     api, _ = serve(_always(Answer(body=body)))
     with pytest.raises(ServiceUnavailable, match="JSON of another shape"):
-        api.config(Job.read(JOB))
-
-
-def test_config_of_an_api_that_is_away(serve: Any) -> None:
-    """Only a 404 leads to the entrypoint's config; anything else is told."""
-    api, server = serve(_always(Answer(500)))
-    with pytest.raises(ServiceUnavailable):
-        api.config(Job.read(JOB))
-    assert server.asked == ["GET jobs/7/config"]
+        api.job_config(7)
 
 
 @pytest.mark.parametrize(
@@ -742,3 +745,25 @@ def test_declared_parameters_are_kept_of_the_latest_snapshots(
     assert asked(MAX_DECLARED_SNAPSHOTS + 1)
     assert not asked(1)
     assert asked(2)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Answer(body=b"<html>a page</html>"),
+        Answer(404, b"<html>not here</html>"),
+        Answer(405, b"<html>not so</html>"),
+        Answer(301, b""),
+        Answer(404, {"message": "no route"}),
+    ],
+)
+def test_a_page_that_is_no_api(answer: Answer) -> None:
+    """Whatever answers in an API's place, the variable and its address are named."""
+    with (
+        ScriptedApi(lambda _: answer).running() as server,
+        DioptraApi(url=server.url, username="me", password="x") as api,
+        pytest.raises(ServiceError) as caught,
+    ):
+        api.request("GET", "jobs/")
+    words = f"check that DIOPTRA_API, {server.url}, is the address of a Dioptra"
+    assert words in str(caught.value)

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from dioptra_worker.batch import BadBatch, Element, ElementsWorker, WorkerFailed
-from dioptra_worker.sdk import bridge
-from dioptra_worker.sdk.bridge import InputFolder, JobContext, Session
+from dioptra_worker.sdk.worker import bridge
+from dioptra_worker.sdk.worker.bridge import InputFolder, JobContext, Session
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -18,9 +18,9 @@ from dioptra_worker.batch import (
     DatasetWorker,
     Set,
 )
-from dioptra_worker.sdk import bridge
-from dioptra_worker.sdk.bridge import InputFolder, JobContext
 from dioptra_worker.sdk.client.errors import StatusCodeError
+from dioptra_worker.sdk.worker import bridge
+from dioptra_worker.sdk.worker.bridge import InputFolder, JobContext
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

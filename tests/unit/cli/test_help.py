@@ -1,7 +1,8 @@
-"""Every help page fits a terminal of 80 columns."""
+"""Every help page fits a terminal of 80 columns, and shows how a command is used."""
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import click
@@ -32,9 +33,18 @@ def _pages(
 
 
 PAGES = dict([*_pages(main, "dioptra-worker"), *_pages(start, "dioptra-worker-v1")])
+GROUPS = {name for name, page in PAGES.items() if "COMMAND [ARGS]..." in page}
 
 
 @pytest.mark.parametrize("name", PAGES)
 def test_width(name: str) -> None:
     """No line is longer than a terminal is wide."""
     assert [line for line in PAGES[name].splitlines() if len(line) > WIDTH] == []
+
+
+@pytest.mark.parametrize("name", [name for name in PAGES if name not in GROUPS])
+def test_examples(name: str) -> None:
+    """Each command has command lines to begin with."""
+    _, _, examples = PAGES[name].partition("Examples:")
+    name = name.replace("dioptra-worker start", "dioptra-worker-v1")
+    assert re.search(rf"^ +(\w+=\S+ )?{name}\b", examples, re.MULTILINE)

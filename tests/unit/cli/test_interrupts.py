@@ -14,6 +14,7 @@ import pytest
 from tests.plugins.worker_process import wait_until_gone
 from tests.unit.tools.workbench.folders import sums, write
 
+from dioptra_worker.cli import quiet_imports
 from dioptra_worker.cli.exit_codes import ExitCode
 
 if TYPE_CHECKING:
@@ -22,14 +23,14 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.process
 
 COMMAND = str(Path(sys.executable).with_name("dioptra-worker"))
-WHILE_CLICK_IS_IMPORTED = """
-import os, signal, sys
+WHILE_IT_IS_IMPORTED = """
+import posix, sys
 
 class Interrupting:
     @staticmethod
     def find_spec(name, path=None, target=None):
-        if name == "click":
-            os.kill(os.getpid(), signal.SIGINT)
+        if name == {name!r}:
+            posix.kill(posix.getpid(), 2)
 
 sys.meta_path.insert(0, Interrupting)
 """
@@ -51,6 +52,25 @@ def main():
 
 main([])
 """
+MADE_ANOTHER_ERROR = """
+import os, signal
+import click
+from dioptra_worker.cli.lazy import LazyGroup
+
+class Interrupting:
+    def __set_name__(self, owner, name):
+        os.kill(os.getpid(), signal.SIGINT)
+
+@click.command(cls=LazyGroup, lazy={}, invoke_without_command=True)
+def main():
+    try:
+        class Library:  # a RuntimeError until Python 3.12
+            attribute = Interrupting()
+    except BaseException as error:
+        BODY
+
+main([])
+"""
 SLEEPER = """
 import time
 from dioptra import pyplugs
@@ -63,7 +83,8 @@ def add(a, b):
 
 def _python(code: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-c", code],
+        # Without `site`, which may import what is to be interrupted.
+        [sys.executable, "-S", "-c", f"import sys; sys.path[:] = {sys.path!r}\n{code}"],
         env={"PATH": os.environ["PATH"]},
         capture_output=True,
         text=True,
@@ -73,11 +94,18 @@ def _python(code: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize("module", ["main", "start"])
-def test_while_the_command_is_imported(module: str) -> None:
+@pytest.mark.parametrize("imported", ["contextlib", "typing", "enum", "click"])
+def test_while_the_command_is_imported(module: str, imported: str) -> None:
     """It ends without a word: no traceback of what happened to be imported."""
-    code = f"{WHILE_CLICK_IS_IMPORTED}\nimport dioptra_worker.cli.{module}"
+    interrupting = WHILE_IT_IS_IMPORTED.format(name=imported)
+    code = f"{interrupting}\nimport dioptra_worker.cli.{module}"
     ended = _python(code)
     assert (ended.returncode, ended.stdout, ended.stderr) == (130, "", "")
+
+
+def test_the_code() -> None:
+    """The code that the first module knows is that of all others."""
+    assert quiet_imports._INTERRUPTED == ExitCode.INTERRUPTED
 
 
 def test_importing_a_command_changes_no_handler() -> None:
@@ -95,6 +123,17 @@ def test_where_python_ignores_exceptions() -> None:
     assert ended.returncode == ExitCode.INTERRUPTED, ended.stderr
     assert ended.stdout == ""
     assert ended.stderr == "\ninterrupted\n"
+
+
+@pytest.mark.parametrize(
+    "body",
+    ["raise ValueError from error", "raise SystemExit(1)", "pass", "raise click.Abort"],
+)
+def test_what_a_library_makes_of_it(body: str) -> None:
+    """One that became another error, or none, ends the command as any."""
+    ended = _python(MADE_ANOTHER_ERROR.replace("BODY", body))
+    assert ended.returncode == ExitCode.INTERRUPTED, ended.stderr
+    assert (ended.stdout, ended.stderr) == ("", "\ninterrupted\n")
 
 
 @pytest.mark.parametrize("isolation", ["fork", "spawn"])
@@ -119,13 +158,19 @@ def test_before_the_runner_is_one(tmp_path: Path, isolation: str) -> None:
     assert "was killed" not in said
     assert took < 4.0
     assert wait_until_gone(below) == set()
+    assert not list(tmp_path.glob("dioptra-forkserver-*"))
 
 
 def _start(folder: Path, arguments: Sequence[str]) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [COMMAND, *arguments],
         cwd=folder,
-        env={"PATH": os.environ["PATH"], "HOME": str(folder), "LC_ALL": "C.UTF-8"},
+        env={
+            "PATH": os.environ["PATH"],
+            "HOME": str(folder),
+            "TMPDIR": str(folder),
+            "LC_ALL": "C.UTF-8",
+        },
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -49,7 +49,7 @@ def test_bad_id(job: str) -> None:
     """What cannot be the id of a job is a wrong command line."""
     answer = _run("jobs", "show", "--", job)
     assert answer.returncode == ExitCode.USAGE
-    assert "JOB" in answer.stderr
+    assert f"{job!r} is no job's id, which is a number" in answer.stderr
 
 
 @pytest.mark.parametrize("time", ["abc", "", "0", "-5", "1.5h", "10 m", "3w"])
@@ -117,7 +117,7 @@ def test_table_in_a_terminal(tmp_path: Path) -> None:
     assert "\x1b[2J" not in seen
     lines = harmless(seen.replace("\r", "")).splitlines()
     assert lines[0].split() == [
-        *("ID", "STATUS", "NAME", "TYPE", "USER", "OBJECT", "AGE", "TOOK")
+        *("ID", "STATUS", "NAME", "TYPE", "USER", "EXPERIMENT", "AGE", "TOOK")
     ]
     assert all(tables.columns(line) <= 75 for line in lines)
     assert "…" in seen

@@ -13,6 +13,7 @@ from tests.unit.api.scripted import Answer, OlderApi, Request, ScriptedApi
 
 from dioptra_worker.cli.exit_codes import ExitCode
 from dioptra_worker.cli.start import start
+from dioptra_worker.evidence import keys
 from dioptra_worker.settings import Settings
 
 if TYPE_CHECKING:
@@ -167,6 +168,26 @@ def test_wait_for_takes_addresses_only(text: str) -> None:
     with pytest.raises(click.BadParameter, match="such as redis:6379") as caught:
         start.make_context("dioptra-worker-v1", ["--wait-for", text, "cpu"])
     assert repr(text) in str(caught.value)
+
+
+def test_a_key_that_cannot_be_used(tmp_path: Path) -> None:
+    """What is no key to sign with, or everybody's to read, is said; the code is 2."""
+    key = keys.generate()
+    file = tmp_path / "evidence.key"
+    keys.write(key, file, tmp_path / "evidence.pub")
+    for given, words in (
+        ({"DIOPTRA_WORKER_EVIDENCE_KEY": "hello"}, "no private key in PEM"),
+        (
+            {"DIOPTRA_WORKER_EVIDENCE_KEY_FILE": str(tmp_path / "evidence.pub")},
+            "everybody on this machine, jobs included, may read",
+        ),
+    ):
+        environment = {**COMPLETE, **given, "DIOPTRA_WORKER_WORK_DIR": str(tmp_path)}
+        answer = _run("tensorflow-cpu", environment=environment)
+        assert answer.returncode == ExitCode.USAGE
+        assert answer.stderr.startswith("DIOPTRA_WORKER_EVIDENCE_KEY")
+        assert words in answer.stderr
+        assert len(answer.stderr.splitlines()) == 1
 
 
 def test_unusable_work_folder(tmp_path: Path) -> None:

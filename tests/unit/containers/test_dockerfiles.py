@@ -10,6 +10,10 @@ from pathlib import Path
 import pytest
 from containers.proof.images import DAEMON
 from containers.proof.images import IMAGES as PROVEN
+from hatchling.metadata.core import ProjectMetadata
+from hatchling.plugin.manager import PluginManager
+
+from dioptra_worker import __version__
 
 ROOT = Path(__file__).resolve().parents[3]
 CONTAINERS = ROOT / "containers"
@@ -183,6 +187,21 @@ def test_sources_are_in_the_build_context(image: str) -> None:
             path = source.replace("${CA_CERTIFICATES}", "containers/ca-certificates")
             assert (ROOT / path).exists(), source
             assert path.split("/")[0] in allowed, source
+
+
+def test_what_is_copied_is_a_whole_package(tmp_path: Path) -> None:
+    """The wheel can be built of it: no file is missing that its metadata name."""
+    for value in _values("base", "COPY"):
+        *sources, target = value.split()
+        for source in sources if target.startswith("/source") else ():
+            below = target.removeprefix("/source").strip("/") or Path(source).name
+            (tmp_path / below).symlink_to(ROOT / source)
+    metadata = ProjectMetadata(str(tmp_path), PluginManager())
+    core = metadata.core
+    assert core.version == __version__
+    assert "dioptra-worker" in core.readme
+    assert core.license_files == ["LICENSE"]
+    assert set(metadata.build.requires) == {"hatchling>=1.27"}  # pinned in build.txt
 
 
 def test_constraints_are_pins() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Self, cast
 
 import pytest
@@ -71,6 +72,8 @@ class Platform:
         self.asked.append("dequeue")
         return self.entries.pop() if self.entries else None
 
+    trouble = SimpleNamespace(pause=0.0)
+
     def handle(self, entry: str, stop: JobStop) -> bool:
         """Handle an entry."""
         del stop
@@ -90,6 +93,16 @@ def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(main_loop, "SUSPENDED_CHECK_INTERVAL", 0.01)
 
 
+class _Nothing:
+    """Nothing is to be done between jobs."""
+
+    def idle(self) -> None:
+        """There is no job."""
+
+    def busy(self) -> None:
+        """There is one."""
+
+
 class Running:
     """A main loop in a thread, as long as a block lasts or until its first job."""
 
@@ -105,6 +118,7 @@ class Running:
             queue_watcher=there,
             stops=self._stops,
             health=self.health,
+            preloading=_Nothing(),
             shutdown_grace=0.0,
             kill_grace=0.0,
         )

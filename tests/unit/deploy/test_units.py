@@ -17,7 +17,7 @@ from dioptra_worker.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[3]
 SERVICE = ROOT / "deploy/systemd/dioptra-worker@.service"
-AGENT = ROOT / "deploy/launchd/gov.nist.dioptra-worker.plist"
+AGENT = ROOT / "deploy/launchd/local.dioptra-worker.plist"
 
 
 class _Several(dict[str, Any]):

@@ -23,7 +23,7 @@ from dioptra_worker.protocol.messages import (
     StepEnded,
 )
 from dioptra_worker.runner.channel import Channel, move_to_high_descriptor
-from dioptra_worker.sdk.channel_bridge import ChannelBridge
+from dioptra_worker.sdk.worker.channel_bridge import ChannelBridge
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from dioptra_worker.tracking.upload_digests import UploadDigests
+
 PLAN = Plan(
     job_id=7,
     entrypoint="train/all",
@@ -38,8 +40,13 @@ class Shelf:
     def __init__(self) -> None:
         self.kept: dict[str, str] = {}
 
-    def put(self, path: Path, folder: str) -> str:
+    part_size = 0
+
+    def put(
+        self, path: Path, folder: str, *, digests: UploadDigests | None = None
+    ) -> str:
         """Keep a file's text."""
+        del digests
         assert folder == ""
         self.kept[path.name] = path.read_text(encoding="utf-8")
         return f"shelf:/{path.name}"
@@ -48,8 +55,13 @@ class Shelf:
 class Refusing(Shelf):
     """A store that takes nothing."""
 
-    def put(self, path: Path, folder: str) -> str:
+    part_size = 0
+
+    def put(
+        self, path: Path, folder: str, *, digests: UploadDigests | None = None
+    ) -> str:
         """Refuse."""
+        del digests
         raise ServiceRefused(f"no {path.name}{folder}", service="shelf")
 
 
@@ -126,7 +138,10 @@ def test_naming_a_run_says_nothing_of_its_status(mlflow: SlowMlflow) -> None:
     assert naming["run_name"] == "train/all (job 7)"
     assert naming["run_id"] == RUN
     assert "status" not in naming
-    assert "tags" not in batch or batch["tags"] == []
+    assert {tag["key"] for tag in batch["tags"]} == {
+        "mlflow.source.name",
+        "mlflow.source.type",
+    }
 
 
 class Stopped(BaseException):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.unit.sdk.api_server import ApiServer, serving
 
-from dioptra_worker.sdk import bridge
+from dioptra_worker.sdk.worker import bridge
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

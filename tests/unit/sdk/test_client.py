@@ -15,9 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import requests
 
-from dioptra_worker.sdk import bridge
 from dioptra_worker.sdk.auth_client import get_authenticated_worker_client
-from dioptra_worker.sdk.bridge import JobContext, Session
 from dioptra_worker.sdk.client import (
     DioptraFile,
     connect_json_dioptra_client,
@@ -31,6 +29,8 @@ from dioptra_worker.sdk.client.errors import (
 )
 from dioptra_worker.sdk.client.files import FileTypes
 from dioptra_worker.sdk.client.transport import Patience, Transport
+from dioptra_worker.sdk.worker import bridge
+from dioptra_worker.sdk.worker.bridge import JobContext, Session
 
 if TYPE_CHECKING:
     from pathlib import Path

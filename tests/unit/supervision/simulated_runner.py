@@ -34,6 +34,8 @@ from dioptra_worker.supervision.forkserver.runner_process import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from dioptra_worker.common.processes.job_user import JobUser
+
 RUN = "a" * 32
 End = Literal["finished", "failed", "stopped", "exits", "crashes", "hangs up", "waits"]
 
@@ -204,7 +206,8 @@ class Forkserver:
         runners: Those that it has handed out.
         closed: The MLflow runs that it was to close, with their status.
         run: The MLflow run of the next runner.
-        job_user: Who they are: our own user.
+        job_user: Who they are; None is our own user.
+        learned: A second one: none.
     """
 
     conduct: Conduct | Exception
@@ -213,7 +216,8 @@ class Forkserver:
     runners: list[Runner] = field(default_factory=list)
     closed: list[tuple[str, str]] = field(default_factory=list)
     run: str = RUN
-    job_user: None = None
+    job_user: JobUser | None = None
+    learned: None = None
 
     def start_runner(self) -> tuple[ProcessHandle, RunnerPipes]:
         """A runner."""
@@ -221,6 +225,8 @@ class Forkserver:
             raise self.conduct
         number = 4711 + len(self.runners)
         runner = Runner(self.conduct, number, self.at, self.run)
+        if self.job_user is not None:
+            runner.process.user = self.job_user.uid
         self.runners.append(runner)
         return runner.process, runner.pipes
 

@@ -20,10 +20,13 @@ from dioptra_worker.protocol.codec import encode
 from dioptra_worker.protocol.messages import (
     MAX_IMPORTS,
     BatchClaimRequest,
+    DirectMetric,
+    JobFact,
     Log,
     Message,
     Metric,
     ModuleImported,
+    OutputFile,
     RunnerMessage,
     RunnerResult,
     RunStarted,
@@ -40,6 +43,7 @@ if TYPE_CHECKING:
 
     from dioptra_worker.protocol.messages import OutputStream
 
+SHA = "a" * 64
 CHUNK = 1 << 14
 """Bytes that any socket takes at once, and one reading gives back."""
 RUN = RunStarted(run_id="a" * 32, artifact_uri="s3://b/a")
@@ -150,6 +154,11 @@ def _is_harmless(value: object) -> bool:
         ModuleImported(module="", seconds=1.0),
         ModuleImported(module="a" * 201, seconds=1.0),
         ModuleImported(module="numpy", seconds=-1.0),
+        OutputFile(artifact="a", path="b", size=1, sha256="no digest"),
+        OutputFile(artifact="a", path="b", size=-1, sha256="a" * 64),
+        OutputFile(artifact="a", path="b" * 4097, size=1, sha256="a" * 64),
+        OutputFile(artifact="a", path="b", size=1, sha256="a" * 64, etag="<b>"),
+        DirectMetric(name="loss", points=-1),
     ],
 )
 def test_what_is_not_the_jobs_own_is_ignored(forged: RunnerMessage) -> None:
@@ -192,15 +201,36 @@ def test_a_job_ends_once() -> None:
 
 def test_imports_are_few_and_take_no_longer_than_any_does() -> None:
     """Of a job's imports so many are heard as a runner tells, and no years of them."""
-    forged = [ModuleImported(module=f"m{n}", seconds=1e300) for n in range(40)]
+    forged = [ModuleImported(module=f"m{n}", seconds=1e300) for n in range(80)]
     _, ear = _read([encode(each)[:-1] for each in forged])
-    assert len(ear.messages) == MAX_IMPORTS
+    most = 2 * MAX_IMPORTS  # those it waited for, and those it did not
+    assert len(ear.messages) == most
     assert {
         message.seconds
         for message in ear.messages
         if isinstance(message, ModuleImported)
     } == {message_limits.LONGEST_IMPORT}
-    assert len(ear.refusals) == len(forged) - MAX_IMPORTS
+    assert len(ear.refusals) == len(forged) - most
+
+
+@pytest.mark.parametrize(
+    ("limit", "message"),
+    [
+        ("MAX_FACTS", JobFact(kind="variable", name="A", value="x" * 100_000)),
+        ("MAX_DIRECT_METRICS", DirectMetric(name="a", points=1)),
+        ("MAX_OUTPUT_FILES", OutputFile(artifact="a", path="b", size=1, sha256=SHA)),
+    ],
+)
+def test_what_a_manifest_takes_of_a_job_has_limits(
+    limit: str, message: RunnerMessage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of each so many are kept, and none fails the job."""
+    monkeypatch.setattr(message_limits, limit, 3)
+    output, ear = _read([encode(message)[:-1]] * 10)
+    assert len(ear.messages) == 3
+    assert output.over_limit is None
+    kept = ear.messages[0]
+    assert not isinstance(kept, JobFact) or len(kept.value) == message_limits.MAX_FACT
 
 
 def test_long_names_are_cut() -> None:

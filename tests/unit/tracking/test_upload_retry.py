@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from dioptra_worker.errors import ServiceRefused, ServiceUnavailable
 from dioptra_worker.tracking.upload_retry import RetryingStore
+
+if TYPE_CHECKING:
+    from dioptra_worker.tracking.upload_digests import UploadDigests
 
 AWAY = ServiceUnavailable("it is away", service="S3")
 
@@ -19,8 +23,13 @@ class FlakyStore:
         self.errors = list(errors)
         self.puts: list[tuple[Path, str]] = []
 
-    def put(self, path: Path, folder: str) -> str:
+    part_size = 0
+
+    def put(
+        self, path: Path, folder: str, *, digests: UploadDigests | None = None
+    ) -> str:
         """Upload."""
+        del digests
         self.puts.append((path, folder))
         if self.errors:
             raise self.errors.pop(0)

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dioptra_worker.broker.leases import PREFIX
+from dioptra_worker.broker.lease_scripts import PREFIX
 
 if TYPE_CHECKING:
     import redis

@@ -13,11 +13,16 @@ COMMANDS = {
     "show": (f"{_HERE}.show", "show_command", "Show all of one job but its log."),
     "logs": (f"{_HERE}.logs", "logs_command", "Print a job's log, or follow it."),
     "download": (f"{_HERE}.download", "download_command", "Save a job's artifacts."),
+    "verify": (f"{_HERE}.verify", "verify_command", "Ask whether all has arrived."),
+    "capsule": (f"{_HERE}.capsule", "capsule_command", "Put a job into one file."),
+    "diff": (f"{_HERE}.diff", "diff_command", "Say what differs between two jobs."),
     "wait": (f"{_HERE}.wait", "wait_command", "Wait until a job has ended."),
     "submit": (f"{_HERE}.submit", "submit_command", "Submit a job."),
     "rerun": (f"{_HERE}.rerun", "rerun_command", "Submit a job once more."),
+    "repeat": (f"{_HERE}.repeat", "repeat_command", "See how far results lie apart."),
     "cancel": (f"{_HERE}.cancel", "cancel_command", "End a job."),
     "requeue": (f"{_HERE}.requeue", "requeue_command", "Have a lost job run again."),
+    "delete": (f"{_HERE}.delete", "delete_command", "Delete a job that has ended."),
     "serve": (f"{_HERE}.serve", "serve_command", "Show jobs on a page."),
 }
 """Module, command and summary by name."""

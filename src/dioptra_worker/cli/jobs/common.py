@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dioptra_worker.cli.exit_codes import ExitCode, exit_code
-from dioptra_worker.common.text.printable import record_lines
+from dioptra_worker.cli.exit_codes import exit_code
+from dioptra_worker.cli.ids import Id
+from dioptra_worker.common.text.printable import record_lines, spelt_out
 from dioptra_worker.errors import (
     LoginRefused,
     NotFound,
@@ -27,9 +28,13 @@ if TYPE_CHECKING:
 
     from dioptra_worker.api.client import DioptraApi
     from dioptra_worker.api.user_client import UserClient
+    from dioptra_worker.errors import ServiceUnavailable
+    from dioptra_worker.tools.capsule.job_source import JobSource
+    from dioptra_worker.tools.capsule.making import Ancestors
     from dioptra_worker.tools.jobs.control.actions import Actions
     from dioptra_worker.tools.jobs.listing import Listing
     from dioptra_worker.tools.jobs.parked import ParkedJobs
+    from dioptra_worker.tools.jobs.waiting import WaitingWatch
 
 _PERSON = "DIOPTRA_USERNAME"
 _PASSWORD = "DIOPTRA_PASSWORD"  # noqa: S105 - a variable's name
@@ -44,7 +49,7 @@ Environment:
                           user, DIOPTRA_WORKER_USERNAME and
                           DIOPTRA_WORKER_PASSWORD
   RQ_REDIS_URI            the queues: to cancel and requeue, and to tell which
-                          jobs are parked
+                          jobs are parked, and why a job waits
 """
 
 EXIT_CODES = """\b
@@ -83,6 +88,81 @@ class CommandContext:
             click.echo(record_lines(found.trouble), err=True)
         return found
 
+    def watch_waiting(self) -> WaitingWatch:
+        """Say why a job waits, beside what is printed for programs."""
+        from dioptra_worker.tools.jobs.waiting import WaitingReader, WaitingWatch
+
+        def tell(sentence: str) -> None:
+            click.secho(record_lines(sentence), err=True, dim=True)
+
+        return WaitingWatch(WaitingReader(self.environment), tell)
+
+    def jobs_of(self, worker_run: str) -> frozenset[int]:
+        """The jobs of a worker run, by its id or how that begins."""
+        from dioptra_worker.tools.lineage.connections import open_runs
+
+        found = open_runs(self.environment).find(worker_run)
+        return frozenset(execution.job_id for execution in found.executions)
+
+    def wait(self, job_id: int, timeout: float | None) -> str:
+        """Wait for a job's end, and say meanwhile what for.
+
+        Why it is queued, and that the API is away.
+
+        Args:
+            job_id: The job.
+            timeout: Seconds at most; None is however long it takes.
+
+        Returns:
+            ``finished`` or ``failed``.
+
+        Raises:
+            StillRunning: It did not end in time.
+            ServiceError: The API refused, or was away until the time was up.
+        """
+        from dioptra_worker.common.network.backoff import FOREVER
+        from dioptra_worker.tools.jobs.job_row import JobRow
+        from dioptra_worker.tools.resources.submitting import wait
+
+        watch = self.watch_waiting()
+
+        def look(status: str) -> None:
+            if status == "queued" and watch.is_due:
+                watch.look(JobRow.read(self.client.job(job_id)))
+
+        return wait(
+            self.api,
+            job_id,
+            seconds=FOREVER if timeout is None else timeout,
+            on_look=look,
+            on_wait=tell_waiting,
+        )
+
+    @contextmanager
+    def job_source(self, job_id: int) -> Iterator[JobSource]:
+        """Open MLflow; what a job has left is found there, in the API and the store."""
+        from dioptra_worker.tools.capsule.job_source import JobSource
+        from dioptra_worker.tools.lineage.connections import open_mlflow
+
+        with open_mlflow(self.environment) as mlflow:
+            yield JobSource(self.api, self.client, mlflow, job_id)
+
+    @contextmanager
+    def ancestors(self, job_id: int) -> Iterator[Ancestors]:
+        """Open MLflow; the jobs that a job came from, and what they have left."""
+        from dioptra_worker.tools.capsule.ancestors import ancestors_of
+        from dioptra_worker.tools.jobs.worker_run import data_parameters
+        from dioptra_worker.tools.lineage.connections import open_mlflow
+
+        with open_mlflow(self.environment) as mlflow:
+            yield ancestors_of(
+                self.api,
+                self.client,
+                mlflow,
+                job_id,
+                data_parameters=data_parameters(self.environment),
+            )
+
     @contextmanager
     def actions(self, *, seconds: float) -> Iterator[Actions]:
         """Open the queues; workers get so many seconds to stop a job."""
@@ -112,8 +192,6 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
         try:
             with _open_context(api_url, username) as context:
                 function(context=context, **options)
-        except KeyboardInterrupt:
-            sys.exit(ExitCode.INTERRUPTED)
         except WorkerError as error:
             click.echo(record_lines(_sentence(error)), err=True)
             sys.exit(exit_code(error))
@@ -138,13 +216,20 @@ def as_json(function: Callable[..., None]) -> Callable[..., None]:
     return click.option("--json", "as_json", is_flag=True, help="Print JSON.")(function)
 
 
-job_id = click.argument("job_id", metavar="JOB", type=click.IntRange(min=1))
+job_id = click.argument(
+    "job_id", metavar="JOB", type=Id("job", "see `dioptra-worker jobs list`")
+)
 """The argument of commands about one job."""
 
 
 def print_json(value: Any) -> None:
     """Print JSON for a person or a program."""
     click.echo(json.dumps(value, indent=2))
+
+
+def tell_waiting(error: ServiceUnavailable) -> None:
+    """Say what is waited for, beside what is printed for programs."""
+    click.secho(spelt_out(f"waiting: {error}"), err=True, dim=True)
 
 
 def now() -> datetime:

@@ -31,9 +31,9 @@ if TYPE_CHECKING:
     from dioptra_worker.broker.parking import Parked
     from dioptra_worker.tools.jobs.listing import Listed
 
-_HEADERS = ("ID", "STATUS", "NAME", "TYPE", "USER", "OBJECT", "AGE", "TOOK")
+_HEADERS = ("ID", "STATUS", "NAME", "TYPE", "USER", "EXPERIMENT", "AGE", "TOOK")
 _STATUS = _HEADERS.index("STATUS")
-_ELASTIC = [_HEADERS.index(name) for name in ("NAME", "USER", "OBJECT")]
+_ELASTIC = [_HEADERS.index(name) for name in ("NAME", "USER", "EXPERIMENT")]
 
 
 @click.command(
@@ -108,9 +108,11 @@ def list_command(
         experiment=experiment,
         user=user,
         entrypoint=entrypoint,
-        among=_jobs_of(context, worker_run) if worker_run else None,
+        among=context.jobs_of(worker_run) if worker_run else None,
     )
     found = context.listing.find(wanted, limit=limit)
+    if not found.jobs:
+        context.listing.refuse_unknown(wanted)
     time = now()
     are_over = all(listed.job.has_ended for listed in found.jobs)
     parked = {} if are_over else context.parked_jobs().among(found)
@@ -128,13 +130,6 @@ def list_command(
     if found.more:
         click.secho(f"more than these {limit}: see --limit", dim=True)
     _tell_parked(parked)
-
-
-def _jobs_of(context: CommandContext, worker_run: str) -> frozenset[int]:
-    from dioptra_worker.tools.lineage.connections import open_runs
-
-    found = open_runs(context.environment).find(worker_run)
-    return frozenset(execution.job_id for execution in found.executions)
 
 
 def _tell_parked(parked: Mapping[int, Parked]) -> None:

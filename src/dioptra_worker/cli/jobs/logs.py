@@ -9,16 +9,21 @@ from typing import TYPE_CHECKING
 import click
 
 from dioptra_worker.cli.exit_codes import ExitCode
-from dioptra_worker.cli.jobs.common import CommandContext, command, epilog, job_id
+from dioptra_worker.cli.jobs.common import (
+    CommandContext,
+    command,
+    epilog,
+    job_id,
+    tell_waiting,
+)
 from dioptra_worker.cli.jobs.styles import SEVERITY_COLOURS
-from dioptra_worker.common.text.printable import one_line, spelt_out
+from dioptra_worker.common.text.printable import one_line
 from dioptra_worker.engine.wording import listing
 from dioptra_worker.tools.jobs.formatting import log_record
 from dioptra_worker.tools.jobs.job_log import SEVERITIES
 from dioptra_worker.tools.resources.errors import Unknown
 
 if TYPE_CHECKING:
-    from dioptra_worker.errors import ServiceUnavailable
     from dioptra_worker.tools.jobs.job_log import Entry
 
 _CODES = """\b
@@ -71,6 +76,9 @@ def logs_command(
 ) -> None:
     """Print a job's log, divided by its steps.
 
+    While a job that is followed waits in its queue, the reason is told beside the log:
+    since when, behind how many others, and who listens there.
+
     Times are in UTC. Control characters and colours in the log are taken out or spelt
     out, so that no job can do anything to a terminal; JSON has the log as it is.
     """
@@ -84,16 +92,16 @@ def logs_command(
         return
     ends: list[str] = []
     for entry in following.follow(
-        context.client, job_id, on_wait=_waiting, on_end=ends.append
+        context.client,
+        job_id,
+        on_wait=tell_waiting,
+        on_end=ends.append,
+        on_look=context.watch_waiting().look,
     ):
         printer.print(entry)
     printer.check_step(job_id)
     if ends != ["finished"]:
         raise click.exceptions.Exit(ExitCode.FAILED)
-
-
-def _waiting(error: ServiceUnavailable) -> None:
-    click.secho(spelt_out(f"waiting: {error}"), err=True, dim=True)
 
 
 @dataclass

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from dioptra_worker.cli.jobs.common import (
@@ -12,12 +14,14 @@ from dioptra_worker.cli.jobs.common import (
     job_id,
     print_json,
 )
+from dioptra_worker.cli.pairs import as_texts, values_from_file, values_of_job
 
 
 @click.command(
     "rerun",
     epilog=epilog(
         "dioptra-worker jobs rerun 17",
+        "dioptra-worker jobs rerun 17 -P epochs=30",
         "dioptra-worker jobs rerun --latest --queue tensorflow-gpu 17",
         "dioptra-worker jobs logs -f $(dioptra-worker jobs rerun --json 17 | jq .id)",
     ),
@@ -31,6 +35,8 @@ from dioptra_worker.cli.jobs.common import (
 @click.option(
     "--queue", metavar="NAME", help="Another queue.  [default: that of the job]"
 )
+@values_of_job
+@values_from_file
 @as_json
 @command
 def rerun_command(
@@ -39,16 +45,24 @@ def rerun_command(
     job_id: int,
     latest: bool,
     queue: str | None,
+    values: dict[str, str],
+    file_values: dict[str, Any],
     as_json: bool,
 ) -> None:
     """Submit a job once more, as a new job.
 
     It has the same entrypoint snapshot, parameters, input artifacts, swaps, queue,
-    experiment and time limit.
+    experiment and time limit, but for the values that are given.
     """
     from dioptra_worker.tools.jobs.control.submission import rerun
 
-    new = rerun(context.client, job_id, latest=latest, queue=queue)
+    new = rerun(
+        context.client,
+        job_id,
+        latest=latest,
+        queue=queue,
+        values=as_texts(file_values, values),
+    )
     if as_json:
         print_json({"id": new, "rerun_of": job_id})
     else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import secrets
 import signal
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
@@ -20,10 +21,11 @@ if TYPE_CHECKING:
 
 _CODES = """\b
 Exit codes:
-  0  it was ended by Ctrl-C or SIGTERM
+  0  it was ended by SIGTERM
   1  it could not listen
   2  the command line or the environment is not usable
   3  the API refused the login
+  130  it was ended by Ctrl-C
 """
 
 
@@ -60,11 +62,14 @@ def serve_command(context: CommandContext, *, host: str, port: int) -> None:
     """
     from dioptra_worker.common.text.masking import Mask
     from dioptra_worker.credentials import secrets_in
-    from dioptra_worker.tools.jobs.page.log_section import Logs
+    from dioptra_worker.tools.capsule.comparison.side_by_side import compare_jobs
+    from dioptra_worker.tools.jobs.page.job.log_parts import Logs
     from dioptra_worker.tools.jobs.page.routes import Routes
     from dioptra_worker.tools.jobs.page.server import LOOPBACK, serving
     from dioptra_worker.tools.jobs.parked import ParkedReader
+    from dioptra_worker.tools.jobs.waiting import WaitingReader
     from dioptra_worker.tools.jobs.worker_run import data_parameters
+    from dioptra_worker.tools.lineage.receipts import receipt_reader
 
     def actions(seconds: float) -> AbstractContextManager[Actions]:
         return context.actions(seconds=seconds)
@@ -76,10 +81,14 @@ def serve_command(context: CommandContext, *, host: str, port: int) -> None:
         actions=actions,
         mlflow=context.mlflow,
         token=secrets.token_urlsafe(32),
+        compare=partial(compare_jobs, open_source=context.job_source),
         logs=Logs(context.client),
         mask=Mask(secrets_in(context.environment)),
         parked=ParkedReader(context.environment).read,
+        waiting=WaitingReader(context.environment).read,
         data_parameters=data_parameters(context.environment),
+        receipt_of=receipt_reader(context.environment),
+        jobs_of=context.jobs_of,
     )
     logging.basicConfig(format="%(message)s")
     try:

@@ -42,11 +42,14 @@ _WIDTH = 12
 def show_command(context: CommandContext, *, job_id: int, as_json: bool) -> None:
     """Show all of one job but its log.
 
-    Its status and times, its timeline, its worker run, what it was given, what it has
-    made, and its page in MLflow if MLFLOW_TRACKING_URI is set. Times are in UTC.
+    Why it has failed or waits, its status and times, its timeline, its worker run, what
+    it was given, what it has made, and its page in MLflow if MLFLOW_TRACKING_URI is
+    set, with its receipt: whether all that it sent has arrived. Times are in UTC.
     """
     from dioptra_worker.tools.jobs.details import dump_details, read_details
+    from dioptra_worker.tools.jobs.waiting import WaitingReader
     from dioptra_worker.tools.jobs.worker_run import data_parameters
+    from dioptra_worker.tools.lineage.receipts import receipt_reader
 
     details = read_details(
         context.api,
@@ -54,9 +57,11 @@ def show_command(context: CommandContext, *, job_id: int, as_json: bool) -> None
         job_id,
         mlflow=context.mlflow,
         data_parameters=data_parameters(context.environment),
+        receipt_of=receipt_reader(context.environment),
     )
     job = details.job
     parked = None if job.has_ended else context.parked_jobs().of(job)
+    waiting = WaitingReader(context.environment).read(job)
     if as_json:
         print_json(dump_details(details, now(), parked))
         return
@@ -67,6 +72,11 @@ def show_command(context: CommandContext, *, job_id: int, as_json: bool) -> None
     )
     click.secho(f"Job {job.id}: {one_line(job.name)}  ", bold=True, nl=False)
     click.echo(mark)
+    if details.reason:
+        click.echo(click.style(f"  {'failed':<{_WIDTH}}", dim=True), nl=False)
+        click.secho(one_line(details.reason), fg=COLOURS.get(job.status))
+    if waiting is not None and parked is None:
+        _print_part("waits", [one_line(waiting.sentence(now()))])
     if parked is not None:
         from dioptra_worker.tools.jobs.parked import parked_lines
 
@@ -143,6 +153,7 @@ def _parts(details: Details) -> Iterator[tuple[str, list[str]]]:
     )
     run = details.run_page or details.run_id
     yield "MLflow", [run] if run else []
+    yield "receipt", [one_line(details.receipt)] if details.receipt else []
     yield "log", [f"dioptra-worker jobs logs {job.id}"]
     if details.artifacts:
         yield "files", [f"dioptra-worker jobs download {job.id}"]

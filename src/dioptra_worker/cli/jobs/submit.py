@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import click
 
@@ -13,7 +14,13 @@ from dioptra_worker.cli.jobs.common import (
     epilog,
     print_json,
 )
-from dioptra_worker.cli.pairs import numbers, pairs
+from dioptra_worker.cli.pairs import (
+    as_texts,
+    numbers,
+    pairs,
+    values_from_file,
+    values_of_job,
+)
 
 _TIME = re.compile(r"0*[1-9]\d{0,8}[smhd]?", re.IGNORECASE)
 
@@ -47,14 +54,8 @@ def _time(_ctx: click.Context, _param: click.Parameter, value: str) -> str:
     metavar="NAME",
     help="Where to submit it.  [default: the entrypoint's only queue]",
 )
-@click.option(
-    "-P",
-    "values",
-    metavar="NAME=VALUE",
-    multiple=True,
-    callback=pairs,
-    help="A value for a parameter; lists and mappings as JSON.",
-)
+@values_of_job
+@values_from_file
 @click.option(
     "--configuration",
     metavar="NAME",
@@ -97,6 +98,7 @@ def submit_command(
     experiment: str,
     queue: str | None,
     values: dict[str, str],
+    file_values: dict[str, Any],
     configuration: str | None,
     artifacts: dict[str, int],
     swaps: dict[str, str],
@@ -107,11 +109,15 @@ def submit_command(
     """Submit a job of ENTRYPOINT, which is a name or an id.
 
     The entrypoint is added to the experiment, and the queue to the entrypoint, where
-    that has not been done.
+    that has not been done. Where RQ_REDIS_URI is set, it is told behind how many others
+    the job waits, and who listens on its queue.
     """
+    from dioptra_worker.tools.jobs.control.queues import has_queues
     from dioptra_worker.tools.jobs.control.submission import submit_checked
+    from dioptra_worker.tools.jobs.job_row import JobRow
     from dioptra_worker.tools.resources.submitting import Submission
 
+    values = as_texts(file_values, values)
     if configuration or (values and context.environment.get("MLFLOW_TRACKING_URI")):
         values = _configured(context, entrypoint, configuration, values)
     wanted = Submission(
@@ -129,6 +135,8 @@ def submit_command(
         print_json({"id": job})
     else:
         click.echo(f"submitted job {job}")
+    if has_queues(context.environment):
+        context.watch_waiting().look(JobRow.read(context.client.job(job)))
 
 
 def _configured(

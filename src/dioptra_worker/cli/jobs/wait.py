@@ -43,11 +43,12 @@ Exit codes:
 def wait_command(
     context: CommandContext, *, job_id: int, timeout: float | None, as_json: bool
 ) -> None:
-    """Wait until a job has ended; an API that is away is waited for."""
-    from dioptra_worker.common.network.backoff import FOREVER
-    from dioptra_worker.tools.resources.submitting import wait
+    """Wait until a job has ended; an API that is away is waited for.
 
-    status = wait(context.api, job_id, seconds=FOREVER if timeout is None else timeout)
+    While it is queued the reason is told: since when, behind how many others, and who
+    listens there.
+    """
+    status = context.wait(job_id, timeout)
     if as_json:
         print_json({"id": job_id, "status": status})
     else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from dioptra_worker.cli.ids import Id
 from dioptra_worker.cli.jobs.common import (
     CommandContext,
     as_json,
@@ -24,17 +25,20 @@ from dioptra_worker.common.text.printable import spelt_out
     ),
 )
 @click.option(
-    "--experiment", metavar="NAME", required=True, help="What the results belong to."
+    "--experiment", metavar="NAME|ID", required=True, help="What the results belong to."
 )
 @click.option(
     "--entrypoint",
-    metavar="NAME",
+    metavar="NAME|ID",
     required=True,
     help="What stands for your script: its version is what the results are signed"
     " with.",
 )
 @click.option(
-    "--snapshot", type=int, metavar="ID", help="Its version.  [default: the latest]"
+    "--snapshot",
+    type=Id("version", "see the entrypoint's page in Dioptra"),
+    metavar="ID",
+    help="Its version.  [default: the latest]",
 )
 @click.option(
     "-P",
@@ -72,13 +76,13 @@ def create_command(
     from dioptra_worker.tools.jobs.worker_run import data_parameters
     from dioptra_worker.tools.lineage.connections import open_runs
     from dioptra_worker.tools.lineage.personal_runs import PersonalRuns
-    from dioptra_worker.tools.resources.submitting import known
+    from dioptra_worker.tools.resources.names import id_of
 
     client = context.client
     runs = open_runs(context.environment)
     run = PersonalRuns(context.api, runs).create(
-        experiment_id=known(client, "experiments", experiment),
-        entrypoint_id=known(client, "entrypoints", entrypoint),
+        experiment_id=id_of(client, "experiments", experiment),
+        entrypoint_id=id_of(client, "entrypoints", entrypoint),
         snapshot_id=snapshot,
         values=values,
         inputs=inputs,

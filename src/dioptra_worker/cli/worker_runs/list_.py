@@ -27,12 +27,16 @@ if TYPE_CHECKING:
     "list",
     epilog=epilog(
         "dioptra-worker worker-runs list",
-        "dioptra-worker worker-runs list --experiment 3 --user ada",
+        "dioptra-worker worker-runs list --experiment trials --user ada",
         "dioptra-worker worker-runs list --json | jq '.[].id'",
     ),
 )
-@click.option("--experiment", metavar="ID", default="", help="Only of an experiment.")
-@click.option("--entrypoint", metavar="ID", default="", help="Only of an entrypoint.")
+@click.option(
+    "--experiment", metavar="NAME|ID", default="", help="Only of an experiment."
+)
+@click.option(
+    "--entrypoint", metavar="NAME|ID", default="", help="Only of an entrypoint."
+)
 @click.option(
     "--configuration", metavar="ID", default="", help="Only with a configuration."
 )
@@ -54,9 +58,10 @@ def list_command(
     """
     from dioptra_worker.tools.lineage.connections import open_runs
 
-    found = open_runs(context.environment).all(
-        experimentId=experiment,
-        entrypointId=entrypoint,
+    runs = open_runs(context.environment)
+    found = runs.all(
+        experimentId=_id_of(context, "experiments", experiment),
+        entrypointId=_id_of(context, "entrypoints", entrypoint),
         configurationId=configuration,
         user=user,
     )
@@ -65,6 +70,13 @@ def list_command(
         return
     head = ("WORKER RUN", "EXPERIMENT", "ENTRYPOINT", "VERSION", "USER", "JOBS", "LAST")
     print_table([head, *map(_cells, found)], empty="no such worker runs")
+
+
+def _id_of(context: CommandContext, kind: str, given: str) -> str:
+    """An id as MLflow has it, of what was given, if anything was."""
+    from dioptra_worker.tools.resources.names import id_of
+
+    return str(id_of(context.client, kind, given)) if given else ""
 
 
 def dump(run: FoundRun) -> dict[str, Any]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from typing import TYPE_CHECKING
+import tempfile
+from pathlib import Path
 
 from dioptra_worker.common.files.held_folder import is_held
 from dioptra_worker.common.files.workspace import (
@@ -13,8 +14,8 @@ from dioptra_worker.common.files.workspace import (
     remove_all,
 )
 
-if TYPE_CHECKING:
-    from pathlib import Path
+FORKSERVER_HOME = "dioptra-forkserver"
+"""What the names of fork servers' own folders begin with."""
 
 _NAME = re.compile(
     r"(?P<kind>[a-z-]+)(-\d+)?"
@@ -42,6 +43,11 @@ def remove_stale(parent: Path, *, kind: str = "job") -> list[Path]:
         if _is_removable(folder) and not is_held(folder) and remove_all(folder):
             removed.append(folder)
     return removed
+
+
+def remove_forkserver_homes() -> None:
+    """Remove the folders of fork servers of this machine that were killed."""
+    remove_stale(Path(tempfile.gettempdir()), kind=FORKSERVER_HOME)
 
 
 def _is_removable(folder: Path) -> bool:

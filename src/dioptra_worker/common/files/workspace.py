@@ -9,7 +9,8 @@ import os
 import socket
 import stat
 import tempfile
-from dataclasses import dataclass
+import threading
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,7 +31,7 @@ _THROUGH = stat.S_IXGRP | stat.S_IXOTH
 log = logging.getLogger("dioptra_worker.workspace")
 
 
-@dataclass(frozen=True)
+@dataclass
 class Workspace:
     """The folders of one job; *root* is its current directory.
 
@@ -41,6 +42,9 @@ class Workspace:
 
     root: Path
     user: int | None = None
+    _is_handed_over: bool = False
+    # Who prepares the job hands over what it has, also while the user changes.
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
     def temporary(self) -> Path:
@@ -96,6 +100,11 @@ class Workspace:
         Raises:
             OSError: If that cannot be.
         """
+        with self._lock:
+            self._is_handed_over = True
+            self._hand_over()
+
+    def _hand_over(self) -> None:
         if self.user is None:
             return
         for part in (self.root / ".dioptra").iterdir():
@@ -103,6 +112,40 @@ class Workspace:
                 _give(part, self.user)
             else:
                 _show(part, self.user)
+
+    def lend(self) -> None:
+        """Let the job's user fill its folders.
+
+        Raises:
+            OSError: If that cannot be.
+        """
+        if self.user is None:
+            return
+        lend(self.root, self.user)
+        for folder in (self.plugins.parent, self.plugins, self.artifact_plugins):
+            _show_one(folder, folder.lstat().st_mode, self.user)
+        with contextlib.suppress(FileNotFoundError):
+            lend(self.temporary, self.user)
+
+    def change_user(self, user: int | None) -> None:
+        """Have another user in the place of one that has no processes any more.
+
+        What that one has left here goes.
+
+        Raises:
+            OSError: If that cannot be.
+        """
+        with self._lock:
+            self.user = user
+            kept = self.root / ".dioptra"
+            for folder in (self.root, self.temporary):
+                with contextlib.suppress(FileNotFoundError):
+                    for path in folder.iterdir():
+                        if path != kept:
+                            remove(path)
+            self.lend()
+            if self._is_handed_over:
+                self._hand_over()
 
     @contextlib.contextmanager
     def download(self) -> Iterator[Path]:
@@ -153,7 +196,11 @@ def workspace(
         UntrustedFolder: Somebody else could change what is in the parent.
         OSError: The folders cannot be made.
     """
+    missing = [path for path in parent.absolute().parents if not path.exists()]
     make_private(parent)
+    if user is not None:  # what had to be made again is closed to it
+        for folder in (*missing, parent):
+            open_way(folder)
     prefix = f"job-{job_id}-{owner_token(os.getpid())}-"
     made, held = make_held(parent, prefix)
     root = made.resolve()
@@ -161,15 +208,11 @@ def workspace(
     try:
         for folder in (space.plugins, space.artifact_plugins):
             folder.mkdir(parents=True)
-        if user is not None:
-            lend(root, user)
-            _show(root / ".dioptra", user)
         try:
             space.temporary.mkdir(0o700)
-            if user is not None:
-                lend(space.temporary, user)
         except OSError as error:  # the job has everybody's, then
             log.warning("a job has no folder for temporary files: %s", error)
+        space.lend()
         yield space
     finally:
         remove_all(root)
@@ -223,10 +266,14 @@ def lend(folder: Path, user: int) -> None:
 def _show(tree: Path, user: int) -> None:
     """Let another user read what is ours, and nobody else."""
     for path, mode in _contents(tree):
-        os.chown(path, -1, user, follow_symlinks=False)
-        if not stat.S_ISLNK(mode):
-            rights = mode & stat.S_IRWXU
-            path.chmod(rights | (rights >> 3 & (stat.S_IRGRP | stat.S_IXGRP)))
+        _show_one(path, mode, user)
+
+
+def _show_one(path: Path, mode: int, user: int) -> None:
+    os.chown(path, -1, user, follow_symlinks=False)
+    if not stat.S_ISLNK(mode):
+        rights = mode & stat.S_IRWXU
+        path.chmod(rights | (rights >> 3 & (stat.S_IRGRP | stat.S_IXGRP)))
 
 
 def _give(tree: Path, user: int) -> None:

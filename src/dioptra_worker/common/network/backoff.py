@@ -16,6 +16,9 @@ T = TypeVar("T")
 FIRST_DELAY = 0.2
 MAX_DELAY = 10.0
 """Seconds before the first and before any later try, at most."""
+_RANDOM = random.SystemRandom()
+"""Not Python's own generator: in a runner that is the job's, and an outage is to change
+none of its numbers."""
 FOREVER = 10 * 365 * 24 * 3600.0
 """Seconds for who does not give up."""
 
@@ -29,7 +32,7 @@ def backoff() -> Iterator[float]:
     """
     step = FIRST_DELAY
     while True:
-        yield random.uniform(step / 2, step)  # noqa: S311 - no secret
+        yield _RANDOM.uniform(step / 2, step)
         step = min(step * 2, MAX_DELAY)
 
 

@@ -47,6 +47,7 @@ class Heartbeat:
         job_id: The job that it runs.
         waiting_for: The services that do not answer.
         parked: The jobs of its queues that are parked.
+        trouble: Why it cannot prepare jobs; empty when it can.
         namespace: Where its process id counts; None where that is not said.
     """
 
@@ -59,6 +60,7 @@ class Heartbeat:
     job_id: int | None
     waiting_for: tuple[str, ...]
     parked: tuple[int, ...] = ()
+    trouble: str = ""
     namespace: str | None = None
 
     @classmethod
@@ -80,6 +82,7 @@ class Heartbeat:
                 job_id=body["job_id"],
                 waiting_for=tuple(body["waiting_for"]),
                 parked=tuple(int(job["job_id"]) for job in body.get("parked", ())),
+                trouble=str(body.get("trouble", "")),
                 namespace=body.get("namespace"),
             )
         except OSError as error:
@@ -102,6 +105,7 @@ class Heartbeat:
         return (
             f"{self.state}{job}{since}{away if self.waiting_for else ''}"
             f"{_parked(self.parked)}"
+            f"{f'; it cannot prepare jobs: {self.trouble}' if self.trouble else ''}"
         )
 
 

@@ -55,6 +55,12 @@ def render(health: Snapshot) -> str:
             "Since when it has done that, in seconds since the epoch.",
             [({}, health.since)],
         ),
+        _family(
+            "trouble",
+            "gauge",
+            "Whether this machine lacks something that any job needs.",
+            [({}, bool(health.trouble))],
+        ),
         *_services(health),
         *_parked(health),
         *_jobs(health),
@@ -160,6 +166,28 @@ def _imports(health: Snapshot) -> Iterable[list[str]]:
         "counter",
         "How long they waited for it.",
         [({"module": name}, imports.seconds) for name, imports in found],
+    )
+    saved = sorted(health.saved.items())
+    yield _family(
+        "job_imports_saved_total",
+        "counter",
+        "Jobs that had a module at once which the worker has learned to import.",
+        [({"module": name}, imports.jobs) for name, imports in saved],
+    )
+    yield _family(
+        "job_import_seconds_saved_total",
+        "counter",
+        "How long its import took that they did not wait for.",
+        [({"module": name}, imports.seconds) for name, imports in saved],
+    )
+    yield _family(
+        "preload_excluded",
+        "gauge",
+        "Modules that the worker has learned not to import beforehand, and why.",
+        [
+            ({"module": name, "reason": reason}, 1)
+            for name, reason in sorted(health.excluded.items())
+        ],
     )
 
 

@@ -33,6 +33,8 @@ def why_not_ready(health: Snapshot) -> list[str]:
     reasons = why_not_alive(health)
     if health.phase in _PHASES:
         reasons.append(_PHASES[health.phase])
+    if health.trouble:
+        reasons.append(f"jobs cannot be prepared here: {health.trouble}")
     away = [service for service in health.waiting_for if service in NEEDED]
     reasons += [f"{service} does not answer" for service in away]
     for service in NEEDED:

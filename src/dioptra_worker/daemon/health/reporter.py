@@ -165,6 +165,7 @@ def _body(health: Snapshot, process: ProcessId) -> dict[str, Any]:
         "since": moment(health.since),
         "job_id": health.job_id,
         "waiting_for": health.waiting_for,
+        "trouble": health.trouble,
         "services": {
             name: {
                 "answered": contact.answered and moment(contact.answered),

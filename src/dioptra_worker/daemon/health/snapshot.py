@@ -117,11 +117,14 @@ class Snapshot:
         contacts: How it stands with each service, by name.
         outbox: Items for the API that are not delivered yet.
         parked: The jobs at which the API fails alone.
+        trouble: Why jobs cannot be prepared here; empty when they can.
         jobs: How many jobs ended, by result.
         durations: How long they took.
         peaks: How much memory they took.
         preloaded: What was imported for them before they came.
         imports: What they waited to have imported, by module.
+        saved: What they did not wait for, as the worker has learned to import it.
+        excluded: Why it does not import a module beforehand, by module.
     """
 
     now: float
@@ -137,8 +140,11 @@ class Snapshot:
     contacts: Mapping[str, Contact]
     outbox: int
     parked: ParkedJobs
+    trouble: str
     jobs: Mapping[str, int]
     durations: Durations
     peaks: Peaks
     preloaded: tuple[PreloadedModule, ...]
     imports: Mapping[str, Imports]
+    saved: Mapping[str, Imports]
+    excluded: Mapping[str, str]

@@ -23,7 +23,7 @@ from dioptra_worker.daemon.health.snapshot import (
 from dioptra_worker.errors import ServiceRefused, ServiceUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence, Sized
+    from collections.abc import Callable, Iterator, Mapping, Sequence, Sized
 
     from dioptra_worker.broker.parking import Parked
     from dioptra_worker.daemon.health.snapshot import Phase, State
@@ -33,6 +33,8 @@ MAX_MODULES = 100
 """Modules whose imports are counted."""
 START_TIMEOUT = 120.0
 """Seconds that the daemon may take from its start to its first tick."""
+TROUBLE_SHOWN = 600.0
+"""Seconds for which a worker that could not prepare a job says so, if none comes."""
 TICK_TIMEOUT = 30.0
 """Seconds from one tick to the next unless the loop says otherwise."""
 
@@ -64,11 +66,14 @@ class HealthState:
         self._contacts: dict[str, Contact] = {}
         self._outbox: Sized = ()
         self._parked = ParkedJobs()
+        self._trouble, self._trouble_until = "", 0.0
         self._jobs: dict[str, int] = {}
         self._durations = Durations()
         self._peaks = Peaks()
         self._preloaded: tuple[PreloadedModule, ...] = ()
         self._imports: dict[str, Imports] = {}
+        self._saved: dict[str, Imports] = {}
+        self._excluded: dict[str, str] = {}
 
     # From the main loop.
 
@@ -162,12 +167,20 @@ class HealthState:
                 highest = max(peak, self._peaks.highest or 0)
                 self._peaks = Peaks(last=peak, highest=highest)
 
+    def excluded(self, reasons: Mapping[str, str]) -> None:
+        """Say what is not imported before jobs come, and why, by module."""
+        with self._lock:
+            self._excluded = dict(reasons)
+
     def job_imported(self, module: str, seconds: float) -> None:
         """Say how long a job waited for the import of a module."""
         with self._lock:
-            if module in self._imports or len(self._imports) < MAX_MODULES:
-                known = self._imports.get(module, Imports())
-                self._imports[module] = known.plus(seconds)
+            _count(self._imports, module, seconds)
+
+    def job_saved(self, module: str, seconds: float) -> None:
+        """Say how long a job did not wait for the import of a module."""
+        with self._lock:
+            _count(self._saved, module, seconds)
 
     def outbox(self, outbox: Sized) -> None:
         """Say what holds that which waits to be delivered to the API.
@@ -177,6 +190,12 @@ class HealthState:
         """
         with self._lock:
             self._outbox = outbox
+
+    def trouble(self, words: str) -> None:
+        """Say why a job could not be prepared here; empty when one could."""
+        with self._changing():
+            self._trouble = words
+            self._trouble_until = self._clock() + TROUBLE_SHOWN
 
     def parked(self, jobs: Sequence[Parked]) -> None:
         """Say which jobs of our queues are parked now."""
@@ -208,11 +227,14 @@ class HealthState:
                 contacts=dict(self._contacts),
                 outbox=len(self._outbox),
                 parked=self._parked,
+                trouble=self._present_trouble(),
                 jobs=dict(self._jobs),
                 durations=self._durations,
                 peaks=self._peaks,
                 preloaded=self._preloaded,
                 imports=dict(self._imports),
+                saved=dict(self._saved),
+                excluded=dict(self._excluded),
             )
 
     @contextlib.contextmanager
@@ -229,9 +251,12 @@ class HealthState:
             return "ending"
         if self._job_id is not None:
             return "busy"
-        if self._away():
+        if self._away() or self._present_trouble():
             return "waiting"
         return "idle" if self._phase == "serving" else self._phase
+
+    def _present_trouble(self) -> str:
+        return self._trouble if self._clock() < self._trouble_until else ""
 
     def _away(self) -> tuple[str, ...]:
         return tuple(
@@ -239,3 +264,9 @@ class HealthState:
             for name, contact in sorted(self._contacts.items())
             if contact.away_since is not None
         )
+
+
+def _count(modules: dict[str, Imports], module: str, seconds: float) -> None:
+    """Count an import, of so many modules as are kept."""
+    if module in modules or len(modules) < MAX_MODULES:
+        modules[module] = modules.get(module, Imports()).plus(seconds)

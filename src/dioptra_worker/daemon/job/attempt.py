@@ -9,10 +9,10 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from dioptra_worker.broker.records import UnknownRun
-from dioptra_worker.common.files.workspace import workspace
 from dioptra_worker.common.outcome import Outcome
 from dioptra_worker.common.stop import BOOKS_TIMEOUT, Stopped
 from dioptra_worker.common.text.humanize import duration
+from dioptra_worker.common.worker_trouble import is_worker_trouble
 from dioptra_worker.daemon.job.claim import Claim, claim
 from dioptra_worker.daemon.job.completion import completing, undelivered
 from dioptra_worker.daemon.job.prefetch import Prefetch
@@ -22,11 +22,7 @@ from dioptra_worker.daemon.job.status_watch import watching_status
 from dioptra_worker.daemon.outbox.journal import Journals
 from dioptra_worker.engine.wording import format_exception
 from dioptra_worker.errors import ServiceUnavailable, WorkerError
-from dioptra_worker.supervision.job_users.left_files import (
-    LeftFiles,
-    named,
-    remove_files,
-)
+from dioptra_worker.supervision.job_users.left_files import named, remove_files
 from dioptra_worker.supervision.job_users.missing_rights import (
     advice,
     tells_of_missing_rights,
@@ -46,13 +42,14 @@ if TYPE_CHECKING:
     from dioptra_worker.daemon.job.completion import Completion
     from dioptra_worker.daemon.job.context import AttemptContext
     from dioptra_worker.daemon.outbox.job_log import JobLog
-    from dioptra_worker.protocol.messages import ModuleImported
     from dioptra_worker.supervision.termination import RunnerReport
 
 log = logging.getLogger("dioptra_worker.attempt")
 
 CLOSE_RUN_TIMEOUT = 15.0
 """Seconds that a job's end waits for MLflow; its run is closed later if need be."""
+CLOSING_INTERVAL = 0.2
+"""Seconds between two looks whether recovery still closes a run of a lost attempt."""
 
 
 class Attempt:
@@ -60,6 +57,8 @@ class Attempt:
 
     Attributes:
         gives_up: Of a job that is parked, whether what waits is given up some time.
+        trouble: Why this worker could not prepare the job, where that is no fault of
+            the job's.
     """
 
     def __init__(
@@ -69,6 +68,8 @@ class Attempt:
         *,
         stop: JobStop,
         may_park: Callable[[], bool] = lambda: False,
+        is_last_try: bool = True,
+        is_noted: bool = False,
     ) -> None:
         """Prepare.
 
@@ -77,8 +78,15 @@ class Attempt:
             context: What attempts share.
             stop: Whether it is to stop, and how long all may take.
             may_park: Whether another job waits for this one's end to be delivered.
+            is_last_try: Whether the job fails if this worker cannot prepare it, though
+                that is no fault of the job's; otherwise it is given back.
+            is_noted: Whether an end of the job, or a trouble with it, is noted already.
         """
+        self._is_new = request.attempt == 1 and not is_noted
         self._may_park = may_park
+        self._is_last_try = is_last_try
+        self._preparation: Preparation | None = None
+        self.trouble = ""
         self.gives_up = False
         self._run: SupervisedRun | None = None
         self.request = request
@@ -92,9 +100,8 @@ class Attempt:
     def claim(self) -> Claim:
         """Make the job ours in the API; see `dioptra_worker.daemon.job.claim`."""
         context = self._context
-        prefetch = Prefetch(
-            self.request.job_id, api=self._api, launcher=context.launcher
-        )
+        prefetch = Prefetch(self.request, context, is_new=self._is_new)
+        self._prefetch = prefetch
         try:
             claimed = claim(
                 self.request,
@@ -103,7 +110,7 @@ class Attempt:
                     context.leases, self._journals, self.request.attempt
                 ),
                 settings=context.settings,
-                close_run=self._close_run,
+                close_run=self._close_lost_run,
                 stop=self._stop,
             )
         except BaseException:
@@ -111,7 +118,7 @@ class Attempt:
             raise
         if claimed.kind != "ours":
             prefetch.close()
-        self._prefetch = self._cleanup.enter_context(prefetch)
+        self._cleanup.enter_context(prefetch)
         return claimed
 
     def run(self, claimed: Claim, *, parked: Parked | None = None) -> Outcome:
@@ -183,12 +190,14 @@ class Attempt:
         except Stopped:
             reason = "the worker was shut down before the job had a runner"
             return Outcome(fate="given back", reason=reason, mlflow="KILLED")
-        except WorkerError as error:
-            job_log.say("ERROR", str(error))
-            return Outcome(fate="failed", reason=str(error), mlflow="FAILED")
-        except OSError as error:
-            words = str(error) or format_exception(error)
-            reason = f"the worker could not prepare the job: {words}"
+        except (WorkerError, OSError, MemoryError) as error:
+            reason, is_ours = str(error), is_worker_trouble(error)
+            if not isinstance(error, WorkerError):
+                words = reason or format_exception(error)
+                reason = f"the worker could not prepare the job: {words}"
+                is_ours = True  # what comes of the job's data was not met here
+            if is_ours and not self.has_begun:
+                return self._in_trouble(reason)
             job_log.say("ERROR", reason)
             return Outcome(fate="failed", reason=reason, mlflow="FAILED")
         except Exception as error:  # a job without an end would be stuck
@@ -196,35 +205,38 @@ class Attempt:
             reason = f"the worker has a bug: {format_exception(error)}"
             return Outcome(fate="failed", reason=reason, mlflow="FAILED")
 
+    @property
+    def has_begun(self) -> bool:
+        """Whether any of the job's code has perhaps run."""
+        return self._preparation is not None and self._preparation.is_handed_over
+
+    def _in_trouble(self, reason: str) -> Outcome:
+        """What becomes of a job that this worker cannot prepare."""
+        self.trouble = reason
+        if self._is_last_try:
+            return Outcome(fate="failed", reason=reason, mlflow="FAILED")
+        return Outcome(fate="given back", reason=reason, mlflow="KILLED")
+
     def _supervised(self, completion: Completion) -> Outcome:
         """Prepare the job and run it, side by side; each part gets those before it."""
         context, settings = self._context, self._context.settings
         job_log, prefetch = completion.job_log, self._prefetch
         assert prefetch is not None
-        job_user = context.launcher.job_user
-        # The folder is removed after the job's end is told: it may hold many files.
-        space = self._cleanup.enter_context(
-            workspace(
-                settings.work_dir,
-                self.request.job_id,
-                user=None if job_user is None else job_user.uid,
-            )
-        )
-        left_files = None
-        # A spawned standby imports for the next job meanwhile, as the same user.
-        if job_user is not None and settings.isolation != "spawn":
-            left_files = LeftFiles(job_user.uid)
+        place = prefetch.place(self._stop)
+        space = place.space
         setup = SetupDeadline(settings.setup_deadline)
         clock = JobClock(setup, limit=self.request.time_limit)
         with Preparation(
             self.request,
             context,
             job_log,
+            record=completion.record,
             prefetch=prefetch,
             space=space,
             deadline=setup,
             stop=self._stop,
         ) as preparation:
+            self._preparation = preparation
             run = self._cleanup.enter_context(
                 SupervisedRun(
                     self.request,
@@ -232,7 +244,6 @@ class Attempt:
                     completion,
                     prefetch=prefetch,
                     preparation=preparation,
-                    space=space,
                     clock=clock,
                     stop=self._stop,
                 )
@@ -242,9 +253,11 @@ class Attempt:
         events = run.events
         # The runner says which step runs; the task graph knows whether it has it.
         outcome = context.mask.record(judge(replace(report, step=events.step)))
+        if report.stop is not None and report.stop.kind == "trouble":
+            outcome = self._in_trouble(outcome.reason)
         lacked = events.lacked_rights or tells_of_missing_rights(outcome.reason)
-        if job_user is not None and outcome.fate == "failed" and lacked:
-            job_log.say("WARNING", advice(job_user.uid))
+        if space.user is not None and outcome.fate == "failed" and lacked:
+            job_log.say("WARNING", advice(space.user))
         with contextlib.suppress(Stopped):  # the claims run out by themselves
             self._stop.call(partial(run.claims.close, outcome.reason))
         context.health.job_peak(report.exit.peak)
@@ -252,6 +265,7 @@ class Attempt:
             job_log.say("WARNING", report.leftovers)
         if words := space.leftovers():
             job_log.log_job_only("INFO", words)
+        left_files = place.left_files
         if left_files is not None and (paths := left_files.find()):
             words = f"removed what the job left where anybody writes: {named(paths)}"
             job_log.log_job_only("INFO", words)
@@ -271,13 +285,19 @@ class Attempt:
         """Close an MLflow run that the runner left open.
 
         What says that it is closed may be a plugin, which the worker then had to kill.
+        That of a job which another worker may have is left to whoever has it.
         """
         said = report.result is not None and report.result.run_closed
         closed = said and report.exit.code == 0
-        if run_id and not closed and self._stop.time_left is not None:
+        if not run_id or closed:
+            return
+        close = partial(
+            self._close_run, run_id, outcome.mlflow, token=self.request.start_token
+        )
+        if self._stop.time_left is not None:
             # First the API is told what becomes of the job: a run can be closed later.
-            self._cleanup.callback(self._close_run, run_id, outcome.mlflow)
-        elif run_id and not closed and not self._close_run(run_id, outcome.mlflow):
+            self._cleanup.callback(close)
+        elif not close() and self._stop.superseded is None:
             words = (
                 f"MLflow run {run_id} is not closed yet; it will be when MLflow is back"
             )
@@ -294,35 +314,80 @@ class Attempt:
                 named(stuck),
             )
 
-    @property
-    def imports(self) -> list[ModuleImported]:
-        """What the job waited to have imported."""
-        return [] if self._run is None else self._run.imports
+    def learn_from(self, queue: str) -> None:
+        """Keep what the job waited to have imported.
+
+        Args:
+            queue: Its queue.
+        """
+        preloading, run, prefetch = self._context.preloading, self._run, self._prefetch
+        if preloading is None or run is None or prefetch is None:
+            return
+        record = prefetch.answers.job(timeout=0.0)  # if it has come
+        preloading.learn(queue, record, run.imports, too_late=run.too_late)
 
     @property
-    def settled(self) -> str:
-        """The start's token if there is no MLflow run but one that is known."""
-        is_unknown = self._run is not None and self._run.may_have_unknown_run
-        return "" if is_unknown else self.request.start_token
+    def is_settled(self) -> bool:
+        """Whether there is no MLflow run of this start but one that is known."""
+        if self._run is not None:
+            is_unknown = self._run.may_have_unknown_run
+        else:
+            is_unknown = self._prefetch is not None and self._prefetch.was_told
+        return not is_unknown and self._stop.superseded is None
 
     def _leave_unknown_run(self, status: str) -> None:
         """Say how a run is to be closed that perhaps was begun; recovery looks for it.
 
-        That it may be there is in Redis since the job was begun.
+        That it may be there is in Redis since the job was begun. Of a job that another
+        worker may have, that one says it.
         """
+        if self._stop.superseded is not None:
+            return
         run = UnknownRun(job_id=self.request.job_id, status=status)
-        token, leases = self.request.start_token, self._context.leases
+        token, runs = self.request.start_token, self._context.leases.runs
         try:
             self._stop.call(
-                partial(leases.record_unknown_run, token, run), beyond=BOOKS_TIMEOUT
+                partial(runs.record_begun, token, run), beyond=BOOKS_TIMEOUT
             )
         except (ServiceUnavailable, Stopped) as error:
             log.debug("a run that may be there is closed as one of a loss: %s", error)
 
-    def _close_run(self, run_id: str, status: str) -> bool:
-        """Close an MLflow run, or leave that to recovery; whether it is closed."""
+    def _close_lost_run(self, run_id: str, status: str) -> None:
+        """Close the MLflow run of an attempt whose worker was lost.
+
+        Recovery closes it, too, as one that nobody knows: it does so as we say from now
+        on, and what it has begun is waited for. Then no close of before comes late.
+
+        Raises:
+            ServiceUnavailable: If Redis is away.
+            Stopped: If the worker shuts down, or another may have the job.
+        """
+        job_id, token = self.request.job_id, self.request.start_token
+        take_over = partial(
+            self._context.leases.runs.take_over, job_id, status, token=token
+        )
+        while not self._stop.call(take_over):
+            self._stop.pause(CLOSING_INTERVAL)
+        if self._stop.superseded is not None:
+            raise Stopped
+        self._close_run(run_id, status)
+
+    def _close_run(self, run_id: str, status: str, *, token: str = "") -> bool:
+        """Close an MLflow run while the job is ours, or leave that to recovery.
+
+        Args:
+            run_id: The run.
+            status: How it ended.
+            token: Our start's, if that has begun it.
+
+        Returns:
+            Whether it is closed.
+        """
         context = self._context
+        if self._stop.superseded is not None:
+            return False
         timeout = context.times.get("close_run_timeout", CLOSE_RUN_TIMEOUT)
+        timeout = min(timeout, self._stop.lease_left)
         try:
             if self._stop.call(
                 partial(context.launcher.close_run, run_id, status, timeout=timeout)
@@ -330,11 +395,15 @@ class Attempt:
                 return True
         except Stopped:
             log.warning("MLflow did not close run %s in time", run_id)
+        record = partial(
+            context.leases.runs.record_known,
+            run_id,
+            status,
+            job_id=self.request.job_id,
+            token=token,
+        )
         try:
-            self._stop.call(
-                partial(context.leases.record_open_run, run_id, status),
-                beyond=BOOKS_TIMEOUT,
-            )
+            self._stop.call(record, beyond=BOOKS_TIMEOUT)
         except (ServiceUnavailable, Stopped) as error:
             log.warning("MLflow run %s stays open: %s", run_id, error)
         return False

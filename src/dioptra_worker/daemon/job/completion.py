@@ -6,7 +6,7 @@ import contextlib
 import logging
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from dioptra_worker.broker.parking import pause
 from dioptra_worker.broker.records import PendingStatus
@@ -15,10 +15,13 @@ from dioptra_worker.common.outcome import Outcome
 from dioptra_worker.common.stop import Stopped
 from dioptra_worker.common.text.humanize import duration
 from dioptra_worker.daemon.job.heartbeat import taken_over
+from dioptra_worker.daemon.job.manifest import Sealing
 from dioptra_worker.daemon.outbox.job_log import JobLog
 from dioptra_worker.daemon.outbox.outbox import Outbox
 from dioptra_worker.daemon.outbox.patience import PARK_AFTER, Patience
 from dioptra_worker.errors import ServiceUnavailable
+from dioptra_worker.supervision.record.chains import LogChain
+from dioptra_worker.supervision.record.job_record import JobRecord
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -32,6 +35,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("dioptra_worker.delivery")
 
+TOLD_TIMEOUT = 5.0
+"""Seconds that a job which has ended waits for Redis to know that it is told."""
 _API_AWAY = "; the API is away, and another worker will tell it"
 
 
@@ -64,12 +69,23 @@ def completing(
         experiment_id=request.experiment_id,
         attempt=request.attempt,
         worker=request.worker,
+        start_token=request.start_token,
     )
     pace = context.times.get("retry_pace", 1.0)
     patience = Patience(context.api.ping, may_park=may_park, pace=pace)
     pending = claimed.pending
     # A journal that has that end has what goes with it, too, but for what is delivered.
     is_known_here = journal is not None and journal.final_status == pending
+    chain = LogChain(
+        worker=request.worker,
+        attempt=request.attempt,
+        before=() if journal is None else journal.left_segments(),
+    )
+    record = JobRecord()
+    if journal is not None:
+        journal.chain = chain
+    if journal is not None:
+        _remember_run(journal, request, context, stop)
     # Before the queues are made: they begin with what the journal has.
     words = "" if journal is None else _take_over(journal, request, claimed)
     with (
@@ -81,6 +97,7 @@ def completing(
             stop=stop,
             patience=patience,
             journal=journal,
+            chain=chain,
             pace=pace,
         ) as job_log,
         Outbox(
@@ -91,16 +108,30 @@ def completing(
             stop=stop,
             patience=patience,
             journal=journal,
+            metrics=record.metrics,
             pace=pace,
         ) as outbox,
     ):
         context.health.outbox(outbox)
         if words:
             job_log.say("WARNING", words)
-        if pending is not None:
-            _take_up(pending, outbox, is_known_here=is_known_here)
+        if pending is not None and pending.is_told:
+            outbox.discard_results()  # they are delivered
+        elif pending is not None and not is_known_here:
+            outbox.put_results(pending)
         known = pending if pending is not None and pending.line else None
-        yield Completion(request, context, stop, journal, job_log, outbox, known)
+        attempt = request.attempt if claimed.kind == "ours" else 0
+        yield Completion(
+            request,
+            context,
+            stop,
+            journal,
+            job_log,
+            outbox,
+            Sealing(request, context, record, chain),
+            known,
+            attempt=attempt,
+        )
 
 
 class Completion:
@@ -109,6 +140,7 @@ class Completion:
     Attributes:
         job_log: The job's log.
         outbox: Takes what the job produces.
+        record: Is told what the job's manifest has to say.
     """
 
     def __init__(
@@ -119,7 +151,10 @@ class Completion:
         journal: Journal | None,
         job_log: JobLog,
         outbox: Outbox,
+        sealing: Sealing,
         known: PendingStatus | None = None,
+        *,
+        attempt: int = 0,
     ) -> None:
         """Prepare.
 
@@ -130,12 +165,18 @@ class Completion:
             journal: Keeps what is not delivered, if there is one.
             job_log: The job's log.
             outbox: Takes what the job produces.
+            sealing: Makes the job's manifest.
             known: The end, with its last line, that another worker noted and could not
                 deliver, if there is one.
+            attempt: The attempt at the job that this is; 0 when it is only told its
+                end.
         """
+        self._attempt = attempt
         self._known = known
         self.job_log = job_log
         self.outbox = outbox
+        self.record = sealing.record
+        self._sealing = sealing
         self._request = request
         self._context = context
         self._stop = stop
@@ -156,18 +197,53 @@ class Completion:
         # with an end, so what is registered from now on is registered of one only.
         severity: Severity = "INFO" if outcome.fate == "finished" else "ERROR"
         again = self._known is not None
+        self._sealing.close_log()  # so that its last line is later than all in it
         end = self._known or self._end(outcome, severity)
+        if not again and (words := self._sealing.seal(end)):
+            self.job_log.log_job_only("INFO", words)
         if self._journal is not None:
             self._journal.record_final_status(end)
-        if self._is_recorded(end):
+        seconds = FOREVER if self.outbox.holds_artifacts else 0.0
+        is_recorded = self._record(end, seconds=seconds) == "recorded"
+        if is_recorded:
             self.outbox.release_artifacts()
         elif self.outbox.holds_artifacts:
             self._finish(None)
             return False
-        return self._finish(
-            end.status,
-            partial(self.job_log.put_end, severity, end.line, again=again),
-        )
+
+        def say_end() -> bool:
+            if not self._may_be_told(end, is_known=is_recorded or again):
+                return False
+            self.job_log.put_end(severity, end.line, again=again)
+            return True
+
+        is_delivered = self._finish(end.status, say_end)
+        if is_delivered:
+            self._sealing.store()
+        return is_delivered
+
+    def _may_be_told(self, end: PendingStatus, *, is_known: bool) -> bool:
+        """Whether the last line may be said, now that all results are delivered.
+
+        Redis and the journal learn so before: who has to tell this end after us must
+        know whether it can still become another. But where Redis is away the job has
+        to end while it is ours: another attempt would give its results once more.
+
+        Args:
+            end: The end.
+            is_known: Whether others may know it, so that they have to learn that, too.
+        """
+        if end.is_told:
+            return True
+        told = replace(end, is_told=True)
+        seconds = min(TOLD_TIMEOUT, self._stop.lease_left / 2) if is_known else 0.0
+        if self._record(told, seconds=seconds) == "not ours" and is_known:
+            return False
+        if self._journal is not None:
+            self._journal.record_final_status(told)
+        if self._known is not None:
+            self._known = told
+        return True
 
     def _end(self, outcome: Outcome, severity: Severity) -> PendingStatus:
         """What becomes of the job, and all that goes with it."""
@@ -185,16 +261,25 @@ class Completion:
                 status="finished" if outcome.fate == "finished" else "failed",
                 reason=outcome.reason,
                 line=self.job_log.end_line(severity, words),
+                attempt=self._attempt,
             )
         )
 
-    def _is_recorded(self, end: PendingStatus) -> bool:
-        """Whether Redis knows an end, and that the job is ours.
+    def _record(
+        self, end: PendingStatus, *, seconds: float
+    ) -> Literal["recorded", "away", "not ours"]:
+        """Have Redis know an end, if the job is ours.
 
-        For artifacts it is waited for that, as long as the job can be ours.
+        Args:
+            end: The end.
+            seconds: How long to wait for Redis, as long as the job can be ours.
+
+        Returns:
+            Whether Redis knows it, is away, or the job is not ours to end, be it that
+            we are to stop.
         """
         if self._stop.superseded is not None:  # though the lease may be free just now
-            return False
+            return "not ours"
         record = partial(self._context.leases.record_pending_status, end, self._stop)
         pace = self._context.times.get("retry_pace", 1.0)
 
@@ -206,19 +291,23 @@ class Completion:
         try:
             holder = retry_until_available(
                 lambda: self._stop.call(record),
-                seconds=FOREVER if self.outbox.holds_artifacts else 0.0,
+                seconds=seconds,
                 sleep=pause,
                 on_wait=self._say_what_waits,
             )
-        except (ServiceUnavailable, Stopped) as error:
+        except ServiceUnavailable as error:
             log.debug("the status is on this machine only: %s", error)
-            return False
-        if holder is not None:
-            self._stop.request(taken_over(holder))
-        return holder is None
+            return "away"
+        except Stopped:
+            return "not ours"
+        if holder is None:
+            return "recorded"
+        self._stop.request(taken_over(holder))
+        return "not ours"
 
     def _say_what_waits(self, error: ServiceUnavailable) -> None:
-        words = "artifacts are registered once Redis knows that the job has ended"
+        what = "artifacts are registered" if self.outbox.holds_artifacts else "it ends"
+        words = f"{what} once Redis knows that the job has ended"
         self.job_log.say("WARNING", f"{words}: {error}")
 
     def give_up_results(self, words: str) -> Outcome | None:
@@ -230,7 +319,8 @@ class Completion:
         Returns:
             How the job ends now; None for as before.
         """
-        if self._known is not None and self._is_recorded(self._known):
+        known = self._known
+        if known is not None and self._record(known, seconds=0.0) == "recorded":
             self.outbox.release_artifacts()
         count = self.outbox.give_up_results(words)
         if not count or self._stop.superseded is not None:
@@ -289,7 +379,7 @@ class Completion:
         self._finish(None)
 
     def _finish(
-        self, status: str | None, last_line: Callable[[], object] = lambda: None
+        self, status: str | None, last_line: Callable[[], bool] = lambda: True
     ) -> bool:
         delivered = self.outbox.finish(status, last_line=last_line)
         is_told = delivered and not self.outbox.holds_artifacts
@@ -299,11 +389,29 @@ class Completion:
         return delivered
 
 
+def _remember_run(
+    journal: Journal, request: JobRequest, context: AttemptContext, stop: JobStop
+) -> None:
+    """Have the MLflow run closed of a lost start that Redis has perhaps forgotten."""
+    token = journal.about.start_token
+    if token in {"", request.start_token}:
+        return
+    remember = partial(context.leases.runs.remember_begun, token, journal.left_run)
+    try:
+        stop.call(remember)
+    except (ServiceUnavailable, Stopped) as error:
+        log.debug("a run that a lost worker began may stay open: %s", error)
+
+
 def _take_over(journal: Journal, request: JobRequest, claimed: Claim) -> str:
     """Go on with what a lost worker left; what to say of it."""
     before, lines = journal.about, journal.lines
     if claimed.kind == "ours":
-        journal.hand_over(attempt=request.attempt, worker=request.worker)
+        journal.hand_over(
+            attempt=request.attempt,
+            worker=request.worker,
+            start_token=request.start_token,
+        )
     elif claimed.run_id not in {"", before.run_id}:  # of yet another attempt
         journal.discard_results()
     if not lines:
@@ -312,23 +420,6 @@ def _take_over(journal: Journal, request: JobRequest, claimed: Claim) -> str:
         f"{lines:,} log records of attempt {before.attempt} stand above that worker"
         f" {before.worker!r} was lost with"
     )
-
-
-def _take_up(end: PendingStatus, outbox: Outbox, *, is_known_here: bool) -> None:
-    """Go on with an end that its worker has not told, or not to its end.
-
-    Its last line comes after all results: where it is said, none of them is sent again.
-    What failed at it would be given up at last, and the job have a second end.
-
-    Args:
-        end: The end.
-        outbox: Takes the results that go with it.
-        is_known_here: Whether the outbox has those already, by its journal.
-    """
-    if end.line and outbox.is_said(end.line):
-        outbox.discard_results()
-    elif not is_known_here:
-        outbox.put_results(end)
 
 
 def parked_words(error: object, *, tries: int) -> str:

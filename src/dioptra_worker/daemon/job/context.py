@@ -9,13 +9,13 @@ from dioptra_worker.daemon.health.state import HealthState
 from dioptra_worker.settings import Times
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from dioptra_worker.api.client import DioptraApi
     from dioptra_worker.broker.leases import Leases
     from dioptra_worker.common.text.masking import Mask
+    from dioptra_worker.daemon.learning.preloading import Preloading
+    from dioptra_worker.daemon.record.records import Records
     from dioptra_worker.daemon.staging.snapshot_cache import SnapshotCache
-    from dioptra_worker.protocol.messages import ModuleImported
+    from dioptra_worker.evidence.signing import Signer
     from dioptra_worker.settings import Settings
     from dioptra_worker.supervision.launcher import Launcher
 
@@ -33,7 +33,9 @@ class AttemptContext:
         cache: What was fetched before.
         health: Is told how the daemon is.
         times: What tests have shortened.
-        learn_imports: Is told, by their queue, what jobs waited to have imported.
+        preloading: Learns what jobs wait to have imported; None learns nothing.
+        records: Keeps and stores the manifests of jobs; None makes none.
+        signer: Signs them; None signs none.
     """
 
     api: DioptraApi
@@ -44,4 +46,6 @@ class AttemptContext:
     cache: SnapshotCache
     health: HealthState = field(default_factory=HealthState)
     times: Times = field(default_factory=Times)
-    learn_imports: Callable[[str, list[ModuleImported]], object] = lambda *_: None
+    preloading: Preloading | None = None
+    records: Records | None = None
+    signer: Signer | None = None

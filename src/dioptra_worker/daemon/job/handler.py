@@ -13,26 +13,28 @@ from dioptra_worker.broker.parking import Trouble
 from dioptra_worker.broker.records import UNKNOWN
 from dioptra_worker.broker.rq.payload import read_request
 from dioptra_worker.common.background import in_background
+from dioptra_worker.common.outcome import Outcome
 from dioptra_worker.common.stop import Stopped
 from dioptra_worker.common.text.humanize import duration
+from dioptra_worker.common.worker_trouble import is_worker_trouble
 from dioptra_worker.daemon.job.attempt import Attempt
 from dioptra_worker.daemon.job.completion import parked_words
+from dioptra_worker.daemon.job.own_trouble import OwnTrouble
 from dioptra_worker.daemon.outbox.job_log import JobLog
 from dioptra_worker.daemon.outbox.sender import LoneTrouble
 from dioptra_worker.daemon.service_calls import RedisRetries
-from dioptra_worker.errors import PayloadError, ServiceUnavailable
+from dioptra_worker.errors import PayloadError, ServiceUnavailable, WorkerError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from dioptra_worker.broker.leases import Leases
     from dioptra_worker.broker.parking import Parked, Parking
-    from dioptra_worker.broker.records import LeaseHolder
     from dioptra_worker.broker.rq.payload import JobRequest
     from dioptra_worker.broker.rq.registries import Registries
     from dioptra_worker.broker.rq.rq_worker import ActiveJob, QueueEntry, RqWorker
-    from dioptra_worker.common.outcome import Outcome
     from dioptra_worker.common.stop import JobStop, StopRequests
+    from dioptra_worker.daemon.job.claim import Claim
     from dioptra_worker.daemon.job.context import AttemptContext
     from dioptra_worker.daemon.job.heartbeat import Heartbeat
 
@@ -43,7 +45,11 @@ TELL_TIMEOUT = 2.0
 
 
 class Handler:
-    """Handles queue entries, one at a time."""
+    """Handles queue entries, one at a time.
+
+    Attributes:
+        trouble: What keeps this worker from preparing jobs.
+    """
 
     def __init__(
         self,
@@ -69,6 +75,9 @@ class Handler:
         self._heartbeat = heartbeat
         self._stops = stops
         self._retries = RedisRetries(context.health)
+        self.trouble = OwnTrouble(
+            context.health, pace=context.times.get("trouble_pace", 1.0)
+        )
         # That of the job which was put back last: it comes back at once.
         self._lone_trouble = (0, LoneTrouble(context.api.ping))
 
@@ -104,6 +113,7 @@ class Handler:
             leases=self._retries.wrap(self._context.leases, stop),
             has_waiting=self._has_waiting,
             lone_trouble=self._lone_trouble_of(request.job_id),
+            own_trouble=self.trouble,
             context=self._context,
             heartbeat=self._heartbeat,
         )
@@ -140,6 +150,7 @@ class _Handling:
         leases: Leases,
         has_waiting: Callable[[], bool],
         lone_trouble: LoneTrouble,
+        own_trouble: OwnTrouble,
         context: AttemptContext,
         heartbeat: Heartbeat,
     ) -> None:
@@ -152,32 +163,39 @@ class _Handling:
         self._leases = leases
         self._has_waiting = has_waiting
         self._lone_trouble = lone_trouble
+        self._own_trouble = own_trouble
         self._context = context
         self._heartbeat = heartbeat
         self._attempt: Attempt | None = None
+        self._is_over = False
 
     def run(self) -> bool:
         """See to the job; False when it was put back because the API is away."""
         job_id, entry = self._request.job_id, self._entry
-        holder = self._leases.acquire(job_id, self._stop)
-        if holder == UNKNOWN:  # it lies where recovery looks until the lease is over
+        if self._runs_elsewhere():
+            self._leave_to(entry.worker_name)
+            return True
+        token = uuid.uuid4().hex
+        begun = self._leases.begin(job_id, token, self._stop)
+        if begun.holder == UNKNOWN:
+            # It lies where recovery looks until the lease is over.
             log.warning("job %d waits: whose lease it has cannot be read", job_id)
             return True
-        if holder is not None or self._runs_elsewhere():
-            log.info(
-                "job %d is a second delivery and is left to %s",
-                job_id,
-                holder.worker if holder else entry.worker_name,
-            )
-            self._rq.drop_duplicate(entry, None)
-            self._leases.release(job_id)
+        if begun.holder is not None:
+            self._leave_to(begun.holder.worker)
             return True
+        self._request = replace(self._request, attempt=begun.attempt, start_token=token)
         try:
-            return self._ours()
+            return self._ours(is_noted=begun.is_noted)
         finally:
             self._heartbeat.end()
             self._context.health.job_over()
             self._release()
+
+    def _leave_to(self, worker: str | None) -> None:
+        words = "job %d is a second delivery and is left to %s"
+        log.info(words, self._request.job_id, worker)
+        self._rq.drop_duplicate(self._entry, None)
 
     def _runs_elsewhere(self) -> bool:
         """Whether a worker without leases, such as the platform's own, runs it."""
@@ -187,26 +205,71 @@ class _Handling:
         running = self._registries.started(entry.queue)
         return running.get(entry.id, False)
 
-    def _ours(self) -> bool:
+    def _ours(self, *, is_noted: bool) -> bool:
         job_id, entry = self._request.job_id, self._entry
-        token = uuid.uuid4().hex
-        number = self._leases.count_attempt(job_id, token)
-        request = replace(self._request, attempt=number, start_token=token)
-        self._request = request
         self._heartbeat.hold(job_id, self._stop)
         stop = self._stop.requested
         if stop is not None and stop.kind == "shutdown":  # while we waited for Redis
             self._put_back(stop.reason)
             return True
         attempt = Attempt(
-            request,
+            self._request,
             self._context,
             stop=self._stop,
             may_park=self._has_waiting,
+            is_last_try=not self._own_trouble.may_try_again(job_id),
+            # Its claim may fail again, and each try would leave an MLflow run behind.
+            is_noted=is_noted or self._lone_trouble.has_failed,
         )
         self._attempt = attempt
+        claimed = self._claim(attempt)
+        if isinstance(claimed, bool):
+            return claimed
+        if is_noted and claimed.kind != "lost":
+            # An end that was never settled, and trouble with it, are of another run.
+            self._leases.clear_pending_status(job_id)
+            self._parking.forget(job_id)
+        if claimed.kind in {"over", "gone"}:
+            log.info("job %d is not ours to run: %s", job_id, claimed.words)
+            if claimed.kind == "gone":
+                self._registries.remove(entry.id, entry.queue)
+            else:
+                self._rq.drop_duplicate(entry, claimed.status)
+            self._is_over = True
+            return True
+        active = self._rq.start_job(entry)
+        self._stop.begin()
+        self._heartbeat.run(active)
+        self._context.health.job_started(job_id)
+        log.info("job %d started", job_id, extra={"job_id": job_id})
+        started = time.monotonic()
         try:
-            claimed = attempt.claim()
+            is_late = claimed.kind == "lost"  # any other has no end yet
+            parked = self._parking.look(job_id) if is_late else None
+            outcome = self._run(attempt, claimed, parked)
+            self._heartbeat.end()
+            self._close(active, outcome)
+        except Exception:  # RQ's books would have it run for as long as we live
+            self._heartbeat.end()
+            self._rq.park(active)
+            raise
+        self._context.health.job_ended(outcome.fate, time.monotonic() - started)
+        attempt.learn_from(entry.queue.name)
+        log.info(
+            "job %d %s after %s%s",
+            job_id,
+            outcome.fate,
+            duration(time.monotonic() - started),
+            f": {outcome.reason}" if outcome.reason else "",
+            extra={"job_id": job_id, "fate": outcome.fate},
+        )
+        return True
+
+    def _claim(self, attempt: Attempt) -> Claim | bool:
+        """Make the job ours in the API; what `run` gives if that could not be now."""
+        job_id, entry = self._request.job_id, self._entry
+        try:
+            return attempt.claim()
         except Stopped:
             if self._leases.acquire(job_id, self._stop) is None:
                 self._put_back("the worker was shut down, or its lease ran out")
@@ -221,45 +284,30 @@ class _Handling:
                 return True
             self._put_back(str(error))
             return False
-        if claimed.kind != "lost":
-            # An end that was never settled, and trouble with it, are of another run.
-            self._leases.clear_pending_status(job_id)
-            self._parking.forget(job_id)
-        if claimed.kind in {"over", "gone"}:
-            log.info("job %d is not ours to run: %s", job_id, claimed.words)
-            if claimed.kind == "gone":
-                self._registries.remove(entry.id, entry.queue)
-            else:
-                self._rq.drop_duplicate(entry, claimed.status)
-            self._leases.forget_attempts(job_id)
+        except (WorkerError, OSError, MemoryError) as error:
+            if not is_worker_trouble(error):
+                raise
+            self._own_trouble.note(job_id, str(error))
+            self._put_back(str(error))
             return True
-        active = self._rq.start_job(entry)
-        self._stop.begin()
-        self._heartbeat.run(active)
-        self._context.health.job_started(job_id)
-        log.info("job %d started", job_id, extra={"job_id": job_id})
-        started = time.monotonic()
+
+    def _run(self, attempt: Attempt, claimed: Claim, parked: Parked | None) -> Outcome:
+        """Run the job; what keeps this worker from that is noted."""
+        job_id, trouble = self._request.job_id, self._own_trouble
         try:
-            is_late = claimed.kind == "lost"  # any other has no end yet
-            parked = self._parking.look(job_id) if is_late else None
             outcome = attempt.run(claimed, parked=parked)
-            self._heartbeat.end()
-            self._close(active, outcome)
-        except Exception:  # RQ's books would have it run for as long as we live
-            self._heartbeat.end()
-            self._rq.park(active)
-            raise
-        self._context.health.job_ended(outcome.fate, time.monotonic() - started)
-        self._context.learn_imports(entry.queue.name, attempt.imports)
-        log.info(
-            "job %d %s after %s%s",
-            job_id,
-            outcome.fate,
-            duration(time.monotonic() - started),
-            f": {outcome.reason}" if outcome.reason else "",
-            extra={"job_id": job_id, "fate": outcome.fate},
-        )
-        return True
+        except (WorkerError, OSError, MemoryError) as error:
+            is_ours = is_worker_trouble(error) and not attempt.has_begun
+            if not is_ours or not trouble.may_try_again(job_id):
+                raise
+            trouble.note(job_id, str(error))
+            # The API still has it as started: whoever takes it next goes on from there.
+            return Outcome(fate="given back", reason=str(error), mlflow="KILLED")
+        if attempt.trouble:
+            trouble.note(job_id, attempt.trouble)
+        elif claimed.kind == "ours":
+            trouble.note_well(job_id)
+        return outcome
 
     def _close(self, active: ActiveJob, outcome: Outcome) -> None:
         """Write into RQ's and our own books how it ended."""
@@ -290,22 +338,7 @@ class _Handling:
         self._rq.end_job(active, outcome)
         if is_deleted:
             self._registries.remove(self._entry.id, self._entry.queue)
-        if outcome.fate not in {"given back", "left"}:
-            self._forget(holder if outcome.fate == "dropped" else None)
-
-    def _forget(self, holder: LeaseHolder | None) -> None:
-        """Forget what workers have told each other of a job that is over.
-
-        Args:
-            holder: Who else has it, if that is known; it counts for itself.
-        """
-        job_id = self._request.job_id
-        holder = holder or self._leases.acquire(job_id, self._stop)
-        if holder is not None:
-            return
-        self._leases.clear_pending_status(job_id)
-        self._leases.forget_attempts(job_id)
-        self._parking.forget(job_id)
+        self._is_over = outcome.fate not in {"given back", "left"} and holder is None
 
     def _park(self, why: str, *, gives_up: bool = False) -> Parked:
         """Have a job wait at which the API fails, and let the next one pass.
@@ -367,8 +400,12 @@ class _Handling:
         """Give the lease on a job back, for no heartbeat to take it again."""
         self._heartbeat.let_go()
         attempt, request = self._attempt, self._request
-        settled = request.start_token if attempt is None else attempt.settled
-        self._leases.release(request.job_id, settled=settled)
+        self._leases.release(
+            request.job_id,
+            request.start_token,
+            is_settled=attempt is None or attempt.is_settled,
+            is_over=self._is_over,
+        )
 
 
 def _as_set(outcome: Outcome, status: str) -> Outcome:

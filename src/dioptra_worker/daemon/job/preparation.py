@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Self, TypeVar
 
 from dioptra_worker.api.session import MAX_CONNECTIONS
@@ -12,6 +13,8 @@ from dioptra_worker.common.background import Background
 from dioptra_worker.common.network.backoff import FOREVER, retry_until_available
 from dioptra_worker.common.network.outage_log import OutageLog
 from dioptra_worker.common.stop import JOB_DELETED, Stopped, StopRequest
+from dioptra_worker.common.worker_trouble import is_worker_trouble
+from dioptra_worker.daemon.job.manifest import note_plan
 from dioptra_worker.daemon.job.provenance_tags import run_tags
 from dioptra_worker.daemon.staging.plan import PlanBuilder
 from dioptra_worker.daemon.staging.transfer import TransferContext
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
     from dioptra_worker.daemon.outbox.job_log import JobLog
     from dioptra_worker.protocol.messages import Plan
     from dioptra_worker.supervision.forkserver.runner_process import RunnerPipes
+    from dioptra_worker.supervision.record.job_record import JobRecord
     from dioptra_worker.supervision.supervisor import Supervisor
     from dioptra_worker.supervision.time_limit import JobClock, SetupDeadline
 
@@ -70,6 +74,7 @@ class Preparation:
 
     Attributes:
         prepared: What the runner is given.
+        is_handed_over: Whether it has perhaps begun with that.
     """
 
     def __init__(
@@ -78,6 +83,7 @@ class Preparation:
         context: AttemptContext,
         job_log: JobLog,
         *,
+        record: JobRecord,
         prefetch: Prefetch,
         space: Workspace,
         deadline: SetupDeadline,
@@ -89,7 +95,8 @@ class Preparation:
             request: The job.
             context: What attempts share.
             job_log: Takes what is said of it.
-            prefetch: Has the job's record.
+            record: Takes what its manifest has to say.
+            prefetch: Has asked the API for the job.
             space: Where to put what comes.
             deadline: Is extended by what comes.
             stop: Whether anybody wants it; asked when it cannot be had.
@@ -98,10 +105,12 @@ class Preparation:
         self._context = context
         self._api = context.api
         self._log = job_log
+        self._record = record
         self._prefetch = prefetch
         self._space = space
         self._deadline = deadline
         self._stop = stop
+        self.is_handed_over = False
         self._pool = Background("dioptra-fetch", max_parallel=MAX_CONNECTIONS)
         self.prepared = self._pool.submit(self._fetch)
 
@@ -132,7 +141,8 @@ class Preparation:
     def _fetch(self) -> Prepared:
         context = self._context
         outages = OutageLog(self._log.log_job_only)
-        job: Job | None = self._prefetch.job()
+        answers = self._prefetch.answers
+        job: Job | None = answers.job()
         if job is None:
             try:
                 job = self._retry(lambda: self._api.job(self._request.job_id), outages)
@@ -153,8 +163,24 @@ class Preparation:
             sleep=self._stop.sleep,
             retry_timeout=context.settings.setup_deadline,
         )
-        plan = PlanBuilder(transfer, job, self._space).build(self._pool)
+        builder = PlanBuilder(transfer, job, self._space, answers)
+        plan = builder.build(self._pool)
+        if context.preloading is not None:
+            readers = {Path(item.bundle) for item in plan.inputs}
+            own = [Path(plan.plugins), Path(plan.artifact_plugins)]
+            context.preloading.look_at(job, own, readers)
         self._space.hand_over()
+        if context.records is not None:
+            note_plan(
+                self._record,
+                job,
+                plan,
+                inputs=builder.wanted,
+                declared=builder.declared,
+                digests=builder.digests,
+                data=context.settings.data_parameters,
+                platform=self._api.platform_version(),
+            )
         stamp = run_tags(
             job,
             plan,
@@ -176,9 +202,12 @@ class Preparation:
             return
         except NotFound as error:
             self._stop.request(StopRequest("setup", str(error), kill=True))
-        except (WorkerError, OSError) as error:
+        except (WorkerError, OSError, MemoryError) as error:
             words = str(error) or format_exception(error)
             reason = f"the job could not be prepared: {words}"
+            if is_worker_trouble(error):
+                self._stop.request(StopRequest("trouble", reason, kill=True))
+                return
             self._log.say("ERROR", reason)
             self._stop.request(StopRequest("setup", reason, kill=True))
         except Exception as error:
@@ -187,6 +216,7 @@ class Preparation:
             self._stop.request(StopRequest("setup", reason, kill=True))
         else:
             clock.is_ready("plan")
+            self.is_handed_over = True
             pipes.send(plan)
 
     def _retry(self, call: Callable[[], T], outages: OutageLog) -> T:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from dioptra_worker import __version__
 from dioptra_worker.provenance import Circumstances, tags
+from dioptra_worker.provenance.run_tags import IN_MANIFEST, WORKER_RUN
 
 if TYPE_CHECKING:
     from dioptra_worker.api.models import Job
@@ -43,7 +44,10 @@ def run_tags(
             image=settings.image,
             revision=settings.revision,
         )
-        return tags(run, circumstances, defaults=plan.defaults)
+        found = tags(run, circumstances, defaults=plan.defaults)
     except Exception:
         log.warning("job %d has no stamp", job.id, exc_info=True)
         return {}
+    if WORKER_RUN not in found:
+        found[IN_MANIFEST] = f"{WORKER_RUN}: worker_run.document"
+    return found

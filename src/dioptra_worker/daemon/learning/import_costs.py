@@ -13,16 +13,14 @@ import hmac
 import json
 import logging
 import threading
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from dioptra_worker.common.background import in_background
 from dioptra_worker.common.files.plain_file import open_plain, write_whole
 from dioptra_worker.daemon.learning import installed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
     from pathlib import Path
 
     from dioptra_worker.protocol.messages import ModuleImported
@@ -36,6 +34,8 @@ MAX_MODULES = 100
 MAX_QUEUES = 64
 """Queues that something is kept for; the one that had no job for longest goes first."""
 MAX_BYTES = 1 << 20
+MAX_REASON = 400
+"""Characters of why a module is not imported beforehand."""
 _OURS = {"dioptra", "dioptra_worker"}
 
 
@@ -53,10 +53,44 @@ class ImportCost:
     jobs: int
     seconds: float
 
+    def plus(self, other: ImportCost) -> ImportCost:
+        """The cost of the same module for these jobs and others."""
+        jobs, seconds = self.jobs + other.jobs, self.seconds + other.seconds
+        return ImportCost(module=self.module, jobs=jobs, seconds=seconds)
+
     @property
     def mean(self) -> float:
         """Seconds that one of them waited."""
         return self.seconds / self.jobs
+
+
+@dataclass(frozen=True, kw_only=True)
+class Learned:
+    """What is kept of the imports of jobs.
+
+    Attributes:
+        queues: The costs of each queue's jobs, by module.
+        excluded: Why a module is not imported beforehand, by its name.
+        memory: How many bytes those were allowed to take.
+    """
+
+    queues: dict[str, dict[str, ImportCost]] = field(default_factory=dict)
+    excluded: dict[str, str] = field(default_factory=dict)
+    memory: int = 0
+
+    def of(self, queues: Collection[str]) -> list[ImportCost]:
+        """The costs of some queues' jobs, all together, the greatest first.
+
+        Args:
+            queues: Those; none are all.
+        """
+        found: dict[str, ImportCost] = {}
+        for queue, costs in self.queues.items():
+            if queue in queues or not queues:
+                for module, cost in costs.items():
+                    known = found.get(module)
+                    found[module] = cost if known is None else known.plus(cost)
+        return _greatest(found)
 
 
 class ImportCosts:
@@ -67,6 +101,7 @@ class ImportCosts:
         folder: Path,
         *,
         key: bytes,
+        memory: int = 0,
         tell: Callable[[str, float], object] = lambda *_: None,
     ) -> None:
         """Prepare; nothing is read yet.
@@ -74,23 +109,33 @@ class ImportCosts:
         Args:
             folder: The work folder.
             key: A secret of the worker's, which makes checksums that no job can make.
+            memory: Bytes that imports may take; what was excluded while that was less
+                is tried again.
             tell: Is told of each import of a job that is believed, in seconds.
         """
         self._file = folder / FILE
         self._key = key
+        self._memory = memory
         self._tell = tell
         self._lock = threading.Lock()
 
-    def learn_soon(self, queue: str, imports: Iterable[ModuleImported]) -> None:
-        """Keep what a job waited for, in a thread: the disk may take its time.
+    def kept(self) -> Learned:
+        """What is kept now."""
+        with self._lock:
+            return self._read()
+
+    def exclude(self, module: str, reason: str) -> None:
+        """Keep why a module is not to be imported beforehand.
 
         Args:
-            queue: The job's.
-            imports: What its runner said.
+            module: Its full name.
+            reason: As the rest of a sentence that begins with its import.
         """
-        given = list(imports)
-        if given:
-            in_background(partial(self.learn, queue, given), "dioptra-imports")
+        with self._lock:
+            kept = self._read()
+            kept.excluded.pop(module, None)
+            kept.excluded[module] = reason[:MAX_REASON]
+            self._write(kept)
 
     def learn(self, queue: str, imports: Iterable[ModuleImported]) -> None:
         """Keep what a job waited for, as far as it can be believed.
@@ -108,7 +153,8 @@ class ImportCosts:
                 self._tell(module, taken)
             if not seconds:
                 return
-            queues = _read(self._file, self._key)
+            kept = self._read()
+            queues = kept.queues
             costs = dict(queues.pop(queue, {}))
             for module, taken in seconds.items():
                 known = costs.get(module, ImportCost(module=module, jobs=0, seconds=0))
@@ -116,13 +162,20 @@ class ImportCosts:
                     module=module, jobs=known.jobs + 1, seconds=known.seconds + taken
                 )
             queues[queue] = costs
-            try:
-                _write(self._file, self._key, queues)
-            except OSError as error:  # no job's fault, and none the worse for it
-                log.warning("%s cannot be written: %s", self._file, error)
+            self._write(kept)
+
+    def _read(self) -> Learned:
+        kept = _read(self._file, self._key)
+        return replace(kept, excluded={}) if kept.memory < self._memory else kept
+
+    def _write(self, kept: Learned) -> None:
+        try:
+            _write(self._file, self._key, replace(kept, memory=self._memory))
+        except OSError as error:  # no job's fault, and none the worse for it
+            log.warning("%s cannot be written: %s", self._file, error)
 
 
-def learned(folder: Path, *, key: bytes) -> dict[str, list[ImportCost]]:
+def learned(folder: Path, *, key: bytes) -> Learned:
     """What workers have learned here of their jobs, with the packages of today.
 
     Args:
@@ -130,11 +183,9 @@ def learned(folder: Path, *, key: bytes) -> dict[str, list[ImportCost]]:
         key: What its checksum is made with.
 
     Returns:
-        The costs of each queue's jobs, the greatest first; nothing where nothing is
-        kept, or what is there cannot be believed.
+        That; nothing where nothing is kept, or what is there cannot be believed.
     """
-    kept = _read(folder / FILE, key)
-    return {queue: _greatest(costs) for queue, costs in kept.items()}
+    return _read(folder / FILE, key)
 
 
 def _believed(imports: Iterable[ModuleImported]) -> dict[str, float]:
@@ -146,24 +197,26 @@ def _believed(imports: Iterable[ModuleImported]) -> dict[str, float]:
     }
 
 
-_Queues = dict[str, dict[str, ImportCost]]
-
-
-def _read(file: Path, key: bytes) -> _Queues:
+def _read(file: Path, key: bytes) -> Learned:
     """What is kept; nothing if it is damaged, or of other packages."""
     checksum, _, text = _content(file).partition(b"\n")
     if not hmac.compare_digest(checksum, _checksum(key, text)):
-        return {}
+        return Learned()
     kept: dict[str, Any] = json.loads(text)
     if kept["environment"] != installed.environment():
-        return {}
-    return {
+        return Learned()
+    queues = {
         queue: {
             module: ImportCost(module=module, jobs=jobs, seconds=seconds)
             for module, (jobs, seconds) in costs.items()
         }
         for queue, costs in kept["queues"].items()
     }
+    return Learned(
+        queues=queues,
+        excluded=kept.get("excluded", {}),
+        memory=kept.get("memory", 0),
+    )
 
 
 def _content(file: Path) -> bytes:
@@ -176,13 +229,15 @@ def _content(file: Path) -> bytes:
     return b""
 
 
-def _write(file: Path, key: bytes, queues: _Queues) -> None:
+def _write(file: Path, key: bytes, kept: Learned) -> None:
     body = {
         "environment": installed.environment(),
         "queues": {
             queue: {cost.module: [cost.jobs, cost.seconds] for cost in _greatest(costs)}
-            for queue, costs in list(queues.items())[-MAX_QUEUES:]
+            for queue, costs in list(kept.queues.items())[-MAX_QUEUES:]
         },
+        "excluded": dict(list(kept.excluded.items())[-MAX_MODULES:]),
+        "memory": kept.memory,
     }
     text = json.dumps(body, separators=(",", ":")).encode()
     write_whole(file, _checksum(key, text) + b"\n" + text)

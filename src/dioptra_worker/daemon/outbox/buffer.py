@@ -195,9 +195,10 @@ class Buffer(Generic[P]):
                 self._store.close()
 
     def _following(self, after: int, most: int) -> Iterator[Entry[P]]:
+        """What is on disk, and behind it what is not yet: one request takes both."""
         if self._store is not None and after < self._written:
             yield from self._store.read(after)
-            return
+            after = self._written
         with self._lock:
             rest = itertools.dropwhile(lambda entry: entry[0] <= after, self._unwritten)
             entries = list(itertools.islice(rest, most))

@@ -67,7 +67,6 @@ class ItemStore(Generic[P]):
             except sqlite3.DatabaseError as error:
                 words = "%s is damaged (%s): what was not delivered is lost"
                 log.warning(words, file, error, extra={"event": "outbox-not-kept"})
-                self._db.close()
                 for path in file.parent.glob(f"{file.name}*"):
                     path.unlink()  # its log, too, which would be applied to the new one
                 self._open(file)
@@ -75,11 +74,14 @@ class ItemStore(Generic[P]):
     def _open(self, file: Path) -> None:
         os.close(os.open(file, os.O_RDWR | os.O_CREAT, 0o600))  # SQLite's mode is 0644
         self._db = sqlite3.connect(file, check_same_thread=False)
-        self._db.executescript(SETUP)
-        self.last = self._number("SELECT max(seq) FROM sqlite_sequence") or 0
-        first = self._number("SELECT min(number) FROM item")
-        self.acked = self.last if first is None else first - 1
-        self._measure()
+        with contextlib.ExitStack() as closing:  # one that cannot be used is not kept
+            closing.callback(self._db.close)
+            self._db.executescript(SETUP)
+            self.last = self._number("SELECT max(seq) FROM sqlite_sequence") or 0
+            first = self._number("SELECT min(number) FROM item")
+            self.acked = self.last if first is None else first - 1
+            self._measure()
+            closing.pop_all()
 
     def append(self, items: Sequence[tuple[int, P]]) -> None:
         """Write numbered items, all or none."""
@@ -107,9 +109,8 @@ class ItemStore(Generic[P]):
 
     def close(self) -> None:
         """Close the file."""
-        with _errors_translated():
+        with _errors_translated(), contextlib.closing(self._db):
             self._db.execute("PRAGMA synchronous=OFF")
-            self._db.close()
 
     def _number(self, query: str) -> int | None:
         found: int | None = self._db.execute(query).fetchone()[0]

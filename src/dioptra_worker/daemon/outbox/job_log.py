@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from dioptra_worker.daemon.outbox.journal import Journal
     from dioptra_worker.daemon.outbox.sender import Api
     from dioptra_worker.protocol.messages import Severity
+    from dioptra_worker.supervision.record.chains import LogChain
 
 log = logging.getLogger("dioptra_worker.courier")
 _worker_log = logging.getLogger("dioptra_worker.conversation")
@@ -59,6 +60,7 @@ class JobLog:
         stop: JobStop,
         patience: Patience | None = None,
         journal: Journal | None = None,
+        chain: LogChain | None = None,
         prefix: str = "",
         batch: Batch = LOG_BATCH,
         capacity: Capacity | None = None,
@@ -76,6 +78,7 @@ class JobLog:
             patience: How long the lines wait for an API that fails at them alone once
                 the job has ended; None is for ever.
             journal: Keeps lines on disk; what it has is delivered first.
+            chain: Is extended by each line but the last.
             prefix: What each line begins with.
             batch: Which lines go out together.
             capacity: What may wait; beyond it, lines are dropped, counted and said.
@@ -85,6 +88,7 @@ class JobLog:
         """
         self._job_id = job_id
         self._mask = mask
+        self._chain = chain
         self._lock = threading.Lock()
         self._losses: Counter[str] = Counter()
         self._latest = dt.datetime.min.replace(tzinfo=dt.UTC)
@@ -180,14 +184,6 @@ class JobLog:
             self._sender.left_out = ""
             self._queue.put_again(record)
 
-    def is_said(self, line: str) -> bool:
-        """Ask the API whether a line of the worker's, with its time, is in the log.
-
-        Raises:
-            ServiceError: The API is away, or does not show the log.
-        """
-        return self._sender.is_there(line)
-
     def note_loss(self, words: str, count: int = 1) -> None:
         """Have it said, with the next line or at the end, that something is lost."""
         with self._lock:
@@ -229,7 +225,10 @@ class JobLog:
         line, which has the time of the job's end and comes after what tells of results
         that were late.
         """
-        self._queue.put(replace(record, message=f"{self._stamp()} {record.message}"))
+        stamped = replace(record, message=f"{self._stamp()} {record.message}")
+        if self._chain is not None:
+            self._chain.add(stamped)
+        self._queue.put(stamped)
 
     def _stamp(self) -> str:
         self._latest = max(dt.datetime.now(dt.UTC), self._latest + _TICK)

@@ -15,6 +15,7 @@ import logging
 import os
 import re
 import shutil
+import sys
 import tempfile
 import threading
 import time
@@ -22,17 +23,20 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from dioptra_worker.broker.records import PendingStatus
+from dioptra_worker.broker.records import PendingStatus, UnknownRun
 from dioptra_worker.common.files.listing import beginning_with
 from dioptra_worker.common.files.trusted_folder import make_private
 from dioptra_worker.daemon.outbox.buffer import Buffer
 from dioptra_worker.daemon.outbox.item_store import ItemStore
 from dioptra_worker.daemon.outbox.items import RESULTS, ItemCodec, Result
 from dioptra_worker.protocol.messages import Log
+from dioptra_worker.provenance.manifest import LogSegment
+from dioptra_worker.supervision.record.chains import completed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from dioptra_worker.supervision.record.chains import LogChain
 
 log = logging.getLogger("dioptra_worker.journal")
 
@@ -44,6 +48,8 @@ another address by now, or is no more."""
 _FOLDER = "outbox"
 _ABOUT_FILE = "about.json"
 _FINAL_STATUS_FILE = "end.json"
+_CHAIN_FILE = "chain.json"
+_RUN_STATUSES = {"finished": "FINISHED", "failed": "FAILED"}
 _NAME = re.compile(r"job-(\d+)-.+")
 _MAKING = "making-"
 _REMOVING = "removing-"
@@ -61,6 +67,7 @@ class About:
         attempt: Which attempt at it, from 1.
         worker: The worker's name.
         api: The address of the API that knows the job.
+        start_token: What tells the attempt's start from every other.
         run_id: The attempt's MLflow run, once it has one.
         ended: The time that the last line of the job's log has, by which it is known
             again, once the attempt has an end.
@@ -71,6 +78,7 @@ class About:
     attempt: int
     worker: str
     api: str
+    start_token: str = ""
     run_id: str = ""
     ended: str = ""
 
@@ -86,6 +94,8 @@ class Journal:
         log: The job's log.
         results: The MLflow run and metrics.
         artifacts: Output artifacts, which are held until the job has an end.
+        chain: The chain of the log: that of whoever writes it now. Until there is one,
+            `left_segments` are those that were left.
     """
 
     def __init__(self, folder: Path, about: About, lock: int) -> None:
@@ -96,6 +106,8 @@ class Journal:
         self._folder = folder
         self._lock = lock
         self._is_about_written = True
+        self.chain: LogChain | None = None
+        self._chain_written: tuple[LogSegment, ...] = ()
         self._dirty = threading.Event()
         self._done = threading.Event()
         _refuse_older(folder)
@@ -127,6 +139,18 @@ class Journal:
         if self.is_empty:
             _remove(self._folder)
         os.close(self._lock)  # last: whoever gets the lock opens the stores
+
+    def left_segments(self) -> tuple[LogSegment, ...]:
+        """The log's segments that were left, with all lines that were."""
+        upto, segments = _read_segments(self._folder)
+        after, left = max(upto, self.log.acked), []
+        while after < self.log.last:
+            reading = self.log.read(after, most=10_000, weight=sys.maxsize)
+            left += [line for _, line in reading.items]
+            after = reading.upto
+        # The last line of a job that ended is in no segment.
+        said = (it for it in left if it.message.partition(" ")[0] != self.last_line)
+        return completed(segments, said)
 
     @property
     def is_empty(self) -> bool:
@@ -176,12 +200,24 @@ class Journal:
         with contextlib.suppress(OSError):  # whoever reads it asks the API, too
             (self._folder / _FINAL_STATUS_FILE).unlink(missing_ok=True)
 
-    def hand_over(self, *, attempt: int, worker: str) -> None:
+    @property
+    def left_run(self) -> UnknownRun:
+        """The MLflow run that the start it is of has perhaps left open."""
+        ended = "" if self.final_status is None else self.final_status.status
+        return UnknownRun(self.about.job_id, _RUN_STATUSES.get(ended, "KILLED"))
+
+    def hand_over(self, *, attempt: int, worker: str, start_token: str = "") -> None:
         """Note that the job runs again; what the last attempt said stays.
 
         Its results do not: the new attempt has an MLflow run and results of its own.
         """
-        self.about = replace(self.about, attempt=attempt, worker=worker, run_id="")
+        self.about = replace(
+            self.about,
+            attempt=attempt,
+            worker=worker,
+            start_token=start_token,
+            run_id="",
+        )
         self._write_about()
         self.discard_results()
         self.ack_final_status()
@@ -204,8 +240,21 @@ class Journal:
         """Write what is yet to be written."""
         if not self._is_about_written:
             self._write_about()
+        # Before the lines: what it has is on disk when it is. A line that is put
+        # meanwhile is perhaps in it and beyond *upto*: its time tells.
+        upto = self.log.last
+        segments = () if self.chain is None else self.chain.segments()
         for buffer in self._buffers:
             buffer.flush()
+        if segments != self._chain_written:
+            self._write_chain(upto, segments)
+
+    def _write_chain(self, upto: int, segments: tuple[LogSegment, ...]) -> None:
+        """Write down the log's chain, which has the lines up to a number."""
+        self._chain_written = segments
+        body = {"upto": upto, "segments": [asdict(segment) for segment in segments]}
+        with contextlib.suppress(OSError):  # a successor says that it begins anew
+            _write(self._folder / _CHAIN_FILE, json.dumps(body).encode())
 
     def _flush_repeatedly(self) -> None:
         while not self._done.is_set():
@@ -229,7 +278,13 @@ class Journals:
         self._api = api
 
     def open(
-        self, *, job_id: int, experiment_id: int, attempt: int, worker: str
+        self,
+        *,
+        job_id: int,
+        experiment_id: int,
+        attempt: int,
+        worker: str,
+        start_token: str = "",
     ) -> Journal | None:
         """The journal of a job: one that a lost worker left, or a new one.
 
@@ -244,6 +299,7 @@ class Journals:
             attempt=attempt,
             worker=worker,
             api=self._api,
+            start_token=start_token,
         )
         try:
             return self._make(about)
@@ -380,6 +436,14 @@ def _read_final_status(folder: Path) -> PendingStatus | None:
         return PendingStatus(**json.loads((folder / _FINAL_STATUS_FILE).read_bytes()))
     except (OSError, ValueError, TypeError):
         return None
+
+
+def _read_segments(folder: Path) -> tuple[int, tuple[LogSegment, ...]]:
+    try:
+        body = json.loads((folder / _CHAIN_FILE).read_bytes())
+        return int(body["upto"]), tuple(LogSegment(**it) for it in body["segments"])
+    except (OSError, ValueError, TypeError, LookupError):
+        return 0, ()
 
 
 def _attempt_of(folder: Path) -> int:

@@ -148,12 +148,6 @@ class LogSender(ApiSender):
             self._failures = 0
         return found
 
-    def is_there(self, line: str) -> bool:
-        """Whether a line of ours, with its time, is in the log."""
-        stamp = _stamp(line)
-        with refused_login_is_unavailable():
-            return stamp in self._stamps_since(stamp, MAX_FOREIGN_RECORDS)
-
     def _stamps_since(self, stamp: str, count: int) -> set[str]:
         """The times in the log, back to where all are earlier than one."""
         there: set[str] = set()

@@ -32,11 +32,11 @@ from dioptra_worker.daemon.outbox.sender import (
 from dioptra_worker.errors import (
     LoginRefused,
     NotFound,
-    ServiceError,
     ServiceRefused,
     ServiceUnavailable,
 )
 from dioptra_worker.protocol.messages import ArtifactStored, Metric, RunStarted
+from dioptra_worker.supervision.record.chains import MetricChains
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -67,6 +67,7 @@ class Outbox:
         experiment_id: int,
         stop: JobStop,
         journal: Journal | None = None,
+        metrics: MetricChains | None = None,
         capacity: Capacity | None = None,
         patience: Patience | None = None,
         pace: float = 1.0,
@@ -81,6 +82,7 @@ class Outbox:
             stop: How long the delivery may take; told when the API no longer knows
                 the job.
             journal: Keeps results on disk; what it has is delivered first.
+            metrics: Is extended by each metric that is taken.
             capacity: What may wait; beyond it, metrics are dropped, counted and said.
             patience: How long the end of the job waits for an API that fails at it
                 alone, the log's too; None is for ever.
@@ -93,6 +95,7 @@ class Outbox:
         self._stop = stop
         self._journal = journal
         self._pace = pace
+        self._metrics = metrics or MetricChains()
         self._lock = threading.Lock()
         self._patience = patience or Patience(api.ping)
         self._held = journal.artifacts if journal else Buffer[Result](weight)
@@ -138,6 +141,8 @@ class Outbox:
             elif isinstance(item, ArtifactStored):
                 self._artifacts.put(item)
             else:
+                if isinstance(item, Metric):
+                    self._metrics.add(item)
                 self._results.put(item)
 
     def _note_run(self, run_id: str) -> None:
@@ -153,7 +158,12 @@ class Outbox:
     def add_results(self, end: PendingStatus) -> PendingStatus:
         """An end with what has to be delivered before it, for who cannot see us."""
         artifacts = b"".join(map(_ARTIFACTS.encode, self._held.waiting_items()))
-        return replace(end, run_id=self._run_id, artifacts=artifacts.decode())
+        return replace(
+            end,
+            run_id=self._run_id,
+            artifacts=artifacts.decode(),
+            is_told=not (len(self._results) or len(self._artifacts)),
+        )
 
     def put_results(self, end: PendingStatus) -> None:
         """Leave the results that go with an end that another worker could not tell.
@@ -166,24 +176,6 @@ class Outbox:
         for line in end.artifacts.splitlines():
             with contextlib.suppress(ValueError):  # no worker wrote that
                 self._artifacts.put_again(_ARTIFACTS.decode(line.encode()))
-
-    def is_said(self, line: str) -> bool:
-        """Whether the last line of the job's log is known to be there.
-
-        Args:
-            line: The line, with its time.
-
-        Returns:
-            False also where the API does not show the log, or there is no time.
-        """
-        # Patience of its own: that with results begins when they are all that is left.
-        asking = Patience(self._api.ping, may_park=lambda: True, pace=self._pace)
-        asking.begin()
-        call = partial(self._log.is_said, line)
-        try:
-            return self._patiently(call, "the end", patience=asking)
-        except (ServiceError, Stopped):
-            return False
 
     def release_artifacts(self) -> None:
         """Deliver artifacts from now on: this attempt at the job is the last."""
@@ -239,7 +231,7 @@ class Outbox:
         status: str | None,
         timeout: float | None = None,
         *,
-        last_line: Callable[[], object] = lambda: None,
+        last_line: Callable[[], bool] = lambda: True,
     ) -> bool:
         """Deliver everything, and the status last.
 
@@ -250,7 +242,7 @@ class Outbox:
             status: The job's new status; None leaves it as it is.
             timeout: Seconds to wait at most for each part; None waits as long as there
                 is time.
-            last_line: Puts the last line of the log into it.
+            last_line: Puts the last line of the log into it; False if it may not.
 
         Returns:
             Whether all of it is delivered, or nobody wants it any more.
@@ -258,8 +250,7 @@ class Outbox:
         self._patience.begin()
         if not (self._results.drain(timeout) and self._drain_artifacts(timeout)):
             return False
-        last_line()
-        if not self._log.drain(timeout):
+        if not (last_line() and self._log.drain(timeout)):
             return False
         if status is None:
             return True
@@ -294,8 +285,6 @@ class Outbox:
         call: Callable[[], T],
         what: str,
         timeout: float | None = None,
-        *,
-        patience: Patience | None = None,
     ) -> T:
         """Call the API until it answers, as long as the job is ours.
 
@@ -311,7 +300,7 @@ class Outbox:
             try:
                 return call()
             except ServiceUnavailable as error:
-                if (patience or self._patience).is_over(error):
+                if self._patience.is_over(error):
                     raise Stopped from error
                 raise
 

@@ -180,6 +180,9 @@ class LoneTrouble:
     Some answers say so at once, if the service answers a probe. Whatever else goes
     wrong may have been an outage that has just ended: it has to go wrong again after
     the service was seen to work.
+
+    Attributes:
+        has_failed: Whether anything went wrong yet.
     """
 
     def __init__(self, probe: Callable[[], object]) -> None:
@@ -190,6 +193,7 @@ class LoneTrouble:
         """
         self._probe = probe
         self._worked = False
+        self.has_failed = False
 
     def is_seen_in(self, error: ServiceUnavailable) -> bool:
         """Whether a service fails at what it was asked, and otherwise works.
@@ -197,6 +201,7 @@ class LoneTrouble:
         Args:
             error: How it failed.
         """
+        self.has_failed = True
         worked_before, self._worked = self._worked, self._works()
         return self._worked and (may_be_alone(error) or worked_before)
 

@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from dioptra_worker.api.models import TERMINAL
 from dioptra_worker.broker.parking import pause
 from dioptra_worker.common.stop import JobStop
 from dioptra_worker.daemon.outbox.job_log import JobLog
@@ -27,7 +28,6 @@ log = logging.getLogger("dioptra_worker.estate")
 
 JOURNAL_TIMEOUT = 60.0
 """Seconds that one journal may take; what is left then is for the next time."""
-TERMINAL = {"finished", "failed"}
 
 
 class OrphanedOutboxes:
@@ -37,7 +37,8 @@ class OrphanedOutboxes:
     what is in its journal first, so that its log is in order. Where that is a worker
     of another machine, it cannot see the journal; then the lines come late, each with
     the number of its attempt, and only they: results belong to the run that counts.
-    Which one that is, the API says: the job's MLflow run.
+    Which one that is, Redis knows where it was not the first, since an attempt that
+    ended early has no MLflow run; else the API says it: the job's MLflow run.
     """
 
     def __init__(
@@ -109,11 +110,16 @@ class OrphanedOutboxes:
 
     def _is_its_run(self, about: About) -> bool:
         """Whether an attempt is the one whose results the API shows."""
+        ended = self._leases.ended_attempt(about.job_id)
+        if ended is not None and ended != about.attempt:
+            return False
         shown = self._api.mlflow_run(about.job_id)
         return shown is None or shown == about.run_id
 
     def _deliver(self, journal: Journal, job: Job | None) -> None:
         about = journal.about
+        if about.start_token:  # Redis has perhaps forgotten it since
+            self._leases.runs.remember_begun(about.start_token, journal.left_run)
         if job is None:
             log.info("job %d was deleted: its outbox is, too", about.job_id)
             journal.discard()

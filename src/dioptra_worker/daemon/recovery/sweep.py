@@ -7,11 +7,9 @@ run again, or failed with the reason, or its undelivered end is delivered.
 from __future__ import annotations
 
 import datetime as dt
-import itertools
 import logging
 import random
 import threading
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -161,13 +159,13 @@ class Recovery:
         Returns:
             Whether all of them are closed.
         """
-        runs = list(self._leases.open_runs().items())
+        runs = list(self._leases.runs.known().items())
         random.shuffle(runs)
         for run_id, status in runs:
             if not self._close_run(run_id, status):
                 return False
             log.info("MLflow run %s is closed now: %s", run_id, status)
-            self._leases.forget_open_run(run_id)
+            self._leases.runs.forget_known(run_id)
         return True
 
     def _sweep_unknown_runs(self) -> None:
@@ -176,23 +174,25 @@ class Recovery:
         A job is stopped, or its worker lost, at any moment: also while MLflow makes its
         run, whose id is then in an answer that nobody reads.
         """
-        runs = list(self._leases.unknown_runs().items())
+        runs = list(self._leases.runs.begun().items())
         random.shuffle(runs)
-        over = (
-            token
-            for token, run in runs
-            if not self._leases.is_under_way(run.job_id, token)
-        )
-        # Read anew: it was perhaps settled just now, or its end told.
-        lost = (
-            (token, run)
-            for token in over
-            if (run := self._leases.unknown_run(token)) is not None
-        )
-        for token, run in itertools.islice(lost, MAX_LOOKED_FOR):
-            if not self._close_begun(token, run.status):
+        left = MAX_LOOKED_FOR
+        for token, run in runs:
+            if self._leases.is_under_way(run.job_id, token):
+                continue
+            # Read anew: it was perhaps settled just now, or its end decided. Who takes
+            # the job over waits for us from now on.
+            closing = self._leases.runs.begin_closing(token, run.job_id)
+            if closing is None:
+                continue
+            is_looked_for = False
+            try:
+                is_looked_for = self._close_begun(token, closing.run.status)
+            finally:
+                self._leases.runs.end_closing(closing, is_looked_for=is_looked_for)
+            left -= 1
+            if left == 0 or not is_looked_for:
                 return
-            self._leases.record_unknown_run(token, replace(run, looks=run.looks + 1))
 
     def _sweep_rq(self, queue: Queue) -> None:
         running = self._registries.started(queue)

@@ -22,7 +22,7 @@ from dioptra_worker.tracking.download import SCHEMES
 from dioptra_worker.tracking.limits import MIN_RATE, disk_full_message
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from dioptra_worker.api.models import Artifact, ArtifactParameter
     from dioptra_worker.common.files.workspace import Workspace
@@ -30,7 +30,11 @@ if TYPE_CHECKING:
 
 
 class InputArtifacts:
-    """Stages one job's input artifacts into its workspace; any thread may ask it."""
+    """Stages one job's input artifacts into its workspace; any thread may ask it.
+
+    Attributes:
+        digests: The SHA-256 of files that was computed while they came.
+    """
 
     def __init__(self, context: TransferContext, space: Workspace) -> None:
         """Prepare; nothing is fetched yet.
@@ -41,6 +45,7 @@ class InputArtifacts:
         """
         self._context = context
         self._space = space
+        self.digests: dict[Path, str] = {}
 
     def folder(self, artifact: ArtifactParameter) -> Path:
         """The folder that holds an artifact, and nothing else."""
@@ -80,14 +85,17 @@ class InputArtifacts:
         part = scratch / "part"
         key = _key(artifact)
         registered = transfer.size
-        if not self._context.cache.get(key, part):
-            if not self._from_store(artifact, transfer, part):
+        sha256 = self._context.cache.get(key, part)
+        digests: Mapping[str, str] | None = {}
+        if not sha256:
+            digests = self._from_store(artifact, transfer, part)
+            if digests is None:
                 self._from_api(artifact, transfer, part)
             found = part.stat().st_size
             # What was replaced in its store is not this snapshot's content, and must
             # not be had from the cache under its name.
             if registered in {None, found}:
-                self._context.cache.add(key, part)
+                sha256 = self._context.cache.add(key, part)
             else:
                 self._context.log(
                     "WARNING",
@@ -95,7 +103,9 @@ class InputArtifacts:
                     f" {registered:,} when it was registered: its store has another"
                     " file by now, and that is what the job reads",
                 )
-        part.rename(folder / _name(artifact))
+        if sha256 and not digests:  # of what was copied to or from the cache
+            digests = {".": sha256}
+        self._rename(part, folder / _name(artifact), digests or {})
 
     def _folder(
         self,
@@ -110,12 +120,13 @@ class InputArtifacts:
         cached = cache.get(key, archive)
         if not cached:
             files = scratch / "files"
-            if self._from_store(artifact, transfer, files):
+            digests = self._from_store(artifact, transfer, files)
+            if digests is not None:
                 name = _name(artifact)
                 if cache.accepts(transfer.size or 0):
                     _pack(files, archive, name=name)
                     cache.add(key, archive)
-                files.rename(folder / name)
+                self._rename(files, folder / name, digests)
                 return
             self._from_api(artifact, transfer, archive)
         what = f"input artifact {artifact.name!r}"
@@ -129,6 +140,11 @@ class InputArtifacts:
         if not cached:  # only now: what cannot be unpacked must not be had again
             cache.add(key, archive)
 
+    def _rename(self, source: Path, target: Path, digests: Mapping[str, str]) -> None:
+        """Give what has come its name; it is whole now."""
+        source.rename(target)
+        self.digests.update({target / name: it for name, it in digests.items()})
+
     def _on_unpacking(self) -> None:
         """Something is unpacked, which takes as long as it needs."""
         self._context.check_cancelled()
@@ -136,17 +152,17 @@ class InputArtifacts:
 
     def _from_store(
         self, artifact: ArtifactParameter, transfer: Transfer, target: Path
-    ) -> bool:
-        """Fetch straight from the store; whether that went well.
+    ) -> Mapping[str, str] | None:
+        """Fetch straight from the store; digests of files, or None if it failed.
 
         What cannot be kept on this machine would not be from elsewhere either, so
         that is an error.
         """
         if not artifact.uri.startswith(tuple(f"{name}:" for name in SCHEMES)):
-            return False
+            return None
         try:
             with transfer.attempt("from its store"):
-                store_download.fetch(
+                return store_download.fetch(
                     self._context.launcher,
                     artifact.uri,
                     target,
@@ -163,8 +179,7 @@ class InputArtifacts:
                 f" store, so the REST API is asked for it: {error}",
             )
             _remove_partial(target)
-            return False
-        return True
+            return None
 
     def _from_api(
         self, artifact: ArtifactParameter, transfer: Transfer, target: Path

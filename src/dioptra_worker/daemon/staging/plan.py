@@ -15,34 +15,56 @@ from dioptra_worker.protocol.messages import ArtifactTask, InputArtifact, Plan
 from dioptra_worker.provenance import typed_defaults
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from concurrent.futures import Future
 
     from dioptra_worker.api.models import ArtifactParameter, Job
     from dioptra_worker.common.background import Background
     from dioptra_worker.common.files.workspace import Workspace
+    from dioptra_worker.daemon.staging.job_answers import JobAnswers
     from dioptra_worker.daemon.staging.transfer import TransferContext
+    from dioptra_worker.provenance import Parameter
 
 T = TypeVar("T")
 
 
 class PlanBuilder:
-    """Builds one job's plan, and fills its workspace with what that names."""
+    """Builds one job's plan, and fills its workspace with what that names.
 
-    def __init__(self, context: TransferContext, job: Job, space: Workspace) -> None:
+    Attributes:
+        wanted: The artifacts that the job reads, once the plan is built.
+        declared: The parameters that its entrypoint declares, once it is.
+    """
+
+    def __init__(
+        self,
+        context: TransferContext,
+        job: Job,
+        space: Workspace,
+        answers: JobAnswers,
+    ) -> None:
         """Prepare; nothing is fetched yet.
 
         Args:
             context: What all transfers share.
             job: What for.
             space: Where to.
+            answers: What the API was asked for already.
         """
         self._context = context
+        self._answers = answers
         self._api = context.api
         self._job = job
         self._space = space
         self._cache = context.cache
         self._inputs = InputArtifacts(context, space)
+        self.wanted: list[ArtifactParameter] = []
+        self.declared: tuple[Parameter, ...] = ()
+
+    @property
+    def digests(self) -> Mapping[Path, str]:
+        """The SHA-256 of files of inputs that was computed while they came."""
+        return self._inputs.digests
 
     def build(self, pool: Background) -> Plan:
         """Fetch it all.
@@ -62,11 +84,12 @@ class PlanBuilder:
             self._start(pool, self._task_plugins),
             self._start(pool, self._artifact_plugins),
         ]
-        config = self._start(pool, lambda: api.config(job))
-        parameters = self._start(pool, lambda: api.parameters(job.id))
+        config = self._start(pool, lambda: self._answers.config(job))
+        parameters = self._start(pool, lambda: self._answers.parameters(job))
         writers = self._start(pool, self._writers)
         declared = self._start(pool, lambda: api.declared_parameters(job))
-        wanted = self._wanted(pool)
+        wanted = self._start(pool, lambda: self._answers.inputs(job)).result()
+        self.wanted = list(wanted)
         # Several inputs may be one artifact, or read by one plugin: each is had once.
         readers = {(it.plugin_id, it.plugin_snapshot_id): it for it in wanted}
         contents = {(it.artifact_id, it.artifact_snapshot_id): it for it in wanted}
@@ -80,6 +103,7 @@ class PlanBuilder:
         ]
         for bundle in bundles:
             bundle.result()
+        self.declared = declared.result()
         return Plan(
             job_id=job.id,
             entrypoint=job.entrypoint_name,
@@ -89,15 +113,8 @@ class PlanBuilder:
             inputs=tuple(self._input(artifact) for artifact in wanted),
             plugins=str(self._space.plugins),
             artifact_plugins=str(self._space.artifact_plugins),
-            defaults=typed_defaults(declared.result()),
+            defaults=typed_defaults(self.declared),
         )
-
-    def _wanted(self, pool: Background) -> list[ArtifactParameter]:
-        """The artifacts that the job reads; the API is asked if the job has any."""
-        job = self._job
-        if not job.inputs:
-            return []
-        return self._start(pool, lambda: self._api.artifact_parameters(job.id)).result()
 
     def _start(self, pool: Background, call: Callable[[], T]) -> Future[T]:
         return pool.submit(self._context.retry, call)

@@ -2,10 +2,11 @@
 
 The platform never changes a snapshot, so what was fetched once need not be fetched
 again. An entry is one file whose name says what it is and has a keyed checksum (HMAC)
-of that and of its content. Jobs run as our user and can write here, but they do not
-know the key: what they change or put here is fetched again, and never used. Files
-appear and disappear in one step, so any number of workers of one user can use a folder
-without a lock: the worst that a race costs is fetching twice.
+of that and of the SHA-256 of its content, which whoever asks is told. Jobs run as our
+user and can write here, but they do not know the key: what they change or put here is
+fetched again, and never used. Files appear and disappear in one step, so any number of
+workers of one user can use a folder without a lock: the worst that a race costs is
+fetching twice.
 """
 
 from __future__ import annotations
@@ -93,17 +94,26 @@ class SnapshotCache:
         yield
         self.add(key, target)
 
-    def get(self, key: str, target: Path) -> bool:
-        """Put a snapshot's content into a file, if it is here; whether it was."""
-        prefix = self._prefix(key)
-        return prefix is not None and self._get(key, prefix, target)
+    def get(self, key: str, target: Path) -> str:
+        """Put a snapshot's content into a file, if it is here.
 
-    def add(self, key: str, source: Path) -> None:
-        """Keep a snapshot's content, unless it is too large; the file stays."""
+        Returns:
+            The SHA-256 of the file, in hexadecimal; empty if it was not here.
+        """
+        prefix = self._prefix(key)
+        return "" if prefix is None else self._get(key, prefix, target)
+
+    def add(self, key: str, source: Path) -> str:
+        """Keep a snapshot's content, unless it is too large; the file stays.
+
+        Returns:
+            The SHA-256 of the file, in hexadecimal; empty if it is not kept.
+        """
         prefix = self._prefix(key)
         if prefix is not None:
             with self._ignore_failures():
-                self._put(prefix, source)
+                return self._put(prefix, source)
+        return ""
 
     def accepts(self, size: int) -> bool:
         """Whether so many bytes would be kept."""
@@ -114,28 +124,29 @@ class SnapshotCache:
         if not self._size:
             return None
         try:
-            text = f"keyed\n{self._identity()}\n{key}"
+            text = f"keyed by digest\n{self._identity()}\n{key}"
         except ServiceError:
             return None
         return hashlib.sha256(text.encode()).hexdigest()
 
-    def _get(self, key: str, prefix: str, target: Path) -> bool:
+    def _get(self, key: str, prefix: str, target: Path) -> str:
         with self._ignore_failures():
             for entry in beginning_with(self._folder, f"{prefix}-"):
                 # The checksum is of the bytes that were copied, so nothing can change
                 # between the check and the use. An entry that another worker removes
                 # meanwhile stays readable for who has opened it.
-                checksum = self._copy(entry, target, prefix)
+                sha256 = self._copy(entry, target)
+                checksum = self._checksum(prefix, sha256)
                 if hmac.compare_digest(checksum, entry.name.rpartition("-")[2]):
                     os.utime(entry)  # that is what eviction goes by
-                    return True
+                    return sha256
                 log.warning("%s was damaged in the cache and is fetched again", key)
                 remove(entry)
-        return False
+        return ""
 
-    def _put(self, prefix: str, source: Path) -> None:
+    def _put(self, prefix: str, source: Path) -> str:
         if not self.accepts(source.stat().st_size):
-            return
+            return ""
         make_private(self._folder)
         if self._folder.stat().st_mode & 0o077:  # it was there before us
             self._folder.chmod(PRIVATE_MODE)
@@ -143,21 +154,28 @@ class SnapshotCache:
         os.close(descriptor)
         new = Path(name)
         try:
-            checksum = self._copy(source, new, prefix)
+            sha256 = self._copy(source, new)
             # Only whole files have an entry's name. If another worker had the same
             # content first, one replaces the other, and both are right.
-            new.rename(self._folder / f"{prefix}-{checksum}")
+            new.rename(self._folder / f"{prefix}-{self._checksum(prefix, sha256)}")
         finally:
             new.unlink(missing_ok=True)
         self._evict()
+        return sha256
 
-    def _copy(self, source: Path, target: Path, prefix: str) -> str:
-        """Copy a file; the keyed checksum of what was read, for this entry.
+    def _checksum(self, prefix: str, sha256: str) -> str:
+        """The keyed checksum of an entry; empty of what cannot be one."""
+        if not sha256:
+            return ""
+        return hmac.digest(self._key, f"{prefix}\n{sha256}".encode(), "sha256").hex()
+
+    def _copy(self, source: Path, target: Path) -> str:
+        """Copy a file; the SHA-256 of what was read, in hexadecimal.
 
         It is empty for what cannot be an entry: a link, a pipe, or more bytes than all
         entries together may have.
         """
-        checksum = hmac.new(self._key, prefix.encode(), "sha256")
+        digest = hashlib.sha256()
         reader = open_plain(source)
         if reader is None:
             return ""
@@ -166,9 +184,9 @@ class SnapshotCache:
                 return ""
             with target.open("wb") as writer:
                 while chunk := reader.read(_CHUNK_BYTES):
-                    checksum.update(chunk)
+                    digest.update(chunk)
                     writer.write(chunk)
-        return checksum.hexdigest()
+        return digest.hexdigest()
 
     def _evict(self) -> None:
         """Remove what was not used for longest until the rest is small enough.

@@ -9,7 +9,7 @@ import signal
 import time
 from typing import TYPE_CHECKING, Any, Protocol
 
-from dioptra_worker.common.network.bounded_http import MIN_DOWNLOAD_RATE, Pace
+from dioptra_worker.common.network.paced_connections import MIN_DOWNLOAD_RATE, Pace
 from dioptra_worker.common.text.humanize import signal_name, size
 from dioptra_worker.errors import ArtifactError, NotFound, ServiceUnavailable
 
@@ -55,7 +55,7 @@ def fetch(
     min_rate: float | None = None,
     stall_timeout: float = STALL_TIMEOUT,
     exit_timeout: float = EXIT_TIMEOUT,
-) -> None:
+) -> dict[str, str]:
     """Fetch an artifact straight from its store.
 
     Args:
@@ -71,6 +71,10 @@ def fetch(
             given, too, beyond those of a store with `MIN_DOWNLOAD_RATE`.
         exit_timeout: Seconds that the process has to end.
 
+    Returns:
+        The SHA-256 of files that it computed on the way, by their paths below the
+        target; of a single file that is ``.``.
+
     Raises:
         ArtifactError: If it cannot be kept on this machine.
         NotFound: If the store says that it does not have it.
@@ -85,6 +89,7 @@ def fetch(
         if not reader.read_all(listener, check_cancelled):
             process.ended.wait(exit_timeout)
             raise _failed(f"the process that fetched it {_describe_exit(process)}")
+        return reader.digests
     finally:
         os.close(reports)
         launcher.signal(process, signal.SIGKILL)  # to no effect once it has ended
@@ -96,6 +101,9 @@ class _ReportReader:
 
     What arrives extends the deadline of the job's set-up, so a store that sends a byte
     now and then would hold it for ever: it has the pace that answers of the API have.
+
+    Attributes:
+        digests: The SHA-256 of files, by their paths below the target.
     """
 
     def __init__(
@@ -113,6 +121,7 @@ class _ReportReader:
         self._pace = Pace(stall_timeout, rate=MIN_DOWNLOAD_RATE)
         self._announced: int | None = None
         self._received = 0
+        self.digests: dict[str, str] = {}
 
     def read_all(
         self, listener: DownloadListener, check_cancelled: Callable[[], object]
@@ -152,6 +161,8 @@ class _ReportReader:
                     )
 
     def _note(self, report: dict[str, Any]) -> None:
+        if "sha256" in report:
+            self.digests[str(report["file"])] = str(report["sha256"])
         announced, count = report.get("size"), report.get("came", 0)
         if announced is not None:
             self._announced = announced

@@ -21,7 +21,7 @@ def check_calls(scope: Scope, report: Report) -> None:
             if task is None:
                 hint = suggestion(invocation.task, tasks)
                 message = f"Step {step.name!r} calls {invocation.task!r}, which is not"
-                message += f" declared under 'tasks'.{hint}"
+                message += f" declared {report.where('tasks')}.{hint}"
                 report.error(message, invocation.task_path)
             else:
                 _Call(step.name, invocation, task, report).check()

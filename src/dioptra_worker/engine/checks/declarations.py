@@ -67,5 +67,6 @@ def _check_type(
     report: Report,
 ) -> None:
     if name not in types:
-        message = f"{owner} is of type {name!r}, which is not defined under 'types' and"
-        report.error(f"{message} not built in.{suggestion(name, types)}", path)
+        message = f"{owner} is of type {name!r}, which is not defined"
+        message += f" {report.where('types')} and not built in."
+        report.error(message + suggestion(name, types), path)

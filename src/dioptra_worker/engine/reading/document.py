@@ -39,6 +39,12 @@ class Document:
         For an entry of a mapping that is the place of its key. Of a node that is not
         in the text, such as a key that is missing, it is the place of what would hold
         it.
+
+        Args:
+            path: Keys and, from 0, indices that lead to the node from the root.
+
+        Returns:
+            Line and column; None where the document is empty.
         """
         return self._index.place(path)
 

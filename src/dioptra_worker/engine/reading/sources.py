@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from dioptra_worker.engine.wording import suggestion
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
 _REGISTER = "dioptra.pyplugs.register"
@@ -33,6 +33,8 @@ class Function:
         required: The parameters without a default.
         more_positions: Whether it takes ``*args``.
         more_names: Whether it takes ``**kwargs``.
+        annotations: The annotations of its parameters, by name, as they are written.
+        returns: What it is said to return, as that is written; empty if nothing is.
     """
 
     name: str
@@ -44,6 +46,8 @@ class Function:
     required: frozenset[str]
     more_positions: bool
     more_names: bool
+    annotations: Mapping[str, str]
+    returns: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +68,23 @@ class Sources:
         self._folder = folder
         self._modules: dict[str, dict[str, Function] | Unfound] = {}
 
-    def find(self, plugin: str) -> Function | Unfound:
-        """Find the function that a task's dotted path means."""
-        module, _, name = plugin.rpartition(".")
+    def functions(self, module: str) -> Mapping[str, Function] | Unfound:
+        """The functions of a module, in order."""
         if module not in self._modules:
             self._modules[module] = self._read(module)
-        functions = self._modules[module]
+        return self._modules[module]
+
+    def find(self, plugin: str) -> Function | Unfound:
+        """Find the function that a task's dotted path means.
+
+        Args:
+            plugin: The path: package, file and function, such as ``sums.basic.add``.
+
+        Returns:
+            The function, or why it is not found.
+        """
+        module, _, name = plugin.rpartition(".")
+        functions = self.functions(module)
         if isinstance(functions, Unfound):
             return functions
         if name in functions:
@@ -147,6 +162,12 @@ def _function(
         ),
         more_positions=given.vararg is not None,
         more_names=given.kwarg is not None,
+        annotations={
+            argument.arg: ast.unparse(argument.annotation)
+            for argument in (*positional, *given.kwonlyargs)
+            if argument.annotation is not None
+        },
+        returns=ast.unparse(node.returns) if node.returns is not None else "",
     )
 
 

@@ -3,35 +3,28 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import os
 import signal
 import socket
-import tempfile
-from pathlib import Path
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, NoReturn
 
-from dioptra_worker.common.files.held_folder import make_held
-from dioptra_worker.common.files.removal import remove
-from dioptra_worker.common.files.stale_workspaces import remove_stale
-from dioptra_worker.common.files.workspace import owner_token
 from dioptra_worker.common.garbage import uncollected
 from dioptra_worker.common.processes import process_privacy
 from dioptra_worker.common.processes.job_user import JobUser, become
-from dioptra_worker.homes import import_path, link_downloads
+from dioptra_worker.homes import import_path
 from dioptra_worker.runner.forkserver import shared
+from dioptra_worker.runner.forkserver.children.process_makers import (
+    ForkingMaker,
+    SpawningMaker,
+)
 from dioptra_worker.runner.forkserver.descriptors import open_descriptors
-from dioptra_worker.runner.forkserver.process_makers import ForkingMaker, SpawningMaker
+from dioptra_worker.runner.forkserver.home import home_of_its_own
 from dioptra_worker.runner.forkserver.server import Forkserver
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from dioptra_worker.protocol.forkserver import PreloadedModule
-    from dioptra_worker.runner.forkserver.process_makers import ProcessMaker
-
-HOME = "dioptra-forkserver"
-"""What the names of fork servers' folders begin with."""
+    from dioptra_worker.protocol.forkserver import PreloadedModule, StartLearned
+    from dioptra_worker.runner.forkserver.children.process_makers import ProcessMaker
 
 
 def main() -> None:
@@ -59,6 +52,7 @@ def main() -> None:
         if options.mode in {"fork", "shared"}:
             why, preloaded = warm_up(options.preload, sock=sock)
         of_libraries = open_descriptors() - {sock.fileno(), held}
+        learn = partial(learn_in_fork, grace=options.grace, preloaded=preloaded)
         if options.mode == "shared":
             shared.serve(
                 sock,
@@ -67,11 +61,15 @@ def main() -> None:
                 grace=options.grace,
                 why=why,
                 preloaded=preloaded,
+                learn=learn,
             )
         else:
             maker: ProcessMaker
+            has_own_user = options.user is not None or options.own_user
             if options.mode == "fork" and why is None:
-                maker = ForkingMaker(of_libraries)
+                maker = ForkingMaker(
+                    of_libraries, learn=partial(learn, has_own_user=has_own_user)
+                )
             else:
                 maker = SpawningMaker(
                     options.preload, keep_standby=options.mode != "cold"
@@ -82,36 +80,28 @@ def main() -> None:
                 grace=options.grace,
                 why=why,
                 preloaded=preloaded,
-                has_own_user=options.user is not None or options.own_user,
+                has_own_user=has_own_user,
             ).serve()
 
 
-@contextlib.contextmanager
-def home_of_its_own() -> Iterator[int | None]:
-    """Be where no job has been: what libraries read in a home is nobody's there.
+def learn_in_fork(
+    descriptor: int,
+    request: StartLearned,
+    *,
+    grace: float,
+    preloaded: tuple[PreloadedModule, ...],
+    has_own_user: bool,
+) -> NoReturn:
+    """Become a second fork server, in a fork; see `learned.start`."""
+    from dioptra_worker.runner.forkserver import learned  # noqa: PLC0415 - only there
 
-    Yields:
-        The descriptor that holds the folder, if there is one; no fork should have it.
-    """
-    parent = Path(tempfile.gettempdir())
-    held = None
-    try:
-        remove_stale(parent, kind=HOME)
-        home, held = make_held(parent, f"{HOME}-{owner_token(os.getpid())}-")
-        home.chmod(0o711)  # forks may be other users
-        link_downloads(home, os.environ)
-    except OSError:  # no disk has room: imports do not need any
-        home = Path("/")
-    os.chdir(home)
-    os.environ["HOME"] = str(home)
-    try:
-        yield held
-    finally:  # where what was forked does not come
-        os.chdir("/")
-        if home != Path("/"):
-            remove(home)
-        if held is not None:
-            os.close(held)
+    learned.start(
+        descriptor,
+        request,
+        grace=grace,
+        preloaded=preloaded,
+        has_own_user=has_own_user,
+    )
 
 
 def warm_up(
@@ -126,8 +116,8 @@ def warm_up(
     Returns:
         Why this process must not be forked, None when it may be; what that has cost.
     """
-    from dioptra_worker.runner.forkserver import (  # noqa: PLC0415 - not if cold
-        preload,
+    from dioptra_worker.runner.forkserver import preload  # noqa: PLC0415 - not if cold
+    from dioptra_worker.runner.forkserver.children import (  # noqa: PLC0415 - likewise
         randomness,
     )
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from dioptra_worker.common.processes.memory import resident_bytes
 from dioptra_worker.protocol.forkserver import PreloadedModule
 from dioptra_worker.provenance.surroundings import surroundings
 from dioptra_worker.runner.forkserver.descriptors import STANDARD
@@ -73,10 +74,10 @@ def preload(names: list[str], *, path: Sequence[str] = ()) -> Preloaded:
     for name in ALWAYS_PRELOADED:
         _import(name, found)
     for name in names:
-        started, before = time.monotonic(), _resident_bytes()
+        started, before = time.monotonic(), resident_bytes()
         if _import(name, found):
             seconds = round(time.monotonic() - started, 3)
-            memory = max(0, _resident_bytes() - before)
+            memory = max(0, resident_bytes() - before)
             cost = PreloadedModule(module=name, seconds=seconds, memory=memory)
             found.costs.append(cost)
     prepare_logging()
@@ -95,15 +96,6 @@ def _import(name: str, found: Preloaded) -> bool:
         for each in _threads_and_files():
             found.brought_by.setdefault(each, name)
     return True
-
-
-def _resident_bytes() -> int:
-    """The memory of this process; 0 where its system does not show it."""
-    try:
-        pages = int((_PROC / "statm").read_text().split()[1])
-    except OSError:
-        return 0
-    return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 def _threads_and_files() -> list[str]:

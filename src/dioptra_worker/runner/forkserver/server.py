@@ -40,6 +40,8 @@ from dioptra_worker.protocol.forkserver import (
     SignalProcess,
     StartCloseRun,
     StartDownload,
+    StartLearned,
+    StartRecord,
     StartRunner,
 )
 from dioptra_worker.runner.forkserver.own_state import OwnState
@@ -51,13 +53,15 @@ from dioptra_worker.runner.forkserver.reaper import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from dioptra_worker.protocol.forkserver import (
         ForkserverReport,
         ForkserverRequest,
         PreloadedModule,
         ProcessRequest,
     )
-    from dioptra_worker.runner.forkserver.process_makers import ProcessMaker
+    from dioptra_worker.runner.forkserver.children.process_makers import ProcessMaker
 
 MAX_REMOVED_TOLD = 100
 """Names of what a job left in shared memory that the daemon is told."""
@@ -75,6 +79,8 @@ class Forkserver:
         why: str | None = None,
         preloaded: tuple[PreloadedModule, ...] = (),
         has_own_user: bool = False,
+        top_levels: tuple[str, ...] = (),
+        spoilt_by: Callable[[], str | None] = lambda: None,
     ) -> None:
         """Prepare.
 
@@ -85,7 +91,13 @@ class Forkserver:
             why: Why they are not forked although they should be.
             preloaded: What was imported for them beside our own.
             has_own_user: Whether all that our user has is ours and our runners'.
+            top_levels: The first parts of the names of modules that are kept for jobs.
+            spoilt_by: What has changed of what was imported; None if nothing has.
         """
+        self._top_levels = top_levels
+        self._spoilt_by = spoilt_by
+        self._learned: set[int] = set()
+        self._cleaning: set[int] = set()
         self._has_own_user = has_own_user
         self._own_objects: set[str] = set()
         self._sock = sock
@@ -114,6 +126,7 @@ class Forkserver:
                     mode=self._maker.mode,
                     why=self._why,
                     preloaded=self._preloaded,
+                    top_levels=self._top_levels,
                 )
             )
             while self._handle_events(selector, children, timeout=None):
@@ -165,6 +178,11 @@ class Forkserver:
 
     def _is_spoilt(self) -> bool:
         """Whether the next job would feel what another one has done to us."""
+        if file := self._spoilt_by():
+            sys.stderr.write(
+                f"what jobs wait for is imported anew: {file} has changed\n"
+            )
+            return True
         changed = self._own_state.changed()
         if changed:
             sys.stderr.write(
@@ -194,26 +212,39 @@ class Forkserver:
 
     def _make(self, request: ProcessRequest, descriptors: list[int]) -> int:
         match request:
-            case StartRunner(environment=environment):
+            case StartRunner():
                 objects = JobObjects()
-                pid = self._maker.start_runner(descriptors, environment)
+                pid = self._maker.start_runner(descriptors, request)
                 self._runners[pid] = objects
                 return pid
             case StartCloseRun():
                 return self._maker.start_close_run(request)
             case StartDownload():
                 return self._maker.start_download(descriptors[0], request)
+            case StartRecord():
+                manifest, reports = descriptors
+                return self._maker.start_record(manifest, reports, request)
+            case StartLearned():
+                pid = self._maker.start_learned(descriptors[0], request)
+                self._learned.add(pid)
+                return pid
 
     def _reap_children(self) -> None:
+        self._cleaning -= {pid for pid in self._cleaning if reap(pid)}
         for pid in list(self._children):
             # What is left of a job's group is killed with its leader: nobody could
             # end it later, when the number may be another process's.
             objects = self._runners.get(pid)
-            found = reap(pid, end_rest=self._end_rest if objects else None)
+            has_rest = objects is not None or pid in self._learned
+            found = reap(pid, end_rest=self._end_rest if has_rest else None)
             if found is None:
                 continue
             status, usage = found
             self._children.discard(pid)
+            if pid in self._learned:
+                self._learned.discard(pid)
+                with contextlib.suppress(OSError):  # later, with the next one
+                    self._cleaning.add(self._maker.start_cleanup())
             removed = []
             if objects is not None:
                 del self._runners[pid]
@@ -229,7 +260,7 @@ class Forkserver:
         # another runner lives, it may be its.
         is_last = self._runners.keys() <= {runner}
         kill_orphans(
-            self._children | self._maker.standby_pids(),
+            self._children | self._cleaning | self._maker.standby_pids(),
             session=None if is_last else runner,
             stuck=self._stuck,
         )

@@ -12,21 +12,25 @@ import selectors
 import signal
 import socket
 import subprocess
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, NoReturn
 
 from dioptra_worker.common.processes.interpreter import python
 from dioptra_worker.common.processes.job_user import become, receive_user
 from dioptra_worker.common.processes.orphans import adopt_orphans, kill_orphans
+from dioptra_worker.runner.forkserver.children.process_makers import (
+    ForkingMaker,
+    leave_unreaped,
+)
 from dioptra_worker.runner.forkserver.descriptors import close_all_but
-from dioptra_worker.runner.forkserver.process_makers import ForkingMaker, leave_unreaped
 from dioptra_worker.runner.forkserver.reaper import child_signals, reap
 from dioptra_worker.runner.forkserver.server import Forkserver
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Callable, Collection
 
     from dioptra_worker.common.processes.job_user import JobUser
-    from dioptra_worker.protocol.forkserver import PreloadedModule
+    from dioptra_worker.protocol.forkserver import PreloadedModule, StartLearned
 
 
 def serve(
@@ -37,6 +41,7 @@ def serve(
     grace: float,
     why: str | None,
     preloaded: tuple[PreloadedModule, ...],
+    learn: Callable[..., NoReturn],
 ) -> None:
     """Make a fork server for whoever is handed to us, until nobody can be any more.
 
@@ -47,6 +52,8 @@ def serve(
         grace: Seconds that runners have to end when their daemon is gone.
         why: Why this process must not be forked; None when it may be.
         preloaded: What this process has imported for runners beside our own.
+        learn: Makes a second fork server of a fork of what serves a daemon, given the
+            descriptor, the request, and whether its user has nothing but our runners.
     """
     adopt_orphans()  # of fork servers that somebody has killed
     forkservers: set[int] = set()
@@ -69,7 +76,12 @@ def serve(
             with socket.socket(fileno=descriptors[0]) as daemon:
                 if why is None:
                     pid = _fork(
-                        daemon, of_libraries, user, grace=grace, preloaded=preloaded
+                        daemon,
+                        of_libraries,
+                        user,
+                        grace=grace,
+                        preloaded=preloaded,
+                        learn=partial(learn, has_own_user=user is not None),
                     )
                 else:
                     pid = _start(daemon, user, preload=preload, grace=grace, why=why)
@@ -83,6 +95,7 @@ def _fork(
     *,
     grace: float,
     preloaded: tuple[PreloadedModule, ...],
+    learn: Callable[[int, StartLearned], NoReturn],
 ) -> int:
     if pid := os.fork():
         return pid
@@ -95,7 +108,7 @@ def _fork(
         close_all_but({*of_libraries, daemon.fileno()})
         Forkserver(
             daemon,
-            ForkingMaker(of_libraries),
+            ForkingMaker(of_libraries, learn=learn),
             grace=grace,
             preloaded=preloaded,
             has_own_user=user is not None,

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import socket
 
 from dioptra_worker.common.garbage import uncollected
 from dioptra_worker.common.processes import process_privacy
 from dioptra_worker.homes import import_path
+from dioptra_worker.protocol import codec
 from dioptra_worker.protocol.forkserver import StartRunner
-from dioptra_worker.runner.forkserver.child_setup import become_runner
+from dioptra_worker.runner.forkserver.children.child_setup import become_runner
 from dioptra_worker.runner.forkserver.preload import preload
 
 _READ_SIZE = 1 << 16
@@ -35,7 +35,10 @@ def main() -> None:
             line += waiting.recv(_READ_SIZE)
     if not descriptors:
         os._exit(0)  # the fork server ended and no job came
-    become_runner(descriptors, json.loads(line))
+    request = codec.decode_request(line)
+    if not isinstance(request, StartRunner):
+        raise TypeError(f"a standby becomes a runner, and no other: {request}")
+    become_runner(descriptors, request)
 
 
 if __name__ == "__main__":

@@ -27,7 +27,16 @@ class ArtifactSnapshots(Snapshots):
         output_dir: Path | None = None,
         file_stem: str = "contents",
     ) -> Path:
-        """Save the contents of an artifact's snapshot; see `Artifacts.get_contents`."""
+        """Save the contents of an artifact's snapshot and return the path.
+
+        Args:
+            artifact_id: The artifact.
+            artifact_snapshot_id: Its snapshot.
+            file_type: The kind of archive, for an artifact that is a directory.
+            artifact_path: One file of a directory.
+            output_dir: Where to save; by default the current directory.
+            file_stem: The name to save under.
+        """
         path = f"{self._path(artifact_id)}/{artifact_snapshot_id}/contents"
         return _contents(
             self.transport, path, file_type, artifact_path, output_dir, file_stem

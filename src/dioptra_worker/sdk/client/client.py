@@ -22,7 +22,7 @@ from dioptra_worker.sdk.client.plugins import Plugins
 from dioptra_worker.sdk.client.transport import DioptraResponseProtocol, Transport
 
 if TYPE_CHECKING:
-    from dioptra_worker.sdk.bridge import Bridge
+    from dioptra_worker.sdk.worker.bridge import Bridge
 
 ADDRESS_VARIABLE: Final = "DIOPTRA_API"
 
@@ -31,6 +31,10 @@ T = TypeVar("T")
 
 class DioptraClient(Generic[T]):
     """A client of the REST API; one attribute per collection.
+
+    They are ``users``, ``auth``, ``queues``, ``tags``, ``groups``, ``plugins``,
+    ``plugin_parameter_types``, ``experiments``, ``jobs``, ``entrypoints``, ``models``,
+    ``artifacts`` and ``workflows``.
 
     Args:
         transport: What sends its requests.

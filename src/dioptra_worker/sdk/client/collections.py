@@ -51,7 +51,13 @@ class Users(Collection):
     delete_current_user = endpoint("DELETE current", body="password")
 
     def create(self, username: str, email: str, password: str) -> Any:
-        """Make a user."""
+        """Make a user.
+
+        Args:
+            username: The name to log in with.
+            email: The address.
+            password: The password; it is sent twice, as the API wants it.
+        """
         body = {
             "username": username,
             "email": email,
@@ -63,7 +69,13 @@ class Users(Collection):
     def change_password_by_id(
         self, user_id: str | int, old_password: str, new_password: str
     ) -> Any:
-        """Change a user's password, also one that has run out."""
+        """Change a user's password, also one that has run out.
+
+        Args:
+            user_id: The user.
+            old_password: The present password.
+            new_password: The next one.
+        """
         body = {
             "oldPassword": old_password,
             "newPassword": new_password,
@@ -72,7 +84,12 @@ class Users(Collection):
         return self.transport.send("POST", f"{self.path}/{user_id}/password", json=body)
 
     def change_current_user_password(self, old_password: str, new_password: str) -> Any:
-        """Change the password of the user who is logged in."""
+        """Change the password of the user who is logged in.
+
+        Args:
+            old_password: The present password.
+            new_password: The next one.
+        """
         return self.change_password_by_id("current", old_password, new_password)
 
 

@@ -54,7 +54,15 @@ class NewDrafts(_Drafts):
         index: int = 0,
         page_length: int = 10,
     ) -> Any:
-        """List drafts; ``draft_type`` is ``all``, ``existing`` or ``new``."""
+        """List drafts.
+
+        Args:
+            *resource_ids: The ids of the parents, outermost first.
+            draft_type: ``all``, ``existing`` or ``new``.
+            group_id: Only those of this group.
+            index: How many to skip.
+            page_length: How many to return at most.
+        """
         query = given(
             index=index,
             page_length=page_length,
@@ -64,7 +72,12 @@ class NewDrafts(_Drafts):
         return self.transport.send("GET", self._path(*resource_ids), params=query)
 
     def get_by_id(self, *resource_ids: str | int, draft_id: int) -> Any:
-        """Get one draft."""
+        """Get one draft.
+
+        Args:
+            *resource_ids: The ids of the parents, outermost first.
+            draft_id: The draft.
+        """
         return self.transport.send("GET", f"{self._path(*resource_ids)}/{draft_id}")
 
     def create(
@@ -79,6 +92,7 @@ class NewDrafts(_Drafts):
 
         Raises:
             FieldsValidationError: The group or a field is missing or unknown.
+            FieldNameCollisionError: A field was given in two spellings.
         """
         if "group" in kwargs:
             raise FieldsValidationError("write 'group_id' instead of 'group'")
@@ -94,12 +108,27 @@ class NewDrafts(_Drafts):
         return self.transport.send("POST", self._path(*resource_ids), json=body)
 
     def modify(self, *resource_ids: str | int, draft_id: int, **kwargs: Any) -> Any:
-        """Replace the fields of a draft; all of them must be given."""
+        """Replace the fields of a draft; all of them must be given.
+
+        Args:
+            *resource_ids: The ids of the parents, outermost first.
+            draft_id: The draft.
+            **kwargs: The fields of the draft, all of them.
+
+        Raises:
+            FieldsValidationError: A field is missing or unknown.
+            FieldNameCollisionError: A field was given in two spellings.
+        """
         path = f"{self._path(*resource_ids)}/{draft_id}"
         return self.transport.send("PUT", path, json=self._checked(kwargs))
 
     def delete(self, *resource_ids: str | int, draft_id: int) -> Any:
-        """Delete a draft."""
+        """Delete a draft.
+
+        Args:
+            *resource_ids: The ids of the parents, outermost first.
+            draft_id: The draft.
+        """
         return self.transport.send("DELETE", f"{self._path(*resource_ids)}/{draft_id}")
 
 
@@ -107,18 +136,41 @@ class ModifiedDrafts(_Drafts):
     """Drafts of changes to resources that exist."""
 
     def get_by_id(self, *resource_ids: str | int) -> Any:
-        """Get the draft of a change to a resource."""
+        """Get the draft of a change to a resource.
+
+        Args:
+            *resource_ids: The ids of the resource and its parents, outermost first.
+        """
         return self.transport.send("GET", self._path(*resource_ids))
 
     def create(self, *resource_ids: str | int, **kwargs: Any) -> Any:
-        """Make a draft of a change; all fields must be given."""
+        """Make a draft of a change; all fields must be given.
+
+        Args:
+            *resource_ids: The ids of the resource and its parents, outermost first.
+            **kwargs: The fields of the draft, all of them.
+
+        Raises:
+            FieldsValidationError: A field is missing or unknown.
+            FieldNameCollisionError: A field was given in two spellings.
+        """
         body = self._checked(kwargs)
         return self.transport.send("POST", self._path(*resource_ids), json=body)
 
     def modify(
         self, *resource_ids: str | int, resource_snapshot_id: str | int, **kwargs: Any
     ) -> Any:
-        """Replace the fields of a draft of a change; all of them must be given."""
+        """Replace the fields of a draft of a change; all of them must be given.
+
+        Args:
+            *resource_ids: The ids of the resource and its parents, outermost first.
+            resource_snapshot_id: The state of the resource that is to be changed.
+            **kwargs: The fields of the draft, all of them.
+
+        Raises:
+            FieldsValidationError: A field is missing or unknown.
+            FieldNameCollisionError: A field was given in two spellings.
+        """
         body = {
             "resourceSnapshot": int(resource_snapshot_id),
             "resourceData": self._checked(kwargs),
@@ -126,5 +178,9 @@ class ModifiedDrafts(_Drafts):
         return self.transport.send("PUT", self._path(*resource_ids), json=body)
 
     def delete(self, *resource_ids: str | int) -> Any:
-        """Delete the draft of a change to a resource."""
+        """Delete the draft of a change to a resource.
+
+        Args:
+            *resource_ids: The ids of the resource and its parents, outermost first.
+        """
         return self.transport.send("DELETE", self._path(*resource_ids))

@@ -80,14 +80,27 @@ class EntrypointSnapshots(Snapshots):
         output_dir: Path | None = None,
         file_stem: str = "plugins",
     ) -> Path:
-        """Save the code of the task plugins as an archive and return its path."""
+        """Save the code of the task plugins as an archive and return its path.
+
+        Args:
+            entrypoint_id: The entrypoint.
+            entrypoint_snapshot_id: Its snapshot.
+            file_type: The kind of archive.
+            output_dir: Where to save; by default the current directory.
+            file_stem: The name to save under, without its suffix.
+        """
         path = f"{self._path(entrypoint_id)}/{entrypoint_snapshot_id}/plugins/bundle"
         return save_archive(self.transport, path, file_type, output_dir, file_stem)
 
     def get_artifact_plugins(
         self, entrypoint_id: str | int, entrypoint_snapshot_id: str | int
     ) -> Any:
-        """List the artifact plugins of an entrypoint's snapshot."""
+        """List the artifact plugins of an entrypoint's snapshot.
+
+        Args:
+            entrypoint_id: The entrypoint.
+            entrypoint_snapshot_id: Its snapshot.
+        """
         return self._about(entrypoint_id, entrypoint_snapshot_id, "artifactPlugins")
 
     def get_artifact_plugins_bundle(
@@ -98,7 +111,15 @@ class EntrypointSnapshots(Snapshots):
         output_dir: Path | None = None,
         file_stem: str = "artifact-plugins",
     ) -> Path:
-        """Save the code of the artifact plugins as an archive and return its path."""
+        """Save the code of the artifact plugins as an archive and return its path.
+
+        Args:
+            entrypoint_id: The entrypoint.
+            entrypoint_snapshot_id: Its snapshot.
+            file_type: The kind of archive.
+            output_dir: Where to save; by default the current directory.
+            file_stem: The name to save under, without its suffix.
+        """
         path = (
             f"{self._path(entrypoint_id)}/{entrypoint_snapshot_id}"
             "/artifactPlugins/bundle"
@@ -108,7 +129,13 @@ class EntrypointSnapshots(Snapshots):
     def get_task_graph_global_params(
         self, entrypoint_id: int, entrypoint_snapshot_id: int, swaps: dict[str, str]
     ) -> Any:
-        """List the global parameters that the graph has with these swaps."""
+        """List the global parameters that the graph has with these swaps.
+
+        Args:
+            entrypoint_id: The entrypoint.
+            entrypoint_snapshot_id: Its snapshot.
+            swaps: The chosen task alias by the name of the swap.
+        """
         return self._about(
             entrypoint_id,
             entrypoint_snapshot_id,
@@ -117,7 +144,12 @@ class EntrypointSnapshots(Snapshots):
         )
 
     def get_swaps(self, entrypoint_id: int, entrypoint_snapshot_id: int) -> Any:
-        """List the swaps of an entrypoint's snapshot and their choices."""
+        """List the swaps of an entrypoint's snapshot and their choices.
+
+        Args:
+            entrypoint_id: The entrypoint.
+            entrypoint_snapshot_id: Its snapshot.
+        """
         return self._about(entrypoint_id, entrypoint_snapshot_id, "swaps")
 
     def _about(
@@ -172,11 +204,20 @@ class Entrypoints(Resource):
         self.queues = EntrypointQueues(transport)
 
     def lint(self, content: dict[str, Any]) -> Any:
-        """Check a task graph that is not saved."""
+        """Check a task graph that is not saved.
+
+        Args:
+            content: The body of the request: what an entrypoint is made of.
+        """
         return self.transport.send("POST", f"{self.path}:lint", json=content)
 
     def lint_by_id(self, entrypoint_id: str | int, content: dict[str, Any]) -> Any:
-        """Check a changed task graph of an entrypoint."""
+        """Check a changed task graph of an entrypoint.
+
+        Args:
+            entrypoint_id: The entrypoint.
+            content: The body of the request: what an entrypoint is made of.
+        """
         path = f"{self.path}/{entrypoint_id}:lint"
         return self.transport.send("POST", path, json=content)
 

@@ -18,6 +18,8 @@ class FileTypes(enum.Enum):
     """The kinds of archives that the API hands out.
 
     Attributes:
+        TAR_GZ: A tar archive, compressed with gzip.
+        ZIP: A ZIP archive.
         suffix: How the name of such a file ends.
     """
 

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 class Nested:
     """A collection that many resources have, such as ``/queues/1/tags``.
 
-    Its methods take the ids of the parents as positional arguments.
+    Its methods take the ids of the parents as positional arguments, and raise
+    `SubCollectionUrlError` when these are too few or too many.
 
     Args:
         transport: What sends its requests.
@@ -46,12 +47,24 @@ class Snapshots(Nested):
         page_length: int = 10,
         search: str | None = None,
     ) -> Any:
-        """List the snapshots of a resource."""
+        """List the snapshots of a resource.
+
+        Args:
+            *resource_ids: The ids of the resource and its parents, outermost first.
+            index: How many to skip.
+            page_length: How many to return at most.
+            search: What to look for, in the API's syntax.
+        """
         query = given(index=index, page_length=page_length, search=search)
         return self.transport.send("GET", self._path(*resource_ids), params=query)
 
     def get_by_id(self, *resource_ids: str | int, snapshot_id: int) -> Any:
-        """Get one snapshot of a resource."""
+        """Get one snapshot of a resource.
+
+        Args:
+            *resource_ids: The ids of the resource and its parents, outermost first.
+            snapshot_id: The snapshot.
+        """
         return self.transport.send("GET", f"{self._path(*resource_ids)}/{snapshot_id}")
 
 
@@ -59,23 +72,46 @@ class Tags(Nested):
     """The tags of a resource."""
 
     def get(self, *resource_ids: str | int) -> Any:
-        """List the tags of a resource."""
+        """List the tags of a resource.
+
+        Args:
+            *resource_ids: The ids of the resource and its parents, outermost first.
+        """
         return self.transport.send("GET", self._path(*resource_ids))
 
     def modify(self, *resource_ids: str | int, ids: list[int]) -> Any:
-        """Replace the tags of a resource."""
+        """Replace the tags of a resource.
+
+        Args:
+            *resource_ids: The ids of the resource and its parents, outermost first.
+            ids: The ids of the tags.
+        """
         return self.transport.send("PUT", self._path(*resource_ids), json={"ids": ids})
 
     def append(self, *resource_ids: str | int, ids: list[int]) -> Any:
-        """Add tags to a resource."""
+        """Add tags to a resource.
+
+        Args:
+            *resource_ids: The ids of the resource and its parents, outermost first.
+            ids: The ids of the tags.
+        """
         return self.transport.send("POST", self._path(*resource_ids), json={"ids": ids})
 
     def remove(self, *resource_ids: str | int, tag_id: int) -> Any:
-        """Take one tag from a resource."""
+        """Take one tag from a resource.
+
+        Args:
+            *resource_ids: The ids of the resource and its parents, outermost first.
+            tag_id: The tag.
+        """
         return self.transport.send("DELETE", f"{self._path(*resource_ids)}/{tag_id}")
 
     def remove_all(self, *resource_ids: str | int) -> Any:
-        """Take all tags from a resource."""
+        """Take all tags from a resource.
+
+        Args:
+            *resource_ids: The ids of the resource and its parents, outermost first.
+        """
         return self.transport.send("DELETE", self._path(*resource_ids))
 
 

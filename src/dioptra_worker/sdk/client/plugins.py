@@ -61,7 +61,17 @@ class PluginFiles(Resource):
         artifact_tasks: list[dict[str, Any]] | None = None,
         description: str | None = None,
     ) -> Any:
-        """Replace a file of a plugin and its tasks; arguments as for `create`."""
+        """Replace a file of a plugin and its tasks.
+
+        Args:
+            plugin_id: The plugin.
+            plugin_file_id: The file.
+            filename: The file's name, such as ``tasks.py``.
+            contents: The Python code.
+            function_tasks: Its function tasks: name, inputParams, outputParams.
+            artifact_tasks: Its artifact tasks: name, outputParams.
+            description: A sentence for people.
+        """
         return self.transport.send(
             "PUT",
             f"/plugins/{plugin_id}/files/{plugin_file_id}",
@@ -80,7 +90,15 @@ class PluginSnapshots(Snapshots):
         output_dir: Path | None = None,
         file_stem: str = "task-plugins",
     ) -> Path:
-        """Save the files of a plugin's snapshot as an archive and return its path."""
+        """Save the files of a plugin's snapshot as an archive and return its path.
+
+        Args:
+            plugin_id: The plugin.
+            plugin_snapshot_id: Its snapshot.
+            file_type: The kind of archive.
+            output_dir: Where to save; by default the current directory.
+            file_stem: The name to save under, without its suffix.
+        """
         path = f"{self._path(plugin_id)}/{plugin_snapshot_id}/files/bundle"
         return save_archive(self.transport, path, file_type, output_dir, file_stem)
 

@@ -14,12 +14,10 @@ import requests
 from urllib3 import Retry
 
 from dioptra_worker.api import USER_AGENT
-from dioptra_worker.common.network.bounded_http import (
-    BoundedSession,
-    cookie_for,
-    download_pace,
-    pieces,
-)
+from dioptra_worker.common.network.answer_pieces import pieces
+from dioptra_worker.common.network.bounded_http import BoundedSession
+from dioptra_worker.common.network.origins import cookie_for
+from dioptra_worker.common.network.paced_connections import download_pace
 from dioptra_worker.common.text import strict_json
 from dioptra_worker.sdk.client.errors import (
     APIConnectionError,
@@ -33,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from dioptra_worker.sdk.bridge import Bridge, Session
+    from dioptra_worker.sdk.worker.bridge import Bridge, Session
 
 API_ROOT: Final = "api/v1"
 _SUCCESS: Final = 2

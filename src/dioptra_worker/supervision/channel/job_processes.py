@@ -43,6 +43,7 @@ class JobProcesses:
         self.is_full = False
         self._connections: dict[int, socket.socket] = {}
         self._last_number = 0
+        self._is_closed = False
         self._lock = threading.Lock()
 
     def listen(self, path: Path, *, user: int | None = None) -> str:
@@ -66,7 +67,11 @@ class JobProcesses:
         except OSError:
             listener.close()
             return ""
-        self.listener = listener
+        with self._lock:
+            if self._is_closed:
+                listener.close()
+                return ""
+            self.listener = listener
         return str(path)
 
     def accept(self) -> list[tuple[int, socket.socket]]:
@@ -120,8 +125,9 @@ class JobProcesses:
     def close(self) -> None:
         """Hang up on all of them."""
         with self._lock:
+            self._is_closed = True
             for sock in self._connections.values():
                 sock.close()
             self._connections.clear()
-        if self.listener is not None:
-            self.listener.close()
+            if self.listener is not None:
+                self.listener.close()

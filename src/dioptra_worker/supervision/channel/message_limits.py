@@ -7,6 +7,7 @@ with its plan, the daemon compares.
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -17,14 +18,18 @@ from dioptra_worker.protocol.messages import (
     MAX_IMPORTS,
     ArtifactStored,
     BatchClaimRequest,
+    DirectMetric,
+    JobFact,
     Log,
     Metric,
     ModuleImported,
+    OutputFile,
     RunnerResult,
     RunStarted,
     ServiceState,
     StepEnded,
     StepStarted,
+    VariableTooLate,
 )
 from dioptra_worker.protocol.metric_rules import name_problem, value_problem
 from dioptra_worker.protocol.run_rules import (
@@ -50,12 +55,25 @@ MAX_REFUSALS = 1000
 """Messages that are not a job's own until it fails for them."""
 MAX_REASON = 10_000
 """Characters of why a job failed; what is longer is cut, and in full in its log."""
+MAX_OUTPUT_FILES = 100_000
+"""Files of output artifacts of one job whose digests are kept."""
+MAX_FACTS = 200
+"""Facts of a job that decide whether its results come out alike again."""
+MAX_DIRECT_METRICS = 10_000
+"""Metrics of one job that it gave to MLflow itself and that are counted."""
+MAX_FACT = 1000
+"""Characters of a fact; what is longer is cut."""
+MAX_PATH = 4096
+"""Characters of the path of a file in an artifact."""
 MAX_MODULE_NAME = 200
 """Characters of a module's full name."""
 LONGEST_IMPORT = 600.0
 """Seconds that the import of a module is believed to have taken at most."""
 MAX_NAME = 1000
 """Characters of a logger's or a step's name; what is longer is cut."""
+
+_SHA256 = re.compile("[0-9a-f]{64}")
+_ETAG = re.compile("([0-9a-f]{32}(-[0-9]{1,5})?)?")
 
 SERVICES = {"MLflow", "the artifact store"}
 """What a runner waits for."""
@@ -78,6 +96,7 @@ class MessageChecks:
         self._metrics = 0
         self._batch_text = 0
         self._imports = 0
+        self._output_files = self._facts = self._direct_metrics = 0
         self._refusals = 0
 
     def checked(self, message: RunnerMessage) -> RunnerMessage:
@@ -93,9 +112,10 @@ class MessageChecks:
                 self._check_metric(message)
             case RunStarted():
                 self._check_run(message)
-            case ArtifactStored(name=name, uri=uri):
-                if len(name) > MAX_NAME or len(uri) > MAX_URI:
-                    raise NotBelieved("an artifact's name or address is too long")
+            case ArtifactStored() | OutputFile():
+                self._check_artifact(message)
+            case JobFact() | DirectMetric():
+                self._check_fact(message)
             case ServiceState() if message.service not in SERVICES:
                 raise NotBelieved(f"no job waits for {message.service!r:.80}")
             case BatchClaimRequest():
@@ -144,11 +164,37 @@ class MessageChecks:
             raise NotBelieved(problem)
         self._has_run = True
 
+    def _check_fact(self, message: JobFact | DirectMetric) -> None:
+        if isinstance(message, JobFact):
+            self._facts += 1
+            if self._facts > MAX_FACTS:
+                raise NotBelieved("no job has that many facts")
+            return
+        self._direct_metrics += 1
+        if self._direct_metrics > MAX_DIRECT_METRICS or message.points < 0:
+            raise NotBelieved("no job has that many metrics in MLflow")
+
+    def _check_artifact(self, message: ArtifactStored | OutputFile) -> None:
+        if isinstance(message, ArtifactStored):
+            if len(message.name) > MAX_NAME or len(message.uri) > MAX_URI:
+                raise NotBelieved("an artifact's name or address is too long")
+            return
+        self._output_files += 1
+        if (
+            self._output_files > MAX_OUTPUT_FILES
+            or len(message.artifact) > MAX_NAME
+            or len(message.path) > MAX_PATH
+            or message.size < 0
+            or _SHA256.fullmatch(message.sha256) is None
+            or _ETAG.fullmatch(message.etag) is None
+        ):
+            raise NotBelieved(f"no runner stores the file {message.path!r:.80}")
+
     def _check_import(self, message: ModuleImported) -> None:
         parts = message.module.split(".")
         self._imports += 1
         if (
-            self._imports > MAX_IMPORTS
+            self._imports > 2 * MAX_IMPORTS  # those it waited for, and the others
             or len(message.module) > MAX_MODULE_NAME
             or not all(part.isascii() and part.isidentifier() for part in parts)
             or message.seconds < 0
@@ -184,6 +230,11 @@ def _shortened(message: RunnerMessage) -> RunnerMessage:
             return replace(message, seconds=min(seconds, LONGEST_IMPORT))
         case BatchClaimRequest(error=error):
             return replace(message, error=shortened(error, MAX_ELEMENT_ERROR))
+        case JobFact(name=name, value=value):
+            name, value = shortened(name, MAX_NAME), shortened(value, MAX_FACT)
+            return replace(message, name=name, value=value)
+        case DirectMetric(name=name) | VariableTooLate(name=name):
+            return replace(message, name=shortened(name, MAX_NAME))
         case RunnerResult(reason=reason):
             return replace(message, reason=shortened(reason, MAX_REASON))
     return message

@@ -16,6 +16,8 @@ from dioptra_worker.errors import ForkserverLost, RunnerError
 from dioptra_worker.protocol import codec
 from dioptra_worker.protocol.forkserver import (
     ForkserverReady,
+    ImportBegun,
+    LearningRefused,
     ProcessEnded,
     ProcessRefused,
     ProcessStarted,
@@ -51,6 +53,9 @@ class ForkserverClient:
         ready: Set when it hands out runners without delay, or has ended.
         was_ready: Whether it ever did.
         preloaded: What it has imported for runners beside our own, once it is ready.
+        top_levels: The first parts of the names of all that it keeps for jobs.
+        importing: What it imports, of one that has yet to show that it is fit.
+        refused: Why it is not.
     """
 
     def __init__(
@@ -70,6 +75,9 @@ class ForkserverClient:
         self.ended = False
         self.was_ready = False
         self.preloaded: tuple[PreloadedModule, ...] = ()
+        self.top_levels: frozenset[str] = frozenset()
+        self.importing = ""
+        self.refused: LearningRefused | None = None
         self._closing = False
         self.ready = threading.Event()
         self._is_over = threading.Event()
@@ -81,9 +89,18 @@ class ForkserverClient:
         return self._forkserver.pid
 
     def request_process(
-        self, request: ProcessRequest, descriptors: list[int]
+        self,
+        request: ProcessRequest,
+        descriptors: list[int],
+        *,
+        timeout: float = START_TIMEOUT,
     ) -> ProcessHandle:
         """Have a process made.
+
+        Args:
+            request: What process.
+            descriptors: What it is given.
+            timeout: Seconds that this may take; the fork server is ended then.
 
         Raises:
             ForkserverLost: If it has ended, so that another may be asked.
@@ -96,10 +113,10 @@ class ForkserverClient:
                 raise ForkserverLost("the fork server process has ended")
             self._pending.append(reply)
         self.send(request, descriptors)
-        if not reply.arrived.wait(START_TIMEOUT):
+        if not reply.arrived.wait(timeout):
             self._forkserver.kill()  # it is stuck: the next request starts another
             raise RunnerError(
-                f"the fork server gave no process within {START_TIMEOUT:g} seconds"
+                f"the fork server gave no process within {timeout:g} seconds"
             )
         if reply.refused:
             raise RunnerError(f"no process could be started: {reply.refused}")
@@ -153,6 +170,16 @@ class ForkserverClient:
         self._forkserver.wait()
         self._forkserver.sock.close()
 
+    def running(self) -> list[ProcessHandle]:
+        """Its processes that have not ended."""
+        with self._lock:
+            return list(self._processes.values())
+
+    def has_made(self, process: ProcessHandle) -> bool:
+        """Whether a process is one of its, and has not ended."""
+        with self._lock:
+            return self._processes.get(process.pid) is process
+
     def kill(self) -> None:
         """End it at once: whoever waits for a process of it learns that."""
         self._forkserver.kill()
@@ -189,8 +216,13 @@ class ForkserverClient:
 
     def _handle(self, report: ForkserverReport) -> None:
         match report:
+            case ImportBegun(module=module):
+                self.importing = module
+            case LearningRefused():
+                self.refused = report
             case ForkserverReady(pid=pid, why=why, preloaded=preloaded):
                 self.preloaded = preloaded
+                self.top_levels = frozenset(report.top_levels)
                 self._process = identify(pid)
                 if self._process is not None:
                     self._forkserver.recognise(self._process)
@@ -204,7 +236,8 @@ class ForkserverClient:
                         why,
                     )
             case ProcessStarted(pid=pid):
-                process = ProcessHandle(pid)
+                user = self._forkserver.user
+                process = ProcessHandle(pid, None if user is None else user.uid)
                 with self._lock:
                     self._processes[pid] = process
                     reply = self._pending.popleft()

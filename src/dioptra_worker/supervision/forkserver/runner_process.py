@@ -41,11 +41,13 @@ class ProcessHandle:
 
     Attributes:
         pid: Its process id, also its group's.
+        user: The number of the user that it is; None for our own.
         ended: Set when it has ended.
         exit: How, once it has.
     """
 
     pid: int
+    user: int | None = None
     ended: threading.Event = field(default_factory=threading.Event)
     exit: ProcessExit | None = None
     _callbacks: list[Callable[[], None]] = field(default_factory=list)

@@ -1,7 +1,8 @@
 """Users for jobs: which there are, which are free, and what is left of one.
 
 A user belongs to one fork server at a time, and so to one slot. That no other worker of
-this machine has it, a lock on a file says that only the worker's own user can reach.
+this machine, or of a container that shares a folder of jobs, has it, locks on files say
+that only the worker's own user can reach.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import os
 import pwd
 import signal
 import subprocess
+import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -47,7 +49,7 @@ class JobUsers:
     def __init__(
         self,
         numbers: Sequence[int],
-        locks: Path,
+        locks: Sequence[Path],
         *,
         groups: tuple[int, ...] = (),
         downloads: Path | None = None,
@@ -56,7 +58,8 @@ class JobUsers:
 
         Args:
             numbers: Those that there are.
-            locks: The folder that says which are taken, on this machine.
+            locks: The folders that say which are taken: each of them among workers
+                that share it.
             groups: Further groups of each.
             downloads: The folder that all may change, for what libraries download.
         """
@@ -92,13 +95,19 @@ class JobUsers:
 
     def _lock(self, uid: int) -> bool:
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-        file = os.open(self._locks / str(uid), flags, 0o600)
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            os.close(file)
-            return False
-        return True  # as long as this process lives: the descriptor stays open
+        with contextlib.ExitStack() as opened:
+            for folder in self._locks:
+                make_private(folder)  # somebody may have removed it since we began
+                # It is never removed: whoever has opened it and is about to lock it
+                # would have a lock that no other worker sees.
+                file = os.open(folder / str(uid), flags, 0o600)
+                opened.callback(os.close, file)
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except OSError:
+                    return False
+            opened.pop_all()  # as long as this process lives: they stay open
+        return True
 
 
 def has_account(uid: int) -> bool:
@@ -110,20 +119,30 @@ def has_account(uid: int) -> bool:
     return True
 
 
-def lock_folder(otherwise: Path) -> Path:
-    """The folder for locks on users: one for the machine, or else one of our own.
+def lock_folders(work_dir: Path) -> list[Path]:
+    """The folders for locks on users: one for the machine, and where jobs meet.
+
+    Two containers may share the work folder, or the one for temporary files, and
+    nothing else: jobs of both must not be the same user there.
 
     Args:
-        otherwise: Where to make it if the system's own place cannot be written to.
+        work_dir: The work folder.
 
     Raises:
-        OSError: If it cannot be made, or somebody else could change it.
+        OSError: If none can be made, or somebody else could change them.
     """
-    for folder in (LOCKS, otherwise):
+    temporary = Path(tempfile.gettempdir(), LOCKS.name)
+    wanted, made = (LOCKS, temporary, work_dir / "users"), []
+    for folder in wanted:
         with contextlib.suppress(OSError):
             make_private(folder)
-            return folder
-    raise OSError(f"neither {LOCKS} nor {otherwise} can be a folder of the worker's")
+            made.append(folder)
+    if not made:
+        *others, last = map(str, wanted)
+        raise OSError(
+            f"neither {', '.join(others)} nor {last} can be a folder of the worker's"
+        )
+    return made
 
 
 def clean_up_after(user: JobUser) -> int:

@@ -28,7 +28,7 @@ from dioptra_worker.supervision.job_users.assignment import (
     COUNT,
     JobUsers,
     has_account,
-    lock_folder,
+    lock_folders,
 )
 from dioptra_worker.supervision.job_users.gpus import gpu_groups, reason_against_gpus
 from dioptra_worker.supervision.job_users.needs import (
@@ -107,7 +107,7 @@ def choose_job_users(
     return Choice(
         JobUsers(
             trial.users,
-            lock_folder(work_dir / "users"),
+            lock_folders(work_dir),
             groups=trial.groups,
             downloads=trial.downloads,
         )
@@ -163,7 +163,7 @@ class _Trial:
         mode = stat.S_IMODE(self._work_dir.stat().st_mode)
         reason = ""
         try:
-            lock_folder(self._work_dir / "users")
+            lock_folders(self._work_dir)
             open_way(self._work_dir)
             changed = self._downloads()
             if private is not None:

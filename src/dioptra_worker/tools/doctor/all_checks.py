@@ -24,6 +24,7 @@ from dioptra_worker.tools.doctor.checks import (
 )
 from dioptra_worker.tools.doctor.checks import store as store_check
 from dioptra_worker.tools.doctor.checks import tracking as tracking_check
+from dioptra_worker.tools.doctor.checks.listening import refusal
 from dioptra_worker.tools.doctor.examination import LATE, Check, examine
 from dioptra_worker.tools.doctor.finding import Finding, Result, warn
 
@@ -104,6 +105,7 @@ def _service_checks(
             run=partial(api.check, settings, queues),
             fix=api.REACH,
             imports=("dioptra_worker.daemon.daemon",),
+            refusal=partial(refusal, api.NAME, settings.api_url, api.REACH),
         )
     ]
     trial = tracking_check.Trial()
@@ -114,12 +116,14 @@ def _service_checks(
             run=partial(tracking_check.check, uri, trial, timeout=timeout),
             fix=tracking_check.REACH,
             imports=tracking_check.IMPORTS,
+            refusal=partial(refusal, tracking_check.NAME, uri, tracking_check.REACH),
         ),
         Check(
             name=store_check.NAME,
-            run=partial(store_check.check, endpoint, trial),
+            run=partial(store_check.check, endpoint, trial, timeout=timeout),
             fix=store_check.REACH,
             imports=store_check.IMPORTS,
+            refusal=partial(store_check.refusal, endpoint, trial),
         ),
     ]
 

@@ -32,6 +32,8 @@ class Check:
         fix: What to do when it gives no answer.
         imports: Modules to import first; that takes its time, and does not count.
         timeout: Seconds that it may take if the usual ones are too few.
+        refusal: Sees, before the imports, whether there is anything to try out: what
+            it finds is all that is found then.
     """
 
     name: str
@@ -39,6 +41,7 @@ class Check:
     fix: str = ""
     imports: tuple[str, ...] = ()
     timeout: float = 0.0
+    refusal: Callable[[], Finding | None] = lambda: None
 
 
 def examine(
@@ -109,6 +112,11 @@ class _Run:
 
     def _work(self) -> None:
         try:
+            since = time.monotonic()
+            refusal = self.check.refusal()
+            if refusal is not None:
+                self._results.append(_timed(refusal, time.monotonic() - since))
+                return
             for module in self.check.imports:
                 importlib.import_module(module)
             since = time.monotonic()

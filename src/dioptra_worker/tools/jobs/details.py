@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from dioptra_worker.api.models import Job
+from dioptra_worker.common.background import Pool
 from dioptra_worker.errors import NotFound
 from dioptra_worker.provenance import BadValue
 from dioptra_worker.settings import DATA_PARAMETERS
@@ -15,11 +15,12 @@ from dioptra_worker.tools.jobs.formatting import run_page
 from dioptra_worker.tools.jobs.job_row import JobRow
 from dioptra_worker.tools.jobs.job_types import read_job_types
 from dioptra_worker.tools.jobs.listing import Listed
+from dioptra_worker.tools.jobs.reason import read_reason
 from dioptra_worker.tools.jobs.worker_run import worker_run_of
 from dioptra_worker.tools.resources.timeline import Timeline
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Callable, Collection, Mapping
     from datetime import datetime
 
     from dioptra_worker.api.client import DioptraApi
@@ -44,8 +45,11 @@ class Details:
         artifacts: What it has stored.
         run_id: Its MLflow run, once there is one.
         run_page: That run's page, where MLflow's address is known.
+        receipt: Whether all that it sent has arrived, as its run says; empty if that
+            is not known.
         worker_run: What made its results; None where its entrypoint was deleted.
         configuration_id: The id of the worker run's configuration.
+        reason: Why it has failed, with the step; empty if it has not.
     """
 
     listed: Listed
@@ -60,6 +64,8 @@ class Details:
     run_page: str | None
     worker_run: WorkerRun | None
     configuration_id: str
+    reason: str = ""
+    receipt: str = ""
 
     @property
     def job(self) -> JobRow:
@@ -74,6 +80,7 @@ def read_details(
     *,
     mlflow: str | None,
     data_parameters: Collection[str] = DATA_PARAMETERS,
+    receipt_of: Callable[[str], str] = lambda _run_id: "",
 ) -> Details:
     """Read all that the API knows of a job, but for its log.
 
@@ -84,21 +91,24 @@ def read_details(
         mlflow: The address of MLflow's pages, if it is known.
         data_parameters: Those that say what to work on, and are no part of a worker
             run.
+        receipt_of: Tells the receipt of a run; it may be asked in any thread.
 
     Raises:
         NotFound: There is no such job.
         ServiceError: The API refused, or cannot be asked.
     """
     body = client.job(job_id)
-    with ThreadPoolExecutor(6) as pool:
+    with Pool("dioptra-details", max_parallel=7) as pool:
         timeline = pool.submit(client.timeline, job_id)
         parameters = pool.submit(api.parameters, job_id)
         inputs = pool.submit(api.artifact_parameters, job_id)
         metrics = pool.submit(client.metrics, job_id)
         artifacts = pool.submit(client.artifacts, job_id)
         job_types = pool.submit(read_job_types, client)
-        run_id = api.mlflow_run(job_id)
         job = JobRow.read(body)
+        reason = pool.submit(read_reason, client, job)
+        run_id = api.mlflow_run(job_id)
+        receipt = pool.submit(receipt_of, run_id) if run_id else None
         listed = Listed(
             job=job,
             job_type=job_types.result().of(job),
@@ -111,6 +121,7 @@ def read_details(
             listed=listed,
             worker_run=worker_run,
             configuration_id=configuration,
+            reason=reason.result(),
             snapshot_id=body["entrypoint"]["snapshotId"],
             timeout=body["timeout"],
             parameters=parameters.result(),
@@ -122,6 +133,7 @@ def read_details(
             artifacts=tuple(artifacts.result()),
             run_id=run_id,
             run_page=run_page(mlflow, run_id) if mlflow and run_id else None,
+            receipt=receipt.result() if receipt is not None else "",
         )
 
 
@@ -172,6 +184,7 @@ def dump_details(
         parked: Why it is parked, if it is.
     """
     return dump_listed(details.listed, now, parked) | {
+        "reason": details.reason or None,
         "entrypoint_snapshot_id": details.snapshot_id,
         "timeout": details.timeout,
         "waited_seconds": details.listed.timeline.waited,
@@ -186,6 +199,7 @@ def dump_details(
         "artifacts": [asdict(artifact) for artifact in details.artifacts],
         "mlflow_run": details.run_id,
         "mlflow_page": details.run_page,
+        "receipt": details.receipt or None,
         "worker_run": _dump_run(details),
     }
 

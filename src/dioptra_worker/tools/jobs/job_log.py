@@ -32,14 +32,17 @@ class Section:
     """A part of a log.
 
     Attributes:
-        number: Its place in the log, from 0.
+        number: The number of its first record.
         title: What to call it.
         step: The step that it is about; None before the first and after the last.
+        is_continued: Whether it began earlier, nobody knows where: the log was read
+            from there on.
     """
 
     number: int
     title: str
     step: str | None = None
+    is_continued: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,11 +93,16 @@ class Entry:
 
 
 class LogSections:
-    """Divides a log into sections while it is read, from its first record on."""
+    """Divides a log into sections while it is read.
 
-    def __init__(self) -> None:
-        self._section = Section(0, "Preparation")
-        self._count = 0
+    Args:
+        start: The number of the record from which it is read on.
+    """
+
+    def __init__(self, start: int = 0) -> None:
+        continued = Section(start, "Continued", is_continued=True)
+        self._section = continued if start else Section(0, "Preparation")
+        self._count = start
 
     def assign(self, lines: Iterable[LogLine]) -> Iterator[Entry]:
         """Say of each record, in order, what part of the log it belongs to."""
@@ -127,7 +135,7 @@ class LogSections:
             step = found[1].strip()
             title = f"Step: {step}"
         if title is not None:
-            self._section = Section(self._section.number + 1, title, step)
+            self._section = Section(self._count, title, step)
 
 
 def _is_ours(logger: str) -> bool:

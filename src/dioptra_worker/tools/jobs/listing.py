@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import itertools
 import threading
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from dioptra_worker.api.models import StatusChange
+from dioptra_worker.common.background import Pool
 from dioptra_worker.errors import NotFound
 from dioptra_worker.tools.jobs.job_row import JobRow
 from dioptra_worker.tools.jobs.job_types import JobTypes, read_job_types
-from dioptra_worker.tools.resources.errors import Unknown
+from dioptra_worker.tools.resources.names import id_of, refuse_unknown
 from dioptra_worker.tools.resources.timeline import Timeline
 
 if TYPE_CHECKING:
@@ -140,7 +140,7 @@ class Listing:
             skip: How many to leave out, for a page further on.
 
         Raises:
-            Unknown: There is no such experiment.
+            Unknown: There is no such experiment; with those that are near.
             ServiceError: The API refused, or cannot be asked.
         """
         with self._lock:
@@ -150,6 +150,18 @@ class Listing:
             finally:  # what is known need not be asked for again, even after Ctrl-C
                 self._cache.save()
         return Found(found, more=len(chosen) > limit)
+
+    def refuse_unknown(self, wanted: Filter) -> None:
+        """Refuse a filter that finds nothing since a name in it is mistyped.
+
+        Raises:
+            Unknown: There is no such queue, entrypoint or user; with those that are
+                near.
+            ServiceError: The API refused, or cannot be asked.
+        """
+        refuse_unknown(self._client, "queues", wanted.queue)
+        refuse_unknown(self._client, "entrypoints", wanted.entrypoint)
+        refuse_unknown(self._client, "users", wanted.user)
 
     def _chosen(
         self, wanted: Filter, *, skip: int, count: int
@@ -168,7 +180,7 @@ class Listing:
         if wanted.status is not None:
             query["status"] = wanted.status
         if wanted.experiment is not None:
-            query["experiment"] = self._experiment(wanted.experiment)
+            query["experiment"] = id_of(self._client, "experiments", wanted.experiment)
         seen: dict[int, JobRow] = {}
         # Where the API can filter, that is less than going on behind what is known.
         if (self._cache.rest == 0 or not query) and self._refresh():
@@ -224,14 +236,6 @@ class Listing:
         self._cache.replace(merged, rest=rest)
         return True
 
-    def _experiment(self, name: str) -> int:
-        found = self._client.find("experiments", name)
-        if found is None and name.isdigit():
-            found = int(name)
-        if found is None:
-            raise Unknown(f"the API has no experiment {name!r}")
-        return found
-
     def _with_timelines(
         self, jobs: Sequence[JobRow], job_types: JobTypes
     ) -> tuple[Listed, ...]:
@@ -241,7 +245,7 @@ class Listing:
         missing = [
             job for job in jobs if job.status != "queued" and known[job.id] is None
         ]
-        with ThreadPoolExecutor(PARALLEL_REQUESTS) as pool:
+        with Pool("dioptra-listing", max_parallel=PARALLEL_REQUESTS) as pool:
             reading = zip(missing, pool.map(self._timeline, missing), strict=True)
             for done, (job, read) in enumerate(reading, start=1):
                 cache.put_timeline(job, read)

@@ -37,6 +37,7 @@ def follow(
     *,
     on_wait: Callable[[ServiceUnavailable], None] = lambda _error: None,
     on_end: Callable[[str], None] = lambda _status: None,
+    on_look: Callable[[JobRow], object] = lambda _job: None,
     sleep: Callable[[float], object] = time.sleep,
 ) -> Iterator[Entry]:
     """Yield a job's log, what is there and then what comes, until the job has ended.
@@ -48,6 +49,7 @@ def follow(
         job_id: The job.
         on_wait: Told once for each time that the API is away.
         on_end: Told the status in the end.
+        on_look: Told of the job as it is, again and again.
         sleep: Waits; may raise to give up.
 
     Raises:
@@ -75,4 +77,5 @@ def follow(
         if job.has_ended:
             on_end(job.status)
             return
+        on_look(job)
         sleep(POLL_INTERVAL)

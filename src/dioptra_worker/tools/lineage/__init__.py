@@ -4,6 +4,7 @@ The daemon stamps what it runs (`dioptra_worker.provenance`); here is what peopl
 with the stamps. Nothing of it is needed to run a job. Start reading at `runs`.
 """
 
+from dioptra_worker.tools.lineage.errors import LineageError, NoSuchRun, NotYours
 from dioptra_worker.tools.lineage.publishing import PersonalRun
 
-__all__ = ["PersonalRun"]
+__all__ = ["LineageError", "NoSuchRun", "NotYours", "PersonalRun"]

@@ -11,12 +11,12 @@ from dioptra_worker.broker.connection import connect
 from dioptra_worker.errors import SettingsError
 from dioptra_worker.provenance import Parameter
 from dioptra_worker.settings import secret
-from dioptra_worker.tools.jobs.control.submission import entrypoint_id
 from dioptra_worker.tools.jobs.worker_run import data_parameters
 from dioptra_worker.tools.lineage.configurations import Configurations
 from dioptra_worker.tools.lineage.errors import NotYours
-from dioptra_worker.tools.lineage.mlflow_api import MlflowApi
+from dioptra_worker.tools.lineage.mlflow_api import ANSWER_TIMEOUT, MlflowApi
 from dioptra_worker.tools.lineage.runs import Runs
+from dioptra_worker.tools.resources.names import id_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -34,15 +34,29 @@ def open_runs(environment: Mapping[str, str]) -> Runs:
     Raises:
         SettingsError: It names none.
     """
+    return Runs(open_mlflow(environment))
+
+
+def open_mlflow(
+    environment: Mapping[str, str], *, timeout: float = ANSWER_TIMEOUT
+) -> MlflowApi:
+    """The MLflow server that the environment names; the caller closes it.
+
+    Args:
+        environment: Names it.
+        timeout: Seconds that an answer may take.
+
+    Raises:
+        SettingsError: It names none.
+    """
     where = "where worker runs are recorded, such as http://localhost:5000"
     address = _address(environment, TRACKING, where)
-    return Runs(
-        MlflowApi(
-            address,
-            username=secret("MLFLOW_TRACKING_USERNAME", environment) or "",
-            password=secret("MLFLOW_TRACKING_PASSWORD", environment) or "",
-            token=secret("MLFLOW_TRACKING_TOKEN", environment) or "",
-        )
+    return MlflowApi(
+        address,
+        username=secret("MLFLOW_TRACKING_USERNAME", environment) or "",
+        password=secret("MLFLOW_TRACKING_PASSWORD", environment) or "",
+        token=secret("MLFLOW_TRACKING_TOKEN", environment) or "",
+        timeout=timeout,
     )
 
 
@@ -69,7 +83,7 @@ def open_configurations(
         SettingsError: The environment names no MLflow server.
         Unknown: There is no such entrypoint.
     """
-    body = client.entrypoint(entrypoint_id(client, entrypoint))
+    body = client.entrypoint(id_of(client, "entrypoints", entrypoint))
     return Configurations(
         open_runs(environment).mlflow,
         entrypoint_id=body["id"],
@@ -96,7 +110,7 @@ def refuse_without(
         NotYours: They may not.
         ServiceError: The API refused, or does not answer.
     """
-    body = client.entrypoint(entrypoint_id(client, entrypoint))
+    body = client.entrypoint(id_of(client, "entrypoints", entrypoint))
     path = f"groups/{body['group']['id']}"
     group = api.request("GET", path)
     me = client.whoami()

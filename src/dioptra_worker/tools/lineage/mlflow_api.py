@@ -114,6 +114,21 @@ class MlflowApi:
         }
         return self._pages("runs/search", "runs", query)
 
+    def run(self, run_id: str) -> dict[str, Any]:
+        """A run as MLflow shows it."""
+        body = self._call("GET", "runs/get", params={"run_id": run_id})
+        run: dict[str, Any] = body["run"]
+        return run
+
+    def points(self, run_id: str, metric: str) -> list[tuple[float, int]]:
+        """Value and step of each point of a run's metric, in order."""
+        query = {"run_id": run_id, "metric_key": metric}
+        body = self._call("GET", "metrics/get-history", params=query)
+        return [
+            (float(point["value"]), int(point.get("step", 0)))
+            for point in body.get("metrics", [])
+        ]
+
     def create_run(
         self, experiment: str, *, name: str, tags: Mapping[str, str], now: int
     ) -> dict[str, Any]:

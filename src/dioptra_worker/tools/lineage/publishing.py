@@ -80,6 +80,11 @@ class PersonalRun:
     def metric(self, name: str, value: float, step: int = 0) -> None:
         """Publish a metric; the same name and step again replaces it.
 
+        Args:
+            name: Letters, digits and underscores, not beginning with a digit.
+            value: The value, in whatever unit you measure.
+            step: Where in the series, such as the epoch.
+
         Raises:
             ServiceError: The API refused, or does not answer.
         """

@@ -19,7 +19,7 @@ from dioptra_worker.daemon.job.running.batch_claims import BatchClaims
 from dioptra_worker.errors import SettingsError
 from dioptra_worker.protocol.messages import BatchClaimReply, BatchClaimRequest
 from dioptra_worker.provenance import RUN_VARIABLE, typed_defaults, with_defaults
-from dioptra_worker.sdk.bridge import JobContext, Session
+from dioptra_worker.sdk.worker.bridge import JobContext, Session
 from dioptra_worker.settings import secret
 from dioptra_worker.tools.lineage.connections import BROKER, open_runs
 from dioptra_worker.tools.lineage.personal_runs import PersonalRuns

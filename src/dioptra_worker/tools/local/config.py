@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hmac
 import json
 import secrets
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dioptra_worker.common.files.plain_file import write_whole
+from dioptra_worker.common.files.removal import remove
 from dioptra_worker.common.files.trusted_folder import check
 from dioptra_worker.tools.local.errors import NoStack, StackError
 from dioptra_worker.tools.local.ports import HOST
@@ -91,6 +93,14 @@ class StackConfig:
         }
         text = json.dumps(content, indent=1)
         write_whole(self.directory / _FILE, text.encode())
+
+    def remove(self) -> None:
+        """Remove the stack's folder; what says that it is one goes last."""
+        with contextlib.suppress(FileNotFoundError):
+            for path in sorted(self.directory.iterdir()):
+                if path.name != _FILE:
+                    remove(path)
+        remove(self.directory)
 
     @staticmethod
     def exists(directory: Path) -> bool:

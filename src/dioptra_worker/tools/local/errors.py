@@ -76,8 +76,9 @@ class PortTaken(StackError):
         self.port = port
         super().__init__(
             f"Port {port} on 127.0.0.1, meant for {service!r}, is taken by another "
-            "program: end that program, or run `dioptra-worker local down` and "
-            "`dioptra-worker local up` for a stack on other ports."
+            f"program: end that program, name another port with --port {service}=PORT, "
+            "or, where the stack has been up before, run `dioptra-worker local down` "
+            "and `dioptra-worker local up` for a stack on other ports."
         )
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from dioptra_worker.tools.local.config import SERVICES, StackConfig
-from dioptra_worker.tools.local.errors import StackError
+from dioptra_worker.tools.local.errors import PortTaken, StackError
 from dioptra_worker.tools.local.files import make_owner_only
-from dioptra_worker.tools.local.ports import PortReservations
+from dioptra_worker.tools.local.ports import PortReservations, is_free
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,13 +34,7 @@ class StackPlan:
         Raises:
             StackError: The folder holds something else.
         """
-        make_owner_only(self.directory)
-        if any(self.directory.iterdir()):
-            # `down` removes the folder: it must not be anybody else's.
-            raise StackError(
-                f"{str(self.directory)!r} is not empty and holds no local stack: name "
-                "a new or empty folder with --dir."
-            )
+        self._make_folder()
         return StackConfig(
             directory=self.directory,
             ports=self.claim_ports(),
@@ -47,6 +42,45 @@ class StackPlan:
             proxied_artifacts=self.proxied_artifacts,
             queues=self.queues,
         )
+
+    def check(self) -> None:
+        """See that a new stack can be made, before what takes long; nothing is left.
+
+        Raises:
+            PortTaken: Another program listens on a port that was asked for.
+            StackError: Two services are to have the same, or the folder holds
+                something else.
+            OSError: The folder cannot be made.
+        """
+        self._check_ports()
+        is_there = self.directory.exists()
+        self._make_folder()
+        if not is_there:
+            self.directory.rmdir()
+
+    def _check_ports(self) -> None:
+        for service, port in self.ports.items():
+            if list(self.ports.values()).count(port) > 1:
+                same = " and ".join(k for k, v in self.ports.items() if v == port)
+                raise StackError(
+                    f"Port {port} cannot be of {same}: name two with --port."
+                )
+            if not is_free(port):
+                raise PortTaken(service, port)
+
+    def _make_folder(self) -> None:
+        make_owner_only(self.directory)
+        if any(self.directory.iterdir()):
+            # `down` removes the folder: it must not be anybody else's.
+            raise StackError(
+                f"{str(self.directory)!r} is not empty and holds no local stack: name "
+                "a new or empty folder with --dir."
+            )
+
+    def undo(self) -> None:
+        """Remove what `new_config` has made, and what was put into it since."""
+        shutil.rmtree(self.directory, ignore_errors=True)
+        PortReservations(self.cache).release(self.directory)
 
     def claim_ports(self) -> dict[str, int]:
         """Give every service a port: the one asked for, or a free one."""

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Self
 
+from dioptra_worker.common.background import Pool
 from dioptra_worker.tools.local.config import SERVICES, StackConfig
 from dioptra_worker.tools.local.environment import client_environment
 from dioptra_worker.tools.local.locks import locked
@@ -94,7 +93,11 @@ class LocalStack:
 
     @classmethod
     def attach(cls, directory: Path, *, cache: Path | None = None) -> Self:
-        """Return the stack that was brought up in that folder.
+        """Return the stack that was brought up in a folder.
+
+        Args:
+            directory: The folder.
+            cache: The folder of what stacks share.
 
         Raises:
             NoStack: There is none.
@@ -117,12 +120,23 @@ class LocalStack:
         return client_environment(self.config)
 
     def service(self, name: str) -> Service:
-        """Return one service: ``valkey``, ``s3``, ``mlflow`` or ``api``."""
+        """Return one service.
+
+        Args:
+            name: ``valkey``, ``s3``, ``mlflow`` or ``api``.
+
+        Raises:
+            KeyError: There is none of that name.
+        """
         return self._services[name]
 
     def status(self, *, timeout: float = 5.0) -> list[Health]:
-        """Ask every service how it is, all at once."""
-        with ThreadPoolExecutor(len(self._services)) as pool:
+        """Ask every service how it is, all at once.
+
+        Args:
+            timeout: Seconds that each may take to answer.
+        """
+        with Pool("local-stack", max_parallel=len(self._services)) as pool:
             return list(
                 pool.map(
                     lambda service: service.health(timeout=timeout),
@@ -133,17 +147,19 @@ class LocalStack:
     def down(self, *, keep: bool = False) -> None:
         """End every process of the stack.
 
+        Who is interrupted in this calls it again: it is a stack up to the end.
+
         Args:
             keep: Leave its folder, with databases and logs, for the next `up`.
         """
         with _alone(self.directory, self.cache):
-            with ThreadPoolExecutor(len(self._services)) as pool:
+            with Pool("local-stack", max_parallel=len(self._services)) as pool:
                 # Nothing is kept, so nothing needs time to write it down.
                 end = Service.stop if keep else Service.kill
                 list(pool.map(end, self._services.values()))
             if not keep:
-                shutil.rmtree(self.directory, ignore_errors=True)
                 PortReservations(self.cache).release(self.directory)
+                self.config.remove()
 
     def __enter__(self) -> Self:
         return self

@@ -10,9 +10,11 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from dioptra_worker.common.background import in_background
+from dioptra_worker.common.interrupts import deferred
 from dioptra_worker.tools.local.config import API, SERVICES, StackConfig
 from dioptra_worker.tools.local.errors import PortTaken, ServiceFailed
 from dioptra_worker.tools.local.files import make_owner_only
+from dioptra_worker.tools.local.ports import is_free
 from dioptra_worker.tools.local.progress import State, Step, step
 from dioptra_worker.tools.local.rest_api.database import place_database
 from dioptra_worker.tools.local.rest_api.peer import ensure_peer, given_peer
@@ -61,9 +63,28 @@ def start_stack(plan: StackPlan, progress: StepListener) -> Started:
             seed(new)
         return Started(new, was_running=new == old)
 
+    if new is None:
+        plan.check()
     peer = _peer(plan, progress)
+    try:
+        config = _started(plan, new, peer, progress)
+    except KeyboardInterrupt:
+        if new is None:
+            with deferred():
+                plan.undo()
+        raise
+    return Started(config, was_running=False)
+
+
+def _started(
+    plan: StackPlan,
+    old: StackConfig | None,
+    peer: PeerEnvironment,
+    progress: StepListener,
+) -> StackConfig:
+    """Start what does not run of a stack, or a new one, on ports that nobody has."""
     config = (
-        replace(new, peer_python=peer.python) if new else plan.new_config(peer.python)
+        replace(old, peer_python=peer.python) if old else plan.new_config(peer.python)
     )
     for attempt in range(1, _ATTEMPTS + 1):
         config.save()
@@ -76,7 +97,7 @@ def start_stack(plan: StackPlan, progress: StepListener) -> Started:
             config = replace(config, ports=plan.claim_ports())
         else:
             break
-    return Started(config, was_running=False)
+    return config
 
 
 def _peer(plan: StackPlan, progress: StepListener) -> PeerEnvironment:
@@ -115,20 +136,33 @@ def _any_runs(config: StackConfig) -> bool:
     return any(Service(name, config).pid is not None for name in SERVICES)
 
 
-def _start_services(
-    config: StackConfig, peer: PeerEnvironment, progress: StepListener
-) -> None:
-    """Start what does not run, all at once; on failure end what this started."""
+def _missing(config: StackConfig) -> list[Service]:
+    """The services that do not run.
+
+    Raises:
+        PortTaken: Another program has a port of one: the others are not started then.
+    """
     missing = [
         service
         for service in (Service(name, config) for name in SERVICES)
         if service.pid is None
     ]
+    for service in missing:
+        service.kill()  # what a dead leader may have left on its port
+        if not is_free(service.port):
+            raise PortTaken(service.name, service.port)
+    return missing
 
+
+def _start_services(
+    config: StackConfig, peer: PeerEnvironment, progress: StepListener
+) -> None:
+    """Start what does not run, all at once; on failure end what this started."""
+    missing = _missing(config)
     given_up = threading.Event()
 
     def start(service: Service) -> None:
-        with step(progress, f"start {service.name}", service.url):
+        with step(_until(given_up, progress), f"start {service.name}", service.url):
             if service.name == API:
                 make_owner_only(config.directory / API)
                 database = config.directory / API / "database.sqlite"
@@ -146,12 +180,23 @@ def _start_services(
         if API not in {service.name for service in missing}:
             seed(config)
     except BaseException as error:
-        given_up.set()
-        if isinstance(error, KeyboardInterrupt):
-            words = "interrupted: what was started is ended"
-            progress(Step(words, State.NOTE))
-        _end(missing, started)
+        with deferred():
+            given_up.set()
+            if isinstance(error, KeyboardInterrupt):
+                words = "interrupted: what was started is ended"
+                progress(Step(words, State.NOTE))
+            _end(missing, started)
         raise
+
+
+def _until(given_up: threading.Event, progress: StepListener) -> StepListener:
+    """Tell of steps until all is given up: what ends then has only been ended."""
+
+    def tell(step: Step) -> None:
+        if not given_up.is_set():
+            progress(step)
+
+    return tell
 
 
 def _end(services: Sequence[Service], started: Sequence[Future[None]]) -> None:

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
-from urllib.parse import urlsplit
 
 from dioptra_worker.api.client import DioptraApi
 from dioptra_worker.errors import SettingsError
-from dioptra_worker.settings import read_secret_file
+from dioptra_worker.settings import api_address, read_secret_file
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -65,9 +64,11 @@ class Account:
             for name, value in values.items()
             if not value and not (name == password and file)
         ]
-        url = values[URL].rstrip("/")
-        if url and not _is_address(url):
-            problems.append(f"{URL}: {values[URL]!r} is no address: {wanted[URL]}")
+        url = values[URL]
+        try:
+            url = url and api_address(url)
+        except ValueError as error:
+            problems.append(f"{URL}: {url!r} is no address ({error}): {wanted[URL]}")
         if problems:
             raise SettingsError(problems)
         return cls(
@@ -96,11 +97,3 @@ def _wanted(whose: str) -> dict[str, str]:
         f"{whose}_USERNAME": "the user to log in as",
         password: f"that user's password; or set {password}_FILE to the path of a file",
     }
-
-
-def _is_address(url: str) -> bool:
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return False
-    return parts.scheme in {"http", "https"} and bool(parts.hostname)

@@ -18,7 +18,9 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from dioptra_worker import engine
+from dioptra_worker.engine.issues import Issue, Severity
 from dioptra_worker.tools.resources.errors import BadResources
+from dioptra_worker.tools.resources.findings import Finding
 from dioptra_worker.tools.resources.folders import CONFIG
 from dioptra_worker.tools.resources.plugin_files import plugin_files
 
@@ -36,7 +38,7 @@ def pack(folder: ResourceFolder) -> bytes:
         A ``tar.gz`` with its configuration, task graphs and plugins, and nothing else.
 
     Raises:
-        BadResources: A task graph cannot be read, or is wrong, or a file lies outside
+        BadResources: A task graph cannot be read, or a file lies outside
             of the folder.
     """
     files = {path: _import_form(folder.path / path) for path in folder.graphs}
@@ -59,36 +61,24 @@ def _inside(file: Path, folder: ResourceFolder) -> str:
     """The name of a file in the archive, which a link has by its own place."""
     place = Path(os.path.normpath(file))
     if not all(path.is_relative_to(folder.path) for path in (place, file.resolve())):
-        message = f"{file} lies outside of {folder.path}: move it there"
-        raise BadResources([message])
+        message = f"This lies outside of {str(folder.path)!r}: move it there."
+        raise BadResources([Finding(file, Issue(Severity.ERROR, message))])
     return place.relative_to(folder.path).as_posix()
 
 
 def _import_form(file: Path) -> bytes:
-    """Read a task graph, check it as far as it says enough, and convert it."""
+    """Read a task graph and convert it."""
     try:
         document = engine.load(file)
     except engine.InvalidGraph as error:
-        raise BadResources([f"{file}: {issue}" for issue in error.issues]) from error
+        raise BadResources([Finding(file, one) for one in error.issues]) from error
     data: Any = document.data
     if not isinstance(data, dict) or "graph" not in data:
-        message = f"{file} has no section 'graph': it says which tasks to call"
-        raise BadResources([message])
-    if "tasks" in data:
-        _refuse_errors(file, document)
+        message = "This has no section 'graph', which says which tasks to call."
+        raise BadResources([Finding(file, Issue(Severity.ERROR, message))])
     kept = {"graph": data["graph"]}
     outputs = data.get("artifact_outputs", data.get("artifacts"))
     if outputs:
         kept["artifacts"] = outputs
     text = yaml.safe_dump(kept, sort_keys=False, allow_unicode=True)
     return text.encode()
-
-
-def _refuse_errors(file: Path, document: engine.Document) -> None:
-    problems = [
-        f"{file}: {issue}"
-        for issue in engine.validate(document)
-        if issue.severity is engine.Severity.ERROR
-    ]
-    if problems:
-        raise BadResources(problems)

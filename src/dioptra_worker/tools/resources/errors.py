@@ -12,7 +12,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from dioptra_worker.errors import WorkerError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from dioptra_worker.tools.resources.findings import Finding
 
 
 class ResourceError(WorkerError):
@@ -24,15 +31,15 @@ class NoResources(ResourceError):
 
 
 class BadResources(ResourceError):
-    """What a ``dioptra.toml`` says cannot be imported.
+    """What a folder has cannot be imported, or run.
 
     Attributes:
-        problems: One sentence for each thing that is wrong.
+        findings: Each thing that is wrong, with its file and line.
     """
 
-    def __init__(self, problems: list[str]) -> None:
-        self.problems = problems
-        super().__init__("\n".join(problems))
+    def __init__(self, findings: Sequence[Finding]) -> None:
+        self.findings = tuple(findings)
+        super().__init__("\n".join(map(str, findings)))
 
 
 class Unknown(ResourceError):

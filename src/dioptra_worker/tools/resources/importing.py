@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from dioptra_worker.errors import LoginRefused, ServiceRefused
 from dioptra_worker.tools.resources.archive import pack
+from dioptra_worker.tools.resources.changes import Changes, look
 from dioptra_worker.tools.resources.errors import ResourceError
 from dioptra_worker.tools.resources.plugin_files import left_out_of
 
@@ -34,6 +35,7 @@ class Imported:
         plugins: Its plugins.
         types: Its types of plugin parameters.
         left_out: The files of its plugins that the platform does not keep.
+        before: Which of them there were before.
     """
 
     folder: Path
@@ -41,6 +43,7 @@ class Imported:
     plugins: Mapping[str, int]
     types: Mapping[str, int]
     left_out: tuple[str, ...] = ()
+    before: Changes = field(default_factory=Changes)
 
 
 def import_folder(
@@ -63,6 +66,7 @@ def import_folder(
         ServiceError: The API cannot be asked.
     """
     archive = pack(folder)
+    before = look(client, folder, group=group)
     try:
         found = client.import_archive(archive, group=group, strategy=strategy)
     except LoginRefused:
@@ -77,6 +81,7 @@ def import_folder(
         plugins=found.get("plugins", {}),
         types=found.get("plugin_param_types", {}),
         left_out=tuple(left_out_of([folder.path / name for name in folder.plugins])),
+        before=before,
     )
 
 

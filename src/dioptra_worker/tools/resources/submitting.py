@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from dioptra_worker.errors import ServiceUnavailable
 from dioptra_worker.tools.resources.errors import StillRunning, Unknown
 from dioptra_worker.tools.resources.importing import PUBLIC_GROUP
+from dioptra_worker.tools.resources.names import known
 from dioptra_worker.tools.resources.timeline import ENDED
 
 if TYPE_CHECKING:
@@ -111,6 +111,8 @@ def wait(
     *,
     seconds: float,
     on_status: Callable[[str], None] = lambda _status: None,
+    on_look: Callable[[str], object] = lambda _status: None,
+    on_wait: Callable[[ServiceUnavailable], object] = lambda _error: None,
     sleep: Callable[[float], object] = time.sleep,
 ) -> str:
     """Wait for a job's end; an API that is away for a moment is asked again.
@@ -120,6 +122,8 @@ def wait(
         job_id: The job.
         seconds: How long in all.
         on_status: Told each status that the job is seen to have, once.
+        on_look: Told the status at each look that finds the job not ended.
+        on_wait: Told once for each time that the API is away.
         sleep: Waits between two looks; may raise to give up.
 
     Returns:
@@ -131,20 +135,26 @@ def wait(
     """
     deadline = time.monotonic() + seconds
     last = None
+    is_away = False
     while True:
         late = time.monotonic() >= deadline
         try:
             status = api.job(job_id).status
-        except ServiceUnavailable:
+        except ServiceUnavailable as error:
             if late:
                 raise
+            if not is_away:
+                is_away = True
+                on_wait(error)
             sleep(_POLL_INTERVAL)
             continue
+        is_away = False
         if status != last:
             on_status(status)
             last = status
         if status in ENDED:
             return status
+        on_look(status)
         if late:
             raise StillRunning(
                 f"job {job_id} is still {status} after {seconds:g} s: is a worker"
@@ -152,26 +162,6 @@ def wait(
                 status=status,
             )
         sleep(_POLL_INTERVAL)
-
-
-def known(client: UserClient, kind: str, name: str) -> int:
-    """The id of a resource by its name.
-
-    Args:
-        client: The API.
-        kind: Such as ``entrypoints``.
-        name: The name.
-
-    Raises:
-        Unknown: There is none; with names that are near.
-    """
-    found = client.find(kind, name)
-    if found is not None:
-        return found
-    names = client.names(kind)
-    near = difflib.get_close_matches(name, names, n=3) or sorted(names)[:10]
-    there = f"there is {', '.join(map(repr, near))}" if near else "there is none at all"
-    raise Unknown(f"the API has no {kind[:-1]} {name!r}: {there}")
 
 
 def _text(value: Any) -> Any:

@@ -1,11 +1,14 @@
 """Writes the beginnings of a container image of one's own, for ``init-image``.
 
+`deployment_override` writes the file that puts our images into a deployment.
+
 Each file in ``templates/`` becomes one file of the project. ``@NAME@`` and ``@QUEUE@``
 are the image's and the queue's name; a template's own path tells where it goes.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -25,6 +28,8 @@ FILES = (
 _NAME = re.compile(r"[a-z0-9]+(?:[._-][a-z0-9]+)*")
 _QUEUE = re.compile(r"[A-Za-z0-9_.-]+(?: +[A-Za-z0-9_.-]+)*")
 _MAX_LENGTH = 64
+_ASKED = {"@NAME@": "{{ cookiecutter.name }}", "@QUEUE@": "{{ cookiecutter.queue }}"}
+"""What stands in a template of ours, and what in one of cookiecutter's."""
 
 
 class ScaffoldError(WorkerError):
@@ -79,13 +84,47 @@ def texts(name: str, queue: str) -> dict[str, str]:
     }
 
 
-def write(name: str, queue: str, folder: Path) -> list[Path]:
-    """Write a project into a folder that is new or empty.
+def cookiecutter_texts(name: str, queue: str) -> dict[str, str]:
+    """The files of a template for cookiecutter that makes such projects.
+
+    Args:
+        name: The image's name that it proposes.
+        queue: The queue that it proposes.
+
+    Returns:
+        Their texts by their paths.
+
+    Raises:
+        ScaffoldError: A name cannot be used.
+    """
+    check_name(name)
+    check_queue(queue)
+    answers = {"name": name, "queue": queue if queue != name else _ASKED["@NAME@"]}
+    found = {
+        "cookiecutter.json": json.dumps(answers, indent=2) + "\n",
+        "hooks/pre_gen_project.py": _template("pre_gen_project.py")
+        .replace("@NAME@", _NAME.pattern)
+        .replace("@QUEUE@", _QUEUE.pattern)
+        .replace("@LENGTH@", str(_MAX_LENGTH)),
+    }
+    for file in FILES:
+        text = _template(file)
+        for asked, answer in _ASKED.items():
+            text = text.replace(asked, answer)
+        found[f"{_ASKED['@NAME@']}/{file}"] = text
+    return found
+
+
+def write(
+    name: str, queue: str, folder: Path, *, cookiecutter: bool = False
+) -> list[Path]:
+    """Write a project, or a template of such, into a folder that is new or empty.
 
     Args:
         name: The image's name.
         queue: The queue that it serves.
         folder: Where; it is made if need be.
+        cookiecutter: A template for cookiecutter.
 
     Returns:
         The files.
@@ -94,7 +133,7 @@ def write(name: str, queue: str, folder: Path) -> list[Path]:
         ScaffoldError: A name cannot be used, the folder holds something, or it cannot
             be written.
     """
-    contents = texts(name, queue)
+    contents = (cookiecutter_texts if cookiecutter else texts)(name, queue)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if any(folder.iterdir()):
@@ -103,8 +142,11 @@ def write(name: str, queue: str, folder: Path) -> list[Path]:
                 " folder with --dir."
             )
         for file, text in contents.items():
-            (folder / file).write_text(text, encoding="utf-8")
-        (folder / "check").chmod(0o755)
+            path = folder / file
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+            if path.name == "check":
+                path.chmod(0o755)
     except OSError as error:
         raise ScaffoldError(
             f"{str(folder)!r} cannot be written: {error.strerror}."

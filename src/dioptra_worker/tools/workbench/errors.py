@@ -6,7 +6,7 @@
      └─ WorkbenchError
          ├─ InvalidRequest     what is asked for cannot be run: names, values, files
          │   └─ NoPlugins      there is no folder of plugins beside a file on its own
-         └─ InvalidEntrypoint  the task graph is wrong
+         └─ InvalidEntrypoint  its task graph, dioptra.toml or a plugin is wrong
 """
 
 from __future__ import annotations
@@ -17,9 +17,8 @@ from dioptra_worker.errors import WorkerError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
-    from dioptra_worker.engine import Issue
+    from dioptra_worker.tools.resources.findings import Finding
 
 
 class WorkbenchError(WorkerError):
@@ -43,14 +42,12 @@ class NoPlugins(InvalidRequest):
 
 
 class InvalidEntrypoint(WorkbenchError):
-    """The task graph is wrong.
+    """The entrypoint is wrong: its task graph, its ``dioptra.toml``, or a plugin.
 
     Attributes:
-        file: Its file.
-        issues: What is wrong with it, and what is only strange.
+        findings: What is wrong with it, and what is only strange, by file and line.
     """
 
-    def __init__(self, file: Path, issues: Sequence[Issue]) -> None:
-        self.file = file
-        self.issues = tuple(issues)
-        super().__init__("\n".join(f"{file}: {issue}" for issue in issues))
+    def __init__(self, findings: Sequence[Finding]) -> None:
+        self.findings = tuple(findings)
+        super().__init__("\n".join(map(str, findings)))

@@ -29,9 +29,9 @@ from dioptra_worker.common.text.humanize import first_line
 from dioptra_worker.errors import ServiceError, ServiceRefused, ServiceUnavailable
 from dioptra_worker.protocol.messages import NO_JOB
 from dioptra_worker.protocol.run_rules import artifacts_problem, run_id_problem
-from dioptra_worker.provenance.run_tags import JOB_ID
+from dioptra_worker.provenance.run_tags import JOB_ID, source_tags
 from dioptra_worker.tracking import artifact_store
-from dioptra_worker.tracking.mlflow import active_run, system_metrics
+from dioptra_worker.tracking.mlflow import active_run, direct_metrics, system_metrics
 from dioptra_worker.tracking.mlflow.client import UNREADABLE, client_timeouts
 
 if TYPE_CHECKING:
@@ -82,10 +82,12 @@ class MlflowTracking:
                 else's, or would keep the artifacts at what is no place.
         """
         self._tries += 1
+        _leave_git_out()
         os.environ.pop(active_run.VARIABLE, None)  # a run that somebody else has begun
         tags = {RUNNER_TAG: token or self._own_token}
         if job_id != NO_JOB:
             tags[JOB_ID] = str(job_id)
+            tags |= source_tags(f"job {job_id}")  # until its entrypoint is known
         with _fail_fast(), _without_absent(), translate_errors("create a run"):
             if missing := system_metrics.missing_package():
                 _log.warning(
@@ -123,6 +125,8 @@ class MlflowTracking:
                 service=SERVICE,
             )
         active_run.attach(run_id, run)
+        if job_id != NO_JOB:  # without a server, it is the worker that gives them
+            direct_metrics.watch(run_id)
         return run_id, uri
 
     def store(self, uri: str) -> Store:
@@ -148,6 +152,10 @@ class MlflowTracking:
             data = MlflowClient().get_run(run_id).data
         # MLflow tells the latest value of a metric, without its step.
         return {name: (value, 0) for name, value in data.metrics.items()}
+
+    def direct_points(self) -> Mapping[str, int]:
+        """How many points of each metric this process gave to MLflow itself."""
+        return direct_metrics.counts()
 
     def describe(
         self,
@@ -267,12 +275,13 @@ def warm_up_caches() -> None:
     """Do beforehand what makes the first `start` of a process slow; asks no service."""
     active_run.prepare()
     _leave_databricks_out()
+    _leave_git_out()
     _absent.extend(
         name
         for name in _LOOKED_FOR
         if name not in sys.modules and importlib.util.find_spec(name) is None
     )
-    resolve_tags()  # imports GitPython, among others
+    resolve_tags()
     _prepare_request()
     if urlsplit(mlflow.get_tracking_uri()).scheme in {"http", "https"}:
         MlflowClient()
@@ -298,6 +307,18 @@ def _leave_databricks_out() -> None:
                 with contextlib.suppress(Exception):  # as MLflow itself goes on then
                     if not provider.in_context():
                         provider.in_context = _never
+
+
+def _leave_git_out() -> None:
+    """Have MLflow not say which commit the worker's own files are of.
+
+    It would be taken for that of the job's code, which is an entrypoint's.
+    """
+    place = "mlflow.tracking.context.registry"
+    registry = _REGISTRIES[place]
+    for provider in getattr(importlib.import_module(place), registry, ()):
+        if type(provider).__name__ == "GitRunContext":
+            provider.in_context = _never
 
 
 @contextlib.contextmanager

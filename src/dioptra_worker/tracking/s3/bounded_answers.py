@@ -18,7 +18,7 @@ from botocore.awsrequest import (
     AWSHTTPSConnectionPool,
 )
 
-from dioptra_worker.common.network.bounded_http import (
+from dioptra_worker.common.network.paced_connections import (
     MIN_DOWNLOAD_RATE,
     Pace,
     PacedSocket,

@@ -28,6 +28,8 @@ from dioptra_worker.common.network.addresses import shown
 from dioptra_worker.common.network.proxies import check_proxy, unreachable, via_proxy
 from dioptra_worker.errors import ServiceRefused, ServiceUnavailable
 from dioptra_worker.tracking.s3.bounded_answers import bound_answers
+from dioptra_worker.tracking.s3.patterned_requests import let_observe
+from dioptra_worker.tracking.s3.unchanging_trust import read_trust_once
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -67,6 +69,16 @@ def warm_up_caches() -> None:
 def client() -> S3Client:
     """A client for the endpoint that MLflow uses, as the environment describes it."""
     return _client(_environment())
+
+
+def client_for_one_try(timeout: float) -> S3Client:
+    """A client of its own, that repeats nothing: what it meets is told at once.
+
+    Args:
+        timeout: Seconds that the store may take to accept a connection, or to answer.
+    """
+    one_try = {"mode": "standard", "total_max_attempts": 1}
+    return _make(retries=one_try, connect_timeout=timeout, read_timeout=timeout)
 
 
 def endpoint() -> str:
@@ -166,14 +178,25 @@ def _environment() -> tuple[tuple[str, str], ...]:
     return tuple(sorted(found))
 
 
-def _make(*, access_key: str | None = None, secret_key: str | None = None) -> S3Client:
-    """Make a client, of the environment's user unless one is given."""
+def _make(
+    *, access_key: str | None = None, secret_key: str | None = None, **options: Any
+) -> S3Client:
+    """Make a client, of the environment's user unless one is given.
+
+    Args:
+        access_key: Who the user is.
+        secret_key: That user's secret.
+        **options: As botocore's ``Config`` takes them; they count more than what the
+            environment says.
+    """
     session = _session()
+    config, retries_are_ours = _config(session)
+    config = config.merge(Config(**options))
     made: S3Client = boto3.Session(botocore_session=session).client(
         "s3",
         endpoint_url=os.environ.get(ENDPOINT) or None,
         verify=_believed(session),
-        config=_config(session),
+        config=config,
         aws_access_key_id=access_key,
         aws_secret_access_key=secret_key,
     )
@@ -181,11 +204,16 @@ def _make(*, access_key: str | None = None, secret_key: str | None = None) -> S3
         expect = functools.partial(_expect_owner, owner)
         made.meta.events.register("before-parameter-build.s3", expect)
     bound_answers(made)
+    read_trust_once(made)
+    if retries_are_ours:  # else a request is sent as often as the operator says
+        let_observe(made)
     return made
 
 
-def _config(session: botocore.session.Session) -> Config:
+def _config(session: botocore.session.Session) -> tuple[Config, bool]:
     """What MLflow's variables say, and what is ours where botocore's say nothing.
+
+    With it, whether that holds for how often a request is repeated.
 
     Stores other than Amazon's often do not know the checksums that boto3 adds since
     1.36, so they are sent only where S3 requires them.
@@ -195,15 +223,16 @@ def _config(session: botocore.session.Session) -> Config:
         for name in ("request_checksum_calculation", "response_checksum_validation"):
             if not _is_chosen(session, name):
                 chosen[name] = "when_required"
-    if not _is_chosen(session, "max_attempts") and not _is_chosen(
-        session, "retry_mode"
-    ):
+    retries_are_ours = not any(
+        _is_chosen(session, name) for name in ("max_attempts", "retry_mode")
+    )
+    if retries_are_ours:
         chosen["retries"] = {"mode": "standard", "max_attempts": MAX_RETRIES}
     if style := os.environ.get("MLFLOW_BOTO_CLIENT_ADDRESSING_STYLE"):
         chosen["s3"] = {"addressing_style": style}
     version = os.environ.get("MLFLOW_EXPERIMENTAL_S3_SIGNATURE_VERSION") or "s3v4"
     chosen["signature_version"] = UNSIGNED if version.lower() == "unsigned" else version
-    return Config(max_pool_connections=MAX_CONNECTIONS, **chosen)
+    return Config(max_pool_connections=MAX_CONNECTIONS, **chosen), retries_are_ours
 
 
 def _is_chosen(session: botocore.session.Session, option: str) -> bool:

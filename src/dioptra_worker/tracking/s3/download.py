@@ -11,23 +11,32 @@ import hashlib
 import re
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, cast
 
-from s3transfer.exceptions import S3DownloadFailedError
+from boto3.exceptions import RetriesExceededError
+from s3transfer import exceptions as s3transfer
 
 from dioptra_worker.errors import ArtifactError, NotFound, ServiceUnavailable
 from dioptra_worker.tracking.limits import disk_full_as_artifact_error, refuse_twins
 from dioptra_worker.tracking.parallel import parallel_map
 from dioptra_worker.tracking.s3 import client as s3
+from dioptra_worker.tracking.s3 import patterned_requests
+from dioptra_worker.tracking.s3.digested_file import DigestedFile
+from dioptra_worker.tracking.s3.encryption import (
+    hides_checksum,
+    says_it_hides_checksum,
+)
 from dioptra_worker.tracking.s3.part_size import MULTIPART_THRESHOLD, TRANSFER
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+    from boto3.exceptions import Boto3Error
     from mypy_boto3_s3 import S3Client
 
     from dioptra_worker.tracking.limits import DownloadListener, Limits
+    from dioptra_worker.tracking.s3.patterned_requests import Got, PatternedRequests
 
 _CHUNK = 1 << 18
 _MD5 = re.compile(r'"?(?P<digest>[0-9a-f]{32})"?')
@@ -44,7 +53,7 @@ class _Object:
 
 def fetch(
     uri: str, target: Path, *, is_dir: bool, limits: Limits, listener: DownloadListener
-) -> None:
+) -> Mapping[Path, str]:
     """Download a file or folder; see `dioptra_worker.tracking.download.fetch`."""
     bucket, _, key = uri.removeprefix("s3://").partition("/")
     client = s3.client()
@@ -61,12 +70,18 @@ def fetch(
         listener.begin(size)
         for folder in {item.file.parent for item in objects}:
             folder.mkdir(parents=True, exist_ok=True)
-        _Download(client, bucket, listener).get_all(objects)
+        download = _Download(client, bucket, listener)
+        download.get_all(objects)
         refuse_twins({item.key: item.file for item in objects})
+    return download.digests
 
 
 class _Download:
-    """Gets objects of one bucket."""
+    """Gets objects of one bucket.
+
+    Attributes:
+        digests: The SHA-256 of large files, taken while they came.
+    """
 
     def __init__(
         self, client: S3Client, bucket: str, listener: DownloadListener
@@ -74,14 +89,41 @@ class _Download:
         self._client = client
         self._bucket = bucket
         self._listener = listener
+        self.digests: dict[Path, str] = {}
 
     def get_all(self, objects: list[_Object]) -> None:
         """Get them all, and see that each is what S3 has."""
         small = [item for item in objects if item.size < MULTIPART_THRESHOLD]
-        parallel_map(self._get_small, small, max_workers=s3.MAX_PARALLEL_FILES)
+        self._get_all_small(small)
         for item in objects:
             if item.size >= MULTIPART_THRESHOLD:
                 self._get_large(item)
+
+    def _get_all_small(self, items: list[_Object]) -> None:
+        """Get objects side by side; the first is the pattern for the others."""
+        if not items:
+            return
+        first, *others = items
+        with patterned_requests.observed() as sent:
+            self._get_small(first)
+        pattern = patterned_requests.after(self._client, sent, key=first.key, own={})
+
+        def get(item: _Object) -> None:
+            if pattern is None or not self._get_like(pattern, item):
+                self._get_small(item)
+
+        parallel_map(get, others, max_workers=s3.MAX_PARALLEL_FILES)
+
+    def _get_like(self, pattern: PatternedRequests, item: _Object) -> bool:
+        """Whether an object was got after a pattern; if not, it may be tried again."""
+        if item.size > patterned_requests.MAX_BYTES:
+            return False
+        got = pattern.get(item.key, tag=item.tag, size=item.size)
+        if got is None or not _is_content(item, got):
+            return False
+        item.file.write_bytes(got.content)
+        self._listener.received(item.size)
+        return True
 
     def _get_small(self, item: _Object) -> None:
         # `IfMatch`: what was replaced since it was listed is an error, not a file of
@@ -100,17 +142,24 @@ class _Download:
 
     def _get_large(self, item: _Object) -> None:
         try:
-            self._client.download_file(
-                self._bucket,
-                item.key,
-                str(item.file),
-                Callback=self._listener.received,
-                Config=TRANSFER,
-            )
-        except S3DownloadFailedError as error:
+            with DigestedFile(item.file) as file:
+                self._client.download_fileobj(
+                    self._bucket,
+                    item.key,
+                    cast("IO[bytes]", file),
+                    Callback=self._listener.received,
+                    Config=TRANSFER,
+                )
+                sha256 = file.sha256(item.size)
+        except s3transfer.RetriesExceededError as error:
+            last = cast("Boto3Error", error.last_exception)
+            raise RetriesExceededError(last) from error
+        except s3transfer.S3DownloadFailedError as error:
             words = f"{item.key!r} was replaced while it came: {error}"
             raise ServiceUnavailable(words, service=s3.SERVICE) from error
         self._verify(item)
+        if sha256:
+            self.digests[item.file] = sha256
 
     def _verify(self, item: _Object) -> None:
         """See that a file is what was stored.
@@ -130,14 +179,10 @@ class _Download:
             digest = hashlib.file_digest(
                 file, lambda: hashlib.md5(usedforsecurity=False)
             ).hexdigest()
-        if digest != checksum["digest"] and not self._is_encrypted(item):
+        if digest == checksum["digest"]:
+            return
+        if not hides_checksum(self._client, self._bucket, item.key):
             raise _damaged(item.key, f"the checksum {digest} instead of {item.tag}")
-
-    def _is_encrypted(self, item: _Object) -> bool:
-        """Whether an object's tag is no checksum, as with a key of somebody's own."""
-        head = self._client.head_object(Bucket=self._bucket, Key=item.key)
-        method = head.get("ServerSideEncryption", "")
-        return method.startswith("aws:kms") or "SSECustomerAlgorithm" in head
 
 
 def _head_object(client: S3Client, bucket: str, key: str, file: Path) -> _Object:
@@ -173,6 +218,15 @@ def _list_objects(
                 raise ArtifactError(f"{entry['Key']!r} cannot be a file's name here")
             file = folder / inside
             yield _Object(entry["Key"], entry["Size"], entry["ETag"], file)
+
+
+def _is_content(item: _Object, got: Got) -> bool:
+    """Whether it has the checksum that its object has, if that has any."""
+    checksum = _MD5.fullmatch(item.tag)
+    if checksum is None or says_it_hides_checksum(got.headers):
+        return True
+    digest = hashlib.md5(got.content, usedforsecurity=False).hexdigest()
+    return digest == checksum["digest"]
 
 
 def _damaged(key: str, words: str) -> ServiceUnavailable:

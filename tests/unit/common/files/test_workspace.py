@@ -146,6 +146,20 @@ def test_a_folder_that_nobody_can_tell_of_stays(
     sys.platform != "linux" or os.geteuid() != 0,
     reason="only root can hand a folder over to another user",
 )
+def test_another_user_gets_through_folders_that_were_missing(tmp_path: Path) -> None:
+    """It may pass them, and not look around; what was there on the way stays."""
+    before = tmp_path.stat().st_mode
+    parent = tmp_path / "not" / "yet"
+    with workspace(parent, 7, user=60706):
+        modes = [stat.S_IMODE(path.stat().st_mode) for path in (parent, parent.parent)]
+    assert modes == [0o711, 0o711]
+    assert tmp_path.stat().st_mode == before
+
+
+@pytest.mark.skipif(
+    sys.platform != "linux" or os.geteuid() != 0,
+    reason="only root can hand a folder over to another user",
+)
 def test_a_folder_is_handed_over_to_another_user(tmp_path: Path) -> None:
     """Its user fills it, reads its plugins, has its artifacts; the rest stays ours."""
     user = 60706
@@ -171,4 +185,14 @@ def test_a_folder_is_handed_over_to_another_user(tmp_path: Path) -> None:
         }
         assert (artifact / "link").lstat().st_uid == user
         assert Path("/etc/passwd").stat().st_uid == 0
+        (space.root / "left").touch()
+        os.chown(space.root / "left", user, user)
+        (space.temporary / "left").mkdir()
+        space.change_user(user + 1)
+        assert [*space.root.iterdir()] == [space.root / ".dioptra"]
+        assert [*space.temporary.iterdir()] == []
+        for path in (space.root, space.temporary, file.parent, file, artifact):
+            assert path.stat().st_gid == user + 1
+        assert (artifact / "data").stat().st_uid == user + 1
+        assert file.stat().st_uid == 0
     assert not space.root.exists()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tarfile
+import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
@@ -58,9 +59,9 @@ class PlanningApi(SimulatedApi):
     url: str = "http://api.test"
     trouble: str | None = None
 
-    def config(self, job: Job) -> dict[str, Any]:
+    def job_config(self, job_id: int) -> dict[str, Any]:
         """The task graph."""
-        assert job.id == JOB
+        assert job_id == JOB
         graph: dict[str, Any] = self._request("GET config", lambda: GRAPH)
         if self.trouble is not None:
             raise TROUBLES[self.trouble]
@@ -69,7 +70,11 @@ class PlanningApi(SimulatedApi):
     def parameters(self, job_id: int) -> dict[str, Any]:
         """The job's parameters."""
         assert job_id == JOB
-        return {}
+        return self._request("GET parameters", dict)
+
+    def entrypoint_config(self, job: Job) -> dict[str, Any]:
+        """The task graph where the job has none of its own, which is nowhere."""
+        return self.job_config(job.id)
 
     def declared_parameters(self, job: Job) -> tuple[()]:
         """The entrypoint's parameters."""
@@ -104,15 +109,19 @@ class Leases:
 
     Attributes:
         held: The end that the API was not told.
-        runs: The MLflow runs that are to be closed, with their status.
+        to_close: The MLflow runs that are to be closed, with their status.
         unknown: The starts whose MLflow run is to be looked for, likewise.
         taken_by: Who else has the lease on the job.
+        closers: How many others are to be waited for that close a run of its.
+        asked: How they were asked to do so.
     """
 
     held: PendingStatus | None = None
-    runs: list[tuple[str, str]] = field(default_factory=list)
+    to_close: list[tuple[str, str]] = field(default_factory=list)
     unknown: list[tuple[str, str]] = field(default_factory=list)
     taken_by: LeaseHolder | None = None
+    closers: int = 0
+    asked: list[str] = field(default_factory=list)
 
     def pending_status(self, job_id: int) -> PendingStatus | None:
         """The end that the API was not told."""
@@ -128,13 +137,38 @@ class Leases:
             self.held = pending
         return self.taken_by
 
-    def record_open_run(self, run_id: str, status: str) -> None:
-        """Leave an MLflow run to be closed."""
-        self.runs.append((run_id, status))
+    @property
+    def runs(self) -> Leases:
+        """What workers tell each other of MLflow runs."""
+        return self
 
-    def record_unknown_run(self, token: str, run: UnknownRun) -> None:
+    def record_known(
+        self, run_id: str, status: str, *, job_id: int, token: str
+    ) -> bool:
+        """Leave an MLflow run to be closed."""
+        del job_id, token
+        self.to_close.append((run_id, status))
+        return True
+
+    def record_begun(self, token: str, run: UnknownRun) -> bool:
         """Leave an MLflow run to be looked for."""
         self.unknown.append((token, run.status))
+        return True
+
+    def remember_begun(self, token: str, run: UnknownRun) -> None:
+        """Likewise, of a lost start."""
+        self.unknown.append((token, run.status))
+
+    def take_over(self, job_id: int, status: str, *, token: str) -> bool:
+        """Whether nobody closes what lost attempts have begun."""
+        del job_id, token
+        self.asked.append(status)
+        return len(self.asked) > self.closers
+
+
+def is_prefetching() -> bool:
+    """Whether what was begun beside a claim is still under way."""
+    return any(it.name == "dioptra-prefetch" for it in threading.enumerate())
 
 
 def attempt_context(

@@ -22,10 +22,12 @@ from tests.unit.daemon.job.simulated_platform import (
     OUTPUTS,
     PlanningApi,
     attempt_context,
+    is_prefetching,
 )
 from tests.unit.daemon.outbox.simulated_api import EXPERIMENT, JOB
 from tests.unit.supervision.simulated_runner import Conduct, Forkserver
 
+from dioptra_worker.broker.leases import Beginning
 from dioptra_worker.broker.parking import Parked, Trouble
 from dioptra_worker.broker.records import LeaseHolder
 from dioptra_worker.broker.rq.payload import FUNCTION
@@ -92,6 +94,7 @@ class Life:
         event: What happens to it, if anything.
         broken: The operation at which the API fails, and at nothing else, if at any.
         waited: Whether the API has failed for so long that it is to give up.
+        has_run: Whether its runner gets as far as an MLflow run.
     """
 
     machine: str
@@ -99,6 +102,7 @@ class Life:
     event: Event | None = None
     broken: str | None = None
     waited: bool = False
+    has_run: bool = True
 
 
 class Redis:
@@ -107,12 +111,14 @@ class Redis:
     Attributes:
         owner: Who has the lease.
         pending: The end that the API is yet to be told.
+        ended: Which attempt the job has ended in, unless it was the first.
         attempts: How often the job was started, as far as that counts.
     """
 
     def __init__(self) -> None:
         self.owner: object | None = None
         self.pending: PendingStatus | None = None
+        self.ended: int | None = None
         self.attempts: list[str] = []
         self.lock = threading.Lock()
 
@@ -134,23 +140,31 @@ class _View:
             return None
         return LeaseHolder("another", "elsewhere", pid=1, birth="")
 
-    def release(self, job_id: int, *, settled: str = "") -> None:
+    def begin(self, job_id: int, token: str, stop: JobStop) -> Beginning:
+        """Take the lease and count a start, once."""
+        if (holder := self.acquire(job_id, stop)) is not None:
+            return Beginning(holder=holder)
+        if token not in self.redis.attempts:
+            self.redis.attempts.append(token)
+        is_noted = self.redis.pending is not None
+        return Beginning(attempt=len(self.redis.attempts), is_noted=is_noted)
+
+    def release(
+        self, job_id: int, token: str, *, is_settled: bool, is_over: bool = False
+    ) -> None:
         """Give the lease back, if it is ours."""
-        del job_id, settled
-        if self.redis.owner is self.me:
-            self.redis.owner = None
+        del job_id, token, is_settled
+        if self.redis.owner not in (None, self.me):
+            return
+        self.redis.owner = None
+        if is_over:
+            self.redis.attempts.clear()
+            self.redis.pending = None
 
     def is_held_elsewhere(self, job_id: int) -> bool:
         """Whether another has the job."""
         del job_id
         return self.redis.owner not in (None, self.me)
-
-    def count_attempt(self, job_id: int, token: str) -> int:
-        """Count a start, once."""
-        del job_id
-        if token not in self.redis.attempts:
-            self.redis.attempts.append(token)
-        return len(self.redis.attempts)
 
     def uncount_attempt(self, job_id: int, token: str) -> None:
         """Count the last start no more."""
@@ -180,18 +194,26 @@ class _View:
             holder = self.acquire(pending.job_id, stop)
             if holder is None:
                 self.redis.pending = pending
+                if pending.attempt > 1:
+                    self.redis.ended = pending.attempt
         return holder
+
+    def ended_attempt(self, job_id: int) -> int | None:
+        """Which attempt the job has ended in, unless it was the first."""
+        del job_id
+        return self.redis.ended
 
     def clear_pending_status(self, job_id: int) -> None:
         """The API was told."""
         del job_id
         self.redis.pending = None
 
-    def record_open_run(self, run_id: str, status: str) -> None:
-        """Of no matter here."""
-
-    def record_unknown_run(self, token: str, run: object) -> None:
-        """Of no matter here."""
+    runs = SimpleNamespace(
+        record_known=lambda *_, **__: True,
+        record_begun=lambda *_: True,
+        remember_begun=lambda *_: None,
+        take_over=lambda *_, **__: True,
+    )
 
 
 class World:
@@ -230,6 +252,7 @@ class World:
         """Have a worker take the job, and wait for all who have it meanwhile."""
         worker = self._live(life)
         until(lambda: self._under_way == 0)
+        until(lambda: not is_prefetching())
         return worker
 
     def _live(self, life: Life) -> Worker:
@@ -303,11 +326,11 @@ class Worker:
         self._lock = threading.Lock()
         self._run = f"{len(world.runs) + 1:032x}"
         conduct = Conduct(
-            has_run=True,
+            has_run=life.has_run,
             end=life.end,
             on_sigterm="stopped",
             closes_run=True,
-            artifacts=OUTPUTS,
+            artifacts=OUTPUTS if life.has_run else (),
         )
         self._forkserver = Forkserver(conduct, self._at_moment, run=self._run)
         context = attempt_context(

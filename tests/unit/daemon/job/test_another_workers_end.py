@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from dioptra_worker.broker.records import PendingStatus
     from dioptra_worker.common.outcome import Outcome
     from dioptra_worker.daemon.job.claim import Claim
 
@@ -141,7 +142,7 @@ def test_artifacts_wait_until_redis_knows_the_end(tmp_path: Path) -> None:
     api = PlanningApi(status="queued")
     _, outcome = Worker(api, Forgetful(), tmp_path).take()
     assert (outcome.fate, api.artifacts) == ("finished", REGISTERED)
-    assert seen == [0] * 4
+    assert seen[:4] == [0] * 4
     assert "once Redis knows that the job has ended" in "".join(api.messages())
 
 
@@ -244,6 +245,74 @@ def test_what_is_not_taken_for_too_long_is_given_up(tmp_path: Path) -> None:
     claimed, outcome = again.take(parked=Parked(job_id=JOB, age=10_000.0, left=-1.0))
     assert (claimed.kind, outcome.fate, api.status) == ("lost", "failed", "failed")
     assert outcome.reason.startswith("3 results of the job could not be delivered: ")
+
+
+@pytest.mark.parametrize("where", ["first", "second"])
+def test_an_end_that_is_said_stays_the_end(where: str, tmp_path: Path) -> None:
+    """It does so also where the API no more shows the log and takes no result."""
+    leases, api = Leases(), PlanningApi(status="queued")
+    first = Worker(api, leases, tmp_path / "first")
+
+    def away_at_the_end(what: str) -> Fault | None:
+        if what != "PUT finished":
+            return None
+        first.stop.request(StopRequest("shutdown", "the worker was shut down"))
+        return REFUSED
+
+    api.fault = away_at_the_end
+    _, outcome = first.take()
+    assert (outcome.fate, api.messages()[-1]) == ("left", "the job finished")
+    assert leases.held is not None
+    assert leases.held.is_told
+    broken = {"GET log", "POST mlflowRun", "GET mlflowRun", "POST artifact"}
+    broken |= {"GET artifacts"}
+    api.fault = lambda what: Fault(status=500) if what in broken else None
+    again = Worker(api, leases, tmp_path / where, attempt=2, others_wait=True)
+    _, outcome = again.take(parked=Parked(job_id=JOB, age=10_000.0, left=-1.0))
+    assert (outcome.fate, api.status) == ("finished", "finished")
+    assert "could not be delivered" not in "".join(api.messages())
+    assert api.messages().count("the job finished") == 1
+
+
+def test_the_end_is_said_once_redis_knows_that_it_may_be(tmp_path: Path) -> None:
+    """Who tells it next has to know whether it can still become another."""
+    said: list[list[str]] = []
+
+    class Forgetful(Leases):
+        def record_pending_status(
+            self, pending: PendingStatus, stop: JobStop
+        ) -> LeaseHolder | None:
+            if pending.is_told:
+                said.append(api.messages())
+                if len(said) < 3:
+                    raise ServiceUnavailable("away", service="Redis")
+            return super().record_pending_status(pending, stop)
+
+    api = PlanningApi(status="queued")
+    _, outcome = Worker(api, Forgetful(), tmp_path).take()
+    assert (outcome.fate, api.artifacts) == ("finished", REGISTERED)
+    assert len(said) == 3
+    assert "the job finished" not in said[-1]
+    assert api.messages()[-1] == "the job finished"
+
+
+def test_redis_is_away_once_all_is_delivered(tmp_path: Path) -> None:
+    """The job ends while it is ours: a Redis that forgets it has it done again."""
+
+    class Away(Leases):
+        def record_pending_status(
+            self, pending: PendingStatus, stop: JobStop
+        ) -> LeaseHolder | None:
+            if pending.is_told:
+                raise ServiceUnavailable("away", service="Redis")
+            return super().record_pending_status(pending, stop)
+
+    api = PlanningApi(status="queued")
+    worker = Worker(api, Away(), tmp_path)
+    worker.stop.own_until(lease_clock() + 0.5)
+    _, outcome = worker.take()
+    assert (outcome.fate, api.status) == ("finished", "finished")
+    assert (api.artifacts, api.messages()[-1]) == (REGISTERED, "the job finished")
 
 
 def test_the_log_of_a_parked_job(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from tests.unit.daemon.job.simulated_platform import (
     Leases,
     PlanningApi,
     attempt_context,
+    is_prefetching,
 )
 from tests.unit.daemon.outbox.simulated_api import EXPERIMENT, JOB, Fault
 from tests.unit.supervision.simulated_runner import RUN, Conduct, Forkserver
@@ -255,22 +256,25 @@ def _check_run(told: Telling, verdict: Outcome) -> None:
         if runner.has_run and not runner.run_closed
     ]
     assert told.forkserver.closed == open_runs
-    assert told.leases.runs == (open_runs if told.story.mlflow_away else [])
+    assert told.leases.to_close == (open_runs if told.story.mlflow_away else [])
     # One that was told its job and never said which run it has may have begun one.
     unknown = told.leases.unknown
     runners = told.forkserver.runners
     assert all(runner.has_run or unknown for runner in runners if runner.was_told)
     assert unknown in ([], [(TOKEN, verdict.mlflow)])
     assert not (unknown and any(runner.has_run for runner in runners))
-    assert told.attempt.settled == ("" if unknown else TOKEN)
+    assert told.attempt.is_settled == (not unknown)
 
 
 def _check_nothing_is_left(told: Telling, verdict: Outcome | None) -> None:
     """No runner outlives the attempt, nor does its folder, nor an empty journal."""
     assert len(told.forkserver.runners) <= 1
     if verdict is None:
+        until(lambda: not is_prefetching())  # it may be about to make the folder
         for runner in told.forkserver.runners:
             until(runner.process.ended.is_set)  # it was hung up on
+        was_told = any(runner.was_told for runner in told.forkserver.runners)
+        assert not (was_told and told.attempt.is_settled)
     assert all(runner.process.ended.is_set() for runner in told.forkserver.runners)
     assert list(told.folder.glob("job-*")) == []
     journals = list(told.folder.glob("outbox/*"))

@@ -24,8 +24,8 @@ MOST_LIVES = 8
 """Turns after which a job that is not over counts as stuck."""
 WRITES = ["post_log", "register_artifact", "set_mlflow_run"]
 TOLD = ["set_status finished", "set_status failed"]
-BOOKS = ["acquire", "count_attempt", "pending_status", "record_pending_status"]
-AFTERWARDS = ["end_job", "clear_pending_status", "forget_attempts", "release"]
+BOOKS = ["begin", "pending_status", "record_pending_status"]
+AFTERWARDS = ["end_job", "clear_pending_status", "release"]
 MOMENTS = ["begun", "run", "planned", "ending"]
 KILLS = ["killed before", "killed after"]
 
@@ -132,6 +132,25 @@ def test_one_attempt_and_one_end(lives: list[Life]) -> None:
             world.sweep()
         assert world.journals() == []
     _check(world)
+
+
+def test_an_end_without_a_run() -> None:
+    """An attempt that ended before it had an MLflow run counts, not the one before."""
+    attempts = [
+        Life(machine="here", event=HERE_ONLY),
+        Life(machine="there", has_run=False, end="failed"),
+    ]
+    with tempfile.TemporaryDirectory() as folder:
+        world = World(Path(folder), attempts)
+        while world.lives:
+            world.live(world.lives.pop(0))
+        world.sweep()
+        assert world.journals() == []
+    api = world.api
+    assert (api.status, api.artifacts) == ("failed", [])
+    at_work = [record.message for record in api.log if "at work" in record.message]
+    assert len(at_work) == 2
+    assert sum("[attempt 1] " in message for message in at_work) == 1
 
 
 def _check(world: World) -> None:

@@ -9,7 +9,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from dioptra_worker.daemon.learning import import_costs, installed
-from dioptra_worker.daemon.learning.import_costs import FILE, ImportCosts, learned
+from dioptra_worker.daemon.learning.import_costs import (
+    FILE,
+    ImportCosts,
+    Learned,
+    learned,
+)
 from dioptra_worker.protocol.messages import ModuleImported
 
 if TYPE_CHECKING:
@@ -63,12 +68,12 @@ def test_kept_by_queue(work: Path) -> None:
     ImportCosts(work, key=KEY).learn("cpu", _imports(heavy__part=1.0))
     ImportCosts(work, key=KEY).learn("gpu", _imports(single=0.1))
     kept = learned(work, key=KEY)
-    assert [(c.module, c.jobs, c.seconds) for c in kept["cpu"]] == [
+    assert [(c.module, c.jobs, c.seconds) for c in kept.of(["cpu"])] == [
         ("heavy.part", 2, 3.0),
         ("single", 1, 0.5),
     ]
-    assert kept["cpu"][0].mean == 1.5
-    assert [cost.module for cost in kept["gpu"]] == ["single"]
+    assert kept.of(["cpu"])[0].mean == 1.5
+    assert [cost.module for cost in kept.of(["gpu"])] == ["single"]
 
 
 @pytest.mark.parametrize(
@@ -105,14 +110,14 @@ def test_what_a_job_writes_there_is_not_believed(work: Path) -> None:
         b"a" * (import_costs.MAX_BYTES + 1),
     ):
         (work / FILE).write_bytes(forged)
-        assert learned(work, key=KEY) == {}
-    assert learned(work, key=b"another") == {}
+        assert learned(work, key=KEY) == Learned()
+    assert learned(work, key=b"another") == Learned()
     (work / FILE).unlink()
     (work / "elsewhere").write_bytes(honest)
     (work / FILE).symlink_to(work / "elsewhere")
-    assert learned(work, key=KEY) == {}
+    assert learned(work, key=KEY) == Learned()
     costs.learn("cpu", _imports(heavy=1.0))  # takes the link's place
-    assert [cost.module for cost in learned(work, key=KEY)["cpu"]] == ["heavy"]
+    assert [cost.module for cost in learned(work, key=KEY).of(["cpu"])] == ["heavy"]
     assert (work / "elsewhere").read_bytes() == honest
 
 
@@ -120,9 +125,9 @@ def test_other_packages(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What was learned with other packages, or other versions of them, is forgotten."""
     ImportCosts(work, key=KEY).learn("cpu", _imports(single=1.0))
     monkeypatch.setattr(installed, "environment", lambda: "another")
-    assert learned(work, key=KEY) == {}
+    assert learned(work, key=KEY) == Learned()
     ImportCosts(work, key=KEY).learn("gpu", _imports(single=1.0))
-    assert learned(work, key=KEY).keys() == {"gpu"}
+    assert learned(work, key=KEY).queues.keys() == {"gpu"}
 
 
 def test_bounded(work: Path, packages: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -136,9 +141,37 @@ def test_bounded(work: Path, packages: Path, monkeypatch: pytest.MonkeyPatch) ->
     for queue in ("a", "b", "a", "c"):
         costs.learn(queue, _imports(**told))
     kept = learned(work, key=KEY)
-    assert kept.keys() == {"a", "c"}
-    assert [cost.module for cost in kept["a"]] == ["heavy.m4", "heavy.m3", "heavy.m2"]
+    assert kept.queues.keys() == {"a", "c"}
+    assert [cost.module for cost in kept.of(["a"])] == [
+        "heavy.m4",
+        "heavy.m3",
+        "heavy.m2",
+    ]
     assert json.loads((work / FILE).read_bytes().partition(b"\n")[2])
+
+
+def test_what_is_excluded(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The reason is kept with the costs, and forgotten when packages change."""
+    costs = ImportCosts(work, key=KEY)
+    costs.learn("cpu", _imports(single=1.0))
+    costs.exclude("single", "x" * 1000)
+    kept = ImportCosts(work, key=KEY).kept()
+    assert kept.excluded == {"single": "x" * import_costs.MAX_REASON}
+    assert [cost.module for cost in kept.of(["cpu"])] == ["single"]
+    monkeypatch.setattr(installed, "environment", lambda: "another")
+    assert costs.kept() == Learned()
+
+
+def test_queues_are_merged(work: Path) -> None:
+    """Jobs of several queues count together, those of others do not."""
+    costs = ImportCosts(work, key=KEY)
+    for queue in ("a", "b", "c"):
+        costs.learn(queue, _imports(single=1.0, heavy=2.0))
+    found = costs.kept().of(["a", "b"])
+    assert [(one.module, one.jobs, one.seconds) for one in found] == [
+        ("heavy", 2, 4.0),
+        ("single", 2, 2.0),
+    ]
 
 
 def test_a_folder_that_is_gone_costs_no_job(work: Path) -> None:
@@ -149,3 +182,15 @@ def test_a_folder_that_is_gone_costs_no_job(work: Path) -> None:
     )
     costs.learn("cpu", _imports(single=1.0))
     assert told == [("single", 1.0)]
+
+
+def test_what_is_excluded_for_less_memory(work: Path) -> None:
+    """Whoever may take more tries it again, and nobody else."""
+    costs = ImportCosts(work, key=KEY, memory=100)
+    costs.learn("cpu", _imports(single=1.0))
+    costs.exclude("single", "took more")
+    for memory, is_known in ((50, True), (100, True), (200, False)):
+        kept = ImportCosts(work, key=KEY, memory=memory).kept()
+        assert bool(kept.excluded) is is_known
+        assert [cost.module for cost in kept.of(["cpu"])] == ["single"]
+    assert learned(work, key=KEY).excluded == {"single": "took more"}

@@ -144,7 +144,7 @@ def test_putting_waits_for_no_disk(tmp_path: Path) -> None:
     assert flushing.is_alive()
     store.goes_on.set()
     flushing.join()
-    assert _texts(buffer) == ["0"]
+    assert _texts(buffer) == [str(number) for number in range(100)]
     assert [text for _, text in buffer.read(1, most=2, weight=ALL).items] == ["1", "2"]
 
 
@@ -161,7 +161,7 @@ def test_disk_full(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     buffer.flush()
     store.broken = False
     assert buffer.broken
-    assert _texts(buffer) == ["a"]
+    assert _texts(buffer) == ["a", "b" * 50, "c"]
     assert buffer.read(1, most=9, weight=ALL) == Reading([(2, "b" * 50), (3, "c")], 3)
     buffer.ack(2)
     assert _texts(buffer) == ["c"]
@@ -216,6 +216,19 @@ def test_read_in_parts(tmp_path: Path) -> None:
         found += [text for _, text in part.items]
         upto = part.upto
     assert found == texts
+
+
+def test_read_from_disk_and_memory(tmp_path: Path) -> None:
+    """What is on disk and what is not yet come together, in order, within limits."""
+    buffer = _buffer(Disk(tmp_path))
+    for text in "ab":
+        buffer.put(text)
+    buffer.flush()
+    for text in "cd":
+        buffer.put(text)
+    assert buffer.read(0, most=ALL, weight=ALL) == Reading([*enumerate("abcd", 1)], 4)
+    assert buffer.read(1, most=2, weight=ALL) == Reading([(2, "b"), (3, "c")], 3)
+    assert buffer.read(2, most=ALL, weight=ALL) == Reading([(3, "c"), (4, "d")], 4)
 
 
 def test_heavy() -> None:

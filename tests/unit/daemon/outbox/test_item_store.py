@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 import shutil
 import stat
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from tests.unit.daemon.outbox.words import Words
 
+from dioptra_worker.daemon.outbox import item_store
 from dioptra_worker.daemon.outbox.item_store import ItemStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 MIB = 1 << 20
 
@@ -40,6 +43,30 @@ def _folder(tmp_path: Path) -> Path:
     made = tmp_path / "folder"
     made.mkdir()
     return made
+
+
+def _is_open(folder: Path) -> bool:
+    found = []
+    for path in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # that of the listing itself
+            found.append(path.readlink())
+    return any(folder in path.parents for path in found)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="it looks at /proc")
+def test_a_file_that_cannot_be_used_is_not_left_open(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker that is short of descriptors, or of space, loses none to it."""
+    store = _store(folder)
+    assert _is_open(folder)
+    store.close()
+    assert not _is_open(folder)
+    monkeypatch.setattr(item_store, "SETUP", "SELECT no_such_column")
+    with pytest.raises(OSError, match="no such column") as raised:
+        _store(folder)
+    assert not _is_open(folder)
+    del raised  # it has the frames, and with them the store
 
 
 def test_reopened(folder: Path) -> None:

@@ -421,25 +421,14 @@ def test_a_failure_that_was_an_outage() -> None:
     answers = iter([False, True, True])
     trouble = LoneTrouble(lambda: _answer(works=next(answers)))
     error = ServiceUnavailable("away", service="API", status=503)
+    assert not trouble.has_failed
     assert [trouble.is_seen_in(error) for _ in range(3)] == [False, False, True]
+    assert trouble.has_failed
 
 
 def _answer(*, works: bool) -> None:
     if not works:
         raise ServiceUnavailable("away", service="API")
-
-
-def test_whether_the_end_is_said_is_asked_with_patience_of_its_own() -> None:
-    """What fails beside the question parks the job once it is all that is left."""
-    broken = {"POST mlflowRun", "GET log"}
-    api = SimulatedApi(fault=lambda what: ERROR_500 if what in broken else None)
-    with Scene(api, others_wait=True).open() as outbox:
-        outbox.put(RunStarted(run_id="abc"))
-        assert not outbox.is_said("2026-01-01T00:00:00.000000Z the job finished")
-        failed = api.requests.count("POST mlflowRun")
-        until(lambda: api.requests.count("POST mlflowRun") > failed + 5)
-        assert not outbox.finish("finished", SOON)
-        assert outbox.parked_for is not None
 
 
 def test_nobody_waits() -> None:

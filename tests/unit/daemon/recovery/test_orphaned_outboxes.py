@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 from tests.unit.daemon.outbox.simulated_api import EXPERIMENT, JOB, Fault, SimulatedApi
 
-from dioptra_worker.broker.records import PendingStatus
+from dioptra_worker.broker.records import PendingStatus, UnknownRun
 from dioptra_worker.common.text.masking import Mask
 from dioptra_worker.daemon.outbox.journal import Journal, Journals
 from dioptra_worker.daemon.recovery.orphaned_outboxes import OrphanedOutboxes
@@ -24,10 +24,26 @@ class Leases:
     """Leases that knows which jobs other machines run."""
 
     elsewhere: set[int] = field(default_factory=set)
+    ended: int | None = None
+    remembered: dict[str, UnknownRun] = field(default_factory=dict)
+
+    @property
+    def runs(self) -> Leases:
+        """Likewise."""
+        return self
+
+    def remember_begun(self, token: str, run: UnknownRun) -> None:
+        """Keep it."""
+        self.remembered[token] = run
 
     def is_held_elsewhere(self, job_id: int) -> bool:
         """As told."""
         return job_id in self.elsewhere
+
+    def ended_attempt(self, job_id: int) -> int | None:
+        """As told."""
+        assert job_id == JOB
+        return self.ended
 
 
 @dataclass
@@ -68,7 +84,11 @@ class Place:
     def open(self) -> Journal:
         """A journal of the job."""
         made = self.journals.open(
-            job_id=JOB, experiment_id=EXPERIMENT, attempt=1, worker="lost"
+            job_id=JOB,
+            experiment_id=EXPERIMENT,
+            attempt=1,
+            worker="lost",
+            start_token="start",
         )
         assert made is not None
         return made
@@ -93,6 +113,25 @@ def test_of_a_job_that_is_over(place: Place) -> None:
     assert place.api.metrics == {("loss", 1): 1.0}
     assert place.api.artifacts == ["s3://b/a"]
     assert place.api.statuses == []
+    assert not place.is_left
+
+
+@pytest.mark.parametrize("is_deleted", [False, True])
+@pytest.mark.parametrize(
+    ("status", "closed"),
+    [("finished", "FINISHED"), ("failed", "FAILED"), ("", "KILLED")],
+)
+def test_its_run_is_closed(
+    status: str, closed: str, is_deleted: bool, place: Place
+) -> None:
+    """Where Redis has forgotten that an MLflow run was begun, the journal tells it."""
+    place.api.deleted = is_deleted
+    with place.open() as journal:
+        journal.ack_final_status()
+        if status:
+            journal.record_final_status(PendingStatus(JOB, EXPERIMENT, status, ""))
+    place.orphaned_outboxes.sweep()
+    assert place.leases.remembered == {"start": UnknownRun(JOB, closed)}
     assert not place.is_left
 
 
@@ -129,9 +168,16 @@ def test_of_a_job_whose_end_another_has_told(place: Place) -> None:
     assert "delivered late: 1 log records" in note
 
 
-def test_of_an_attempt_that_does_not_count(place: Place) -> None:
-    """When the job ended in another attempt, only lines come, each with a mark."""
-    place.api.run_id = "another"
+@pytest.mark.parametrize("has_run", [True, False])
+def test_of_an_attempt_that_does_not_count(place: Place, *, has_run: bool) -> None:
+    """When the job ended in another attempt, only lines come, each with a mark.
+
+    That attempt may have ended before it had an MLflow run, which the API shows then.
+    """
+    if has_run:
+        place.api.run_id = "another"
+    else:
+        place.leases.ended = 2
     place.orphaned_outboxes.sweep()
     assert place.api.messages()[:3] == [f"[attempt 1] line {n}" for n in range(3)]
     assert (place.api.metrics, place.api.artifacts) == ({}, [])

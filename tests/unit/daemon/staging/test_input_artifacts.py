@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import io
 import json
 import os
@@ -184,6 +185,7 @@ class Job:
             outputs=("value",),
         )
         inputs.stage_in(artifact)
+        self.digests = inputs.digests
         (found,) = inputs.folder(artifact).iterdir()
         return found
 
@@ -273,6 +275,28 @@ def test_from_its_store(serve: Serve) -> None:
     assert (found.name, found.read_bytes()) == ("model", b"content")
     assert (job.downloads, job.said, job.left) == (0, [], [])
     assert job.read(Store({}, AWAY)) == found  # from the cache
+
+
+@pytest.mark.parametrize("is_dir", [False, True], ids=["a file", "a folder"])
+def test_digests_that_are_known_by_then(is_dir: bool, serve: Serve) -> None:
+    """They are those of the files where these lie in the end."""
+    files = {"a": b"A", "deep/b": b"B"} if is_dir else {"": b"content"}
+    name = "deep/b" if is_dir else "."
+    said = ({"size": 2}, {"file": name, "sha256": "ab"}, {"done": True})
+    job = serve(Api(size=None if is_dir else 7))
+    found = job.read(Store(files, *said), is_dir=is_dir)
+    assert job.digests == {found / name: "ab"}
+    job.read(Store({}, AWAY), is_dir=is_dir)  # from the cache
+    content = hashlib.sha256(b"content").hexdigest()
+    assert job.digests == ({} if is_dir else {found: content})
+
+
+def test_the_digest_of_what_came_through_the_api(serve: Serve) -> None:
+    """It is computed as the file is copied into the cache; without one, later."""
+    job = serve(Api(size=7, contents=[b"content"]))
+    found = job.read(Store({}, AWAY))
+    sha256 = hashlib.sha256(found.read_bytes()).hexdigest()
+    assert job.digests == {found: sha256}
 
 
 def test_through_the_api(serve: Serve) -> None:

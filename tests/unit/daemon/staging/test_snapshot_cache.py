@@ -64,6 +64,19 @@ def test_what_was_fetched_once_is_not_fetched_again(fetch: Fetch) -> None:
     assert origin.asked == 1
 
 
+def test_who_keeps_and_who_gets_is_told_the_digest(tmp_path: Path) -> None:
+    """The manifest of a job has it without reading the file once more."""
+    cache = SnapshotCache(tmp_path / "cache", size=20, identity=lambda: "me", key=b"k")
+    source, target = tmp_path / "source", tmp_path / "target"
+    source.write_bytes(b"12345")
+    sha256 = hashlib.sha256(b"12345").hexdigest()
+    assert cache.get(KEY, target) == ""
+    assert cache.add(KEY, source) == sha256
+    assert cache.get(KEY, target) == sha256
+    source.write_bytes(b"too large")
+    assert cache.add("another", source) == ""
+
+
 def test_what_is_of_no_use_is_not_kept(fetch: Fetch, tmp_path: Path) -> None:
     """What turns out to be no archive, as a proxy's page, is asked for again."""
     cache = SnapshotCache(

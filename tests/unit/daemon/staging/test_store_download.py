@@ -86,6 +86,21 @@ class Listener:
         self.heard.append(("came", count))
 
 
+def test_digests_that_were_computed_on_the_way(tmp_path: Path) -> None:
+    """What it says of files is handed on."""
+    launcher = Launcher({"size": 9}, {"file": "a/b", "sha256": "cd"}, {"done": True})
+    listener = Listener()
+    found = store_download.fetch(
+        launcher,
+        URI,
+        tmp_path / "target",
+        is_dir=False,
+        listener=listener,
+        check_cancelled=lambda: None,
+    )
+    assert (found, listener.heard) == ({"a/b": "cd"}, [("size", 9)])
+
+
 def _fetch(
     launcher: Launcher,
     tmp_path: Path,

@@ -23,7 +23,7 @@ from dioptra_worker.protocol.messages import (
     SessionReply,
     SessionRequest,
 )
-from dioptra_worker.sdk.child_link import ChildLink
+from dioptra_worker.sdk.worker.child_link import ChildLink
 from dioptra_worker.supervision.channel.job_processes import (
     JobProcesses,
     request_id,

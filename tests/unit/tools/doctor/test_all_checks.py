@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import stat
+import threading
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -19,6 +22,7 @@ from dioptra_worker.tools.doctor.checks import (
     gpu,
     job_users,
     machine,
+    store,
     tracking,
 )
 from dioptra_worker.tools.doctor.checks.configuration import (
@@ -272,6 +276,60 @@ def test_host_check_of_mlflow_is_explained() -> None:
     )
     assert "MLFLOW_SERVER_ALLOWED_HOSTS=mlflow.lab:5000" in finding.fix
     assert "secret" not in finding.detail + finding.fix
+
+
+def test_services_that_refuse_are_told_before_anything_slow(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Where nothing listens, each check says so without its libraries."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    for name, value in REQUIRED.items():
+        address = re.sub(r"localhost:\d+", f"127.0.0.1:{port}", value)
+        monkeypatch.setenv(name, address)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    settings, _ = read_settings()
+    assert settings is not None
+    chains = all_checks(settings, [], environment={}, timeout=5)
+    asked = [check for chain in chains for check in chain if check.imports]
+    found = [check.refusal() for check in asked]
+    assert [it and it.name for it in found] == [
+        "Dioptra API",
+        "MLflow",
+        "artifact store",
+    ]
+    for it in found:
+        assert it is not None
+        assert "nothing listens there" in it.detail
+        assert "sesame" not in it.detail
+
+
+def test_a_store_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The doctor does not wait for a store that breaks off: jobs try it again."""
+    calls = 0
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(0.2)
+
+        def hang_up() -> None:
+            nonlocal calls
+            while not done.is_set():
+                with suppress(TimeoutError):
+                    server.accept()[0].close()
+                    calls += 1
+
+        done = threading.Event()
+        thread = threading.Thread(target=hang_up)
+        thread.start()
+        address = f"http://127.0.0.1:{server.getsockname()[1]}"
+        monkeypatch.setenv("MLFLOW_S3_ENDPOINT_URL", address)
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            monkeypatch.setenv(name, "nobody's")
+        [finding] = store.check(address, tracking.Trial(), timeout=5)
+        done.set()
+        thread.join()
+    assert finding.status == "fail"
+    assert finding.detail.startswith(f"{address} cannot be reached: ")
+    assert calls == 1
 
 
 # -- in brief ----------------------------------------------------------------------

@@ -111,6 +111,18 @@ def test_missing_module_is_a_finding() -> None:
     assert "no_such_module_here" in result.detail
 
 
+def test_a_refusal_is_told_before_the_imports() -> None:
+    """What refuses at once is told at once, and nothing more is tried."""
+    check = Check(
+        name="away",
+        run=lambda: [ok("away", "")],
+        imports=("no_such_module_here",),
+        refusal=lambda: fail("away", "nobody is there", "start it"),
+    )
+    [result] = examine([[check]], timeout=5)
+    assert (result.status, result.detail) == ("fail", "nobody is there")
+
+
 def test_secrets_are_taken_out() -> None:
     """What is hidden is hidden in the detail and in the fix."""
     finding = fail("it", "saw hunter2-hunter2", "unset hunter2-hunter2")

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 from tests.unit.api.scripted import Answer, Request, ScriptedApi
 
@@ -21,7 +22,14 @@ DECLARED = [
     {"name": "text", "defaultValue": "<b>&", "parameterType": "string"},
     {"name": "elements", "defaultValue": "[]", "parameterType": "list"},
 ]
-"""The parameters of every entrypoint."""
+"""The parameters of every entrypoint, if a test does not say others."""
+NAMED = {
+    "experiments": [{"id": 3, "name": "demo"}],
+    "queues": [{"id": 4, "name": "cpu"}],
+    "entrypoints": [{"id": 5, "name": "train"}],
+    "users": [{"id": 1, "username": "ada"}],
+}
+"""All that there is besides jobs."""
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 
@@ -43,6 +51,9 @@ class Dioptra:
         artifacts: The artifacts that all jobs share, by id, as the API shows them.
         contents: What the API answers for their contents.
         away: How many requests are to fail from now on.
+        submitted: What jobs were made of.
+        declared: The parameters of every entrypoint.
+        declared_now: Those that entrypoints have as they are now.
     """
 
     jobs: dict[int, dict[str, Any]] = field(default_factory=dict)
@@ -53,6 +64,9 @@ class Dioptra:
     artifacts: dict[int, dict[str, Any]] = field(default_factory=dict)
     contents: dict[int, Answer] = field(default_factory=dict)
     away: int = 0
+    submitted: list[dict[str, Any]] = field(default_factory=list)
+    declared: list[dict[str, Any]] = field(default_factory=lambda: list(DECLARED))
+    declared_now: list[dict[str, Any]] = field(default_factory=lambda: list(DECLARED))
 
     def put_artifact(
         self,
@@ -126,18 +140,36 @@ class Dioptra:
                 return self._tags(request, rest)
             case ["jobs"] | ["experiments", _, "jobs"]:
                 if request.method == "POST":
+                    self.submitted.append(request.body)
                     return Answer(body={"id": 99})
                 return _page(request, self._sorted(request))
-            case ["experiments"]:
-                return _page(request, [{"id": 3, "name": "demo"}])
+            case [kind] if kind in NAMED:
+                return _page(request, NAMED[kind])
             case ["jobs", id_, *rest]:
                 return self._job(request, int(id_), rest)
             case ["users", "current"]:
                 return Answer(body={"id": 1, "username": "ada", "createdOn": at(0)})
-            case ["entrypoints", _, "snapshots", _]:
-                return Answer(body={"parameters": DECLARED})
+            case ["entrypoints", id_, *rest]:
+                return self._entrypoint(int(id_), rest)
             case ["artifacts", id_, *rest] if int(id_) in self.artifacts:
                 return self._artifact(int(id_), rest)
+        return NOT_FOUND
+
+    def _entrypoint(self, entrypoint: int, rest: list[str]) -> Answer:
+        now = {
+            "id": entrypoint,
+            "snapshot": 51,
+            "group": {"id": 1},
+            "name": "train",
+            "parameters": self.declared_now,
+            "taskGraph": "only: {fit: []}",
+            "queues": [],
+        }
+        match rest:
+            case []:
+                return Answer(body=now)
+            case ["snapshots", _]:
+                return Answer(body={"parameters": self.declared})
         return NOT_FOUND
 
     def _artifact(self, artifact: int, rest: list[str]) -> Answer:
@@ -159,6 +191,9 @@ class Dioptra:
 
     def _job(self, request: Request, job_id: int, rest: list[str]) -> Answer:
         match rest:
+            case [] if job_id in self.jobs and request.method == "DELETE":
+                del self.jobs[job_id]
+                return Answer(body={"id": [job_id], "status": "Success"})
             case [] if job_id in self.jobs:
                 references = [{"id": artifact} for artifact in self.artifacts]
                 return Answer(body=self.jobs[job_id] | {"artifacts": references})
@@ -173,15 +208,37 @@ class Dioptra:
             case ["parameters"]:
                 return Answer(body={"rate": 0.1, "text": "<b>&"})
             case ["artifactParameters"]:
-                return Answer(body={})
+                return Answer(body=self._inputs(job_id))
             case ["mlflowRun"]:
                 return Answer(body={"mlflowRunId": "a" * 32})
             case ["metrics"]:
                 return Answer(body=[{"name": name} for name in self.metrics])
             case ["metrics", name, "snapshots"]:
-                values = enumerate(self.metrics[name])
+                values = enumerate(self.metrics[unquote(name)])
                 return _page(request, [{"value": v, "step": s} for s, v in values])
         return NOT_FOUND
+
+    def _inputs(self, job_id: int) -> dict[str, Any]:
+        values = self.jobs.get(job_id, {}).get("artifactValues", {})
+        task = {
+            "plugin_id": 60,
+            "plugin_snapshot_id": 61,
+            "plugin_name": "reading",
+            "file_name": "artifacts.py",
+            "task_name": "Text",
+            "outputs": [{"name": "text"}],
+        }
+        return {
+            name: {
+                "artifact_id": value["id"],
+                "artifact_snapshot_id": value["snapshotId"],
+                "artifact_uri": self.artifacts[value["id"]]["artifactUri"],
+                "is_dir": False,
+                "artifact_task": task,
+            }
+            for name, value in values.items()
+            if value["id"] in self.artifacts
+        }
 
     def _sorted(self, request: Request) -> list[dict[str, Any]]:
         wanted = request.query.get("search", "").removeprefix("status:").strip('"')

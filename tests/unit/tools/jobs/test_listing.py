@@ -179,13 +179,27 @@ def test_filters(wanted: Filter, ids: list[int], tmp_path: Path) -> None:
             assert [listed.job.id for listed in found.jobs] == ids
 
 
-def test_no_such_experiment(tmp_path: Path) -> None:
-    """An experiment that is not there is said to be none."""
-    with (
-        Dioptra().running() as (client, _),
-        pytest.raises(Unknown, match="no experiment 'nope'"),
-    ):
-        Listing(client, cache=_cache(tmp_path)).find(Filter(experiment="nope"), limit=1)
+@pytest.mark.parametrize(
+    ("wanted", "words"),
+    [
+        (Filter(experiment="dmo"), "no experiment 'dmo': there is 'demo'"),
+        (Filter(queue="cqu"), "no queue 'cqu': there is 'cpu'"),
+        (Filter(entrypoint="nope"), "no entrypoint 'nope': there is 'train'"),
+        (Filter(user="eve"), "no user 'eve': there is 'ada'"),
+    ],
+)
+def test_a_name_that_nothing_has(wanted: Filter, words: str, tmp_path: Path) -> None:
+    """A mistyped name is no empty list: it is told, with what there is."""
+    with Dioptra().running() as (client, _):
+        listing = Listing(client, cache=_cache(tmp_path))
+
+        def look() -> None:
+            assert not listing.find(wanted, limit=1).jobs
+            listing.refuse_unknown(wanted)
+
+        with pytest.raises(Unknown, match=words):
+            look()
+        listing.refuse_unknown(Filter(queue="cpu", entrypoint="5", user="ada"))
 
 
 def test_durations(tmp_path: Path) -> None:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from dioptra_worker.common.files import removal
+from dioptra_worker.tools.local import config as config_module
 from dioptra_worker.tools.local.config import SERVICES, StackConfig
 from dioptra_worker.tools.local.environment import (
     as_dotenv,
@@ -45,6 +47,26 @@ def test_a_configuration_survives_being_written(config: StackConfig) -> None:
     config.save()
     assert StackConfig.load(config.directory) == config
     assert (config.directory / "stack.json").stat().st_mode & 0o777 == 0o600
+
+
+def test_it_is_a_stack_until_all_of_it_is_gone(
+    config: StackConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What says that a folder holds one is removed last, whoever is interrupted."""
+    config.save()
+    for name in ("api", "zzz"):  # before and after it, by name
+        (config.directory / name).mkdir()
+    removed = []
+
+    def note(path: Path) -> bool:
+        removed.append(path.name)
+        return removal.remove(path)
+
+    monkeypatch.setattr(config_module, "remove", note)
+    config.remove()
+    config.remove()
+    assert removed[:2] == ["api", "zzz"]
+    assert not config.directory.exists()
 
 
 def test_every_stack_has_secrets_of_its_own(

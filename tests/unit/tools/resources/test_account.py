@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from dioptra_worker.errors import SettingsError
+from dioptra_worker.settings import api_address
 from dioptra_worker.tools.resources.account import Account
 
 if TYPE_CHECKING:
@@ -35,7 +36,18 @@ def test_all_problems_at_once() -> None:
     assert named == list(COMPLETE)
 
 
-@pytest.mark.parametrize("url", ["localhost:5000", "ftp://x", "http://", "http://[x"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "localhost:5000",
+        "ftp://x",
+        "http://",
+        "http://[x",
+        "http://x:y",
+        "http://x/?a=b",
+        "http://x/#jobs",
+    ],
+)
 def test_no_address(url: str) -> None:
     """What is no HTTP address is refused and quoted."""
     with pytest.raises(SettingsError) as caught:
@@ -43,6 +55,25 @@ def test_no_address(url: str) -> None:
     (problem,) = caught.value.problems
     assert problem.startswith("DIOPTRA_API")
     assert repr(url) in problem
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://x",
+        " http://x/ ",
+        "http://x/api",
+        "http://x/api/v1",
+        "http://x//api/v1//",
+        "http://x/api/v1/jobs/7",
+    ],
+)
+def test_one_address(url: str) -> None:
+    """Whatever form the address has, every command speaks with the same API."""
+    account = Account.read(COMPLETE | {"DIOPTRA_API": url})
+    assert account.url == api_address(url) == "http://x"
+    assert api_address("https://x/dioptra/api/v1") == "https://x/dioptra"
+    assert api_address("https://x/apis") == "https://x/apis"
 
 
 def test_password_file(tmp_path: Path) -> None:

@@ -59,7 +59,7 @@ def test_no_folder(tmp_path: Path) -> None:
 
 def test_not_toml(tmp_path: Path) -> None:
     """A dioptra.toml that is not TOML is named with the line that is wrong."""
-    with pytest.raises(BadResources, match=r"dioptra\.toml is not TOML.*line 1"):
+    with pytest.raises(BadResources, match=r"dioptra\.toml:1:10: .*not valid TOML"):
         find_folders([_make(tmp_path / "one", "[[plugins]\n")])
 
 
@@ -67,7 +67,7 @@ def test_not_toml(tmp_path: Path) -> None:
     ("toml", "words"),
     [
         ("[plugins]\npath = 'x'\n", "two brackets"),
-        ("[[entrypoints]]\nname = 'x'\n", "number 1 of [[entrypoints]] needs a 'path'"),
+        ("[[entrypoints]]\nname = 'x'\n", "Number 1 of [[entrypoints]] has no 'path'"),
     ],
 )
 def test_wrong_shape(tmp_path: Path, toml: str, words: str) -> None:
@@ -84,6 +84,6 @@ def test_missing_files(tmp_path: Path) -> None:
     (folder / "plugins/greet").rmdir()
     with pytest.raises(BadResources) as caught:
         find_folders([folder])
-    graph, plugin = caught.value.problems
-    assert "task graph 'entrypoint.yml'" in graph
-    assert "plugin 'plugins/greet'" in plugin
+    plugin, graph = map(str, caught.value.findings)
+    assert ":3:1: error: This names the plugin 'plugins/greet'" in plugin
+    assert ":5:1: error: This names the task graph 'entrypoint.yml'" in graph

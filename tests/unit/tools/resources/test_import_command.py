@@ -70,3 +70,18 @@ def test_nobody_answers(tmp_path: Path) -> None:
     assert "cannot be reached" in answer.stderr
     assert "Traceback" not in answer.stderr
     assert json.loads(answer.stdout) == []
+
+
+def test_what_validate_refuses(tmp_path: Path) -> None:
+    """What is wrong with a folder is told by file and line before the API is asked."""
+    (tmp_path / "plugins/broken").mkdir(parents=True)
+    (tmp_path / "plugins/broken/tasks.py").write_text("x = 1\ndef f(:\n")
+    toml = tmp_path / "dioptra.toml"
+    toml.write_text('[[plugins]]\npath = "plugins/broken"\n')
+    answer = _run(tmp_path)
+    assert answer.returncode == ExitCode.FAILED
+    assert "broken/tasks.py:2:7: error: This is not valid Python" in answer.stderr
+    toml.write_text("[[plugin]]\n")
+    answer = _run(tmp_path)
+    assert answer.returncode == ExitCode.FAILED
+    assert "dioptra.toml:1:1: error: 'plugin' is read by nobody" in answer.stderr

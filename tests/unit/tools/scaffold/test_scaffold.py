@@ -7,6 +7,7 @@ import os
 import re
 from pathlib import Path
 
+import jinja2
 import pytest
 import yaml
 from click.testing import CliRunner, Result
@@ -126,3 +127,32 @@ def test_example_has_a_package_more() -> None:
     assert wanted[-1] == "dioptra-worker"
     plugin = (EXAMPLE / "entrypoint/plugins/squares/tasks.py").read_text()
     assert f"from {wanted[0].partition('==')[0]} import" in plugin
+
+
+def test_template_for_cookiecutter(tmp_path: Path) -> None:
+    """What cookiecutter makes of the template is what the command writes itself."""
+    answer = _run("tabular", "--cookiecutter", "--dir", tmp_path / "template")
+    assert answer.exit_code == 0, answer.output
+    assert "Next: cookiecutter " in answer.output
+    asked = json.loads((tmp_path / "template/cookiecutter.json").read_text())
+    (folder,) = (tmp_path / "template").glob("{{*")
+    assert os.access(folder / "check", os.X_OK)
+
+    def rendered(text: str) -> str:
+        environment = jinja2.Environment(
+            undefined=jinja2.StrictUndefined,
+            keep_trailing_newline=True,
+            autoescape=False,  # noqa: S701 - text files, as cookiecutter makes them
+        )
+        return environment.from_string(text).render(cookiecutter=answers)
+
+    answers = {"name": asked["name"]}
+    answers["queue"] = rendered(asked["queue"])  # as the name, unless told otherwise
+    assert rendered(folder.name) == "tabular"
+    for name, text in texts("tabular", "tabular").items():
+        assert rendered((folder / name).read_text()) == text, name
+    hook = (tmp_path / "template/hooks/pre_gen_project.py").read_text()
+    exec(compile(rendered(hook), "hook", "exec"), {})  # noqa: S102 - it is ours
+    answers["name"] = "No Name"
+    with pytest.raises(SystemExit, match="'No Name' cannot be an image's name"):
+        exec(compile(rendered(hook), "hook", "exec"), {})  # noqa: S102

@@ -137,6 +137,27 @@ def test_a_store_that_insists(
     assert ours == theirs
 
 
+@pytest.mark.parametrize("name", CASES)
+def test_a_folder_for_a_store_that_insists(
+    name: str, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So it takes each of many files, and of each it is told the same as by MLflow."""
+    folder = file.parent / "folder"
+    folder.mkdir()
+    for other in ("a.txt", "b.html", "c.txt.gz", "größe 1~2", "e.json"):
+        (folder / other).write_text(other)
+    variables, insist = CASES[name]
+    with insisting_store(insist) as store:
+        _set(variables, store, monkeypatch)
+        S3Store(URI).put(folder, "")
+        ours = sorted(asked.shape for asked in store.asked)
+        store.asked.clear()
+        S3ArtifactRepository(URI).log_artifacts(str(folder), "folder")
+        theirs = sorted(asked.shape for asked in store.asked)
+    assert ours == theirs
+    assert len(ours) == 5
+
+
 @pytest.mark.parametrize("name", sorted(CASES.keys() - {"HTTP_PROXY"}))
 def test_without_the_variable(
     name: str, file: Path, monkeypatch: pytest.MonkeyPatch

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from dioptra_worker.daemon.outbox.job_log import JobLog
     from dioptra_worker.daemon.outbox.outbox import Outbox
     from dioptra_worker.protocol.messages import OutputStream, Severity
+    from dioptra_worker.supervision.record.job_record import JobRecord
     from dioptra_worker.supervision.time_limit import JobClock
 
 
@@ -54,6 +55,7 @@ class RunnerEvents:
         prepared: Future[Prepared],
         handlers: Mapping[type[Message], Callable[[Any], None]],
         mask: Mask,
+        record: JobRecord,
         log_level: str = "INFO",
     ) -> None:
         """Prepare.
@@ -66,6 +68,7 @@ class RunnerEvents:
             prepared: What the runner is given, once it is there.
             handlers: Who answers what the runner asks, by the request's type.
             mask: Hides secrets in text.
+            record: Is told what the job's manifest has to say.
             log_level: The least severity that the job's log is to have.
         """
         self.run_id: str | None = None
@@ -73,6 +76,7 @@ class RunnerEvents:
         self.lacked_rights = False
         self._log = job_log
         self._mask = mask
+        self._record = record
         self._outbox = outbox
         self._clock = clock
         self._health = health
@@ -95,13 +99,16 @@ class RunnerEvents:
             LimitReached: It asks too much.
         """
         message = self._mask.record(message)
+        self._record.message(message)
         match message:
             case Log():
                 self._put(message)
             case Metric():
                 self._outbox.put(message)
             case ArtifactStored():
-                self._outbox.put(self._artifacts.labelled(message))
+                stored = self._artifacts.labelled(message)
+                self._record.stored(stored)
+                self._outbox.put(stored)
             case RunStarted(run_id=run_id, artifact_uri=uri):
                 self.run_id = run_id
                 self._artifacts.uri = uri

@@ -16,7 +16,7 @@ from dioptra_worker.protocol.messages import (
     BatchClaimRequest,
     ModuleImported,
     SessionRequest,
-    Start,
+    VariableTooLate,
 )
 from dioptra_worker.supervision.supervisor import Supervisor
 from dioptra_worker.supervision.termination import GracePeriods, RunnerReport
@@ -24,7 +24,6 @@ from dioptra_worker.supervision.verdict import judge
 
 if TYPE_CHECKING:
     from dioptra_worker.broker.rq.payload import JobRequest
-    from dioptra_worker.common.files.workspace import Workspace
     from dioptra_worker.common.stop import JobStop
     from dioptra_worker.daemon.job.completion import Completion
     from dioptra_worker.daemon.job.context import AttemptContext
@@ -45,7 +44,8 @@ class SupervisedRun:
     Attributes:
         claims: Claims batch elements for the job.
         events: What the job has said.
-        imports: What it waited to have imported.
+        imports: What it waited to have imported, and what was there already.
+        too_late: A variable that it set too late for what was; empty for none.
     """
 
     def __init__(
@@ -56,7 +56,6 @@ class SupervisedRun:
         *,
         prefetch: Prefetch,
         preparation: Preparation,
-        space: Workspace,
         clock: JobClock,
         stop: JobStop,
     ) -> None:
@@ -68,7 +67,6 @@ class SupervisedRun:
             completion: Has the job's log and its outbox.
             prefetch: Has its runner.
             preparation: Brings its plan.
-            space: Its folders.
             clock: Says until when it may run.
             stop: Whether it is to stop.
         """
@@ -77,11 +75,10 @@ class SupervisedRun:
         self._log = completion.job_log
         self._prefetch = prefetch
         self._preparation = preparation
-        self._space = space
         self._clock = clock
         self._stop = stop
         self._pipes: RunnerPipes | None = None
-        self._was_told = self._is_second = self._lost_without_run = False
+        self._lost_without_run = False
         self._sessions = SessionHandler(context.api, self._send, mask=context.mask)
         self.claims = BatchClaimHandler(
             context.leases,
@@ -91,6 +88,7 @@ class SupervisedRun:
             prepared=preparation.prepared,
         )
         self.imports: list[ModuleImported] = []
+        self.too_late = ""
         self.events = RunnerEvents(
             job_log=self._log,
             outbox=completion.outbox,
@@ -101,8 +99,10 @@ class SupervisedRun:
                 SessionRequest: self._sessions.handle,
                 BatchClaimRequest: self.claims.handle,
                 ModuleImported: self.imports.append,
+                VariableTooLate: self._set_too_late,
             },
             mask=context.mask,
+            record=completion.record,
             log_level=context.settings.log_level,
         )
 
@@ -117,7 +117,7 @@ class SupervisedRun:
     @property
     def may_have_unknown_run(self) -> bool:
         """Whether there may be an MLflow run of this start whose id nobody was told."""
-        if not self._was_told:
+        if not self._prefetch.was_told:
             return False
         is_unsure = self._lost_without_run or self.events.has_waited_for_mlflow
         return self.events.run_id is None or is_unsure
@@ -132,30 +132,21 @@ class SupervisedRun:
         report = self._run_once()
         if not self._is_lost_before_its_code(report):
             return report
-        self._is_second = True
         self._lost_without_run = self.events.run_id is None
         words = "none of the job's code has run, so it is begun again"
         self._log.say("WARNING", f"{judge(report).reason}; {words}")
-        self._space.address.unlink(missing_ok=True)
         try:
             return self._run_once()
         except (RunnerError, Stopped):
             return replace(report, stop=self._stop.requested)
 
     def _is_lost_before_its_code(self, report: RunnerReport) -> bool:
-        """Whether a process was lost before anything but the worker's code ran in it.
-
-        A fork server that was lost with it may be followed by one whose processes have
-        another user, who has no rights to the job's folders.
-        """
-        user = self._context.launcher.job_user
-        has_rights = self._space.user == (None if user is None else user.uid)
+        """Whether a process was lost before anything but our own code ran in it."""
         was_stopped = self._stop.requested is not None or report.abandoned
         has_begun = report.took_plan or report.result is not None
-        return has_rights and not was_stopped and not has_begun
+        return not was_stopped and not has_begun
 
     def _run_once(self) -> RunnerReport:
-        settings, space = self._context.settings, self._space
         process, pipes = self._prefetch.runner(self._stop)
         self._pipes = pipes
         supervisor = Supervisor(
@@ -165,25 +156,14 @@ class SupervisedRun:
             listener=self.events,
             stop=self._stop,
             deadline=self._clock,
-            grace_periods=GracePeriods(grace=settings.kill_grace),
-        )
-        self._was_told = True
-        pipes.send(
-            Start(
-                job_id=self._request.job_id,
-                directory=str(space.root),
-                api_url=self._context.api.url,
-                log_level=settings.log_level,
-                grace=settings.kill_grace,
-                token=self._request.start_token,
-                temporary=str(space.temporary),
-                address=pipes.processes.listen(space.address, user=space.user),
-                again=self._is_second,
-            )
+            grace_periods=GracePeriods(grace=self._context.settings.kill_grace),
         )
         self._preparation.hand_over_to(supervisor, pipes, self._clock)
         with self._stop.running():
             return supervisor.run()
+
+    def _set_too_late(self, message: VariableTooLate) -> None:
+        self.too_late = message.name
 
     def _send(self, message: Message) -> None:
         """Answer the process that runs now."""

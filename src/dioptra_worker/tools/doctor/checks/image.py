@@ -27,7 +27,7 @@ def check(settings: Settings) -> Iterator[Finding]:
     """
     yield _program()
     yield _user()
-    yield _preload(settings.preload)
+    yield _preload(settings.preload_names)
 
 
 def _program() -> Finding:

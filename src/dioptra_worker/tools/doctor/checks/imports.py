@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from dioptra_worker.common.text.humanize import some_of
 from dioptra_worker.daemon.learning.import_costs import learned
+from dioptra_worker.daemon.learning.preloading import worth
 from dioptra_worker.runner.late_variables import READ_AT_IMPORT
 from dioptra_worker.tools.doctor.finding import Finding, ok, warn
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from dioptra_worker.daemon.learning.import_costs import ImportCost
     from dioptra_worker.settings import Settings
@@ -30,16 +32,14 @@ def check(settings: Settings, queues: Sequence[str]) -> Iterator[Finding]:
         queues: Whose jobs; none are all that workers of this folder have served.
     """
     kept = learned(settings.work_dir, key=settings.imports_key())
-    costs = [
+    found = [
         cost
-        for queue, of_queue in kept.items()
-        if queue in queues or not queues
-        for cost in of_queue
-        if is_worth(cost) and not _is_preloaded(cost.module, settings.preload)
-    ]
-    costs.sort(key=lambda cost: cost.seconds, reverse=True)
-    found = list({cost.module: cost for cost in reversed(costs)}.values())[::-1]
-    found = found[:MAX_NAMED]
+        for cost in kept.of(queues)
+        if is_worth(cost) and not _is_preloaded(cost.module, settings.preload_names)
+    ][:MAX_NAMED]
+    if settings.learns:
+        yield ok(NAME, _learned(worth(kept, queues), kept.excluded))
+        return
     if not found:
         yield ok(NAME, "jobs have waited for none that is worth preloading")
         return
@@ -48,9 +48,16 @@ def check(settings: Settings, queues: Sequence[str]) -> Iterator[Finding]:
     yield warn(
         NAME,
         f"jobs have waited for {', '.join(words)}",
-        f"DIOPTRA_WORKER_PRELOAD={','.join([*settings.preload, *names])} has them"
+        f"DIOPTRA_WORKER_PRELOAD={','.join([*settings.preload_names, *names])} has them"
         f" imported once for all jobs{''.join(_read_once(names))}",
     )
+
+
+def _learned(modules: Sequence[str], excluded: Mapping[str, str]) -> str:
+    """What a worker that learns does with what is kept."""
+    words = f"imported before jobs come: {some_of(modules, MAX_NAMED) or 'nothing yet'}"
+    reasons = [f"{name}, whose import {why}" for name, why in excluded.items()]
+    return f"{words}; left out: {'; '.join(reasons[:MAX_NAMED])}" if reasons else words
 
 
 def is_worth(cost: ImportCost) -> bool:

@@ -37,7 +37,7 @@ def check(settings: Settings, environment: Mapping[str, str]) -> Iterator[Findin
     mode = choose_mode(settings.isolation)
     launcher = Launcher(
         mode=mode,
-        preload=settings.preload,
+        preload=settings.preload_names,
         grace=settings.kill_grace,
         environment=settings_module.for_runners(settings, environment),
     )
@@ -54,7 +54,7 @@ def check(settings: Settings, environment: Mapping[str, str]) -> Iterator[Findin
     yield ok(
         NAME,
         f"by {mode}: the first after {first:.1f} s, the next after"
-        f" {second * 1000:.0f} ms{_told(preloaded, settings.preload)}",
+        f" {second * 1000:.0f} ms{_told(preloaded, settings.preload_names)}",
     )
 
 

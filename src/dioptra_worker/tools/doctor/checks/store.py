@@ -16,8 +16,10 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from dioptra_worker.common.network.addresses import shown
+from dioptra_worker.common.network.network_errors import cause, is_connection_failure
 from dioptra_worker.common.network.proxies import proxy_advice, via_proxy
 from dioptra_worker.errors import ServiceRefused
+from dioptra_worker.tools.doctor.checks import listening
 from dioptra_worker.tools.doctor.finding import Finding, fail, ok, warn
 
 if TYPE_CHECKING:
@@ -48,18 +50,31 @@ _FIXES = {
 }
 
 
-def check(endpoint: str, trial: Trial) -> Iterator[Finding]:
-    """Check the store.
+def refusal(endpoint: str, trial: Trial) -> Finding | None:
+    """What is found at once where nothing listens at the store's address.
 
     Args:
         endpoint: The setting MLFLOW_S3_ENDPOINT_URL.
         trial: Knows where artifacts go, unless MLflow did not say.
     """
     uri = trial.artifact_uri
+    is_asked = uri is None or urlsplit(uri).scheme == "s3"
+    return listening.refusal(NAME, endpoint, REACH) if is_asked else None
+
+
+def check(endpoint: str, trial: Trial, *, timeout: float) -> Iterator[Finding]:
+    """Check the store.
+
+    Args:
+        endpoint: The setting MLFLOW_S3_ENDPOINT_URL.
+        trial: Knows where artifacts go, unless MLflow did not say.
+        timeout: Seconds that the store may take for one answer.
+    """
+    uri = trial.artifact_uri
     if uri is None:
-        yield _without_mlflow(endpoint)
+        yield _without_mlflow(endpoint, timeout)
     elif (scheme := urlsplit(uri).scheme) == "s3":
-        yield _direct(uri, endpoint)
+        yield _direct(uri, endpoint, timeout)
     elif scheme in {"", "file"}:
         yield warn(
             NAME,
@@ -72,7 +87,7 @@ def check(endpoint: str, trial: Trial) -> Iterator[Finding]:
         yield _through_mlflow(uri)
 
 
-def _direct(uri: str, endpoint: str) -> Finding:
+def _direct(uri: str, endpoint: str, timeout: float) -> Finding:
     from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - slow
 
     from dioptra_worker.tracking.s3 import client as s3  # noqa: PLC0415 - slow
@@ -81,7 +96,7 @@ def _direct(uri: str, endpoint: str) -> Finding:
     bucket, content = parts.netloc, os.urandom(SIZE)
     key = f"{parts.path.strip('/')}/{_name()}".lstrip("/")
     try:
-        client = s3.client()
+        client = s3.client_for_one_try(timeout)
         client.put_object(Bucket=bucket, Key=key, Body=content)
         try:
             back = client.get_object(Bucket=bucket, Key=key)["Body"].read()
@@ -92,10 +107,7 @@ def _direct(uri: str, endpoint: str) -> Finding:
         words = f"s3://{bucket}{via_proxy(endpoint)}: {error}"
         return fail(NAME, words, _FIXES.get(code) or proxy_advice(endpoint) or REACH)
     except BotoCoreError as error:
-        fix = proxy_advice(endpoint) or REACH
-        if "credentials" in str(error).lower():
-            fix = _KEYS
-        return fail(NAME, f"{shown(endpoint)}{via_proxy(endpoint)}: {error}", fix)
+        return _away(endpoint, error)
     return _verdict(f"s3://{bucket} at {shown(endpoint)}", content, back, removed)
 
 
@@ -139,25 +151,34 @@ def _through_mlflow(uri: str) -> Finding:
         return _verdict("MLflow's proxy", content, came.read_bytes(), removed)
 
 
-def _without_mlflow(endpoint: str) -> Finding:
+def _without_mlflow(endpoint: str, timeout: float) -> Finding:
     """See at least whether the store answers."""
     from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - slow
 
     from dioptra_worker.tracking.s3 import client as s3  # noqa: PLC0415 - slow
 
     try:
-        s3.client().list_buckets()
+        s3.client_for_one_try(timeout).list_buckets()
     except ClientError:
         pass  # an answer is an answer; the keys need no right to list
     except BotoCoreError as error:
-        words = f"{shown(endpoint)}{via_proxy(endpoint)}: {error}"
-        return fail(NAME, words, proxy_advice(endpoint) or REACH)
+        return _away(endpoint, error)
     return warn(
         NAME,
         f"S3 answers at {shown(endpoint)}; nothing was stored, since MLflow did not say"
         " where artifacts go",
         "mend MLflow first",
     )
+
+
+def _away(endpoint: str, error: Exception) -> Finding:
+    place = f"{shown(endpoint)}{via_proxy(endpoint)}"
+    if "credentials" in str(error).lower():
+        return fail(NAME, f"{place}: {error}", _KEYS)
+    words = f"{place}: {error}"
+    if is_connection_failure(error):
+        words = f"{place} cannot be reached: {cause(error)}"
+    return fail(NAME, words, proxy_advice(endpoint) or REACH)
 
 
 def _verdict(where: str, content: bytes, back: bytes, removed: str) -> Finding:

@@ -183,7 +183,7 @@ class Actions:
         if job.status == "started":
             run_id = self._api.mlflow_run(job.id)
             if run_id is not None:
-                self._leases.record_open_run(run_id, "KILLED")
+                self._leases.runs.record_known(run_id, "KILLED", job_id=job.id)
 
     def _running_worker(self, job: JobRow) -> str | None:
         """The name of the worker that runs a job; None when nobody does.

@@ -4,12 +4,27 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
-    from dioptra_worker.api.session import DownloadStream
+
+class Download(Protocol):
+    """What is sent in pieces while it comes."""
+
+    @property
+    def length(self) -> int | None:
+        """How many bytes there are, where that is known."""
+
+    def __enter__(self) -> object:
+        """Begin."""
+
+    def __exit__(self, *error: object) -> None:
+        """End it, whether all has come or not."""
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Yield the pieces."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,5 +63,5 @@ class Answer:
     content_type: str = "text/html; charset=utf-8"
     location: str | None = None
     cookie: str | None = None
-    download: DownloadStream | None = None
+    download: Download | None = None
     name: str = ""

@@ -14,7 +14,10 @@ _LAYOUT = """\
 <title>{title}</title>
 <link rel="icon" href="/static/icon.svg" type="image/svg+xml">
 <link rel="stylesheet" href="/static/style.css">
+<link rel="stylesheet" href="/static/results.css">
+<link rel="stylesheet" href="/static/print.css" media="print">
 <script src="/static/page.js" defer></script>
+<script src="/static/charts.js" defer></script>
 </head>
 <body>
 <a class="skip" href="#main">Skip to the content</a>

@@ -30,13 +30,13 @@ from dioptra_worker.tools.jobs.page.http import Answer, Request
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from dioptra_worker.api.session import DownloadStream
+    from dioptra_worker.tools.jobs.page.http import Download
     from dioptra_worker.tools.jobs.page.routes import Routes
 
 log = logging.getLogger("dioptra_worker.jobs.page")
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
-MAX_FORM_BYTES = 10_000
+MAX_FORM_BYTES = 500_000
 DOWNLOAD_IDLE_TIMEOUT = 3600.0
 """Seconds that a browser may pause a download."""
 HEADERS = {
@@ -250,7 +250,8 @@ class _Handler(BaseHTTPRequestHandler):
             return _plain(HTTPStatus.BAD_REQUEST, "This is no form of this page.")
         if method == "POST":
             content = self.rfile.read(length).decode("utf-8", "replace")
-            form = dict(parse_qsl(content))
+            # A value that was emptied is one, too.
+            form = dict(parse_qsl(content, keep_blank_values=True))
         return self.server.routes.answer(
             Request(
                 method=method,
@@ -270,15 +271,15 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header("Set-Cookie", answer.cookie)
         self.send_header("Content-Type", answer.content_type)
         if answer.download is not None:
-            with answer.download as download:
-                self._pass_on(download, answer.name, with_body=with_body)
+            with answer.download:
+                self._pass_on(answer.download, answer.name, with_body=with_body)
             return
         self.send_header("Content-Length", str(len(answer.body)))
         self.end_headers()
         if with_body:
             self.wfile.write(answer.body)
 
-    def _pass_on(self, download: DownloadStream, name: str, *, with_body: bool) -> None:
+    def _pass_on(self, download: Download, name: str, *, with_body: bool) -> None:
         """Send a download while it comes, so that it is never here as a whole."""
         self.send_header("Content-Disposition", disposition(name))
         chunked = download.length is None and self.request_version != "HTTP/1.0"

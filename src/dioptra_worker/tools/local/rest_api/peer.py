@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dioptra_worker.common.files.trusted_folder import check, make_private
+from dioptra_worker.common.processes.helpers import run_helper
 from dioptra_worker.tools.local.errors import PeerInstallFailed
 from dioptra_worker.tools.local.files import tail
 from dioptra_worker.tools.local.locks import locked
@@ -79,7 +80,11 @@ def ensure_peer(
         if not _is_whole(home, environment):
             shutil.rmtree(home, ignore_errors=True)
             make_private(home)
-            _build(home, environment, pins, full=full, progress=progress)
+            try:
+                _build(home, environment, pins, full=full, progress=progress)
+            except KeyboardInterrupt:  # what failed is left, with its log
+                shutil.rmtree(home, ignore_errors=True)
+                raise
         repair(environment.python)
     return environment
 
@@ -168,17 +173,11 @@ def _run(command: Sequence[str], home: Path, what: str) -> None:
     log = home / "install.log"
     with log.open("ab") as output:
         # With the user's environment: pip's settings, proxies and certificates.
-        answer = subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            check=False,
-        )
-    if answer.returncode != 0:
+        code, _ = run_helper(command, stdout=output, stderr=subprocess.STDOUT)
+    if code != 0:
         raise PeerInstallFailed(
             f"Could not install {what} into {home}: "
-            f"`{' '.join(command[1:4])} …` ended with {answer.returncode}. This needs "
+            f"`{' '.join(command[1:4])} …` ended with {code}. This needs "
             "a package index once: check the network and `pip config list`, then try "
             "again; or name an environment that has it with --peer-python. Its last "
             f"lines, from {log}:\n{tail(log)}"

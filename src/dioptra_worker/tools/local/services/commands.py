@@ -68,8 +68,11 @@ def command(service: str, config: StackConfig) -> Command:
     folder = config.directory / service
     make_owner_only(folder)
     arguments, extra = _COMMANDS[service](config, folder)
-    environment = inherited() | extra | {TOKEN_VARIABLE: token(service, config)}
-    return Command(tuple(arguments), environment, folder)
+    # A service that is killed leaves what it had there: so it goes with the stack.
+    scratch = config.directory / "tmp"
+    make_owner_only(scratch)
+    ours = {"TMPDIR": str(scratch), TOKEN_VARIABLE: token(service, config)}
+    return Command(tuple(arguments), inherited() | extra | ours, folder)
 
 
 def token(service: str, config: StackConfig) -> str:

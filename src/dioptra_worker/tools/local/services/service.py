@@ -109,7 +109,11 @@ class Service:
             self.wait_healthy(timeout=timeout)
 
     def stop(self, *, timeout: float = _STOP_TIMEOUT) -> None:
-        """Ask the service to end (SIGTERM), and kill what does not in time."""
+        """Ask the service to end (SIGTERM), and kill what does not in time.
+
+        Args:
+            timeout: Seconds that it has.
+        """
         if (leader := self._leader()) is not None:
             process_identity.send(leader, signal.SIGCONT)  # a paused one cannot obey
             # The leader alone: it ends its children in its own way.
@@ -139,7 +143,11 @@ class Service:
             process_identity.send(process, signal.SIGCONT)
 
     def health(self, *, timeout: float = _PROBE_TIMEOUT) -> Health:
-        """Ask the service how it is."""
+        """Ask the service how it is.
+
+        Args:
+            timeout: Seconds that its answer may take.
+        """
         problem = ""
         pid = self.pid
         if pid is None:
@@ -153,6 +161,9 @@ class Service:
 
     def wait_healthy(self, *, timeout: float = _START_TIMEOUT) -> None:
         """Wait until the service answers as it should.
+
+        Args:
+            timeout: Seconds to wait at most.
 
         Raises:
             ServiceFailed: It died, or does not in time.

@@ -7,19 +7,18 @@ from the same, so that a run without a server sees what a job of the platform se
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from dioptra_worker.engine.typesystem.types import BUILT_IN
 from dioptra_worker.protocol.messages import ArtifactTask
-from dioptra_worker.tools.workbench.errors import InvalidRequest
-from dioptra_worker.tools.workbench.planning.values import NotOfType, parse
+from dioptra_worker.tools.resources.parameters import declared_default
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
+    from dioptra_worker.engine.issues import Location
     from dioptra_worker.tools.resources.folders import ResourceFolder
 
 _ENGINE_TYPES = {"float": "number"} | {
@@ -61,7 +60,7 @@ def config(
         },
         "tasks": dict(_tasks(plugins)),
         "parameters": {
-            parameter["name"]: _parameter(folder, parameter)
+            parameter["name"]: _parameter(parameter)
             for parameter in entry.get("params", [])
         },
         "graph": graph.get("graph"),
@@ -84,11 +83,59 @@ def readers(folder: ResourceFolder) -> tuple[Reader, ...]:
     return tuple(_readers(_plugins(folder, names)))
 
 
+def origin(
+    folder: ResourceFolder, entry: Mapping[str, Any], path: Location
+) -> Location | None:
+    """Where the ``dioptra.toml`` has what a place of the configuration is made of.
+
+    Returns:
+        The place; None for what comes from the task graph's file.
+    """
+    number = next(i for i, one in enumerate(folder.entries) if one is entry)
+    whose: Location = ("entrypoints", number)
+    section, name, *rest = (*path, None, None)[: max(2, len(path))]
+    match section:
+        case "tasks":
+            found = _origin_of_task(folder, entry, name)
+            if not found:
+                return (*whose, "plugins")
+            parts = {"inputs": "input_params", "outputs": "output_params"}
+            if rest and rest[0] in parts:
+                return (*found, parts[str(rest[0])], *rest[1:2])  # type: ignore[arg-type]
+            return (*found, "name")
+        case "types":
+            places = _numbered(folder.config.get("plugin_param_types", ()))
+            return ("plugin_param_types", places.get(name, 0), "structure")
+        case "parameters":
+            places = _numbered(entry.get("params", ()))
+            return (*whose, "params", places.get(name, 0))
+        case "artifact_inputs":
+            places = _numbered(entry.get("artifact_params", ()))
+            return (*whose, "artifact_params", places.get(name, 0))
+    return None
+
+
+def _numbered(entries: Iterable[Mapping[str, Any]]) -> dict[object, int]:
+    return {entry["name"]: number for number, entry in enumerate(entries)}
+
+
+def _origin_of_task(
+    folder: ResourceFolder, entry: Mapping[str, Any], name: object
+) -> Location:
+    used = entry.get("plugins", ())
+    for number, plugin in enumerate(folder.config.get("plugins", ())):
+        functions = plugin.get("tasks", {}).get("functions", ())
+        places = _numbered(functions)
+        if folder.plugin_name(plugin) in used and name in places:
+            return ("plugins", number, "tasks", "functions", places[name])
+    return ()
+
+
 def _plugins(
     folder: ResourceFolder, names: list[str]
 ) -> Iterator[tuple[str, Mapping[str, Any]]]:
     for plugin in folder.config.get("plugins", []):
-        name = Path(plugin["path"]).name
+        name = folder.plugin_name(plugin)
         if name in names:
             yield name, plugin.get("tasks", {})
 
@@ -108,11 +155,7 @@ def _readers(plugins: Iterator[tuple[str, Mapping[str, Any]]]) -> Iterator[Reade
 
 
 def _types(folder: ResourceFolder) -> dict[str, Any]:
-    return {
-        declared["name"]: declared.get("structure")
-        for declared in folder.config.get("plugin_param_types", [])
-        if declared["name"] not in BUILT_IN
-    }
+    return {k: v for k, v in folder.structures.items() if k not in BUILT_IN}
 
 
 def _tasks(
@@ -128,7 +171,7 @@ def _tasks(
             }
             if function.get("input_params"):
                 task["inputs"] = [
-                    {"required": True} | given for given in function["input_params"]
+                    {"required": False} | given for given in function["input_params"]
                 ]
             if function.get("output_params"):
                 task["outputs"] = _outputs(function["output_params"])
@@ -148,24 +191,14 @@ def kinds(entry: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def _parameter(folder: ResourceFolder, declared: Mapping[str, Any]) -> dict[str, Any]:
+def _parameter(declared: Mapping[str, Any]) -> dict[str, Any]:
     kind = declared.get("type", "string")
     made: dict[str, Any] = {}
     if kind in _ENGINE_TYPES:
         made["type"] = _ENGINE_TYPES[kind]
     if "default_value" in declared:
-        try:
-            made["default"] = parse(_text(declared["default_value"]), kind)
-        except NotOfType as error:
-            raise InvalidRequest(
-                f"{folder.file}: the default of parameter"
-                f" {declared.get('name')!r}: {error}"
-            ) from None
+        made["default"] = declared_default(declared)
     return made
-
-
-def _text(value: object) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _module(file_name: str) -> str:

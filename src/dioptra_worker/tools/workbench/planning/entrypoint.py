@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dioptra_worker import engine
 from dioptra_worker.engine.wording import listing, suggestion
 from dioptra_worker.tools.resources.errors import BadResources
+from dioptra_worker.tools.resources.findings import Finding
 from dioptra_worker.tools.resources.folders import CONFIG, read_folder
 from dioptra_worker.tools.workbench.errors import (
     InvalidEntrypoint,
@@ -36,7 +37,7 @@ class Entrypoint:
     Attributes:
         name: Its name.
         file: The file with its task graph.
-        document: That file, or the whole task graph that was made with it.
+        document: What that file says.
         config: The whole task graph, as the platform would give it to a worker.
         kinds: How the text of a parameter is read, by its name; see `values`.
         plugins: The plugins of its tasks, each a folder or a file.
@@ -44,12 +45,13 @@ class Entrypoint:
         sources: The folder that its tasks are looked up in; None where there are many.
         writers: The artifact tasks that the task graph may name.
         readers: The artifact tasks that may read an input.
-        declared_in: The ``dioptra.toml`` that declares it, if there is one.
+        folder: The folder whose ``dioptra.toml`` declares it, if one does.
+        entry: What that one says of it.
     """
 
     name: str
     file: Path
-    document: engine.Document | Mapping[str, Any]
+    document: engine.Document
     config: Mapping[str, Any]
     kinds: Mapping[str, str]
     plugins: tuple[Path, ...]
@@ -57,12 +59,13 @@ class Entrypoint:
     sources: Path | None
     writers: tuple[ArtifactTask, ...]
     readers: tuple[Reader, ...]
-    declared_in: Path | None = None
+    folder: ResourceFolder | None = None
+    entry: Mapping[str, Any] = field(default_factory=dict)
 
     def watched(self) -> tuple[Path, ...]:
         """The files and folders whose change makes another entrypoint of it."""
         mine = dict.fromkeys((self.file, *self.plugins, *self.artifact_plugins))
-        return tuple(mine) if self.declared_in is None else (*mine, self.declared_in)
+        return tuple(mine) if self.folder is None else (*mine, self.folder.file)
 
 
 def find(
@@ -71,7 +74,7 @@ def find(
     """Read the entrypoint that a path means.
 
     Args:
-        path: A folder with a ``dioptra.toml``, or a YAML file. A file that a
+        path: A folder with a ``dioptra.toml``, that file, or a YAML file. One that a
             ``dioptra.toml`` beside or above it names is read with what that one says.
         plugins: The folder of plugin packages, for a file that no ``dioptra.toml``
             names; ``plugins`` beside the file when None.
@@ -79,11 +82,23 @@ def find(
 
     Raises:
         InvalidRequest: There is no such entrypoint, or more than one.
-        InvalidEntrypoint: Its file cannot be read.
+        InvalidEntrypoint: Its file, or its ``dioptra.toml``, is wrong.
     """
     if not path.exists():
         raise InvalidRequest(_no_such(path))
     path = path.resolve()
+    if path.name == CONFIG and path.is_file():
+        path = path.parent
+    if path.suffix == ".toml" and path.is_file():
+        raise InvalidRequest(
+            f"{str(path)!r} is no task graph: where it stands for a {CONFIG}, give it"
+            f" with --config, and a folder or a YAML file to run"
+        )
+    if path.suffix == ".py" and path.is_file():
+        raise InvalidRequest(
+            f"{str(path)!r} is Python, and no task graph: give the folder of an"
+            " entrypoint, or its YAML file"
+        )
     if plugins is not None and config is not None:
         raise InvalidRequest(
             f"{config} says where the plugins are; --plugins is for a file of its own"
@@ -98,10 +113,10 @@ def find(
             " its own"
         )
     resources = _resources(config or path / CONFIG)
-    entries = _entries(resources)
+    entries = resources.entries
     if len(entries) != 1:
         raise InvalidRequest(_which(resources, entries))
-    return _declared(resources, entries[0])
+    return of_entry(resources, entries[0])
 
 
 def _of_file(file: Path, plugins: Path | None, config: Path | None) -> Entrypoint:
@@ -109,11 +124,11 @@ def _of_file(file: Path, plugins: Path | None, config: Path | None) -> Entrypoin
     resources = None
     if plugins is None:
         resources = _declaring(file) if config is None else _resources(config)
-    entries = [] if resources is None else _entries(resources)
+    entries = [] if resources is None else resources.entries
     for entry in entries:
         assert resources is not None
         if (resources.path / entry["path"]).resolve() == file:
-            return _declared(resources, entry)
+            return of_entry(resources, entry)
     if config is None:
         return _bare(file, plugins or file.parent / PLUGINS)
     files = listing([entry["path"] for entry in entries], "and") or "none"
@@ -187,21 +202,16 @@ def _resources(config: Path) -> ResourceFolder:
     try:
         return read_folder(config.resolve())
     except BadResources as error:
-        raise InvalidRequest(*error.problems) from error
+        raise InvalidEntrypoint(error.findings) from error
     except OSError as error:
         raise InvalidRequest(f"{config} cannot be read: {error.strerror}") from error
-
-
-def _entries(folder: ResourceFolder) -> list[dict[str, Any]]:
-    entries: list[dict[str, Any]] = folder.config.get("entrypoints", [])
-    return entries
 
 
 def _load(file: Path) -> engine.Document:
     try:
         document = engine.load(file)
     except engine.InvalidGraph as error:
-        raise InvalidEntrypoint(file, error.issues) from error
+        raise InvalidEntrypoint([Finding(file, one) for one in error.issues]) from error
     except OSError as error:
         raise InvalidRequest(
             f"{str(file)!r} cannot be read: {error.strerror}"
@@ -213,23 +223,24 @@ def _load(file: Path) -> engine.Document:
     return document
 
 
-def _declared(folder: ResourceFolder, entry: dict[str, Any]) -> Entrypoint:
-    """An entrypoint as the ``dioptra.toml`` beside it declares it."""
+def of_entry(folder: ResourceFolder, entry: Mapping[str, Any]) -> Entrypoint:
+    """An entrypoint as the ``dioptra.toml`` of its folder declares it.
+
+    Args:
+        folder: The folder.
+        entry: One of its entries.
+
+    Raises:
+        InvalidEntrypoint: The task graph's file cannot be read.
+        InvalidRequest: The same, for want of rights.
+    """
     file = folder.path / entry["path"]
     document = _load(file)
     config = declared.config(folder, entry, document.data)
-    own = {name: plugin for plugin in folder.plugins for name in [Path(plugin).name]}
+    own = {Path(plugin).name: plugin for plugin in folder.plugins}
 
     def paths(kind: str) -> tuple[Path, ...]:
-        names = entry.get(kind, [])
-        unknown = [name for name in names if name not in own]
-        if unknown:
-            raise InvalidRequest(
-                f"{folder.file}: entrypoint {entry.get('name')!r} names the"
-                f" plugin {unknown[0]!r}, and no [[plugins]] has it."
-                + suggestion(unknown[0], own)
-            )
-        return tuple(folder.path / own[name] for name in names)
+        return tuple(folder.path / own[name] for name in entry.get(kind, []))
 
     readers = declared.readers(folder)
     plugins = paths("plugins")
@@ -237,8 +248,7 @@ def _declared(folder: ResourceFolder, entry: dict[str, Any]) -> Entrypoint:
     return Entrypoint(
         name=str(entry.get("name", file.stem)),
         file=file,
-        # A file that says everything keeps its lines for the messages.
-        document=document if "tasks" in document.data else config,
+        document=document,
         config=config,
         kinds=declared.kinds(entry),
         plugins=plugins,
@@ -253,7 +263,8 @@ def _declared(folder: ResourceFolder, entry: dict[str, Any]) -> Entrypoint:
         sources=parents.pop() if len(parents) == 1 else None,
         writers=declared.writers(folder, entry),
         readers=readers,
-        declared_in=folder.file,
+        folder=folder,
+        entry=entry,
     )
 
 

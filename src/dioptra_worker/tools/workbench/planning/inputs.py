@@ -30,11 +30,13 @@ class Given:
         name: The artifact input's name.
         path: The file or folder.
         task: What reads it.
+        bundle: The folder with the plugin of that; None for the entrypoint's own.
     """
 
     name: str
     path: Path
     task: ArtifactTask
+    bundle: Path | None = None
 
 
 def reader(entrypoint: Entrypoint, name: str, path: Path) -> Given:

@@ -8,13 +8,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dioptra_worker import engine
+from dioptra_worker.engine import Severity
 from dioptra_worker.engine.wording import listing, suggestion
 from dioptra_worker.protocol.messages import NO_JOB, InputArtifact, Plan
+from dioptra_worker.tools.resources.findings import Finding, refusals
 from dioptra_worker.tools.resources.plugin_files import plugin_files
 from dioptra_worker.tools.workbench.errors import InvalidEntrypoint, InvalidRequest
 from dioptra_worker.tools.workbench.planning import values
-from dioptra_worker.tools.workbench.planning.checking import errors, issues_of
+from dioptra_worker.tools.workbench.planning.checking import check
 from dioptra_worker.tools.workbench.planning.inputs import Given, reader
 
 if TYPE_CHECKING:
@@ -33,14 +34,16 @@ class RunPlan:
         config: Its task graph, swaps chosen.
         parameters: The value of each parameter.
         inputs: What is given for its artifact inputs.
-        warnings: What is strange about the task graph.
+        swaps: The choice that each swap was given.
+        warnings: What is strange about it.
     """
 
     entrypoint: Entrypoint
     config: Mapping[str, Any]
     parameters: Mapping[str, Any]
     inputs: tuple[Given, ...] = ()
-    warnings: tuple[engine.Issue, ...] = field(default=())
+    swaps: Mapping[str, str] = field(default_factory=dict)
+    warnings: tuple[Finding, ...] = field(default=())
 
     def stage(self, space: Workspace) -> Plan:
         """Put what the run needs into its folder.
@@ -79,7 +82,7 @@ class RunPlan:
             name=given.name,
             directory=str(folder),
             file_name=given.path.name,
-            bundle=str(bundle),
+            bundle=str(given.bundle or bundle),
             package=given.task.package,
             module=given.task.module,
             task=given.task.name,
@@ -116,19 +119,20 @@ def prepare(
         swaps: The task that each swap is to be, by the swap's name.
 
     Raises:
-        InvalidEntrypoint: The task graph is wrong.
+        InvalidEntrypoint: Its task graph, or what is declared for it, is wrong.
         InvalidRequest: What is given does not fit it.
     """
-    issues = issues_of(entrypoint, refused=engine.Severity.WARNING)
-    if errors(issues):
-        raise InvalidEntrypoint(entrypoint.file, issues)
+    findings = check(entrypoint, refused=Severity.WARNING)
+    if refusals(findings):
+        raise InvalidEntrypoint(findings)
     config = choose(entrypoint.config, swaps)
     return RunPlan(
         entrypoint=entrypoint,
         config=config,
         parameters=values.values(parameters, config, entrypoint.kinds),
         inputs=_inputs(entrypoint, config, artifacts),
-        warnings=tuple(issues),
+        swaps=dict(swaps),
+        warnings=tuple(findings),
     )
 
 

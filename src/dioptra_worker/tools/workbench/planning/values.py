@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 from dioptra_worker.engine.wording import kind as kind_of
 from dioptra_worker.engine.wording import quote, suggestion
+from dioptra_worker.tools.resources.parameters import (
+    NotOfType,
+    article,
+    misfits,
+    nested,
+    parse,
+)
 from dioptra_worker.tools.workbench.errors import InvalidRequest
 
 if TYPE_CHECKING:
@@ -14,38 +20,6 @@ if TYPE_CHECKING:
 
 _NAMED = {"number": "float", "null": "any"}
 _KINDS = {"string", "integer", "float", "boolean", "list", "mapping", "any"}
-
-
-class NotOfType(ValueError):
-    """A text is no value of the kind that is declared; the message says which."""
-
-
-def parse(text: str, kind: str) -> Any:
-    """Read a value, as the platform reads what is typed into a job.
-
-    Args:
-        text: What was typed.
-        kind: ``string``, ``integer``, ``float``, ``boolean``, ``list`` or ``mapping``
-            (both in JSON), or ``any``: JSON if it is that, else the text itself.
-
-    Raises:
-        NotOfType: It is no value of that kind.
-    """
-    match kind:
-        case "string":
-            return text
-        case "integer" | "float":
-            return _number(text, kind)
-        case "boolean":
-            if text.lower() not in {"true", "false"}:
-                raise NotOfType(f"{quote(text)} is neither 'true' nor 'false'")
-            return text.lower() == "true"
-        case "list" | "mapping":
-            return _structure(text, kind)
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
 
 
 def kinds(config: Mapping[str, Any]) -> dict[str, str]:
@@ -77,6 +51,14 @@ def values(
             kind.
     """
     declared = config.get("parameters", {})
+    defaults = {
+        name: entry.get("default") if isinstance(entry, dict) else entry
+        for name, entry in declared.items()
+    }
+    try:
+        given = nested(given, defaults)
+    except NotOfType as error:
+        raise InvalidRequest(f"parameter {error}") from None
     problems = [
         f"there is no parameter {name!r}."
         + suggestion(name, declared, "The entrypoint has none.")
@@ -99,6 +81,8 @@ def values(
                 f"parameter {name!r} has no default: give it a value, such as"
                 f" -P {name}=..."
             )
+    if not problems:
+        problems = misfits(config, {name: found[name] for name in given})
     if problems:
         raise InvalidRequest(*problems)
     return found
@@ -111,7 +95,7 @@ def _read(value: Any, kind: str) -> Any:
     if kind == "float" and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if kind not in {"any", _kind(value, {})}:
-        raise NotOfType(f"{quote(value)} is {kind_of(value)}, not {_article(kind)}")
+        raise NotOfType(f"{quote(value)} is {kind_of(value)}, not {article(kind)}")
     return value
 
 
@@ -139,31 +123,3 @@ def _of_type(name: Any, types: Mapping[str, Any]) -> str:
         if "mapping" in definition:
             return "mapping"
     return "any"
-
-
-def _number(text: str, kind: str) -> int | float:
-    try:
-        return int(text) if kind == "integer" else float(text)
-    except ValueError:
-        raise NotOfType(f"{quote(text)} is {_article(kind, no=True)}") from None
-
-
-def _structure(text: str, kind: str) -> Any:
-    example = "[1, 2]" if kind == "list" else '{"a": 1}'
-    try:
-        value = json.loads(text)
-    except ValueError as error:
-        raise NotOfType(
-            f"{quote(text)} is not JSON ({error}): write {_article(kind)} such as"
-            f" {example}"
-        ) from None
-    if not isinstance(value, list if kind == "list" else dict):
-        raise NotOfType(f"{quote(text)} is {_article(kind, no=True)} such as {example}")
-    return value
-
-
-def _article(kind: str, *, no: bool = False) -> str:
-    noun = {"float": "number", "any": "value"}.get(kind, kind)
-    if no:
-        return f"no {noun}"
-    return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -14,17 +16,14 @@ from dioptra_worker.common.text.printable import (
     record_lines,
     spelt_out,
 )
-from dioptra_worker.engine import Severity
 from dioptra_worker.protocol.messages import Log, Metric, StepEnded, StepStarted
 from dioptra_worker.tools.workbench.errors import InvalidEntrypoint
 from dioptra_worker.tools.workbench.running.results import as_path
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from dioptra_worker.engine import Issue
     from dioptra_worker.errors import WorkerError
     from dioptra_worker.protocol.messages import Message, OutputStream
+    from dioptra_worker.tools.resources.findings import Finding
     from dioptra_worker.tools.workbench.planning.run_plan import RunPlan
     from dioptra_worker.tools.workbench.running.results import Result
 
@@ -83,8 +82,8 @@ class Reporter:
 
     def opening(self, run_plan: RunPlan) -> None:
         """A run begins."""
-        for issue in run_plan.warnings:
-            click.secho(_issue(run_plan.entrypoint.file, issue), fg="yellow")
+        for finding in run_plan.warnings:
+            click.secho(_shown(finding), fg="yellow")
         given = (f"{name}={value!r}" for name, value in run_plan.parameters.items())
         click.echo(f"{run_plan.entrypoint.name}: {', '.join(given) or 'no parameters'}")
 
@@ -101,9 +100,9 @@ class Reporter:
         if not isinstance(error, InvalidEntrypoint):
             click.secho(record_lines(str(error)), fg="red", err=True)
             return
-        for issue in error.issues:
-            color = "red" if issue.severity is Severity.ERROR else "yellow"
-            click.secho(_issue(error.file, issue), fg=color, err=True)
+        for finding in error.findings:
+            color = "red" if finding.refuses else "yellow"
+            click.secho(_shown(finding), fg=color, err=True)
 
     def changed(self, files: list[str]) -> None:
         """Files have changed, so it is run again."""
@@ -114,9 +113,8 @@ class Reporter:
         click.secho("waiting for a change (Ctrl-C ends)", fg="cyan")
 
 
-def _issue(file: Path, issue: Issue) -> str:
-    place = f":{issue.line}:{issue.column}" if issue.line else ""
-    return f"{short(file)}{place}: {issue.severity.value}: {spelt_out(issue.message)}"
+def _shown(finding: Finding) -> str:
+    return spelt_out(str(replace(finding, file=Path(short(finding.file)))))
 
 
 def summary(result: Result, *, store: Path | None) -> str:
@@ -166,7 +164,7 @@ def record(
         "artifacts": dict(result.artifacts),
         "run": result.run_id,
         "store": None if store is None else str(store),
-        "warnings": [issue.message for issue in run_plan.warnings],
+        "warnings": [one.issue.message for one in run_plan.warnings],
         "log": [
             {"severity": line.severity, "logger": line.logger, "message": line.message}
             for line in result.lines

@@ -47,12 +47,29 @@ def changed(before: Mapping[Path, Stamp], after: Mapping[Path, Stamp]) -> list[P
 
 
 class Watch:
-    """Sees changes of some files since it was made, or since the last one it told."""
+    """Sees changes of some files since it was made, or since the last one it told.
 
-    def __init__(self, paths: Iterable[Path]) -> None:
+    Attributes:
+        seen: The files as they were then.
+    """
+
+    def __init__(
+        self, paths: Iterable[Path], *, known: Mapping[Path, Stamp] | None = None
+    ) -> None:
+        """Look at them.
+
+        Args:
+            paths: The files, and the folders of files.
+            known: How files were that somebody has looked at before: of those among
+                them, changes count from then on.
+        """
         self._paths = tuple(paths)
-        self._seen = stamps(self._paths)
-        self._pending = self._seen
+        self.seen = stamps(self._paths) | {
+            file: stamp
+            for file, stamp in (known or {}).items()
+            if any(file.is_relative_to(path) for path in self._paths)
+        }
+        self._pending = self.seen
 
     def changes(self) -> list[Path]:
         """What has changed, once that is over for a while.
@@ -61,13 +78,13 @@ class Watch:
         taking a change only when the next look is the same.
         """
         now = stamps(self._paths)
-        if now == self._seen:
+        if now == self.seen:
             return []
         before, self._pending = self._pending, now
         if before != now:
             return []
-        found = changed(self._seen, now)
-        self._seen = now
+        found = changed(self.seen, now)
+        self.seen = now
         return found
 
     def wait(self, sleep: Callable[[float], object]) -> list[Path]:

@@ -22,12 +22,15 @@ from dioptra_worker.common.files.workspace import temporary_work_dir, workspace
 from dioptra_worker.errors import RunnerError, WorkerError
 from dioptra_worker.protocol.job_variables import JOB_VARIABLE
 from dioptra_worker.protocol.messages import NO_JOB, Metric, RunStarted, SessionRequest
+from dioptra_worker.runner.errands import record_run
+from dioptra_worker.runner.facts import facts_at_end, facts_at_start
 from dioptra_worker.runner.job import JobFailed, run_job
 from dioptra_worker.runner.job_context import job_context
-from dioptra_worker.sdk import bridge as sdk_bridge
 from dioptra_worker.sdk import compat, output_capture
 from dioptra_worker.sdk.missing_names import explain_missing_names
+from dioptra_worker.sdk.worker import bridge as sdk_bridge
 from dioptra_worker.tools.workbench.running.results import Recorder
+from dioptra_worker.tools.workbench.running.run_manifest import note_plan, send
 from dioptra_worker.tools.workbench.running.run_record import complete
 from dioptra_worker.tracking.backend import backend
 
@@ -87,7 +90,10 @@ def run(
             with contextlib.suppress(WorkerError):
                 tracking.close_begun(token, "KILLED")
             raise
-        recorder.message(RunStarted(run_id=run_id))
+        recorder.message(RunStarted(run_id=run_id, artifact_uri=uri))
+        for fact in facts_at_start():
+            recorder.message(fact)
+        note_plan(recorder, plan, run_plan)
         reason = "interrupted"
         try:
             with _as_in_a_runner(
@@ -116,8 +122,12 @@ def run(
                     reason = f"the job called sys.exit({error.code!r})"
         finally:
             tracking.close(run_id, "FAILED" if reason else "FINISHED")
+        for fact in facts_at_end():
+            recorder.message(fact)
         if folder is not None:
-            complete(folder, recorder, run_plan)
+            complete(folder, recorder, run_plan, reason=reason)
+        else:
+            send(recorder, reason, record_run.store)
     return recorder.result(
         entrypoint=run_plan.entrypoint.name,
         parameters=run_plan.parameters,

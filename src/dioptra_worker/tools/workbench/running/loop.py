@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
 from typing import TYPE_CHECKING
 
 from dioptra_worker.errors import WorkerError
+from dioptra_worker.tools.workbench.errors import WorkbenchError
 from dioptra_worker.tools.workbench.running.display import short
 from dioptra_worker.tools.workbench.running.file_watch import POLL_INTERVAL, Watch
 
@@ -27,7 +29,7 @@ def keep_running(
     reporter: Reporter,
     listener: RunnerListener,
     timeout: float | None,
-) -> bool:
+) -> None:
     """Run until Ctrl-C, again after every change.
 
     A change in the middle of a run stops it, since nobody wants its result any more.
@@ -38,34 +40,30 @@ def keep_running(
         reporter: Shows what happens around the runs.
         listener: Hears what the runs say.
         timeout: Seconds that each may take.
-
-    Returns:
-        Whether the last run finished.
     """
-    finished = False
     with contextlib.suppress(KeyboardInterrupt):
         while not runner.interrupted:
             watch = Watch(request.watched())
             found: list[Path] = []
             try:
                 run_plan = request.prepare()
-                watch = Watch(request.watched_with(run_plan))
+                # What was read may have changed since.
+                watch = Watch(request.watched_with(run_plan), known=watch.seen)
                 reporter.opening(run_plan)
                 with _stop_on_change(runner, watch, found):
                     result = runner.run(run_plan, listener=listener, timeout=timeout)
-                finished = result.finished
                 if not found:
                     reporter.closing(result)
             except WorkerError as error:
-                finished = False
                 reporter.problem(error)
+            except OSError as error:  # one of its files went away meanwhile
+                reporter.problem(WorkbenchError(_words(error)))
             if runner.interrupted:
                 break
             if not found:
                 reporter.waiting()
                 found = watch.wait(_sleep)
             reporter.changed([short(file) for file in found])
-    return finished
 
 
 @contextlib.contextmanager
@@ -88,6 +86,12 @@ def _stop_on_change(
     finally:
         done.set()
         thread.join()
+
+
+def _words(error: OSError) -> str:
+    if isinstance(error.filename, str | bytes):
+        return f"{os.fsdecode(error.filename)!r} cannot be used: {error.strerror}"
+    return f"the run could not be started: {error}"
 
 
 def _sleep(seconds: float) -> None:

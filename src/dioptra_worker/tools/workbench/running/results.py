@@ -20,6 +20,7 @@ from dioptra_worker.protocol.messages import (
 )
 from dioptra_worker.supervision.channel.message_limits import NotBelieved
 from dioptra_worker.supervision.channel.step_records import StepRecords
+from dioptra_worker.supervision.record.job_record import JobRecord, now
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -45,7 +46,12 @@ class Step:
 
 @dataclass(frozen=True, kw_only=True)
 class MetricValue:
-    """The last value of a metric, and its step."""
+    """The last value of a metric, and its step.
+
+    Attributes:
+        value: The value, in the unit that the task reports it in.
+        step: Where in the series; 0 when the task gave none.
+    """
 
     value: float
     step: int
@@ -53,11 +59,19 @@ class MetricValue:
 
 @dataclass(frozen=True, kw_only=True)
 class Line:
-    """One line of the log."""
+    """One line of the log.
+
+    Attributes:
+        severity: ``DEBUG``, ``INFO``, ``WARNING``, ``ERROR`` or ``CRITICAL``.
+        logger: Who says it: a logger's name, ``stdout`` or ``stderr``.
+        message: What is said.
+        time: When it came, in UTC.
+    """
 
     severity: Severity
     logger: str
     message: str
+    time: str = field(default_factory=now)
 
     def __str__(self) -> str:
         return f"{self.severity} {self.logger}: {self.message}"
@@ -71,7 +85,7 @@ class Result:
         entrypoint: The entrypoint's name.
         status: ``finished`` or ``failed``, as the platform would say.
         reason: Why it failed, in words.
-        seconds: How long it took.
+        seconds: How long it took, from its beginning to its end.
         run_id: Its MLflow run.
         parameters: The value of each parameter.
         steps: The steps that ran, in order.
@@ -105,7 +119,15 @@ class Result:
         return "\n".join(line.message for line in self.lines)
 
     def artifact(self, name: str) -> Path:
-        """The file or folder of an artifact that lies on this machine."""
+        """The file or folder of an artifact that lies on this machine.
+
+        Args:
+            name: The artifact's name in the task graph.
+
+        Raises:
+            KeyError: The run has made no such artifact.
+            ValueError: It does not lie on this machine.
+        """
         return as_path(self.artifacts[name])
 
 
@@ -116,6 +138,7 @@ class Recorder:
     Attributes:
         listener: Who hears it, too.
         config: The task graph, whose steps count; None while it is not known.
+        record: What the run's manifest has to say.
     """
 
     listener: RunnerListener | None = None
@@ -126,6 +149,7 @@ class Recorder:
     metrics: dict[str, MetricValue] = field(default_factory=dict)
     artifacts: dict[str, str] = field(default_factory=dict)
     lines: list[Line] = field(default_factory=list)
+    record: JobRecord = field(default_factory=JobRecord)
 
     def __post_init__(self) -> None:
         self._records = StepRecords(lambda: self.config)
@@ -136,6 +160,7 @@ class Recorder:
         Raises:
             NotBelieved: There is no such step.
         """
+        self.record.message(message)
         match message:
             case RunStarted(run_id=run_id):
                 self.run_id = run_id
@@ -145,9 +170,12 @@ class Recorder:
             case StepEnded(seconds=seconds):
                 self._keep(self._records.ended(message))
                 self.steps[-1] = replace(self.steps[-1], seconds=seconds)
-            case Metric(name=name, value=value, step=number):
-                self.metrics[name] = MetricValue(value=float(value), step=number or 0)
+            case Metric():
+                self.record.metrics.add(message)
+                self._show(message)
+                return
             case ArtifactStored(name=name, uri=uri):
+                self.record.stored(message)
                 self.artifacts[name] = uri
             case Log(logger=logger):
                 named = replace(message, logger=name_of_job(logger))
@@ -179,7 +207,13 @@ class Recorder:
         """Take the last value of a metric, which may be known already."""
         found = MetricValue(value=value, step=step)
         if str(self.metrics.get(name)) != str(found):  # NaN is not equal to itself
-            self.message(Metric(name=name, value=value, step=step))
+            self._show(Metric(name=name, value=value, step=step))
+
+    def _show(self, point: Metric) -> None:
+        value = MetricValue(value=float(point.value), step=point.step or 0)
+        self.metrics[point.name] = value
+        if self.listener is not None:
+            self.listener.message(point)
 
     def line(self, stream: OutputStream, text: str) -> None:
         """Take a line that the job wrote."""

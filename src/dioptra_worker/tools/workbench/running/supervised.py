@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import tempfile
 import threading
 import time
 import uuid
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 from dioptra_worker.common.files.stale_workspaces import remove_stale
 from dioptra_worker.common.files.workspace import temporary_work_dir, workspace
 from dioptra_worker.common.stop import JobStop, StopRequest
+from dioptra_worker.errors import ServiceRefused
 from dioptra_worker.protocol.messages import (
     NO_JOB,
     BatchClaimReply,
@@ -23,11 +25,17 @@ from dioptra_worker.protocol.messages import (
 )
 from dioptra_worker.supervision.channel.answering import Answering
 from dioptra_worker.supervision.launcher import Launcher, choose_mode
+from dioptra_worker.supervision.record.storing import store
 from dioptra_worker.supervision.supervisor import Supervisor
 from dioptra_worker.supervision.termination import GracePeriods
 from dioptra_worker.supervision.time_limit import JobClock, SetupDeadline
 from dioptra_worker.supervision.verdict import judge
 from dioptra_worker.tools.workbench.running.results import Recorder
+from dioptra_worker.tools.workbench.running.run_manifest import (
+    note_plan,
+    read_environment_soon,
+    send,
+)
 from dioptra_worker.tools.workbench.running.run_record import complete
 from dioptra_worker.tracking.backend import SERVER_MODULES
 from dioptra_worker.tracking.folder_run import FolderTracking
@@ -53,6 +61,8 @@ SETUP_TIMEOUT = 60.0
 """Seconds that MLflow may take to make a run, where one is configured."""
 UNKNOWN_RUN_TIMEOUT = 5.0
 """Seconds for MLflow to close a run that it had begun when its creation was stopped."""
+STORE_TIMEOUT = 15.0
+"""Seconds for MLflow to take what is recorded of a run."""
 SETUP_TOOK_TOO_LONG = (
     "MLflow gave no run within {}: keep the run in a folder instead, with --store DIR"
 )
@@ -120,6 +130,7 @@ class LocalRunner:
         *,
         listener: RunnerListener | None,
         timeout: float | None,
+        seed: int | None = None,
     ) -> Result:
         """Run an entrypoint to its end; Ctrl-C stops it, twice at once.
 
@@ -127,6 +138,7 @@ class LocalRunner:
             run_plan: What to run.
             listener: Hears what it says.
             timeout: Seconds that it may take.
+            seed: What its random generators are to be seeded with; None is fresh.
 
         Returns:
             What came of it.
@@ -136,12 +148,14 @@ class LocalRunner:
             OSError: The run's folder could not be made.
         """
         started = time.monotonic()
+        read_environment_soon()
         parent = temporary_work_dir()
         if parent.is_dir():
             remove_stale(parent)
-        with workspace(parent, NO_JOB) as space:
+        stop = JobStop()  # first: a change may stop a run that is still prepared
+        with self._current(stop), workspace(parent, NO_JOB) as space:
             plan = run_plan.stage(space)
-            process, pipes = self._launcher.start_runner()
+            process, pipes = self._launcher.start_runner(seed=seed)
             clock = JobClock(
                 SetupDeadline(SETUP_TIMEOUT, SETUP_TOOK_TOO_LONG), limit=timeout
             )
@@ -154,7 +168,7 @@ class LocalRunner:
                 session=self._session,
                 claims=self._claims,
             )
-            stop = JobStop()
+            note_plan(recorder, plan, run_plan)
             token = uuid.uuid4().hex
             supervisor = Supervisor(
                 self._launcher,
@@ -165,7 +179,7 @@ class LocalRunner:
                 deadline=clock,
                 grace_periods=GracePeriods(grace=GRACE_PERIOD),
             )
-            with self._current(stop), ThreadPoolExecutor(1) as pool:
+            with ThreadPoolExecutor(1) as pool, _ending(stop):
                 pipes.send(self._begin(space, pipes, token))
                 watching = pool.submit(supervisor.run)
                 pipes.send(plan)
@@ -174,7 +188,7 @@ class LocalRunner:
             for words in (report.leftovers, space.leftovers()):
                 if words:
                     recorder.say(words)
-        verdict = self._conclude(report, recorder, run_plan, token)
+            verdict = self._conclude(report, recorder, run_plan, token)
         return recorder.result(
             entrypoint=run_plan.entrypoint.name,
             parameters=run_plan.parameters,
@@ -238,11 +252,35 @@ class LocalRunner:
                 self._launcher.close_begun(token, verdict.mlflow, timeout=timeout)
             elif not closed:
                 self._launcher.close_run(run_id, verdict.mlflow, timeout=15.0)
+            send(recorder, verdict.reason, self._store)
             return verdict
         if run_id and not closed:
             FolderTracking(self._folder).close(run_id, verdict.mlflow)
-        complete(self._folder, recorder, run_plan)
+        complete(self._folder, recorder, run_plan, reason=verdict.reason)
         return verdict
+
+    def _store(self, manifest: bytes) -> None:
+        """Have MLflow keep a manifest.
+
+        Raises:
+            ServiceRefused: It is not there; why may be anything.
+        """
+        with tempfile.TemporaryFile() as file:
+            file.write(manifest)
+            file.seek(0)
+            report = store(self._launcher, file.fileno(), timeout=STORE_TIMEOUT)
+        if trouble := report.get("error"):
+            raise ServiceRefused(str(trouble), service="MLflow")
+
+
+@contextlib.contextmanager
+def _ending(stop: JobStop) -> Iterator[None]:
+    """Have a runner killed that nobody waits for any more: its supervisor would."""
+    try:
+        yield
+    except BaseException:
+        stop.request(StopRequest("requested", "interrupted", kill=True))
+        raise
 
 
 class _Recorder(Recorder):

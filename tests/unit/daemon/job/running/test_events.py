@@ -26,6 +26,7 @@ from dioptra_worker.daemon.health.probes import why_not_ready
 from dioptra_worker.daemon.health.state import HealthState
 from dioptra_worker.daemon.job.completion import Completion
 from dioptra_worker.daemon.job.context import AttemptContext
+from dioptra_worker.daemon.job.manifest import Sealing
 from dioptra_worker.daemon.job.preparation import Prepared
 from dioptra_worker.daemon.job.running.events import RunnerEvents
 from dioptra_worker.daemon.job.running.requests import BatchClaimHandler, SessionHandler
@@ -48,6 +49,8 @@ from dioptra_worker.protocol.messages import (
     StepStarted,
 )
 from dioptra_worker.supervision.channel.message_limits import LimitReached, NotBelieved
+from dioptra_worker.supervision.record.chains import LogChain
+from dioptra_worker.supervision.record.job_record import JobRecord
 from dioptra_worker.supervision.time_limit import JobClock, SetupDeadline
 
 if TYPE_CHECKING:
@@ -116,6 +119,7 @@ def scene_of(
         context.leases, answers.put, job_id=JOB, job_log=job_log, prepared=prepared
     )
     sessions = SessionHandler(context.api, answers.put, mask=context.mask)
+    record = JobRecord()
     events = RunnerEvents(
         job_log=job_log,
         outbox=outbox,
@@ -123,12 +127,14 @@ def scene_of(
         health=health,
         prepared=prepared,
         mask=context.mask,
+        record=record,
         handlers={
             SessionRequest: sessions.handle,
             BatchClaimRequest: claims.handle,
         },
     )
-    completion = Completion(request, context, stop, None, job_log, outbox)
+    sealing = Sealing(request, context, record, LogChain(worker="me", attempt=1))
+    completion = Completion(request, context, stop, None, job_log, outbox, sealing)
     with job_log, outbox:
         yield Scene(events, job_log, completion, clock, health, prepared, answers)
         sessions.close()

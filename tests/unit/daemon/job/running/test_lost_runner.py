@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,6 +18,8 @@ from tests.unit.daemon.outbox.simulated_api import EXPERIMENT, JOB
 from tests.unit.supervision.simulated_runner import RUN, Conduct, Forkserver
 
 from dioptra_worker.broker.rq.payload import JobRequest
+from dioptra_worker.common.files.workspace import temporary_of
+from dioptra_worker.common.processes.job_user import JobUser
 from dioptra_worker.common.stop import JobStop, StopRequest
 from dioptra_worker.daemon.job.attempt import Attempt
 from dioptra_worker.errors import RunnerError
@@ -102,8 +106,41 @@ def test_lost_before_any_code_of_the_job(moment: str, tmp_path: Path) -> None:
     # What the first one has begun in MLflow nobody knows, unless it has said so.
     is_unknown = moment == "begun"
     assert scene.leases.unknown == ([(TOKEN, "FINISHED")] if is_unknown else [])
-    assert scene.attempt.settled == ("" if is_unknown else TOKEN)
+    assert scene.attempt.is_settled == (not is_unknown)
     assert list(tmp_path.glob("job-*")) == []
+
+
+@pytest.mark.skipif(
+    sys.platform != "linux" or os.geteuid() != 0,
+    reason="only root can hand a folder over to another user",
+)
+@pytest.mark.parametrize("moment", ["begun", "run", "planned"])
+def test_lost_with_its_fork_server(moment: str, tmp_path: Path) -> None:
+    """The next runner has the job's folder, whoever it is, and none of the first's."""
+    first, second = 60706, 60707
+    owners: dict[str, int] = {}
+
+    def lose(scene: Scene) -> None:
+        [folder] = tmp_path.glob("job-*")
+        (folder / "left").touch()
+        scene.forkserver.job_user = JobUser(second)
+        scene.forkserver.at = look
+
+    def look(moment: str) -> None:
+        if moment == "working":
+            [folder] = tmp_path.glob("job-*")
+            assert not (folder / "left").exists()
+            for name in (".", ".dioptra", ".dioptra/plugins"):
+                owners[name] = (folder / name).stat().st_gid
+            owners["temporary"] = temporary_of(folder).stat().st_gid
+            owners["address"] = (temporary_of(folder) / "worker").stat().st_gid
+
+    scene = Scene(tmp_path, moment, on_loss=lose)
+    scene.forkserver.job_user = JobUser(first)
+    outcome = scene.run()
+    assert (outcome.fate, len(scene.forkserver.runners)) == ("finished", 2)
+    assert len(owners) == 5
+    assert set(owners.values()) == {second}
 
 
 def test_the_second_looks_for_the_run_of_the_first(tmp_path: Path) -> None:

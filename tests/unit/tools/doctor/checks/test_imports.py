@@ -64,3 +64,18 @@ def test_nothing_is_worth_it(tmp_path: Path) -> None:
     assert _found(_settings(tmp_path), "gpu").status == "ok"
     assert _found(_settings(tmp_path)).status == "warn"
     assert _found(_settings(tmp_path, "mlflow.tracking")).status == "ok"
+
+
+def test_a_worker_that_learns(tmp_path: Path) -> None:
+    """What it imports beforehand is named, and what it leaves out, with the reason."""
+    settings = _settings(tmp_path, "auto")
+    assert _found(settings).detail == "imported before jobs come: nothing yet"
+    _learn(settings, "cpu", jobs=1, numpy=2.0, pydantic=1.0, requests=0.01)
+    costs = ImportCosts(settings.work_dir, key=settings.imports_key())
+    costs.exclude("pydantic", "started a thread")
+    finding = _found(settings, "cpu")
+    assert finding.status == "ok"
+    assert finding.detail == (
+        "imported before jobs come: 'numpy'; left out: pydantic, whose import started a"
+        " thread"
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from typing import TYPE_CHECKING
 
 import pytest
@@ -68,10 +69,7 @@ def test_the_short_form_gives_the_same_entrypoint(name: str, tmp_path: Path) -> 
             if "artifact_outputs" in graph:
                 short["artifacts"] = graph["artifact_outputs"]
             (tmp_path / other.name).write_text(yaml.safe_dump(short, sort_keys=False))
-        for plugin in whole.plugins + whole.artifact_plugins:
-            (tmp_path / "plugins" / plugin.name).mkdir(parents=True, exist_ok=True)
-        for folder in (source / "plugins").iterdir():
-            (tmp_path / "plugins" / folder.name).mkdir(parents=True, exist_ok=True)
+        shutil.copytree(source / "plugins", tmp_path / "plugins", dirs_exist_ok=True)
         made = find(tmp_path / file.name)
         assert not [
             issue
@@ -147,7 +145,7 @@ def test_a_plugin_that_a_toml_does_not_declare(tmp_path: Path) -> None:
         },
     )
     sums(tmp_path)
-    with pytest.raises(InvalidRequest, match=r"plugin 'sms'.*Did you mean 'sums'\?"):
+    with pytest.raises(InvalidEntrypoint, match=r":7:12: .*'sms'.*mean 'sums'\?"):
         find(tmp_path)
 
 
@@ -180,6 +178,8 @@ PLATFORMS_LAYOUT = {
           [[plugins.tasks.functions]]
           filename = "tasks.py"
           name = "greet"
+          input_params = []
+          output_params = []
 
         [[entrypoints]]
         path = "entrypoints/other.yaml"
@@ -232,6 +232,6 @@ def test_a_broken_toml_far_above_is_nobodys(tmp_path: Path) -> None:
     (tmp_path / "dioptra.toml").write_text("[[[")
     folder = tmp_path / "mine"
     folder.mkdir()
-    assert find(sums(folder)).declared_in is None
+    assert find(sums(folder)).folder is None
     (tmp_path / "dioptra.toml").write_text('[[entrypoints]]\npath = "other.yml"\n')
-    assert find(folder / "sums.yml").declared_in is None
+    assert find(folder / "sums.yml").folder is None

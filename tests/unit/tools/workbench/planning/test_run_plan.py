@@ -48,9 +48,9 @@ def test_a_wrong_graph_is_refused_with_its_lines(tmp_path: Path) -> None:
     file.write_text(file.read_text().replace("sums.tasks.add", "sums.tasks.ad"))
     with pytest.raises(InvalidEntrypoint) as caught:
         RunRequest(path=file).prepare()
-    (issue,) = caught.value.issues
-    assert "Did you mean 'add'?" in issue.message
-    assert issue.line == 6
+    (finding,) = caught.value.findings
+    assert "Did you mean 'add'?" in finding.issue.message
+    assert (finding.file, finding.issue.line) == (file, 6)
 
 
 def test_swaps_are_chosen() -> None:

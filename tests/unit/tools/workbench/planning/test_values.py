@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from dioptra_worker.tools.resources.parameters import NotOfType, parse
 from dioptra_worker.tools.workbench.errors import InvalidRequest
 from dioptra_worker.tools.workbench.planning import values
-from dioptra_worker.tools.workbench.planning.values import NotOfType, parse
 
 CONFIG = {
     "types": {
@@ -124,3 +124,19 @@ def test_values_from_python_have_their_kind(given: dict[str, Any], words: str) -
     """A value that is no text is not converted, only checked."""
     with pytest.raises(InvalidRequest, match=words):
         _values({"name": "n", **given})
+
+
+def test_what_is_in_lists_has_its_type() -> None:
+    """A list is refused for an entry that its type, or a step, does not take."""
+    config = {
+        "types": {"sizes": {"list": "integer"}, "opaque": None},
+        "parameters": {"a": {"type": "sizes"}, "b": {"default": []}, "c": "opaque"},
+        "tasks": {"t": {"plugin": "p.m.t", "inputs": [{"sizes": "sizes"}]}},
+        "graph": {"step": {"t": ["$b"]}},
+    }
+    kinds = values.kinds(config) | {"c": "any"}
+    good = {"a": "[1, 2]", "b": "[3]", "c": "[1.5]"}
+    assert values.values(good, config, kinds)["a"] == [1, 2]
+    for name in ("a", "b"):
+        with pytest.raises(InvalidRequest, match=rf"'{name}' is given \[1, 2\.5\]: "):
+            values.values(good | {name: "[1, 2.5]"}, config, kinds)

@@ -18,7 +18,7 @@ from dioptra_worker.sdk.pyplugs import (
     names_factory,
     register,
 )
-from dioptra_worker.sdk.spawned_children import attach
+from dioptra_worker.sdk.worker.spawned_children import attach
 from dioptra_worker.tracking.mlflow.active_run import attach_as_child
 
 __all__ = [

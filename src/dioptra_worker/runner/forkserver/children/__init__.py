@@ -1,0 +1,1 @@
+"""The processes that a fork server makes, and what each does to become a runner."""

@@ -1,0 +1,1 @@
+"""Modules that a fork server imported of its own accord, until a job asks for them."""

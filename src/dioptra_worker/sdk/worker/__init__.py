@@ -1,0 +1,1 @@
+"""How plugin code speaks to the worker that runs it, in its process and in others."""

@@ -1,0 +1,1 @@
+"""What is recorded of a job as it goes, for its manifest; for daemon and workbench."""

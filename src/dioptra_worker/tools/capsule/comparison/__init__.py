@@ -1,0 +1,1 @@
+"""Whether two evaluations are one, and what differs if they are not."""

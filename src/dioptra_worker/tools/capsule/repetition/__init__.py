@@ -1,0 +1,1 @@
+"""A job run again and again: how far its results lie apart, and why."""

@@ -1,0 +1,1 @@
+"""What is done with several jobs at once, chosen in the list."""

@@ -1,0 +1,1 @@
+"""What the page draws: SVG, coloured by the style sheet."""
