@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import signal
 import subprocess
@@ -139,14 +138,15 @@ class Worker:
     @contextmanager
     def paused(self) -> Iterator[None]:
         """Keep all of its processes from running until the end of the block."""
-        stopped = tree.processes(self.pid)
+        stopped: set[int] = set()
         try:
-            for pid in stopped:
-                os.kill(pid, signal.SIGSTOP)
+            # What a process begins before it is stopped is found in the next look.
+            while begun := tree.processes(self.pid) - stopped:
+                tree.signal_each(begun, signal.SIGSTOP)
+                stopped |= begun
             yield
         finally:
-            for pid in stopped:
-                os.kill(pid, signal.SIGCONT)
+            tree.signal_each(stopped, signal.SIGCONT)
 
     def stop(self, patience: float) -> None:
         """Ask it to end; kill what is left of it after some seconds."""

@@ -26,11 +26,19 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 def processes(pid: int) -> set[int]:
     """The process ids of a process and all below it."""
     found = {pid}
-    for task in (_PROC / str(pid) / "task").glob("*/children"):
-        with suppress(OSError):
-            for child in task.read_text().split():
-                found |= processes(int(child))
+    with suppress(OSError):  # it, or one of its threads, may end meanwhile
+        for task in (_PROC / str(pid) / "task").iterdir():
+            with suppress(OSError):
+                for child in (task / "children").read_text().split():
+                    found |= processes(int(child))
     return found
+
+
+def signal_each(pids: set[int], number: int) -> None:
+    """Send a signal to each of some processes that has not ended."""
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            os.kill(pid, number)
 
 
 def pss_mib(pid: int) -> float:
@@ -51,9 +59,7 @@ def runs(pid: int) -> bool:
 
 def end(pids: set[int], patience: float) -> None:
     """Kill those that do not end by themselves within some seconds."""
-    for pid in _left(pids, patience):
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
+    signal_each(_left(pids, patience), signal.SIGKILL)
     _left(pids, _KILLED_SECONDS)
 
 

@@ -66,6 +66,9 @@ KINDS = {
 }
 
 
+_TRIES = 12
+
+
 @pytest.fixture(name="folder", scope="module")
 def _folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Packages, and an example for each kind."""
@@ -118,11 +121,25 @@ def _words(bench: Bench, kind: str) -> str:
     return line.partition("WAITED ")[2].strip()
 
 
-def test_the_second_job_waits_no_more(bench: Bench) -> None:
+def _run_until_learned(bench: Bench) -> None:
+    """Run jobs until one has what others waited for.
+
+    On a machine that is so busy that a job would wait longer for it than it gains, a
+    job does without; and a slot's first job always does.
+    """
+    for _ in range(_TRIES):
+        said = _words(bench, "waits")
+        if said == "False THERE False MADE IN worker":
+            return
+        assert said == "True THERE False MADE IN job"
+    pytest.fail(f"none of {_TRIES} jobs had it")
+
+
+def test_the_next_job_waits_no_more(bench: Bench) -> None:
     """It has at once what the first one waited for, and cannot tell otherwise."""
     assert _words(bench, "waits") == "True THERE False MADE IN job"
     bench.worker.wait_for("jobs do not wait any more for slow_one")
-    assert _words(bench, "waits") == "False THERE False MADE IN worker"
+    _run_until_learned(bench)
 
 
 def test_who_sets_a_variable_imports_it(bench: Bench) -> None:
@@ -147,10 +164,6 @@ def test_slots_learn(
 ) -> None:
     """Each of a worker's slots has, after a job of its own, what any has waited for."""
     with _learning(stack, api, folder, tmp_path, slots=2) as bench:
-        said = [_words(bench, "waits")]
+        assert _words(bench, "waits") == "True THERE False MADE IN job"
         bench.worker.wait_for("jobs do not wait any more for slow_one")
-        # Each slot's first job imports by itself.
-        while "THERE False MADE IN worker" not in said[-1]:
-            assert len(said) < 4
-            said.append(_words(bench, "waits"))
-        assert said[-1] == "False THERE False MADE IN worker"
+        _run_until_learned(bench)

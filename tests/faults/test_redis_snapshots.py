@@ -233,7 +233,11 @@ def test_a_snapshot_is_restored(
         between = redis_client.llen(f"rq:queue:{queue}:intermediate")
         return not left and not between and snapshot.left() == []
 
-    until(is_settled, seconds=SETTLED, says=lambda: str(snapshot.left()))
+    def what_is_left() -> str:
+        logs = [running.log[-4000:] for running in scene.workers]
+        return "\n".join([f"left of job {job}: {snapshot.left()}", *logs])
+
+    until(is_settled, seconds=SETTLED, says=what_is_left)
     ends = [line.text for line in platform.log(job) if line.text == "the job finished"]
     assert len(ends) == 1
     assert len(platform.job(job)["artifacts"]) == 1

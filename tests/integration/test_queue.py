@@ -260,6 +260,29 @@ def test_a_job_of_a_namesake_counts_as_nobodys(office: Office) -> None:
     assert list(registries.started(office.urgent).values()) == [True]
 
 
+def test_a_record_that_was_restored_is_put_right(office: Office) -> None:
+    """What a Redis that was restored says of our job is what was before it ended."""
+
+    def said() -> list[Any]:
+        found: Any = office.client.hmget(office.worker.key, "state", "current_job")
+        return list(found)
+
+    taken = office.begin()
+    restored: Any = {"state": "busy", "current_job": taken.id}
+    office.worker.send_heartbeat(None)  # before it is told of the job
+    assert said() == [b"busy", taken.id.encode()]
+    office.worker.end_job(taken, _verdict("finished"))
+    office.client.hset(office.worker.key, mapping=restored)
+    office.worker.send_heartbeat(None)
+    assert said() == [b"idle", None]
+
+    taken = office.begin()
+    office.client.hset(office.worker.key, mapping={"state": "idle", "current_job": "0"})
+    office.worker.send_heartbeat(taken)
+    assert said() == [b"busy", taken.id.encode()]
+    office.worker.end_job(taken, _verdict("finished"))
+
+
 def test_a_namesake_that_lives_is_not_replaced(office: Office) -> None:
     """Two workers of one name cannot be registered at the same time."""
     office.worker.send_heartbeat(None)

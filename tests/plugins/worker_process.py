@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -188,11 +188,11 @@ def wait_until_gone(pids: set[int], *, seconds: float = 15.0) -> set[int]:
 
 def _children(pid: int) -> set[int]:
     found: set[int] = set()
-    for task in Path(f"/proc/{pid}/task").glob("*/children"):
-        try:
-            found |= {int(child) for child in task.read_text().split()}
-        except OSError:
-            continue
+    with suppress(OSError):  # it, or one of its threads, may end meanwhile
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            with suppress(OSError):
+                children = (task / "children").read_text()
+                found |= {int(child) for child in children.split()}
     return found
 
 

@@ -191,19 +191,26 @@ class RqWorker(BaseWorker):  # type: ignore[misc] # RQ is not typed here
                 self.register_death()
 
     def send_heartbeat(self, taken: ActiveJob | None) -> None:
-        """Tell RQ that we live, and with us the job that we run.
+        """Tell RQ that we live, and with us the job that we run, or that we run none.
 
-        Nothing is told while another has our name: one that was started when we had
-        been silent for so long that we counted as lost.
+        A Redis that was restored may say that we run one which has ended since; nobody
+        would take that up while we live. Nothing is told while another has our name:
+        one that was started when we had been silent for so long that we counted as
+        lost.
         """
         with self._books.opened(self.queues, "" if taken is None else taken.id):
             if not self._has_own_name():
                 return
             if taken is not None:
                 self.maintain_heartbeats(taken.job, taken.execution)
+                now_is = {"state": WorkerStatus.BUSY.value, "current_job": taken.id}
+                self.connection.hset(self.key, mapping=now_is)
                 return
             with self.connection.pipeline() as pipeline:
                 pipeline.hset(self.key, mapping=self.serialize())
+                if not self.executions and not self._unsure:
+                    pipeline.hset(self.key, "state", WorkerStatus.IDLE.value)
+                    pipeline.hdel(self.key, "current_job")
                 pipeline.sadd(self.redis_workers_keys, self.key)
                 for queue in self.queues:
                     pipeline.sadd(f"rq:workers:{queue.name}", self.key)

@@ -16,10 +16,10 @@ from dioptra_worker.cli.interrupts import interrupt_at_sigterm
 from dioptra_worker.common.text.printable import one_line, record_lines
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping
 
     from dioptra_worker.supervision.channel.runner_output import RunnerListener
-    from dioptra_worker.tools.capsule.comparison.comparing import Difference, Evaluation
+    from dioptra_worker.tools.capsule.comparison.comparing import Evaluation
     from dioptra_worker.tools.capsule.opening import Capsule
     from dioptra_worker.tools.capsule.repetition.kept_runs import KeptRuns
     from dioptra_worker.tools.capsule.replay.replaying import Replayed
@@ -135,10 +135,17 @@ def evaluation(path: Path, *, is_ours: bool = False) -> Iterator[Evaluation]:
         yield evaluation_of(capsule)
 
 
-def tell_differences(found: Sequence[Difference], *, as_json: bool) -> ExitCode:
-    """Print what differs; what the command ends with."""
-    from dioptra_worker.tools.capsule.comparison.comparing import record
+def tell_differences(
+    first: Evaluation, second: Evaluation, *, tolerance: float, as_json: bool
+) -> ExitCode:
+    """Print what differs between two evaluations; what the command ends with."""
+    from dioptra_worker.tools.capsule.comparison.comparing import (
+        RESULTS,
+        differences,
+        record,
+    )
 
+    found = differences(first, second, tolerance=tolerance)
     if as_json:
         click.echo(json.dumps(record(found), indent=2))
     else:
@@ -146,5 +153,13 @@ def tell_differences(found: Sequence[Difference], *, as_json: bool) -> ExitCode:
             click.echo(one_line(str(difference)))
         if not found:
             click.echo("nothing differs")
-    same = all(difference.within_tolerance for difference in found)
-    return ExitCode.OK if same else ExitCode.FAILED
+    apart = [it for it in found if not it.within_tolerance]
+    if first.seed != second.seed and any(it.kind in RESULTS for it in apart):
+        seeds = " and ".join(it.seed or "one not known" for it in (first, second))
+        click.echo(one_line(f"{_SEEDS}: {seeds}"), err=True)
+    return ExitCode.FAILED if apart else ExitCode.OK
+
+
+_SEEDS = (
+    "Each run draws a seed for its random generators, which may be why results differ"
+)

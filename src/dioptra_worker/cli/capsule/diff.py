@@ -41,9 +41,7 @@ def diff_command(first: Path, second: Path, *, tolerance: float, as_json: bool) 
     files of plugins, packages, inputs, metrics with their numbers, and artifacts, which
     are equal by their bytes or, arrays and tables, by their values.
     """
-    from dioptra_worker.tools.capsule.comparison.comparing import differences
-
     with sentences(), ExitStack() as stack:
         one, other = (stack.enter_context(evaluation(it)) for it in (first, second))
-        found = differences(one, other, tolerance=tolerance)
-    sys.exit(tell_differences(found, as_json=as_json))
+        code = tell_differences(one, other, tolerance=tolerance, as_json=as_json)
+    sys.exit(code)

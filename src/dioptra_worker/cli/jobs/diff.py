@@ -52,8 +52,6 @@ def diff_command(
     compared, and metrics and artifacts, as 'dioptra-worker capsule diff' does.
     MLFLOW_TRACKING_URI and the artifact store are asked, too.
     """
-    from dioptra_worker.tools.capsule.comparison.comparing import differences
-
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         evaluations = []
@@ -65,8 +63,8 @@ def diff_command(
                 _make(context, name, path)
             opened = evaluation(path, is_ours=is_ours)
             evaluations.append(stack.enter_context(opened))
-        found = differences(*evaluations, tolerance=tolerance)
-    sys.exit(tell_differences(found, as_json=as_json))
+        code = tell_differences(*evaluations, tolerance=tolerance, as_json=as_json)
+    sys.exit(code)
 
 
 def _make(context: CommandContext, name: str, target: Path) -> None:

@@ -30,6 +30,8 @@ Kind = Literal[
     "artifact",
 ]
 DEFAULT_TOLERANCE = 1e-9
+RESULTS: frozenset[Kind] = frozenset({"status", "metric", "artifact"})
+"""The kinds of what came of an evaluation; the others made it."""
 _NONE = "none"
 
 
@@ -68,12 +70,15 @@ class Evaluation:
         metrics: The value at each step of each metric.
         outputs: The SHA-256 of each file of each output artifact, by its path.
         content: Reads a file of an output artifact; None if it is not there.
+        seed: What its random generators were seeded with; empty if unknown. A worker
+            draws one for each job, so that it differs is nobody's change.
     """
 
     made_of: Mapping[Kind, Mapping[str, str]]
     metrics: Mapping[str, Mapping[int, float]]
     outputs: Mapping[str, str]
     content: Callable[[str], bytes | None]
+    seed: str = ""
 
 
 def made_of(manifest: Manifest) -> dict[Kind, dict[str, str]]:
@@ -96,7 +101,6 @@ def made_of(manifest: Manifest) -> dict[Kind, dict[str, str]]:
             "driver": around.driver,
         },
         "determinism": {
-            "seed": manifest.determinism.seed,
             **manifest.determinism.variables,
             **manifest.determinism.frameworks,
         },
@@ -130,6 +134,7 @@ def evaluation(
             for path, file in zip(layout.output_paths(one), one.files, strict=True)
         },
         content=content,
+        seed=manifest.determinism.seed,
     )
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import io
 import json
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from tests.plugins.example_job import TASKS, ExampleJob
+from tests.plugins.example_job import AROUND, TASKS, ExampleJob
 
 from dioptra_worker.cli.main import main
 from dioptra_worker.tools.capsule.comparison.comparing import (
@@ -74,6 +75,26 @@ def test_exactly_what_differs_is_named(
     if "parameter factor" in names:
         assert said[0] == "parameter factor: 3.0 and 4.0"
         assert said[1] == "metric number at step 0: 3.0 and 4.0"
+
+
+def test_a_seed_of_its_own_is_no_difference(tmp_path: Path) -> None:
+    """A worker draws it for each job; it is told where results differ."""
+    job = ExampleJob()
+    seeded = [
+        job.changed(determinism=replace(AROUND, seed=seed)) for seed in ("5", "6")
+    ]
+    assert compared(tmp_path, *seeded) == []
+    files = [tmp_path / name for name in ("a.zip", "b.zip")]
+    told = CliRunner().invoke(main, ["capsule", "diff", *map(str, files)])
+    assert (told.exit_code, told.output) == (0, "nothing differs\n")
+
+    other = ExampleJob(factor=4.0).changed(determinism=replace(AROUND, seed="6"))
+    files[1].unlink()
+    make(other, files[1])
+    told = CliRunner().invoke(main, ["capsule", "diff", *map(str, files)])
+    assert told.exit_code == 1
+    assert "seed" not in told.stdout
+    assert told.stderr.endswith("may be why results differ: 5 and 6\n")
 
 
 def test_numbers_may_be_apart_by_a_tolerance() -> None:
