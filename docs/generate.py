@@ -24,7 +24,8 @@ from dioptra_worker.cli.main import main as people_command
 from dioptra_worker.cli.start import start
 from dioptra_worker.common.text.masking import SHORTEST_SECRET
 from dioptra_worker.credentials import IDENTIFIERS, SECRET_NAMES
-from dioptra_worker.settings import RUNNER_DEFAULTS, Settings
+from dioptra_worker.job_environment import RUNNER_DEFAULTS
+from dioptra_worker.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -126,8 +127,8 @@ def _table(*, required: bool) -> str:
 
 
 def _row(key: str, field: FieldInfo) -> str:
-    last = str(field.examples[0]) if field.examples else shown(key)
-    if not set(last) & set(" '"):  # a value, no words
+    last = str(field.examples[0]) if field.examples else shown(key) or "(empty)"
+    if not set(last) & set(" '("):  # a value, no words
         last = f"`{last}`"
     return f"| `{field.alias}` | {field.description} | {last} |\n"
 

@@ -16,6 +16,7 @@ which do not import each other::
     broker | tracking | api
     evidence
     provenance | common
+    job_environment
     settings
     credentials
     protocol | engine

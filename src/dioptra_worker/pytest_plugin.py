@@ -130,7 +130,7 @@ def _in_process(run_plan: RunPlan, folder: Path) -> Result:
 
 
 def _isolated(run_plan: RunPlan, folder: Path, timeout: float | None) -> Result:
-    from dioptra_worker.settings import for_local_runs  # noqa: PLC0415
+    from dioptra_worker.job_environment import for_local_runs  # noqa: PLC0415
     from dioptra_worker.tools.workbench.running.api_sessions import (  # noqa: PLC0415
         sessions,
     )

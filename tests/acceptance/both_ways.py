@@ -8,7 +8,7 @@ import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from dioptra_worker.settings import for_local_runs
+from dioptra_worker.job_environment import for_local_runs
 from dioptra_worker.supervision.launcher import Launcher
 from dioptra_worker.tools.workbench.running.supervised import GRACE_PERIOD, LocalRunner
 from dioptra_worker.tracking.backend import SERVER_MODULES

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from dioptra_worker import job_environment
 from dioptra_worker import settings as settings_module
 from dioptra_worker.tools.doctor import all_checks
 
@@ -101,8 +102,8 @@ def test_an_empty_variable_reaches_no_job(monkeypatch: pytest.MonkeyPatch) -> No
     for name, value in LEADS_NOWHERE.items():
         monkeypatch.setenv(name, value)
     settings = settings_module.load()
-    assert not empty.keys() & settings_module.for_runners(settings, empty).keys()
-    assert not empty.keys() & settings_module.for_local_runs(empty).keys()
+    assert not empty.keys() & job_environment.for_runners(settings, empty).keys()
+    assert not empty.keys() & job_environment.for_local_runs(empty).keys()
 
 
 def test_an_empty_option_of_awss_file(

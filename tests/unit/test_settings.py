@@ -2,37 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.unit.conftest import COMPLETE
 
 from dioptra_worker import credentials, settings
 from dioptra_worker.errors import SettingsError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, MutableMapping
-
-COMPLETE = {
-    "DIOPTRA_WORKER_USERNAME": "worker",
-    "DIOPTRA_WORKER_PASSWORD": "swordfish",
-    "DIOPTRA_API": "http://localhost:5000",
-    "RQ_REDIS_URI": "redis://:hush-hush@localhost:6379/0",
-    "MLFLOW_TRACKING_URI": "http://localhost:35000",
-    "MLFLOW_S3_ENDPOINT_URL": "http://localhost:39000",
-}
-"""The least environment that a daemon can start with."""
-
-
-@pytest.fixture
-def environment() -> Iterator[MutableMapping[str, str]]:
-    """This process's environment with a complete set of settings; put back later."""
-    before = dict(os.environ)
-    os.environ.update(COMPLETE)
-    yield os.environ
-    os.environ.clear()
-    os.environ.update(before)
+    from collections.abc import MutableMapping
 
 
 def _problems() -> list[str]:
@@ -314,41 +294,6 @@ def test_settings_do_not_change() -> None:
     loaded = settings.load()
     with pytest.raises(ValueError, match="frozen"):
         loaded.username = "somebody"
-
-
-def test_runners_get_neither_password_nor_redis(
-    environment: MutableMapping[str, str],
-) -> None:
-    """A runner's environment has neither the API's password nor Redis's address."""
-    environment["RQ_REDIS_URL"] = "redis://also"
-    environment["DIOPTRA_WORKER_PASSWORD_FILE"] = "somewhere"
-    environment["AWS_SECRET_ACCESS_KEY"] = "kept"
-    environment["MY_OWN"] = "kept too"
-    given = settings.for_runners(settings.load(), environment)
-    assert not {name for name in given if "PASSWORD" in name or "REDIS" in name}
-    assert "swordfish" not in given.values()
-    assert given["AWS_SECRET_ACCESS_KEY"] == "kept"
-    assert given["MY_OWN"] == "kept too"
-    assert environment["DIOPTRA_WORKER_PASSWORD"] == "swordfish"
-
-
-def test_runners_get_the_password_when_told(
-    environment: MutableMapping[str, str],
-) -> None:
-    """With DIOPTRA_WORKER_EXPOSE_CREDENTIALS a runner sees the password, not Redis."""
-    environment["DIOPTRA_WORKER_EXPOSE_CREDENTIALS"] = "true"
-    given = settings.for_runners(settings.load(), environment)
-    assert given["DIOPTRA_WORKER_PASSWORD"] == "swordfish"
-    assert "RQ_REDIS_URI" not in given
-
-
-@pytest.mark.usefixtures("environment")
-def test_runner_defaults_yield_to_the_user() -> None:
-    """Telemetry is off in runners unless the user has set its variable."""
-    loaded = settings.load()
-    assert settings.for_runners(loaded, {})["MLFLOW_DISABLE_TELEMETRY"] == "true"
-    asked = {"MLFLOW_DISABLE_TELEMETRY": "false"}
-    assert settings.for_runners(loaded, asked)["MLFLOW_DISABLE_TELEMETRY"] == "false"
 
 
 def test_every_field_explains_itself() -> None:

@@ -90,7 +90,7 @@ def _results(
     from dioptra_worker.common.environment import set_defaults
     from dioptra_worker.common.text.masking import Mask
     from dioptra_worker.credentials import secrets_in
-    from dioptra_worker.settings import RUNNER_DEFAULTS
+    from dioptra_worker.job_environment import RUNNER_DEFAULTS
     from dioptra_worker.tools import doctor
     from dioptra_worker.tools.doctor.checks.configuration import (
         examples,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dioptra_worker import settings as settings_module
+from dioptra_worker import job_environment
 from dioptra_worker.cli.exit_codes import ExitCode
 from dioptra_worker.supervision.job_users.choice import choose_job_users
 
@@ -31,8 +31,8 @@ def decide_job_users(settings: Settings, *, slots: int) -> Choice:
         settings.job_users,
         slots=slots,
         work_dir=settings.work_dir,
-        environment=settings_module.for_runners(settings, os.environ),
-        private=settings_module.private_files(settings, os.environ),
+        environment=job_environment.for_runners(settings, os.environ),
+        private=job_environment.private_files(settings, os.environ),
     )
     if choice.is_surprise and settings.job_users != "auto":
         click.echo(

@@ -7,7 +7,7 @@ import os
 import uuid
 from typing import TYPE_CHECKING
 
-from dioptra_worker import settings as settings_module
+from dioptra_worker import job_environment
 from dioptra_worker.cli.certificates import log_unverified
 from dioptra_worker.cli.job_users import decide_job_users, warn_of
 from dioptra_worker.common import log_setup
@@ -60,7 +60,7 @@ def run_pool(
         mode="shared" if settings.warm else "cold",
         preload=(*SERVER_MODULES, *settings.preload_names),
         grace=settings.kill_grace,
-        environment=settings_module.for_runners(settings, os.environ),
+        environment=job_environment.for_runners(settings, os.environ),
         users=users,
     )
     name = options.name or uuid.uuid4().hex

@@ -241,8 +241,8 @@ def _supervised(
     isolation: str,
     preload: tuple[str, ...],
 ) -> ExitCode:
+    from dioptra_worker.job_environment import for_local_runs
     from dioptra_worker.sdk.no_debugger import HOOK
-    from dioptra_worker.settings import for_local_runs
     from dioptra_worker.tools.workbench.running.api_sessions import sessions
     from dioptra_worker.tools.workbench.running.display import Display, Reporter, record
     from dioptra_worker.tools.workbench.running.loop import keep_running
@@ -327,7 +327,7 @@ def _publish(signer: Signer, result: Result) -> dict[str, int] | None:
 
 def _debug(request: RunRequest, store: Path | None, level: str) -> ExitCode:
     from dioptra_worker.common.environment import set_defaults
-    from dioptra_worker.settings import RUNNER_DEFAULTS
+    from dioptra_worker.job_environment import RUNNER_DEFAULTS
     from dioptra_worker.tools.workbench.running.api_sessions import sessions
     from dioptra_worker.tools.workbench.running.debugging import open_debugger
     from dioptra_worker.tools.workbench.running.display import Display, Reporter

@@ -23,7 +23,7 @@ with QuietImports():
     with uncollected():
         import click
 
-        from dioptra_worker import __version__
+        from dioptra_worker import __version__, job_environment
         from dioptra_worker import settings as settings_module
         from dioptra_worker.cli import terminal
         from dioptra_worker.cli.exit_codes import ExitCode
@@ -428,7 +428,7 @@ def _launcher(
     from dioptra_worker.supervision.forkserver.start import PoolForkservers
     from dioptra_worker.supervision.launcher import Launcher, choose_mode
 
-    environment = settings_module.for_runners(settings, os.environ)
+    environment = job_environment.for_runners(settings, os.environ)
     gpus = environment.get("CUDA_VISIBLE_DEVICES")
     return Launcher(
         mode=choose_mode(settings.isolation) if settings.warm else "cold",

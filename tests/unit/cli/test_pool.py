@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tests.unit.test_settings import COMPLETE
+from tests.unit.conftest import COMPLETE
 
 from dioptra_worker import settings
 from dioptra_worker.cli.pool import _environment

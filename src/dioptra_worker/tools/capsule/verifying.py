@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dioptra_worker.common.environment import set_defaults
+from dioptra_worker.job_environment import RUNNER_DEFAULTS
 from dioptra_worker.provenance.chain import digest
 from dioptra_worker.provenance.manifest import MANIFEST_TAG, read_manifest
 from dioptra_worker.provenance.receipt import Held, Missing, Receipt, compare
-from dioptra_worker.settings import RUNNER_DEFAULTS
 from dioptra_worker.tools.capsule.recorded import (
     ENDS,
     are_lines_of,

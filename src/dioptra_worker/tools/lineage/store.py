@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from dioptra_worker.common.environment import set_defaults
 from dioptra_worker.common.files.archives import MAX_ARTIFACT_BYTES, MAX_FILES
 from dioptra_worker.errors import NotFound
+from dioptra_worker.job_environment import RUNNER_DEFAULTS
 from dioptra_worker.provenance.manifest import FOLDER
-from dioptra_worker.settings import RUNNER_DEFAULTS
 from dioptra_worker.tracking.limits import Limits
 
 if TYPE_CHECKING:

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dioptra_worker import __version__, engine
+from dioptra_worker.job_environment import for_local_runs
 from dioptra_worker.protocol.messages import ArtifactTask
 from dioptra_worker.provenance.surroundings import packages
 from dioptra_worker.runner.facts import VARIABLES
-from dioptra_worker.settings import for_local_runs, log_level
+from dioptra_worker.settings import log_level
 from dioptra_worker.tools.capsule import layout
 from dioptra_worker.tools.capsule.comparison.comparing import (
     Difference,

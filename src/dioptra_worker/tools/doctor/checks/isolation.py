@@ -6,7 +6,7 @@ import signal
 import time
 from typing import TYPE_CHECKING
 
-from dioptra_worker import settings as settings_module
+from dioptra_worker import job_environment
 from dioptra_worker.common.text.humanize import size
 from dioptra_worker.errors import RunnerError
 from dioptra_worker.supervision.launcher import Launcher, choose_mode
@@ -39,7 +39,7 @@ def check(settings: Settings, environment: Mapping[str, str]) -> Iterator[Findin
         mode=mode,
         preload=settings.preload_names,
         grace=settings.kill_grace,
-        environment=settings_module.for_runners(settings, environment),
+        environment=job_environment.for_runners(settings, environment),
     )
     try:
         with launcher:

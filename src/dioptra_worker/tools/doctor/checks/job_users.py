@@ -6,7 +6,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from dioptra_worker import settings as settings_module
+from dioptra_worker import job_environment
 from dioptra_worker.common.files.trusted_folder import make_private
 from dioptra_worker.supervision.job_users.choice import choose_job_users
 from dioptra_worker.tools.doctor.finding import Finding, fail, ok, warn
@@ -36,8 +36,8 @@ def check(settings: Settings, environment: Mapping[str, str]) -> Iterator[Findin
         settings.job_users,
         slots=settings.concurrency,
         work_dir=settings.work_dir,
-        environment=settings_module.for_runners(settings, environment),
-        private=settings_module.private_files(settings, environment),
+        environment=job_environment.for_runners(settings, environment),
+        private=job_environment.private_files(settings, environment),
     )
     if choice.users is not None:
         yield ok(
