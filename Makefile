@@ -117,7 +117,7 @@ services: $(READY)test
 	  export DIOPTRA_WORKER_PEER_PYTHON && echo "$$DIOPTRA_WORKER_PEER_PYTHON" && \
 	  $(PYTEST) -n $(SERVICE_WORKERS) --dist=loadfile --no-loadscope-reorder \
 	    tests --ignore=tests/unit --ignore=tests/package -m '$(CHOSEN)' \
-	    --session-timeout=2400 \
+	    --session-timeout=4000 \
 	    $(if $(COVERED),$(COVERED) --cov-append --cov-report=term:skip-covered)
 
 # What macOS has: there is no fork there.

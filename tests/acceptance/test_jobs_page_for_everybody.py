@@ -114,9 +114,26 @@ def test_nobody_is_kept_out(
     """axe-core finds nothing serious, texts have contrast, and nothing is too wide."""
     screen = {"width": width, "height": 844}
     with open_page(path, color_scheme=scheme, viewport=screen) as page:
-        assert grave_findings(page) == []
-        assert page.evaluate(FAINT_TEXTS) == []
-        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        _assert_for_everybody(page, width)
+
+
+def _assert_for_everybody(page: Page, width: int) -> None:
+    assert grave_findings(page) == []
+    assert page.evaluate(FAINT_TEXTS) == []
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 390)])
+def test_what_came_of_several_jobs(
+    scheme: str, width: int, open_page: OpenPage
+) -> None:
+    """The page behind the question is for everybody, too."""
+    screen = {"width": width, "height": 844}
+    asked = "chosen?do=rerun&job-7=on&job-9=on"
+    with open_page(asked, color_scheme=scheme, viewport=screen) as page:
+        page.locator("form button[type=submit]").last.click()
+        page.wait_for_url("**/chosen/outcome?of=*")
+        _assert_for_everybody(page, width)
 
 
 def test_values_under_the_pointer(open_page: OpenPage) -> None:

@@ -1,20 +1,12 @@
-"""axe-core, which finds what on a page keeps somebody out, fetched once and kept."""
+"""axe-core, which finds what on a page keeps somebody out."""
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import shutil
-import subprocess
-import tarfile
 from typing import TYPE_CHECKING, Any
 
-import pytest
-from tests.plugins.cached import cached
+from tests.plugins.npm_package import npm_package
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from playwright.sync_api import Page
 
 NAME, VERSION = "axe-core", "4.14.1"
@@ -46,25 +38,5 @@ def grave_findings(page: Page) -> list[dict[str, Any]]:
 
 
 def _source() -> str:
-    npm = shutil.which("npm")
-    if npm is None:
-        pytest.skip("there is no npm, which fetches axe-core: install Node.js")
-
-    def fill(folder: Path) -> None:
-        subprocess.run(
-            [npm, "pack", f"{NAME}@{VERSION}", "--silent", "--ignore-scripts"],
-            cwd=folder,
-            check=True,
-            capture_output=True,
-            timeout=200,
-        )
-        archive = folder / f"{NAME}-{VERSION}.tgz"
-        found = base64.b64encode(hashlib.sha512(archive.read_bytes()).digest())
-        assert f"sha512-{found.decode()}" == DIGEST, "this is another axe-core"
-        with tarfile.open(archive) as tar:
-            file = tar.extractfile("package/axe.min.js")
-            assert file is not None
-            (folder / "axe.min.js").write_bytes(file.read())
-        archive.unlink()
-
-    return (cached(f"{NAME}=={VERSION}", fill) / "axe.min.js").read_text("utf-8")
+    package = npm_package(NAME, VERSION, DIGEST)
+    return (package / "axe.min.js").read_text(encoding="utf-8")

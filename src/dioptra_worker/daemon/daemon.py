@@ -2,11 +2,11 @@
 
 Lifetimes in the order in which they begin; they end in reverse:
 
-1. fork server and API session (`dioptra_worker.cli.start`); 2. signals, which from here
-on only ask the daemon to end; 3. the health reporter, before anything is waited for;
-4. the login: who is refused, or finds a platform that is too old, never appears in RQ's
-list of workers; 5. the registration
-with RQ; 6. heartbeats, RQ's commands, the queue watcher, recovery; 7. the main loop.
+1. fork server and API session (`dioptra_worker.cli.serving`); 2. signals, which from
+here on only ask the daemon to end; 3. the health reporter, before anything is waited
+for; 4. the login: who is refused, or finds a platform that is too old, never appears in
+RQ's list of workers; 5. the registration with RQ; 6. heartbeats, RQ's commands, the
+queue watcher, recovery; 7. the main loop.
 
 Heartbeats begin after the registration and end before it does: a later one would
 register the worker anew.

@@ -56,10 +56,14 @@ def _manifest(folder: Path) -> Manifest:
     file = folder / "artifacts" / FOLDER / FILE_NAME
     try:
         return read_manifest(file.read_bytes())
-    except (OSError, BadManifest) as error:
+    except FileNotFoundError:
         raise CapsuleError(
-            f"{folder} is no run with a manifest, such as mlruns/0/RUN: {error}"
-        ) from error
+            f"{folder} is no run with a manifest: give a run's own folder, such as"
+            " mlruns/0/RUN"
+        ) from None
+    except (OSError, BadManifest) as error:
+        why = getattr(error, "strerror", None) or error
+        raise CapsuleError(f"{file} is no manifest that can be read: {why}") from error
 
 
 def _points(folder: Path) -> list[Point]:

@@ -180,8 +180,11 @@ def only_graph(folder: Path) -> Path:
     if len(files) == 1:
         return files[0]
     if not files:
+        below = sorted(file.parent.name for file in folder.glob(f"*/{CONFIG}"))
+        hint = f": give one of those in it, {listing(below, 'or')}" if below else ""
         raise InvalidRequest(
             f"{str(folder)!r} has neither a {CONFIG} nor a YAML file with a task graph"
+            f"{hint}"
         )
     raise InvalidRequest(
         f"{str(folder)!r} has several YAML files: name one of them,"

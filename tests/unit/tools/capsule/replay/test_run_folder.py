@@ -56,8 +56,12 @@ def test_what_was_changed_since_is_refused(tmp_path: Path) -> None:
     file.unlink()
     with pytest.raises(ChangedCapsule, match="cannot be read"):
         evaluation_of_run(run)
-    with pytest.raises(CapsuleError, match="no run with a manifest"):
+    with pytest.raises(CapsuleError, match="give a run's own folder, such as") as told:
         evaluation_of_run(tmp_path)
+    assert "Errno" not in str(told.value)
+    (run / "artifacts/dioptra/manifest.json").write_text("[]")
+    with pytest.raises(CapsuleError, match=r"manifest\.json is no manifest"):
+        evaluation_of_run(run)
 
 
 def test_names_do_not_lead_out_of_it(tmp_path: Path) -> None:

@@ -118,6 +118,9 @@ def test_what_is_no_task_graph(tmp_path: Path) -> None:
         InvalidRequest, match=r"neither a dioptra\.toml nor a YAML file"
     ):
         find(tmp_path / "empty")
+    write(tmp_path / "above", {"b/dioptra.toml": "", "a/dioptra.toml": ""})
+    with pytest.raises(InvalidRequest, match=r"give one of those in it, 'a' or 'b'"):
+        find(tmp_path / "above")
 
 
 def test_missing_plugins(tmp_path: Path) -> None:
