@@ -56,7 +56,14 @@ def s3_environment(config: StackConfig) -> dict[str, str]:
 def inherited() -> dict[str, str]:
     """Return the part of our own environment that services are started with."""
     kept = {name: os.environ[name] for name in _INHERITED if name in os.environ}
-    return kept | {"NO_PROXY": "127.0.0.1,localhost", "PYTHONUNBUFFERED": "1"}
+    return {
+        **kept,
+        "NO_PROXY": "127.0.0.1,localhost",
+        "PYTHONUNBUFFERED": "1",
+        # MLflow would write an identity into the home, to report with.
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "DO_NOT_TRACK": "true",
+    }
 
 
 def as_shell(variables: Mapping[str, str]) -> str:

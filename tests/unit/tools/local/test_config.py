@@ -124,6 +124,8 @@ def test_services_inherit_little(monkeypatch: pytest.MonkeyPatch) -> None:
     environment = inherited()
     assert "PATH" in environment
     assert not {"PYTHONPATH", "MLFLOW_TRACKING_URI", "http_proxy"} & set(environment)
+    # The one that makes the REST API's database imports MLflow, too.
+    assert environment["MLFLOW_DISABLE_TELEMETRY"] == "true"
 
 
 @pytest.mark.process

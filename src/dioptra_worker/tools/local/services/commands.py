@@ -149,8 +149,6 @@ def _mlflow(config: StackConfig, folder: Path) -> tuple[list[str], dict[str, str
         "mlflow-artifacts:/" if config.proxied_artifacts else root,
     ]
     return arguments, s3_environment(config) | {
-        "MLFLOW_DISABLE_TELEMETRY": "true",
-        "DO_NOT_TRACK": "true",
         # Evaluation jobs of MLflow's own, one more process each.
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
     }
@@ -176,8 +174,6 @@ def _api(config: StackConfig, folder: Path) -> tuple[list[str], dict[str, str]]:
         "DIOPTRA_WORKER_REGISTRATION_KEY": config.registration_key,
         "RQ_REDIS_URI": config.queue_url,
         "MLFLOW_TRACKING_URI": config.url(MLFLOW),
-        "MLFLOW_DISABLE_TELEMETRY": "true",
-        "DO_NOT_TRACK": "true",
     }
 
 
