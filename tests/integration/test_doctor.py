@@ -238,7 +238,7 @@ def test_absent_service(
     with hung() as silent:
         address = CLOSED if how == "closed" else silent
         # On a busy machine, those that are there need more than a moment to answer.
-        seconds = "20" if how == "closed" else "3"
+        seconds = "20" if how == "closed" else "12"
         found = doctor("--timeout", seconds, **{variable: f"{scheme}://{address}"})
     assert found.code == 1
     assert found.bad() == {name}, found.text
