@@ -209,8 +209,7 @@ class RqWorker(BaseWorker):  # type: ignore[misc] # RQ is not typed here
             with self.connection.pipeline() as pipeline:
                 pipeline.hset(self.key, mapping=self.serialize())
                 if not self.executions and not self._unsure:
-                    pipeline.hset(self.key, "state", WorkerStatus.IDLE.value)
-                    pipeline.hdel(self.key, "current_job")
+                    self._write_idle(pipeline)
                 pipeline.sadd(self.redis_workers_keys, self.key)
                 for queue in self.queues:
                     pipeline.sadd(f"rq:workers:{queue.name}", self.key)
@@ -381,9 +380,13 @@ class RqWorker(BaseWorker):  # type: ignore[misc] # RQ is not typed here
         if self.replaced_by is not None:
             return
         with self.connection.pipeline() as pipeline:
-            self.set_state(WorkerStatus.IDLE, pipeline=pipeline)
-            pipeline.hdel(self.key, "current_job")
+            self._write_idle(pipeline)
             pipeline.execute()
+
+    def _write_idle(self, pipeline: Any) -> None:
+        """Write down that we have no job."""
+        self.set_state(WorkerStatus.IDLE, pipeline=pipeline)
+        pipeline.hdel(self.key, "current_job")
 
     def _move(self, queue: Queue) -> str | None:
         source, target = queue.key, queue.intermediate_queue_key

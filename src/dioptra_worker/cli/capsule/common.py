@@ -40,6 +40,10 @@ tolerance_option = click.option(
 )
 """How far values may be apart to be equal."""
 
+_SEEDS = (
+    "Each run draws a seed for its random generators, which may be why results differ"
+)
+
 
 def store_option(what: str) -> Callable[[Any], Any]:
     """The option of where runs are kept: the run, or the runs."""
@@ -158,8 +162,3 @@ def tell_differences(
         seeds = " and ".join(it.seed or "one not known" for it in (first, second))
         click.echo(one_line(f"{_SEEDS}: {seeds}"), err=True)
     return ExitCode.FAILED if apart else ExitCode.OK
-
-
-_SEEDS = (
-    "Each run draws a seed for its random generators, which may be why results differ"
-)
