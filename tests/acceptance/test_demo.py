@@ -96,15 +96,23 @@ def test_demo(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
-def test_interrupted(tmp_path: Path, signum: int) -> None:
-    """Interrupted in the middle of a job, it ends with code 130 and leaves nothing."""
+@pytest.mark.parametrize(
+    ("signum", "moment"),
+    [
+        (signal.SIGINT, "✓ start the worker"),
+        (signal.SIGINT, "… started"),
+        (signal.SIGTERM, "… started"),
+        (signal.SIGINT, "✓ finished"),
+    ],
+)
+def test_interrupted(tmp_path: Path, signum: int, moment: str) -> None:
+    """Interrupted beside or within a job, it ends with code 130 and leaves nothing."""
     demo = _start(tmp_path)
     assert demo.stdout is not None
     lines = []
     for line in demo.stdout:
         lines.append(line)
-        if "… started" in line or "… queued" in line:
+        if moment in line:
             demo.send_signal(signum)
             break
     rest, _ = demo.communicate(timeout=60)

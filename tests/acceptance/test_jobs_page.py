@@ -159,10 +159,13 @@ def test_filter_and_open(
     """The list is filtered by typing and choosing, and a job opened by its name."""
     with open_page() as page:
         page.goto(address)
+        asked: list[str] = []
+        page.on("request", lambda request: asked.append(request.url))
         page.get_by_label("Queue", exact=True).fill(platform.queue)
         page.get_by_role("button", name="Filter").click()
         page.wait_for_url("**queue=**")
         assert _ids(page) == [failing, greeting]
+        assert sum("/?queue=" in url for url in asked) == 1  # a search may take long
         page.get_by_label("Status").select_option("failed")
         page.wait_for_url("**status=failed**")
         assert _ids(page) == [failing]

@@ -16,6 +16,7 @@ import tempfile
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,9 +29,16 @@ from dioptra_worker.cli.jobs.logs import LogPrinter
 from dioptra_worker.cli.jobs.show import print_parts
 from dioptra_worker.cli.lazy import UnusablePlace
 from dioptra_worker.cli.local import cache_option, service_line, show_step
+from dioptra_worker.common.files.stale_workspaces import remove_forkserver_homes
 from dioptra_worker.common.files.trusted_folder import UntrustedFolder
+from dioptra_worker.common.files.workspace import temporary_of
 from dioptra_worker.common.interrupts import deferred
 from dioptra_worker.common.processes.interpreter import python
+from dioptra_worker.common.processes.process_identity import (
+    find_by_environment,
+    send,
+    wait_gone,
+)
 from dioptra_worker.common.text.humanize import precise_duration
 from dioptra_worker.common.text.printable import record_lines
 from dioptra_worker.errors import WorkerError
@@ -59,6 +67,7 @@ _NOT_RUN = (
     "Not run here: batch-evaluation, and pytorch-attack and tensorflow-attack, which"
     " need those frameworks. Their READMEs say how."
 )
+_WORK_DIR = "DIOPTRA_WORKER_WORK_DIR"
 _NAME = "demo"
 """The queue and the experiment."""
 _JOB_TIMEOUT = 180.0
@@ -135,7 +144,7 @@ def _run(entrypoints: Path, *, keep: bool, cache: Path) -> bool:
         stack = LocalStack.up(home, queues=[_NAME], cache=cache, progress=show_step)
         with deferred():
             worker = _start_worker(stack)
-            ending.callback(_stop, worker)
+            ending.push(partial(_end, worker, stack))
         line = f"dioptra-worker start {_NAME} (pid {worker.pid})"
         click.echo(f"✓ start the worker: {line}")
         ending.push(_say_interrupted)
@@ -253,12 +262,16 @@ def _log(stack: LocalStack) -> Path:
     return stack.directory / "worker.log"
 
 
+def _jobs(stack: LocalStack) -> Path:
+    """Where the worker has its jobs' folders."""
+    return stack.directory / "jobs"
+
+
 def _start_worker(stack: LocalStack) -> subprocess.Popen[bytes]:
-    jobs = {"DIOPTRA_WORKER_WORK_DIR": str(stack.directory / "jobs")}
     with _log(stack).open("wb") as log:
         return subprocess.Popen(
             [*python(), "-m", "dioptra_worker.cli.start", _NAME],
-            env=inherited() | jobs | stack.environment(),
+            env=inherited() | {_WORK_DIR: str(_jobs(stack))} | stack.environment(),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
@@ -274,6 +287,7 @@ def _take_down(home: Path, cache: Path) -> None:
             LocalStack.attach(home, cache=cache).down()
         except NoStack:
             shutil.rmtree(home, ignore_errors=True)
+        remove_forkserver_homes()  # of one that was killed; by now nothing holds it
 
 
 def _say_interrupted(
@@ -283,19 +297,48 @@ def _say_interrupted(
         click.echo("\ninterrupted: everything is taken down", err=True)
 
 
+def _end(
+    worker: subprocess.Popen[bytes],
+    stack: LocalStack,
+    kind: type[BaseException] | None,
+    _error: object,
+    _trace: object,
+) -> None:
+    """End the worker: at once if who started it does not want to wait."""
+    with deferred():
+        if kind is not None and issubclass(kind, KeyboardInterrupt):
+            _kill_all(worker, f"{_WORK_DIR}={_jobs(stack)}")
+            for job in _jobs(stack).glob("job-*"):
+                shutil.rmtree(temporary_of(job), ignore_errors=True)
+        _stop(worker)
+
+
+def _kill_all(worker: subprocess.Popen[bytes], mark: str) -> None:
+    """Kill the worker and all that it has started, which share its environment.
+
+    It would tell Redis, the API and MLflow, and they are taken down with all they know.
+    """
+    deadline = time.monotonic() + _STOP_TIMEOUT
+    # Again until there are none: one that was being started is not seen at once.
+    while (running := find_by_environment(mark)) and time.monotonic() < deadline:
+        for process in running:
+            send(process, signal.SIGKILL)
+        worker.poll()  # or it stays a zombie
+        wait_gone(running, _STOP_TIMEOUT)
+
+
 def _stop(worker: subprocess.Popen[bytes]) -> None:
     """End it as an operator in haste does; its job does not outlive it for long.
 
     Two signals that differ: of two that are equal one may be all that arrives.
     """
-    with deferred():
-        worker.terminate()
-        worker.send_signal(signal.SIGINT)
-        try:
-            worker.wait(_STOP_TIMEOUT)
-        except subprocess.TimeoutExpired:
-            worker.kill()
-            worker.wait()
+    worker.terminate()
+    worker.send_signal(signal.SIGINT)
+    try:
+        worker.wait(_STOP_TIMEOUT)
+    except subprocess.TimeoutExpired:
+        worker.kill()
+        worker.wait()
 
 
 def _show_what_next(examples: Path) -> None:

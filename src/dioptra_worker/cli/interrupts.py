@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import _thread
 import contextlib
 import os
 import signal
 import sys
 import threading
+import time
 from typing import TYPE_CHECKING, NoReturn
 
 from dioptra_worker.cli.exit_codes import ExitCode
@@ -80,6 +82,7 @@ def _is_main_thread() -> bool:
 
 def _interrupt_again() -> None:
     """Send the signal anew to the thread that heeds it, also out of a long wait."""
+    time.sleep(_AGAIN_AFTER)
     main = threading.main_thread().ident
     if main is not None:
         signal.pthread_kill(main, signal.SIGINT)
@@ -95,8 +98,9 @@ def _insisting() -> Iterator[None]:
 
     def hook(unraisable: sys.UnraisableHookArgs) -> None:
         if issubclass(unraisable.exc_type, KeyboardInterrupt):
-            # Not from here: it would be raised here, and ignored again.
-            threading.Timer(_AGAIN_AFTER, _interrupt_again).start()
+            # Not from here: it would be raised here, and ignored again. And without
+            # `threading`, in the middle of which this may be, with its lock held.
+            _thread.start_new_thread(_interrupt_again, ())
         else:
             before(unraisable)
 

@@ -78,7 +78,7 @@ def all_checks(
         holds = Check(name=image.PROGRAM, run=partial(image.check, settings))
         chains = [*local, [holds], [_disk(settings)]]
     tries = partial(job_users.check, settings, environment)
-    chains.append([Check(name=job_users.NAME, run=tries)])
+    chains.append([Check(name=job_users.NAME, run=tries, timeout=job_users.TIMEOUT)])
     if deep:
         starts = partial(isolation.check, settings, environment)
         deep_check = Check(name=isolation.NAME, run=starts, timeout=isolation.TIMEOUT)

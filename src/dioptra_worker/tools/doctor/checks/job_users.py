@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from dioptra_worker.settings import Settings
 
 NAME = "jobs' users"
+TIMEOUT = 30.0
+"""Seconds: it starts programs on this machine, which may be busy."""
 _FIX = "mend that, or set DIOPTRA_WORKER_JOB_USERS=none"
 
 

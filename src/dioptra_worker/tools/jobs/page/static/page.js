@@ -116,7 +116,10 @@ function patch(old, fresh) {
 
 function keepList(rows) {
   const form = find("#filters");
-  form.addEventListener("change", () => form.requestSubmit());
+  // A text is done with Enter or by the button, which this would ask a second time.
+  form.addEventListener("change", (event) => {
+    if (event.target.matches("select")) form.requestSubmit();
+  });
   form.addEventListener("submit", () => {  // an address without what does not matter
     for (const field of form.elements) if (!field.value) field.disabled = true;
   });
