@@ -15,7 +15,7 @@ from dioptra_worker.common.files.trusted_folder import UntrustedFolder
 from dioptra_worker.common.garbage import uncollected
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 
 class UnusablePlace(click.ClickException):
@@ -102,10 +102,22 @@ class LazyGroup(click.Group):
         name = args[0]
         is_name = name not in self._lazy and not name.startswith("-")
         if is_name and not ctx.resilient_parsing:
-            from dioptra_worker.engine.wording import suggestion
+            from dioptra_worker.engine.wording import listing, suggestion
 
-            ctx.fail(f"No such command {name!r}.{suggestion(name, self._lazy)}")
+            inside = [f"{group} {name}" for group in self._groups_with(ctx, name)]
+            meant = f" Did you mean {listing(inside, 'or')}?" if inside else ""
+            ctx.fail(
+                f"No such command {name!r}.{meant or suggestion(name, self._lazy)}"
+            )
         return super().resolve_command(ctx, args)
+
+    def _groups_with(self, ctx: click.Context, name: str) -> Iterator[str]:
+        """The groups among the commands that have a command of a name."""
+        for group, (_, variable, _) in sorted(self._lazy.items()):
+            if variable.endswith("_group"):  # the others need not be imported
+                found = self.get_command(ctx, group)
+                if isinstance(found, click.Group) and name in found.list_commands(ctx):
+                    yield group
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import a command."""

@@ -107,6 +107,7 @@ def test_any_command_of_a_group() -> None:
     [
         ("locl up", "No such command 'locl'. Did you mean 'local'?"),
         ("local upp", "No such command 'upp'. Did you mean 'up'?"),
+        ("submit x", "No such command 'submit'. Did you mean 'jobs submit'?"),
         ("local --queue=x up", "No such option '--queue'"),
         ("local up --queue=", "'' cannot name a queue: the platform takes ASCII"),
         ("run x -P =3", "'=3' has no name: write NAME=VALUE"),
