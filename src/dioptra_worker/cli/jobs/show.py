@@ -106,7 +106,7 @@ def _parts(details: Details) -> Iterator[tuple[str, list[str]]]:
         yield "about", [one_line(job.description)]
     yield "type", [listed.job_type]
     yield "user", [one_line(job.user)]
-    yield "object", [f"experiment {one_line(job.experiment)} (id {job.experiment_id})"]
+    yield "experiment", [f"{one_line(job.experiment)} (id {job.experiment_id})"]
     yield (
         "entrypoint",
         [f"id {job.entrypoint_id}, snapshot {details.snapshot_id}"],
