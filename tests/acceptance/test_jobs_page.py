@@ -149,6 +149,8 @@ def _failing(platform: Platform, address: str) -> int:
 
 
 def _ids(page: Page) -> list[int]:
+    """The jobs of the list, once it has looked through all that there are."""
+    expect(page.locator("[data-unseen]")).to_have_count(0, timeout=4 * PATIENCE)
     rows = page.locator("tr[data-job]").all()
     return [int(row.get_attribute("data-job") or 0) for row in rows]
 
@@ -321,6 +323,8 @@ def test_without_scripts(
         page.get_by_label("Queue", exact=True).fill(platform.queue)
         page.get_by_role("button", name="Filter").click()
         page.wait_for_url("**queue=**")
+        while page.locator("[data-unseen]").count():  # each time it goes on
+            page.reload()
         assert greeting in _ids(page)
         page.goto(f"{address}jobs/{greeting}")
         expect(page.locator("#log")).to_contain_text("<script>alert('Ada')</script>")

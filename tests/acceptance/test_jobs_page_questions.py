@@ -1,4 +1,4 @@
-"""What the page asks before it cancels a job or runs it again, in a real browser."""
+"""What the page asks before it acts, and how it searches on, in a real browser."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 from playwright.sync_api import expect
-from tests.plugins.browser import opened, running_browser
+from tests.plugins.browser import PATIENCE, opened, running_browser
 from tests.unit.tools.jobs.browsing import Browser as Served
 from tests.unit.tools.jobs.browsing import serving_page
 from tests.unit.tools.jobs.dioptra import Dioptra
+
+from dioptra_worker.tools.jobs.page import routes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -104,6 +106,21 @@ def test_a_mistyped_filter(browser: Browser, served: Served) -> None:
         page.get_by_label("Experiment").fill("demo")
         page.get_by_label("Experiment").press("Enter")
         expect(page.locator("tr[data-job='7']")).to_be_visible()
+
+
+def test_a_search_goes_on(browser: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A list that is not looked through yet says so, and goes on by itself."""
+    monkeypatch.setattr(routes, "SEARCH_TIME", 0.0)
+    dioptra = Dioptra()
+    dioptra.put(1, ("queued", 0.0), queue="cpu")
+    for job in range(2, 250):
+        dioptra.put(job, ("queued", float(job)))
+    with serving_page(dioptra) as served, opened(browser) as page:
+        page.goto(served.server.sign_in)
+        page.goto(f"{served.server.address}?queue=cpu")
+        expect(page.get_by_text("older jobs are still to be")).to_be_visible()
+        expect(page.locator("tr[data-job='1']")).to_be_visible(timeout=PATIENCE)
+        expect(page.locator("[data-unseen]")).to_have_count(0)
 
 
 @pytest.mark.parametrize("scripts", [True, False])

@@ -8,7 +8,9 @@ the `TimelineCache`, and the next one asks only for what has changed since.
 from __future__ import annotations
 
 import itertools
+import math
 import threading
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -27,11 +29,14 @@ if TYPE_CHECKING:
     from dioptra_worker.api.user_client import UserClient
     from dioptra_worker.tools.jobs.timeline_cache import TimelineCache
 
+SEARCH_TIME = 3.0
+"""Seconds that a search may take where somebody waits for a page."""
 PARALLEL_REQUESTS = 8
 _FIRST_PAGE = 25
 _MAX_PAGE = 400
 """Jobs of one request, the first and the longest: later ones are for the rare."""
-_NEXT_PAGES = itertools.repeat(_MAX_PAGE)
+_TIMED_PAGE = 100
+"""Jobs of one request where somebody waits; the API takes seconds for the longest."""
 _CHANGED_PAGE = 20
 """Jobs of the first request for what has changed."""
 
@@ -103,10 +108,12 @@ class Found:
     Attributes:
         jobs: The jobs, the newest first.
         more: Whether there are more behind them.
+        unseen: How many older jobs have not been looked at, since time was up.
     """
 
     jobs: tuple[Listed, ...]
     more: bool
+    unseen: int = 0
 
 
 class Listing:
@@ -130,26 +137,38 @@ class Listing:
         self._cache = cache
         self._on_progress = on_progress
         self._lock = threading.Lock()
+        self._deadline = math.inf
+        self._unseen = 0
 
-    def find(self, wanted: Filter, *, limit: int, skip: int = 0) -> Found:
+    def find(
+        self, wanted: Filter, *, limit: int, skip: int = 0, seconds: float = math.inf
+    ) -> Found:
         """Find jobs, the newest first.
 
         Args:
             wanted: Which.
             limit: How many at most.
             skip: How many to leave out, for a page further on.
+            seconds: How long to look, about; the same search then goes on from there.
+                What the API filters is looked through to its end, as that is not kept.
 
         Raises:
             Unknown: There is no such experiment; with those that are near.
             ServiceError: The API refused, or cannot be asked.
         """
         with self._lock:
+            self._deadline = time.monotonic() + seconds
+            self._unseen = 0
             try:
                 chosen, job_types = self._chosen(wanted, skip=skip, count=limit + 1)
                 found = self._with_timelines(chosen[:limit], job_types)
             finally:  # what is known need not be asked for again, even after Ctrl-C
                 self._cache.save()
-        return Found(found, more=len(chosen) > limit)
+            return Found(found, more=len(chosen) > limit, unseen=self._unseen)
+
+    @property
+    def _max_page(self) -> int:
+        return _MAX_PAGE if self._deadline == math.inf else _TIMED_PAGE
 
     def refuse_unknown(self, wanted: Filter) -> None:
         """Refuse a filter that finds nothing since a name in it is mistyped.
@@ -189,20 +208,20 @@ class Listing:
             yield from by_age
             if self._cache.rest == 0:
                 return
-        lengths = itertools.chain([max(count - len(seen), _FIRST_PAGE)], _NEXT_PAGES)
-        for length in lengths:
+        first = min(max(count - len(seen), _FIRST_PAGE), self._max_page)
+        for length in itertools.chain([first], itertools.repeat(self._max_page)):
             index = len(seen)
-            bodies, total = self._client.jobs_page(
-                index=index, length=min(length, _MAX_PAGE), **query
-            )
+            bodies, total = self._client.jobs_page(index=index, length=length, **query)
             jobs = [job for job in map(JobRow.read, bodies) if job.id not in seen]
             seen |= {job.id: job for job in jobs}  # a new job moves the pages under us
             rest = max(0, total - index - len(bodies)) if bodies else 0
+            is_late = not query and time.monotonic() >= self._deadline
             # Before they are handed out: who asks may have enough of them.
-            if not query and (rest == 0 or len(seen) > _MAX_PAGE):
+            if not query and (rest == 0 or is_late or len(seen) > _MAX_PAGE):
                 self._cache.replace(dict(seen), rest=rest)
             yield from jobs
-            if rest == 0:
+            if rest == 0 or is_late:
+                self._unseen = rest
                 return
 
     def _refresh(self) -> bool:
@@ -214,7 +233,8 @@ class Listing:
         oldest = min((job.created for job in known.values()), default=None)
         changed: dict[int, JobRow] = {}
         index, total = 0, 1
-        for length in itertools.chain([_CHANGED_PAGE], _NEXT_PAGES):
+        lengths = itertools.chain([_CHANGED_PAGE], itertools.repeat(self._max_page))
+        for length in lengths:
             bodies, total = self._client.jobs_page(
                 index=index, length=length, sort="lastModifiedOn"
             )

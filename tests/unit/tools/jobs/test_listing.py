@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 ANY = Filter()
 
 
-def _thousand() -> Dioptra:
+def _thousand(jobs: int = 1000) -> Dioptra:
     dioptra = Dioptra()
-    for job in range(1, 1001):
+    for job in range(1, jobs + 1):
         queue = "gpu" if job % 100 == 0 else "cpu"
         dioptra.put(job, ("queued", job), ("started", job), ("finished", job + 1))
         dioptra.jobs[job]["queue"]["name"] = queue
@@ -65,6 +65,34 @@ def test_a_search_through_a_thousand(tmp_path: Path) -> None:
             Filter(status="started"), limit=2
         )
         assert [listed.job.id for listed in found.jobs] == [100]
+
+
+def test_a_search_in_parts(tmp_path: Path) -> None:
+    """One that takes long tells what it has so far, and goes on from there."""
+    wanted = Filter(queue="gpu")
+    with _thousand(400).running() as (client, server):
+        listing = Listing(client, cache=_cache(tmp_path))
+        everything = Listing(client, cache=TimelineCache(None)).find(wanted, limit=20)
+        server.requests.clear()
+        unseen: list[int] = []
+        while not unseen or unseen[-1]:
+            found = listing.find(wanted, limit=20, seconds=0)
+            unseen.append(found.unseen)
+            assert found.jobs == everything.jobs[: len(found.jobs)]
+        assert found == everything
+        assert len(unseen) >= 4
+        assert unseen == sorted(set(unseen), reverse=True)  # each goes on
+        pages = [it for it in server.requests if it.path == "jobs/"]
+        assert len(pages) == 2 * len(unseen) - 1  # what has changed, and one more
+
+
+def test_a_search_of_the_api_is_not_cut(tmp_path: Path) -> None:
+    """Of what the API filters nothing is kept to go on from, so it is all of it."""
+    with _thousand(400).running() as (client, _):
+        listing = Listing(client, cache=_cache(tmp_path))
+        wanted = Filter(queue="gpu", status="finished")
+        found = listing.find(wanted, limit=20, seconds=0)
+    assert (len(found.jobs), found.unseen) == (4, 0)
 
 
 def test_part_of_a_thousand(tmp_path: Path) -> None:

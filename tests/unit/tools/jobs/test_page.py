@@ -13,6 +13,7 @@ from tests.unit.tools.jobs.dioptra import Dioptra
 
 from dioptra_worker.broker.parking import Parked
 from dioptra_worker.protocol.messages import OWN_LOGGER
+from dioptra_worker.tools.jobs.page import routes
 from dioptra_worker.tools.jobs.page.html import Html, fill, join
 from dioptra_worker.tools.jobs.page.server import CannotListen, serving
 from dioptra_worker.tools.jobs.parked import ParkedJobs
@@ -68,6 +69,24 @@ def test_list(browser: Browser) -> None:
     assert 'data-job="7"' not in some.text
     assert "No such jobs" in browser.get("/rows?user=ada&queue=cpu").text
     assert browser.get("/?skip=-3&other=1").status == 200
+
+
+def test_a_list_that_takes_long(
+    browser: Browser, dioptra: Dioptra, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a search has so far is shown, and asking again goes on with it."""
+    monkeypatch.setattr(routes, "SEARCH_TIME", 0.0)
+    dioptra.put(9, ("queued", 0), queue="cpu")
+    for job in range(10, 60):
+        dioptra.put(job, ("queued", job))
+    some = browser.get("/?queue=cpu").text
+    assert "None so far: 27 older jobs are still to be looked through." in some
+    for left in ("2 older jobs are", ""):
+        assert "data-unseen" in some
+        some = browser.get("/rows?queue=cpu").text
+        assert left in some
+    assert "data-unseen" not in some
+    assert 'data-job="9"' in some
 
 
 @pytest.mark.parametrize(

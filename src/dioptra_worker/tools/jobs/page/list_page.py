@@ -151,15 +151,29 @@ def rows(
     if mistakes:
         said = (fill("<p>{line}</p>", line=_sentence(x)) for x in mistakes.values())
         return fill(_MISTAKES, lines=join(said))
+    unseen = _unseen(found)
     if not found.jobs:
-        return Html('<p class="card message">No such jobs.</p>')
+        return unseen or Html('<p class="card message">No such jobs.</p>')
     skip = skipped(query)
     newer = _link("← Newer", query, max(0, skip - ROWS)) if skip else NOTHING
     older = _link("Older →", query, skip + ROWS) if found.more else NOTHING
     lines = join(
         _row(listed, parked.of(listed.job), now, chosen=chosen) for listed in found.jobs
     )
-    return fill(_TABLE, rows=lines, newer=newer, older=older)
+    return join([fill(_TABLE, rows=lines, newer=newer, older=older), unseen])
+
+
+def _unseen(found: Found) -> Html:
+    """That a search is not over: whoever asks for the rows again goes on with it."""
+    if not found.unseen:
+        return NOTHING
+    jobs = "1 older job is" if found.unseen == 1 else f"{found.unseen:,} older jobs are"
+    return fill(
+        '<p class="card message" role="status" data-unseen>{so_far}{jobs} still to be'
+        " looked through.</p>",
+        so_far="" if found.jobs else "None so far: ",
+        jobs=jobs,
+    )
 
 
 def skipped(query: Mapping[str, str]) -> int:

@@ -21,7 +21,7 @@ from dioptra_worker.tools.jobs.details import read_details
 from dioptra_worker.tools.jobs.job_log import SEVERITIES
 from dioptra_worker.tools.jobs.job_row import STATUSES, JobRow
 from dioptra_worker.tools.jobs.job_types import JOB_TYPES
-from dioptra_worker.tools.jobs.listing import Filter, Found
+from dioptra_worker.tools.jobs.listing import SEARCH_TIME, Filter, Found
 from dioptra_worker.tools.jobs.page import layout, list_page
 from dioptra_worker.tools.jobs.page.changes import KINDS, Changes
 from dioptra_worker.tools.jobs.page.chosen import answers as chosen
@@ -233,7 +233,9 @@ class Routes:
         limit, skip = list_page.ROWS, list_page.skipped(query)
         found = nothing
         with suppress(Unknown, NotFound):  # an experiment that there is not
-            found = self.listing.find(wanted, limit=limit, skip=skip)
+            found = self.listing.find(
+                wanted, limit=limit, skip=skip, seconds=SEARCH_TIME
+            )
         return found, {} if found.jobs or skip else self._unknown(query)
 
     def _unknown(self, query: Mapping[str, str]) -> dict[str, str]:

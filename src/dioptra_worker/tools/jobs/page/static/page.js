@@ -130,6 +130,7 @@ function keepList(rows) {
   repeat(async () => {
     replace(rows, await (await ask(rows.dataset.source)).text());
     showChosen();
+    return find("[data-unseen]", rows) ? "more" : "";  // the search is not over
   }, LIST_EVERY);
 }
 
