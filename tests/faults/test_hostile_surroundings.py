@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import uuid
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -75,7 +75,8 @@ def test_out_of_memory(
     ):
         (group / "memory.limit_in_bytes").write_text(str(400 * MIB))
         for pid in {running.process.pid, *running.descendants()}:
-            (group / "cgroup.procs").write_text(str(pid))
+            with suppress(ProcessLookupError):  # it has just ended
+                (group / "cgroup.procs").write_text(str(pid))
         scene = Scene(platform, running)
         job = platform.submit(platform.entrypoint(OOM, {"growing": {"grow": []}}))
         outcome = witness.outcome(job, says="the job failed")

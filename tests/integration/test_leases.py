@@ -295,6 +295,25 @@ def test_parked_for_ever(client: redis.Redis, job: int) -> None:
     parking.forget(job)
 
 
+def test_parked_with_the_largest_number(client: redis.Redis) -> None:
+    """Every number that a queue's entry may have can be parked."""
+    parking, job = Parking(client), 2**63 - 1
+    parked = parking.park(job, Trouble(why="", queue="q", worker="w"))
+    assert parked.job_id == job
+    assert parking.look(job) is not None
+    parking.forget(job)
+
+
+def test_parked_part_of_a_time(client: redis.Redis, job: int) -> None:
+    """An entry with a fraction of a try, which nobody of ours writes, holds up none."""
+    parking = Parking(client)
+    now, _ = client.time()
+    entry = {"since": now - 30, "until_": now + 30, "tries": 1.5}
+    client.hset("dioptra-worker:parked", str(job), json.dumps(entry))
+    assert parking.park(job, Trouble(why="", queue="q", worker="w")).left > 15
+    parking.forget(job)
+
+
 def test_parked_by_an_earlier_version(client: redis.Redis, job: int) -> None:
     """An entry that does not say why counts all the same."""
     parking = Parking(client)

@@ -68,8 +68,19 @@ class _SomeRuns(RunsToClose):
         return {token: run for token, run in found if token in self._own}
 
 
-def _leases_with(client: redis.Redis, own: Container[str]) -> Leases:
-    leases = Leases(client, worker="sweeper")
+class _InTurn(Leases):
+    """Leases whose turn it always is: workers of other tests take turns, too."""
+
+    def try_become_sweeper(self, what: str, seconds: float) -> bool:
+        """It is."""
+        del what, seconds
+        return True
+
+
+def _leases_with(
+    client: redis.Redis, own: Container[str], *, kind: type[Leases] = Leases
+) -> Leases:
+    leases = kind(client, worker="sweeper")
     leases.runs = _SomeRuns(client, dump_record(leases.me), own)
     return leases
 
@@ -121,7 +132,7 @@ class Place:
         """A sweeper of open MLflow runs, but for those of other tests."""
         return Recovery(
             api=self.session,
-            leases=_leases_with(self.client, own),
+            leases=_leases_with(self.client, own, kind=_InTurn),
             registries=self.registries,
             queues=[],
             lost_after=3600,
@@ -308,6 +319,14 @@ def test_enqueue(place: Place) -> None:
     )
     plain = Job.fetch(second, connection=place.client, serializer=PlainSerializer)
     assert read_request(plain, worker="w").job_id == int(second)
+
+
+@pytest.mark.parametrize("timeout", ["2 hours", "1w", "1.5h", "0", "", "x" * 5000])
+def test_a_time_limit_that_rq_cannot_read(place: Place, timeout: str) -> None:
+    """The API takes any text for one; the job is enqueued with RQ's usual one."""
+    request = JobRequest(job_id=10**18, experiment_id=1, time_limit=None, worker="")
+    place.registries.enqueue(request, place.queue, timeout)
+    assert place.job(str(10**18)).timeout == 24 * 3600
 
 
 # -- sweeps --------------------------------------------------------------------
@@ -500,7 +519,6 @@ def test_open_runs(place: Place) -> None:
     deadline = time.monotonic() + 60
     while run in place.leases.runs.known():
         assert time.monotonic() < deadline
-        place.client.delete("dioptra-worker:turn:runs")
         recovery.sweep()
     assert closed == ["KILLED", "KILLED"]
 
@@ -516,7 +534,6 @@ def _looked_for(place: Place, token: str, *, times: int) -> list[str]:
 
     recovery = place.closer(token, close_begun=close_begun)
     for _ in range(times):
-        place.client.delete("dioptra-worker:turn:runs")
         recovery.sweep()
     return closed
 
@@ -553,7 +570,6 @@ def test_unknown_runs_wait_for_mlflow(place: Place) -> None:
     place.leases.release(job)
     recovery = place.closer(token, close_begun=lambda *_: False)
     for _ in range(3):
-        place.client.delete("dioptra-worker:turn:runs")
         recovery.sweep()
     assert place.leases.runs.begun()[token].looks == 0
     place.client.hdel("dioptra-worker:unknown-runs", token)
@@ -572,7 +588,6 @@ def test_open_runs_hold_up_nobody(place: Place) -> None:
     for run in runs:
         place.leases.runs.record_known(run, "KILLED", job_id=1)
     for _ in range(3):
-        place.client.delete("dioptra-worker:turn:runs")
         recovery.sweep()
     assert len(asked) == 3
     place.client.hdel("dioptra-worker:open-runs", *runs)

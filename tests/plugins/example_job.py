@@ -256,14 +256,14 @@ class ExampleJob:
                     module="numbers",
                     task="Numbers",
                     outputs=("numbers",),
-                    files=(_file("given.json", self._given),),
+                    files=(file_digest("given.json", self._given),),
                 ),
             ),
             outputs=(
                 OutputFacts(
                     name="scaled",
                     uri=f"{ROOT}/scaled/scaled.json",
-                    files=(_file("scaled.json", self._kept),),
+                    files=(file_digest("scaled.json", self._kept),),
                 ),
             ),
             metrics=MetricFacts(
@@ -304,7 +304,8 @@ class ExampleJob:
         return dataclasses.replace(self, **changes)
 
 
-def _file(path: str, data: bytes) -> FileDigest:
+def file_digest(path: str, data: bytes) -> FileDigest:
+    """A file as a manifest has it."""
     return FileDigest(
         path=path, size=len(data), sha256=hashlib.sha256(data).hexdigest()
     )

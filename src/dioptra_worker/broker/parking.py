@@ -28,7 +28,7 @@ LONGEST_PAUSE = PAUSES[-1]
 MAX_TEXT = 1000
 """Bytes of a text that is written beside a parked job."""
 MAX_DIGITS = 19
-"""Digits that the number of a job has less than."""
+"""Digits that the number of a job has at most."""
 
 # The time is Redis's, since clocks of machines differ. What is no entry of ours counts
 # as none: a script that fails would hold the job for as long as it is there, and so
@@ -68,7 +68,7 @@ _PARK = (
     + """
 local last = read(redis.call('HGET', KEYS[1], ARGV[1])) or {since = now, tries = 0}
 local pauses = cjson.decode(ARGV[4])
-local until_ = now + pauses[math.min(#pauses, last.tries + 1)]
+local until_ = now + pauses[math.min(#pauses, math.floor(last.tries) + 1)]
 local gives_up = ARGV[8] ~= '' and last.since + tonumber(ARGV[8]) or 0
 if gives_up > now then until_ = math.min(until_, gives_up) end
 local raw = cjson.encode({
@@ -229,7 +229,7 @@ class Parking:
             found = self._odd.call({KEY: "hash"}, lambda: script(keys=[KEY], args=args))
         for field, *entry in found:
             name = field.decode("utf-8", "replace")
-            if entry and name.isascii() and name.isdigit() and len(name) < MAX_DIGITS:
+            if entry and name.isascii() and name.isdigit() and len(name) <= MAX_DIGITS:
                 yield _parked(
                     int(name), [it.decode("utf-8", "replace") for it in entry]
                 )

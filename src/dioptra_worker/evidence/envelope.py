@@ -146,6 +146,8 @@ def _envelope(line: bytes) -> Envelope:
         if not isinstance(each["keyid"], str):
             raise NotEvidence("a signature's keyid is no text")
         found.append(Signature(each["keyid"], _bytes(each["sig"], "a signature")))
+    if len({it.key_id for it in found}) < len(found):
+        raise NotEvidence("an envelope has two signatures of one key")
     return Envelope(_bytes(document["payload"], "a payload"), tuple(found))
 
 

@@ -64,9 +64,23 @@ def subjects_of(manifest: Manifest, data: bytes) -> dict[str, str]:
     found = {MANIFEST: digest(data)}
     for output in manifest.outputs:
         for path, file in zip(_paths(manifest, output), output.files, strict=True):
-            if file.sha256:
-                found[path] = file.sha256
+            # Below the worker's folder is nothing of the job's, whatever that says.
+            if file.sha256 and not path.startswith(f"{FOLDER}/"):
+                found.setdefault(path, file.sha256)
     return found
+
+
+def manifest_digest(statement: Statement) -> str | None:
+    """The SHA-256 of the manifest that a predicate tells; None if it tells none."""
+    predicate: Any = statement.predicate
+    try:
+        if statement.kind == EVALUATION:
+            told = predicate["manifest"]
+        else:
+            (told,) = predicate["runDetails"]["byproducts"]
+        return str(told["digest"]["sha256"])
+    except (LookupError, TypeError, ValueError):
+        return None
 
 
 @functools.cache

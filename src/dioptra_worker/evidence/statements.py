@@ -87,4 +87,5 @@ def read(payload: bytes) -> Statement:
 
 def _is_inside(name: str) -> bool:
     path = PurePosixPath(name)
-    return bool(name) and not path.is_absolute() and ".." not in path.parts
+    is_below = not path.is_absolute() and ".." not in path.parts
+    return bool(name) and is_below and "\0" not in name

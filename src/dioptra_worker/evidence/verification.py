@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 from dioptra_worker.common.files.plain_file import open_plain
 from dioptra_worker.evidence import envelope, statements
 from dioptra_worker.evidence.errors import EvidenceError, NotEvidence
-from dioptra_worker.evidence.predicates import KINDS
+from dioptra_worker.evidence.predicates import KINDS, MANIFEST, manifest_digest
 from dioptra_worker.provenance.manifest import EVIDENCE_FILE_NAME, FOLDER
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     from dioptra_worker.evidence.keys import PublicKey
@@ -90,11 +90,14 @@ def verified(data: bytes, keys: Sequence[PublicKey]) -> Evidence:
             f" {', '.join(sorted(named))}"
         )
     kinds = [each.kind for each in found.statements]
-    if sorted(kinds) != sorted(KINDS):
+    if kinds != list(KINDS):
         raise NotEvidence(
-            f"it has not one statement each of {' and '.join(KINDS)}, but of"
-            f" {', '.join(kinds)}"
+            f"it has not one statement each of {' and '.join(KINDS)}, in this order,"
+            f" but of {', '.join(kinds)}"
         )
+    signed = found.subjects.get(MANIFEST)
+    if any(manifest_digest(each) != signed for each in found.statements):
+        raise NotEvidence(f"it tells of another {MANIFEST} than it is about")
     return found
 
 
@@ -141,11 +144,11 @@ def compare(folder: Path, subjects: Mapping[str, str]) -> Comparison:
         folder: The folder.
         subjects: The SHA-256 of each file, in hexadecimal, by its path in the store.
     """
-    places = {name: _place(folder, name) for name in subjects}
+    places = _places(folder, subjects)
     unseen = [
         name
         for name, place in places.items()
-        if name.startswith(f"{FOLDER}/") and not place.exists()
+        if name == MANIFEST and not _is_there(place)
     ]
     changed = [
         f"{name}: {words}"
@@ -162,21 +165,36 @@ def compare(folder: Path, subjects: Mapping[str, str]) -> Comparison:
     )
 
 
-def _place(folder: Path, name: str) -> Path:
-    """Where a file is: as in the store, or without the folder of its artifact."""
-    place = folder / name
-    if place.exists() or place.is_symlink():
-        return place
-    short = folder / name.partition("/")[2]
-    return short if "/" in name and short.exists() else place
+def _places(folder: Path, names: Iterable[str]) -> dict[str, Path]:
+    """Where files are: as in the store, or without the folder of their artifact.
+
+    A file counts once: of two that could be it, one is missing.
+    """
+    places = {name: folder / name for name in names}
+    taken = {place for place in places.values() if _is_there(place)}
+    for name, place in sorted(places.items()):
+        short = folder / name.partition("/")[2]
+        is_free = "/" in name and place not in taken and short not in taken
+        if is_free and _is_there(short):
+            places[name] = short
+            taken.add(short)
+    return places
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists() or path.is_symlink()
+    except (OSError, ValueError):  # no file can have such a name
+        return False
 
 
 def _difference(path: Path, expected: str) -> str | None:
     """What is wrong with a file; None if it is as it was signed."""
     try:
         found = digest_of(path)
-    except OSError as error:
-        return f"it is missing or cannot be read: {error.strerror}"
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        return f"it is missing or cannot be read: {reason}"
     if found is None:
         return "it is a link, or no file"
     if found != expected:

@@ -27,6 +27,10 @@ def digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
+NOT_FINITE = ("NaN", "Infinity", "-Infinity")
+"""The texts that stand for numbers that JSON does not have."""
+
+
 def canonical(value: Any) -> bytes:
     """A value as JSON that is equal for equal values: sorted, without spaces, UTF-8.
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import unquote
 
+from dioptra_worker.common.text import strict_json
 from dioptra_worker.errors import WorkerError
 from dioptra_worker.provenance.chain import EMPTY_CHAIN, canonical
 from dioptra_worker.provenance.plain_records import plain, restored
@@ -304,6 +305,14 @@ class OutputFacts:
         return _is_dir(self.file_name, self.files)
 
 
+def artifact_folder(name: str) -> str:
+    """The folder that an output artifact has among the artifacts of its run.
+
+    It is called like the artifact, unless that is what the worker calls its own.
+    """
+    return f"{name}-artifact" if name == FOLDER else name
+
+
 def _is_dir(name: str, files: tuple[FileDigest, ...]) -> bool:
     return [file.path for file in files] != [name]
 
@@ -502,11 +511,10 @@ def read_manifest(data: bytes) -> Manifest:
         BadManifest: It is none, or of another version.
     """
     try:
-        found = json.loads(data.decode("utf-8"), object_pairs_hook=_object)
-    except RecursionError:
-        raise BadManifest("it is nested too deeply") from None
-    except ValueError as error:
-        raise BadManifest(f"it is no JSON: {str(error)[:200]}") from None
+        # It holds what an honest answer may hold, some levels further down.
+        found = strict_json.loads(data, max_depth=2 * strict_json.MAX_DEPTH)
+    except strict_json.NotJson as error:
+        raise BadManifest(f"it is no JSON that can be read: {error}") from None
     return from_document(found)
 
 
@@ -555,11 +563,3 @@ def _place(path: Iterable[str | int]) -> str:
         dotted = f".{part}" if place else str(part)
         place += f"[{part}]" if isinstance(part, int) else dotted
     return place
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object; two readers of one with a name twice would not see the same."""
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        raise ValueError("an object has two members of one name")
-    return found

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from dioptra_worker.provenance.chain import NOT_FINITE
 from dioptra_worker.provenance.run_tags import WORKER_RUN_ID
 
 if TYPE_CHECKING:
@@ -153,7 +154,8 @@ def _parameters(manifest: Manifest, held: Held) -> Iterator[Missing]:
 def _is_same(value: Any, held: str) -> bool:
     text = str(value)
     is_cut = len(held) == MAX_SHORT_PARAMETER and text.startswith(held)
-    return text == held or is_cut or held.lower() in {"nan", "inf", "-inf"}
+    is_no_number = text in NOT_FINITE and held.lower() in {"nan", "inf", "-inf"}
+    return text == held or is_cut or is_no_number
 
 
 def _tags(manifest: Manifest, held: Held) -> Iterator[Missing]:

@@ -23,6 +23,7 @@ from dioptra_worker.protocol.messages import (
     StepStarted,
 )
 from dioptra_worker.protocol.run_rules import artifact_name_problem
+from dioptra_worker.provenance.manifest import artifact_folder
 from dioptra_worker.runner.exit_handlers import end_children_here
 from dioptra_worker.runner.plugins.bundle import Bundle
 from dioptra_worker.runner.run_description import Describe, describing_run
@@ -279,8 +280,9 @@ class _ArtifactSaver:
         started = time.monotonic()
         path = self._bundles.write(output, contents)
         digests = UploadDigests(path, part_size=self._store.part_size)
+        folder = artifact_folder(output.name)
         try:
-            uri = self._store.put(path, output.name, digests=digests)
+            uri = self._store.put(path, folder, digests=digests)
         except BaseException:
             digests.close()
             raise

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from dioptra_worker.evidence import envelope, keys, verification
 from dioptra_worker.evidence.errors import NotEvidence
-from dioptra_worker.evidence.predicates import KINDS
+from dioptra_worker.evidence.predicates import KINDS, MANIFEST
 from dioptra_worker.evidence.statements import Statement
 from dioptra_worker.evidence.verification import Comparison
 
@@ -41,10 +41,16 @@ def made(*signers: PrivateKey, subjects: dict[str, str] = SUBJECTS) -> bytes:
     """Evidence of two statements about the same files."""
     return envelope.write(
         [
-            envelope.signed(Statement(subjects, kind, {"a": 1}).payload(), signers)
-            for kind in KINDS
+            envelope.signed(Statement(subjects, kind, predicate).payload(), signers)
+            for kind, predicate in zip(KINDS, predicates(), strict=True)
         ]
     )
+
+
+def predicates(sha256: str = SUBJECTS[MANIFEST]) -> tuple[dict[str, Any], ...]:
+    """What SLSA's statement and ours say at least: which manifest they are about."""
+    manifest = {"digest": {"sha256": sha256}}
+    return {"runDetails": {"byproducts": [manifest]}}, {"manifest": manifest}
 
 
 def test_what_was_signed_is_believed(key: PrivateKey) -> None:
@@ -109,8 +115,23 @@ def test_each_statement_is_there_once(key: PrivateKey) -> None:
             verification.verified(left, [key.public])
     twice = envelope.read(first)[0]
     same = envelope.Envelope(twice.payload, twice.signatures * 2)
-    found = verification.verified(envelope.write([same]) + second, [key.public])
-    assert found.signers == (key.public.id,)
+    with pytest.raises(NotEvidence, match="two signatures of one key"):
+        verification.verified(envelope.write([same]) + second, [key.public])
+    with pytest.raises(NotEvidence, match="in this order"):
+        verification.verified(second + first, [key.public])
+
+
+def test_it_is_about_the_manifest_that_it_tells(key: PrivateKey) -> None:
+    """Where subject and predicate name two manifests, one of them is a forgery."""
+    lines = made(key).splitlines(keepends=True)
+    for at, (kind, told) in enumerate(zip(KINDS, predicates("0" * 64), strict=True)):
+        odd: list[dict[str, Any]] = [{}, {"manifest": 1}, {"runDetails": {}}]
+        for predicate in (told, *odd):
+            forged = Statement(SUBJECTS, kind, predicate).payload()
+            data = [*lines]
+            data[at] = envelope.write([envelope.signed(forged, [key])])
+            with pytest.raises(NotEvidence, match="tells of another dioptra"):
+                verification.verified(b"".join(data), [key.public])
 
 
 def test_statements_of_two_jobs_are_not_put_together(key: PrivateKey) -> None:

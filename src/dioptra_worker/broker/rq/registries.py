@@ -6,14 +6,20 @@ from typing import TYPE_CHECKING, Any
 
 import redis
 from rq import Queue
+from rq.exceptions import TimeoutFormatError
 from rq.job import Job, JobStatus
+from rq.utils import parse_timeout
 
 from dioptra_worker.broker.connection import is_wrong_type, texts
 from dioptra_worker.broker.odd_keys import tell
 from dioptra_worker.broker.parking import Parking
 from dioptra_worker.broker.records import PROCESS_FIELD
 from dioptra_worker.broker.rq.odd_books import OddBooks
-from dioptra_worker.broker.rq.payload import FUNCTION, PlainSerializer
+from dioptra_worker.broker.rq.payload import (
+    DEFAULT_TIME_LIMIT,
+    FUNCTION,
+    PlainSerializer,
+)
 
 if TYPE_CHECKING:
     from dioptra_worker.broker.rq.payload import JobRequest
@@ -27,6 +33,14 @@ SEEN_TTL = 60
 """Seconds after which a first look counts no more: the job has been elsewhere since."""
 _NO_KEY = -2
 """What Redis says of the time that a key has left which is not there."""
+
+
+def _readable(timeout: str | int) -> str | int:
+    try:
+        seconds = parse_timeout(timeout)
+    except (TimeoutFormatError, TypeError, ValueError):
+        seconds = None
+    return timeout if seconds else int(DEFAULT_TIME_LIMIT)
 
 
 class Registries:
@@ -94,7 +108,8 @@ class Registries:
         Args:
             request: The job.
             queue: Where to.
-            timeout: Its time limit as RQ writes it.
+            timeout: Its time limit, for which the API takes any text: what RQ cannot
+                read counts as none given.
         """
         with self._books.opened([queue], str(request.job_id)):
             queue.enqueue_call(
@@ -104,7 +119,7 @@ class Registries:
                     "experiment_id": request.experiment_id,
                 },
                 job_id=str(request.job_id),
-                timeout=timeout,
+                timeout=_readable(timeout),
                 at_front=True,
             )
 

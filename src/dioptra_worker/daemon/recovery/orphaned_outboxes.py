@@ -13,10 +13,10 @@ from dioptra_worker.common.stop import JobStop
 from dioptra_worker.daemon.outbox.job_log import JobLog
 from dioptra_worker.daemon.outbox.outbox import Outbox
 from dioptra_worker.daemon.outbox.patience import Patience
-from dioptra_worker.errors import NotFound
+from dioptra_worker.errors import NotFound, ServiceError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable
 
     from dioptra_worker.api.client import DioptraApi
     from dioptra_worker.api.models import Job
@@ -78,23 +78,52 @@ class OrphanedOutboxes:
         Raises:
             ServiceError: If the API or Redis is away.
         """
-        jobs = {job_id: self._job(job_id) for job_id in self._journals.orphaned_jobs()}
+        orphaned = set(self._journals.orphaned_jobs())
         for later in (self._later, self._tries):  # others may have delivered theirs
-            for job_id in later.keys() - jobs.keys():
+            for job_id in later.keys() - orphaned:
                 del later[job_id]
-        before, self._elsewhere = self._elsewhere, self._run_elsewhere(jobs)
-        for job_id, job in sorted(jobs.items()):
+        before, self._elsewhere = self._elsewhere, self._run_elsewhere(orphaned)
+        failed: ServiceError | None = None
+        for job_id in sorted(orphaned):
             if self._later.get(job_id, 0.0) > self._clock():
                 continue
-            over = job is None or job.status in TERMINAL
-            if over or job_id in before & self._elsewhere:
-                for journal in self._journals.orphaned(job_id):
-                    with journal:
-                        self._deliver(journal, job)
+            try:
+                self._deliver_of(
+                    job_id, is_elsewhere=job_id in before & self._elsewhere
+                )
+            except ServiceError as error:
+                failed = failed or error
+                self._api.ping()  # else the rest would fail likewise
+                self._leave_for_later(job_id)
         # Last: to a machine whose clock was just set right, all that is left is old.
         self._journals.remove_stale()
+        if failed is not None:
+            raise failed
 
-    def _run_elsewhere(self, jobs: Mapping[int, Job | None]) -> set[int]:
+    def _deliver_of(self, job_id: int, *, is_elsewhere: bool) -> None:
+        """Deliver what is left of a job that is over, or that another machine runs."""
+        job = self._job(job_id)
+        is_over = job is None or job.status in TERMINAL
+        if not is_over and not is_elsewhere:
+            return
+        for journal in self._journals.orphaned(job_id):
+            with journal:
+                if is_over or not self._is_about_to_count(journal.about):
+                    self._deliver(journal, job)
+
+    def _is_about_to_count(self, about: About) -> bool:
+        """Whether who runs a job does no more than tell the end of this very attempt.
+
+        What its journal has counts as soon as that is told.
+        """
+        pending = self._leases.pending_status(about.job_id)
+        return pending is not None and pending.attempt == about.attempt
+
+    def _leave_for_later(self, job_id: int) -> None:
+        self._later[job_id] = self._clock() + pause(self._tries[job_id])
+        self._tries[job_id] += 1
+
+    def _run_elsewhere(self, jobs: Iterable[int]) -> set[int]:
         """The jobs that another machine runs.
 
         It may be a container that shares this folder and is about to go on with the
@@ -168,5 +197,4 @@ class OrphanedOutboxes:
                 self._later.pop(about.job_id, None)
                 self._tries.pop(about.job_id, None)
                 return
-        self._later[about.job_id] = self._clock() + pause(self._tries[about.job_id])
-        self._tries[about.job_id] += 1
+        self._leave_for_later(about.job_id)

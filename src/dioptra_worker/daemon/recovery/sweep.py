@@ -13,11 +13,19 @@ import threading
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from dioptra_worker.broker.parking import MAX_DIGITS
 from dioptra_worker.broker.rq.payload import JobRequest
 from dioptra_worker.errors import NotFound, ServiceError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+    from collections.abc import (
+        Callable,
+        Container,
+        Iterable,
+        Iterator,
+        Mapping,
+        Sequence,
+    )
 
     from dioptra_worker.api.client import DioptraApi
     from dioptra_worker.broker.leases import Leases
@@ -107,21 +115,15 @@ class Recovery:
         Raises:
             ServiceError: If Redis or the API is away, or refuses something.
         """
-        failed: ServiceError | None = None
-        steps: list[Callable[[], None]] = [
-            *(partial(self._sweep_rq_in_turn, queue) for queue in self._queues),
-            self._sweep_api_in_turn,
-            self._sweep_runs_in_turn,
-            self._sweep_outboxes,
-            self._tell_parked,
-        ]
-        for step in steps:
-            try:
-                step()
-            except ServiceError as error:
-                failed = failed or error
-        if failed is not None:
-            raise failed
+        _run_each(
+            [
+                *(partial(self._sweep_rq_in_turn, queue) for queue in self._queues),
+                self._sweep_api_in_turn,
+                self._sweep_runs_in_turn,
+                self._sweep_outboxes,
+                self._tell_parked,
+            ]
+        )
 
     def _sweep_rq_in_turn(self, queue: Queue) -> None:
         if self._leases.try_become_sweeper(f"rq:{queue.name}", self._interval * 0.8):
@@ -137,9 +139,9 @@ class Recovery:
             self._sweep_api(chosen)
 
     def _sweep_runs_in_turn(self) -> None:
-        is_our_turn = self._leases.try_become_sweeper("runs", self._interval * 0.8)
-        if is_our_turn and self._sweep_runs():  # else MLflow is away
-            self._sweep_unknown_runs()
+        if self._leases.try_become_sweeper("runs", self._interval * 0.8):
+            # Both stop at the first that MLflow does not take: it may be away.
+            _run_each([self._sweep_runs, self._sweep_unknown_runs])
 
     def _sweep_outboxes(self) -> None:
         if self._orphaned_outboxes is not None:  # nobody else can look there
@@ -151,22 +153,18 @@ class Recovery:
             parked = self._registries.parking.all()
             self._health.parked([job for job in parked if job.queue in ours])
 
-    def _sweep_runs(self) -> bool:
+    def _sweep_runs(self) -> None:
         """Close the MLflow runs that are to be, in any order, until one is not.
 
-        MLflow is away then: to ask for each would keep us from lost jobs for long.
-
-        Returns:
-            Whether all of them are closed.
+        MLflow is perhaps away: to ask for each would keep us from lost jobs for long.
         """
         runs = list(self._leases.runs.known().items())
         random.shuffle(runs)
         for run_id, status in runs:
             if not self._close_run(run_id, status):
-                return False
+                return
             log.info("MLflow run %s is closed now: %s", run_id, status)
             self._leases.runs.forget_known(run_id)
-        return True
 
     def _sweep_unknown_runs(self) -> None:
         """Close the MLflow runs that were begun without anybody being told, likewise.
@@ -205,9 +203,8 @@ class Recovery:
         for name in self._registries.intermediate(queue):
             if self._state(name) == "held":
                 continue
-            parked = (
-                self._registries.parking.look(int(name)) if name.isdigit() else None
-            )
+            job_id = _job_id(name)
+            parked = None if job_id is None else self._registries.parking.look(job_id)
             if parked is None:
                 self._requeue(name, queue, "it was taken and never begun")
             elif parked.left <= 0:
@@ -222,28 +219,54 @@ class Recovery:
         }
 
     def _sweep_api(self, queues: Sequence[Queue]) -> None:
-        by_name = {queue.name: queue for queue in queues}
-        known = {queue.name: self._registries.waiting(queue) for queue in queues}
-        for status, age in (
-            ("queued", self._lost_after),
-            ("started", self._lost_after * STARTED_FACTOR),
-        ):
-            suspects = {
-                str(job["id"]): (job, queue)
-                for job in self._some_jobs(status, by_name, known)
-                if (queue := by_name.get(_queue_of(job))) is not None
-                and str(job["id"]) not in known[queue.name]
-                and self._age(job) >= age
-            }
-            if status == "started" and suspects and not self._outlasts_heartbeat():
-                return
-            for name, (job, queue) in suspects.items():
-                if not self._is_lost(name, status, queue):
-                    continue
-                log.warning(
-                    "job %s is %s and in no queue: it is enqueued again", name, status
-                )
-                self._registries.enqueue(_request(job), queue, job["timeout"])
+        by_name: dict[str, Queue] = {}
+        known: dict[str, Container[str]] = {}
+
+        def look_into(queue: Queue) -> None:
+            known[queue.name] = self._registries.waiting(queue)
+            by_name[queue.name] = queue
+
+        started_age = self._lost_after * STARTED_FACTOR
+        sweep = partial(self._sweep_status, by_name=by_name, known=known)
+        _run_each(
+            [
+                *(partial(look_into, queue) for queue in queues),
+                partial(sweep, "queued", self._lost_after),
+                partial(sweep, "started", started_age),
+            ]
+        )
+
+    def _sweep_status(
+        self,
+        status: str,
+        age: float,
+        *,
+        by_name: Mapping[str, Queue],
+        known: Mapping[str, Container[str]],
+    ) -> None:
+        suspects = {
+            str(job["id"]): (job, queue)
+            for job in self._some_jobs(status, by_name, known)
+            if (queue := by_name.get(_queue_of(job))) is not None
+            and str(job["id"]) not in known[queue.name]
+            and self._age(job) >= age
+        }
+        if status == "started" and suspects and not self._outlasts_heartbeat():
+            return
+        _run_each(
+            [
+                partial(self._enqueue_if_lost, job, status, queue)
+                for job, queue in suspects.values()
+            ],
+            answers=self._api.ping,
+        )
+
+    def _enqueue_if_lost(self, job: dict[str, Any], status: str, queue: Queue) -> None:
+        name = str(job["id"])
+        if self._is_lost(name, status, queue):
+            words = "job %s is %s and in no queue: it is enqueued again"
+            log.warning(words, name, status)
+            self._registries.enqueue(_request(job), queue, job["timeout"])
 
     def _some_jobs(
         self, status: str, queues: Container[str], known: Mapping[str, Container[str]]
@@ -304,7 +327,41 @@ class Recovery:
         self._registries.requeue(name, queue)
 
     def _state(self, name: str) -> str:
-        return self._leases.state(int(name)) if name.isdigit() else "free"
+        job_id = _job_id(name)
+        return "free" if job_id is None else self._leases.state(job_id)
+
+
+def _run_each(
+    steps: Iterable[Callable[[], object]],
+    *,
+    answers: Callable[[], object] = lambda: None,
+) -> None:
+    """Run all of some steps: what fails for one keeps from no other.
+
+    Args:
+        steps: What to do.
+        answers: Asked after a failure; raises if the rest would fail likewise.
+
+    Raises:
+        ServiceError: The first one that there was.
+    """
+    failed: ServiceError | None = None
+    for step in steps:
+        try:
+            step()
+        except ServiceError as error:
+            failed = failed or error
+            answers()
+        except Exception:
+            log.exception("a part of a sweep broke")
+    if failed is not None:
+        raise failed
+
+
+def _job_id(name: str) -> int | None:
+    """The job that RQ calls so; None if that is no job's number."""
+    is_number = name.isascii() and name.isdigit() and len(name) <= MAX_DIGITS
+    return int(name) if is_number else None
 
 
 def _queue_of(job: dict[str, Any]) -> str:

@@ -184,6 +184,8 @@ class MessageChecks:
             self._output_files > MAX_OUTPUT_FILES
             or len(message.artifact) > MAX_NAME
             or len(message.path) > MAX_PATH
+            or "\0" in message.path
+            or {"", ".", ".."} & {*message.path.split("/")}
             or message.size < 0
             or _SHA256.fullmatch(message.sha256) is None
             or _ETAG.fullmatch(message.etag) is None

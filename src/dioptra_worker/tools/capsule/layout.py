@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 from dioptra_worker.provenance.manifest import (
@@ -58,6 +59,19 @@ def plugin_folder(role: str, snapshot: int) -> str:
 def plugin_path(file: PluginFile) -> str:
     """Where a file of a plugin lies."""
     return f"{plugin_folder(file.role, file.snapshot)}/{file.path}"
+
+
+def omitted_line(path: str) -> str:
+    """A file that was left out, as a line: of an odd name it is the text in JSON."""
+    return path if {"\\", "\n"}.isdisjoint(path) else json.dumps(path)
+
+
+def omitted_paths(text: str) -> frozenset[str]:
+    """The files that were left out."""
+    return frozenset(
+        str(json.loads(line)) if line.startswith('"') else line
+        for line in text.removesuffix("\n").split("\n")
+    )
 
 
 def input_paths(one: InputFacts) -> list[str]:

@@ -211,8 +211,8 @@ class _Staging:
             paths = layout.output_paths(output)
             self._artifact(paths, without, partial(source.output, output))
         if without:
-            lines = "".join(f"{path}\n" for path in sorted(without))
-            self._put(layout.OMITTED, lines.encode())
+            lines = (layout.omitted_line(path) + "\n" for path in sorted(without))
+            self._put(layout.OMITTED, "".join(lines).encode())
 
     def _artifact(
         self,
@@ -306,10 +306,10 @@ def _to_leave_out(
     sizes = _data_sizes(manifest)
     if not with_data:
         return sizes
-    left_out: dict[str, int] = {}
+    left_out = {it: size for it, size in sizes.items() if not archive.can_hold(it)}
     if max_size is not None:
-        kept = sum(sizes.values())
-        for path in sorted(sizes, key=lambda path: (-sizes[path], path)):
+        kept = sum(sizes.values()) - sum(left_out.values())
+        for path in sorted(sizes.keys() - left_out, key=lambda it: (-sizes[it], it)):
             if kept <= max_size:
                 break
             left_out[path] = sizes[path]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from dioptra_worker.common.text import strict_json
 from dioptra_worker.evidence.envelope import MAX_EVIDENCE_BYTES
-from dioptra_worker.provenance.chain import digest
+from dioptra_worker.provenance.chain import NOT_FINITE, digest
 from dioptra_worker.provenance.manifest import BadManifest, Manifest, read_manifest
 from dioptra_worker.tools.capsule import layout
 from dioptra_worker.tools.capsule.archive import Archive
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _ANCESTORS = f"{layout.ANCESTORS}/"
+_END_WORDS = {"finished": ENDS[:1], "failed": ENDS[1:]}
+"""How the last line may begin, by the job's status."""
 MAX_RECORDS_BYTES = 1 << 30
 """Of the log, or of the metrics."""
 
@@ -74,7 +76,10 @@ class Capsule:
         if layout.OMITTED not in self.archive.names:
             return frozenset()
         text = self.archive.read(layout.OMITTED).decode("utf-8", "replace")
-        return frozenset(text.splitlines())
+        try:
+            return layout.omitted_paths(text)
+        except ValueError:
+            raise BadCapsule(f"{layout.OMITTED} cannot be read") from None
 
     @property
     def ancestors(self) -> list[str]:
@@ -145,11 +150,15 @@ class Capsule:
         """
         found = []
         for it in self._records(layout.METRICS, {"name", "value", "step"}):
+            name, value, step = it["name"], it["value"], it["step"]
+            is_number = type(value) in {int, float} or value in NOT_FINITE
+            if not is_number or type(step) is not int or not isinstance(name, str):
+                raise BadCapsule(f"{layout.METRICS}: it has no number")
             try:
-                value, step = float(it["value"]), int(it["step"])
-            except (TypeError, ValueError, OverflowError):
+                number = float(value)
+            except OverflowError:
                 raise BadCapsule(f"{layout.METRICS}: it has no number") from None
-            found.append(Point(name=str(it["name"]), value=value, step=step))
+            found.append(Point(name=name, value=number, step=step))
         return found
 
     @cached_property
@@ -298,18 +307,32 @@ class Capsule:
             for name, series in self.manifest.metrics.names.items()
             if series.direct and not series.steps
         ]
-        last = (SIGNED, *ENDS)
-        others = [
-            it
-            for it in self.log
-            if not self._is_recorded(it) and not own_words(it).startswith(last)
-        ]
-        if others:
+        if others := self._lines_of_others():
             found.append(
                 f"{layout.LOG}: {len(others):,} lines are not in the manifest, from"
                 f" {others[0].message[:100]!r} on"
             )
         return found
+
+    def _lines_of_others(self) -> list[Record]:
+        """Lines that the manifest does not have, but for two at the end.
+
+        They are how the job ended, as the manifest has it, and what was signed of it.
+        """
+        recorded = [self._is_recorded(it) for it in self.log]
+        last = len(recorded) - recorded[::-1].index(True) if True in recorded else 0
+        expected = {SIGNED: (SIGNED,), "end": _END_WORDS[self.manifest.job.status]}
+        others = []
+        for at, line in enumerate(self.log):
+            words = own_words(line)
+            met = [it for it, said in expected.items() if words.startswith(said)]
+            if recorded[at]:
+                continue
+            if at >= last and met:
+                del expected[met[0]]
+            else:
+                others.append(line)
+        return others
 
     def _changed_metrics(self) -> Iterator[str]:
         for name in sorted(self._series.keys() - self.manifest.metrics.names.keys()):

@@ -10,7 +10,11 @@ from typing import TYPE_CHECKING
 from dioptra_worker.common.environment import set_defaults
 from dioptra_worker.job_environment import RUNNER_DEFAULTS
 from dioptra_worker.provenance.chain import digest
-from dioptra_worker.provenance.manifest import MANIFEST_TAG, read_manifest
+from dioptra_worker.provenance.manifest import (
+    MANIFEST_TAG,
+    MetricSeries,
+    read_manifest,
+)
 from dioptra_worker.provenance.receipt import Held, Missing, Receipt, compare
 from dioptra_worker.tools.capsule.recorded import (
     ENDS,
@@ -88,17 +92,22 @@ def _lost(manifest: Manifest, lines: list[Record]) -> int:
 def _changed_lines(manifest: Manifest, lines: list[Record]) -> Iterator[Missing]:
     for segment in manifest.log.segments:
         there = lines_of(segment, lines)
-        is_whole = len(there) == segment.lines
-        if is_whole and not are_lines_of(segment, there):
+        more = len(there) - segment.lines
+        if more > 0:
+            words = f"{more:,} more than the lines that worker {segment.worker!r} wrote"
+            yield Missing(what="log", name="", count=more, words=words)
+        elif more == 0 and not are_lines_of(segment, there):
             words = f"a line that worker {segment.worker!r} wrote was changed"
             yield Missing(what="log", name="", count=1, words=words)
 
 
 def _changed_points(manifest: Manifest, points: list[Point]) -> Iterator[Missing]:
-    found = points_by_name(points)
-    for name, series in sorted(manifest.metrics.names.items()):
-        there = found.get(name, [])
-        is_whole = series.points and len(there) == series.steps
-        if is_whole and not are_points_of(series, there):
+    for name, there in sorted(points_by_name(points).items()):
+        series = manifest.metrics.names.get(name, MetricSeries())
+        more = len(there) - series.steps
+        if more > 0:
+            words = f"{more:,} more than the points of {name!r} that the job gave"
+            yield Missing(what="metric", name=name, count=more, words=words)
+        elif more == 0 and not are_points_of(series, there):
             words = f"a point of {name!r} was changed"
             yield Missing(what="metric", name=name, count=1, words=words)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, cast
@@ -13,6 +14,7 @@ from dioptra_worker.broker.records import PendingStatus, UnknownRun
 from dioptra_worker.common.text.masking import Mask
 from dioptra_worker.daemon.outbox.journal import Journal, Journals
 from dioptra_worker.daemon.recovery.orphaned_outboxes import OrphanedOutboxes
+from dioptra_worker.errors import ServiceUnavailable
 from dioptra_worker.protocol.messages import ArtifactStored, Log, Metric
 
 if TYPE_CHECKING:
@@ -25,6 +27,7 @@ class Leases:
 
     elsewhere: set[int] = field(default_factory=set)
     ended: int | None = None
+    pending: PendingStatus | None = None
     remembered: dict[str, UnknownRun] = field(default_factory=dict)
 
     @property
@@ -39,6 +42,11 @@ class Leases:
     def is_held_elsewhere(self, job_id: int) -> bool:
         """As told."""
         return job_id in self.elsewhere
+
+    def pending_status(self, job_id: int) -> PendingStatus | None:
+        """As told."""
+        assert job_id == JOB
+        return self.pending
 
     def ended_attempt(self, job_id: int) -> int | None:
         """As told."""
@@ -196,6 +204,46 @@ def test_of_a_job_that_another_machine_runs(place: Place) -> None:
     assert place.api.metrics == {}
     assert place.api.artifacts == []
     assert not place.is_left
+
+
+def test_of_an_end_that_another_machine_tells(place: Place) -> None:
+    """What the very attempt has left whose end is told there counts, once it is."""
+    place.api.status = "started"
+    place.leases.elsewhere = {JOB}
+    place.leases.pending = PendingStatus(JOB, EXPERIMENT, "finished", "", attempt=1)
+    for _ in range(3):
+        place.orphaned_outboxes.sweep()
+    assert place.api.log == []
+    assert place.is_left
+    place.api.status, place.leases.elsewhere = "finished", set()
+    place.orphaned_outboxes.sweep()
+    assert place.api.metrics == {("loss", 1): 1.0}
+    assert place.api.messages()[:3] == [f"line {n}" for n in range(3)]
+    assert not place.is_left
+
+
+@pytest.mark.parametrize("is_away", [False, True])
+def test_a_job_that_the_api_cannot_show(place: Place, *, is_away: bool) -> None:
+    """It is left for later, and what is old is removed; an outage ends the sweep."""
+    removed: list[bool] = []
+    place.journals.remove_stale = lambda: removed.append(True)  # type: ignore[method-assign]
+    place.api.fault = lambda what: (
+        Fault(status=500) if is_away or what == "GET job" else None
+    )
+    for place.time in (0.0, 5.0):
+        before = len(place.api.requests)
+        with (
+            pytest.raises(ServiceUnavailable)
+            if is_away or not place.time
+            else (contextlib.nullcontext())
+        ):
+            place.orphaned_outboxes.sweep()
+        assert (len(place.api.requests) > before) is (is_away or not place.time)
+    assert removed == ([] if is_away else [True, True])
+    place.time = 60.0
+    place.api.fault = lambda _: None
+    place.orphaned_outboxes.sweep()
+    assert place.api.metrics == {("loss", 1): 1.0}
 
 
 @pytest.mark.parametrize("status", ["queued", "started"])

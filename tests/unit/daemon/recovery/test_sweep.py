@@ -11,9 +11,10 @@ import pytest
 
 from dioptra_worker.api.client import JOBS_PER_PAGE
 from dioptra_worker.daemon.recovery.sweep import Recovery
+from dioptra_worker.errors import ServiceUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 LONG_AGO = "2020-01-01T00:00:00+00:00"
 
@@ -24,12 +25,16 @@ class Api:
     Attributes:
         listed: How many jobs it has listed.
         time: What its clock says.
+        broken: The jobs of which it cannot show one.
+        is_away: Whether it is away when it is asked how it is.
     """
 
     def __init__(self, queued: int = 0, started: int = 0) -> None:
         self._jobs = {"queued": queued, "started": started}
         self.listed = 0
         self.time = datetime.now(UTC)
+        self.broken: set[int] = set()
+        self.is_away = False
 
     def jobs_with_status(
         self, status: str, *, index: int = 0
@@ -53,8 +58,15 @@ class Api:
         """The time."""
         return self.time
 
+    def ping(self) -> None:
+        """See whether it answers."""
+        if self.is_away:
+            raise ServiceUnavailable("away", service="API")
+
     def job(self, job_id: int) -> Any:
         """One job."""
+        if job_id in self.broken:
+            raise ServiceUnavailable("500", service="API")
         queued = job_id <= self._jobs["queued"]
         return SimpleNamespace(status="queued" if queued else "started")
 
@@ -67,18 +79,24 @@ class Registries:
         running: Those that run, and whether their worker seems alive.
         enqueued: What was enqueued, in order.
         requeued: What was put back, in order.
+        broken: What fails of a queue, by its name, or at a job, by its id.
+        taken: The names of what was taken and not begun.
     """
 
     parking = SimpleNamespace(look=lambda _: None)
 
     def __init__(self, known: set[str], running: dict[str, bool] | None = None) -> None:
+        self.broken: dict[object, Exception] = {}
+        self.taken: list[str] = []
         self.known = known
         self.running = running or {}
         self.enqueued: list[int] = []
         self.requeued: list[str] = []
 
-    def waiting(self, _queue: object) -> set[str]:
+    def waiting(self, queue: Any) -> set[str]:
         """The jobs that wait."""
+        if queue.name in self.broken:
+            raise self.broken[queue.name]
         return self.known
 
     def started(self, _queue: object) -> dict[str, bool]:
@@ -86,11 +104,13 @@ class Registries:
         return self.running
 
     def intermediate(self, _queue: object) -> list[str]:
-        """Nothing."""
-        return []
+        """What was taken and not begun."""
+        return self.taken
 
     def enqueue(self, request: Any, _queue: object, _timeout: str) -> None:
         """Enqueue a job."""
+        if request.job_id in self.broken:
+            raise self.broken[request.job_id]
         self.enqueued.append(request.job_id)
         self.known.add(str(request.job_id))
 
@@ -123,19 +143,24 @@ class Leases:
 
 
 def _recovery(
-    api: Any, registries: Any, leases: Any = None, *, heartbeat: float = 0.0
+    api: Any,
+    registries: Any,
+    leases: Any = None,
+    *,
+    heartbeat: float = 0.0,
+    names: Sequence[str] = ("q",),
+    **more: Any,
 ) -> Recovery:
-    queue: Any = SimpleNamespace(name="q")
+    queues: list[Any] = [SimpleNamespace(name=name) for name in names]
     nobody: Any = Leases()
     return Recovery(
         api=api,
         leases=leases or nobody,
         registries=registries,
-        queues=[queue],
+        queues=queues,
         lost_after=60.0,
-        close_run=lambda *_: True,
-        close_begun=lambda *_: True,
         heartbeat=heartbeat,
+        **{"close_run": lambda *_: True, "close_begun": lambda *_: True, **more},
     )
 
 
@@ -207,3 +232,68 @@ def test_an_age_is_told_by_the_clock_of_the_api(age: float, *, is_found: bool) -
     api.time = datetime.fromisoformat(LONG_AGO) + timedelta(seconds=age)
     _recovery(api, registries).sweep()
     assert registries.enqueued == ([1] if is_found else [])
+
+
+def test_a_job_that_cannot_be_enqueued_holds_up_no_other() -> None:
+    """Whatever is wrong with one lost job, all others of both kinds are found."""
+    registries = Registries(set())
+    registries.broken = {1: ValueError("odd"), 3: ServiceUnavailable("", service="R")}
+    with pytest.raises(ServiceUnavailable):
+        _recovery(Api(queued=3, started=5), registries).sweep()
+    assert registries.enqueued == [2, 4, 5]
+
+
+@pytest.mark.parametrize("is_away", [False, True])
+def test_a_job_at_which_the_api_fails_alone(*, is_away: bool) -> None:
+    """The others are found all the same; an API that is away is not asked for each."""
+    api, registries = Api(queued=3), Registries(set())
+    api.broken, api.is_away = {1}, is_away
+    with pytest.raises(ServiceUnavailable):
+        _recovery(api, registries).sweep()
+    assert registries.enqueued == ([] if is_away else [2, 3])
+
+
+def test_a_queue_that_cannot_be_read_holds_up_no_other() -> None:
+    """What lies at one queue's keys is nothing to the jobs of the next."""
+    registries = Registries(set())
+    registries.broken = {"bad": ServiceUnavailable("WRONGTYPE", service="Redis")}
+    with pytest.raises(ServiceUnavailable):
+        _recovery(Api(queued=1), registries, names=("bad", "q")).sweep()
+    assert registries.enqueued == [1]
+
+
+def test_names_that_are_no_numbers() -> None:
+    """Digits of other scripts, and endless ones, are no job's number."""
+    registries = Registries(set())
+    registries.taken = ["\u00b2", "9" * 5000, "7"]
+    _recovery(Api(), registries).sweep()
+    assert registries.requeued == registries.taken
+
+
+def test_a_run_that_mlflow_does_not_let_us_close() -> None:
+    """It keeps no run of a lost start open."""
+    leases: Any = Leases()
+    closed: list[str] = []
+    run = SimpleNamespace(job_id=1, status="KILLED")
+    leases.runs = SimpleNamespace(
+        known=lambda: {"refused": "KILLED"},
+        begun=lambda: {"token": run},
+        begin_closing=lambda *_: SimpleNamespace(run=run),
+        end_closing=lambda *_, **__: None,
+    )
+    leases.is_under_way = lambda *_: False
+    leases.try_become_sweeper = lambda *_: True
+
+    def close_begun(token: str, _status: str) -> bool:
+        closed.append(token)
+        return True
+
+    recovery = _recovery(
+        Api(),
+        Registries(set()),
+        leases,
+        close_run=lambda *_: False,
+        close_begun=close_begun,
+    )
+    recovery.sweep()
+    assert closed == ["token"]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from dioptra_worker.daemon.job.preparation import if_ready
+from dioptra_worker.provenance.manifest import FOLDER
 from dioptra_worker.supervision.channel.message_limits import NotBelieved
 
 if TYPE_CHECKING:
@@ -60,9 +61,11 @@ class OutputArtifacts:
         )
 
     def _is_of_run(self, uri: str) -> bool:
+        """Whether an address is below the run's, and not in the worker's own folder."""
         root = self.uri.rstrip("/") + "/"
-        steps = unquote(uri.removeprefix(root)).split("/")
-        return bool(self.uri) and uri.startswith(root) and not {"..", "."} & {*steps}
+        steps = unquote(uri.removeprefix(root)).rstrip("/").split("/")
+        is_inside = bool(self.uri) and uri.startswith(root)
+        return is_inside and not {"..", ".", ""} & {*steps} and steps[0] != FOLDER
 
 
 def _task_of(plan: Plan, name: str) -> tuple[int, int] | None:

@@ -8,7 +8,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from dioptra_worker.provenance.chain import canonical
 from dioptra_worker.tools.capsule import layout
-from dioptra_worker.tools.capsule.comparison.values import NotComparable, equal_values
+from dioptra_worker.tools.capsule.comparison.values import (
+    NotComparable,
+    equal_values,
+    has_values,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -225,15 +229,9 @@ def _outputs(
 ) -> Iterator[Difference]:
     for found in named_differences("artifact", first.outputs, second.outputs):
         if found.name in first.outputs and found.name in second.outputs:
-            try:
-                equal = equal_values(
-                    found.name,
-                    first.content(found.name),
-                    second.content(found.name),
-                    tolerance=tolerance,
-                )
-            except NotComparable:
-                equal = False
+            equal = has_values(found.name) and _have_equal_values(
+                found.name, first, second, tolerance
+            )
             yield Difference(
                 kind="artifact",
                 name=found.name,
@@ -243,6 +241,16 @@ def _outputs(
             )
         else:
             yield found
+
+
+def _have_equal_values(
+    name: str, first: Evaluation, second: Evaluation, tolerance: float
+) -> bool:
+    ours, theirs = first.content(name), second.content(name)
+    try:
+        return equal_values(name, ours, theirs, tolerance=tolerance)
+    except NotComparable:
+        return False
 
 
 def record(found: Iterable[Difference]) -> list[dict[str, Any]]:

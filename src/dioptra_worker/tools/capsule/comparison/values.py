@@ -26,6 +26,11 @@ class NotComparable(Exception):
     """Two files are of no kind whose values can be compared; the message says why."""
 
 
+def has_values(name: str) -> bool:
+    """Whether files of that name have values that can be compared."""
+    return PurePosixPath(name).suffix.lower() in _READERS
+
+
 def equal_values(
     name: str, first: bytes | None, second: bytes | None, *, tolerance: float
 ) -> bool:
@@ -33,7 +38,7 @@ def equal_values(
 
     Args:
         name: Their name, whose ending says what they are.
-        first: What one holds; None if it is not there.
+        first: What one holds; None if it is not there, or too large.
         second: What the other holds.
         tolerance: How far numbers may be apart, in themselves and in proportion.
 
@@ -47,7 +52,7 @@ def equal_values(
         raise NotComparable(f"{name} is too large")
     try:
         return _equal(read(first), read(second), tolerance)
-    except (ValueError, OSError, EOFError, ImportError, RecursionError) as error:
+    except Exception as error:  # anybody may have written what is read
         raise NotComparable(f"{name}: {error}") from error
 
 

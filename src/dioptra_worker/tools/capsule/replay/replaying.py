@@ -22,6 +22,7 @@ from dioptra_worker.tools.capsule.comparison.comparing import (
     evaluation,
     named_differences,
 )
+from dioptra_worker.tools.capsule.comparison.values import MAX_VALUE_BYTES
 from dioptra_worker.tools.capsule.errors import CapsuleError
 from dioptra_worker.tools.capsule.replay.run_folder import evaluation_of_run
 from dioptra_worker.tools.workbench.planning.entrypoint import Entrypoint
@@ -188,11 +189,14 @@ def replay(
 
 def evaluation_of(capsule: Capsule) -> Evaluation:
     """What a capsule says, to be compared."""
-    names = set(capsule.archive.names)
+    archive = capsule.archive
+    small = {it for it in archive.names if archive.size(it) <= MAX_VALUE_BYTES}
     return evaluation(
         capsule.manifest,
         capsule.metrics,
-        lambda path: capsule.archive.read(path) if path in names else None,
+        lambda path: (
+            archive.read(path, max_bytes=MAX_VALUE_BYTES) if path in small else None
+        ),
     )
 
 

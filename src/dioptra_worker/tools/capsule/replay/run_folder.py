@@ -14,6 +14,7 @@ from dioptra_worker.provenance.manifest import (
 from dioptra_worker.tools.capsule import layout
 from dioptra_worker.tools.capsule.archive import digest_of
 from dioptra_worker.tools.capsule.comparison.comparing import evaluation
+from dioptra_worker.tools.capsule.comparison.values import MAX_VALUE_BYTES
 from dioptra_worker.tools.capsule.errors import CapsuleError, ChangedCapsule
 from dioptra_worker.tools.capsule.making import Point
 from dioptra_worker.tracking.folder_run import points_of
@@ -46,10 +47,15 @@ def evaluation_of_run(folder: Path) -> Evaluation:
     found = evaluation(
         manifest,
         _points(folder),
-        lambda path: files[path].read_bytes() if path in files else None,
+        lambda path: _small(files[path]) if path in files else None,
     )
     _refuse_changed(found.outputs, files)
     return found
+
+
+def _small(file: Path) -> bytes | None:
+    """What a file holds; None if that is too much to be compared."""
+    return file.read_bytes() if file.stat().st_size <= MAX_VALUE_BYTES else None
 
 
 def _manifest(folder: Path) -> Manifest:
