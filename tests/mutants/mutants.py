@@ -714,9 +714,9 @@ MUTANTS = (
         name="a job that Redis forgot stays queued",
         promise=LOST_WORKER,
         module="daemon.recovery.sweep",
-        function="Recovery._sweep_api",
+        function="Recovery._enqueue_if_lost",
         old='self._registries.enqueue(_request(job), queue, job["timeout"])',
-        new="continue",
+        new="pass",
         killers=(f"{RECOVERY}::test_queued_and_lost",),
     ),
     Mutant(

@@ -309,6 +309,9 @@ def artifact_folder(name: str) -> str:
     """The folder that an output artifact has among the artifacts of its run.
 
     It is called like the artifact, unless that is what the worker calls its own.
+
+    Args:
+        name: The artifact's name in the task graph.
     """
     return f"{name}-artifact" if name == FOLDER else name
 
