@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, Self
 
@@ -230,7 +230,7 @@ class StatusChange:
     @classmethod
     def read(cls, body: Mapping[str, Any]) -> Self:
         """Read one entry of ``GET /jobs/{id}/snapshots``."""
-        at = datetime.fromisoformat(body["snapshotCreatedOn"])
+        at = moment(body["snapshotCreatedOn"])
         return cls(status=of_kind(body["status"], str), at=at)
 
 
@@ -257,7 +257,7 @@ class LogLine:
             severity=of_kind(body["severity"], str),
             logger=unescaped(body["loggerName"]),
             message=unescaped(body["message"]),
-            stored=datetime.fromisoformat(body["createdOn"]),
+            stored=moment(body["createdOn"]),
         )
 
 
@@ -268,6 +268,12 @@ class MetricPoint:
     name: str
     value: float
     step: int
+
+
+def moment(value: Any) -> datetime:
+    """A time as the API writes it; one without a zone is in UTC."""
+    found = datetime.fromisoformat(of_kind(value, str))
+    return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
 
 
 def resource_id(value: Any) -> int:

@@ -6,11 +6,10 @@ The worker's own answers are records that read themselves: `api.models`.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import datetime
 from typing import Any
 
 from dioptra_worker.api.errors import of_kind
-from dioptra_worker.api.models import resource_id
+from dioptra_worker.api.models import moment, resource_id
 
 Shape = Mapping[str, Any] | list[Any] | type | Callable[[Any], object]
 """Of an object, its members' by name; of a list, its entries'; a type; or what raises.
@@ -57,11 +56,6 @@ def values_of(shape: Shape) -> Callable[[Any], object]:
             _check_member(name[:80], inner, shape)
 
     return check_all
-
-
-def moment(value: Any) -> datetime:
-    """A time as the API writes it."""
-    return datetime.fromisoformat(of_kind(value, str))
 
 
 NAMED = {"id": resource_id, "name": str}

@@ -6,7 +6,6 @@ The worker itself needs none of it. Errors are those of `DioptraApi`.
 from __future__ import annotations
 
 import contextlib
-import itertools
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -18,7 +17,7 @@ from dioptra_worker.api.models import (
     StatusChange,
     resource_id,
 )
-from dioptra_worker.api.session import PAGE_LENGTH
+from dioptra_worker.api.session import MAX_PAGES, PAGE_LENGTH
 from dioptra_worker.errors import NotFound, PathUnknown
 
 if TYPE_CHECKING:
@@ -348,7 +347,7 @@ class UserClient:
         """Yield a metric's values; here alone, the API's index counts pages."""
         path = f"jobs/{job_id}/metrics/{quote(name, safe='')}/snapshots"
         seen = 0
-        for page in itertools.count():
+        for page in range(MAX_PAGES):
             paging = {"index": page, "pageLength": PAGE_LENGTH}
             body = self._api.request("GET", path, params=paging)
             with expect_shape(path):

@@ -109,7 +109,7 @@ class Supervisor:
         self._killed = False
         self._is_connected = True
         self._is_over_limit = False
-        self._has_ended = False
+        self._is_ending = self._has_ended = False
         self._disconnected = False
         self._abandoned = False
         self._output = RunnerOutput(listener)
@@ -296,13 +296,16 @@ class Supervisor:
             stop = StopRequest("limit", self._output.over_limit, kill=True)
             self._stop.request(stop)
         has_result = self._output.result is not None
-        is_working = self._is_connected and not has_result
-        if self._has_ended or is_working or self._output.is_holding:
+        if self._is_connected and not has_result:
             return
-        self._has_ended = True
-        self._disconnected = not has_result
-        # After its result, or without its socket, a runner has nothing left to do.
-        self._kill_by(self._clock() + self._grace_periods.exit_timeout)
+        # After its result, or without its socket, a runner has nothing left to do,
+        # however much it still says, or others that have its pipes.
+        if not self._is_ending:
+            self._is_ending = True
+            self._kill_by(self._clock() + self._grace_periods.exit_timeout)
+        if not self._has_ended and not self._output.is_holding:
+            self._has_ended = True
+            self._disconnected = not has_result
 
     def _due_at(self) -> float | None:
         """When the deadline is, as long as it matters."""

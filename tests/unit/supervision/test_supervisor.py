@@ -476,6 +476,24 @@ def test_a_runner_that_does_not_go_is_killed() -> None:
     assert not report.killed
 
 
+def test_a_runner_that_goes_on_saying_is_killed() -> None:
+    """Neither a flood of messages nor full pipes put its end off after its result."""
+    report, _ = _run(
+        """
+import subprocess
+kids = [subprocess.Popen(["yes"], stdout=fd) for fd in (1, 2)]
+sock.sendall(b"\\n" * 30_000)
+end()
+flood = (encode(Log(severity="INFO", logger="job", message="x")) + b"\\n" * 9) * 999
+while True:
+    sock.sendall(flood)
+""",
+        exit_timeout=0.5,
+    )
+    assert report.exit.code == -signal.SIGKILL
+    assert report.result is not None
+
+
 def test_a_stop_after_the_last_word_puts_nothing_off() -> None:
     """A runner that stays after its last word gets no grace period on top."""
     code = f"signal.signal(signal.SIGTERM, signal.SIG_IGN)\nend()\n{WAIT}"

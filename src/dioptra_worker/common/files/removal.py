@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import secrets
 import stat
 import time
 from pathlib import Path
@@ -93,7 +94,8 @@ def _unlink(name: str, folder: int) -> bool:
 
 
 def _move_up(name: str, folder: int, root: int, numbers: itertools.count[int]) -> None:
-    target = f".removing-{os.getpid()}-{next(numbers)}"
+    # What nobody can guess: a folder of that name would be in the way for ever.
+    target = f".removing-{next(numbers)}-{secrets.token_hex(8)}"
     try:
         os.rename(name, target, src_dir_fd=folder, dst_dir_fd=root)
     except PermissionError:  # to move a folder, one has to be able to write to it

@@ -123,12 +123,20 @@ class BoundedSession(requests.Session):
 
         Raises:
             ForeignRedirect: It leads elsewhere.
+            requests.exceptions.InvalidURL: It leads to what is no address.
         """
-        target = super().get_redirect_target(resp)
-        if target is None:
-            return None
         here = resp.url or ""
-        there = requests.compat.urljoin(here, target)
+        try:
+            target = super().get_redirect_target(resp)
+            if target is None:
+                return None
+            there = requests.compat.urljoin(here, target)
+            origin(there)
+        except ValueError as error:
+            resp.close()
+            raise requests.exceptions.InvalidURL(
+                f"{origin(here)} leads to what is no address: {error}"
+            ) from error
         if not may_follow(here, there):
             resp.close()
             raise ForeignRedirect(

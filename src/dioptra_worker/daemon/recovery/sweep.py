@@ -6,13 +6,14 @@ run again, or failed with the reason, or its undelivered end is delivered.
 
 from __future__ import annotations
 
-import datetime as dt
 import logging
 import random
 import threading
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from dioptra_worker.api import shapes
+from dioptra_worker.api.models import moment, resource_id
 from dioptra_worker.broker.parking import MAX_DIGITS
 from dioptra_worker.broker.rq.payload import JobRequest
 from dioptra_worker.errors import NotFound, ServiceError
@@ -35,6 +36,14 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("dioptra_worker.recovery")
 
+_LOST_JOB: shapes.Shape = {
+    "id": resource_id,
+    "experiment": {"id": resource_id},
+    "queue?": {"name?": str},
+    "timeout": str,
+    "lastModifiedOn": str,
+}
+"""What is read of a job to find out whether it is lost, and to enqueue it."""
 SWEEP_INTERVAL = 15.0
 """Seconds between two looks at RQ's books, at most."""
 MAX_LOOKED_FOR = 50
@@ -249,7 +258,7 @@ class Recovery:
             for job in self._some_jobs(status, by_name, known)
             if (queue := by_name.get(_queue_of(job))) is not None
             and str(job["id"]) not in known[queue.name]
-            and self._age(job) >= age
+            and self._is_old(job, age)
         }
         if status == "started" and suspects and not self._outlasts_heartbeat():
             return
@@ -283,16 +292,21 @@ class Recovery:
             return queue in queues and str(job["id"]) not in known[queue]
 
         index, total = 0, 1
-        while index < total:
+        seen: set[Any] = set()
+        while index < total and not self._done.is_set():
             page, total = self._api.jobs_with_status(status, index=index)
+            page = [job for job in map(_readable, page) if job is not None]
             yield from page
             index += max(1, len(page))
-            if not any(map(is_lost, page)):
+            fresh = {job["id"] for job in page} - seen
+            seen |= fresh
+            if not fresh or not any(map(is_lost, page)):
                 break
         if index < total:
             last = self._looked_at.get(status, 0)
             index = last if index < last < total else index
             page, _ = self._api.jobs_with_status(status, index=index)
+            page = [job for job in map(_readable, page) if job is not None]
             yield from page
             self._looked_at[status] = index + len(page)
 
@@ -311,9 +325,17 @@ class Recovery:
             and self._status(name) == status
         )
 
+    def _is_old(self, job: dict[str, Any], age: float) -> bool:
+        """Whether a job's status last changed so long ago; not if nobody can tell."""
+        try:
+            return self._age(job) >= age
+        except (TypeError, ValueError) as error:
+            log.warning("when job %s changed cannot be read: %s", job["id"], error)
+            return False
+
     def _age(self, job: dict[str, Any]) -> float:
         """Seconds since a job's status last changed, on the clock that says when."""
-        changed = dt.datetime.fromisoformat(job["lastModifiedOn"])
+        changed = moment(job["lastModifiedOn"])
         return (self._api.now() - changed).total_seconds()
 
     def _status(self, name: str) -> str:
@@ -362,6 +384,16 @@ def _job_id(name: str) -> int | None:
     """The job that RQ calls so; None if that is no job's number."""
     is_number = name.isascii() and name.isdigit() and len(name) <= MAX_DIGITS
     return int(name) if is_number else None
+
+
+def _readable(job: dict[str, Any]) -> dict[str, Any] | None:
+    """A job as the API lists it; None of one that lacks what there is to know."""
+    try:
+        shapes.check(job, _LOST_JOB)
+    except (TypeError, ValueError, LookupError) as error:
+        log.warning("a job in the API's list cannot be read: %s", error)
+        return None
+    return job
 
 
 def _queue_of(job: dict[str, Any]) -> str:

@@ -71,7 +71,10 @@ def load(source: str | Path) -> Document:
             loader.dispose()
     except yaml.MarkedYAMLError as error:
         raise InvalidGraph([_syntax_issue(error)]) from error
-    except (yaml.YAMLError, UnicodeError, ValueError) as error:
+    except (
+        *(yaml.YAMLError, UnicodeError, ValueError),
+        *(LookupError, AttributeError, TypeError),  # `!!bool abc`
+    ) as error:
         message = f"This cannot be read as YAML: {error}."
         raise InvalidGraph([Issue(Severity.ERROR, message)]) from error
     return Document(data, tuple(index.issues), index)

@@ -49,6 +49,8 @@ MAX_METRICS = 200_000
 """Metrics of one job: each is a request to the REST API of about 20 ms."""
 MAX_BATCH_TEXT = 128 << 20
 """Characters that a job may have kept in Redis: of batch elements and their errors."""
+MAX_FILE_TEXT = 32 << 20
+"""Characters of the paths of a job's output files, all of which are kept to its end."""
 MAX_OPEN_REQUESTS = 1000
 """Questions to the worker that a job may have open at the same time."""
 MAX_REFUSALS = 1000
@@ -94,7 +96,7 @@ class MessageChecks:
         self._has_run = False
         self._is_over = False
         self._metrics = 0
-        self._batch_text = 0
+        self._batch_text = self._file_text = 0
         self._imports = 0
         self._output_files = self._facts = self._direct_metrics = 0
         self._refusals = 0
@@ -180,8 +182,10 @@ class MessageChecks:
                 raise NotBelieved("an artifact's name or address is too long")
             return
         self._output_files += 1
+        self._file_text += len(message.artifact) + len(message.path)
         if (
             self._output_files > MAX_OUTPUT_FILES
+            or self._file_text > MAX_FILE_TEXT
             or len(message.artifact) > MAX_NAME
             or len(message.path) > MAX_PATH
             or "\0" in message.path

@@ -68,6 +68,10 @@ class RunnerListener(Protocol):
         ...
 
 
+MAX_COLLECTED = 10_000
+"""Lines that are kept to be put in order; those of one more read may come on top."""
+
+
 class RunnerOutput:
     """Reads what a job's processes say, whatever they say, and passes it on.
 
@@ -108,6 +112,8 @@ class RunnerOutput:
             sock: The socket, which does not block.
             process: The number of whose it is.
         """
+        if len(self._collected) > MAX_COLLECTED:
+            return True  # the rest can wait in the kernel: each line takes memory here
         splitter = self._messages.setdefault(
             process, LineSplitter(limit=MAX_MESSAGE_BYTES)
         )
@@ -116,7 +122,9 @@ class RunnerOutput:
         for line in splitter.feed(data):
             time, rest = codec.split_time(line)
             said_at = said_at if time is None else time
-            self._collected.append((said_at, partial(self._receive, rest, process)))
+            if rest:  # else it was stopped while it spoke, and began a new line
+                receive = partial(self._receive, rest, process)
+                self._collected.append((said_at, receive))
         if not is_open and process != RUNNER:
             end = partial(self._end_process, process)
             self._collected.append((monotonic_ns(), end))
@@ -175,8 +183,6 @@ class RunnerOutput:
             self._listener.line(key[1], _decoded(rest))
 
     def _receive(self, line: bytes, process: int) -> None:
-        if not line:  # it was stopped while it spoke, and began a new line
-            return
         try:
             message = codec.decode_from_runner(line)
         except ValueError:  # cut off by a signal, or user code wrote to our socket

@@ -60,8 +60,13 @@ class StepRecords:
         graph, tasks = config.get("graph"), config.get("tasks")
         if not isinstance(graph, Mapping) or not isinstance(tasks, Mapping):
             return False
-        numbered = 1 <= message.index <= message.total == len(graph)
-        return numbered and message.step in graph and message.task in tasks
+        numbered = message.index == len(self._begun) + 1
+        step = graph.get(message.step)
+        if not numbered or message.total != len(graph) or not isinstance(step, Mapping):
+            return False
+        named = step.get("task")
+        is_its_task = message.task in step or message.task == named
+        return is_its_task and message.task in tasks
 
 
 def _record(text: str) -> Log:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 SEVERITIES = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 # What the worker puts before a record, since the API knows only when it arrived.
-_STAMP = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z) ")
+_STAMP = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z) ", re.ASCII)
 
 # How our worker, and the platform's own, tell that a step begins.
 _OURS = re.compile(r"step (\d+) of (\d+): ['\"](.+)['\"] runs task ['\"](.+)['\"]")
@@ -92,6 +93,16 @@ class Entry:
         }
 
 
+def _stamped(line: LogLine) -> tuple[datetime | None, str]:
+    """When a line was written, and what it says; a job may write what it likes."""
+    stamp = _STAMP.match(line.message)
+    if stamp is not None:
+        with contextlib.suppress(ValueError):  # such as the 30th of February
+            at = datetime.fromisoformat(stamp[1])
+            return at, line.message[stamp.end() :]
+    return line.stored, line.message
+
+
 class LogSections:
     """Divides a log into sections while it is read.
 
@@ -107,12 +118,11 @@ class LogSections:
     def assign(self, lines: Iterable[LogLine]) -> Iterator[Entry]:
         """Say of each record, in order, what part of the log it belongs to."""
         for line in lines:
-            stamp = _STAMP.match(line.message)
-            text = line.message[stamp.end() :] if stamp else line.message
+            at, text = _stamped(line)
             self._turn(line.logger, text)
             yield Entry(
                 number=self._count,
-                at=datetime.fromisoformat(stamp[1]) if stamp else line.stored,
+                at=at,
                 severity=line.severity,
                 logger=line.logger,
                 text=text,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Self
 
+from dioptra_worker.api.models import moment
 from dioptra_worker.tools.resources.timeline import ENDED
 
 if TYPE_CHECKING:
@@ -68,9 +69,9 @@ class JobRow:
             experiment_id=body["experiment"]["id"],
             entrypoint_id=body["entrypoint"]["id"],
             tags=tuple(tag["name"] for tag in body.get("tags") or ()),
-            created=datetime.fromisoformat(body["createdOn"]),
-            modified=datetime.fromisoformat(body["lastModifiedOn"]),
-            since=datetime.fromisoformat(body["snapshotCreatedOn"]),
+            created=moment(body["createdOn"]),
+            modified=moment(body["lastModifiedOn"]),
+            since=moment(body["snapshotCreatedOn"]),
         )
 
     def dump(self) -> dict[str, Any]:

@@ -214,7 +214,8 @@ class Listing:
             bodies, total = self._client.jobs_page(index=index, length=length, **query)
             jobs = [job for job in map(JobRow.read, bodies) if job.id not in seen]
             seen |= {job.id: job for job in jobs}  # a new job moves the pages under us
-            rest = max(0, total - index - len(bodies)) if bodies else 0
+            # Of an API that sends the same again, nothing more is to be had.
+            rest = max(0, total - index - len(bodies)) if jobs else 0
             is_late = not query and time.monotonic() >= self._deadline
             # Before they are handed out: who asks may have enough of them.
             if not query and (rest == 0 or is_late or len(seen) > _MAX_PAGE):
@@ -239,9 +240,10 @@ class Listing:
                 index=index, length=length, sort="lastModifiedOn"
             )
             jobs = [JobRow.read(body) for body in bodies]
+            is_new = any(job.id not in changed for job in jobs)
             changed |= {job.id: job for job in jobs}
             index += len(jobs)
-            if index >= total or not jobs:
+            if index >= total or not is_new:
                 break
             if newest is not None and jobs[-1].modified < newest:
                 break

@@ -8,6 +8,7 @@ Source: https://mlflow.org/docs/latest/api_reference/rest-api.html
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any, Self
 
 import requests
@@ -25,6 +26,8 @@ SERVICE = "MLflow"
 CONNECT_TIMEOUT = 5.0
 ANSWER_TIMEOUT = 30.0
 _PAGE = 1000
+_LATEST = 253_402_300_799_000
+"""The last moment that Python's times have, in milliseconds since 1970."""
 _ALREADY = "RESOURCE_ALREADY_EXISTS"
 _MISSING = "RESOURCE_DOES_NOT_EXIST"
 
@@ -73,7 +76,8 @@ class MlflowApi:
     def experiments(self) -> list[str]:
         """The ids of all experiments."""
         found = self._pages("experiments/search", "experiments", {})
-        return [str(body["experiment_id"]) for body in found]
+        with _expected("experiments/search"):
+            return [str(body["experiment_id"]) for body in found]
 
     def experiment(self, name: str, *, create: bool = False) -> str | None:
         """The id of an experiment by its name.
@@ -91,14 +95,16 @@ class MlflowApi:
             if not create:
                 return None
         else:
-            return str(body["experiment"]["experiment_id"])
+            with _expected("experiments/get-by-name"):
+                return str(body["experiment"]["experiment_id"])
         try:
             body = self._call("POST", "experiments/create", json={"name": name})
         except ServiceRefused as error:
             if _code(error) != _ALREADY:
                 raise
             return self.experiment(name)  # somebody else has created it meanwhile
-        return str(body["experiment_id"])
+        with _expected("experiments/create"):
+            return str(body["experiment_id"])
 
     def runs(self, experiments: list[str], condition: str) -> Iterator[dict[str, Any]]:
         """Runs as MLflow shows them, the newest first.
@@ -112,22 +118,23 @@ class MlflowApi:
             "filter": condition,
             "order_by": ["attributes.start_time DESC"],
         }
-        return self._pages("runs/search", "runs", query)
+        for run in self._pages("runs/search", "runs", query):
+            yield _run_of(run, "runs/search")
 
     def run(self, run_id: str) -> dict[str, Any]:
         """A run as MLflow shows it."""
         body = self._call("GET", "runs/get", params={"run_id": run_id})
-        run: dict[str, Any] = body["run"]
-        return run
+        return _run_of(body, "runs/get", inside="run")
 
     def points(self, run_id: str, metric: str) -> list[tuple[float, int]]:
         """Value and step of each point of a run's metric, in order."""
         query = {"run_id": run_id, "metric_key": metric}
         body = self._call("GET", "metrics/get-history", params=query)
-        return [
-            (float(point["value"]), int(point.get("step", 0)))
-            for point in body.get("metrics", [])
-        ]
+        with _expected("metrics/get-history"):
+            return [
+                (float(point["value"]), int(point.get("step", 0)))
+                for point in body.get("metrics", [])
+            ]
 
     def create_run(
         self, experiment: str, *, name: str, tags: Mapping[str, str], now: int
@@ -146,7 +153,8 @@ class MlflowApi:
             "start_time": now,
             "tags": [{"key": key, "value": value} for key, value in tags.items()],
         }
-        run: dict[str, Any] = self._call("POST", "runs/create", json=body)["run"]
+        answer = self._call("POST", "runs/create", json=body)
+        run = _run_of(answer, "runs/create", inside="run")
         ended = {
             "run_id": run["info"]["run_id"],
             "status": "FINISHED",
@@ -168,13 +176,18 @@ class MlflowApi:
         self, path: str, name: str, query: Mapping[str, Any]
     ) -> Iterator[dict[str, Any]]:
         token = None
+        seen: set[str] = set()
         while True:
             body = {**query, "max_results": _PAGE}
             if token:
                 body["page_token"] = token
             answer = self._call("POST", path, json=body)
-            yield from answer.get(name, [])
-            token = answer.get("next_page_token")
+            with _expected(path):
+                found, token = answer.get(name, []), answer.get("next_page_token")
+                if not isinstance(found, list) or (token and str(token) in seen):
+                    raise ValueError(f"{name}, or a page that was shown before")
+                seen.add(str(token))
+            yield from found
             if not token:
                 return
 
@@ -200,6 +213,36 @@ class MlflowApi:
             status=answer.status_code,
             detail=body,
         )
+
+
+@contextlib.contextmanager
+def _expected(path: str) -> Iterator[None]:
+    """Turn what reading an answer of another shape raises into one of our errors."""
+    try:
+        yield
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise ServiceUnavailable(
+            f"{SERVICE} answered {path} with JSON of another shape: check that"
+            " MLFLOW_TRACKING_URI is the address of an MLflow server",
+            service=SERVICE,
+        ) from error
+
+
+def _run_of(answer: Any, path: str, *, inside: str = "") -> dict[str, Any]:
+    """A run as MLflow shows it, in which is what we read of one."""
+    with _expected(path):
+        run: dict[str, Any] = answer[inside] if inside else answer
+        info, data = run["info"], run.get("data") or {}
+        texts = [info["run_id"], info["artifact_uri"], info["status"]]
+        texts += [
+            tag[part] for tag in data.get("tags", []) for part in ("key", "value")
+        ]
+        times = [int(info.get(name) or 0) for name in ("start_time", "end_time")]
+        if not all(isinstance(it, str) for it in texts) or not (
+            0 <= min(times) <= max(times) <= _LATEST
+        ):
+            raise ValueError(info)
+        return run
 
 
 def tags_of(run: Mapping[str, Any]) -> dict[str, str]:

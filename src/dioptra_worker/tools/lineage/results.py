@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
 from dioptra_worker.api import shapes
 from dioptra_worker.api.errors import expect_shape
@@ -84,9 +85,13 @@ class Results:
         return len(results)
 
     def _delete(self, result: Artifact, execution: Execution | None) -> None:
-        if execution is not None and result.uri.startswith(execution.artifact_uri):
-            path = result.uri.removeprefix(execution.artifact_uri).strip("/")
-            remove(execution.artifact_uri, path)
+        if execution is not None:
+            root = execution.artifact_uri.rstrip("/") + "/"
+            path = result.uri.removeprefix(root).rstrip("/")
+            # Anybody can register any address: of one elsewhere nothing is removed.
+            is_inside = not {"", ".", ".."} & {*unquote(path).split("/")}
+            if result.uri.startswith(root) and is_inside:
+                remove(execution.artifact_uri, path)
         self._api.request(
             "PUT",
             f"artifacts/{result.id}",

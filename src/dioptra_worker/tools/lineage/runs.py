@@ -26,6 +26,11 @@ SHORTEST_PREFIX = 6
 """Characters of a worker run's id that are enough to name it, if no other has them."""
 
 
+def _number(text: str) -> int:
+    """A job's number in a tag, which anybody can change; 0 of what is none."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 20 else 0
+
+
 @dataclass(frozen=True, kw_only=True)
 class Execution:
     """One job of a worker run.
@@ -59,7 +64,7 @@ class Execution:
         tags = tags_of(run)
         info = run["info"]
         return cls(
-            job_id=int(tags.get(JOB_ID, 0)),
+            job_id=_number(tags.get(JOB_ID, "")),
             run_id=info["run_id"],
             artifact_uri=info["artifact_uri"],
             status=info["status"],

@@ -121,7 +121,7 @@ def read_folder(file: Path, *, form_only: bool = False) -> ResourceFolder:
     try:
         text = content.decode("utf-8")
         config = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise BadResources([Finding(file, _not_toml(error))]) from error
     places = Places(text.replace("\r\n", "\n"))
     issues = check(config, places, None if form_only else file.parent)
@@ -131,7 +131,7 @@ def read_folder(file: Path, *, form_only: bool = False) -> ResourceFolder:
     return ResourceFolder(file.parent, config, file.name, places)
 
 
-def _not_toml(error: ValueError) -> Issue:
+def _not_toml(error: Exception) -> Issue:
     match = re.search(r" \(at line (\d+), column (\d+)\)$", str(error))
     reason = str(error)[: match.start() if match else None]
     message = f"This is not valid TOML: {reason}."

@@ -45,7 +45,7 @@ def parse(text: str, kind: str) -> Any:
             return _structure(text, kind)
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text
 
 
@@ -119,7 +119,10 @@ def read_values(file: Path) -> dict[str, Any]:
         if file.suffix == ".toml":
             return tomllib.loads(content.decode("utf-8"))
         found = yaml.safe_load(content)
-    except (ValueError, yaml.YAMLError, RecursionError) as error:
+    except (
+        *(ValueError, yaml.YAMLError, RecursionError),
+        *(LookupError, AttributeError, TypeError),  # `!!bool abc`
+    ) as error:
         words = " ".join(str(error).split())
         raise ValueError(f"{str(file)!r} cannot be read: {words}") from error
     if not isinstance(found, dict) or not all(isinstance(key, str) for key in found):
@@ -185,7 +188,7 @@ def _structure(text: str, kind: str) -> Any:
     example = "[1, 2]" if kind == "list" else '{"a": 1}'
     try:
         value = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise NotOfType(
             f"{quote(text)} is not JSON ({error}): write {article(kind)} such as"
             f" {example}"

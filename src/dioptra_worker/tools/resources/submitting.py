@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from dioptra_worker.api.user_client import UserClient
 
 _POLL_INTERVAL = 0.25
+_LONGEST_PAUSE = 60.0
+"""Seconds that are waited for an API that is away, whatever it asks for."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,7 +148,7 @@ def wait(
             if not is_away:
                 is_away = True
                 on_wait(error)
-            sleep(_POLL_INTERVAL)
+            sleep(max(_POLL_INTERVAL, min(error.retry_after or 0.0, _LONGEST_PAUSE)))
             continue
         is_away = False
         if status != last:

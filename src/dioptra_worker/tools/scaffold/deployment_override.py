@@ -6,6 +6,7 @@ and the time to stop. So a deployment that is made anew from its template keeps 
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -165,4 +166,4 @@ services:
 
 def _quoted(text: str) -> str:
     """A string as YAML has it; an image's name mostly needs no quotes."""
-    return text if re.fullmatch(r"[\w./:@-]+", text) else yaml.safe_dump(text).strip()
+    return text if re.fullmatch(r"[\w./:@-]+", text) else json.dumps(text)

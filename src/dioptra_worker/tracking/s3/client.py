@@ -116,7 +116,10 @@ def translate_errors(what: str) -> Iterator[None]:
     place = endpoint()  # which a task may change meanwhile
     try:
         yield
-    except (Boto3Error, BotoCoreError, ClientError, OSError, ValueError) as error:
+    except (
+        *(Boto3Error, BotoCoreError, ClientError, OSError, ValueError),
+        *(LookupError, TypeError),  # an answer that lacks something
+    ) as error:
         kind = ServiceUnavailable if _is_transient(error) else ServiceRefused
         raise kind(f"{what}: {_describe(error, place)}", service=SERVICE) from error
 

@@ -135,7 +135,11 @@ class _Download:
             contextlib.closing(answer["Body"]) as body,
             item.file.open("wb") as file,
         ):
+            left = item.size
             for chunk in body.iter_chunks(_CHUNK):
+                left -= len(chunk)
+                if left < 0:
+                    raise _damaged(item.key, f"more than {item.size} bytes")
                 file.write(chunk)
                 self._listener.received(len(chunk))
         self._verify(item)
@@ -206,11 +210,12 @@ def _list_objects(
     )
     files = 0
     for page in pages:
+        files += not page.get("Contents")  # as often as it likes, one is empty
         for entry in page.get("Contents", []):
+            files += 1
             inside = entry["Key"].removeprefix(prefix)
             if not inside or inside.endswith("/"):
                 continue
-            files += 1
             if files > limits.files:
                 words = f"s3://{bucket}/{key} has more than {limits.files:,} files"
                 raise ArtifactError(words)

@@ -131,3 +131,13 @@ def test_removal_ends_in_time(tmp_path: Path) -> None:
     began = time.monotonic()
     assert not remove(tmp_path / "job", timeout=-1.0)
     assert time.monotonic() - began < 5
+
+
+def test_no_folder_is_in_the_way(tmp_path: Path) -> None:
+    """What a job may know, its worker's process and how it counts, is no name here."""
+    for number in range(3):
+        for name in (f".removing-{os.getpid()}-{number}", f".removing-{number}"):
+            (tmp_path / "job" / name / "a" / "more").mkdir(parents=True)
+            (tmp_path / "job" / name / "a" / "big").write_bytes(b"x")
+    assert remove(tmp_path / "job", timeout=30)
+    assert list(tmp_path.iterdir()) == []

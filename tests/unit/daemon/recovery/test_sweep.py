@@ -27,6 +27,7 @@ class Api:
         time: What its clock says.
         broken: The jobs of which it cannot show one.
         is_away: Whether it is away when it is asked how it is.
+        changed: When a job changed, if not long ago.
     """
 
     def __init__(self, queued: int = 0, started: int = 0) -> None:
@@ -34,6 +35,7 @@ class Api:
         self.listed = 0
         self.time = datetime.now(UTC)
         self.broken: set[int] = set()
+        self.changed: dict[int, Any] = {}
         self.is_away = False
 
     def jobs_with_status(
@@ -49,7 +51,7 @@ class Api:
                 "queue": {"name": "q"},
                 "experiment": {"id": 1},
                 "timeout": "1h",
-                "lastModifiedOn": LONG_AGO,
+                "lastModifiedOn": self.changed.get(job_id, LONG_AGO),
             }
             for job_id in ids
         ], total
@@ -297,3 +299,28 @@ def test_a_run_that_mlflow_does_not_let_us_close() -> None:
     )
     recovery.sweep()
     assert closed == ["token"]
+
+
+@pytest.mark.parametrize("changed", [None, "", "soon", 7])
+def test_a_job_whose_time_cannot_be_read(changed: Any) -> None:
+    """It is not known to be lost; all others are found."""
+    api, registries = Api(queued=3), Registries(set())
+    api.changed = {1: changed, 2: LONG_AGO.removesuffix("+00:00")}
+    _recovery(api, registries).sweep()
+    assert registries.enqueued == [2, 3]
+
+
+def test_an_api_that_lists_the_same_again() -> None:
+    """Whatever it says how many there are, that has an end."""
+    api, registries = Api(), Registries(set())
+    (job,), _ = Api(queued=1).jobs_with_status("queued")
+    asked: list[int] = []
+
+    def same(status: str, *, index: int = 0) -> tuple[list[dict[str, Any]], int]:
+        assert status
+        asked.append(index)
+        return [job], 10**12
+
+    api.jobs_with_status = same  # type: ignore[method-assign]
+    _recovery(api, registries).sweep()
+    assert len(asked) < 10

@@ -137,3 +137,14 @@ def test_no_such_job() -> None:
             read(client, 9)
         with pytest.raises(NotFound):
             list(follow(client, 9))
+
+
+@pytest.mark.parametrize(
+    "stamp", ["2026-99-99T00:00:00Z", "2026-02-30T00:00:00Z", "٢٠٢٦-01-01T00:00:00Z"]
+)
+def test_a_time_that_there_is_not(stamp: str) -> None:
+    """A job may write what it likes; that is then text, and the log can be read."""
+    stored = datetime(2026, 1, 1, tzinfo=UTC)
+    line = LogLine(severity="INFO", logger="x", message=f"{stamp} hello", stored=stored)
+    (entry,) = LogSections().assign([line])
+    assert (entry.at, entry.text) == (stored, f"{stamp} hello")

@@ -130,3 +130,11 @@ def test_every_image_of_ours_is_known() -> None:
     for image in IMAGES.values():
         folder = ROOT / "containers" / re.sub("^dioptra-worker-", "", image)
         assert (folder / "Dockerfile").exists(), image
+
+
+def test_a_prefix_that_compose_fills_in(folder: Path) -> None:
+    """What needs quotes in YAML has them."""
+    answer = _run(folder, "--prefix", "${REG:-x}/")
+    assert answer.exit_code == 0, answer.output
+    image = _services(folder)["lab-pytorchgpu-01"]["image"]
+    assert image.startswith("${REG:-x}/dioptra-worker-pytorch-gpu")

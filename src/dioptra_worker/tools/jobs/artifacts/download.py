@@ -110,8 +110,13 @@ class Saver:
         size = 0
         with open_contents(self.api, artifact) as download, file.open("xb") as output:
             for piece in download:
-                output.write(piece)
                 size += len(piece)
+                if size > MAX_ARTIFACT_BYTES:
+                    raise CannotSave(
+                        f"artifact {artifact.id} is larger than"
+                        f" {MAX_ARTIFACT_BYTES:,} bytes"
+                    )
+                output.write(piece)
                 self.on_progress(artifact, size)
         return size
 

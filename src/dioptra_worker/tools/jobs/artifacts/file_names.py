@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections import Counter
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -51,12 +52,13 @@ def file_names(artifacts: Iterable[Artifact]) -> dict[int, str]:
         artifact.id: file_name(artifact.file_name, otherwise=f"artifact-{artifact.id}")
         for artifact in artifacts
     }
-    # On some systems two names that differ in case only are the same.
-    folded = [name.casefold() for name in names.values()]
-    return {
-        id_: f"{id_}-{name}" if folded.count(name.casefold()) > 1 else name
-        for id_, name in names.items()
-    }
+    while True:  # again, as another may be called as one is now
+        # On some systems two names that differ in case only are the same.
+        count = Counter(name.casefold() for name in names.values())
+        double = [id_ for id_, name in names.items() if count[name.casefold()] > 1]
+        if not double:
+            return names
+        names |= {id_: f"{id_}-{names[id_]}" for id_ in double}
 
 
 def disposition(name: str) -> str:

@@ -220,7 +220,11 @@ def _findings(file: Path, plugins: Path | None) -> list[Finding]:
     try:
         entrypoint = find(file, plugins=plugins)
     except InvalidEntrypoint as error:
-        return list(error.findings)
+        here = file.resolve()
+        return [
+            replace(one, file=file) if one.file == here else one
+            for one in error.findings
+        ]
     except InvalidRequest as error:
         issues = _alone(file)  # it says with its lines what is wrong with the file
         if not _errors(issues) and not isinstance(error, NoPlugins):

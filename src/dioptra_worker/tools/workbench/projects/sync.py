@@ -14,7 +14,10 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from dioptra_worker import engine
+from dioptra_worker.tools.resources.config_file.checks import check
 from dioptra_worker.tools.resources.config_file.places import Places
+from dioptra_worker.tools.resources.errors import BadResources
+from dioptra_worker.tools.resources.findings import Finding, refusals
 from dioptra_worker.tools.resources.folders import ResourceFolder
 from dioptra_worker.tools.workbench.errors import InvalidRequest
 from dioptra_worker.tools.workbench.planning import discovered
@@ -48,7 +51,8 @@ class Changes:
             OSError: One cannot be written.
         """
         for file, text in self.files.items():
-            file.write_text(text, encoding="utf-8")
+            newline = "\r\n" if b"\r\n" in file.read_bytes() else "\n"
+            file.write_text(text, encoding="utf-8", newline=newline)
 
 
 def changes(folder: ResourceFolder) -> Changes:
@@ -66,7 +70,15 @@ def changes(folder: ResourceFolder) -> Changes:
     new = _Toml(folder, text, found.said).text()
     if new != text:
         found.files[folder.file] = new
-    declared = ResourceFolder(folder.path, tomllib.loads(new), folder.name, Places(new))
+    places = Places(new.replace("\r\n", "\n"))
+    try:
+        config = tomllib.loads(new)
+    except tomllib.TOMLDecodeError as error:
+        raise _not_by_us(folder.file, "its tables of tasks") from error
+    issues = [Finding(folder.file, it) for it in check(config, places, folder.path)]
+    if refusals(issues):
+        raise BadResources(issues)
+    declared = ResourceFolder(folder.path, config, folder.name, places)
     for entry in declared.entries:
         _graph(declared, entry, found)
     return found
@@ -77,7 +89,8 @@ class _Toml:
 
     def __init__(self, folder: ResourceFolder, text: str, said: list[str]) -> None:
         self._folder = folder
-        self._lines = text.splitlines()
+        self._text = text
+        self._lines = _lines(text)
         self._said = said
         self._headers = folder.places.headers
         self._edits: list[tuple[int, int, list[str]]] = []
@@ -89,6 +102,8 @@ class _Toml:
             self._plugin(number, plugin)
         if self._types.added:
             self._edits.append(self._new_types())
+        if not self._edits:
+            return self._text
         for start, end, lines in sorted(self._edits, reverse=True):
             self._lines[start:end] = lines
         return "\n".join([*self._lines, ""])
@@ -208,13 +223,31 @@ def _graph(folder: ResourceFolder, entry: Mapping[str, Any], found: Changes) -> 
     tasks = config.get("tasks", {})
     if _meaning(ours) == _meaning(tasks):
         return
-    text = entrypoint.file.read_text(encoding="utf-8")
-    text = _with_section(text, document, "tasks", tasks)
-    if lacking:
-        again = engine.load(text)
-        text = _with_section(text, again, "types", {**types, **lacking})
+    sections = {"tasks": tasks} | ({"types": {**types, **lacking}} if lacking else {})
+    try:
+        text = entrypoint.file.read_text(encoding="utf-8")
+        for section, contents in sections.items():
+            again = engine.load(text)
+            text = _with_section(text, again, section, contents)
+        new = engine.load(text).data
+    except (UnicodeDecodeError, engine.InvalidGraph) as error:
+        raise _not_by_us(entrypoint.file, "its tasks") from error
+    if new != {**document.data, **sections}:
+        raise _not_by_us(entrypoint.file, "its tasks")
     found.files[entrypoint.file] = text
     found.said.append(f"changed 'tasks' in {entrypoint.file.name}")
+
+
+def _lines(text: str) -> list[str]:
+    """The lines of a text, as TOML and our places count them."""
+    return text.replace("\r\n", "\n").removesuffix("\n").split("\n")
+
+
+def _not_by_us(file: Path, what: str) -> InvalidRequest:
+    return InvalidRequest(
+        f"{what} are in a form in which {file} is not written anew: change them by"
+        " hand, or write each section as a block of its own, without anchors, in UTF-8"
+    )
 
 
 def _meaning(tasks: Mapping[str, Any]) -> dict[str, Any]:
@@ -244,7 +277,7 @@ def _with_section(
     text: str, document: engine.Document, section: str, contents: Any
 ) -> str:
     """A YAML text with other contents of a section, which comes first if it is new."""
-    lines = text.splitlines()
+    lines = _lines(text)
     new = yaml.safe_dump(
         {section: contents}, sort_keys=False, allow_unicode=True, width=88
     ).splitlines()

@@ -188,8 +188,8 @@ PLAN = Plan(
     job_id=JOB,
     entrypoint="e",
     config={
-        "tasks": {"act": {}},
-        "graph": {"one": {"act": []}, "two": {"act": []}},
+        "tasks": {"act": {}, "watch": {}},
+        "graph": {"one": {"act": []}, "two": {"task": "act", "args": []}},
         "artifact_outputs": {"m": {"contents": "$one", "task": {"name": "Model"}}},
     },
     parameters={},
@@ -230,6 +230,8 @@ def test_steps() -> None:
         StepStarted(step="one", task="act", index=1, total=1),
         StepStarted(step="one", task="act", index=3, total=2),
         StepStarted(step="one", task="act", index=0, total=2),
+        StepStarted(step="one", task="act", index=2, total=2),
+        StepStarted(step="one", task="watch", index=1, total=2),
         StepEnded(step="one", seconds=1.0),
     ],
 )

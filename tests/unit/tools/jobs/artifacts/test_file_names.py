@@ -98,3 +98,14 @@ def test_disposition_of_an_old_browser() -> None:
     assert disposition("größe %.md") == (
         "attachment; filename=\"gr__e _.md\"; filename*=UTF-8''gr%C3%B6%C3%9Fe%20%25.md"
     )
+
+
+def test_a_name_that_another_one_gets() -> None:
+    """All differ, also where one is called as another would be made to be."""
+    artifacts = [
+        Artifact(id=id_, snapshot_id=1, job_id=1, uri=f"s3://b/{name}", is_dir=False)
+        for id_, name in ((1, "a"), (2, "A"), (3, "1-a"), (4, "3-1-a"))
+    ]
+    found = file_names(artifacts)
+    assert len({name.casefold() for name in found.values()}) == len(artifacts)
+    assert found[2] == "2-A"

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import pytest
 import yaml
 from tests.unit.tools.workbench.folders import EXAMPLES, sums
 
+from dioptra_worker.tools.resources.errors import BadResources
 from dioptra_worker.tools.resources.folders import find_folders
-from dioptra_worker.tools.workbench.errors import InvalidRequest
+from dioptra_worker.tools.workbench.errors import InvalidEntrypoint, InvalidRequest
 from dioptra_worker.tools.workbench.planning.checking import verdicts
 from dioptra_worker.tools.workbench.projects.sync import changes
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 TOML = """\
@@ -129,3 +132,74 @@ def test_tasks_within_a_value(folder: Path) -> None:
     )
     with pytest.raises(InvalidRequest, match=r"dioptra\.toml:7: "):
         _sync(folder)
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        lambda text: json.dumps(yaml.safe_load(text)),
+        lambda text: json.dumps(yaml.safe_load(text), indent=2),
+        lambda text: text.replace("tasks:", "tasks: &tasks").replace(
+            "graph:", "more: *tasks\ngraph:"
+        ),
+    ],
+)
+def test_a_graph_that_cannot_be_edited_by_lines(
+    folder: Path, form: Callable[[str], str]
+) -> None:
+    """It is left as it is, and said so: nothing of it may be lost."""
+    file = folder / "sums.yml"
+    file.write_text(form(file.read_text()))
+    before = file.read_bytes()
+    tasks = folder / "plugins/sums/tasks.py"
+    _edit(
+        tasks,
+        "def add(",
+        "def more(x: int) -> int:\n    return x\n\n\n@register\ndef add(",
+    )
+    with pytest.raises((InvalidRequest, InvalidEntrypoint)):
+        _sync(folder)
+    assert file.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        lambda toml: toml.replace(b"\n", b"\r\n"),
+        lambda toml: toml.removesuffix(b"\n"),
+        lambda toml: toml.replace(b"# What", "# \u2028\x85 What".encode()),
+    ],
+)
+def test_what_is_in_step_is_not_written(
+    folder: Path, form: Callable[[bytes], bytes]
+) -> None:
+    """Whatever ends its lines have."""
+    (folder / "dioptra.toml").write_bytes(form(TOML.encode()))
+    (resources,) = find_folders([folder], form_only=True)
+    assert changes(resources).files == {}
+
+
+def test_ends_of_lines_stay(folder: Path) -> None:
+    """What is written anew has the ends of lines that it had."""
+    toml = folder / "dioptra.toml"
+    toml.write_bytes(
+        TOML.replace('{ name = "b"', '{ name = "c"').replace("\n", "\r\n").encode()
+    )
+    assert _sync(folder)
+    assert toml.read_bytes().count(b"\r\n") == toml.read_bytes().count(b"\n")
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('plugins = ["sums"]', 'plugins = ["smus"]'),
+        ('default_value = "1"', 'default_value = "three"'),
+        ('path = "sums.yml"', 'path = "a\\u0000"'),
+    ],
+)
+def test_what_else_is_wrong_is_said(folder: Path, old: str, new: str) -> None:
+    """A mistake that is not about tasks is told as `validate` tells it."""
+    _edit(folder / "dioptra.toml", old, new)
+    (resources,) = find_folders([folder], form_only=True)
+    with pytest.raises(BadResources):
+        changes(resources)
