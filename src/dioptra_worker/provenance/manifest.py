@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import unquote
 
-from dioptra_worker.common.text import strict_json
 from dioptra_worker.errors import WorkerError
 from dioptra_worker.provenance.chain import EMPTY_CHAIN, canonical
 from dioptra_worker.provenance.plain_records import plain, restored
@@ -28,6 +27,8 @@ if TYPE_CHECKING:
 
 VERSION = 1
 """Which shape manifests of this version have."""
+MAX_LEVELS = 200
+"""Of a manifest; what the API answers, which is in it, has half of that at most."""
 FOLDER = "dioptra"
 """Where, in the artifacts of a run, the worker keeps what it says of a job."""
 FILE_NAME = "manifest.json"
@@ -313,7 +314,8 @@ def artifact_folder(name: str) -> str:
     Args:
         name: The artifact's name in the task graph.
     """
-    return f"{name}-artifact" if name == FOLDER else name
+    first, slash, rest = name.partition("/")
+    return f"{FOLDER}~artifact{slash}{rest}" if first == FOLDER else name
 
 
 def _is_dir(name: str, files: tuple[FileDigest, ...]) -> bool:
@@ -514,10 +516,13 @@ def read_manifest(data: bytes) -> Manifest:
         BadManifest: It is none, or of another version.
     """
     try:
-        # It holds what an honest answer may hold, some levels further down.
-        found = strict_json.loads(data, max_depth=2 * strict_json.MAX_DEPTH)
-    except strict_json.NotJson as error:
-        raise BadManifest(f"it is no JSON that can be read: {error}") from None
+        found = json.loads(data.decode("utf-8"), object_pairs_hook=_object)
+    except RecursionError:
+        raise BadManifest("it is nested too deeply") from None
+    except ValueError as error:
+        raise BadManifest(f"it is no JSON: {str(error)[:200]}") from None
+    if _levels(found) > MAX_LEVELS:
+        raise BadManifest("it is nested too deeply")
     return from_document(found)
 
 
@@ -566,3 +571,21 @@ def _place(path: Iterable[str | int]) -> str:
         dotted = f".{part}" if place else str(part)
         place += f"[{part}]" if isinstance(part, int) else dotted
     return place
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object; two readers of one with a name twice would not see the same."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("an object has two members of one name")
+    return found
+
+
+def _levels(found: Any) -> int:
+    """How many levels a document has, or so many that it is too deep."""
+    level, count = [found], 0
+    while level and count <= MAX_LEVELS:
+        inner = (it.values() if isinstance(it, dict) else it for it in level)
+        level = [it for each in inner for it in each if isinstance(it, dict | list)]
+        count += 1
+    return count

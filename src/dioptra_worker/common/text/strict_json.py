@@ -19,7 +19,7 @@ class NotJson(ValueError):
     """It is no JSON, or none that an honest service sends; the message says why."""
 
 
-def loads(data: bytes, *, max_depth: int = MAX_DEPTH) -> Any:
+def loads(data: bytes) -> Any:
     """Read JSON.
 
     ``NaN`` and infinities are read, which Python's services send. Text may hold lone
@@ -27,7 +27,6 @@ def loads(data: bytes, *, max_depth: int = MAX_DEPTH) -> Any:
 
     Args:
         data: The text in UTF-8.
-        max_depth: How many levels it may have.
 
     Raises:
         NotJson: It is none, is nested too deeply, has too many parts, or an object
@@ -43,8 +42,8 @@ def loads(data: bytes, *, max_depth: int = MAX_DEPTH) -> Any:
         raise NotJson("it is nested too deeply") from None
     except ValueError as error:  # also bytes that are no UTF-8, and endless numbers
         raise NotJson(str(error)[:200]) from None
-    if openings > max_depth:
-        _check_depth(found, max_depth)
+    if openings > MAX_DEPTH:
+        _check_depth(found)
     return found
 
 
@@ -60,9 +59,9 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _check_depth(found: Any, max_depth: int) -> None:
+def _check_depth(found: Any) -> None:
     level = [found]
-    for _ in range(max_depth + 1):
+    for _ in range(MAX_DEPTH + 1):
         inner: list[Any] = []
         for each in level:
             if isinstance(each, dict):
@@ -72,4 +71,4 @@ def _check_depth(found: Any, max_depth: int) -> None:
         if not inner:
             return
         level = inner
-    raise NotJson(f"it is nested more than {max_depth} levels deep")
+    raise NotJson(f"it is nested more than {MAX_DEPTH} levels deep")

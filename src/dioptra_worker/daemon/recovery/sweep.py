@@ -267,12 +267,21 @@ class Recovery:
                 partial(self._enqueue_if_lost, job, status, queue)
                 for job, queue in suspects.values()
             ],
-            answers=self._api.ping,
+            answers=self._see_who_answers,
         )
+
+    def _see_who_answers(self) -> None:
+        """See whether what all jobs need is there.
+
+        Raises:
+            ServiceError: It is not.
+        """
+        self._api.ping()
+        self._leases.state(0)
 
     def _enqueue_if_lost(self, job: dict[str, Any], status: str, queue: Queue) -> None:
         name = str(job["id"])
-        if self._is_lost(name, status, queue):
+        if not self._done.is_set() and self._is_lost(name, status, queue):
             words = "job %s is %s and in no queue: it is enqueued again"
             log.warning(words, name, status)
             self._registries.enqueue(_request(job), queue, job["timeout"])

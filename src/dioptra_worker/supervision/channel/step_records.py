@@ -29,6 +29,7 @@ class StepRecords:
         """
         self._config = config
         self._begun: set[str] = set()
+        self._last = 0
         self._running: tuple[str, float] | None = None
 
     @property
@@ -41,6 +42,7 @@ class StepRecords:
         if message.step in self._begun or not self._is_real(message):
             return None
         self._begun.add(message.step)
+        self._last = message.index
         self._running = (message.step, time.monotonic())
         return _record(
             f"step {message.index} of {message.total}: {message.step!r} runs task"
@@ -60,13 +62,28 @@ class StepRecords:
         graph, tasks = config.get("graph"), config.get("tasks")
         if not isinstance(graph, Mapping) or not isinstance(tasks, Mapping):
             return False
-        numbered = message.index == len(self._begun) + 1
-        step = graph.get(message.step)
-        if not numbered or message.total != len(graph) or not isinstance(step, Mapping):
-            return False
-        named = step.get("task")
-        is_its_task = message.task in step or message.task == named
-        return is_its_task and message.task in tasks
+        # One may have been lost on its way, as a line that was cut; none comes back.
+        is_next = self._last < message.index <= message.total == len(graph)
+        calls = _calls_of(graph.get(message.step))
+        return is_next and message.task in tasks and message.task in calls
+
+
+def _calls_of(step: Any) -> set[Any]:
+    """What the names of a step's tasks may be, in each spelling and of each swap."""
+    if not isinstance(step, Mapping):
+        return set()
+    calls = {*step, _named(step)}
+    for name, choices in step.items():
+        if str(name).startswith("?") and isinstance(choices, Mapping):
+            for call in choices.values():
+                if isinstance(call, Mapping):
+                    calls |= {*call, _named(call)}
+    return calls
+
+
+def _named(call: Mapping[Any, Any]) -> str | None:
+    name = call.get("task")
+    return name if isinstance(name, str) else None
 
 
 def _record(text: str) -> Log:

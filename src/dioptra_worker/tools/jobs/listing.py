@@ -208,14 +208,17 @@ class Listing:
             yield from by_age
             if self._cache.rest == 0:
                 return
+        repeats = 0
         first = min(max(count - len(seen), _FIRST_PAGE), self._max_page)
         for length in itertools.chain([first], itertools.repeat(self._max_page)):
             index = len(seen)
             bodies, total = self._client.jobs_page(index=index, length=length, **query)
             jobs = [job for job in map(JobRow.read, bodies) if job.id not in seen]
             seen |= {job.id: job for job in jobs}  # a new job moves the pages under us
-            # Of an API that sends the same again, nothing more is to be had.
-            rest = max(0, total - index - len(bodies)) if jobs else 0
+            # Of an API that sends the same again and again, nothing more is to be had.
+            repeats = 0 if jobs else repeats + 1
+            is_over = not bodies or repeats > 1
+            rest = 0 if is_over else max(0, total - index - len(bodies))
             is_late = not query and time.monotonic() >= self._deadline
             # Before they are handed out: who asks may have enough of them.
             if not query and (rest == 0 or is_late or len(seen) > _MAX_PAGE):

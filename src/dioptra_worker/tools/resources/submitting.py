@@ -148,7 +148,9 @@ def wait(
             if not is_away:
                 is_away = True
                 on_wait(error)
-            sleep(max(_POLL_INTERVAL, min(error.retry_after or 0.0, _LONGEST_PAUSE)))
+            left = deadline - time.monotonic()
+            wanted = min(error.retry_after or 0.0, _LONGEST_PAUSE, left)
+            sleep(max(_POLL_INTERVAL, wanted))
             continue
         is_away = False
         if status != last:

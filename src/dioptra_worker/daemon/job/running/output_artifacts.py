@@ -63,9 +63,9 @@ class OutputArtifacts:
     def _is_of_run(self, uri: str) -> bool:
         """Whether an address is below the run's, and not in the worker's own folder."""
         root = self.uri.rstrip("/") + "/"
-        steps = unquote(uri.removeprefix(root)).rstrip("/").split("/")
+        steps = unquote(uri.removeprefix(root)).split("/")
         is_inside = bool(self.uri) and uri.startswith(root)
-        return is_inside and not {"..", ".", ""} & {*steps} and steps[0] != FOLDER
+        return is_inside and not {"..", "."} & {*steps} and steps[0] not in {"", FOLDER}
 
 
 def _task_of(plan: Plan, name: str) -> tuple[int, int] | None:

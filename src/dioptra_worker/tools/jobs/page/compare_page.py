@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 
 from dioptra_worker.common.text.humanize import coarse_duration
 from dioptra_worker.tools.jobs.formatting import maybe
-from dioptra_worker.tools.jobs.listing import SEARCH_TIME, Filter
+from dioptra_worker.tools.jobs.listing import Filter
 from dioptra_worker.tools.jobs.page.drawing.charts import MAX_CHARTS, Line, chart
 from dioptra_worker.tools.jobs.page.html import NOTHING, Html, fill, join
 from dioptra_worker.tools.jobs.page.layout import pill
@@ -140,7 +140,7 @@ def compare_body(
         found = Compared(first=first, second=second, comparison=comparison)
         return compare_page(found, now=now)
     wanted = Filter(entrypoint=str(first.job.entrypoint_id))
-    others = listing.find(wanted, limit=OTHERS + 1, seconds=SEARCH_TIME).jobs
+    others = listing.find(wanted, limit=OTHERS + 1).jobs
     offered = [it for it in others if it.job.id != first.job.id][:OTHERS]
     return choice_page(*given, others=offered, words="", now=now)
 

@@ -11,11 +11,13 @@ nothing but from here and to here.
 
 from __future__ import annotations
 
+import contextlib
 import hmac
 import logging
 import re
 import secrets
 import socket
+import time
 from contextlib import contextmanager
 from http import HTTPStatus
 from http.cookies import CookieError, SimpleCookie
@@ -56,6 +58,8 @@ HEADERS = {
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 """A header's name, as RFC 9110 has it."""
+_FINISH_TIMEOUT = 2.0
+"""Seconds that a request which is refused may still send something."""
 _LENGTH = re.compile(r"[0-9]{1,9}")
 _SIGN_IN = b"""<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>Jobs</title>
@@ -164,6 +168,16 @@ class _Handler(BaseHTTPRequestHandler):
                 content_type="text/plain",
             )
         self._send(answer, with_body=with_body)
+        if self.close_connection and "Content-Length" in self.headers:
+            self._let_finish()
+
+    def _let_finish(self) -> None:
+        """Take what a refused request still sends, or who sends it hears no answer."""
+        until = time.monotonic() + _FINISH_TIMEOUT
+        with contextlib.suppress(OSError):
+            self.connection.settimeout(_FINISH_TIMEOUT)
+            while time.monotonic() < until and self.rfile.read1(1 << 16):
+                pass
 
     def _refusal(self) -> Answer | None:
         """Why a request is not even looked at."""

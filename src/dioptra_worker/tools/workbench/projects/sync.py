@@ -64,6 +64,7 @@ def changes(folder: ResourceFolder) -> Changes:
     Raises:
         InvalidRequest: The file has tasks in a form that is not written anew.
         InvalidEntrypoint: A task graph cannot be read.
+        BadResources: The file says what keeps a task graph from being read with it.
     """
     found = Changes()
     text = folder.file.read_bytes().decode("utf-8")
@@ -75,12 +76,15 @@ def changes(folder: ResourceFolder) -> Changes:
         config = tomllib.loads(new)
     except tomllib.TOMLDecodeError as error:
         raise _not_by_us(folder.file, "its tables of tasks") from error
-    issues = [Finding(folder.file, it) for it in check(config, places, folder.path)]
-    if refusals(issues):
-        raise BadResources(issues)
     declared = ResourceFolder(folder.path, config, folder.name, places)
-    for entry in declared.entries:
-        _graph(declared, entry, found)
+    try:
+        for entry in declared.entries:
+            _graph(declared, entry, found)
+    except (LookupError, TypeError, ValueError) as error:
+        issues = [Finding(folder.file, it) for it in check(config, places, folder.path)]
+        if not refusals(issues):
+            raise
+        raise BadResources(issues) from error
     return found
 
 

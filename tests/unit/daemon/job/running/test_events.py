@@ -230,7 +230,6 @@ def test_steps() -> None:
         StepStarted(step="one", task="act", index=1, total=1),
         StepStarted(step="one", task="act", index=3, total=2),
         StepStarted(step="one", task="act", index=0, total=2),
-        StepStarted(step="one", task="act", index=2, total=2),
         StepStarted(step="one", task="watch", index=1, total=2),
         StepEnded(step="one", seconds=1.0),
     ],
@@ -245,6 +244,31 @@ def test_the_worker_says_nothing_of_steps_that_are_none(
         with pytest.raises(NotBelieved):
             scene.events.message(forged)
     assert api.log == []
+
+
+STEPS = {
+    "one": {"act": []},
+    "two": {"task": "act", "args": [], "dependencies": ["one"]},
+    "three": {"?model": {"?outputs": ["w"], "first": {"act": {"a": 1}}}},
+    "four": {"?model": {"second": {"task": "act", "kwargs": {}}}},
+}
+
+
+@pytest.mark.parametrize("lost", ["", "two", "three"])
+def test_steps_in_each_spelling(lost: str) -> None:
+    """Each is told, with a swap, too; and also after one of which nobody heard."""
+    plan = replace(PLAN, config={**PLAN.config, "graph": STEPS})
+    api = SimulatedApi()
+    with scene_of(api) as scene:
+        scene.prepared.set_result(Prepared(plan=plan, worker_run="", group_id=GROUP))
+        told = [(at, step) for at, step in enumerate(STEPS, 1) if step != lost]
+        for index, step in told:
+            scene.events.message(
+                StepStarted(step=step, task="act", index=index, total=4)
+            )
+        with pytest.raises(NotBelieved):  # nothing goes back
+            scene.events.message(StepStarted(step="one", task="act", index=2, total=4))
+    assert len(api.log) == len(told)
 
 
 def test_a_step_begins_once() -> None:

@@ -189,6 +189,15 @@ def test_ends_of_lines_stay(folder: Path) -> None:
     assert toml.read_bytes().count(b"\r\n") == toml.read_bytes().count(b"\n")
 
 
+def test_what_sync_does_not_mend_keeps_it_from_nothing(folder: Path) -> None:
+    """What is declared of artifact tasks may be wrong: other tasks are mended."""
+    _edit(folder / "dioptra.toml", 'name = "Number"', 'name = "Gone"')
+    _edit(folder / "dioptra.toml", 'name = "add"', 'name = "old"')
+    said = _sync(folder)
+    assert "removed task 'old'" in said
+    assert "added task 'add'" in said
+
+
 @pytest.mark.parametrize(
     ("old", "new"),
     [
