@@ -304,12 +304,17 @@ def test_parked_with_the_largest_number(client: redis.Redis) -> None:
     parking.forget(job)
 
 
+def _write_entry(client: redis.Redis, job: int, *, tries: float) -> None:
+    """What was written of a job that has been parked for half a minute."""
+    now, _ = client.time()
+    entry = {"since": now - 30, "until_": now + 30, "tries": tries}
+    client.hset("dioptra-worker:parked", str(job), json.dumps(entry))
+
+
 def test_parked_part_of_a_time(client: redis.Redis, job: int) -> None:
     """An entry with a fraction of a try, which nobody of ours writes, holds up none."""
     parking = Parking(client)
-    now, _ = client.time()
-    entry = {"since": now - 30, "until_": now + 30, "tries": 1.5}
-    client.hset("dioptra-worker:parked", str(job), json.dumps(entry))
+    _write_entry(client, job, tries=1.5)
     assert parking.park(job, Trouble(why="", queue="q", worker="w")).left > 15
     parking.forget(job)
 
@@ -317,9 +322,7 @@ def test_parked_part_of_a_time(client: redis.Redis, job: int) -> None:
 def test_parked_by_an_earlier_version(client: redis.Redis, job: int) -> None:
     """An entry that does not say why counts all the same."""
     parking = Parking(client)
-    now, _ = client.time()
-    entry = {"since": now - 30, "until_": now + 30, "tries": 2}
-    client.hset("dioptra-worker:parked", str(job), json.dumps(entry))
+    _write_entry(client, job, tries=2)
     parked = parking.look(job)
     assert parked is not None
     assert 30 <= parked.age < 60

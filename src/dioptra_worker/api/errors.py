@@ -37,7 +37,8 @@ _NOT_NOW = {408, 421, 425, 429, 431}
 """Statuses below 500 that are about the moment or the connection, not the request."""
 _REFUSED_BY_ANYBODY = {413}
 """Statuses that settle a request whoever gives them: it is as large the next time."""
-_OTHER_SHAPE = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+OTHER_SHAPE = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+"""What reading an answer of another shape raises."""
 T = TypeVar("T")
 
 
@@ -66,7 +67,7 @@ def expect_shape(path: str) -> Iterator[None]:
     """
     try:
         yield
-    except _OTHER_SHAPE as error:
+    except OTHER_SHAPE as error:
         raise ServiceUnavailable(
             f"the {SERVICE} answered GET {path} with JSON of another shape"
             f" ({cause(error)}): check that DIOPTRA_API is the address of a Dioptra"

@@ -14,12 +14,11 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-import yaml
-
 from dioptra_worker.batch.claims import ActivityState, ElementClaims
 from dioptra_worker.batch.errors import BadBatch, WorkerFailed
 from dioptra_worker.batch.loop import Loop, T
 from dioptra_worker.batch.progress import Progress
+from dioptra_worker.common.text import plain_yaml
 from dioptra_worker.errors import WorkerError
 from dioptra_worker.provenance import RUN_VARIABLE, differences
 from dioptra_worker.sdk.auth_client import get_authenticated_worker_client
@@ -425,8 +424,8 @@ def _model_config(paths: Iterable[Path]) -> dict[str, Any]:
 
 def _read_yaml(file: Path) -> dict[str, Any]:
     try:
-        values = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        values = plain_yaml.load(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
         raise BadBatch(f"--config {str(file)!r} cannot be read: {error}") from None
     if values is None:
         return {}

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from dioptra_worker.broker.connection import translate_errors
 from dioptra_worker.broker.odd_keys import OddKeys, tell
+from dioptra_worker.protocol.job_number import job_number
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,8 +28,6 @@ PAUSES = (10, 20, 40, 80, 160, 320, 600)
 LONGEST_PAUSE = PAUSES[-1]
 MAX_TEXT = 1000
 """Bytes of a text that is written beside a parked job."""
-MAX_DIGITS = 19
-"""Digits that the number of a job has at most."""
 
 # The time is Redis's, since clocks of machines differ. What is no entry of ours counts
 # as none: a script that fails would hold the job for as long as it is there, and so
@@ -229,10 +228,9 @@ class Parking:
             found = self._odd.call({KEY: "hash"}, lambda: script(keys=[KEY], args=args))
         for field, *entry in found:
             name = field.decode("utf-8", "replace")
-            if entry and name.isascii() and name.isdigit() and len(name) <= MAX_DIGITS:
-                yield _parked(
-                    int(name), [it.decode("utf-8", "replace") for it in entry]
-                )
+            number = job_number(name)
+            if entry and number is not None:
+                yield _parked(number, [it.decode("utf-8", "replace") for it in entry])
             else:
                 tell(f"{KEY} {name[:100]}", "its field for this job counts as empty")
 

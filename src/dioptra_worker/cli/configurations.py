@@ -244,11 +244,11 @@ def _words(configuration: Configuration) -> str:
 
 
 def _read(file: Any) -> dict[str, Any]:
-    import yaml
+    from dioptra_worker.common.text import plain_yaml
 
     try:
-        values = yaml.safe_load(file)
-    except yaml.YAMLError as error:
+        values = plain_yaml.load(file)
+    except plain_yaml.NotYaml as error:
         raise click.UsageError(f"--file {file.name}: no YAML: {error}") from None
     if not isinstance(values, dict):
         raise click.UsageError(f"--file {file.name}: values by name wanted")

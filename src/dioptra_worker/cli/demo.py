@@ -36,8 +36,7 @@ from dioptra_worker.common.interrupts import deferred
 from dioptra_worker.common.processes.interpreter import python
 from dioptra_worker.common.processes.process_identity import (
     find_by_environment,
-    send,
-    wait_gone,
+    kill_all,
 )
 from dioptra_worker.common.text.humanize import precise_duration
 from dioptra_worker.common.text.printable import record_lines
@@ -307,24 +306,13 @@ def _end(
     """End the worker: at once if who started it does not want to wait."""
     with deferred():
         if kind is not None and issubclass(kind, KeyboardInterrupt):
-            _kill_all(worker, f"{_WORK_DIR}={_jobs(stack)}")
+            # All that it has started shares its environment. It would tell Redis, the
+            # API and MLflow, and they are taken down with all they know.
+            mark = f"{_WORK_DIR}={_jobs(stack)}"
+            kill_all(partial(find_by_environment, mark), seconds=_STOP_TIMEOUT)
             for job in _jobs(stack).glob("job-*"):
                 shutil.rmtree(temporary_of(job), ignore_errors=True)
         _stop(worker)
-
-
-def _kill_all(worker: subprocess.Popen[bytes], mark: str) -> None:
-    """Kill the worker and all that it has started, which share its environment.
-
-    It would tell Redis, the API and MLflow, and they are taken down with all they know.
-    """
-    deadline = time.monotonic() + _STOP_TIMEOUT
-    # Again until there are none: one that was being started is not seen at once.
-    while (running := find_by_environment(mark)) and time.monotonic() < deadline:
-        for process in running:
-            send(process, signal.SIGKILL)
-        worker.poll()  # or it stays a zombie
-        wait_gone(running, _STOP_TIMEOUT)
 
 
 def _stop(worker: subprocess.Popen[bytes]) -> None:

@@ -109,7 +109,7 @@ class Supervisor:
         self._killed = False
         self._is_connected = True
         self._is_over_limit = False
-        self._is_ending = self._has_ended = False
+        self._has_ended = False
         self._disconnected = False
         self._abandoned = False
         self._output = RunnerOutput(listener)
@@ -300,9 +300,7 @@ class Supervisor:
             return
         # After its result, or without its socket, a runner has nothing left to do,
         # however much it still says, or others that have its pipes.
-        if not self._is_ending:
-            self._is_ending = True
-            self._kill_by(self._clock() + self._grace_periods.exit_timeout)
+        self._kill_by(self._clock() + self._grace_periods.exit_timeout)
         if not self._has_ended and not self._output.is_holding:
             self._has_ended = True
             self._disconnected = not has_result

@@ -131,7 +131,6 @@ class BoundedSession(requests.Session):
             if target is None:
                 return None
             there = requests.compat.urljoin(here, target)
-            origin(there)
         except ValueError as error:
             resp.close()
             raise requests.exceptions.InvalidURL(

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import subprocess
 import time
 from dataclasses import dataclass
@@ -20,8 +21,7 @@ from typing import TYPE_CHECKING
 from dioptra_worker.common.processes.prctl import PR_SET_PDEATHSIG, prctl
 
 if TYPE_CHECKING:
-    import signal
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 _PROC = Path("/proc")
 _POLL_INTERVAL = 0.02
@@ -144,6 +144,27 @@ def send(process: ProcessId, number: signal.Signals, *, group: bool = True) -> N
     except (ProcessLookupError, PermissionError):
         # Gone in between. macOS says "not permitted" for a group of zombies.
         return
+
+
+def kill_all(
+    find: Callable[[], list[ProcessId]],
+    *,
+    seconds: float,
+    settle: Callable[[], object] = lambda: None,
+) -> None:
+    """Kill processes until there are none: one that was being started is seen late.
+
+    Args:
+        find: Finds them.
+        seconds: How long to try, and to wait for those that were found.
+        settle: Called before each further look.
+    """
+    deadline = time.monotonic() + seconds
+    while (running := find()) and time.monotonic() < deadline:
+        for process in running:
+            send(process, signal.SIGKILL)
+        wait_gone(running, seconds)
+        settle()
 
 
 def wait_gone(processes: list[ProcessId], seconds: float) -> list[ProcessId]:

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from dioptra_worker.api import shapes
 from dioptra_worker.api.models import moment, resource_id
-from dioptra_worker.broker.parking import MAX_DIGITS
 from dioptra_worker.broker.rq.payload import JobRequest
 from dioptra_worker.errors import NotFound, ServiceError
+from dioptra_worker.protocol.job_number import job_number
 
 if TYPE_CHECKING:
     from collections.abc import (
@@ -41,7 +41,7 @@ _LOST_JOB: shapes.Shape = {
     "experiment": {"id": resource_id},
     "queue?": {"name?": str},
     "timeout": str,
-    "lastModifiedOn": str,
+    "lastModifiedOn": moment,
 }
 """What is read of a job to find out whether it is lost, and to enqueue it."""
 SWEEP_INTERVAL = 15.0
@@ -212,7 +212,7 @@ class Recovery:
         for name in self._registries.intermediate(queue):
             if self._state(name) == "held":
                 continue
-            job_id = _job_id(name)
+            job_id = job_number(name)
             parked = None if job_id is None else self._registries.parking.look(job_id)
             if parked is None:
                 self._requeue(name, queue, "it was taken and never begun")
@@ -258,7 +258,7 @@ class Recovery:
             for job in self._some_jobs(status, by_name, known)
             if (queue := by_name.get(_queue_of(job))) is not None
             and str(job["id"]) not in known[queue.name]
-            and self._is_old(job, age)
+            and self._age(job) >= age
         }
         if status == "started" and suspects and not self._outlasts_heartbeat():
             return
@@ -303,10 +303,10 @@ class Recovery:
         index, total = 0, 1
         seen: set[Any] = set()
         while index < total and not self._done.is_set():
-            page, total = self._api.jobs_with_status(status, index=index)
-            page = [job for job in map(_readable, page) if job is not None]
+            listed, total = self._api.jobs_with_status(status, index=index)
+            page = list(filter(_is_readable, listed))
             yield from page
-            index += max(1, len(page))
+            index += max(1, len(listed))
             fresh = {job["id"] for job in page} - seen
             seen |= fresh
             if not fresh or not any(map(is_lost, page)):
@@ -314,10 +314,9 @@ class Recovery:
         if index < total:
             last = self._looked_at.get(status, 0)
             index = last if index < last < total else index
-            page, _ = self._api.jobs_with_status(status, index=index)
-            page = [job for job in map(_readable, page) if job is not None]
-            yield from page
-            self._looked_at[status] = index + len(page)
+            listed, _ = self._api.jobs_with_status(status, index=index)
+            yield from filter(_is_readable, listed)
+            self._looked_at[status] = index + len(listed)
 
     def _outlasts_heartbeat(self) -> bool:
         """Wait until a worker that lives would have renewed its lease.
@@ -333,14 +332,6 @@ class Recovery:
             and name not in self._registries.waiting(queue)
             and self._status(name) == status
         )
-
-    def _is_old(self, job: dict[str, Any], age: float) -> bool:
-        """Whether a job's status last changed so long ago; not if nobody can tell."""
-        try:
-            return self._age(job) >= age
-        except (TypeError, ValueError) as error:
-            log.warning("when job %s changed cannot be read: %s", job["id"], error)
-            return False
 
     def _age(self, job: dict[str, Any]) -> float:
         """Seconds since a job's status last changed, on the clock that says when."""
@@ -358,7 +349,7 @@ class Recovery:
         self._registries.requeue(name, queue)
 
     def _state(self, name: str) -> str:
-        job_id = _job_id(name)
+        job_id = job_number(name)
         return "free" if job_id is None else self._leases.state(job_id)
 
 
@@ -389,20 +380,14 @@ def _run_each(
         raise failed
 
 
-def _job_id(name: str) -> int | None:
-    """The job that RQ calls so; None if that is no job's number."""
-    is_number = name.isascii() and name.isdigit() and len(name) <= MAX_DIGITS
-    return int(name) if is_number else None
-
-
-def _readable(job: dict[str, Any]) -> dict[str, Any] | None:
-    """A job as the API lists it; None of one that lacks what there is to know."""
+def _is_readable(job: dict[str, Any]) -> bool:
+    """Whether a job, as the API lists it, has what there is to know of it."""
     try:
         shapes.check(job, _LOST_JOB)
     except (TypeError, ValueError, LookupError) as error:
         log.warning("a job in the API's list cannot be read: %s", error)
-        return None
-    return job
+        return False
+    return True
 
 
 def _queue_of(job: dict[str, Any]) -> str:

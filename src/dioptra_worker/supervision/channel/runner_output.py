@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 
 MAX_REFUSALS_TOLD = 20
 """Messages that are ignored and of which a job's log says so."""
+MAX_COLLECTED = 10_000
+"""Lines that are kept to be put in order; those of one more read may come on top."""
 RUNNER = 0
 """The number of the runner among a job's processes."""
 _READ_SIZE = 1 << 16
@@ -66,10 +68,6 @@ class RunnerListener(Protocol):
     def line(self, stream: OutputStream, text: str) -> None:
         """A line that the job or a process of it wrote."""
         ...
-
-
-MAX_COLLECTED = 10_000
-"""Lines that are kept to be put in order; those of one more read may come on top."""
 
 
 class RunnerOutput:

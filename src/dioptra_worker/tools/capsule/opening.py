@@ -275,20 +275,24 @@ class Capsule:
         if told and self.evidence and SIGNED + digest(self.evidence) not in told:
             yield f"{layout.LOG}: it tells another digest of {layout.EVIDENCE}"
 
-    def _is_recorded(self, line: Record) -> bool:
-        return any(is_of(segment, line) for segment in self.manifest.log.segments)
+    @cached_property
+    def _recorded(self) -> list[bool]:
+        """Of each line of the log whether the manifest has it."""
+        segments = self.manifest.log.segments
+        return [any(is_of(segment, line) for segment in segments) for line in self.log]
+
+    @cached_property
+    def _span(self) -> range:
+        """From the first line that the manifest has to the last."""
+        found = [at for at, is_recorded in enumerate(self._recorded) if is_recorded]
+        return range(found[0], found[-1] + 1) if found else range(0)
 
     def _lines_between(self) -> list[Record]:
         """Lines that the manifest does not have, between two that it has.
 
         Where an earlier worker was lost, what it said last may have come late.
         """
-        recorded = [self._is_recorded(it) for it in self.log]
-        if True not in recorded:
-            return []
-        first, last = recorded.index(True), recorded[::-1].index(True)
-        inside = range(first, len(recorded) - last)
-        return [self.log[at] for at in inside if not recorded[at]]
+        return [self.log[at] for at in self._span if not self._recorded[at]]
 
     def uncovered(self) -> list[str]:
         """One sentence for each thing that the manifest has no digest of.
@@ -319,16 +323,14 @@ class Capsule:
 
         They are how the job ended, as the manifest has it, and what was signed of it.
         """
-        recorded = [self._is_recorded(it) for it in self.log]
-        last = len(recorded) - recorded[::-1].index(True) if True in recorded else 0
         expected = {SIGNED: (SIGNED,), "end": _END_WORDS[self.manifest.job.status]}
         others = []
         for at, line in enumerate(self.log):
+            if self._recorded[at]:
+                continue
             words = own_words(line)
             met = [it for it, said in expected.items() if words.startswith(said)]
-            if recorded[at]:
-                continue
-            if at >= last and met:
+            if at >= self._span.stop and met:
                 del expected[met[0]]
             else:
                 others.append(line)

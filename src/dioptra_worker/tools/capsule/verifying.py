@@ -10,11 +10,7 @@ from typing import TYPE_CHECKING
 from dioptra_worker.common.environment import set_defaults
 from dioptra_worker.job_environment import RUNNER_DEFAULTS
 from dioptra_worker.provenance.chain import digest
-from dioptra_worker.provenance.manifest import (
-    MANIFEST_TAG,
-    MetricSeries,
-    read_manifest,
-)
+from dioptra_worker.provenance.manifest import MANIFEST_TAG, read_manifest
 from dioptra_worker.provenance.receipt import Held, Missing, Receipt, compare
 from dioptra_worker.tools.capsule.recorded import (
     ENDS,
@@ -102,10 +98,11 @@ def _changed_lines(manifest: Manifest, lines: list[Record]) -> Iterator[Missing]
 
 
 def _changed_points(manifest: Manifest, points: list[Point]) -> Iterator[Missing]:
-    for name, there in sorted(points_by_name(points).items()):
-        series = manifest.metrics.names.get(name, MetricSeries())
+    found = points_by_name(points)
+    for name, series in sorted(manifest.metrics.names.items()):
         if not series.steps:  # of what went to MLflow the worker does not know all
             continue
+        there = found.get(name, [])
         more = len(there) - series.steps
         if more > 0:
             words = f"{more:,} more than the points of {name!r} that the job gave"

@@ -116,6 +116,24 @@ class Found:
     unseen: int = 0
 
 
+@dataclass
+class _Search:
+    """One search.
+
+    Attributes:
+        deadline: When what was found so far is enough, by the monotonic clock.
+        unseen: How many older jobs it has not looked at.
+    """
+
+    deadline: float
+    unseen: int = 0
+
+    @property
+    def max_page(self) -> int:
+        """How many jobs to ask for in one request."""
+        return _MAX_PAGE if self.deadline == math.inf else _TIMED_PAGE
+
+
 class Listing:
     """The jobs that a user can see; may be asked by several threads.
 
@@ -137,8 +155,6 @@ class Listing:
         self._cache = cache
         self._on_progress = on_progress
         self._lock = threading.Lock()
-        self._deadline = math.inf
-        self._unseen = 0
 
     def find(
         self, wanted: Filter, *, limit: int, skip: int = 0, seconds: float = math.inf
@@ -157,18 +173,15 @@ class Listing:
             ServiceError: The API refused, or cannot be asked.
         """
         with self._lock:
-            self._deadline = time.monotonic() + seconds
-            self._unseen = 0
+            search = _Search(time.monotonic() + seconds)
             try:
-                chosen, job_types = self._chosen(wanted, skip=skip, count=limit + 1)
+                chosen, job_types = self._chosen(
+                    wanted, search, skip=skip, count=limit + 1
+                )
                 found = self._with_timelines(chosen[:limit], job_types)
             finally:  # what is known need not be asked for again, even after Ctrl-C
                 self._cache.save()
-            return Found(found, more=len(chosen) > limit, unseen=self._unseen)
-
-    @property
-    def _max_page(self) -> int:
-        return _MAX_PAGE if self._deadline == math.inf else _TIMED_PAGE
+            return Found(found, more=len(chosen) > limit, unseen=search.unseen)
 
     def refuse_unknown(self, wanted: Filter) -> None:
         """Refuse a filter that finds nothing since a name in it is mistyped.
@@ -183,17 +196,17 @@ class Listing:
         refuse_unknown(self._client, "users", wanted.user)
 
     def _chosen(
-        self, wanted: Filter, *, skip: int, count: int
+        self, wanted: Filter, search: _Search, *, skip: int, count: int
     ) -> tuple[list[JobRow], JobTypes]:
         job_types = read_job_types(self._client)
         matching = (
             job
-            for job in self._jobs(wanted, skip + count)
+            for job in self._jobs(wanted, search, skip + count)
             if wanted.matches(job, job_types.of(job))
         )
         return list(itertools.islice(matching, skip, skip + count)), job_types
 
-    def _jobs(self, wanted: Filter, count: int) -> Iterator[JobRow]:
+    def _jobs(self, wanted: Filter, search: _Search, count: int) -> Iterator[JobRow]:
         """Yield jobs, the newest first; all that are wanted, and maybe others."""
         query: dict[str, Any] = {}
         if wanted.status is not None:
@@ -202,15 +215,15 @@ class Listing:
             query["experiment"] = id_of(self._client, "experiments", wanted.experiment)
         seen: dict[int, JobRow] = {}
         # Where the API can filter, that is less than going on behind what is known.
-        if (self._cache.rest == 0 or not query) and self._refresh():
+        if (self._cache.rest == 0 or not query) and self._refresh(search):
             query, seen = {}, dict(self._cache.jobs)
             by_age = sorted(seen.values(), key=lambda job: job.created, reverse=True)
             yield from by_age
             if self._cache.rest == 0:
                 return
         repeats = 0
-        first = min(max(count - len(seen), _FIRST_PAGE), self._max_page)
-        for length in itertools.chain([first], itertools.repeat(self._max_page)):
+        first = min(max(count - len(seen), _FIRST_PAGE), search.max_page)
+        for length in itertools.chain([first], itertools.repeat(search.max_page)):
             index = len(seen)
             bodies, total = self._client.jobs_page(index=index, length=length, **query)
             jobs = [job for job in map(JobRow.read, bodies) if job.id not in seen]
@@ -219,16 +232,16 @@ class Listing:
             repeats = 0 if jobs else repeats + 1
             is_over = not bodies or repeats > 1
             rest = 0 if is_over else max(0, total - index - len(bodies))
-            is_late = not query and time.monotonic() >= self._deadline
+            is_late = not query and time.monotonic() >= search.deadline
             # Before they are handed out: who asks may have enough of them.
             if not query and (rest == 0 or is_late or len(seen) > _MAX_PAGE):
                 self._cache.replace(dict(seen), rest=rest)
             yield from jobs
             if rest == 0 or is_late:
-                self._unseen = rest
+                search.unseen = rest
                 return
 
-    def _refresh(self) -> bool:
+    def _refresh(self, search: _Search) -> bool:
         """Bring the cache up to date; False when it cannot be, or jobs have gone."""
         known, rest = self._cache.jobs, self._cache.rest
         if rest is None:
@@ -237,7 +250,7 @@ class Listing:
         oldest = min((job.created for job in known.values()), default=None)
         changed: dict[int, JobRow] = {}
         index, total = 0, 1
-        lengths = itertools.chain([_CHANGED_PAGE], itertools.repeat(self._max_page))
+        lengths = itertools.chain([_CHANGED_PAGE], itertools.repeat(search.max_page))
         for length in lengths:
             bodies, total = self._client.jobs_page(
                 index=index, length=length, sort="lastModifiedOn"

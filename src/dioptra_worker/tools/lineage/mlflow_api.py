@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 import requests
 
+from dioptra_worker.api import shapes
+from dioptra_worker.api.errors import OTHER_SHAPE
 from dioptra_worker.common.network.addresses import shown
 from dioptra_worker.common.network.bounded_http import BoundedSession
 from dioptra_worker.common.network.proxies import unreachable
@@ -28,6 +30,23 @@ ANSWER_TIMEOUT = 30.0
 _PAGE = 1000
 _LATEST = 253_402_300_799_000
 """The last moment that Python's times have, in milliseconds since 1970."""
+
+
+def _moment(value: Any) -> None:
+    if not 0 <= int(value) <= _LATEST:
+        raise ValueError(value)
+
+
+_RUN: shapes.Shape = {
+    "info": {
+        "run_id": str,
+        "artifact_uri": str,
+        "status": str,
+        "start_time?": _moment,
+        "end_time?": _moment,
+    },
+    "data?": {"tags?": [{"key": str, "value": str}]},
+}
 _ALREADY = "RESOURCE_ALREADY_EXISTS"
 _MISSING = "RESOURCE_DOES_NOT_EXIST"
 
@@ -220,7 +239,7 @@ def _expected(path: str) -> Iterator[None]:
     """Turn what reading an answer of another shape raises into one of our errors."""
     try:
         yield
-    except (LookupError, TypeError, ValueError, AttributeError) as error:
+    except OTHER_SHAPE as error:
         raise ServiceUnavailable(
             f"{SERVICE} answered {path} with JSON of another shape: check that"
             " MLFLOW_TRACKING_URI is the address of an MLflow server",
@@ -232,16 +251,7 @@ def _run_of(answer: Any, path: str, *, inside: str = "") -> dict[str, Any]:
     """A run as MLflow shows it, in which is what we read of one."""
     with _expected(path):
         run: dict[str, Any] = answer[inside] if inside else answer
-        info, data = run["info"], run.get("data") or {}
-        texts = [info["run_id"], info["artifact_uri"], info["status"]]
-        texts += [
-            tag[part] for tag in data.get("tags", []) for part in ("key", "value")
-        ]
-        times = [int(info.get(name) or 0) for name in ("start_time", "end_time")]
-        if not all(isinstance(it, str) for it in texts) or not (
-            0 <= min(times) <= max(times) <= _LATEST
-        ):
-            raise ValueError(info)
+        shapes.check(run, _RUN)
         return run
 
 

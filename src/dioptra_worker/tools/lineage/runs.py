@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from dioptra_worker.protocol.job_number import job_number
 from dioptra_worker.provenance.run_tags import (
     CONFIGURATION_ID,
     JOB_ID,
@@ -24,11 +25,6 @@ if TYPE_CHECKING:
 
 SHORTEST_PREFIX = 6
 """Characters of a worker run's id that are enough to name it, if no other has them."""
-
-
-def _number(text: str) -> int:
-    """A job's number in a tag, which anybody can change; 0 of what is none."""
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 20 else 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +60,7 @@ class Execution:
         tags = tags_of(run)
         info = run["info"]
         return cls(
-            job_id=_number(tags.get(JOB_ID, "")),
+            job_id=job_number(tags.get(JOB_ID, "")) or 0,
             run_id=info["run_id"],
             artifact_uri=info["artifact_uri"],
             status=info["status"],

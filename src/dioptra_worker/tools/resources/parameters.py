@@ -6,9 +6,8 @@ import json
 import tomllib
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from dioptra_worker import engine
+from dioptra_worker.common.text import plain_yaml
 from dioptra_worker.engine.wording import kind as kind_of
 from dioptra_worker.engine.wording import quote
 
@@ -118,11 +117,8 @@ def read_values(file: Path) -> dict[str, Any]:
     try:
         if file.suffix == ".toml":
             return tomllib.loads(content.decode("utf-8"))
-        found = yaml.safe_load(content)
-    except (
-        *(ValueError, yaml.YAMLError, RecursionError),
-        *(LookupError, AttributeError, TypeError),  # `!!bool abc`
-    ) as error:
+        found = plain_yaml.load(content)
+    except (ValueError, RecursionError) as error:
         words = " ".join(str(error).split())
         raise ValueError(f"{str(file)!r} cannot be read: {words}") from error
     if not isinstance(found, dict) or not all(isinstance(key, str) for key in found):

@@ -11,8 +11,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
+from dioptra_worker.common.text import plain_yaml
 from dioptra_worker.tools.scaffold import ScaffoldError
 
 if TYPE_CHECKING:
@@ -122,8 +121,8 @@ def _compose_file(deployment: Path) -> Path:
 
 def _services(file: Path) -> dict[str, dict[str, Any]]:
     try:
-        document = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        document = plain_yaml.load(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error).replace("\n", " ")
         raise ScaffoldError(f"{str(file)!r} cannot be read: {reason}.") from error
     services = document.get("services") if isinstance(document, dict) else None

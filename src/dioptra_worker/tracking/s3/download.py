@@ -43,6 +43,10 @@ _MD5 = re.compile(r'"?(?P<digest>[0-9a-f]{32})"?')
 """An object's tag, if it was stored as a whole; of several parts it has a hyphen."""
 
 
+MAX_IDLE_PAGES = 1000
+"""Pages of a folder's list without a file; each has 1,000 marks of folders at most."""
+
+
 @dataclass(frozen=True)
 class _Object:
     key: str
@@ -208,14 +212,14 @@ def _list_objects(
     pages = client.get_paginator("list_objects_v2").paginate(
         Bucket=bucket, Prefix=prefix
     )
-    files = 0
+    files = idle = 0
     for page in pages:
-        files += not page.get("Contents")  # as often as it likes, one is empty
+        before = files
         for entry in page.get("Contents", []):
-            files += 1
             inside = entry["Key"].removeprefix(prefix)
             if not inside or inside.endswith("/"):
                 continue
+            files += 1
             if files > limits.files:
                 words = f"s3://{bucket}/{key} has more than {limits.files:,} files"
                 raise ArtifactError(words)
@@ -223,6 +227,10 @@ def _list_objects(
                 raise ArtifactError(f"{entry['Key']!r} cannot be a file's name here")
             file = folder / inside
             yield _Object(entry["Key"], entry["Size"], entry["ETag"], file)
+        idle += files == before
+        if idle > MAX_IDLE_PAGES:
+            words = f"s3://{bucket}/{key} is listed without an end, and without files"
+            raise ArtifactError(words)
 
 
 def _is_content(item: _Object, got: Got) -> bool:

@@ -138,3 +138,11 @@ def test_a_prefix_that_compose_fills_in(folder: Path) -> None:
     assert answer.exit_code == 0, answer.output
     image = _services(folder)["lab-pytorchgpu-01"]["image"]
     assert image.startswith("${REG:-x}/dioptra-worker-pytorch-gpu")
+
+
+def test_a_date_that_there_is_not(folder: Path) -> None:
+    """The file cannot be read, which is a sentence."""
+    (folder / "docker-compose.yml").write_text("x: 2024-13-45\nservices: {}\n")
+    answer = _run(folder)
+    assert isinstance(answer.exception, SystemExit)
+    assert "cannot be read" in answer.output

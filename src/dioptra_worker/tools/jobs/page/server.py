@@ -11,14 +11,13 @@ nothing but from here and to here.
 
 from __future__ import annotations
 
-import contextlib
 import hmac
 import logging
 import re
 import secrets
 import socket
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http import HTTPStatus
 from http.cookies import CookieError, SimpleCookie
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -174,7 +173,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _let_finish(self) -> None:
         """Take what a refused request still sends, or who sends it hears no answer."""
         until = time.monotonic() + _FINISH_TIMEOUT
-        with contextlib.suppress(OSError):
+        with suppress(OSError):
             self.connection.settimeout(_FINISH_TIMEOUT)
             while time.monotonic() < until and self.rfile.read1(1 << 16):
                 pass

@@ -123,13 +123,9 @@ class Service:
 
     def kill(self) -> None:
         """End every process of the service at once (SIGKILL)."""
-        deadline = time.monotonic() + _KILL_TIMEOUT
-        # Again until there are none: one that was being started is not seen at once.
-        while (running := self._processes()) and time.monotonic() < deadline:
-            for process in running:
-                process_identity.send(process, signal.SIGKILL)
-            process_identity.wait_gone(running, _KILL_TIMEOUT)
-            self._wait_port_free()
+        process_identity.kill_all(
+            self._processes, seconds=_KILL_TIMEOUT, settle=self._wait_port_free
+        )
         self._record.unlink(missing_ok=True)
 
     def pause(self) -> None:
